@@ -1,0 +1,125 @@
+//! Files that are replaced whole and durably, or not at all.
+
+use crate::error::{Error, Result};
+use std::{
+    fs::{File, Permissions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+/// Temporary files begin like this and never end in `.conf`, so that no include of swanctl matches one.
+const PREFIX: &str = ".cygnet-";
+const SUFFIX: &str = ".tmp";
+
+/// New contents that lie durably beside the file that they will replace.
+/// Dropped without [`Staged::commit`], they vanish.
+pub struct Staged {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+/// Writes `bytes` beside `target` and makes them durable; `target` itself is not touched.
+/// Most failures of a replacement (no space, no rights, a broken disk) show here.
+///
+/// # Errors
+/// When the directory cannot be written or the data not be made durable.
+pub fn stage(target: &Path, bytes: &[u8], mode: u32) -> Result<Staged> {
+    let fail = |doing, e| Error::storage(doing, target, e);
+    let directory = parent(target)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory)
+        .map_err(|e| fail("create a file beside", e))?;
+    file.write_all(bytes).map_err(|e| fail("write", e))?;
+    file.as_file().sync_all().map_err(|e| fail("make durable", e))?;
+    Ok(Staged { file, target: target.into() })
+}
+
+impl Staged {
+    /// Puts the contents in place and makes the change of name durable.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed or the directory not be made durable.
+    pub fn commit(self) -> Result<()> {
+        let Self { file, target } = self;
+        file.persist(&target).map_err(|e| Error::storage("replace", &target, e.error))?;
+        sync_directory(&target)
+    }
+}
+
+/// Replaces `target` with `bytes`: afterwards, also after a power cut, it is the old or the new file.
+///
+/// # Errors
+/// As [`stage`] and [`Staged::commit`].
+pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    stage(target, bytes, mode)?.commit()
+}
+
+/// Removes `target` durably; that it is gone already is no error.
+///
+/// # Errors
+/// When it cannot be removed or the directory not be made durable.
+pub fn remove(target: &Path) -> Result<()> {
+    match std::fs::remove_file(target) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::storage("remove", target, e)),
+        Ok(()) => sync_directory(target),
+    }
+}
+
+/// The bytes of `target`, or `None` if it does not exist.
+///
+/// # Errors
+/// When it exists and cannot be read.
+pub fn read(target: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(target) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::storage("read", target, e)),
+        Ok(bytes) => Ok(Some(bytes)),
+    }
+}
+
+/// The names of the files in `directory`; temporary files that a crash left behind are removed.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(directory: &Path) -> Result<Vec<String>> {
+    let fail = |e| Error::storage("list", directory, e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            remove(&directory.join(name))?;
+        } else {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Makes `directory` with mode 0700 if it does not exist.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_directory(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| Error::storage("create", directory, e))
+}
+
+fn parent(target: &Path) -> Result<&Path> {
+    target.parent().ok_or_else(|| Error::Internal(format!("{} has no directory", target.display())))
+}
+
+fn sync_directory(target: &Path) -> Result<()> {
+    let directory = parent(target)?;
+    File::open(directory).and_then(|d| d.sync_all()).map_err(|e| Error::storage("make durable", directory, e))
+}

@@ -1,0 +1,90 @@
+//! The one error type. Its texts are for the caller: what is wrong, where, and what to do.
+//! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
+
+use std::{io, path::PathBuf};
+
+/// What a name in an error message stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// An IPsec connection.
+    Connection,
+    /// A public address of this gateway (`[[gateway.vips]]`).
+    Vip,
+    /// A local network behind this gateway (`[[gateway.l3_networks]]`).
+    L3Network,
+    /// A tag pattern; this agent has none.
+    TagPattern,
+}
+
+/// Everything that can go wrong while serving a call or keeping a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's value is wrong; the text names the field and the remedy.
+    #[error("{0}")]
+    Argument(String),
+    /// The resource that a parameter names does not exist.
+    #[error("no {resource:?} with uuid {uuid}")]
+    NotFound {
+        /// The parameter that names it.
+        field: &'static str,
+        /// The uuids asked for.
+        uuid: String,
+        /// What was looked for.
+        resource: Resource,
+    },
+    /// The session or token is unknown or has expired.
+    #[error("Session expired")]
+    Session,
+    /// charon answered, and refused; `words` are charon's own.
+    #[error("charon refused {doing}: {words}")]
+    Refused {
+        /// The command and its object.
+        doing: String,
+        /// charon's message.
+        words: String,
+    },
+    /// charon could not be reached or did not answer in time.
+    #[error("charon did not answer {doing}: {cause}")]
+    Unreachable {
+        /// The command and its object.
+        doing: String,
+        /// The socket error or the missed deadline.
+        cause: String,
+    },
+    /// A file could not be read, written or made durable.
+    #[error("cannot {doing} {path}: {source}", path = path.display())]
+    Storage {
+        /// The operation.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A stored file is not what this agent writes.
+    #[error("{path} is damaged: {why}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never its contents.
+        why: String,
+    },
+    /// A fault of the agent itself.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// The result of everything fallible above the model.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An argument error from anything that displays.
+    pub fn argument(text: impl Into<String>) -> Self {
+        Self::Argument(text.into())
+    }
+
+    /// A storage error at `path`.
+    pub fn storage(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Storage { doing, path: path.into(), source }
+    }
+}

@@ -1,0 +1,34 @@
+//! The model: IPsec connections in RFC 7296's words.
+//! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
+
+pub mod algorithm;
+pub mod connection;
+pub mod identity;
+pub mod lifetime;
+pub mod proposal;
+pub mod psk;
+pub mod sa;
+pub mod selector;
+pub mod status;
+
+pub use algorithm::{DhGroup, Encryption, Integrity};
+pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Protocol};
+pub use identity::{Identity, IdentityKind};
+pub use lifetime::Lifetime;
+pub use proposal::{AhProposal, EspProposal, IkeProposal};
+pub use psk::Psk;
+pub use sa::{ChildSa, ChildState, IkeSa, IkeState};
+pub use selector::TrafficSelector;
+pub use status::{State, Status};
+
+/// Why a value cannot be part of a connection: one sentence, without the field's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    /// The reason `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}

@@ -1,0 +1,90 @@
+//! Lifetimes. The API's number is the hard end of an SA; rekeying must be over before it.
+
+use super::Invalid;
+
+/// The hard lifetime of an SA in seconds, with the times that follow from it.
+///
+/// Invariant, for every value that exists: `0 < rand < rekey < hard` and `rekey + over == hard`
+/// (strongSwan accepts the opposite and then cuts the tunnel at each expiry; facts 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime(u32);
+
+impl Lifetime {
+    /// The range of an IKE SA's lifetime, in seconds.
+    pub const IKE: (u32, u32) = (60, 604_800);
+    /// The range of a CHILD_SA's lifetime, in seconds.
+    pub const CHILD: (u32, u32) = (30, 604_800);
+
+    /// An IKE SA's lifetime of `seconds`.
+    ///
+    /// # Errors
+    /// When it is outside [`Lifetime::IKE`].
+    pub fn ike(seconds: i64) -> Result<Self, Invalid> {
+        Self::within(seconds, Self::IKE)
+    }
+
+    /// A CHILD_SA's lifetime of `seconds`.
+    ///
+    /// # Errors
+    /// When it is outside [`Lifetime::CHILD`].
+    pub fn child(seconds: i64) -> Result<Self, Invalid> {
+        Self::within(seconds, Self::CHILD)
+    }
+
+    fn within(seconds: i64, (low, high): (u32, u32)) -> Result<Self, Invalid> {
+        u32::try_from(seconds)
+            .ok()
+            .filter(|s| (low..=high).contains(s))
+            .map(Self)
+            .ok_or_else(|| Invalid::new(format!("must be in range of [{low}, {high}]")))
+    }
+
+    /// The hard end, in seconds after the SA was made.
+    #[must_use]
+    pub fn hard(self) -> u32 {
+        self.0
+    }
+
+    /// When rekeying starts at the latest: ten elevenths of the hard end, strongSwan's own ratio.
+    #[must_use]
+    pub fn rekey(self) -> u32 {
+        self.0 * 10 / 11
+    }
+
+    /// What remains for rekeying between [`Lifetime::rekey`] and the hard end.
+    #[must_use]
+    pub fn over(self) -> u32 {
+        self.0 - self.rekey()
+    }
+
+    /// Rekeying starts earlier by a random time up to this, so that peers do not collide.
+    #[must_use]
+    pub fn rand(self) -> u32 {
+        self.rekey() / 10
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lifetime_leaves_room_for_rekeying() {
+        for seconds in 30..=604_800 {
+            let life = Lifetime::child(seconds).expect("in range");
+            assert!(0 < life.rand() && life.rand() < life.rekey() && life.rekey() < life.hard(), "{seconds}");
+            assert_eq!(life.rekey() + life.over(), life.hard());
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_inside() {
+        for seconds in [60, 604_800] {
+            assert!(Lifetime::ike(seconds).is_ok());
+        }
+        for seconds in [59, 604_801, 0, -60, i64::MAX, i64::MIN] {
+            assert!(Lifetime::ike(seconds).is_err(), "{seconds}");
+        }
+        assert!(Lifetime::child(30).is_ok() && Lifetime::child(29).is_err());
+    }
+}

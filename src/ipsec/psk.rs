@@ -1,0 +1,108 @@
+//! The pre-shared key. It has no `Display` and no `Serialize`; `Debug` hides it; memory is wiped.
+
+use super::Invalid;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// A pre-shared key (RFC 7296, section 2.15): any non-empty bytes.
+#[derive(Clone)]
+pub struct Psk(Zeroizing<Vec<u8>>);
+
+impl Psk {
+    /// The longest key in bytes: a vici value's length is 16 bits.
+    pub const MAX: usize = 65_535;
+
+    /// A key of these bytes.
+    ///
+    /// # Errors
+    /// When it is empty or longer than [`Psk::MAX`].
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, Invalid> {
+        let bytes = Zeroizing::new(bytes.into());
+        match bytes.len() {
+            0 => Err(Invalid::new("cannot be an empty string")),
+            n if n > Self::MAX => Err(Invalid::new(format!("must have at most {} bytes, it has {n}", Self::MAX))),
+            _ => Ok(Self(bytes)),
+        }
+    }
+
+    /// The key itself, for the file and the message that must hold it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key as lower-case hexadecimal digits.
+    #[must_use]
+    pub fn expose_hex(&self) -> Zeroizing<String> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = Zeroizing::new(String::with_capacity(self.0.len() * 2));
+        for byte in self.0.iter() {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        text
+    }
+
+    /// The key that these hexadecimal digits stand for.
+    ///
+    /// # Errors
+    /// When they are not pairs of hexadecimal digits, or not a key.
+    pub fn from_hex(text: &str) -> Result<Self, Invalid> {
+        let wrong = || Invalid::new("must be pairs of hexadecimal digits");
+        let digits = text.as_bytes();
+        if !digits.len().is_multiple_of(2) {
+            return Err(wrong());
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
+        for pair in digits.chunks_exact(2) {
+            let high = char::from(pair[0]).to_digit(16).ok_or_else(wrong)?;
+            let low = char::from(pair[1]).to_digit(16).ok_or_else(wrong)?;
+            bytes.push(u8::try_from(high << 4 | low).map_err(|_| wrong())?);
+        }
+        Self::new(std::mem::take(&mut *bytes))
+    }
+}
+
+impl PartialEq for Psk {
+    /// Takes the same time wherever the keys differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Psk {}
+
+impl std::fmt::Debug for Psk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Psk(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_key() {
+        let key = Psk::new("test-only-key").expect("valid");
+        assert_eq!(format!("{key:?}"), "Psk(***)");
+    }
+
+    #[test]
+    fn hex_goes_both_ways() {
+        for bytes in [&b"\0"[..], b"0xzz", b"\xff\x00\n\"", "ключ".as_bytes()] {
+            let key = Psk::new(bytes).expect("valid");
+            assert_eq!(Psk::from_hex(&key.expose_hex()).expect("hex"), key);
+        }
+        for wrong in ["", "0", "0g", "zz", "0 ", "é"] {
+            assert!(Psk::from_hex(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        assert!(Psk::new("").is_err());
+        assert!(Psk::new(vec![1; Psk::MAX]).is_ok());
+        assert!(Psk::new(vec![1; Psk::MAX + 1]).is_err());
+    }
+}

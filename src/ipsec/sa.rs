@@ -1,0 +1,147 @@
+//! What runs: security associations as charon reports them.
+//! Unknown words of charon are kept, not guessed at.
+
+use super::{Child, Connection, IkeVersion, Mode, Protocol};
+use std::collections::BTreeSet;
+
+/// The state of an IKE SA (strongSwan `ike_sa_state_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IkeState {
+    /// CREATED or CONNECTING: being negotiated.
+    Connecting,
+    /// ESTABLISHED or REKEYING: usable.
+    Established,
+    /// REKEYED, DELETING, DESTROYING, PASSIVE: on its way out, or not ours to use.
+    Closing,
+}
+
+/// The state of a CHILD_SA (strongSwan `child_sa_state_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildState {
+    /// CREATED, ROUTED, INSTALLING, RETRYING: carries nothing yet.
+    Pending,
+    /// INSTALLED, REKEYING or UPDATING: carries traffic.
+    Installed,
+    /// REKEYED, DELETING, DELETED, DESTROYING: replaced or closed.
+    Closing,
+}
+
+/// The algorithms of an SA under charon's names; absent while it is being negotiated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suite {
+    /// Encryption.
+    pub encryption: Option<String>,
+    /// Key length in bits, where the algorithm has several.
+    pub key_bits: Option<u16>,
+    /// Integrity; absent with AEAD ciphers.
+    pub integrity: Option<String>,
+    /// PRF, of IKE SAs.
+    pub prf: Option<String>,
+    /// Group; absent in a CHILD_SA that was made together with its IKE SA.
+    pub group: Option<String>,
+}
+
+/// A CHILD_SA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildSa {
+    /// The name of its configuration.
+    pub name: String,
+    /// charon's number of it.
+    pub unique_id: u64,
+    /// Its state.
+    pub state: ChildState,
+    /// Tunnel or transport; `None` for a word that we do not know.
+    pub mode: Option<Mode>,
+    /// Whether it is AH rather than ESP.
+    pub ah: bool,
+    /// Its algorithms.
+    pub suite: Suite,
+    /// Our side's selectors as charon writes them.
+    pub local: BTreeSet<String>,
+    /// The peer's.
+    pub remote: BTreeSet<String>,
+    /// Bytes received and sent.
+    pub bytes: (u64, u64),
+    /// Packets received and sent.
+    pub packets: (u64, u64),
+    /// Seconds since it was installed.
+    pub age: u64,
+}
+
+/// An IKE SA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IkeSa {
+    /// The name of its configuration.
+    pub name: String,
+    /// charon's number of it.
+    pub unique_id: u64,
+    /// 1 or 2.
+    pub version: u8,
+    /// Its state.
+    pub state: IkeState,
+    /// Both ends' addresses as charon writes them: local, remote.
+    pub hosts: (String, String),
+    /// The initiator's SPI: both ends know it, so both can prefer the same SA.
+    pub initiator_spi: String,
+    /// Its algorithms.
+    pub suite: Suite,
+    /// Whether charon has work on it that is not finished.
+    pub busy: bool,
+    /// Its CHILD_SAs.
+    pub children: Vec<ChildSa>,
+}
+
+impl IkeSa {
+    /// Whether this SA is what `wanted` asks for, as far as an SA shows it.
+    #[must_use]
+    pub fn runs(&self, wanted: &Connection) -> bool {
+        let encryption = wanted.ike.encryption.row();
+        let integrity = wanted.ike.integrity.row();
+        let version = match wanted.version {
+            IkeVersion::Any => true,
+            IkeVersion::V1 => self.version == 1,
+            IkeVersion::V2 => self.version == 2,
+        };
+        version
+            && self.hosts == (wanted.local_addr.to_string(), wanted.remote_addr.to_string())
+            && self.suite.encryption.as_deref() == Some(encryption.charon)
+            && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
+            && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))
+            && self.suite.prf.as_deref() == Some(integrity.prf_charon)
+            && self.suite.group.as_deref() == Some(wanted.ike.group.row().charon)
+    }
+}
+
+impl ChildSa {
+    /// Whether this SA is what `wanted` asks for: algorithms, mode and exactly its selectors.
+    #[must_use]
+    pub fn runs(&self, connection: &Connection, wanted: &Child) -> bool {
+        let selectors = |nets: &[super::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        self.name == wanted.name
+            && self.mode == Some(connection.mode)
+            && self.runs_suite(connection.protocol)
+            && self.local == selectors(&wanted.local)
+            && self.remote == selectors(&wanted.remote)
+    }
+
+    fn runs_suite(&self, protocol: Protocol) -> bool {
+        let integrity_is = |name: &str| self.suite.integrity.as_deref() == Some(name);
+        // The first CHILD_SA takes its keys from IKE_AUTH: its group shows only after a rekeying.
+        let group_is = |pfs: Option<super::DhGroup>| match (&self.suite.group, pfs) {
+            (Some(group), Some(pfs)) => group == pfs.row().charon,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        match protocol {
+            Protocol::Ah(ah) => self.ah && integrity_is(ah.integrity.row().charon) && group_is(ah.pfs),
+            Protocol::Esp(esp) => {
+                let row = esp.encryption.row();
+                !self.ah
+                    && self.suite.encryption.as_deref() == Some(row.charon)
+                    && (row.key_bits.is_none() || self.suite.key_bits == row.key_bits)
+                    && (row.aead || integrity_is(esp.integrity.row().charon))
+                    && group_is(esp.pfs)
+            }
+        }
+    }
+}

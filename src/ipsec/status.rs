@@ -1,0 +1,41 @@
+//! State is what the user wants, status what was observed. Status is computed, never stored.
+
+use super::{ChildState, Connection, IkeSa, IkeState};
+
+/// Whether the user wants the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is to be up.
+    Enabled,
+    /// It is kept in the store only.
+    Disabled,
+}
+
+/// What charon's SAs say of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Being negotiated, or something else runs than what is wanted.
+    Connecting,
+    /// Every wanted child runs as wanted.
+    Ready,
+    /// No SA.
+    Disconnected,
+}
+
+/// The status of `wanted`, given the IKE SAs that bear its name.
+#[must_use]
+pub fn status(wanted: &Connection, running: &[IkeSa]) -> Status {
+    let up = |child| {
+        running
+            .iter()
+            .filter(|ike| ike.state == IkeState::Established && ike.runs(wanted))
+            .any(|ike| ike.children.iter().any(|sa| sa.state == ChildState::Installed && sa.runs(wanted, child)))
+    };
+    if !wanted.children.is_empty() && wanted.children.iter().all(up) {
+        Status::Ready
+    } else if running.iter().any(|ike| ike.state != IkeState::Closing) {
+        Status::Connecting
+    } else {
+        Status::Disconnected
+    }
+}

@@ -1,0 +1,127 @@
+//! The store: what the management plane asked for, one JSON file per connection.
+//! The files are the truth; everything in charon and conf.d is derived from them.
+
+pub mod format;
+pub mod record;
+
+pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
+
+use crate::{
+    disk,
+    error::{Error, Result},
+    ipsec::ConnectionId,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// All records, in memory and on disk.
+pub struct Store {
+    directory: PathBuf,
+    records: Mutex<BTreeMap<ConnectionId, Arc<Record>>>,
+    damaged: Vec<Damaged>,
+}
+
+/// A file that could not be read at start. It is left as it is, for a human.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    /// The file.
+    pub path: PathBuf,
+    /// Whose file it is by its name; nothing of this connection is touched.
+    pub id: Option<ConnectionId>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// A record that lies durably on disk, and counts when it is committed.
+pub struct Staged {
+    file: disk::Staged,
+    record: Arc<Record>,
+}
+
+impl Store {
+    /// Opens the store in `state_dir`, making its directory if needed. Damaged files are reported by
+    /// [`Store::damaged`] and stop nobody else.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or listed.
+    pub fn open(state_dir: &Path) -> Result<Self> {
+        let directory = state_dir.join("connections");
+        disk::private_directory(&directory)?;
+        let mut records = BTreeMap::new();
+        let mut damaged = Vec::new();
+        for name in disk::list(&directory)? {
+            let path = directory.join(&name);
+            let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
+            match read(&path, id) {
+                Ok(record) => drop(records.insert(record.id, Arc::new(record))),
+                Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
+            }
+        }
+        Ok(Self { directory, records: Mutex::new(records), damaged })
+    }
+
+    /// The files that could not be read.
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    /// The record of `id`.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<Record>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// All records, by uuid.
+    pub fn all(&self) -> Vec<Arc<Record>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Writes `record` beside its file; nothing counts before [`Store::commit`].
+    ///
+    /// # Errors
+    /// When it cannot be written durably.
+    pub fn stage(&self, record: Record) -> Result<Staged> {
+        let file = disk::stage(&self.path(record.id), &format::to_bytes(&record)?, 0o600)?;
+        Ok(Staged { file, record: Arc::new(record) })
+    }
+
+    /// The commit point of every change: from here on `staged` is the truth.
+    ///
+    /// # Errors
+    /// When the file cannot be put in place; memory then still has the old record.
+    pub fn commit(&self, staged: Staged) -> Result<Arc<Record>> {
+        staged.file.commit()?;
+        self.lock().insert(staged.record.id, Arc::clone(&staged.record));
+        Ok(staged.record)
+    }
+
+    /// Forgets `id`, on disk first.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn remove(&self, id: ConnectionId) -> Result<()> {
+        disk::remove(&self.path(id))?;
+        self.lock().remove(&id);
+        Ok(())
+    }
+
+    fn path(&self, id: ConnectionId) -> PathBuf {
+        self.directory.join(format!("{id}.json"))
+    }
+
+    /// The map; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Arc<Record>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The record in the file `path`, which its name says is of `id`.
+fn read(path: &Path, id: Option<ConnectionId>) -> Result<Record> {
+    let damaged = |why: &str| Error::Damaged { path: path.into(), why: why.into() };
+    let id = id.ok_or_else(|| damaged("its name is not <uuid>.json"))?;
+    let bytes = disk::read(path)?.ok_or_else(|| damaged("it vanished"))?;
+    let record = format::from_bytes(&bytes).map_err(|why| damaged(&why))?;
+    if record.id == id { Ok(record) } else { Err(damaged("its uuid is not that of its name")) }
+}

@@ -1,0 +1,286 @@
+//! The text of a stored record. One of the two files that hold the key.
+//!
+//! A reader refuses what it does not understand: a newer `version`, an unknown member, a value that
+//! the model refuses. Errors name the member, never its value, because it may be the key.
+
+use super::record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
+use crate::{
+    error::{Error, Result},
+    ipsec::{
+        Auth, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Psk,
+        State,
+    },
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use zeroize::Zeroizing;
+
+/// The version that this program writes.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    uuid: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    system_tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    user_tags: Vec<String>,
+    enabled: bool,
+    created: Timestamp,
+    changed: Timestamp,
+    vip: Vip,
+    peer: IpAddr,
+    identity: Identities,
+    ike: Ike,
+    child: Child,
+    local: Vec<Local>,
+    remote: Vec<Remote>,
+    /// The key as hexadecimal digits, wiped with the rest.
+    psk_hex: Zeroizing<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vip {
+    uuid: String,
+    address: IpAddr,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identities {
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ike {
+    version: u8,
+    encryption: String,
+    integrity: String,
+    group: u16,
+    lifetime_s: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Child {
+    protocol: String,
+    mode: String,
+    encryption: String,
+    integrity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pfs: Option<u16>,
+    lifetime_s: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Local {
+    uuid: String,
+    network: String,
+    cidrs: Vec<String>,
+    created: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remote {
+    uuid: String,
+    cidr: String,
+    created: Timestamp,
+}
+
+/// The contents of `record`'s file.
+///
+/// # Errors
+/// When it cannot be written as JSON, which is a fault of this program.
+pub fn to_bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
+    serde_json::to_writer_pretty(&mut *bytes, &file(record)).map_err(|e| Error::Internal(e.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn file(record: &Record) -> File {
+    let wish = &record.wish;
+    let options = &wish.options;
+    let Auth::Psk(psk) = &options.auth;
+    File {
+        version: VERSION,
+        uuid: record.id.to_string(),
+        name: wish.names.name.clone(),
+        description: wish.names.description.clone(),
+        system_tags: wish.names.system_tags.clone(),
+        user_tags: wish.names.user_tags.clone(),
+        enabled: record.state == State::Enabled,
+        created: record.created,
+        changed: record.changed,
+        vip: Vip { uuid: wish.vip.uuid.clone(), address: wish.vip.address },
+        peer: wish.peer,
+        identity: Identities {
+            kind: word(&ID_KINDS, options.id_kind).into(),
+            local: options.local_id.clone(),
+            remote: options.remote_id.clone(),
+        },
+        ike: Ike {
+            version: match options.version {
+                IkeVersion::Any => 0,
+                IkeVersion::V1 => 1,
+                IkeVersion::V2 => 2,
+            },
+            encryption: options.ike.encryption.row().wire.into(),
+            integrity: options.ike.integrity.row().wire.into(),
+            group: options.ike.group.row().number,
+            lifetime_s: options.ike_lifetime.hard(),
+        },
+        child: Child {
+            protocol: if options.ah { "ah" } else { "esp" }.into(),
+            mode: word(&MODES, options.mode).into(),
+            encryption: options.encryption.row().wire.into(),
+            integrity: options.integrity.row().wire.into(),
+            pfs: options.pfs.map(|group| group.row().number),
+            lifetime_s: options.lifetime.hard(),
+        },
+        local: wish.local.iter().map(local).collect(),
+        remote: wish.remote.iter().map(remote).collect(),
+        psk_hex: psk.expose_hex(),
+    }
+}
+
+fn local(network: &Network) -> Local {
+    Local {
+        uuid: network.uuid.to_string(),
+        network: network.network.clone(),
+        cidrs: network.cidrs.iter().map(ToString::to_string).collect(),
+        created: network.created,
+    }
+}
+
+fn remote(entry: &RemoteCidr) -> Remote {
+    Remote { uuid: entry.uuid.to_string(), cidr: entry.cidr.to_string(), created: entry.created }
+}
+
+/// The record that `bytes` hold.
+///
+/// # Errors
+/// What is wrong with them, without quoting a value.
+pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
+    let version = serde_json::from_slice::<Version>(bytes).map_err(|e| place(&e))?.version;
+    if version != VERSION {
+        return Err(format!("it has version {version}, this program reads {VERSION}"));
+    }
+    let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
+    let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
+    let (created, changed, enabled) = (file.created, file.changed, file.enabled);
+    let mut record = Record::new(id, wish(file)?, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    record.changed = changed;
+    record.state = if enabled { State::Enabled } else { State::Disabled };
+    Ok(record)
+}
+
+/// The one member that every version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Where JSON is wrong; serde's own text may quote the key.
+fn place(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "it does not have the members of a record" } else { "it is not JSON" };
+    format!("{what}: line {}, column {}", error.line(), error.column())
+}
+
+fn wish(file: File) -> Result<Wish, String> {
+    let options = options(&file)?;
+    let local = file.local.into_iter().map(read_local).collect::<Result<_, _>>()?;
+    let remote = file.remote.into_iter().map(read_remote).collect::<Result<_, _>>()?;
+    Ok(Wish {
+        names: Names {
+            name: file.name,
+            description: file.description,
+            system_tags: file.system_tags,
+            user_tags: file.user_tags,
+        },
+        vip: Reference { uuid: file.vip.uuid, address: file.vip.address },
+        peer: file.peer,
+        options,
+        local,
+        remote,
+    })
+}
+
+fn options(file: &File) -> Result<Options, String> {
+    let unknown = |member: &str| format!("{member} is not valid");
+    let (ike, child) = (&file.ike, &file.child);
+    let encryption = |name: &str, member| Encryption::from_wire(name).ok_or_else(|| unknown(member));
+    let integrity = |name: &str, member| Integrity::from_wire(name).ok_or_else(|| unknown(member));
+    let group = |number: u16, member| DhGroup::new(number.into()).ok_or_else(|| unknown(member));
+    Ok(Options {
+        auth: Auth::Psk(Psk::from_hex(&file.psk_hex).map_err(|_| unknown("psk_hex"))?),
+        id_kind: meaning(&ID_KINDS, &file.identity.kind).ok_or_else(|| unknown("identity.kind"))?,
+        local_id: file.identity.local.clone(),
+        remote_id: file.identity.remote.clone(),
+        version: match ike.version {
+            0 => IkeVersion::Any,
+            1 => IkeVersion::V1,
+            2 => IkeVersion::V2,
+            _ => return Err(unknown("ike.version")),
+        },
+        ike: IkeProposal {
+            encryption: encryption(&ike.encryption, "ike.encryption")?,
+            integrity: integrity(&ike.integrity, "ike.integrity")?,
+            group: group(ike.group, "ike.group")?,
+        },
+        ike_lifetime: Lifetime::ike(ike.lifetime_s.into()).map_err(|_| unknown("ike.lifetime_s"))?,
+        ah: match child.protocol.as_str() {
+            "esp" => false,
+            "ah" => true,
+            _ => return Err(unknown("child.protocol")),
+        },
+        encryption: encryption(&child.encryption, "child.encryption")?,
+        integrity: integrity(&child.integrity, "child.integrity")?,
+        pfs: child.pfs.map(|number| group(number, "child.pfs")).transpose()?,
+        mode: meaning(&MODES, &child.mode).ok_or_else(|| unknown("child.mode"))?,
+        lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
+    })
+}
+
+fn read_local(local: Local) -> Result<Network, String> {
+    let cidrs = local.cidrs.iter().map(|cidr| cidr.parse()).collect::<Result<_, _>>();
+    let cidrs = cidrs.map_err(|_| "local.cidrs is not valid")?;
+    Ok(Network { uuid: uuid(&local.uuid, "local.uuid")?, network: local.network, cidrs, created: local.created })
+}
+
+fn read_remote(remote: Remote) -> Result<RemoteCidr, String> {
+    let cidr = remote.cidr.parse().map_err(|_| "remote.cidr is not valid")?;
+    Ok(RemoteCidr { uuid: uuid(&remote.uuid, "remote.uuid")?, cidr, created: remote.created })
+}
+
+fn uuid(text: &str, member: &str) -> Result<ConnectionId, String> {
+    text.parse().map_err(|e| format!("{member} {e}"))
+}
+
+const ID_KINDS: [(IdentityKind, &str); 3] =
+    [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
+const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
+
+/// The word that stands for `value` in the file.
+fn word<T: PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {
+    words.iter().find(|(v, _)| *v == value).map_or("", |(_, word)| word)
+}
+
+/// What `word` stands for in the file.
+fn meaning<T: Copy>(words: &[(T, &'static str)], word: &str) -> Option<T> {
+    words.iter().find(|(_, w)| *w == word).map(|(value, _)| *value)
+}

@@ -1,0 +1,176 @@
+//! What is stored of a connection: what the caller asked for, and the connection that it means.
+
+use crate::ipsec::{
+    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
+    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, State, TrafficSelector,
+};
+use jiff::Timestamp;
+use std::net::IpAddr;
+
+/// A stored connection. The connection in it follows from the wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The connection's uuid.
+    pub id: ConnectionId,
+    /// What the caller asked for.
+    pub wish: Wish,
+    /// What it means.
+    pub connection: Connection,
+    /// Whether it is wanted.
+    pub state: State,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub changed: Timestamp,
+}
+
+/// Everything that a caller can say of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Texts for people, and tags.
+    pub names: Names,
+    /// The gateway's address that the tunnel ends at.
+    pub vip: Reference,
+    /// The peer's address.
+    pub peer: IpAddr,
+    /// The options of Create and Change.
+    pub options: Options,
+    /// Networks behind this gateway.
+    pub local: Vec<Network>,
+    /// Networks behind the peer.
+    pub remote: Vec<RemoteCidr>,
+}
+
+/// Texts for people; charon never sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// A name; it need not be unique.
+    pub name: String,
+    /// A description.
+    pub description: Option<String>,
+    /// Tags that mean something to the management plane.
+    pub system_tags: Vec<String>,
+    /// Tags of the user's own.
+    pub user_tags: Vec<String>,
+}
+
+/// An address of this gateway under the name that the settings give it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Its uuid in the settings.
+    pub uuid: String,
+    /// Its address when the connection was created.
+    pub address: IpAddr,
+}
+
+/// A local network, as it was in the settings when it was attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The uuid of the attachment.
+    pub uuid: ConnectionId,
+    /// The network's uuid in the settings.
+    pub network: String,
+    /// Its prefixes.
+    pub cidrs: Vec<TrafficSelector>,
+    /// When it was attached.
+    pub created: Timestamp,
+}
+
+/// A network behind the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteCidr {
+    /// The uuid of this entry.
+    pub uuid: ConnectionId,
+    /// The network.
+    pub cidr: TrafficSelector,
+    /// When it was added.
+    pub created: Timestamp,
+}
+
+/// The options that Create and Change share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The proof of identity.
+    pub auth: Auth,
+    /// How the identities are to be read.
+    pub id_kind: IdentityKind,
+    /// Our identity as the caller wrote it.
+    pub local_id: Option<String>,
+    /// The peer's identity as the caller wrote it.
+    pub remote_id: Option<String>,
+    /// IKE version.
+    pub version: IkeVersion,
+    /// Protection of the IKE SA.
+    pub ike: IkeProposal,
+    /// Lifetime of the IKE SA.
+    pub ike_lifetime: Lifetime,
+    /// Whether packets go by AH rather than ESP.
+    pub ah: bool,
+    /// Encryption of ESP packets; kept, but without effect, with AH.
+    pub encryption: Encryption,
+    /// Integrity of packets; kept, but without effect, with ESP under an AEAD cipher.
+    pub integrity: Integrity,
+    /// Group of each CHILD_SA's own key exchange.
+    pub pfs: Option<DhGroup>,
+    /// Tunnel or transport.
+    pub mode: Mode,
+    /// Lifetime of the CHILD_SAs.
+    pub lifetime: Lifetime,
+}
+
+impl Record {
+    /// The record of a new connection.
+    ///
+    /// # Errors
+    /// When the values of `wish` cannot stand together.
+    pub fn new(id: ConnectionId, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
+        let connection = wish.connection(id)?;
+        Ok(Self { id, wish, connection, state: State::Enabled, created: now, changed: now })
+    }
+
+    /// The same connection with another wish.
+    ///
+    /// # Errors
+    /// When the values of `wish` cannot stand together.
+    pub fn changed(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
+        let connection = wish.connection(self.id)?;
+        Ok(Self { id: self.id, wish, connection, state: self.state, created: self.created, changed: now })
+    }
+
+    /// Whether charon is to hold it: it is enabled and has something to carry.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.state == State::Enabled && !self.connection.children.is_empty()
+    }
+}
+
+impl Wish {
+    fn connection(&self, id: ConnectionId) -> Result<Connection, Conflict> {
+        let options = &self.options;
+        let identity = |part, text: &Option<String>| {
+            let read = |text: &String| Identity::new(options.id_kind, text).map_err(|why| Conflict { part, why });
+            text.as_ref().map(read).transpose()
+        };
+        let (encryption, integrity, pfs) = (options.encryption, options.integrity, options.pfs);
+        Connection::new(Parts {
+            id,
+            local_addr: self.vip.address,
+            remote_addr: self.peer,
+            version: options.version,
+            ike: options.ike,
+            ike_lifetime: options.ike_lifetime,
+            local_id: identity(Part::LocalId, &options.local_id)?,
+            remote_id: identity(Part::RemoteId, &options.remote_id)?,
+            auth: options.auth.clone(),
+            mode: options.mode,
+            protocol: if options.ah {
+                Protocol::Ah(AhProposal { integrity, pfs })
+            } else {
+                Protocol::Esp(EspProposal { encryption, integrity, pfs })
+            },
+            lifetime: options.lifetime,
+            local_nets: self.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect(),
+            remote_nets: self.remote.iter().map(|entry| entry.cidr).collect(),
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The names that this agent gives to objects in charon and in conf.d.
+//! Whatever does not bear them is foreign, and is never touched.
+
+use crate::ipsec::ConnectionId;
+
+/// The name of a connection.
+#[must_use]
+pub fn connection(id: ConnectionId) -> String {
+    format!("cygnet-{id}")
+}
+
+/// The name (and vici id) of a connection's secret; swanctl takes only sections that begin with `ike`.
+#[must_use]
+pub fn secret(id: ConnectionId) -> String {
+    format!("ike-cygnet-{id}")
+}
+
+/// The name of a connection's file in conf.d.
+#[must_use]
+pub fn file(id: ConnectionId) -> String {
+    format!("cygnet-{id}.conf")
+}
+
+/// Whose connection or child this is, if it is ours.
+#[must_use]
+pub fn owner(name: &str) -> Option<ConnectionId> {
+    let rest = name.strip_prefix("cygnet-")?;
+    let (id, child) = rest.split_at_checked(32)?;
+    let ours = child.is_empty() || (child.len() == 9 && child.starts_with('-'));
+    id.parse().ok().filter(|_| ours)
+}
+
+/// Whose secret this is, if it is ours.
+#[must_use]
+pub fn secret_owner(name: &str) -> Option<ConnectionId> {
+    name.strip_prefix("ike-cygnet-")?.parse().ok()
+}
+
+/// Whose file in conf.d this is, if it is ours.
+#[must_use]
+pub fn file_owner(name: &str) -> Option<ConnectionId> {
+    name.strip_prefix("cygnet-")?.strip_suffix(".conf")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_have_an_owner() {
+        let id: ConnectionId = "00112233445566778899aabbccddeeff".parse().expect("id");
+        assert_eq!(owner(&connection(id)), Some(id));
+        assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
+        assert_eq!(secret_owner(&secret(id)), Some(id));
+        assert_eq!(file_owner(&file(id)), Some(id));
+        for foreign in [
+            "cygnet",
+            "cygnet-",
+            "cygnet-1",
+            "cygnet-00112233445566778899AABBCCDDEEFF",
+            "site",
+            "cygnet-é123456789012345678901234567890123",
+            "cygnet-00112233445566778899aabbccddeeff-x",
+            "cygnet-00112233445566778899aabbccddeeffx12345678",
+        ] {
+            assert_eq!(owner(foreign), None, "{foreign}");
+        }
+        assert_eq!(secret_owner("ike-00112233445566778899aabbccddeeff"), None);
+        assert_eq!(file_owner("cygnet-00112233445566778899aabbccddeeff.conf.bak"), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! From charon's messages to the model's observed values.
+//! What is missing or unknown in a message is left out: an SA that cannot be read is not "up".
+
+use super::section::Section;
+use crate::ipsec::{
+    Mode,
+    sa::{ChildSa, ChildState, IkeSa, IkeState, Suite},
+};
+
+/// The IKE SAs in one `list-sa` or `ike-updown` message.
+#[must_use]
+pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
+    message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
+}
+
+fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
+    let text = |key| sa.text(key).unwrap_or_default().to_owned();
+    Some(IkeSa {
+        name: name.into(),
+        unique_id: sa.number("uniqueid")?,
+        version: sa.number("version")?,
+        state: match sa.text("state")? {
+            "CREATED" | "CONNECTING" => IkeState::Connecting,
+            "ESTABLISHED" | "REKEYING" => IkeState::Established,
+            _ => IkeState::Closing,
+        },
+        hosts: (text("local-host"), text("remote-host")),
+        initiator_spi: text("initiator-spi"),
+        suite: suite(sa),
+        busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
+        children: sa
+            .section("child-sas")
+            .into_iter()
+            .flat_map(Section::sections)
+            .filter_map(|(_, child)| child_sa(child))
+            .collect(),
+    })
+}
+
+fn child_sa(sa: &Section) -> Option<ChildSa> {
+    let number = |key| sa.number(key).unwrap_or(0);
+    Some(ChildSa {
+        name: sa.text("name")?.into(),
+        unique_id: sa.number("uniqueid")?,
+        state: match sa.text("state")? {
+            "INSTALLED" | "REKEYING" | "UPDATING" => ChildState::Installed,
+            "REKEYED" | "DELETING" | "DELETED" | "DESTROYING" => ChildState::Closing,
+            _ => ChildState::Pending,
+        },
+        mode: match sa.text("mode") {
+            Some("TUNNEL") => Some(Mode::Tunnel),
+            Some("TRANSPORT") => Some(Mode::Transport),
+            _ => None,
+        },
+        ah: sa.text("protocol") == Some("AH"),
+        suite: suite(sa),
+        local: sa.items("local-ts").map(Into::into).collect(),
+        remote: sa.items("remote-ts").map(Into::into).collect(),
+        bytes: (number("bytes-in"), number("bytes-out")),
+        packets: (number("packets-in"), number("packets-out")),
+        age: number("install-time"),
+    })
+}
+
+fn suite(sa: &Section) -> Suite {
+    let text = |key| sa.text(key).map(Into::into);
+    Suite {
+        encryption: text("encr-alg"),
+        key_bits: sa.number("encr-keysize"),
+        integrity: text("integ-alg"),
+        prf: text("prf-alg"),
+        group: text("dh-group"),
+    }
+}

@@ -1,0 +1,78 @@
+//! vici packets: a type, for some a name, and a message (strongSwan `vici/README.md`).
+//! The four bytes of length before each packet belong to the client's framing.
+
+use super::{
+    message::{self, Malformed, Reader},
+    section::Section,
+};
+
+/// The longest packet in bytes; charon resets the connection above it.
+pub const MAX_PACKET: usize = 512 * 1024;
+
+/// A packet of either direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet {
+    /// A named request.
+    Request(String, Section),
+    /// The answer to a request.
+    Response(Section),
+    /// The answer to a request that charon does not know.
+    UnknownCommand,
+    /// A subscription to an event.
+    Register(String),
+    /// The end of a subscription.
+    Unregister(String),
+    /// The answer to a (un)subscription.
+    Confirm,
+    /// The answer to a (un)subscription of an event that charon does not know.
+    UnknownEvent,
+    /// An event.
+    Event(String, Section),
+}
+
+impl Packet {
+    /// The packet's bytes.
+    ///
+    /// # Errors
+    /// When a name or value has no encoding.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let (kind, name, body) = match self {
+            Self::Request(name, body) => (0, Some(name), Some(body)),
+            Self::Response(body) => (1, None, Some(body)),
+            Self::UnknownCommand => (2, None, None),
+            Self::Register(name) => (3, Some(name), None),
+            Self::Unregister(name) => (4, Some(name), None),
+            Self::Confirm => (5, None, None),
+            Self::UnknownEvent => (6, None, None),
+            Self::Event(name, body) => (7, Some(name), Some(body)),
+        };
+        let mut bytes = vec![kind];
+        if let Some(name) = name {
+            message::put_name(&mut bytes, name)?;
+        }
+        if let Some(body) = body {
+            bytes.extend(message::encode(body)?);
+        }
+        Ok(bytes)
+    }
+
+    /// The packet that `bytes` are.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut rest = Reader(bytes);
+        let packet = match rest.byte().ok_or(Malformed::Truncated)? {
+            0 => Self::Request(rest.name()?, message::decode(rest.0)?),
+            1 => Self::Response(message::decode(rest.0)?),
+            2 => Self::UnknownCommand,
+            3 => Self::Register(rest.name()?),
+            4 => Self::Unregister(rest.name()?),
+            5 => Self::Confirm,
+            6 => Self::UnknownEvent,
+            7 => Self::Event(rest.name()?, message::decode(rest.0)?),
+            other => return Err(Malformed::Element(other)),
+        };
+        Ok(packet)
+    }
+}

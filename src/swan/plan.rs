@@ -1,0 +1,90 @@
+//! The vici requests that a parsed file means, in swanctl's order and spelling:
+//! first the secrets, then the connections. A differential test holds this to the real swanctl.
+
+use super::section::{Section, Value};
+use crate::ipsec::Psk;
+
+/// One vici request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The command, such as `load-conn`.
+    pub command: &'static str,
+    /// Its arguments.
+    pub body: Section,
+}
+
+/// Keys whose values swanctl splits at commas (strongSwan `swanctl/commands/load_conns.c`).
+const LISTS: [&str; 11] = [
+    "local_addrs",
+    "remote_addrs",
+    "proposals",
+    "esp_proposals",
+    "ah_proposals",
+    "local_ts",
+    "remote_ts",
+    "vips",
+    "pools",
+    "groups",
+    "cert_policy",
+];
+
+/// What stands in a file that is not a connection of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unplannable(&'static str);
+
+/// The requests that load `file`.
+///
+/// # Errors
+/// When the file has parts that swanctl would read in a way that is not written here.
+pub fn load(file: &Section) -> Result<Vec<Request>, Unplannable> {
+    if file.0.keys().any(|key| key != "connections" && key != "secrets") {
+        return Err(Unplannable("the file has other parts than connections and secrets"));
+    }
+    let mut requests = Vec::new();
+    for (name, secret) in file.section("secrets").into_iter().flat_map(Section::sections) {
+        requests.push(Request { command: "load-shared", body: load_shared(name, secret)? });
+    }
+    for (name, connection) in file.section("connections").into_iter().flat_map(Section::sections) {
+        let body = Section::new().with(name, Value::Section(with_lists(connection)));
+        requests.push(Request { command: "load-conn", body });
+    }
+    Ok(requests)
+}
+
+/// The request that loads one secret; only hexadecimal ones, because text that begins with `0x` or
+/// `0s` is decoded and then cannot be told from it (facts 1.2).
+fn load_shared(name: &str, secret: &Section) -> Result<Section, Unplannable> {
+    let hex =
+        secret.text("secret").and_then(|s| s.strip_prefix("0x")).ok_or(Unplannable("the secret is not hexadecimal"))?;
+    let key = Psk::from_hex(hex).map_err(|_| Unplannable("the secret is not hexadecimal"))?;
+    let owners: Vec<_> = secret
+        .0
+        .keys()
+        .filter(|key| key.starts_with("id"))
+        .filter_map(|key| secret.bytes(key))
+        .map(<[u8]>::to_vec)
+        .collect();
+    if owners.is_empty() {
+        return Err(Unplannable("the secret has no owner and would fit every peer"));
+    }
+    Ok(Section::new()
+        .with("id", name)
+        .with("type", "IKE")
+        .with("data", Value::Text(key.expose().to_vec()))
+        .with("owners", Value::List(owners)))
+}
+
+/// The same section with its lists split.
+fn with_lists(section: &Section) -> Section {
+    let split = |bytes: &[u8]| bytes.split(|b| *b == b',').map(|item| item.trim_ascii().to_vec()).collect();
+    let value = |(key, value): (&String, &Value)| {
+        let value = match value {
+            Value::Text(bytes) if LISTS.contains(&key.as_str()) => Value::List(split(bytes)),
+            Value::Section(inner) => Value::Section(with_lists(inner)),
+            other => other.clone(),
+        };
+        (key.clone(), value)
+    };
+    Section(section.0.iter().map(value).collect())
+}

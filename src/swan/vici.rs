@@ -1,0 +1,235 @@
+//! The vici client: the commands that this agent gives to charon, each with a deadline.
+//!
+//! Commands, lists and events have a socket each: charon answers one socket strictly in order, and a
+//! long list must not hold up a change. A lost socket is connected anew by the next call.
+
+pub mod link;
+
+use super::{plan::Request, section::Section};
+use crate::error::{Error, Result};
+use link::{Failure, Link, Notice, Reply};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::sync::{Mutex, mpsc};
+
+/// charon behind its vici socket.
+pub struct Vici {
+    path: PathBuf,
+    deadline: Duration,
+    commands: Slot,
+    lists: Slot,
+}
+
+/// A socket that is connected when it is needed, and the streams that are registered on it.
+#[derive(Default)]
+struct Slot(Mutex<Option<(Link, Vec<&'static str>)>>);
+
+/// What `version` answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The daemon's name, such as `charon-systemd`.
+    pub daemon: String,
+    /// strongSwan's version, such as `5.9.8`.
+    pub version: String,
+}
+
+impl Vici {
+    /// charon at the socket `path`; nothing is connected yet.
+    #[must_use]
+    pub fn new(path: &Path, deadline: Duration) -> Self {
+        Self { path: path.into(), deadline, commands: Slot::default(), lists: Slot::default() }
+    }
+
+    /// The daemon and its version.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn version(&self) -> Result<Version> {
+        let answer = self.query("version").await?;
+        let text = |key| answer.text(key).unwrap_or_default().to_owned();
+        Ok(Version { daemon: text("daemon"), version: text("version") })
+    }
+
+    /// Uptime, workers, queues, SAs and plugins.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn stats(&self) -> Result<Section> {
+        self.query("stats").await
+    }
+
+    /// The algorithms that charon's plugins bring, by kind.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn algorithms(&self) -> Result<Section> {
+        self.query("get-algorithms").await
+    }
+
+    /// The ids of the loaded secrets.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn shared(&self) -> Result<Vec<String>> {
+        Ok(self.query("get-shared").await?.items("keys").map(Into::into).collect())
+    }
+
+    /// The names of the loaded connections.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn connections(&self) -> Result<Vec<String>> {
+        Ok(self.query("get-conns").await?.items("conns").map(Into::into).collect())
+    }
+
+    /// Gives charon a request of a plan; see [`super::plan::load`].
+    ///
+    /// # Errors
+    /// When charon refuses it or does not answer.
+    pub async fn load(&self, request: &Request) -> Result<()> {
+        let name = request.body.text("id").or_else(|| request.body.0.keys().next().map(String::as_str));
+        self.command(request.command, name.unwrap_or_default(), request.body.clone()).await
+    }
+
+    /// Forgets a secret; that there is none is no error.
+    ///
+    /// # Errors
+    /// When charon refuses it or does not answer.
+    pub async fn unload_shared(&self, id: &str) -> Result<()> {
+        self.command("unload-shared", id, Section::new().with("id", id)).await
+    }
+
+    /// Forgets a connection; its SAs stay.
+    ///
+    /// # Errors
+    /// When charon does not know it or does not answer.
+    pub async fn unload_connection(&self, name: &str) -> Result<()> {
+        self.command("unload-conn", name, Section::new().with("name", name)).await
+    }
+
+    /// Starts negotiating `child` of `ike` and returns at once; waiting would hold one of charon's
+    /// few threads (facts 2.4).
+    ///
+    /// # Errors
+    /// When charon refuses it or does not answer.
+    pub async fn initiate(&self, ike: &str, child: &str) -> Result<()> {
+        let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
+        self.command("initiate", child, body).await
+    }
+
+    /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`. Returns at once.
+    ///
+    /// # Errors
+    /// When there is none or charon does not answer.
+    pub async fn terminate(&self, kind: &'static str, unique_id: u64) -> Result<()> {
+        let body = Section::new().with(kind, unique_id.to_string()).with("timeout", "-1");
+        self.command("terminate", &format!("{kind} {unique_id}"), body).await
+    }
+
+    /// The loaded connections as charon describes them; of one name, or all.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn list_connections(&self, name: Option<&str>) -> Result<Vec<Section>> {
+        self.list("list-conns", "list-conn", name).await
+    }
+
+    /// The IKE SAs; of one connection, or all.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn list_sas(&self, ike: Option<&str>) -> Result<Vec<Section>> {
+        self.list("list-sas", "list-sa", ike).await
+    }
+
+    /// Subscribes to `names` on a socket of its own.
+    ///
+    /// # Errors
+    /// When charon does not answer or does not know an event.
+    pub async fn events(&self, names: &[&str]) -> Result<Events> {
+        let unreachable = |e| failed("events", "", e);
+        let (link, inbox) = Link::connect(&self.path, self.deadline).await.map_err(unreachable)?;
+        for name in names {
+            let register = super::packet::Packet::Register((*name).into());
+            link.call(&register, None).await.map_err(|e| failed("the subscription to", name, e))?;
+        }
+        Ok(Events { inbox, _link: link })
+    }
+
+    async fn query(&self, command: &'static str) -> Result<Section> {
+        Ok(self.call(&self.commands, command, "", Section::new(), None).await?.message)
+    }
+
+    async fn command(&self, command: &'static str, object: &str, body: Section) -> Result<()> {
+        let answer = self.call(&self.commands, command, object, body, None).await?.message;
+        match answer.text("success") {
+            Some("yes") => Ok(()),
+            _ => Err(Error::Refused {
+                doing: format!("{command} {object}"),
+                words: answer.text("errmsg").unwrap_or("it gave no reason").into(),
+            }),
+        }
+    }
+
+    async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
+        let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
+        Ok(self.call(&self.lists, command, ike.unwrap_or_default(), body, Some(event)).await?.items)
+    }
+
+    async fn call(
+        &self,
+        slot: &Slot,
+        command: &'static str,
+        object: &str,
+        body: Section,
+        stream: Option<&'static str>,
+    ) -> Result<Reply> {
+        let exchange = async {
+            let link = slot.link(&self.path, self.deadline, stream).await?;
+            link.call(&super::packet::Packet::Request(command.into(), body), stream).await
+        };
+        exchange.await.map_err(|e| failed(command, object, e))
+    }
+}
+
+impl Slot {
+    /// The connected socket, on which `stream` is registered.
+    async fn link(&self, path: &Path, deadline: Duration, stream: Option<&'static str>) -> Result<Link, Failure> {
+        let mut slot = self.0.lock().await;
+        let (link, streams) = match slot.take().filter(|(link, _)| !link.is_closed()) {
+            Some(connected) => slot.insert(connected),
+            None => slot.insert((Link::connect(path, deadline).await?.0, Vec::new())),
+        };
+        if let Some(name) = stream.filter(|name| !streams.contains(name)) {
+            // A streaming command sends nothing unless its event was registered first.
+            link.call(&super::packet::Packet::Register(name.into()), None).await?;
+            streams.push(name);
+        }
+        Ok(link.clone())
+    }
+}
+
+/// The error for `command` on `object` that failed for `cause`.
+fn failed(command: &str, object: &str, cause: Failure) -> Error {
+    let doing = format!("{command} {object}").trim_end().to_owned();
+    match cause {
+        Failure::Unknown => Error::Refused { doing, words: cause.to_string() },
+        Failure::Request(words) => Error::Internal(format!("{doing}: {words}")),
+        _ => Error::Unreachable { doing, cause: cause.to_string() },
+    }
+}
+
+/// A subscription. Dropping it closes its socket.
+pub struct Events {
+    inbox: mpsc::Receiver<Notice>,
+    _link: Link,
+}
+
+impl Events {
+    /// The next event, or `None` when charon is gone.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.inbox.recv().await
+    }
+}
