@@ -22,6 +22,14 @@ pub enum Error {
     /// The caller's value is wrong; the text names the field and the remedy.
     #[error("{0}")]
     Argument(String),
+    /// A part of a connection does not fit the others; `part` is the model's name of it.
+    #[error("{part}: {why}")]
+    Part {
+        /// The value to change.
+        part: &'static str,
+        /// The reason.
+        why: String,
+    },
     /// The resource that a parameter names does not exist.
     #[error("no {resource:?} with uuid {uuid}")]
     NotFound {

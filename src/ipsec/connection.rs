@@ -93,6 +93,8 @@ pub struct Parts {
     pub remote_id: Option<Identity>,
     /// The proof of identity.
     pub auth: Auth,
+    /// How often the key was changed; see [`Connection::key_generation`].
+    pub key_generation: u32,
     /// Tunnel or transport.
     pub mode: Mode,
     /// Protection of the traffic.
@@ -136,6 +138,9 @@ pub struct Connection {
     pub remote_id: Identity,
     /// The proof of identity.
     pub auth: Auth,
+    /// How often the key was changed. charon does not compare keys: its parity shows in the file, so
+    /// that charon sees another connection and negotiates a new SA beside the old (facts 3.2 c).
+    pub key_generation: u32,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -163,6 +168,22 @@ pub enum Part {
     LocalNets,
     /// The networks behind the peer.
     RemoteNets,
+}
+
+impl Part {
+    /// The name of the part in this model.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LocalAddr => "local_addr",
+            Self::RemoteAddr => "remote_addr",
+            Self::IkeEncryption => "ike.encryption",
+            Self::LocalId => "local_id",
+            Self::RemoteId => "remote_id",
+            Self::LocalNets => "local_nets",
+            Self::RemoteNets => "remote_nets",
+        }
+    }
 }
 
 /// Two values that cannot stand together.
@@ -213,11 +234,18 @@ impl Connection {
             local_id: parts.local_id.unwrap_or(Identity::Ip(parts.local_addr)),
             remote_id: parts.remote_id.unwrap_or(Identity::Ip(parts.remote_addr)),
             auth: parts.auth,
+            key_generation: parts.key_generation,
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,
             children,
         })
+    }
+
+    /// The spread of the IKE SA's rekeying in seconds: its lifetime's, one less after every other key.
+    #[must_use]
+    pub fn ike_rand(&self) -> u32 {
+        self.ike_lifetime.rand() - self.key_generation % 2
     }
 
     /// The connection's uuid.

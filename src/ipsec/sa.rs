@@ -48,6 +48,8 @@ pub struct ChildSa {
     pub name: String,
     /// charon's number of it.
     pub unique_id: u64,
+    /// Both SPIs: inbound, outbound. The peer sees the same two the other way round.
+    pub spis: (String, String),
     /// Its state.
     pub state: ChildState,
     /// Tunnel or transport; `None` for a word that we do not know.

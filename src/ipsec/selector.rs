@@ -15,6 +15,18 @@ impl TrafficSelector {
         Self(address.into())
     }
 
+    /// The selector of a network.
+    ///
+    /// # Errors
+    /// When `net` has host bits set: charon would mask them silently, and the tunnel would carry
+    /// another network than the one written.
+    pub fn new(net: IpNet) -> Result<Self, Invalid> {
+        if net.addr() == net.network() {
+            return Ok(Self(net));
+        }
+        Err(Invalid::new(format!("{net} is not a cidr: it has host bits set, the network is {}", net.trunc())))
+    }
+
     /// The network.
     #[must_use]
     pub fn net(self) -> IpNet {
@@ -43,19 +55,12 @@ impl TrafficSelector {
 impl FromStr for TrafficSelector {
     type Err = Invalid;
 
-    /// Takes `ADDRESS/PREFIX` only. Host bits are refused: charon would mask them silently, and the
-    /// tunnel would carry another network than the one written.
+    /// Takes `ADDRESS/PREFIX` only.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let net = parse(text).ok_or_else(|| {
             Invalid::new(format!("{text} is not a cidr: write ADDRESS/PREFIX, such as 10.1.0.0/24 or fd00:1::/64"))
         })?;
-        if net.addr() != net.network() {
-            return Err(Invalid::new(format!(
-                "{text} is not a cidr: it has host bits set, the network is {}",
-                net.trunc()
-            )));
-        }
-        Ok(Self(net))
+        Self::new(net)
     }
 }
 

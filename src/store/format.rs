@@ -41,6 +41,9 @@ struct File {
     child: Child,
     local: Vec<Local>,
     remote: Vec<Remote>,
+    /// How often the key was changed.
+    #[serde(default)]
+    key_generation: u32,
     /// The key as hexadecimal digits, wiped with the rest.
     psk_hex: Zeroizing<String>,
 }
@@ -154,6 +157,7 @@ fn file(record: &Record) -> File {
         },
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
+        key_generation: record.key_generation,
         psk_hex: psk.expose_hex(),
     }
 }
@@ -182,8 +186,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     }
     let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
-    let (created, changed, enabled) = (file.created, file.changed, file.enabled);
-    let mut record = Record::new(id, wish(file)?, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    let (created, changed, enabled, keys) = (file.created, file.changed, file.enabled, file.key_generation);
+    let mut record = Record::new(id, wish(file)?, keys, created).map_err(|e| format!("{:?} is not valid", e.part))?;
     record.changed = changed;
     record.state = if enabled { State::Enabled } else { State::Disabled };
     Ok(record)

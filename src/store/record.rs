@@ -18,6 +18,8 @@ pub struct Record {
     pub connection: Connection,
     /// Whether it is wanted.
     pub state: State,
+    /// How often the key was changed; see [`Connection::key_generation`].
+    pub key_generation: u32,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -119,13 +121,13 @@ pub struct Options {
 }
 
 impl Record {
-    /// The record of a new connection.
+    /// The record of a connection that is `wish`, made at `now`.
     ///
     /// # Errors
     /// When the values of `wish` cannot stand together.
-    pub fn new(id: ConnectionId, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let connection = wish.connection(id)?;
-        Ok(Self { id, wish, connection, state: State::Enabled, created: now, changed: now })
+    pub fn new(id: ConnectionId, wish: Wish, key_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
+        let connection = wish.connection(id, key_generation)?;
+        Ok(Self { id, wish, connection, state: State::Enabled, key_generation, created: now, changed: now })
     }
 
     /// The same connection with another wish.
@@ -133,8 +135,9 @@ impl Record {
     /// # Errors
     /// When the values of `wish` cannot stand together.
     pub fn changed(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let connection = wish.connection(self.id)?;
-        Ok(Self { id: self.id, wish, connection, state: self.state, created: self.created, changed: now })
+        let new_key = u32::from(wish.options.auth != self.wish.options.auth);
+        let new = Self::new(self.id, wish, self.key_generation.wrapping_add(new_key), now)?;
+        Ok(Self { state: self.state, created: self.created, ..new })
     }
 
     /// Whether charon is to hold it: it is enabled and has something to carry.
@@ -145,7 +148,7 @@ impl Record {
 }
 
 impl Wish {
-    fn connection(&self, id: ConnectionId) -> Result<Connection, Conflict> {
+    fn connection(&self, id: ConnectionId, key_generation: u32) -> Result<Connection, Conflict> {
         let options = &self.options;
         let identity = |part, text: &Option<String>| {
             let read = |text: &String| Identity::new(options.id_kind, text).map_err(|why| Conflict { part, why });
@@ -162,6 +165,7 @@ impl Wish {
             local_id: identity(Part::LocalId, &options.local_id)?,
             remote_id: identity(Part::RemoteId, &options.remote_id)?,
             auth: options.auth.clone(),
+            key_generation,
             mode: options.mode,
             protocol: if options.ah {
                 Protocol::Ah(AhProposal { integrity, pfs })

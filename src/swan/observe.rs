@@ -39,9 +39,11 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
 
 fn child_sa(sa: &Section) -> Option<ChildSa> {
     let number = |key| sa.number(key).unwrap_or(0);
+    let text = |key| sa.text(key).unwrap_or_default().to_owned();
     Some(ChildSa {
         name: sa.text("name")?.into(),
         unique_id: sa.number("uniqueid")?,
+        spis: (text("spi-in"), text("spi-out")),
         state: match sa.text("state")? {
             "INSTALLED" | "REKEYING" | "UPDATING" => ChildState::Installed,
             "REKEYED" | "DELETING" | "DELETED" | "DESTROYING" => ChildState::Closing,

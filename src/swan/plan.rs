@@ -1,8 +1,12 @@
 //! The vici requests that a parsed file means, in swanctl's order and spelling:
 //! first the secrets, then the connections. A differential test holds this to the real swanctl.
 
-use super::section::{Section, Value};
-use crate::ipsec::Psk;
+use super::{
+    conf::{self, Conf, Traps},
+    names,
+    section::{Section, Value},
+};
+use crate::ipsec::{Auth, Connection, ConnectionId, Psk};
 
 /// One vici request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +15,57 @@ pub struct Request {
     pub command: &'static str,
     /// Its arguments.
     pub body: Section,
+}
+
+/// A connection in all the forms in which charon takes it; they were checked to agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loadable {
+    /// Whose it is.
+    pub id: ConnectionId,
+    /// The file's text.
+    pub conf: Conf,
+    /// What the text means.
+    pub requests: Vec<Request>,
+}
+
+impl Loadable {
+    /// Renders `connection` and reads the text back: it must mean exactly this connection with its
+    /// children and its secret, whatever its values are.
+    ///
+    /// # Errors
+    /// When it does not, which is a fault of this program; nothing may be loaded then.
+    pub fn new(connection: &Connection, traps: Traps) -> Result<Self, Unplannable> {
+        let conf = conf::render(connection, traps).map_err(|_| Unplannable("the template fails"))?;
+        let file = conf::parse(conf.expose()).map_err(|_| Unplannable("the rendered text cannot be read back"))?;
+        let requests = load(&file)?;
+        match requests.as_slice() {
+            [secret, conn] if is_secret_of(connection, secret) && is_connection(connection, conn) => {}
+            _ => return Err(Unplannable("the rendered text does not mean this connection")),
+        }
+        Ok(Self { id: connection.id(), conf, requests })
+    }
+}
+
+/// Whether `request` loads exactly the key of `connection`, for its peer alone.
+fn is_secret_of(connection: &Connection, request: &Request) -> bool {
+    let Auth::Psk(psk) = &connection.auth;
+    request.command == "load-shared"
+        && request.body.text("id") == Some(&names::secret(connection.id()))
+        && request.body.bytes("data") == Some(psk.expose())
+        && request.body.items("owners").eq([connection.remote_id.to_string()])
+}
+
+/// Whether `request` loads the one connection with its identities and exactly its children.
+fn is_connection(connection: &Connection, request: &Request) -> bool {
+    let name = names::connection(connection.id());
+    let Some(body) = request.body.section(&name).filter(|_| request.body.0.len() == 1) else { return false };
+    let id_of = |side| body.section(side).and_then(|s: &Section| s.text("id"));
+    let children = body.section("children").into_iter().flat_map(Section::sections);
+    request.command == "load-conn"
+        && id_of("local") == Some(&connection.local_id.to_string())
+        && id_of("remote") == Some(&connection.remote_id.to_string())
+        && body.items("remote_addrs").eq([connection.remote_addr.to_string()])
+        && children.map(|(name, _)| name).eq(connection.children.iter().map(|child| child.name.as_str()))
 }
 
 /// Keys whose values swanctl splits at commas (strongSwan `swanctl/commands/load_conns.c`).

@@ -128,6 +128,15 @@ impl Vici {
         self.command("terminate", &format!("{kind} {unique_id}"), body).await
     }
 
+    /// Drops the IKE SA of this number at once; the peer is told once and not waited for.
+    ///
+    /// # Errors
+    /// When there is none or charon does not answer.
+    pub async fn drop_ike(&self, unique_id: u64) -> Result<()> {
+        let body = Section::new().with("ike-id", unique_id.to_string()).with("force", "yes").with("timeout", "-1");
+        self.command("terminate", &format!("ike-id {unique_id}"), body).await
+    }
+
     /// The loaded connections as charon describes them; of one name, or all.
     ///
     /// # Errors

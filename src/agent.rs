@@ -1,0 +1,140 @@
+//! The agent: the use cases, and the only place that orders effects.
+//!
+//! The record in the store is the truth. What stands in conf.d, what charon holds and which SAs run
+//! are made to follow it, by one function for every cause: [`Agent::reconcile`].
+
+mod apply;
+mod claims;
+mod reconcile;
+mod schedule;
+mod view;
+mod watch;
+
+pub use view::View;
+pub use watch::Life;
+
+use crate::{
+    error::{Error, Result},
+    ipsec::{Connection, ConnectionId},
+    settings::{Gateway, Settings},
+    store::{Record, Store},
+    swan::{Charon, Swan, plan::Loadable},
+};
+use claims::Claims;
+use reconcile::Memory;
+use schedule::Schedule;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch as channel};
+
+/// The agent; shared by the HTTP server and its own tasks.
+pub struct Agent {
+    store: Store,
+    swan: Swan,
+    conf_dir: PathBuf,
+    wait: Duration,
+    gateway: RwLock<Arc<Gateway>>,
+    claims: Mutex<Claims>,
+    entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
+    life: channel::Sender<Life>,
+    schedule: Schedule,
+}
+
+/// What the agent keeps of a connection beside its record.
+#[derive(Default)]
+struct Entry {
+    /// Held by whoever changes the connection or its SAs: one at a time.
+    memory: tokio::sync::Mutex<Memory>,
+    /// Told when something happened to its SAs.
+    happened: Notify,
+}
+
+impl Agent {
+    /// An agent on `store` and `swan`; it does nothing before [`Agent::start`].
+    #[must_use]
+    pub fn new(settings: &Settings, store: Store, swan: Swan) -> Arc<Self> {
+        let (schedule, queue) = Schedule::new();
+        let mut claims = Claims::default();
+        store.all().iter().for_each(|record| claims.add(record));
+        let agent = Arc::new(Self {
+            store,
+            swan,
+            conf_dir: settings.conf_dir(),
+            wait: settings.charon.wait,
+            gateway: RwLock::new(Arc::new(settings.gateway.clone())),
+            claims: Mutex::new(claims),
+            entries: Mutex::default(),
+            life: channel::Sender::new(Life::Starting),
+            schedule,
+        });
+        tokio::spawn(schedule::run(Arc::downgrade(&agent), queue));
+        agent
+    }
+
+    /// Replaces what the gateway has, for later calls.
+    pub fn set_gateway(&self, gateway: Gateway) {
+        *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
+    }
+
+    /// What the gateway has.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        Arc::clone(&self.gateway.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether charon is there, and since when not.
+    pub fn life(&self) -> Life {
+        self.life.borrow().clone()
+    }
+
+    fn entry(&self, id: ConnectionId) -> Arc<Entry> {
+        Arc::clone(self.lock_entries().entry(id).or_default())
+    }
+
+    fn lock_entries(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What charon can do, asked anew if it was not there a moment ago.
+    async fn charon(&self) -> Result<Arc<Charon>> {
+        match self.life() {
+            Life::Up(charon) => Ok(charon),
+            Life::Starting | Life::Down(_) => Ok(Arc::new(self.swan.probe().await?)),
+        }
+    }
+
+    fn conf_path(&self, id: ConnectionId) -> PathBuf {
+        self.conf_dir.join(crate::swan::names::file(id))
+    }
+}
+
+/// The forms in which charon takes `record`, or `None` if it is not to hold it.
+fn loadable(record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
+    let wanted = Some(&record.connection).filter(|_| record.is_loaded());
+    wanted.map(|connection| Loadable::new(connection, charon.traps)).transpose().map_err(|e| {
+        // Our own fault: nothing was loaded or stored.
+        Error::Internal(format!("the configuration of connection {} fails its self-check: {e}", record.id))
+    })
+}
+
+/// Refuses `connection` if charon lacks an algorithm of it.
+fn check_algorithms(connection: &Connection, charon: &Charon) -> Result<()> {
+    let missing = charon.missing(connection);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
+    Err(Error::Argument(format!("this gateway's strongSwan {} has no {}", charon.version, list.join(", "))))
+}

@@ -1,0 +1,81 @@
+//! Rules between connections: what one has taken, another may not have. Kept in maps, so that a
+//! change costs the same however many connections there are.
+
+use crate::{
+    error::{Error, Result},
+    ipsec::{Auth, ConnectionId, Identity, State},
+    store::Record,
+};
+use std::{collections::HashMap, net::IpAddr};
+
+/// What the stored connections have taken. A change holds the old and the new until it is decided.
+#[derive(Default)]
+pub struct Claims {
+    /// Who joins these two addresses.
+    pairs: HashMap<(IpAddr, IpAddr), Vec<ConnectionId>>,
+    /// The keys under a peer's identity, of enabled connections.
+    keys: HashMap<Identity, Vec<(ConnectionId, Auth)>>,
+}
+
+impl Claims {
+    /// Adds what `record` needs if no other connection is in its way.
+    ///
+    /// # Errors
+    /// When another connection joins the same two addresses, or has another key for the same peer
+    /// identity: charon could not tell them apart (facts 3.3, 4.1).
+    pub fn claim(&mut self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+        let others = self.pairs.get(&pair(record)).into_iter().flatten();
+        if let Some(other) = others.into_iter().find(|other| **other != record.id) {
+            return Err(Error::argument(format!(
+                "there already have ipsec connection[uuid:{other}, name:{}] with the same vrouter and peerAddress",
+                name_of(*other)
+            )));
+        }
+        let connection = &record.connection;
+        let keys = self.keys.get(&connection.remote_id).into_iter().flatten();
+        let clash = |(id, auth): &&(ConnectionId, Auth)| *id != record.id && *auth != connection.auth;
+        if let Some((other, _)) = keys.into_iter().find(clash).filter(|_| record.state == State::Enabled) {
+            return Err(Error::argument(format!(
+                "the ipsec connection[uuid:{other}, name:{}] has another authKey for the same remote identity[{}]: \
+                 charon could not tell which key to use; give the peers different remoteIds, or the same authKey",
+                name_of(*other),
+                connection.remote_id
+            )));
+        }
+        self.add(record);
+        Ok(())
+    }
+
+    /// Adds what `record` has, without asking.
+    pub fn add(&mut self, record: &Record) {
+        self.pairs.entry(pair(record)).or_default().push(record.id);
+        if record.state == State::Enabled {
+            let key = (record.id, record.connection.auth.clone());
+            self.keys.entry(record.connection.remote_id.clone()).or_default().push(key);
+        }
+    }
+
+    /// Takes away once what [`Claims::add`] added.
+    pub fn release(&mut self, record: &Record) {
+        remove(&mut self.pairs, &pair(record), |id| *id == record.id);
+        if record.state == State::Enabled {
+            let same = |(id, auth): &(ConnectionId, Auth)| *id == record.id && *auth == record.connection.auth;
+            remove(&mut self.keys, &record.connection.remote_id, same);
+        }
+    }
+}
+
+fn pair(record: &Record) -> (IpAddr, IpAddr) {
+    (record.connection.local_addr, record.connection.remote_addr)
+}
+
+/// Takes the first item that is `wanted` out of the list under `key`, and the list when it is empty.
+fn remove<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, Vec<V>>, key: &K, wanted: impl Fn(&V) -> bool) {
+    let Some(list) = map.get_mut(key) else { return };
+    if let Some(index) = list.iter().position(wanted) {
+        list.swap_remove(index);
+    }
+    if list.is_empty() {
+        map.remove(key);
+    }
+}

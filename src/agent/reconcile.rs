@@ -1,0 +1,243 @@
+//! One connection: from what is wanted and what runs to the steps between them.
+//!
+//! Make before break: an SA that does not run what is wanted is closed only after one that does
+//! carries traffic. So whatever fails, traffic goes on over what there is.
+
+use super::{Agent, Life};
+use crate::{
+    error::Result,
+    ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
+    store::Record,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
+const OVERLAP: Duration = Duration::from_millis(500);
+/// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
+const DUPLICATE: Duration = Duration::from_secs(10);
+/// The waits between attempts.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What is remembered of a connection's SAs, as long as this charon lives.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
+    pub old_ike: BTreeSet<u64>,
+    /// CHILD_SAs that were made for an earlier configuration.
+    pub old_children: BTreeSet<u64>,
+    complete_since: Option<Instant>,
+    duplicate_since: BTreeMap<u64, Instant>,
+    attempts: u32,
+    not_before: Option<Instant>,
+}
+
+/// A step on charon's SAs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Negotiate the child of this name.
+    Initiate(String),
+    /// Close the IKE SA of this number.
+    CloseIke(u64),
+    /// Close the CHILD_SA of this number.
+    CloseChild(u64),
+}
+
+impl Memory {
+    /// The configuration was changed: attempts may start at once.
+    pub fn restart(&mut self) {
+        self.attempts = 0;
+        self.not_before = None;
+        self.complete_since = None;
+    }
+
+    /// The SAs seen are all of an earlier configuration; of the children, only those named.
+    pub fn outdate(&mut self, running: &[IkeSa], whole: bool, children: &BTreeSet<&str>) {
+        for ike in running {
+            if whole {
+                self.old_ike.insert(ike.unique_id);
+            }
+            let named = ike.children.iter().filter(|sa| whole || children.contains(sa.name.as_str()));
+            self.old_children.extend(named.map(|sa| sa.unique_id));
+        }
+    }
+
+    /// A rekeyed SA keeps the configuration of the one it replaces.
+    pub fn rekeyed(&mut self, ike: bool, old: u64, new: u64) {
+        let set = if ike { &mut self.old_ike } else { &mut self.old_children };
+        if set.contains(&old) {
+            set.insert(new);
+        }
+    }
+
+    /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
+    pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
+        self.forget_gone(running);
+        let carriers: Vec<_> =
+            wanted.children.iter().map(|child| self.carriers(wanted, running, &child.name)).collect();
+        if carriers.iter().all(|carriers| !carriers.is_empty()) {
+            self.attempts = 0;
+            self.not_before = None;
+            let kept = carriers.iter().filter_map(|carriers| carriers.first()).copied().collect();
+            return self.tidy(wanted, running, &kept, now);
+        }
+        self.complete_since = None;
+        let missing = wanted.children.iter().zip(&carriers).filter(|(_, carriers)| carriers.is_empty());
+        let missing: Vec<_> =
+            missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
+        if missing.is_empty() {
+            return (Vec::new(), Some(now + BACK_OFF.1));
+        }
+        if let Some(later) = self.not_before.filter(|later| *later > now) {
+            return (Vec::new(), Some(later));
+        }
+        let pause = back_off(self.attempts, wanted.id());
+        self.attempts = self.attempts.saturating_add(1);
+        self.not_before = Some(now + pause);
+        (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), self.not_before)
+    }
+
+    fn forget_gone(&mut self, running: &[IkeSa]) {
+        let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
+        self.old_ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
+        self.old_children.retain(|id| children.contains(id));
+    }
+
+    /// The SAs that carry the child as wanted, the preferred one first. The order is by numbers that
+    /// both ends see, so that of two SAs made at once both ends keep the same.
+    fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &str) -> Vec<(u64, u64)> {
+        let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
+        let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
+        let carries = |sa: &&ChildSa| {
+            !self.old_children.contains(&sa.unique_id) && sa.state == ChildState::Installed && sa.runs(wanted, child)
+        };
+        let pairs =
+            running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_by_key(|(ike, sa)| (&ike.initiator_spi, (&sa.spis.0).min(&sa.spis.1)));
+        pairs.into_iter().map(|(ike, sa)| (ike.unique_id, sa.unique_id)).collect()
+    }
+
+    fn is_current(&self, ike: &IkeSa) -> bool {
+        !self.old_ike.contains(&ike.unique_id)
+    }
+
+    /// Whether charon is at work on the child, or on the IKE SA that it will be part of.
+    fn in_flight(&self, running: &[IkeSa], child: &str) -> bool {
+        running.iter().filter(|ike| self.is_current(ike)).any(|ike| {
+            let pending = |sa: &ChildSa| sa.name == child && sa.state == ChildState::Pending;
+            ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
+        })
+    }
+
+    /// Everything wanted is carried: close what is not, the old soon and duplicates later.
+    fn tidy(
+        &mut self,
+        wanted: &Connection,
+        running: &[IkeSa],
+        kept: &Vec<(u64, u64)>,
+        now: Instant,
+    ) -> (Vec<Step>, Option<Instant>) {
+        let since = *self.complete_since.get_or_insert(now);
+        let mut closings = Closings { steps: Vec::new(), again: None, now };
+        let mut duplicates = BTreeMap::new();
+        for ike in running.iter().filter(|ike| ike.state != IkeState::Closing) {
+            let keeps = |sa: &ChildSa| kept.contains(&(ike.unique_id, sa.unique_id));
+            if !ike.children.iter().any(keeps) {
+                let stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(wanted));
+                let first = self.duplicate_since.get(&ike.unique_id).copied().unwrap_or(now);
+                duplicates.insert(ike.unique_id, first);
+                closings.add(Step::CloseIke(ike.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
+                continue;
+            }
+            for sa in ike.children.iter().filter(|sa| sa.state == ChildState::Installed && !keeps(sa)) {
+                let stale =
+                    self.old_children.contains(&sa.unique_id) || !wanted.children.iter().any(|c| c.name == sa.name);
+                // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
+                let number = sa.unique_id | 1 << 63;
+                let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
+                duplicates.insert(number, first);
+                closings.add(Step::CloseChild(sa.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
+            }
+        }
+        self.duplicate_since = duplicates;
+        (closings.steps, closings.again)
+    }
+}
+
+/// Steps that are due, and when the next one will be.
+struct Closings {
+    steps: Vec<Step>,
+    again: Option<Instant>,
+    now: Instant,
+}
+
+impl Closings {
+    fn add(&mut self, step: Step, when: Instant) {
+        if when <= self.now {
+            self.steps.push(step);
+        } else {
+            self.again = Some(self.again.map_or(when, |again| again.min(when)));
+        }
+    }
+}
+
+/// Doubles with each attempt, and differs between connections so that they do not move in step.
+fn back_off(attempts: u32, id: ConnectionId) -> Duration {
+    let full = BACK_OFF.0.saturating_mul(1 << attempts.min(6)).min(BACK_OFF.1);
+    let spread = id.to_string().bytes().fold(attempts, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % 256;
+    full.mul_f64(0.75) + full.mul_f64(f64::from(spread) / 1024.0)
+}
+
+impl Agent {
+    /// Brings the SAs of `id` nearer to its record, and plans the next look.
+    pub(super) async fn reconcile(&self, id: ConnectionId) {
+        if !matches!(self.life(), Life::Up(_)) {
+            return;
+        }
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        let outcome = match self.store.get(id) {
+            Some(record) if record.is_loaded() => self.advance(&record, &mut memory).await,
+            _ => self.close_all(id).await,
+        };
+        entry.happened.notify_waiters();
+        if let Err(error) = outcome {
+            tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
+            self.schedule.wake(id, Instant::now() + BACK_OFF.0);
+        }
+    }
+
+    async fn advance(&self, record: &Arc<Record>, memory: &mut Memory) -> Result<()> {
+        let id = record.id;
+        let running = self.swan.observe(Some(id)).await?;
+        let (steps, again) = memory.steps(&record.connection, &running, Instant::now());
+        for step in steps {
+            tracing::info!(uuid = %id, ?step, "next step");
+            let done = match &step {
+                Step::Initiate(child) => self.swan.initiate(id, child).await,
+                Step::CloseIke(number) => self.swan.close_ike(*number).await,
+                Step::CloseChild(number) => self.swan.close_child(*number).await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+            }
+        }
+        if let Some(again) = again {
+            self.schedule.wake(id, again);
+        }
+        Ok(())
+    }
+
+    /// Closes every SA of a connection that is not wanted.
+    pub(super) async fn close_all(&self, id: ConnectionId) -> Result<()> {
+        for ike in self.swan.observe(Some(id)).await? {
+            self.swan.close_ike(ike.unique_id).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! When to look at which connection again. One task, one queue, whatever the number of connections.
+
+use super::Agent;
+use crate::ipsec::ConnectionId;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Weak},
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep_until},
+};
+
+/// How many connections are looked at side by side.
+const PARALLEL: usize = 32;
+
+/// The way into the queue.
+pub struct Schedule(mpsc::UnboundedSender<(ConnectionId, Instant)>);
+
+/// The other end of the queue.
+pub type Queue = mpsc::UnboundedReceiver<(ConnectionId, Instant)>;
+
+impl Schedule {
+    /// An empty schedule; [`run`] works it off.
+    pub fn new() -> (Self, Queue) {
+        let (sender, queue) = mpsc::unbounded_channel();
+        (Self(sender), queue)
+    }
+
+    /// Looks at `id` at `when`, or earlier if that was planned already.
+    pub fn wake(&self, id: ConnectionId, when: Instant) {
+        // It fails only when the agent is going down.
+        let _ = self.0.send((id, when));
+    }
+}
+
+/// Works the queue off until the agent is gone.
+pub async fn run(agent: Weak<Agent>, mut queue: Queue) {
+    let mut due: BTreeSet<(Instant, ConnectionId)> = BTreeSet::new();
+    let mut planned: HashMap<ConnectionId, Instant> = HashMap::new();
+    let slots = Arc::new(Semaphore::new(PARALLEL));
+    loop {
+        let next = due.first().copied();
+        tokio::select! {
+            woken = queue.recv() => {
+                let Some((id, when)) = woken else { return };
+                match planned.get(&id) {
+                    Some(earlier) if *earlier <= when => {}
+                    later => {
+                        if let Some(later) = later {
+                            due.remove(&(*later, id));
+                        }
+                        planned.insert(id, when);
+                        due.insert((when, id));
+                    }
+                }
+            }
+            () = sleep_until(next.map_or_else(Instant::now, |(when, _)| when)), if next.is_some() => {
+                let Some((_, id)) = due.pop_first() else { continue };
+                planned.remove(&id);
+                let (Some(agent), Ok(slot)) = (agent.upgrade(), Arc::clone(&slots).acquire_owned().await) else { return };
+                tokio::spawn(async move {
+                    agent.reconcile(id).await;
+                    drop(slot);
+                });
+            }
+        }
+    }
+}

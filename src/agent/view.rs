@@ -1,0 +1,93 @@
+//! What is observed of a connection at the moment of asking.
+
+use super::{Agent, apply::not_found};
+use crate::{
+    error::Result,
+    ipsec::{ConnectionId, IkeSa, State, Status, status},
+    store::Record,
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// A connection with its observed SAs.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is stored.
+    pub record: Arc<Record>,
+    /// The SAs, or `None` if charon did not answer: unknown is not down.
+    pub running: Option<Vec<IkeSa>>,
+}
+
+/// How often a waiting write looks if no event comes.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl View {
+    /// The status that the SAs show; `None` if they are unknown.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let running = self.running.as_ref()?;
+        Some(match (self.record.state, self.record.connection.children.is_empty()) {
+            // It waits for networks to join: nothing is wrong with it.
+            (State::Enabled, true) => Status::Connecting,
+            (State::Disabled, _) => Status::Disconnected,
+            (State::Enabled, false) => status::status(&self.record.connection, running),
+        })
+    }
+}
+
+impl Agent {
+    /// The connection `id` as it is now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn view(&self, id: ConnectionId) -> Result<View> {
+        let record = self.store.get(id).ok_or_else(|| not_found(id))?;
+        Ok(self.observe(record).await)
+    }
+
+    /// All connections as they are now, by uuid.
+    pub async fn views(&self) -> Vec<View> {
+        let records = self.store.all();
+        let mut running = self.swan.observe(None).await.inspect_err(log_unknown).ok().map(|all| {
+            let mut by_owner: HashMap<_, Vec<_>> = HashMap::new();
+            for sa in all {
+                by_owner.entry(crate::swan::names::owner(&sa.name)).or_default().push(sa);
+            }
+            by_owner
+        });
+        let view = |record: Arc<Record>| {
+            let running = running.as_mut().map(|all| all.remove(&Some(record.id)).unwrap_or_default());
+            View { record, running }
+        };
+        records.into_iter().map(view).collect()
+    }
+
+    async fn observe(&self, record: Arc<Record>) -> View {
+        let running = if record.is_loaded() {
+            self.swan.observe(Some(record.id)).await.inspect_err(log_unknown).ok()
+        } else {
+            Some(Vec::new())
+        };
+        View { record, running }
+    }
+
+    /// The connection when it is up, or after the time that a write may wait, whichever is first.
+    pub(super) async fn settled(&self, record: Arc<Record>) -> View {
+        let entry = self.entry(record.id);
+        let end = Instant::now() + self.wait;
+        loop {
+            let happened = entry.happened.notified();
+            let view = self.observe(Arc::clone(&record)).await;
+            let left = end.saturating_duration_since(Instant::now());
+            if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
+                return view;
+            }
+            // Woken by an event or not: the next round looks.
+            let _ = timeout(LOOK.min(left), happened).await;
+        }
+    }
+}
+
+fn log_unknown(error: &crate::error::Error) {
+    tracing::warn!(%error, "the status is unknown");
+}

@@ -1,0 +1,58 @@
+//! The command line.
+
+mod render;
+mod serve;
+
+use clap::{Args, Parser, Subcommand};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+
+/// An IPsec configuration agent beside strongSwan.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// The settings file.
+    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the agent.
+    Serve,
+    /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
+    Render(RenderArgs),
+}
+
+/// The arguments of `cygnet render`.
+#[derive(Args)]
+struct RenderArgs {
+    /// The request body: a file, or `-` for standard input.
+    #[arg(default_value = "-")]
+    body: PathBuf,
+    /// The stored record that a Change starts from (`connections/<uuid>.json` of a state directory).
+    #[arg(long, value_name = "RECORD.json")]
+    given: Option<PathBuf>,
+    /// The gateway's public address, if neither the settings nor the record say it.
+    #[arg(long, value_name = "ADDRESS")]
+    vip: Option<IpAddr>,
+    /// A network behind this gateway; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    local_cidr: Vec<String>,
+    /// A network behind the peer; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    peer_cidr: Vec<String>,
+    /// For a kernel interface without trap policies: render `start_action = none`.
+    #[arg(long)]
+    no_traps: bool,
+}
+
+/// Runs the command that the arguments name; 0 is success, 1 a failure, 2 a wrong command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Serve => serve::run(&cli.config),
+        Command::Render(args) => render::run(&cli.config, &args),
+    }
+}

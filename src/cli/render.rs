@@ -1,0 +1,136 @@
+//! `cygnet render`: from a request body to swanctl.conf, asking nobody.
+
+use super::RenderArgs;
+use cygnet::{
+    error::Error,
+    http::{
+        Envelope,
+        error::{Failure, object},
+        parse,
+    },
+    settings::{Gateway, Settings, Vip},
+    store::{Network, Record, RemoteCidr, format},
+    swan::{conf::Traps, plan::Loadable},
+};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+/// The uuid of a connection whose body names none: rendering the same body gives the same text.
+const NAMELESS: &str = "00000000000040008000000000000000";
+/// The time of offline records, for the same reason.
+const TIME: Timestamp = Timestamp::UNIX_EPOCH;
+
+pub fn run(config: &Path, args: &RenderArgs) -> ExitCode {
+    let outcome = render(config, args).and_then(|loadable| {
+        let written = std::io::stdout().write_all(loadable.conf.expose().as_bytes());
+        written.map_err(|e| Error::storage("write", "standard output", e).into())
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let error = match failure {
+                Failure::Api(error) => error,
+                Failure::Text(_, text) => Error::Argument(text),
+            };
+            // Nothing is left to do if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{}", json!({ "error": object(&error) }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn render(config: &Path, args: &RenderArgs) -> Result<Loadable, Failure> {
+    let record = record(config, args)?;
+    if record.connection.children.is_empty() {
+        let text =
+            "the connection has nothing to carry: give --local-cidr and --peer-cidr, or l3NetworkUuid and peerCidrs";
+        return Err(Error::argument(text).into());
+    }
+    let traps = if args.no_traps { Traps::Unsupported } else { Traps::Supported };
+    Ok(Loadable::new(&record.connection, traps).map_err(|e| Error::Internal(e.to_string()))?)
+}
+
+fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
+    let envelope = Envelope::parse(&read(&args.body)?)?;
+    if envelope.has("changeIPsecConnection") {
+        let given = match &args.given {
+            Some(path) => {
+                format::from_bytes(&read(path)?).map_err(|e| Error::Argument(format!("{}: {e}", path.display())))?
+            }
+            None => made_up(args)?,
+        };
+        let params = envelope.params("changeIPsecConnection")?;
+        return Ok(parse::change(&params)?(&given, TIME)?);
+    }
+    let mut params = envelope.params("params")?;
+    params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());
+    params.members.entry("name").or_insert_with(|| "offline".into());
+    let record = parse::create(&params, &gateway(config, args, &params)?, TIME)?;
+    with_networks(&record, args)
+}
+
+/// The gateway of the settings, if there are any, with the `--vip` under the name that the body asks for.
+fn gateway(config: &Path, args: &RenderArgs, params: &cygnet::http::Params) -> Result<Gateway, Error> {
+    let settings = if config.exists() { Some(Settings::read(config).map_err(Error::Argument)?) } else { None };
+    let mut gateway = settings.map(|settings| settings.gateway).unwrap_or_default();
+    let asked = params.members.get("vipUuid").and_then(|v| v.as_str());
+    if let (Some(address), Some(uuid)) = (args.vip, asked) {
+        gateway.vips.retain(|vip| vip.uuid != uuid);
+        gateway.vips.push(Vip { uuid: uuid.into(), address });
+    }
+    Ok(gateway)
+}
+
+/// `record` with the networks of the command line, where there are any.
+fn with_networks(record: &Record, args: &RenderArgs) -> Result<Record, Failure> {
+    let mut wish = record.wish.clone();
+    if !args.local_cidr.is_empty() {
+        let cidrs = cidrs("--local-cidr", &args.local_cidr)?;
+        wish.local = vec![Network { uuid: record.id, network: "offline".into(), cidrs, created: TIME }];
+    }
+    if !args.peer_cidr.is_empty() {
+        let entry = |cidr| RemoteCidr { uuid: record.id, cidr, created: TIME };
+        wish.remote = cidrs("--peer-cidr", &args.peer_cidr)?.into_iter().map(entry).collect();
+    }
+    record.changed(wish, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
+}
+
+fn cidrs<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, texts: &[String]) -> Result<Vec<T>, Error> {
+    texts.iter().map(|text| text.parse().map_err(|e| Error::Argument(format!("{option}: {e}")))).collect()
+}
+
+/// The record that a Change starts from if none is given: all defaults, on `--vip`.
+fn made_up(args: &RenderArgs) -> Result<Record, Failure> {
+    let vip =
+        args.vip.ok_or_else(|| Error::argument("a Change needs --given RECORD.json, or --vip with the networks"))?;
+    let gateway = Gateway { vips: vec![Vip { uuid: "offline".into(), address: vip }], l3_networks: Vec::new() };
+    // Any other address of the same family: the Change brings its own.
+    let peer = if vip.is_ipv4() { "198.51.100.255" } else { "2001:db8:ffff::ffff" };
+    let body = json!({ "params": { "name": "offline", "vipUuid": "offline", "peerAddress": peer, "authKey": "offline", "resourceUuid": NAMELESS } });
+    let params = Envelope::parse(body.to_string().as_bytes())?.params("params")?;
+    let record = parse::create(&params, &gateway, TIME)?;
+    with_networks(&record, args)
+}
+
+fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let outcome = if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    outcome.map_err(|e| Error::storage("read", path, e))?;
+    Ok(bytes)
+}
+
+/// The uuid that [`NAMELESS`] spells is one that Create takes.
+#[cfg(test)]
+#[test]
+fn the_nameless_uuid_is_valid() {
+    assert!(NAMELESS.parse::<cygnet::ipsec::ConnectionId>().is_ok());
+}

@@ -1,0 +1,170 @@
+//! `cygnet serve`: wires settings, store, charon, listeners and signals together.
+
+use anyhow::{Context, Result, anyhow, bail};
+use cygnet::{
+    agent::{Agent, Life},
+    http::{self, Api, Tokens, serve::Server},
+    settings::{self, Settings},
+    store::Store,
+    swan::{Swan, vici::Vici},
+};
+use sd_notify::NotifyState;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long requests under way may take after the order to stop.
+const FINISHING: Duration = Duration::from_secs(10);
+
+pub fn run(config: &Path) -> ExitCode {
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.context("cannot start").and_then(|runtime| runtime.block_on(serve(config)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs to standard error, which systemd keeps; levels per module by `RUST_LOG`.
+fn start_log() {
+    use tracing_subscriber::{filter::Targets, fmt, prelude::*};
+    let filter: Targets = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(terminal))
+        .with(filter)
+        .init();
+}
+
+async fn serve(config: &Path) -> Result<()> {
+    let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
+    let tokens = read_tokens(&settings)?;
+    let conf_dir = settings.conf_dir();
+    if !conf_dir.is_dir() {
+        bail!("{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir", conf_dir.display());
+    }
+    let listener = match settings.listen {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
+        None => None,
+    };
+    let unix = http::serve::bind_unix(&settings.socket).await;
+    let unix = unix.with_context(|| format!("cannot listen on {}", settings.socket.display()))?;
+    let _socket = RemoveOnDrop(settings.socket.clone());
+
+    let store = Store::open(&settings.state_dir)?;
+    let agent = Agent::new(&settings, store, swan(&settings));
+    agent.start().await;
+
+    let stop = CancellationToken::new();
+    let api = Api::new(Arc::clone(&agent), tokens, settings.mask_auth_key);
+    let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
+    if let Some(listener) = listener {
+        announce(&listener)?;
+        server.serve_tcp(listener);
+    }
+    server.serve_unix(unix);
+    notify(&[NotifyState::Ready, NotifyState::Status(&status(&agent))]);
+    until_stopped(config, &agent, &api).await?;
+
+    notify(&[NotifyState::Stopping]);
+    stop.cancel();
+    if tokio::time::timeout(FINISHING, server.finished()).await.is_err() {
+        tracing::warn!("requests were cut off after {} s", FINISHING.as_secs());
+    }
+    // Tunnels stay up: charon carries them, and the next start finds them.
+    Ok(())
+}
+
+fn swan(settings: &Settings) -> Swan {
+    Swan::Vici(Vici::new(&settings.charon.vici, settings.charon.timeout))
+}
+
+fn read_tokens(settings: &Settings) -> Result<Tokens> {
+    let tokens = match &settings.auth.tokens_file {
+        Some(path) => http::credential(path).and_then(|path| Tokens::read(&path)).map_err(|e| anyhow!(e))?,
+        None => Tokens::default(),
+    };
+    if settings.listen.is_some() && tokens.is_empty() {
+        tracing::warn!("auth.tokens_file has no token: every call over TCP will be refused");
+    }
+    Ok(tokens)
+}
+
+/// The first line on standard output: where to find us, for whoever let us choose the port.
+fn announce(listener: &TcpListener) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    Ok(stdout.flush()?)
+}
+
+/// Obeys signals until one says to stop.
+async fn until_stopped(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) -> Result<()> {
+    let signals = |kind| signal(kind).context("cannot handle signals");
+    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let mut reload: Signal = signals(SignalKind::hangup())?;
+    let mut beat = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = reload.recv() => reread(config, agent, api),
+            _ = beat.tick() => notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]),
+        }
+    }
+}
+
+/// Takes over what may change while running; a file that is wrong changes nothing.
+fn reread(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) {
+    let read = Settings::read(config).map_err(|e| anyhow!(e));
+    match read.and_then(|settings: settings::Settings| Ok((read_tokens(&settings)?, settings))) {
+        Ok((tokens, settings)) => {
+            api.set_tokens(tokens);
+            agent.set_gateway(settings.gateway);
+            tracing::info!("gateway and auth were read anew");
+        }
+        Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
+    }
+}
+
+fn status(agent: &Agent) -> String {
+    let count = agent.store().all().len();
+    match agent.life() {
+        Life::Up(charon) => format!("{count} connections, strongSwan {}", charon.version),
+        Life::Starting => "starting".into(),
+        Life::Down(why) => format!("{count} connections, {why}"),
+    }
+}
+
+/// Tells systemd, if it asked to be told.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+/// Removes the Unix socket at the end.
+struct RemoveOnDrop(PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "the socket cannot be removed");
+        }
+    }
+}

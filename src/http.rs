@@ -1,0 +1,188 @@
+//! What callers say and hear. The routes are on this page; each handler is a few lines below.
+
+mod auth;
+mod envelope;
+pub mod error;
+pub mod inventory;
+mod native;
+pub mod parse;
+mod query;
+pub mod serve;
+mod wire;
+
+pub use auth::{Origin, Tokens, credential};
+pub use envelope::{Envelope, Params};
+
+use crate::{agent::Agent, error::Result as AgentResult, ipsec::ConnectionId};
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{Path, Query as UrlQuery, Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri},
+    middleware::{self, Next},
+    response::Response,
+    routing::{any, get},
+};
+use error::{Failure, json_response};
+use jiff::{Timestamp, tz::TimeZone};
+use query::Query;
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What the handlers share.
+pub struct Api {
+    agent: Arc<Agent>,
+    tokens: RwLock<Arc<Tokens>>,
+    mask_auth_key: bool,
+}
+
+type Shared = State<Arc<Api>>;
+type Answer = Result<Response, Failure>;
+
+impl Api {
+    /// The API of `agent` for the holders of `tokens`.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>, tokens: Tokens, mask_auth_key: bool) -> Arc<Self> {
+        Arc::new(Self { agent, tokens: RwLock::new(Arc::new(tokens)), mask_auth_key })
+    }
+
+    /// Replaces the tokens, for later calls.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    fn check(&self, origin: Origin, headers: &HeaderMap) -> Result<(), Failure> {
+        match origin {
+            Origin::Local => Ok(()),
+            Origin::Network => self.tokens.read().unwrap_or_else(PoisonError::into_inner).check(headers),
+        }
+    }
+
+    fn inventory(&self, view: &crate::agent::View) -> Value {
+        inventory::inventory(view, self.mask_auth_key, &TimeZone::system())
+    }
+
+    /// The answer to a write: its result.
+    fn written(&self, view: &crate::agent::View) -> Response {
+        json_response(StatusCode::OK, &json!({ "inventory": self.inventory(view) }))
+    }
+}
+
+/// All routes.
+pub fn router(api: Arc<Api>) -> Router {
+    let guarded = Router::new()
+        .route("/zstack/v1/ipsec", any(collection))
+        .route("/zstack/v1/ipsec/{uuid}", any(item))
+        .route("/zstack/v1/ipsec/config/{uuid}", any(config))
+        // Some versions of the Go SDK call this path.
+        .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
+        .route("/cygnet/v1/connections/{uuid}", get(native::connection))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
+    Router::new()
+        .merge(guarded)
+        .route("/healthz", get(native::healthz))
+        .route("/readyz", get(native::readyz))
+        .fallback(no_such_path)
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .with_state(api)
+}
+
+async fn authenticate(
+    State(api): Shared,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+    next: Next,
+) -> Answer {
+    api.check(origin, request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// The path as the contract's messages name it: decoded by the router, without `/zstack`.
+fn path_of(uri: &Uri) -> String {
+    uri.path().strip_prefix("/zstack").unwrap_or(uri.path()).chars().take(255).collect()
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    Failure::Text(StatusCode::NOT_FOUND, format!("no api mapping to {}", path_of(&uri)))
+}
+
+/// The contract's answers for a method that a path has no API for (1.2).
+fn no_method(method: &Method, uri: &Uri) -> Failure {
+    let path = path_of(uri);
+    let none =
+        |kind| Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("No {kind} API found for the path[{path}]"));
+    match *method {
+        Method::POST => none("creational"),
+        Method::GET | Method::HEAD => none("query"),
+        Method::DELETE => none("delete"),
+        Method::PUT => Failure::bad_request(format!("the body doesn't contain action mapping to the URL[{path}]")),
+        _ => Failure::Text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("The method[{method}] is not allowed for the path[{path}]"),
+        ),
+    }
+}
+
+/// `/ipsec`: `CreateIPsecConnection`, `QueryIPSecConnection`.
+async fn collection(
+    State(api): Shared,
+    uri: Uri,
+    UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    method: Method,
+    body: Body,
+) -> Answer {
+    match method {
+        Method::POST => {
+            let params = Envelope::read(body).await?.params("params")?;
+            let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
+            Ok(api.written(&api.agent.create(record).await?))
+        }
+        Method::GET | Method::HEAD => {
+            let query = Query::parse(&pairs)?;
+            let inventories = api.agent.views().await.iter().map(|view| api.inventory(view)).collect();
+            Ok(json_response(StatusCode::OK, &query.reply(inventories)))
+        }
+        _ => Err(no_method(&method, &uri)),
+    }
+}
+
+/// `/ipsec/{uuid}`: the query by uuid, `DeleteIPsecConnection`.
+async fn item(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method) -> Answer {
+    match method {
+        Method::GET | Method::HEAD => {
+            let found = match id_of(&uuid) {
+                Ok(id) => api.agent.view(id).await.ok(),
+                Err(_) => None,
+            };
+            let inventories = found.iter().map(|view| api.inventory(view)).collect();
+            Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
+        }
+        Method::DELETE => {
+            api.agent.remove(id_of(&uuid)?).await?;
+            Ok(json_response(StatusCode::OK, &json!({})))
+        }
+        _ => Err(no_method(&method, &uri)),
+    }
+}
+
+/// `/ipsec/config/{uuid}`: `ChangeIPsecConnection`.
+async fn config(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method, body: Body) -> Answer {
+    if !matches!(method, Method::PUT | Method::POST) {
+        let path = path_of(&uri);
+        let text = format!("The method[{method}] is not allowed for the path[{path}]");
+        return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
+    let change = parse::change(&params)?;
+    let view = api.agent.change(id_of(&uuid)?, move |old| change(old, Timestamp::now())).await?;
+    Ok(api.written(&view))
+}
+
+/// The connection that a path names; text that is no uuid names none.
+fn id_of(text: &str) -> AgentResult<ConnectionId> {
+    text.parse().map_err(|_| crate::error::Error::NotFound {
+        field: "uuid",
+        uuid: text.chars().take(64).collect(),
+        resource: crate::error::Resource::Connection,
+    })
+}

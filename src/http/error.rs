@@ -1,0 +1,105 @@
+//! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
+
+use crate::error::{Error, Resource};
+use axum::{
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+/// The longest `details` in characters.
+const MAX_DETAILS: usize = 4096;
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request is not one: a status and a line of plain text.
+    Text(StatusCode, String),
+    /// The call failed: 503 with the error object.
+    Api(Error),
+}
+
+impl Failure {
+    /// 400 with `text`.
+    pub fn bad_request(text: impl Into<String>) -> Self {
+        Self::Text(StatusCode::BAD_REQUEST, text.into())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Text(status, text) => (status, text).into_response(),
+            Self::Api(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": object(&error) })),
+        }
+    }
+}
+
+/// A JSON answer, in the form that every client takes.
+pub fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json;charset=UTF-8")], body.to_string()).into_response()
+}
+
+/// The error object of `error`.
+#[must_use]
+pub fn object(error: &Error) -> Value {
+    let (code, description) = code(error);
+    let mut members = Map::new();
+    members.insert("code".into(), code.into());
+    members.insert("description".into(), description.into());
+    members.insert("details".into(), details(error).chars().take(MAX_DETAILS).collect::<String>().into());
+    Value::Object(members)
+}
+
+fn code(error: &Error) -> (&'static str, &'static str) {
+    match error {
+        Error::Argument(_) | Error::Part { .. } => ("SYS.1007", "One or more API argument is invalid"),
+        Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
+        Error::Session => {
+            ("ID.1001", "The session is invalid, either wrong session id or the session has been expired")
+        }
+        Error::Refused { .. } | Error::Unreachable { .. } => ("SYS.1006", "An operation failed"),
+        Error::Storage { .. } => ("SYS.1016", "An I/O error happened"),
+        Error::Damaged { .. } | Error::Internal(_) => ("SYS.1000", "An internal error happened in system"),
+    }
+}
+
+fn details(error: &Error) -> String {
+    match error {
+        Error::NotFound { field, uuid, resource } => {
+            let (name, uuid) = match resource {
+                Resource::Connection => ("IPsecConnectionVO", format!("uuid:{uuid}")),
+                Resource::Vip => ("VipVO", format!("uuid:{uuid}")),
+                Resource::L3Network => ("L3NetworkVO", format!("uuid:{uuid}")),
+                Resource::TagPattern => ("TagPatternVO", format!("uuids:[{uuid}]")),
+            };
+            format!("invalid field[{field}], resource[{uuid}, type:{name}] not found")
+        }
+        Error::Part { part, why } if why.starts_with("the ") => {
+            // The contract's own sentences name the value; the field is added behind them.
+            format!("{why} (field[{}])", field_of(part))
+        }
+        Error::Part { part, why } => format!("field[{}] {why}", field_of(part)),
+        Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
+        other => other.to_string(),
+    }
+}
+
+/// The API's name for a part of the model.
+fn field_of(part: &str) -> &'static str {
+    match part {
+        "local_addr" => "vipUuid",
+        "remote_addr" => "peerAddress",
+        "ike.encryption" => "ikeEncryptionAlgorithm",
+        "local_id" => "localId",
+        "remote_id" => "remoteId",
+        "local_nets" => "l3NetworkUuid",
+        _ => "peerCidrs",
+    }
+}

@@ -1,0 +1,292 @@
+//! The query language of `QueryIPSecConnection` (contract 1.11), evaluated on inventories.
+
+use super::{error::Failure, inventory};
+use crate::error::Error;
+use serde_json::{Map, Value, json};
+use std::cmp::Ordering;
+
+/// The operators; of those that stand at the same place the longest counts.
+const OPERATORS: [(&str, Operator); 12] = [
+    ("!?=", Operator::NotIn),
+    ("!~=", Operator::NotLike),
+    ("!=", Operator::Ne),
+    (">=", Operator::Ge),
+    ("<=", Operator::Le),
+    ("~=", Operator::Like),
+    ("?=", Operator::In),
+    ("=", Operator::Eq),
+    (">", Operator::Gt),
+    ("<", Operator::Lt),
+    (" is null", Operator::Null),
+    (" not null", Operator::NotNull),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Eq,
+    Ne,
+    Gt,
+    Ge,
+    Lt,
+    Le,
+    In,
+    NotIn,
+    Like,
+    NotLike,
+    Null,
+    NotNull,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Condition {
+    field: String,
+    operator: Operator,
+    value: String,
+}
+
+/// A parsed query string.
+#[derive(Debug, Default)]
+pub struct Query {
+    conditions: Vec<Condition>,
+    limit: Option<usize>,
+    start: usize,
+    count: bool,
+    with_count: bool,
+    sort: Option<(String, bool)>,
+    fields: Option<Vec<String>>,
+}
+
+/// What `limit` is if it is not given.
+const DEFAULT_LIMIT: usize = 1000;
+
+impl Query {
+    /// Reads the pairs of a query string; unknown parameters are ignored.
+    ///
+    /// # Errors
+    /// 400 for what is no query, 503 for a field that does not exist.
+    pub fn parse(pairs: &[(String, String)]) -> Result<Self, Failure> {
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "q" => query.conditions.push(condition(value)?),
+                "limit" => query.limit = Some(integer("limit", value)?),
+                "start" => query.start = integer("start", value)?,
+                "count" => query.count = value == "true",
+                "replyWithCount" => query.with_count = value == "true",
+                "sort" => query.sort = Some(sort(value)?),
+                "fields" => query.fields = Some(value.split(',').map(str::trim).map(member).collect::<Result<_, _>>()?),
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+
+    /// The reply for these inventories.
+    #[must_use]
+    pub fn reply(&self, inventories: Vec<Value>) -> Value {
+        let mut found: Vec<_> =
+            inventories.into_iter().filter(|item| self.conditions.iter().all(|c| c.holds(item))).collect();
+        let total = found.len();
+        if self.count {
+            return json!({ "total": total });
+        }
+        if let Some((field, descending)) = &self.sort {
+            found.sort_by(|a, b| {
+                let order = compare(a.get(field), b.get(field));
+                if *descending { order.reverse() } else { order }
+            });
+        }
+        let mut page: Vec<_> = found.into_iter().skip(self.start).take(self.limit.unwrap_or(DEFAULT_LIMIT)).collect();
+        if let Some(fields) = &self.fields {
+            for item in page.iter_mut().filter_map(Value::as_object_mut) {
+                item.retain(|name, _| fields.contains(name));
+            }
+        }
+        reply(page, self.with_count.then_some(total))
+    }
+}
+
+/// A reply with `inventories` and their `schema`.
+#[must_use]
+pub fn reply(inventories: Vec<Value>, total: Option<usize>) -> Value {
+    let schema = inventory::schema(&inventories);
+    let mut members = Map::new();
+    members.insert("inventories".into(), inventories.into());
+    members.extend(total.map(|total| ("total".to_owned(), total.into())));
+    members.insert("schema".into(), schema);
+    Value::Object(members)
+}
+
+fn integer(name: &str, value: &str) -> Result<usize, Failure> {
+    value
+        .trim()
+        .parse()
+        .map_err(|_| Failure::bad_request(format!("Invalid query parameter. '{name}' must be an integer")))
+}
+
+fn sort(value: &str) -> Result<(String, bool), Failure> {
+    let descending = value.starts_with('-');
+    // An unescaped plus sign is a blank by the time it arrives.
+    Ok((member(value.trim_start_matches(['+', '-', ' ']).trim())?, descending))
+}
+
+/// A member of the inventory.
+fn member(name: &str) -> Result<String, Failure> {
+    if inventory::MEMBERS.contains(&name) { Ok(name.into()) } else { Err(no_field(name)) }
+}
+
+fn no_field(name: &str) -> Failure {
+    let shown: String = name.chars().take(64).collect();
+    Failure::Api(Error::Internal(format!("inventory class[{}] has no field[{shown}]", inventory::CONNECTION_CLASS)))
+}
+
+/// Splits a condition at its earliest operator.
+fn condition(text: &str) -> Result<Condition, Failure> {
+    let found = OPERATORS.iter().filter_map(|(name, operator)| Some((text.find(name)?, *name, *operator)));
+    let Some((place, name, operator)) = found.min_by_key(|(place, name, _)| (*place, usize::MAX - name.len())) else {
+        let shown: String = text.chars().take(64).collect();
+        let valid: Vec<_> = OPERATORS.iter().map(|(name, _)| *name).collect();
+        return Err(Failure::bad_request(format!(
+            "Invalid query parameter. The '{shown}' in the parameter[q] doesn't contain any query operator. \
+             Valid query operators are [{}]",
+            valid.join(", ")
+        )));
+    };
+    let field = text[..place].trim();
+    if !inventory::MEMBERS.contains(&field) && nested(field).is_none() {
+        return Err(no_field(field));
+    }
+    Ok(Condition { field: field.into(), operator, value: text[place + name.len()..].into() })
+}
+
+/// The list and the member of its elements that a nested field names.
+fn nested(field: &str) -> Option<(&str, &str)> {
+    let (list, member) = field.split_once('.')?;
+    let members: &[&str] = match list {
+        "peerCidrs" => &["uuid", "cidr", "connectionUuid", "createDate", "lastOpDate"],
+        "l3NetworkRefs" => &["uuid", "l3NetworkUuid", "connectionUuid", "createDate", "lastOpDate"],
+        _ => return None,
+    };
+    members.contains(&member).then_some((list, member))
+}
+
+impl Condition {
+    /// Whether it holds for `inventory`; of a nested field, for one of the elements.
+    fn holds(&self, inventory: &Value) -> bool {
+        if let Some((list, member)) = nested(&self.field) {
+            let items = inventory.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            return match self.operator {
+                Operator::Null => items.is_empty(),
+                Operator::Ne | Operator::NotIn | Operator::NotLike => {
+                    items.iter().all(|item| self.holds_for(item.get(member)))
+                }
+                _ => items.iter().any(|item| self.holds_for(item.get(member))),
+            };
+        }
+        self.holds_for(inventory.get(&self.field).filter(|value| value.as_array().is_none_or(|list| !list.is_empty())))
+    }
+
+    /// As in SQL, a comparison with an absent value never holds.
+    fn holds_for(&self, value: Option<&Value>) -> bool {
+        let Some(value) = value else { return self.operator == Operator::Null };
+        let text = as_text(value);
+        let wanted = &self.value;
+        match self.operator {
+            Operator::Null => false,
+            Operator::NotNull => true,
+            Operator::Eq => ordering(&text, wanted) == Ordering::Equal,
+            Operator::Ne => ordering(&text, wanted) != Ordering::Equal,
+            Operator::Gt => ordering(&text, wanted) == Ordering::Greater,
+            Operator::Ge => ordering(&text, wanted) != Ordering::Less,
+            Operator::Lt => ordering(&text, wanted) == Ordering::Less,
+            Operator::Le => ordering(&text, wanted) != Ordering::Greater,
+            Operator::In => wanted.split(',').any(|item| ordering(&text, item.trim()) == Ordering::Equal),
+            Operator::NotIn => wanted.split(',').all(|item| ordering(&text, item.trim()) != Ordering::Equal),
+            Operator::Like => like(&text, wanted),
+            Operator::NotLike => !like(&text, wanted),
+        }
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
+}
+
+/// The order of two values: of numbers by size, of everything else by letters.
+fn ordering(a: &str, b: &str) -> Ordering {
+    match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => a.total_cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
+fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => ordering(&as_text(a), &as_text(b)),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    }
+}
+
+/// SQL's LIKE: `%` is any text, `_` any one character. Linear in time for every pattern.
+fn like(text: &str, pattern: &str) -> bool {
+    let (text, pattern): (Vec<_>, Vec<_>) = (text.chars().collect(), pattern.chars().collect());
+    let (mut t, mut p) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('%') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == '_' || *c == text[t] => {
+                t += 1;
+                p += 1;
+            }
+            _ => match retry {
+                // Let the last `%` take one character more.
+                Some((after, from)) => {
+                    retry = Some((after, from + 1));
+                    p = after;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '%')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (String, Operator, String) {
+        let condition = condition(text).expect(text);
+        (condition.field, condition.operator, condition.value)
+    }
+
+    #[test]
+    fn conditions_split_at_the_earliest_and_longest_operator() {
+        assert_eq!(parsed("name=a>=b"), ("name".into(), Operator::Eq, "a>=b".into()));
+        assert_eq!(parsed("name !~= a=b"), ("name".into(), Operator::NotLike, " a=b".into()));
+        assert_eq!(parsed("lifeTime>=3600"), ("lifeTime".into(), Operator::Ge, "3600".into()));
+        assert_eq!(parsed("localId is null"), ("localId".into(), Operator::Null, String::new()));
+        assert_eq!(parsed("peerCidrs.cidr?=10.0.0.0/8,10.1.0.0/16").1, Operator::In);
+        assert!(condition("name").is_err() && condition("nosuch=1").is_err() && condition("peerCidrs.no=1").is_err());
+    }
+
+    #[test]
+    fn like_is_sqls() {
+        for (text, pattern, holds) in [
+            ("site-a", "site%", true),
+            ("site-a", "%-a", true),
+            ("site-a", "s_te%a", true),
+            ("site-a", "site", false),
+            ("", "%", true),
+            ("", "_", false),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaab", "%a%a%a%a%c", false),
+        ] {
+            assert_eq!(like(text, pattern), holds, "{text} ~= {pattern}");
+        }
+    }
+}

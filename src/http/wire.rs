@@ -1,0 +1,172 @@
+//! The request bodies as they come: every member optional, nothing checked but its JSON type.
+//! Unknown members are ignored, `null` is absent (contract 1.3).
+
+use super::error::Failure;
+use crate::error::Error;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// `params` of `CreateIPsecConnection`, without the option block.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateParams {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub vip_uuid: Option<String>,
+    pub peer_address: Option<String>,
+    pub auth_key: Option<String>,
+    pub l3_network_uuid: Option<String>,
+    pub peer_cidrs: Option<Vec<Option<String>>>,
+    pub resource_uuid: Option<String>,
+    pub tag_uuids: Option<Vec<String>>,
+}
+
+/// `ChangeIPsecConnection`, without the option block.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChangeParams {
+    pub peer_address: Option<String>,
+    pub auth_key: Option<String>,
+}
+
+/// The options that Create and Change share.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OptionBlock {
+    pub auth_mode: Option<String>,
+    pub id_type: Option<String>,
+    pub local_id: Option<String>,
+    pub remote_id: Option<String>,
+    pub ike_version: Option<String>,
+    pub ike_auth_algorithm: Option<String>,
+    pub ike_encryption_algorithm: Option<String>,
+    pub ike_dh_group: Option<Integer>,
+    pub ike_life_time: Option<Integer>,
+    pub policy_auth_algorithm: Option<String>,
+    pub policy_encryption_algorithm: Option<String>,
+    pub pfs: Option<String>,
+    pub policy_mode: Option<String>,
+    pub transform_protocol: Option<String>,
+    pub life_time: Option<Integer>,
+}
+
+/// Tags, which may stand beside the parameters or among them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tags {
+    pub system_tags: Option<Vec<String>>,
+    pub user_tags: Option<Vec<String>>,
+}
+
+/// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Integer(pub i64);
+
+/// The words of the contract, spelling as they are.
+const NOT_AN_INTEGER: &str = "field is excepted an int or long";
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        integer(&value).map(Self).ok_or_else(|| {
+            let shown: String = value.to_string().trim_matches('"').chars().take(64).collect();
+            serde::de::Error::custom(format!("{NOT_AN_INTEGER}, but was [{shown}]."))
+        })
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
+        Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// `number` if it is whole and within the range of a 32-bit Java `int`.
+fn whole(number: f64) -> Option<i64> {
+    let fits = number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and in range")]
+    fits.then_some(number as i64)
+}
+
+/// Reads the parameters `T` from the members of an object.
+///
+/// # Errors
+/// 400 for a number that is none, as the contract says; an argument error for any other wrong type.
+/// Texts name the member and never quote a value that may be a key.
+pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Failure> {
+    serde_path_to_error::deserialize(Value::Object(members.clone())).map_err(|error| {
+        let field = error.path().to_string();
+        let text = error.inner().to_string();
+        if text.starts_with(NOT_AN_INTEGER) {
+            return Failure::bad_request(format!("[{field}] {text}"));
+        }
+        let wanted = if text.contains("expected a sequence") { "a list" } else { "a string" };
+        Failure::Api(Error::argument(format!("field[{field}] must be {wanted}")))
+    })
+}
+
+/// JSON with what serde's own `Value` would take silently refused: the same member twice.
+pub struct Strict(pub Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Strict(value))) = members.next_entry::<String, Strict>()? {
+            if map.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom("a member stands twice"));
+            }
+        }
+        Ok(map.into())
+    }
+}

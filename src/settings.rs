@@ -1,0 +1,238 @@
+//! The settings file: TOML, unknown keys refused, every value checked before anything starts.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// All settings; see `cygnet.toml` in the README.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address of the management plane's HTTP; without it only the Unix socket listens.
+    pub listen: Option<SocketAddr>,
+    /// Allows plain HTTP on an address that is not loopback.
+    #[serde(default)]
+    pub insecure_http: bool,
+    /// Unix socket for root and the group `cygnet`.
+    #[serde(default = "default_socket")]
+    pub socket: PathBuf,
+    /// Where the store is.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// swanctl's directory.
+    #[serde(default = "default_swanctl_dir")]
+    pub swanctl_dir: PathBuf,
+    /// Where the connections' files go, if not to `conf.d` in `swanctl_dir`.
+    pub conf_dir: Option<PathBuf>,
+    /// Answers `******` for keys.
+    #[serde(default)]
+    pub mask_auth_key: bool,
+    /// How charon is reached.
+    #[serde(default)]
+    pub charon: Charon,
+    /// Who may call.
+    #[serde(default)]
+    pub auth: Auth,
+    /// What this gateway has.
+    #[serde(default)]
+    pub gateway: Gateway,
+}
+
+/// How charon is reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Charon {
+    /// Which way.
+    pub backend: Backend,
+    /// The vici socket.
+    pub vici: PathBuf,
+    /// For one vici call.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How long a write waits for the tunnel before it answers.
+    #[serde(deserialize_with = "duration")]
+    pub wait: Duration,
+}
+
+/// The two ways to charon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Its vici socket.
+    Vici,
+    /// The swanctl program: the fallback.
+    Swanctl,
+}
+
+/// Who may call over TCP.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// A file of `name:token` lines. Without a slash in it: the name of a systemd credential.
+    pub tokens_file: Option<PathBuf>,
+}
+
+/// What this gateway has, under the management plane's names.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Public addresses.
+    #[serde(default)]
+    pub vips: Vec<Vip>,
+    /// Networks behind this gateway.
+    #[serde(default)]
+    pub l3_networks: Vec<L3Network>,
+}
+
+/// A public address of this gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vip {
+    /// Its uuid in the management plane.
+    pub uuid: String,
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// A network behind this gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L3Network {
+    /// Its uuid in the management plane.
+    pub uuid: String,
+    /// Its prefixes.
+    pub cidrs: Vec<IpNet>,
+}
+
+fn default_socket() -> PathBuf {
+    "/run/cygnet/cygnet.sock".into()
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/cygnet".into()
+}
+
+fn default_swanctl_dir() -> PathBuf {
+    "/etc/swanctl".into()
+}
+
+impl Default for Charon {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self { backend: Backend::Vici, vici: "/var/run/charon.vici".into(), timeout: second * 5, wait: second * 5 }
+    }
+}
+
+impl Settings {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// One text that names the file and what is wrong in it.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let place = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {place}: {e}"))?;
+        Self::parse(&text).map_err(|e| format!("{place}: {e}"))
+    }
+
+    /// Checks the settings in `text`.
+    ///
+    /// # Errors
+    /// What is wrong in it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let settings: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(listen) = self.listen.filter(|a| !a.ip().is_loopback() && !self.insecure_http) {
+            return Err(format!(
+                "listen = \"{listen}\" would send keys in clear over the network: \
+                 listen on a loopback address, or set insecure_http = true if the network is trusted"
+            ));
+        }
+        if self.charon.timeout.is_zero() {
+            return Err("charon.timeout must be longer than 0s".into());
+        }
+        unique("gateway.vips", self.gateway.vips.iter().map(|vip| &vip.uuid))?;
+        unique("gateway.l3_networks", self.gateway.l3_networks.iter().map(|network| &network.uuid))?;
+        let nets = self.gateway.l3_networks.iter().flat_map(|network| &network.cidrs);
+        match nets.into_iter().find(|net| net.addr() != net.network()) {
+            Some(net) => Err(format!("gateway.l3_networks: {net} has host bits set, the network is {}", net.trunc())),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the connections' files go.
+    #[must_use]
+    pub fn conf_dir(&self) -> PathBuf {
+        self.conf_dir.clone().unwrap_or_else(|| self.swanctl_dir.join("conf.d"))
+    }
+}
+
+impl Gateway {
+    /// The public address with this uuid.
+    #[must_use]
+    pub fn vip(&self, uuid: &str) -> Option<&Vip> {
+        self.vips.iter().find(|vip| vip.uuid == uuid)
+    }
+
+    /// The local network with this uuid.
+    #[must_use]
+    pub fn l3_network(&self, uuid: &str) -> Option<&L3Network> {
+        self.l3_networks.iter().find(|network| network.uuid == uuid)
+    }
+}
+
+fn unique<'a>(what: &str, uuids: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for uuid in uuids {
+        if uuid.is_empty() || !seen.insert(uuid) {
+            return Err(format!("{what}: the uuid \"{uuid}\" is empty or stands there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// A duration such as `5s`, `500ms` or `1m`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("{text:?} is not a duration such as 5s or 500ms"));
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_need_no_file_contents() {
+        let settings = Settings::parse("").expect("empty settings");
+        assert_eq!(settings.charon.wait, Duration::from_secs(5));
+        assert_eq!(settings.conf_dir(), Path::new("/etc/swanctl/conf.d"));
+        assert_eq!(settings.listen, None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, word) in [
+            ("lisen = \"127.0.0.1:1\"", "lisen"),
+            ("listen = \"0.0.0.0:8080\"", "insecure_http"),
+            ("[charon]\nwait = \"5\"", "duration"),
+            ("[charon]\ntimeout = \"0s\"", "timeout"),
+            ("[[gateway.vips]]\nuuid = \"a\"\naddress = \"x\"", "address"),
+            ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),
+            ("[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"", "twice"),
+        ] {
+            let error = Settings::parse(text).expect_err(text);
+            assert!(error.contains(word), "{text}: {error}");
+        }
+        assert!(Settings::parse("listen = \"0.0.0.0:1\"\ninsecure_http = true").is_ok());
+    }
+}
