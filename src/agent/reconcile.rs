@@ -21,7 +21,7 @@ const OVERLAP: Duration = Duration::from_millis(500);
 /// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
 const DUPLICATE: Duration = Duration::from_secs(10);
 /// The waits between attempts.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// What is remembered of a connection's SAs, as long as this charon lives.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Memory {
         if carriers.iter().all(|carriers| !carriers.is_empty()) {
             self.attempts = 0;
             self.not_before = None;
-            let kept = carriers.iter().filter_map(|carriers| carriers.first()).copied().collect();
+            let kept: Vec<_> = carriers.iter().filter_map(|carriers| carriers.first()).copied().collect();
             return self.tidy(wanted, running, &kept, now);
         }
         self.complete_since = None;
@@ -139,7 +139,7 @@ impl Memory {
         &mut self,
         wanted: &Connection,
         running: &[IkeSa],
-        kept: &Vec<(u64, u64)>,
+        kept: &[(u64, u64)],
         now: Instant,
     ) -> (Vec<Step>, Option<Instant>) {
         let since = *self.complete_since.get_or_insert(now);

@@ -47,7 +47,7 @@ impl Agent {
         tracing::info!(version = %charon.version, "charon holds what the store says");
         self.life.send_replace(Life::Up(charon));
         self.wake_all();
-        while let Some(notice) = events.next().await {
+        while let Some(notice) = self.swan.next(&mut events).await {
             match notice {
                 Notice::Event(name, message) => self.happened(&name, &message).await,
                 Notice::Lagged => self.wake_all(),

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life},
     http::{self, Api, Tokens, serve::Server},
-    settings::{self, Settings},
+    settings::{Backend, Settings},
     store::Store,
-    swan::{Swan, vici::Vici},
+    swan::{Swan, swanctl::Swanctl, vici::Vici},
 };
 use sd_notify::NotifyState;
 use std::{
@@ -92,7 +92,13 @@ async fn serve(config: &Path) -> Result<()> {
 }
 
 fn swan(settings: &Settings) -> Swan {
-    Swan::Vici(Vici::new(&settings.charon.vici, settings.charon.timeout))
+    let charon = &settings.charon;
+    match charon.backend {
+        Backend::Vici => Swan::Vici(Vici::new(&charon.vici, charon.timeout)),
+        Backend::Swanctl => {
+            Swan::Swanctl(Swanctl::new(&settings.swanctl_dir, &settings.conf_dir(), &charon.vici, charon.timeout))
+        }
+    }
 }
 
 fn read_tokens(settings: &Settings) -> Result<Tokens> {
@@ -132,7 +138,7 @@ async fn until_stopped(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) -> Res
 /// Takes over what may change while running; a file that is wrong changes nothing.
 fn reread(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) {
     let read = Settings::read(config).map_err(|e| anyhow!(e));
-    match read.and_then(|settings: settings::Settings| Ok((read_tokens(&settings)?, settings))) {
+    match read.and_then(|settings| Ok((read_tokens(&settings)?, settings))) {
         Ok((tokens, settings)) => {
             api.set_tokens(tokens);
             agent.set_gateway(settings.gateway);

@@ -90,6 +90,6 @@ impl Envelope {
 }
 
 fn is_limit(error: &axum::Error) -> bool {
-    use std::error::Error;
-    error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.downcast_ref::<http_body_util::LengthLimitError>().is_some())
 }

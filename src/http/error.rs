@@ -42,6 +42,7 @@ impl IntoResponse for Failure {
 }
 
 /// A JSON answer, in the form that every client takes.
+#[must_use]
 pub fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(CONTENT_TYPE, "application/json;charset=UTF-8")], body.to_string()).into_response()
 }

@@ -110,7 +110,7 @@ fn date(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%b %-d, %Y %-I:%M:%S %p").to_string()
 }
 
-fn word<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
+fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static str {
     table.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 

@@ -73,7 +73,7 @@ pub fn change(params: &Params) -> Result<impl FnOnce(&Record, Timestamp) -> Resu
     let Tags { system_tags, user_tags } = params.tags.clone();
     Ok(move |old: &Record, now| {
         let options = options(block, key, Some(&old.wish.options), false)?;
-        let mut wish = Wish { options, peer, ..old.wish.clone() };
+        let mut wish = Wish { peer, options, ..old.wish.clone() };
         if let Some(tags) = system_tags {
             wish.names.system_tags = tags;
         }

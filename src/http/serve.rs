@@ -62,7 +62,7 @@ impl Server {
                 match accepted {
                     Ok((stream, _)) if is_allowed(&stream) => server.connection(stream, Origin::Local).await,
                     Ok(_) => {
-                        tracing::warn!("a process of a user who is neither root nor in the group {GROUP} was refused")
+                        tracing::warn!("a process of a user who is neither root nor in the group {GROUP} was refused");
                     }
                     Err(error) => pause(&error).await,
                 }

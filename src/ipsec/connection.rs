@@ -305,7 +305,7 @@ fn networks(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>
     }
     disjoint(&remote, |a, b| format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"))?;
     for remote in &remote {
-        if let Some(local) = local.iter().find(|local| local.overlaps(*remote) && !(remote.net().prefix_len() == 0)) {
+        if let Some(local) = local.iter().find(|local| local.overlaps(*remote) && (remote.net().prefix_len() != 0)) {
             return conflict(
                 Part::RemoteNets,
                 format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped"),

@@ -208,7 +208,7 @@ fn place(error: &serde_json::Error) -> String {
 fn wish(file: File) -> Result<Wish, String> {
     let options = options(&file)?;
     let local = file.local.into_iter().map(read_local).collect::<Result<_, _>>()?;
-    let remote = file.remote.into_iter().map(read_remote).collect::<Result<_, _>>()?;
+    let remote = file.remote.iter().map(read_remote).collect::<Result<_, _>>()?;
     Ok(Wish {
         names: Names {
             name: file.name,
@@ -266,7 +266,7 @@ fn read_local(local: Local) -> Result<Network, String> {
     Ok(Network { uuid: uuid(&local.uuid, "local.uuid")?, network: local.network, cidrs, created: local.created })
 }
 
-fn read_remote(remote: Remote) -> Result<RemoteCidr, String> {
+fn read_remote(remote: &Remote) -> Result<RemoteCidr, String> {
     let cidr = remote.cidr.parse().map_err(|_| "remote.cidr is not valid")?;
     Ok(RemoteCidr { uuid: uuid(&remote.uuid, "remote.uuid")?, cidr, created: remote.created })
 }
@@ -280,7 +280,7 @@ const ID_KINDS: [(IdentityKind, &str); 3] =
 const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
 
 /// The word that stands for `value` in the file.
-fn word<T: PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {
+fn word<T: PartialEq + Copy>(words: &[(T, &'static str)], value: T) -> &'static str {
     words.iter().find(|(v, _)| *v == value).map_or("", |(_, word)| word)
 }
 

@@ -39,7 +39,7 @@ impl Loadable {
         let file = conf::parse(conf.expose()).map_err(|_| Unplannable("the rendered text cannot be read back"))?;
         let requests = load(&file)?;
         match requests.as_slice() {
-            [secret, conn] if is_secret_of(connection, secret) && is_connection(connection, conn) => {}
+            [secret, load] if is_secret_of(connection, secret) && is_connection(connection, load) => {}
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }
         Ok(Self { id: connection.id(), conf, requests })

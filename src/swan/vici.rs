@@ -120,21 +120,16 @@ impl Vici {
     }
 
     /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`. Returns at once.
+    /// With `force`, an IKE SA is dropped: the peer is told once and not waited for.
     ///
     /// # Errors
     /// When there is none or charon does not answer.
-    pub async fn terminate(&self, kind: &'static str, unique_id: u64) -> Result<()> {
-        let body = Section::new().with(kind, unique_id.to_string()).with("timeout", "-1");
+    pub async fn terminate(&self, kind: &'static str, unique_id: u64, force: bool) -> Result<()> {
+        let mut body = Section::new().with(kind, unique_id.to_string()).with("timeout", "-1");
+        if force {
+            body = body.with("force", "yes");
+        }
         self.command("terminate", &format!("{kind} {unique_id}"), body).await
-    }
-
-    /// Drops the IKE SA of this number at once; the peer is told once and not waited for.
-    ///
-    /// # Errors
-    /// When there is none or charon does not answer.
-    pub async fn drop_ike(&self, unique_id: u64) -> Result<()> {
-        let body = Section::new().with("ike-id", unique_id.to_string()).with("force", "yes").with("timeout", "-1");
-        self.command("terminate", &format!("ike-id {unique_id}"), body).await
     }
 
     /// The loaded connections as charon describes them; of one name, or all.

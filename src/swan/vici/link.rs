@@ -108,6 +108,7 @@ impl Link {
     }
 
     /// Whether the socket has ended.
+    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }

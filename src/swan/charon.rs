@@ -1,0 +1,87 @@
+//! What a charon is and can do, from its own answers.
+
+use super::{conf::Traps, section::Section};
+use crate::ipsec::{Connection, DhGroup, Protocol};
+
+/// What this charon is and can do; it stays so until charon is started anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charon {
+    /// strongSwan's version.
+    pub version: String,
+    /// Whether its kernel interface can hold trap policies.
+    pub traps: Traps,
+    /// Its algorithms by kind, as `get-algorithms` names them.
+    algorithms: Section,
+}
+
+/// The numbers of a version such as `5.9.8` or `6.0.0rc1`, for comparing.
+fn version_number(version: &str) -> [u32; 3] {
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let mut parts = version.split('.').map(digits);
+    std::array::from_fn(|_| parts.next().unwrap_or(0))
+}
+
+impl Charon {
+    /// What these answers of charon say.
+    pub(super) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
+        let libipsec = stats.items("plugins").any(|plugin| plugin == "kernel-libipsec");
+        let old = version_number(&version) < [5, 9, 11];
+        let traps = if libipsec && old { Traps::Unsupported } else { Traps::Supported };
+        Self { version, traps, algorithms }
+    }
+
+    /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the
+    /// Debian package that brings it.
+    #[must_use]
+    pub fn missing(&self, connection: &Connection) -> Vec<(String, &'static str)> {
+        let mut missing = Vec::new();
+        let mut need = |kinds: &[&str], charon: &str, wire: &str, package| {
+            // strongSwan 6.0.0 renamed the section `dh` to `ke`.
+            let has = |kind: &&str| self.algorithms.section(kind).is_some_and(|s| s.0.contains_key(charon));
+            if !kinds.iter().any(has) {
+                missing.push((wire.to_owned(), package));
+            }
+        };
+        let ike = connection.ike;
+        let (integrity, group) = (ike.integrity.row(), ike.group.row());
+        let (mut ciphers, mut hashes, mut groups) = (vec![ike.encryption.row()], Vec::new(), vec![group]);
+        if !ike.encryption.row().aead {
+            hashes.push(integrity);
+        }
+        match connection.protocol {
+            Protocol::Ah(ah) => {
+                hashes.push(ah.integrity.row());
+                groups.extend(ah.pfs.map(DhGroup::row));
+            }
+            Protocol::Esp(esp) => {
+                ciphers.push(esp.encryption.row());
+                hashes.extend(Some(esp.integrity.row()).filter(|_| !esp.encryption.row().aead));
+                groups.extend(esp.pfs.map(DhGroup::row));
+            }
+        }
+        need(&["prf"], integrity.prf_charon, integrity.wire, integrity.package);
+        for cipher in ciphers {
+            need(&["encryption", "aead"], cipher.charon, cipher.wire, cipher.package);
+        }
+        for hash in hashes {
+            need(&["integrity"], hash.charon, hash.wire, hash.package);
+        }
+        for group in groups {
+            need(&["dh", "ke"], group.charon, group.wire, group.package);
+        }
+        missing.dedup();
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_number;
+
+    #[test]
+    fn versions_compare() {
+        assert!(version_number("5.9.8") < version_number("5.9.11"));
+        assert!(version_number("6.0.0rc1") >= [6, 0, 0]);
+        assert_eq!(version_number("6.1"), [6, 1, 0]);
+    }
+}
