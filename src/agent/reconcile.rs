@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
-const DUPLICATE: Duration = Duration::from_secs(10);
+const DUPLICATE: Duration = Duration::from_secs(3);
 /// The waits between attempts.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 

@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::timeout,
+};
 
 /// charon behind its vici socket.
 pub struct Vici {
@@ -191,7 +194,9 @@ impl Vici {
         stream: Option<&'static str>,
     ) -> Result<Reply> {
         let exchange = async {
-            let link = slot.link(&self.path, self.deadline, stream).await?;
+            // Those who wait for the one who connects wait no longer than for an answer.
+            let connected = timeout(self.deadline, slot.link(&self.path, self.deadline, stream)).await;
+            let link = connected.map_err(|_| Failure::Deadline(self.deadline))??;
             link.call(&super::packet::Packet::Request(command.into(), body), stream).await
         };
         exchange.await.map_err(|e| failed(command, object, e))
@@ -202,16 +207,19 @@ impl Slot {
     /// The connected socket, on which `stream` is registered.
     async fn link(&self, path: &Path, deadline: Duration, stream: Option<&'static str>) -> Result<Link, Failure> {
         let mut slot = self.0.lock().await;
-        let (link, streams) = match slot.take().filter(|(link, _)| !link.is_closed()) {
-            Some(connected) => slot.insert(connected),
-            None => slot.insert((Link::connect(path, deadline).await?.0, Vec::new())),
+        // Taken out until all is done: a socket on which a caller gave up half-way through a registration is closed,
+        // since charon sends every event as often as it was registered.
+        let (link, mut streams) = match slot.take().filter(|(link, _)| !link.is_closed()) {
+            Some(connected) => connected,
+            None => (Link::connect(path, deadline).await?.0, Vec::new()),
         };
         if let Some(name) = stream.filter(|name| !streams.contains(name)) {
             // A streaming command sends nothing unless its event was registered first.
             link.call(&super::packet::Packet::Register(name.into()), None).await?;
             streams.push(name);
         }
-        Ok(link.clone())
+        *slot = Some((link.clone(), streams));
+        Ok(link)
     }
 }
 

@@ -82,12 +82,16 @@ async fn initiate_names_its_connection_and_does_not_wait() {
 async fn terminate_goes_by_number_and_does_not_wait() {
     let b = bench(AMPLE);
     b.charon.set_sas([sa("cygnet-a", 7)]);
-    b.vici.terminate("ike-id", 7).await.expect("terminated");
+    b.vici.terminate("ike-id", 7, false).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "7"), ("timeout", "-1")]);
     assert_eq!(b.charon.requests_of("terminate")[0].bytes, wanted);
     assert!(b.vici.list_sas(None).await.expect("answered").is_empty(), "the SA is gone");
-    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8).await else { panic!("refused") };
+    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false).await else { panic!("refused") };
     assert_eq!((doing.as_str(), words.as_str()), ("terminate child-id 8", "no matching SAs to terminate found"));
+    b.charon.set_sas([sa("cygnet-a", 9)]);
+    b.vici.terminate("ike-id", 9, true).await.expect("terminated");
+    let wanted = packet("terminate", &[("ike-id", "9"), ("timeout", "-1"), ("force", "yes")]);
+    assert_eq!(b.charon.requests_of("terminate")[2].bytes, wanted);
 }
 
 #[tokio::test]

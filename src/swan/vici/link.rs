@@ -198,13 +198,15 @@ fn deliver(packet: Packet, waiting: &Queue, notices: &mpsc::Sender<Notice>, lagg
     true
 }
 
-/// Never waits: charon would queue events without limit for a reader that does not read.
+/// Never waits: charon would queue events without limit for a reader that does not read. The last place is kept for
+/// the word that events were dropped, so that the reader learns it even if no event follows.
 fn notify(name: String, message: Section, notices: &mpsc::Sender<Notice>, lagged: &mut bool) {
-    if *lagged && notices.try_send(Notice::Lagged).is_ok() {
+    // A reader that is gone needs no events.
+    if notices.capacity() > 1 {
         *lagged = false;
-    }
-    if *lagged || notices.try_send(Notice::Event(name, message)).is_err() {
-        *lagged = true;
+        let _ = notices.try_send(Notice::Event(name, message));
+    } else if !*lagged {
+        *lagged = notices.try_send(Notice::Lagged).is_ok();
     }
 }
 
