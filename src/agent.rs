@@ -15,13 +15,13 @@ pub use watch::Life;
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Connection, ConnectionId},
+    ipsec::{Connection, ConnectionId, IkeSa},
     settings::{Gateway, Settings},
     store::{Record, Store},
     swan::{Charon, Swan, plan::Loadable},
 };
 use claims::Claims;
-use reconcile::Memory;
+use reconcile::{Memory, Outdated};
 use schedule::Schedule;
 use std::{
     collections::HashMap,
@@ -49,8 +49,26 @@ pub struct Agent {
 struct Entry {
     /// Held by whoever changes the connection or its SAs: one at a time.
     memory: tokio::sync::Mutex<Memory>,
+    /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
+    outdated: Mutex<Outdated>,
     /// Told when something happened to its SAs.
     happened: Notify,
+}
+
+impl Entry {
+    /// To be called after every change of the memory.
+    fn publish(&self, memory: &Memory) {
+        *self.outdated.lock().unwrap_or_else(PoisonError::into_inner) = memory.outdated.clone();
+    }
+
+    /// Marks the SAs that were made for an earlier configuration.
+    fn mark(&self, running: &mut [IkeSa]) {
+        let outdated = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
+        for ike in running {
+            ike.outdated = outdated.ike.contains(&ike.unique_id);
+            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains(&sa.unique_id));
+        }
+    }
 }
 
 impl Agent {

@@ -68,7 +68,11 @@ impl Swan {
             Self::Vici(vici) => vici,
             Self::Swanctl(swanctl) => return swanctl.load(new, previous).await,
         };
-        let Err(error) = load_all(vici, new).await else { return Ok(()) };
+        let error = match load_all(vici, new).await {
+            Err(error @ Error::Refused { .. }) => error,
+            // A charon that does not answer cannot be told to undo either.
+            other => return other,
+        };
         // The secret was replaced before the connection was refused.
         let undone = match previous {
             Some(previous) => load_all(vici, previous).await,

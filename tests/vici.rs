@@ -1,6 +1,8 @@
 //! The vici client against a fake charon on a real socket: what it sends, what it makes of answers, and what it does
 //! when charon is slow, silent, gone or hostile. Nothing here sleeps; the only time that passes is a missed deadline.
 
+#[path = "vici/believable.rs"]
+mod believable;
 #[path = "vici/commands.rs"]
 mod commands;
 #[path = "support/connections.rs"]

@@ -28,6 +28,12 @@ impl Agent {
     /// nothing of it exists.
     pub async fn create(self: &Arc<Self>, record: Record) -> Result<View> {
         let id = record.id;
+        if self.is_left_alone(id) {
+            return Err(Error::argument(format!(
+                "the resourceUuid[{id}] is that of a stored connection whose file is damaged (GET /readyz names it): \
+                 repair or remove the file and restart cygnet"
+            )));
+        }
         self.change_with(id, move |old| match old {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
             None => Ok(record),
@@ -59,7 +65,9 @@ impl Agent {
             let mut memory = entry.memory.lock().await;
             let old = agent.store.get(id);
             let new = edit(old.as_deref())?;
-            agent.apply(old, new, &mut memory).await
+            let outcome = agent.apply(old, new, &mut memory).await;
+            entry.publish(&memory);
+            agent.note_doubt(id, outcome, &mut memory)
         })
         .await?;
         Ok(self.settled(record).await)
@@ -93,21 +101,22 @@ impl Agent {
             .as_ref()
             .map(|a| block_in_place(|| disk::stage(&self.conf_path(id), a.conf.expose().as_bytes(), 0o600)));
         let file = file.transpose()?;
-        let running = match (&before, &after) {
-            (Some(before), Some(after)) if before.requests != after.requests => self.swan.observe(Some(id)).await?,
-            _ => Vec::new(),
-        };
         self.load(id, before.as_ref(), after.as_ref()).await?;
-        let committed = block_in_place(|| {
-            let record = self.store.commit(staged)?;
-            match file {
-                Some(file) => file.commit()?,
-                None => disk::remove(&self.conf_path(id))?,
-            }
-            Ok(record)
+        // Listed after loading: whatever there is now was made for the earlier configuration.
+        let changed = matches!((&before, &after), (Some(before), Some(after)) if before.requests != after.requests);
+        let running = if changed { self.swan.observe(Some(id)).await } else { Ok(Vec::new()) };
+        let committed = running.and_then(|running| {
+            block_in_place(|| {
+                let record = self.store.commit(staged)?;
+                match file {
+                    Some(file) => file.commit()?,
+                    None => disk::remove(&self.conf_path(id))?,
+                }
+                Ok((record, running))
+            })
         });
-        let record = match committed {
-            Ok(record) => record,
+        let (record, running) = match committed {
+            Ok(committed) => committed,
             Err(error) => {
                 self.put_back(id, old, before.as_ref(), after.as_ref()).await;
                 return Err(error);
@@ -165,10 +174,13 @@ impl Agent {
         let agent = Arc::clone(self);
         uncancelled(async move {
             let entry = agent.entry(id);
-            let _memory = entry.memory.lock().await;
+            let mut memory = entry.memory.lock().await;
             let record = agent.store.get(id).ok_or_else(|| not_found(id))?;
-            agent.swan.unload(id).await?;
-            agent.close_and_verify(id).await?;
+            let gone = match agent.swan.unload(id).await {
+                Ok(()) => agent.close_and_verify(id).await,
+                failed => failed,
+            };
+            agent.note_doubt(id, gone, &mut memory)?;
             if let Err(error) = block_in_place(|| agent.store.remove(id)) {
                 let charon = agent.charon().await?;
                 agent.restore(&record, &charon).await;
@@ -183,6 +195,15 @@ impl Agent {
             Ok(())
         })
         .await
+    }
+
+    /// After a request that charon did not answer, the record is loaded anew when it answers again.
+    fn note_doubt<T>(&self, id: ConnectionId, outcome: Result<T>, memory: &mut Memory) -> Result<T> {
+        if matches!(outcome, Err(Error::Unreachable { .. })) {
+            memory.doubt();
+            self.schedule.wake(id, Instant::now());
+        }
+        outcome
     }
 
     async fn restore(&self, record: &Record, charon: &Charon) {

@@ -3,7 +3,7 @@
 //! Make before break: an SA that does not run what is wanted is closed only after one that does
 //! carries traffic. So whatever fails, traffic goes on over what there is.
 
-use super::{Agent, Life};
+use super::{Agent, Life, loadable};
 use crate::{
     error::Result,
     ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
@@ -20,16 +20,27 @@ use tokio::time::Instant;
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
 const DUPLICATE: Duration = Duration::from_secs(3);
+/// How long after the first answer everything that waited in charon's sockets has been read.
+const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// The waits between attempts.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// The SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
+#[derive(Debug, Clone, Default)]
+pub struct Outdated {
+    /// The numbers of IKE SAs.
+    pub ike: BTreeSet<u64>,
+    /// The numbers of CHILD_SAs.
+    pub children: BTreeSet<u64>,
+}
 
 /// What is remembered of a connection's SAs, as long as this charon lives.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
-    pub old_ike: BTreeSet<u64>,
-    /// CHILD_SAs that were made for an earlier configuration.
-    pub old_children: BTreeSet<u64>,
+    /// SAs of an earlier configuration.
+    pub outdated: Outdated,
+    /// How often the record is still to be loaded into charon anew; see [`Memory::doubt`].
+    reloads: u8,
     complete_since: Option<Instant>,
     duplicate_since: BTreeMap<u64, Instant>,
     attempts: u32,
@@ -55,20 +66,27 @@ impl Memory {
         self.complete_since = None;
     }
 
+    /// charon did not answer a request that it may yet obey, after we gave up on it: a stopped charon
+    /// reads what waits in its sockets when it goes on. So the record is loaded twice, the second time
+    /// when everything that waited has been read.
+    pub fn doubt(&mut self) {
+        self.reloads = 2;
+    }
+
     /// The SAs seen are all of an earlier configuration; of the children, only those named.
     pub fn outdate(&mut self, running: &[IkeSa], whole: bool, children: &BTreeSet<&str>) {
         for ike in running {
             if whole {
-                self.old_ike.insert(ike.unique_id);
+                self.outdated.ike.insert(ike.unique_id);
             }
             let named = ike.children.iter().filter(|sa| whole || children.contains(sa.name.as_str()));
-            self.old_children.extend(named.map(|sa| sa.unique_id));
+            self.outdated.children.extend(named.map(|sa| sa.unique_id));
         }
     }
 
     /// A rekeyed SA keeps the configuration of the one it replaces.
     pub fn rekeyed(&mut self, ike: bool, old: u64, new: u64) {
-        let set = if ike { &mut self.old_ike } else { &mut self.old_children };
+        let set = if ike { &mut self.outdated.ike } else { &mut self.outdated.children };
         if set.contains(&old) {
             set.insert(new);
         }
@@ -103,8 +121,8 @@ impl Memory {
 
     fn forget_gone(&mut self, running: &[IkeSa]) {
         let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
-        self.old_ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
-        self.old_children.retain(|id| children.contains(id));
+        self.outdated.ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
+        self.outdated.children.retain(|id| children.contains(id));
     }
 
     /// The SAs that carry the child as wanted, the preferred one first. The order is by numbers that
@@ -113,7 +131,7 @@ impl Memory {
         let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
         let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
         let carries = |sa: &&ChildSa| {
-            !self.old_children.contains(&sa.unique_id) && sa.state == ChildState::Installed && sa.runs(wanted, child)
+            !self.outdated.children.contains(&sa.unique_id) && sa.state == ChildState::Installed && sa.runs(wanted, child)
         };
         let pairs =
             running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
@@ -123,7 +141,7 @@ impl Memory {
     }
 
     fn is_current(&self, ike: &IkeSa) -> bool {
-        !self.old_ike.contains(&ike.unique_id)
+        !self.outdated.ike.contains(&ike.unique_id)
     }
 
     /// Whether charon is at work on the child, or on the IKE SA that it will be part of.
@@ -154,9 +172,15 @@ impl Memory {
                 closings.add(Step::CloseIke(ike.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
                 continue;
             }
-            for sa in ike.children.iter().filter(|sa| sa.state == ChildState::Installed && !keeps(sa)) {
+            let is_left = |sa: &&ChildSa| match sa.state {
+                ChildState::Installed => !keeps(sa),
+                // charon would keep a replaced IKEv1 child until its end, also one whose end at the peer is gone.
+                ChildState::Replaced => ike.version == 1,
+                ChildState::Pending | ChildState::Closing => false,
+            };
+            for sa in ike.children.iter().filter(is_left) {
                 let stale =
-                    self.old_children.contains(&sa.unique_id) || !wanted.children.iter().any(|c| c.name == sa.name);
+                    self.outdated.children.contains(&sa.unique_id) || !wanted.children.iter().any(|c| c.name == sa.name);
                 // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
                 let number = sa.unique_id | 1 << 63;
                 let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
@@ -203,8 +227,9 @@ impl Agent {
         let mut memory = entry.memory.lock().await;
         let outcome = match self.store.get(id) {
             Some(record) if record.is_loaded() => self.advance(&record, &mut memory).await,
-            _ => self.close_all(id).await,
+            _ => self.withdraw(id, &mut memory).await,
         };
+        entry.publish(&memory);
         entry.happened.notify_waiters();
         if let Err(error) = outcome {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
@@ -214,6 +239,13 @@ impl Agent {
 
     async fn advance(&self, record: &Arc<Record>, memory: &mut Memory) -> Result<()> {
         let id = record.id;
+        if memory.reloads > 0 {
+            let charon = self.charon().await?;
+            if let Some(wanted) = loadable(record, &charon)? {
+                self.swan.load(&wanted, None).await?;
+            }
+            self.reloaded(id, memory);
+        }
         let running = self.swan.observe(Some(id)).await?;
         let (steps, again) = memory.steps(&record.connection, &running, Instant::now());
         for step in steps {
@@ -231,6 +263,22 @@ impl Agent {
             self.schedule.wake(id, again);
         }
         Ok(())
+    }
+
+    /// Keeps a connection that is not wanted out of charon.
+    async fn withdraw(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
+        if memory.reloads > 0 {
+            self.swan.unload(id).await?;
+            self.reloaded(id, memory);
+        }
+        self.close_all(id).await
+    }
+
+    fn reloaded(&self, id: ConnectionId, memory: &mut Memory) {
+        memory.reloads -= 1;
+        if memory.reloads > 0 {
+            self.schedule.wake(id, Instant::now() + SECOND_LOAD);
+        }
     }
 
     /// Closes every SA of a connection that is not wanted.

@@ -56,19 +56,27 @@ impl Agent {
             by_owner
         });
         let view = |record: Arc<Record>| {
-            let running = running.as_mut().map(|all| all.remove(&Some(record.id)).unwrap_or_default());
+            let mut running = running.as_mut().map(|all| all.remove(&Some(record.id)).unwrap_or_default());
+            self.mark(record.id, &mut running);
             View { record, running }
         };
         records.into_iter().map(view).collect()
     }
 
     async fn observe(&self, record: Arc<Record>) -> View {
-        let running = if record.is_loaded() {
+        let mut running = if record.is_loaded() {
             self.swan.observe(Some(record.id)).await.inspect_err(log_unknown).ok()
         } else {
             Some(Vec::new())
         };
+        self.mark(record.id, &mut running);
         View { record, running }
+    }
+
+    fn mark(&self, id: ConnectionId, running: &mut Option<Vec<IkeSa>>) {
+        if let Some(running) = running.as_deref_mut().filter(|running| !running.is_empty()) {
+            self.entry(id).mark(running);
+        }
     }
 
     /// The connection when it is up, or after the time that a write may wait, whichever is first.

@@ -71,7 +71,9 @@ impl Agent {
         for id in owners {
             let entry = self.entry(id);
             if let Some((ike, old, new)) = rekeying(event, message) {
-                entry.memory.lock().await.rekeyed(ike, old, new);
+                let mut memory = entry.memory.lock().await;
+                memory.rekeyed(ike, old, new);
+                entry.publish(&memory);
             }
             entry.happened.notify_waiters();
             self.schedule.wake(id, Instant::now());
@@ -92,6 +94,7 @@ impl Agent {
             let entry = self.entry(record.id);
             let mut memory = entry.memory.lock().await;
             *memory = super::Memory::default();
+            entry.publish(&memory);
             // It may have been changed or deleted since the list was made.
             let Some(record) = self.store.get(record.id) else { continue };
             if let Err(error) = self.restore_one(&record, charon).await {
@@ -130,7 +133,7 @@ impl Agent {
     }
 
     /// Whether the record of `id` is damaged: then nothing of it is touched.
-    fn is_left_alone(&self, id: ConnectionId) -> bool {
+    pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
         self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
     }
 }
@@ -141,7 +144,9 @@ fn rekeying(event: &str, message: &Section) -> Option<(bool, u64, u64)> {
     let of = |section: &Section, which| section.section(which)?.number("uniqueid");
     match event {
         "ike-rekey" => Some((true, of(sa, "old")?, of(sa, "new")?)),
-        "child-rekey" => {
+        // An IKEv1 quick mode beside an older child always counts as a rekeying, also the one that brings the new
+        // configuration; what the new child runs shows in its suite.
+        "child-rekey" if sa.number("version") != Some(1_u8) => {
             let (_, child) = sa.section("child-sas")?.sections().next()?;
             Some((false, of(child, "old")?, of(child, "new")?))
         }

@@ -53,6 +53,8 @@ fn start_log() {
 }
 
 async fn serve(config: &Path) -> Result<()> {
+    // Before anyone can know that we run: an order that nobody expects would end the process.
+    let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     let tokens = read_tokens(&settings)?;
     let conf_dir = settings.conf_dir();
@@ -80,7 +82,7 @@ async fn serve(config: &Path) -> Result<()> {
     }
     server.serve_unix(unix);
     notify(&[NotifyState::Ready, NotifyState::Status(&status(&agent))]);
-    until_stopped(config, &agent, &api).await?;
+    until_stopped(orders, config, &agent, &api).await?;
 
     notify(&[NotifyState::Stopping]);
     stop.cancel();
@@ -119,17 +121,32 @@ fn announce(listener: &TcpListener) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
+/// The signals that are obeyed.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Orders {
+    fn new() -> Result<Self> {
+        let signals = |kind| signal(kind).context("cannot handle signals");
+        Ok(Self {
+            terminate: signals(SignalKind::terminate())?,
+            interrupt: signals(SignalKind::interrupt())?,
+            reload: signals(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Obeys signals until one says to stop.
-async fn until_stopped(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) -> Result<()> {
-    let signals = |kind| signal(kind).context("cannot handle signals");
-    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
-    let mut reload: Signal = signals(SignalKind::hangup())?;
+async fn until_stopped(mut orders: Orders, config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) -> Result<()> {
     let mut beat = tokio::time::interval(Duration::from_secs(2));
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = reload.recv() => reread(config, agent, api),
+            _ = orders.terminate.recv() => return Ok(()),
+            _ = orders.interrupt.recv() => return Ok(()),
+            _ = orders.reload.recv() => reread(config, agent, api),
             _ = beat.tick() => notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]),
         }
     }

@@ -4,7 +4,10 @@ use super::{
     error::Failure,
     wire::{self, Strict, Tags},
 };
-use axum::{body::Body, http::StatusCode};
+use axum::{
+    body::{Body, HttpBody},
+    http::StatusCode,
+};
 use serde_json::{Map, Value};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -31,12 +34,14 @@ impl Envelope {
     /// # Errors
     /// 413, 408, 400 or, for text that is no JSON, 500 as the contract says (1.1).
     pub async fn read(body: Body) -> Result<Self, Failure> {
+        // A length that is announced need not be waited for.
+        if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > MAX_BODY) {
+            return Err(too_long());
+        }
         let limited = axum::body::to_bytes(body, MAX_BODY);
         match tokio::time::timeout(BODY_TIME, limited).await {
             Err(_) => Err(Failure::Text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
-            Ok(Err(e)) if is_limit(&e) => {
-                Err(Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes")))
-            }
+            Ok(Err(e)) if is_limit(&e) => Err(too_long()),
             Ok(Err(_)) => Err(Failure::bad_request("the body broke off")),
             // A body may hold a key: the buffer is wiped if nobody else holds it.
             Ok(Ok(bytes)) => Self::parse(&Zeroizing::new(Vec::from(bytes))),
@@ -87,6 +92,10 @@ impl Envelope {
         };
         Ok(Params { members, tags })
     }
+}
+
+fn too_long() -> Failure {
+    Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes"))
 }
 
 fn is_limit(error: &axum::Error) -> bool {

@@ -88,6 +88,8 @@ fn details(error: &Error) -> String {
         }
         Error::Part { part, why } => format!("field[{}] {why}", field_of(part)),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
+        // The code's description says already that it is internal.
+        Error::Internal(text) => text.clone(),
         other => other.to_string(),
     }
 }

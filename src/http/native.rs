@@ -81,6 +81,7 @@ fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
         "state": match sa.state {
             ChildState::Pending => "pending",
             ChildState::Installed => "installed",
+            ChildState::Replaced => "replaced",
             ChildState::Closing => "closing",
         },
         "protocol": if sa.ah { "ah" } else { "esp" },

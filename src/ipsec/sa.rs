@@ -22,7 +22,9 @@ pub enum ChildState {
     Pending,
     /// INSTALLED, REKEYING or UPDATING: carries traffic.
     Installed,
-    /// REKEYED, DELETING, DELETED, DESTROYING: replaced or closed.
+    /// REKEYED: another has taken its traffic. Under IKEv2 charon closes it soon, under IKEv1 at the end of its lifetime.
+    Replaced,
+    /// DELETING, DELETED, DESTROYING: on its way out.
     Closing,
 }
 
@@ -52,6 +54,8 @@ pub struct ChildSa {
     pub spis: (String, String),
     /// Its state.
     pub state: ChildState,
+    /// Known to be made for an earlier configuration; not everything of it shows in the other fields.
+    pub outdated: bool,
     /// Tunnel or transport; `None` for a word that we do not know.
     pub mode: Option<Mode>,
     /// Whether it is AH rather than ESP.
@@ -81,6 +85,8 @@ pub struct IkeSa {
     pub version: u8,
     /// Its state.
     pub state: IkeState,
+    /// Known to be made for an earlier configuration, such as another key.
+    pub outdated: bool,
     /// Both ends' addresses as charon writes them: local, remote.
     pub hosts: (String, String),
     /// The initiator's SPI: both ends know it, so both can prefer the same SA.
@@ -105,6 +111,7 @@ impl IkeSa {
             IkeVersion::V2 => self.version == 2,
         };
         version
+            && !self.outdated
             && self.hosts == (wanted.local_addr.to_string(), wanted.remote_addr.to_string())
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
@@ -120,6 +127,7 @@ impl ChildSa {
     pub fn runs(&self, connection: &Connection, wanted: &Child) -> bool {
         let selectors = |nets: &[super::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         self.name == wanted.name
+            && !self.outdated
             && self.mode == Some(connection.mode)
             && self.runs_suite(connection.protocol)
             && self.local == selectors(&wanted.local)

@@ -24,6 +24,7 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
             "ESTABLISHED" | "REKEYING" => IkeState::Established,
             _ => IkeState::Closing,
         },
+        outdated: false,
         hosts: (text("local-host"), text("remote-host")),
         initiator_spi: text("initiator-spi"),
         suite: suite(sa),
@@ -46,9 +47,11 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
         spis: (text("spi-in"), text("spi-out")),
         state: match sa.text("state")? {
             "INSTALLED" | "REKEYING" | "UPDATING" => ChildState::Installed,
-            "REKEYED" | "DELETING" | "DELETED" | "DESTROYING" => ChildState::Closing,
+            "REKEYED" => ChildState::Replaced,
+            "DELETING" | "DELETED" | "DESTROYING" => ChildState::Closing,
             _ => ChildState::Pending,
         },
+        outdated: false,
         mode: match sa.text("mode") {
             Some("TUNNEL") => Some(Mode::Tunnel),
             Some("TRANSPORT") => Some(Mode::Transport),

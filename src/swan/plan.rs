@@ -125,7 +125,7 @@ fn load_shared(name: &str, secret: &Section) -> Result<Section, Unplannable> {
     }
     Ok(Section::new()
         .with("id", name)
-        .with("type", "IKE")
+        .with("type", "ike")
         .with("data", Value::Text(key.expose().to_vec()))
         .with("owners", Value::List(owners)))
 }

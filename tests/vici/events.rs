@@ -1,10 +1,6 @@
 //! Events: they have a socket of their own, may come amid anything, and cost bounded memory.
 
-use crate::{
-    AMPLE, bench,
-    fake_charon::{Behaviour, FakeCharon},
-    sa, soon,
-};
+use crate::{AMPLE, bench, fake_charon::Behaviour, sa, soon};
 use cygnet::{
     error::Error,
     swan::{
@@ -102,42 +98,30 @@ async fn an_event_in_two_halves_around_a_command_disturbs_neither() {
     }
 }
 
-/// Sends `count` events and returns when the client has read them all from the socket.
-async fn flood(charon: &FakeCharon, count: usize) {
-    let (name, last) = ("child-updown", charon.requests().len());
-    for n in 0..count {
-        charon.send_event(name, &numbered(n));
-        if n % 64 == 0 {
-            // The reading task shares this thread and must have its turns.
-            tokio::task::yield_now().await;
-        }
-    }
-    assert_eq!(charon.requests().len(), last, "nothing is asked meanwhile");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_does_not_read_is_told_and_costs_bounded_memory() {
     const SENT: usize = 50_000;
     let b = bench(AMPLE);
-    let mut events = b.vici.events(&["child-updown"]).await.expect("subscribed");
-    // Returns only because the client reads its socket while nobody reads the events: the socket holds few of them.
-    flood(&b.charon, SENT).await;
-    let mut seen = 0;
-    let mut expected = Some(0);
-    while let Some(n) = next(&mut events).await {
-        assert_eq!(Some(n), expected, "none is missing without a word");
-        expected = Some(n + 1);
-        seen += 1;
+    let (link, mut inbox) = Link::connect(b.charon.path(), AMPLE).await.expect("connected");
+    link.call(&Packet::Register("child-updown".into()), None).await.expect("registered");
+    for n in 0..SENT {
+        // Returns only because the client reads its socket while nobody reads the events.
+        b.charon.send_event("child-updown", &numbered(n));
     }
-    assert!((1000..SENT / 4).contains(&seen), "{seen} events were kept");
-    // What comes later is heard again.
-    let mut number = SENT;
-    while next_is_old(&b.charon, &mut events, &mut number).await {}
-}
-
-/// Sends one more event and reads one notice; whether that was of an earlier event.
-async fn next_is_old(charon: &FakeCharon, events: &mut Events, number: &mut usize) -> bool {
-    *number += 1;
-    charon.send_event("child-updown", &numbered(*number));
-    next(events).await != Some(*number)
+    // Answered behind all events on the same socket: the client has seen them all.
+    soon(link.call(&Packet::Request("version".into(), Section::new()), None)).await.expect("answered");
+    let mut kept = 0;
+    let last = loop {
+        match inbox.try_recv() {
+            Ok(Notice::Event(_, body)) => assert_eq!(body, numbered(kept), "none is missing without a word"),
+            last => break last,
+        }
+        kept += 1;
+    };
+    assert!(matches!(last, Ok(Notice::Lagged)), "{last:?}");
+    assert!((1000..SENT / 4).contains(&kept), "{kept} events were kept");
+    assert!(inbox.try_recv().is_err(), "nothing follows the word that some are missing");
+    b.charon.send_event("child-updown", &numbered(SENT));
+    let Some(Notice::Event(_, body)) = soon(inbox.recv()).await else { panic!("an event") };
+    assert_eq!(body, numbered(SENT), "what comes later is heard again");
 }

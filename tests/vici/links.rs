@@ -109,7 +109,7 @@ async fn a_charon_that_hangs_up_fails_the_commands_but_not_the_client() {
         }
         b.charon.hang_up();
     };
-    let ((stats, connections, shared), ()) = soon(async { tokio::join!(calls, hang_up) }).await;
+    let ((stats, connections, shared), ()) = soon(Box::pin(async { tokio::join!(calls, hang_up) })).await;
     assert!(is_unreachable(&stats) && is_unreachable(&connections) && is_unreachable(&shared));
     soon(b.vici.version()).await.expect("answered on a new socket");
 }

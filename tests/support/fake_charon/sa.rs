@@ -108,7 +108,7 @@ pub fn take_down(running: &mut Vec<Running>, body: &Section) -> (usize, Events) 
         return (events.len(), events);
     }
     let ended = running.extract_if(.., |sa| ike(sa) == Some(true) || ike_id(sa) == Some(true)).collect::<Vec<_>>();
-    for mut sa in ended.into_iter() {
+    for mut sa in ended {
         let children = sa.child_sas().clone();
         events.extend(children.0.into_iter().map(|child| ("child-updown", sa.updown(false, Section([child].into())))));
         events.push(("ike-updown", sa.updown(false, Section::new())));

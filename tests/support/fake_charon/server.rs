@@ -120,7 +120,9 @@ impl Shared {
     pub fn send_event(&self, name: &str, body: &Section) -> usize {
         let bytes = frame(&Packet::Event(name.into(), body.clone()));
         let peers = self.peers_of(name);
-        peers.iter().for_each(|peer| peer.write(&bytes));
+        for peer in &peers {
+            peer.write(&bytes);
+        }
         peers.len()
     }
 
@@ -172,7 +174,7 @@ pub fn spawn(path: &Path, shared: Arc<Shared>) -> JoinHandle<()> {
 fn serve(peer: &Arc<Peer>, shared: &Shared) {
     while let Some(bytes) = read_frame(&peer.stream) {
         match Packet::decode(&bytes) {
-            Ok(Packet::Request(command, body)) => request(peer, shared, command, body, bytes),
+            Ok(Packet::Request(command, body)) => request(peer, shared, &command, &body, bytes),
             Ok(Packet::Register(event)) => subscribe(peer, shared, event, true, bytes),
             Ok(Packet::Unregister(event)) => subscribe(peer, shared, event, false, bytes),
             // charon does not answer what it cannot read (facts 2.2).
@@ -194,14 +196,14 @@ fn read_frame(mut stream: &UnixStream) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn request(peer: &Peer, shared: &Shared, command: String, body: Section, bytes: Vec<u8>) {
-    let behaviour = shared.behaviour(&command);
-    shared.record(Recorded { command: command.clone(), body: body.clone(), bytes, socket: peer.number });
+fn request(peer: &Peer, shared: &Shared, command: &str, body: &Section, bytes: Vec<u8>) {
+    let behaviour = shared.behaviour(command);
+    shared.record(Recorded { command: command.into(), body: body.clone(), bytes, socket: peer.number });
     if let Some(Behaviour::Refuse(words)) = behaviour {
         let no = Section::new().with("success", "no").with("errmsg", words);
         return peer.write(&frame(&Packet::Response(no)));
     }
-    let Some(answer) = shared.lock().state.answer(&command, &body) else {
+    let Some(answer) = shared.lock().state.answer(command, body) else {
         return respond(peer, shared, behaviour, &frame(&Packet::UnknownCommand));
     };
     for (event, message) in answer.streamed {

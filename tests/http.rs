@@ -1,0 +1,33 @@
+//! The HTTP API as a client sees it: whole answers of `cygnet serve`, over TCP and its Unix socket, with a fake charon
+//! behind it. Snapshots are in `http/snapshots`: `INSTA_UPDATE=always cargo test --test http` writes them anew; read the
+//! difference. Every test has an agent of its own; nothing sleeps but the one polling loop in `support/serve.rs`.
+
+#[path = "http/auth.rs"]
+mod auth;
+#[path = "http/bodies.rs"]
+mod bodies;
+#[path = "http/change.rs"]
+mod change;
+#[path = "http/charon.rs"]
+mod charon;
+#[path = "support/http.rs"]
+#[allow(dead_code, reason = "this test binary uses a part of it")]
+mod client;
+#[path = "http/concurrency.rs"]
+mod concurrency;
+#[path = "http/create.rs"]
+mod create;
+#[path = "support/fake_charon.rs"]
+mod fake_charon;
+#[path = "http/limits.rs"]
+mod limits;
+#[path = "http/query.rs"]
+mod query;
+#[path = "http/restart.rs"]
+mod restart;
+#[path = "http/routes.rs"]
+mod routes;
+#[path = "support/serve.rs"]
+mod serve;
+#[path = "http/transcript.rs"]
+mod transcript;

@@ -1,0 +1,22 @@
+//! Properties that hold for all values: what is written is read back, and what is hostile is refused or kept exactly.
+//! The numbers of cases are small and fixed, and nothing is left behind in the tree: the seed is the test run's.
+
+#[path = "properties/bytes.rs"]
+mod bytes;
+#[path = "properties/files.rs"]
+mod files;
+#[path = "properties/generate.rs"]
+mod generate;
+#[path = "properties/identities.rs"]
+mod identities;
+#[path = "properties/records.rs"]
+mod records;
+#[path = "properties/secrets.rs"]
+mod secrets;
+
+use proptest::test_runner::Config;
+
+/// `cases` cases, and no file of failures.
+fn cases(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}

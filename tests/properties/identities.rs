@@ -1,0 +1,57 @@
+//! Hostile identities are refused, or strongSwan reads exactly what the caller wrote.
+
+use crate::{cases, generate};
+use cygnet::ipsec::{Identity, IdentityKind};
+use proptest::prelude::*;
+use std::net::IpAddr;
+
+/// What strongSwan's `identification_create_from_string` makes of a spelling (facts 4.3): type and bytes.
+/// Spellings in which it would guess are none of ours.
+fn read(spelling: &str) -> (&'static str, Vec<u8>) {
+    assert!(spelling.bytes().all(|b| matches!(b, 0x21..=0x7e)), "not printable: {spelling:?}");
+    assert!(spelling.len() < 256, "cut as the owner of a secret");
+    if let Ok(address) = spelling.parse::<IpAddr>() {
+        assert!(!address.is_unspecified(), "it is %any");
+        return ("ip", address.to_string().into_bytes());
+    }
+    let (kind, payload) = spelling.split_once(':').expect("a prefix");
+    let kind = ["fqdn", "email", "keyid"].into_iter().find(|k| *k == kind).expect("a prefix of ours");
+    assert!(!payload.is_empty() && !payload.starts_with('^'), "a regular expression from 6.0.2 on");
+    let Some(digits) = payload.strip_prefix('#') else { return (kind, payload.as_bytes().to_vec()) };
+    assert!(digits.len().is_multiple_of(2) && !digits.is_empty());
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
+    (kind, digits.as_bytes().chunks(2).map(byte).collect())
+}
+
+proptest! {
+    #![proptest_config(cases(3000))]
+
+    #[test]
+    fn an_identity_is_refused_or_comes_back_exactly(kind in generate::identity_kind(), text in generate::text()) {
+        let Ok(identity) = Identity::new(kind, &text) else { return Ok(()) };
+        let (read_as, bytes) = read(&identity.to_string());
+        match kind {
+            IdentityKind::Ip => {
+                let wanted = text.parse::<IpAddr>().expect("an address");
+                prop_assert_eq!((read_as, bytes), ("ip", wanted.to_string().into_bytes()));
+            }
+            IdentityKind::Fqdn => prop_assert_eq!((read_as, bytes), ("fqdn", text.into_bytes())),
+            IdentityKind::Name => {
+                prop_assert_ne!(read_as, "ip");
+                prop_assert_eq!(bytes, text.into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn two_identities_with_one_spelling_are_one(a in generate::identity(), b in generate::identity()) {
+        prop_assert_eq!(a == b, a.to_string() == b.to_string());
+    }
+
+    #[test]
+    fn wildcards_are_refused(kind in generate::identity_kind(), before in ".{0,5}", after in ".{0,5}") {
+        for text in [format!("{before}*{after}"), format!("%{after}")] {
+            prop_assert!(Identity::new(kind, &text).is_err());
+        }
+    }
+}

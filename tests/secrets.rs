@@ -1,0 +1,17 @@
+//! Keys never leak: a whole life of connections with unmistakable keys, with all logs on, and then a search for the
+//! keys in every form that bytes take on their way (text, hexadecimal, base64, lists of numbers, ...) in every place
+//! that is not meant to have them. The places that must have them are the control: there the search has to find them.
+
+#[path = "support/http.rs"]
+#[allow(dead_code, reason = "this test binary uses a part of it")]
+mod client;
+#[path = "secrets/debug.rs"]
+mod debug;
+#[path = "support/fake_charon.rs"]
+mod fake_charon;
+#[path = "secrets/life.rs"]
+mod life;
+#[path = "secrets/needles.rs"]
+mod needles;
+#[path = "support/serve.rs"]
+mod serve;

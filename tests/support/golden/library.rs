@@ -1,0 +1,78 @@
+//! What the library makes of a golden request: the same way of data as in the agent, without its effects.
+
+use super::{case::Case, text};
+use cygnet::{
+    agent::View,
+    error::Error,
+    http::{
+        Envelope,
+        error::{Failure, object},
+        inventory::inventory,
+        parse,
+    },
+    settings::Gateway,
+    store::{Record, format},
+    swan::{conf::Traps, plan::Loadable},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// When all requests come.
+fn now() -> Timestamp {
+    "2026-01-02T15:04:05Z".parse().expect("a time")
+}
+
+/// The outputs: file and contents.
+pub fn outputs(case: &Case, gateway: &Gateway) -> Vec<(&'static str, String)> {
+    match record(case, gateway) {
+        Ok(record) => accepted(case, record),
+        Err(failure) => vec![("error.json", refused(failure))],
+    }
+}
+
+fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
+    let envelope = Envelope::parse(&case.request())?;
+    if !case.is_change() {
+        return parse::create(&envelope.params("params")?, gateway, now());
+    }
+    let given = case.text("given.json").unwrap_or_else(|| panic!("{} has no given.json", case.name));
+    let given = format::from_bytes(given.as_bytes()).unwrap_or_else(|e| panic!("{}/given.json: {e}", case.name));
+    let change = parse::change(&envelope.params("changeIPsecConnection")?)?;
+    Ok(change(&given, now())?)
+}
+
+fn accepted(case: &Case, record: Record) -> Vec<(&'static str, String)> {
+    let loadable = Loadable::new(&record.connection, Traps::Supported).expect("it passes its self-check");
+    let view = View { record: Arc::new(record), running: Some(Vec::new()) };
+    let mut inventory = inventory(&view, false, &TimeZone::UTC);
+    if !case.is_change() {
+        hide_random_uuids(&mut inventory);
+    }
+    let inventory = serde_json::to_string_pretty(&inventory).expect("JSON") + "\n";
+    vec![
+        ("connection.conf", loadable.conf.expose().to_owned()),
+        ("messages.txt", text::messages(&loadable.requests)),
+        ("inventory.json", inventory),
+    ]
+}
+
+/// The uuids that a Create draws for the parts of a connection.
+fn hide_random_uuids(inventory: &mut Value) {
+    for list in ["peerCidrs", "l3NetworkRefs"] {
+        for item in inventory[list].as_array_mut().expect("a list") {
+            let uuid = item["uuid"].as_str().expect("a uuid").to_owned();
+            assert!(uuid.parse::<cygnet::ipsec::ConnectionId>().is_ok(), "{uuid}");
+            item["uuid"] = "<random>".into();
+        }
+    }
+}
+
+/// What `cygnet render` prints.
+fn refused(failure: Failure) -> String {
+    let error = match failure {
+        Failure::Api(error) => error,
+        Failure::Text(_, text) => Error::Argument(text),
+    };
+    format!("{}\n", json!({ "error": object(&error) }))
+}
