@@ -57,7 +57,10 @@ impl Bed {
             "socket = \"{}\"\nstate_dir = \"{}\"\nswanctl_dir = \"{}\"\n[charon]\nvici = \"{}\"\nwait = \"0s\"\n\
              [[gateway.vips]]\nuuid = \"vip\"\naddress = \"192.0.2.1\"\n\
              [[gateway.l3_networks]]\nuuid = \"net\"\ncidrs = [\"10.1.0.0/24\"]\n",
-            at("agent.sock"), at("state"), at("swanctl"), at("vici")
+            at("agent.sock"),
+            at("state"),
+            at("swanctl"),
+            at("vici")
         );
         fs::write(dir.path().join("cygnet.toml"), settings).expect("settings");
         let charon = FakeCharon::start(&dir.path().join("vici"));
@@ -80,7 +83,10 @@ impl Bed {
             Some((syscall, when)) => {
                 let mut strace = Command::new("strace");
                 let inject = format!("inject={syscall}:signal=SIGKILL:when={when}");
-                strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={syscall}")).args(["-e", &inject, program]);
+                strace
+                    .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+                    .arg(format!("trace={syscall}"))
+                    .args(["-e", &inject, program]);
                 strace
             }
         };
@@ -159,7 +165,13 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 /// Kills at each `syscall` of `write`, which goes from one of `states` to the other; returns the number of kills.
-fn kill_at_each(syscall: &str, bed: &Bed, prepare: impl Fn(&Bed), write: impl Fn(&Bed) -> Option<u16>, new: Option<u32>) -> usize {
+fn kill_at_each(
+    syscall: &str,
+    bed: &Bed,
+    prepare: impl Fn(&Bed),
+    write: impl Fn(&Bed) -> Option<u16>,
+    new: Option<u32>,
+) -> usize {
     let (mut kills, mut survived) = (0, 0);
     for when in 1..=MOST {
         let old = {

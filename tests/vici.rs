@@ -33,7 +33,7 @@ use tempfile::TempDir;
 /// A deadline that no test reaches.
 const AMPLE: Duration = Duration::from_secs(20);
 /// A deadline that is to be missed.
-const SHORT: Duration = Duration::from_millis(150);
+const SHORT: Duration = Duration::from_millis(500);
 
 /// A fake charon in its directory, and our client.
 struct Bench {

@@ -131,7 +131,9 @@ impl Memory {
         let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
         let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
         let carries = |sa: &&ChildSa| {
-            !self.outdated.children.contains(&sa.unique_id) && sa.state == ChildState::Installed && sa.runs(wanted, child)
+            !self.outdated.children.contains(&sa.unique_id)
+                && sa.state == ChildState::Installed
+                && sa.runs(wanted, child)
         };
         let pairs =
             running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
@@ -179,8 +181,8 @@ impl Memory {
                 ChildState::Pending | ChildState::Closing => false,
             };
             for sa in ike.children.iter().filter(is_left) {
-                let stale =
-                    self.outdated.children.contains(&sa.unique_id) || !wanted.children.iter().any(|c| c.name == sa.name);
+                let stale = self.outdated.children.contains(&sa.unique_id)
+                    || !wanted.children.iter().any(|c| c.name == sa.name);
                 // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
                 let number = sa.unique_id | 1 << 63;
                 let first = self.duplicate_since.get(&number).copied().unwrap_or(now);

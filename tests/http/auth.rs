@@ -37,8 +37,16 @@ fn who_has_no_token_is_told_so() {
 fn a_token_is_compared_in_full() {
     let b = Bench::start();
     let flipped: String = TOKEN.chars().rev().collect();
-    for wrong in [&TOKEN[..TOKEN.len() - 1], &TOKEN[1..], &format!("{TOKEN}x"), &TOKEN.to_uppercase(), &flipped, "test", "test:", "*"]
-    {
+    for wrong in [
+        &TOKEN[..TOKEN.len() - 1],
+        &TOKEN[1..],
+        &format!("{TOKEN}x"),
+        &TOKEN.to_uppercase(),
+        &flipped,
+        "test",
+        "test:",
+        "*",
+    ] {
         assert_eq!(status(&b, &format!("OAuth {wrong}")), 503, "{wrong}");
     }
     assert_eq!(status(&b, &format!("OAuth test:{TOKEN}")), 503, "the name is not part of it");
@@ -55,7 +63,10 @@ fn no_write_is_done_without_a_token() {
     b.create(&params(7, &json!({}))).expect(200);
     b.tcp().request("DELETE", &format!("{PATH}/{}", uuid(7)), &[], b"").expect("answered").expect(400);
     let change = json!({ "params": { "peerAddress": "198.51.100.99", "authKey": "test-only-other" } }).to_string();
-    b.tcp().request("PUT", &format!("{PATH}/config/{}", uuid(7)), &[], change.as_bytes()).expect("answered").expect(400);
+    b.tcp()
+        .request("PUT", &format!("{PATH}/config/{}", uuid(7)), &[], change.as_bytes())
+        .expect("answered")
+        .expect(400);
     b.tcp().request("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), &[], b"").expect("answered").expect(400);
     assert_eq!(b.inventory(&uuid(7))["peerAddress"], "198.51.100.7");
 }

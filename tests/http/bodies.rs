@@ -55,7 +55,9 @@ fn a_body_of_a_mebibyte_is_read_and_a_longer_one_is_not() {
     let mut t = Transcript::default();
     t.ask(&b, "POST", PATH, &padded(1024 * 1024 + 1)).expect(413);
     t.note("a length that is only claimed");
-    let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 99999999999\r\n\r\n");
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 99999999999\r\n\r\n"
+    );
     let claimed = b.tcp().raw(head.as_bytes()).expect("answered before the body comes");
     t.add("POST", PATH, b"", &claimed);
     t.check("bodies_too_long");
@@ -65,8 +67,12 @@ fn a_body_of_a_mebibyte_is_read_and_a_longer_one_is_not() {
 fn a_body_in_chunks_is_read_and_bounded_too() {
     let b = Bench::start();
     let body = json!({ "params": params(7, &json!({})) }).to_string();
-    let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let chunks: String = body.as_bytes().chunks(7).map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c))).collect();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let chunk = |bytes: &[u8]| format!("{:x}\r\n{}\r\n", bytes.len(), String::from_utf8_lossy(bytes));
+    let chunks: Vec<_> = body.as_bytes().chunks(7).map(chunk).collect();
+    let chunks = chunks.concat();
     b.tcp().raw(format!("{head}{chunks}0\r\n\r\n").as_bytes()).expect("answered").expect(200);
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     b.tcp().raw(format!("{head}{}0\r\n\r\n", chunk.repeat(17)).as_bytes()).expect("answered").expect(413);

@@ -55,7 +55,8 @@ fn what_is_changed_is_in_force_and_stored() {
 fn the_key_of_the_body_may_have_any_letter_case() {
     let b = bench();
     let mut lifetime = 600;
-    for key in ["changeIPsecConnection", "changeipsecconnection", "CHANGEIPSECCONNECTION", "ChangeIpsecConnection", "params"]
+    for key in
+        ["changeIPsecConnection", "changeipsecconnection", "CHANGEIPSECCONNECTION", "ChangeIpsecConnection", "params"]
     {
         lifetime += 1;
         let body = json!({ key: change(7, &json!({ "lifeTime": lifetime })) }).to_string();
@@ -162,7 +163,8 @@ fn a_masked_key_shows_nowhere_in_answers() {
     for answer in [&created, &changed, &queried, &native] {
         assert!(answer.text().contains(r#""authKey":"******""#) && !answer.text().contains(KEY), "{}", answer.text());
     }
-    let hits = |key: &str| b.ask("GET", &format!("/zstack/v1/ipsec?q=authKey={key}&count=true"), b"").json()["total"].clone();
+    let hits =
+        |key: &str| b.ask("GET", &format!("/zstack/v1/ipsec?q=authKey={key}&count=true"), b"").json()["total"].clone();
     assert_eq!([hits(KEY), hits("******")], [json!(0), json!(1)], "nor can it be guessed by queries");
 }
 

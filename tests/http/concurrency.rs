@@ -1,6 +1,6 @@
 //! Many changes at once: afterwards the answer, the record, the file and charon agree.
 
-use crate::serve::{Bench, change, params, uuid};
+use crate::serve::{Bench, change, hex, params, uuid};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, thread};
 
@@ -8,12 +8,19 @@ use std::{collections::BTreeSet, fs, thread};
 #[track_caller]
 fn agreed(b: &Bench, n: u8) -> (u64, String) {
     let inventory = b.inventory(&uuid(n));
-    let (lifetime, key) = (inventory["lifeTime"].as_u64().expect("a number"), inventory["authKey"].as_str().expect("a key"));
+    let (lifetime, key) =
+        (inventory["lifeTime"].as_u64().expect("a number"), inventory["authKey"].as_str().expect("a key"));
     let record: Value = serde_json::from_slice(&fs::read(b.record(&uuid(n))).expect("stored")).expect("JSON");
-    let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!((record["child"]["lifetime_s"].as_u64(), record["psk_hex"].as_str()), (Some(lifetime), Some(hex.as_str())));
+    let hex = hex(key.as_bytes());
+    assert_eq!(
+        (record["child"]["lifetime_s"].as_u64(), record["psk_hex"].as_str()),
+        (Some(lifetime), Some(hex.as_str()))
+    );
     let conf = fs::read_to_string(b.conf(&uuid(n))).expect("written");
-    assert!(conf.contains(&format!("life_time = {lifetime}s\n")) && conf.contains(&format!("secret = 0x{hex}\n")), "{n}");
+    assert!(
+        conf.contains(&format!("life_time = {lifetime}s\n")) && conf.contains(&format!("secret = 0x{hex}\n")),
+        "{n}"
+    );
     let name = format!("cygnet-{}", uuid(n));
     let secret = b.charon.secret(&format!("ike-{name}")).expect("loaded");
     assert_eq!(secret.bytes("data"), Some(key.as_bytes()), "{n}");
@@ -96,13 +103,20 @@ fn creates_and_deletes_at_once_end_in_one_of_both() {
         }
     });
     let listed = b.ask("GET", "/zstack/v1/ipsec?fields=uuid", b"").expect(200).json();
-    let ids = listed["inventories"].as_array().expect("a list").iter().map(|i| i["uuid"].as_str().expect("a uuid").to_owned());
+    let ids = listed["inventories"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|i| i["uuid"].as_str().expect("a uuid").to_owned());
     let ids: BTreeSet<_> = ids.collect();
-    let loaded: BTreeSet<_> = b.charon.connections().iter().filter_map(|name| name.strip_prefix("cygnet-").map(str::to_owned)).collect();
+    let loaded: BTreeSet<_> =
+        b.charon.connections().iter().filter_map(|name| name.strip_prefix("cygnet-").map(str::to_owned)).collect();
     assert_eq!(loaded, ids);
-    let secrets: BTreeSet<_> = b.charon.secrets().iter().filter_map(|id| id.strip_prefix("ike-cygnet-").map(str::to_owned)).collect();
+    let secrets: BTreeSet<_> =
+        b.charon.secrets().iter().filter_map(|id| id.strip_prefix("ike-cygnet-").map(str::to_owned)).collect();
     assert_eq!(secrets, ids);
-    let stored: BTreeSet<_> = crate::serve::files(&b.connections_dir()).iter().map(|f| f.replace(".json", "")).collect();
+    let stored: BTreeSet<_> =
+        crate::serve::files(&b.connections_dir()).iter().map(|f| f.replace(".json", "")).collect();
     assert_eq!(stored, ids);
     let confs = crate::serve::files(&b.conf_dir());
     assert_eq!(confs.iter().map(|f| f[7..39].to_owned()).collect::<BTreeSet<_>>(), ids);

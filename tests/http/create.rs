@@ -35,7 +35,7 @@ fn what_is_created_is_in_force_and_on_disk_and_gone_after_delete() {
     let b = Bench::start();
     b.create(&params(7, &json!({}))).expect(200);
     let name = format!("cygnet-{}", uuid(7));
-    assert_eq!(b.charon.connections(), [name.clone()]);
+    assert_eq!(b.charon.connections(), [name.as_str()]);
     let secret = b.charon.secret(&format!("ike-{name}")).expect("loaded");
     assert_eq!(secret.bytes("data"), Some(KEY.as_bytes()));
     assert_eq!(secret.items("owners").collect::<Vec<_>>(), ["198.51.100.7"]);

@@ -18,7 +18,9 @@ fn slow_clients_stop_nobody() {
     let b = Bench::start();
     let mut slow = Vec::new();
     let half_head = format!("GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthoriz");
-    let half_body = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 9000\r\n\r\n{{\"par");
+    let half_body = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 9000\r\n\r\n{{\"par"
+    );
     for text in ["", "G", &half_head, &half_body].iter().cycle().take(100) {
         let mut stream = TcpStream::connect(b.address()).expect("connected");
         stream.write_all(text.as_bytes()).expect("sent");
@@ -46,7 +48,8 @@ fn more_connections_than_are_served_do_not_stop_the_unix_socket_for_ever() {
 #[test]
 fn clients_who_leave_without_a_word_leave_no_trace() {
     let b = Bench::start();
-    let half = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 99\r\n\r\n{{");
+    let half =
+        format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {TOKEN}\r\nContent-Length: 99\r\n\r\n{{");
     for n in 0..2 * CAP {
         if n % 2 == 0 {
             TcpStream::connect(b.address()).expect("connected").write_all(half.as_bytes()).expect("sent");

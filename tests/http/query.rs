@@ -15,7 +15,10 @@ fn bench() -> Bench {
         (1, json!({ "name": "alpha", "lifeTime": 600, "pfs": "none" })),
         (2, json!({ "name": "beta", "lifeTime": 3600, "idType": "fqdn", "localId": "a=b.example".replace('=', "-") })),
         (3, json!({ "name": "beta 2", "lifeTime": 10000, "description": "x=y>=z" })),
-        (4, json!({ "name": "al_ha", "lifeTime": 90, "peerCidrs": ["10.4.2.0/24", "10.4.3.0/24"], "l3NetworkUuid": null })),
+        (
+            4,
+            json!({ "name": "al_ha", "lifeTime": 90, "peerCidrs": ["10.4.2.0/24", "10.4.3.0/24"], "l3NetworkUuid": null }),
+        ),
     ] {
         b.create(&params(n, &more)).expect(200);
     }

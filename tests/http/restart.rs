@@ -19,12 +19,14 @@ fn inventories(b: &Bench) -> Value {
 #[test]
 fn a_restart_keeps_everything() {
     let mut b = Bench::start();
-    let hostile = json!({ "authKey": "0x#{$é}", "idType": "name", "localId": "a\"b", "remoteId": "é\n", "userTags": ["u"] });
+    let hostile =
+        json!({ "authKey": "0x#{$é}", "idType": "name", "localId": "a\"b", "remoteId": "é\n", "userTags": ["u"] });
     b.create(&params(7, &hostile)).expect(200);
     b.create(&params(8, &json!({ "policyMode": "tunnel", "pfs": "none" }))).expect(200);
     b.change(&uuid(8), &change(8, &json!({ "lifeTime": 700, "authKey": "test-only-second" }))).expect(200);
     let before = inventories(&b);
-    let disk = |b: &Bench| [7, 8].map(|n| [b.record(&uuid(n)), b.conf(&uuid(n))].map(|file| fs::read(file).expect("there")));
+    let disk =
+        |b: &Bench| [7, 8].map(|n| [b.record(&uuid(n)), b.conf(&uuid(n))].map(|file| fs::read(file).expect("there")));
     let (on_disk, connections) = (disk(&b), b.charon.connections());
     assert!(b.stop().success(), "SIGTERM is an orderly end");
     assert!(!b.path("cygnet.sock").exists(), "the socket is removed");

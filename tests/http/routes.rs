@@ -10,8 +10,15 @@ use serde_json::json;
 fn unknown_paths() {
     let b = Bench::start();
     let mut t = Transcript::default();
-    for path in ["/", "/zstack", "/zstack/v1/nothing", "/zstack/v1/ipsec/", "/zstack/v1/ipsec/a/b/c", "/v1/ipsec", "/cygnet/v1/nothing"]
-    {
+    for path in [
+        "/",
+        "/zstack",
+        "/zstack/v1/nothing",
+        "/zstack/v1/ipsec/",
+        "/zstack/v1/ipsec/a/b/c",
+        "/v1/ipsec",
+        "/cygnet/v1/nothing",
+    ] {
         t.ask(&b, "GET", path, "").expect(404);
     }
     t.note("a path that is not UTF-8");

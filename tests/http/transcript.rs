@@ -101,7 +101,8 @@ fn is_random(text: &str) -> bool {
 #[test]
 fn only_dates_of_the_api_are_dates() {
     assert!(is_date("Nov 14, 2017 10:20:57 PM") && is_date("Jan 2, 2026 12:00:00 AM"));
-    for wrong in ["2017-11-14 22:20:57", "Jan 02, 2026 1:00:00 AM", "Jan 2, 2026 01:00:00 AM", "Feb 30, 2026 1:00:00 AM", ""]
+    for wrong in
+        ["2017-11-14 22:20:57", "Jan 02, 2026 1:00:00 AM", "Jan 2, 2026 01:00:00 AM", "Feb 30, 2026 1:00:00 AM", ""]
     {
         assert!(!is_date(wrong), "{wrong}");
     }

@@ -201,5 +201,5 @@ proptest! {
 fn escapes_are_strongswans() {
     let mut quoted = String::new();
     Quoted.write_escaped_str(&mut quoted, "\"\\\n\r\t#{}$é").expect("written");
-    assert_eq!(quoted, r##"\"\\\n\r\t#{}$é"##);
+    assert_eq!(quoted, r#"\"\\\n\r\t#{}$é"#);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     needles::Needles,
-    serve::{NETWORK, VIP, change, params, uuid},
+    serve::{NETWORK, VIP, change, hex, params, uuid},
 };
 use cygnet::{
     agent::View,
@@ -77,14 +77,14 @@ fn errors_about_values_around_a_key_do_not_quote_it() {
 #[test]
 fn a_stored_record_that_cannot_be_read_is_not_quoted() {
     let needles = Needles::new(&[KEY]);
-    let hex: String = KEY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(KEY.as_bytes());
     for text in [
         format!("{{\"version\":1,\"psk_hex\":{hex}}}"),
         format!("{{\"version\":1,\"uuid\":\"{}\",\"psk_hex\":[\"{hex}\"]}}", uuid(7)),
         format!("{{\"version\":2,\"psk_hex\":\"{hex}\"}}"),
         format!("{{\"version\":\"{hex}\"}}"),
         format!("{{\"version\":1,\"{hex}\":1}}"),
-        format!("{KEY}"),
+        KEY.to_owned(),
     ] {
         let why = format::from_bytes(text.as_bytes()).expect_err("refused");
         assert_eq!(needles.found_in(why.as_bytes()), [""; 0], "{why}");

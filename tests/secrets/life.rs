@@ -4,7 +4,7 @@ use crate::{
     client::Response,
     fake_charon::Behaviour,
     needles::Needles,
-    serve::{Bench, Options, change, params, uuid, wait_until},
+    serve::{Bench, Options, change, hex, params, uuid, wait_until},
 };
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
@@ -34,8 +34,7 @@ impl Life {
     /// Asserts that no form of a key is in `answer`.
     #[track_caller]
     fn clean(&self, answer: &Response) {
-        let head: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        for bytes in [head.as_bytes(), &answer.body] {
+        for bytes in [format!("{:?}", answer.headers).as_bytes(), &answer.body] {
             assert_eq!(self.needles.found_in(bytes), [""; 0], "{}", answer.text());
         }
     }
@@ -68,7 +67,8 @@ impl Life {
     /// The files in which a key may be, of these connections.
     fn allowed(&self, numbers: &[u8]) -> Vec<String> {
         let files = |n: &u8| [self.bench.record(&uuid(*n)), self.bench.conf(&uuid(*n))];
-        let mut files: Vec<_> = numbers.iter().flat_map(files).map(|path: PathBuf| path.display().to_string()).collect();
+        let mut files: Vec<_> =
+            numbers.iter().flat_map(files).map(|path: PathBuf| path.display().to_string()).collect();
         files.sort_unstable();
         files
     }
@@ -92,19 +92,13 @@ fn body(params: &Value) -> Vec<u8> {
     json!({ "params": params }).to_string().into_bytes()
 }
 
-/// Requests with the third key, each of which is refused for another reason.
-fn refused_requests(life: &Life) {
+/// Changes with the third key whose parameters are refused, each for another reason.
+fn refused_changes(life: &Life) {
     let key = KEYS[2];
-    let config = format!("{PATH}/config/{}", uuid(7));
-    let of = |more: Value| {
-        let mut parameters = change(7, &json!({ "authKey": key }));
-        more.as_object().expect("an object").iter().for_each(|(name, value)| parameters[name.as_str()] = value.clone());
-        body(&parameters)
-    };
     for more in [
         json!({ "lifeTime": 1 }),
         json!({ "lifeTime": 3600.5 }),
-        json!({ "pfs": key }),
+        json!({ "pfs": "dh-group3" }),
         json!({ "authKey": format!("{key} {key}") }),
         json!({ "authKey": [key] }),
         json!({ "authKey": { "authKey": key } }),
@@ -113,24 +107,29 @@ fn refused_requests(life: &Life) {
         json!({ "policyMode": "transport" }),
         json!({ "authMode": "certs" }),
     ] {
-        // A key in a field of another name is shown, as any wrong value is: there the caller said it is none.
-        if more["pfs"].is_null() {
-            life.refused("PUT", &config, &of(more));
-        }
+        let mut parameters = change(7, &json!({ "authKey": key }));
+        parameters.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        life.refused("PUT", &format!("{PATH}/config/{}", uuid(7)), &body(&parameters));
     }
-    let text = String::from_utf8(of(json!({}))).expect("UTF-8");
-    for broken in [&text[..text.len() - 1], &text.replace("\"peerAddress\"", "\"authKey\""), &format!("[{text}]"), &format!("\u{feff}{text}")]
-    {
+}
+
+/// Requests with the third key that are refused for what they are, and not for their parameters.
+fn refused_requests(life: &Life) {
+    let (key, config) = (KEYS[2], format!("{PATH}/config/{}", uuid(7)));
+    let sound = body(&change(7, &json!({ "authKey": key })));
+    let text = String::from_utf8_lossy(&sound);
+    let cut = &text[..text.len() - 1];
+    for broken in [cut, &text.replace("peerAddress", "authKey"), &format!("[{text}]"), &format!("\u{feff}{text}")] {
         life.refused("PUT", &config, broken.as_bytes());
     }
-    life.refused("PUT", &config, &[text.as_bytes(), b"\xff"].concat());
-    life.refused("PUT", &format!("{PATH}/config/{}", uuid(99)), text.as_bytes());
+    life.refused("PUT", &config, &[&sound[..], b"\xff"].concat());
+    life.refused("PUT", &format!("{PATH}/config/{}", uuid(99)), &sound);
     life.refused("POST", PATH, &body(&params(7, &json!({ "authKey": key }))));
     life.refused("POST", PATH, &body(&params(8, &json!({ "authKey": key, "remoteId": "198.51.100.7" }))));
     life.refused("POST", PATH, &body(&params(8, &json!({ "authKey": key, "vipUuid": uuid(1) }))));
-    life.refused("PATCH", &config, text.as_bytes());
-    life.refused("PUT", "/zstack/v1/nothing", text.as_bytes());
-    let unauthorised = life.bench.tcp().request("PUT", &config, &[], text.as_bytes()).expect("answered");
+    life.refused("PATCH", &config, &sound);
+    life.refused("PUT", "/zstack/v1/nothing", &sound);
+    let unauthorised = life.bench.tcp().request("PUT", &config, &[], &sound).expect("answered");
     life.clean(&unauthorised.expect(400));
 }
 
@@ -162,6 +161,7 @@ fn keys_are_where_they_must_be_and_nowhere_else() {
     let again = b.change(&uuid(7), &change(7, &json!({ "authKey": KEYS[1] }))).expect(200);
     life.clean(&again);
     life.clean(&b.create(&params(9, &json!({ "authKey": KEYS[3] }))).expect(200));
+    refused_changes(&life);
     refused_requests(&life);
     failing_changes(&life);
     for path in [PATH, &format!("{PATH}/{}", uuid(7)), &format!("/cygnet/v1/connections/{}", uuid(7))] {
@@ -207,7 +207,7 @@ fn a_damaged_record_does_not_show_its_key() {
     life.bench.create(&params(7, &json!({ "authKey": KEYS[0] }))).expect(200);
     life.bench.stop();
     let text = fs::read_to_string(life.bench.record(&uuid(7))).expect("there");
-    let hex: String = KEYS[0].bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(KEYS[0].as_bytes());
     for damaged in [
         text.replace(&format!("\"{hex}\""), &hex),
         text.replace(&format!("\"{hex}\""), &format!("[\"{hex}\"]")),

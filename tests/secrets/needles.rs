@@ -1,5 +1,6 @@
 //! The forms in which a key may show.
 
+use crate::serve::hex;
 use std::{fs, path::Path};
 
 /// The alphabet of base64, and that of its form for URLs.
@@ -68,8 +69,8 @@ fn forms(part: &[u8]) -> Vec<(String, Vec<u8>)> {
     joined("hexadecimal", "", |byte| format!("{byte:02x}"));
     joined("hexadecimal with blanks", " ", |byte| format!("{byte:02x}"));
     joined("hexadecimal with colons", ":", |byte| format!("{byte:02x}"));
-    joined("a list of numbers", ", ", |byte| byte.to_string());
-    joined("a list of numbers without blanks", ",", |byte| byte.to_string());
+    joined("a list of numbers", ", ", ToString::to_string);
+    joined("a list of numbers without blanks", ",", ToString::to_string);
     joined("escapes", "", |byte| format!("\\x{byte:02x}"));
     joined("percent escapes", "", |byte| format!("%{byte:02x}"));
     joined("JSON escapes", "", |byte| format!("\\u00{byte:02x}"));
@@ -100,8 +101,8 @@ fn every_form_is_found() {
         format!("authKey={key};"),
         format!("...{}", &key[..PART]),
         format!("{:?}", key.as_bytes()),
-        key.bytes().map(|b| format!("{b:02X}")).collect(),
-        key.bytes().map(|b| format!("%{b:02x}")).collect(),
+        hex(key.as_bytes()).to_uppercase(),
+        key.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}")),
         // base64 of the key, and of "x" and "xy" followed by the key.
         "dGVzdC1vbmx5LVF4N1pyMi11bm1pc3Rha2FibGU=".into(),
         "eHRlc3Qtb25seS1ReDdacjItdW5taXN0YWthYmxl".into(),

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Behaviour {
     /// `success=no` with these words; nothing is done.
     Refuse(String),
-    /// It is done, and never answered.
+    /// It is done, and never answered, nor is anything that comes behind it on the same socket.
     Silence,
     /// It is done and answered when the test calls [`FakeCharon::release`], not before.
     Late,
@@ -226,5 +226,6 @@ impl FakeCharon {
 impl Drop for FakeCharon {
     fn drop(&mut self) {
         self.kill();
+        self.hang_up();
     }
 }

@@ -94,7 +94,7 @@ impl Bench {
         let kept = Arc::clone(&self.stdout);
         thread::spawn(move || {
             while let Some(Ok(line)) = lines.next() {
-                kept.lock().expect("no panic here").push_str(&format!("{line}\n"));
+                *kept.lock().expect("no panic here") += &(line.clone() + "\n");
                 // Only the first line is waited for.
                 let _ = first.send(line);
             }
@@ -268,6 +268,11 @@ fn extend(params: &mut Value, more: &Value) {
     for (name, value) in more.as_object().expect("an object") {
         params[name.as_str()] = value.clone();
     }
+}
+
+/// The bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Asks `check` until it answers; panics with `what` when that takes too long.

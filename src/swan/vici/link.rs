@@ -110,7 +110,7 @@ impl Link {
     /// Whether the socket has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
+        self.closed.is_cancelled() || self.jobs.is_closed()
     }
 
     /// Sends `packet` and waits for its answer; events named `stream` on the way belong to it.
@@ -139,7 +139,8 @@ fn codec() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder().max_frame_length(MAX_PACKET).new_codec()
 }
 
-/// Writes the queued packets; ends with the last [`Link`] or the socket.
+/// Writes the queued packets; ends with the last [`Link`] or the socket. When the socket takes no more, the reader goes
+/// on to its end, since answers may lie in it.
 async fn writer(
     write: OwnedWriteHalf,
     mut queue: mpsc::Receiver<(Bytes, Waiting)>,
@@ -151,12 +152,12 @@ async fn writer(
         while let Some((bytes, job)) = queue.recv().await {
             lock(&waiting).push_back(job);
             if frames.send(bytes).await.is_err() {
-                break;
+                return;
             }
         }
+        closed.cancel();
     };
     closed.run_until_cancelled(work).await;
-    closed.cancel();
 }
 
 /// Reads packets until the socket ends or sends what is no packet; then fails all who wait.

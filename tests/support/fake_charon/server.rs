@@ -11,7 +11,10 @@ use std::{
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -43,6 +46,8 @@ pub struct Peer {
     /// Bytes that go before the next ones; the lock also keeps frames whole.
     pending: Mutex<Vec<u8>>,
     registered: Mutex<Vec<String>>,
+    /// It was left without an answer: charon works in order, so whatever comes behind waits too.
+    stuck: AtomicBool,
 }
 
 impl Peer {
@@ -72,6 +77,12 @@ impl Peer {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
+    /// Says and hears no more, but stays until the client has seen the end and is gone.
+    fn end(&self) {
+        self.stuck.store(true, Ordering::Relaxed);
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// How often `event` is registered.
     fn registrations(&self, event: &str) -> usize {
         self.registered.lock().expect("no thread panics here").iter().filter(|name| *name == event).count()
@@ -99,7 +110,7 @@ impl Shared {
     /// Ends the listener and all sockets.
     pub fn stop(&self, path: &Path) {
         let already = std::mem::replace(&mut self.lock().stopped, true);
-        self.hang_up();
+        self.lock().peers.iter().for_each(|peer| peer.end());
         self.changed.notify_all();
         if !already {
             // Wakes the acceptor, which then sees that it is over.
@@ -161,8 +172,9 @@ pub fn spawn(path: &Path, shared: Arc<Shared>) -> JoinHandle<()> {
             }
             inner.sockets += 1;
             let stream = stream.expect("a client");
-            let peer = Peer { number: inner.sockets, stream, pending: Mutex::default(), registered: Mutex::default() };
-            let peer = Arc::new(peer);
+            let number = inner.sockets;
+            let (pending, registered, stuck) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+            let peer = Arc::new(Peer { number, stream, pending, registered, stuck });
             inner.peers.push(Arc::clone(&peer));
             let shared = Arc::clone(&shared);
             thread::spawn(move || serve(&peer, &shared));
@@ -174,6 +186,7 @@ pub fn spawn(path: &Path, shared: Arc<Shared>) -> JoinHandle<()> {
 fn serve(peer: &Arc<Peer>, shared: &Shared) {
     while let Some(bytes) = read_frame(&peer.stream) {
         match Packet::decode(&bytes) {
+            Ok(_) if peer.stuck.load(Ordering::Relaxed) => {}
             Ok(Packet::Request(command, body)) => request(peer, shared, &command, &body, bytes),
             Ok(Packet::Register(event)) => subscribe(peer, shared, event, true, bytes),
             Ok(Packet::Unregister(event)) => subscribe(peer, shared, event, false, bytes),
@@ -243,7 +256,7 @@ fn subscribe(peer: &Peer, shared: &Shared, event: String, register: bool, bytes:
 fn respond(peer: &Peer, shared: &Shared, behaviour: Option<Behaviour>, bytes: &[u8]) {
     match behaviour {
         None | Some(Behaviour::Refuse(_)) => peer.write(bytes),
-        Some(Behaviour::Silence) => {}
+        Some(Behaviour::Silence) => peer.stuck.store(true, Ordering::Relaxed),
         Some(Behaviour::Late) => {
             let over = |inner: &mut Inner| !(inner.released || inner.stopped);
             drop(shared.changed.wait_while(shared.lock(), over));

@@ -54,7 +54,9 @@ pub fn difference(what: &str, expected: &str, actual: &str) -> Option<String> {
     }
     let (old, new): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
     if old == new {
-        return Some(format!("{what}: a newline at the end, or before one a carriage return, is too much or missing\n"));
+        return Some(format!(
+            "{what}: a newline at the end, or before one a carriage return, is too much or missing\n"
+        ));
     }
     let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let ends = old[start..].iter().rev().zip(new[start..].iter().rev());
