@@ -70,7 +70,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A stored file is not what this agent writes.
-    #[error("{path} is damaged: {why}", path = path.display())]
+    #[error("{path} is damaged: {why}; repair or remove it and restart cygnet", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -97,7 +97,7 @@ async fn authenticate(
     Ok(next.run(request).await)
 }
 
-/// The path as the contract's messages name it: decoded by the router, without `/zstack`.
+/// The path as the contract's messages name it: without `/zstack`, and of a bearable length.
 fn path_of(uri: &Uri) -> String {
     uri.path().strip_prefix("/zstack").unwrap_or(uri.path()).chars().take(255).collect()
 }
@@ -147,7 +147,13 @@ async fn collection(
 }
 
 /// `/ipsec/{uuid}`: the query by uuid, `DeleteIPsecConnection`.
-async fn item(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method) -> Answer {
+async fn item(
+    State(api): Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    method: Method,
+) -> Answer {
     match method {
         Method::GET | Method::HEAD => {
             let found = match id_of(&uuid) {
@@ -158,7 +164,8 @@ async fn item(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Me
             Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
         }
         Method::DELETE => {
-            api.agent.remove(id_of(&uuid)?).await?;
+            let enforce = parse::delete_mode(&pairs)?;
+            api.agent.remove(id_of(&uuid)?, enforce).await?;
             Ok(json_response(StatusCode::OK, &json!({})))
         }
         _ => Err(no_method(&method, &uri)),

@@ -57,6 +57,7 @@ impl Store {
             let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
             match read(&path, id) {
                 Ok(record) => drop(records.insert(record.id, Arc::new(record))),
+                Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why }),
                 Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
             }
         }

@@ -202,7 +202,7 @@ fn kill_at_each(
 
 fn changes(syscall: &str, at_least: usize) {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        println!("SKIPPED: strace is not installed");
+        support::skipped("strace is not installed");
         return;
     }
     let bed = Bed::new();
@@ -216,7 +216,6 @@ fn changes(syscall: &str, at_least: usize) {
         |bed| bed.change(2000),
         Some(2000),
     );
-    println!("{syscall}: killed {kills} times");
     assert!(kills >= at_least, "the kill fired {kills} times only");
 }
 

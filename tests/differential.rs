@@ -5,6 +5,8 @@
 mod connections;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "support/skip.rs"]
+mod skip;
 
 use connections::{address, group, nets, parts, psk};
 use cygnet::{
@@ -221,11 +223,7 @@ async fn sent_by_us(cases: &[Connection], traps: Traps) -> (Vec<String>, BTreeMa
 #[tokio::test]
 async fn swanctl_and_our_client_send_the_same_bytes() {
     if !Path::new(SWANCTL).exists() {
-        #[expect(clippy::print_stdout, reason = "a tier that cannot run says so")]
-        {
-            println!("SKIPPED: swanctl is not installed");
-        }
-        return;
+        return skip::skipped("swanctl is not installed");
     }
     let cases = cases();
     for traps in [Traps::Supported, Traps::Unsupported] {

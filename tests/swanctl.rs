@@ -24,7 +24,7 @@ impl Bed {
     /// Gateway A with an agent that has only swanctl, gateway B with an agent on vici. `None` where no lab can be.
     fn new() -> Option<(Self, Agent)> {
         if let Err(why) = Lab::available() {
-            println!("SKIPPED: {why}");
+            support::skipped(&why);
             return None;
         }
         let lab = Lab::new();

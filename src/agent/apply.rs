@@ -50,6 +50,7 @@ impl Agent {
         id: ConnectionId,
         edit: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
+        self.refuse_damaged(id)?;
         self.change_with(id, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
     }
 
@@ -169,18 +170,23 @@ impl Agent {
     /// Deletes the connection `id`: unloads it, closes its SAs, forgets it.
     ///
     /// # Errors
-    /// When there is none, charon does not answer, or the store cannot be written: then it stays.
-    pub async fn remove(self: &Arc<Self>, id: ConnectionId) -> Result<()> {
+    /// When there is none, charon does not answer (unless the caller will `enforce` it), or the store
+    /// cannot be written: then it stays.
+    pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
         let agent = Arc::clone(self);
         uncancelled(async move {
             let entry = agent.entry(id);
             let mut memory = entry.memory.lock().await;
+            agent.refuse_damaged(id)?;
             let record = agent.store.get(id).ok_or_else(|| not_found(id))?;
             let gone = match agent.swan.unload(id).await {
                 Ok(()) => agent.close_and_verify(id).await,
                 failed => failed,
             };
-            agent.note_doubt(id, gone, &mut memory)?;
+            match agent.note_doubt(id, gone, &mut memory) {
+                Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
+                other => other?,
+            }
             if let Err(error) = block_in_place(|| agent.store.remove(id)) {
                 let charon = agent.charon().await?;
                 agent.restore(&record, &charon).await;
@@ -204,6 +210,14 @@ impl Agent {
             self.schedule.wake(id, Instant::now());
         }
         outcome
+    }
+
+    /// A connection whose file is damaged is not "not found": it may be carrying traffic.
+    fn refuse_damaged(&self, id: ConnectionId) -> Result<()> {
+        match self.store.damaged().iter().find(|damaged| damaged.id == Some(id)) {
+            Some(damaged) => Err(Error::Damaged { path: damaged.path.clone(), why: damaged.why.clone() }),
+            None => Ok(()),
+        }
     }
 
     async fn restore(&self, record: &Record, charon: &Charon) {

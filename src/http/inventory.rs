@@ -1,6 +1,6 @@
 //! `IPsecConnectionInventory` (contract 1.12): a connection as the API shows it.
 
-use super::parse::{ID_TYPES, IKE_VERSIONS, MODES};
+use super::parse::{ID_TYPES, IKE_VERSIONS, MASK, MODES};
 use crate::{
     agent::View,
     ipsec::{Auth, State, Status},
@@ -51,7 +51,7 @@ pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
     let record = &view.record;
     let (wish, options) = (&record.wish, &record.wish.options);
     let Auth::Psk(psk) = &options.auth;
-    let key = if mask { "******".into() } else { String::from_utf8_lossy(psk.expose()).into_owned() };
+    let key = if mask { MASK.into() } else { String::from_utf8_lossy(psk.expose()).into_owned() };
     let status = view.status().map(|status| match status {
         Status::Connecting => "Connecting",
         Status::Ready => "Ready",

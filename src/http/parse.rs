@@ -84,6 +84,15 @@ pub fn change(params: &Params) -> Result<impl FnOnce(&Record, Timestamp) -> Resu
     })
 }
 
+/// Whether `deleteMode` says that a deletion is to be done whatever charon says.
+///
+/// # Errors
+/// When it is not one of the contract's words.
+pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool> {
+    let value = pairs.iter().find(|(name, _)| name == "deleteMode").map(|(_, value)| value.clone());
+    choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)
+}
+
 /// The model's refusal under the model's name of the part; `error.rs` knows the API's name of it.
 fn conflict(conflict: Conflict) -> Error {
     Error::Part { part: conflict.part.name(), why: conflict.why.0 }
@@ -245,10 +254,16 @@ fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
     }
 }
 
+/// What stands for a hidden key in an inventory.
+pub const MASK: &str = "******";
+
 fn psk(key: String) -> Result<Psk> {
     let key = zeroize::Zeroizing::new(key);
     if key.chars().any(|c| c.is_whitespace() || "'\"`\\".contains(c)) {
         return Err(Error::argument("the authKey cannot contain white space and special characters of '\"`\\"));
+    }
+    if key.as_str() == MASK {
+        return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
     }
     Psk::new(key.as_bytes()).map_err(|e| Error::argument(format!("field[authKey] {e}")))
 }

@@ -16,8 +16,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Connections at once, over both listeners.
-const MAX_CONNECTIONS: usize = 512;
+/// TCP connections at once.
+const MAX_NETWORK: usize = 512;
+/// Connections of the Unix socket at once: apart, so that the network cannot lock the operator out.
+const MAX_LOCAL: usize = 64;
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How large the head of a request may be, in bytes.
@@ -29,7 +31,8 @@ const GROUP: &str = "cygnet";
 #[derive(Clone)]
 pub struct Server {
     router: Router,
-    slots: Arc<Semaphore>,
+    network: Arc<Semaphore>,
+    local: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -38,7 +41,8 @@ impl Server {
     /// A server of `router` that ends when `stop` is cancelled.
     #[must_use]
     pub fn new(router: Router, stop: CancellationToken) -> Self {
-        Self { router, slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)), stop, tasks: TaskTracker::new() }
+        let slots = |count| Arc::new(Semaphore::new(count));
+        Self { router, network: slots(MAX_NETWORK), local: slots(MAX_LOCAL), stop, tasks: TaskTracker::new() }
     }
 
     /// Serves TCP connections.
@@ -78,7 +82,11 @@ impl Server {
 
     /// Serves one connection on a task of its own, as soon as there is room for it.
     async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+        let slots = match origin {
+            Origin::Network => &self.network,
+            Origin::Local => &self.local,
+        };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
         let service = TowerToHyperService::new(self.router.clone().layer(Extension(origin)));
         let stop = self.stop.clone();
         self.tasks.spawn(async move {

@@ -9,8 +9,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// `params` of `CreateIPsecConnection`, without the option block.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `params` of `CreateIPsecConnection`, without the option block. It holds the key: no `Debug`.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CreateParams {
     pub name: Option<String>,
@@ -24,8 +24,8 @@ pub struct CreateParams {
     pub tag_uuids: Option<Vec<String>>,
 }
 
-/// `ChangeIPsecConnection`, without the option block.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `ChangeIPsecConnection`, without the option block. It holds the key: no `Debug`.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChangeParams {
     pub peer_address: Option<String>,

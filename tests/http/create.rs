@@ -61,6 +61,20 @@ fn delete_closes_the_tunnel() {
 }
 
 #[test]
+fn a_deletion_needs_charon_unless_it_is_enforced() {
+    let mut b = Bench::start();
+    b.create(&params(7, &json!({}))).expect(200);
+    let by = |mode: &str| format!("{PATH}/{}?deleteMode={mode}", uuid(7));
+    let wrong = b.ask("DELETE", &by("Sometimes"), b"").expect(503).json()["error"].clone();
+    assert_eq!(wrong["code"], "SYS.1007", "{wrong}");
+    b.charon.kill();
+    assert_eq!(b.ask("DELETE", &by("Permissive"), b"").expect(503).json()["error"]["code"], "SYS.1006");
+    assert!(b.record(&uuid(7)).exists() && b.conf(&uuid(7)).exists(), "it stays");
+    b.ask("DELETE", &by("Enforcing"), b"").expect(200);
+    assert!(files(&b.connections_dir()).is_empty() && files(&b.conf_dir()).is_empty());
+}
+
+#[test]
 fn a_connection_without_networks_waits_for_them() {
     let b = Bench::start();
     let mut t = Transcript::default();

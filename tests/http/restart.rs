@@ -75,7 +75,9 @@ fn a_damaged_record_stops_nobody_else_and_is_never_overwritten() {
     b.create(&params(9, &json!({}))).expect(200);
     b.create(&params(8, &json!({}))).expect(503);
     b.change(&uuid(8), &change(8, &json!({}))).expect(503);
-    b.ask("DELETE", &format!("{PATH}/{}", uuid(8)), b"").expect(503);
+    let answer = b.ask("DELETE", &format!("{PATH}/{}", uuid(8)), b"").expect(503).json();
+    let details = answer["error"]["details"].as_str().expect("details");
+    assert!(details.contains("is damaged") && details.contains("restart cygnet"), "not \"not found\": {details}");
     assert_eq!(fs::read(b.record(&uuid(8))).expect("there"), cut, "a human may still repair it");
     assert_eq!(fs::read(b.conf(&uuid(8))).expect("there"), conf);
     assert!(b.charon.connections().contains(&format!("cygnet-{}", uuid(8))), "its tunnel is left alone");

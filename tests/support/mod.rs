@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 pub mod agent;
 pub mod http;
 pub mod lab;
+mod skip;
+
+pub use skip::skipped;
 
 /// How often a condition is looked at while waiting for it.
 const STEP: Duration = Duration::from_millis(20);
