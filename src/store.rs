@@ -4,6 +4,7 @@
 pub mod format;
 pub mod record;
 
+pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
 
 use crate::{
