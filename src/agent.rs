@@ -66,7 +66,7 @@ impl Entry {
         let outdated = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
         for ike in running {
             ike.outdated = outdated.ike.contains(&ike.unique_id);
-            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains(&sa.unique_id));
+            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains_key(&sa.unique_id));
         }
     }
 }

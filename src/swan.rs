@@ -2,6 +2,7 @@
 
 mod charon;
 pub mod conf;
+pub mod diff;
 pub mod message;
 pub mod names;
 pub mod observe;

@@ -14,7 +14,7 @@ use crate::{
         section::Section,
     },
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How long closing SAs may take before the peer is no longer waited for.
@@ -102,30 +102,31 @@ impl Agent {
             .as_ref()
             .map(|a| block_in_place(|| disk::stage(&self.conf_path(id), a.conf.expose().as_bytes(), 0o600)));
         let file = file.transpose()?;
+        // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
+        // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
+        let running = match (&before, &after) {
+            (Some(before), Some(after)) if before.requests != after.requests => self.swan.observe(Some(id)).await?,
+            _ => Vec::new(),
+        };
         self.load(id, before.as_ref(), after.as_ref()).await?;
-        // Listed after loading: whatever there is now was made for the earlier configuration.
-        let changed = matches!((&before, &after), (Some(before), Some(after)) if before.requests != after.requests);
-        let running = if changed { self.swan.observe(Some(id)).await } else { Ok(Vec::new()) };
-        let committed = running.and_then(|running| {
-            block_in_place(|| {
-                let record = self.store.commit(staged)?;
-                match file {
-                    Some(file) => file.commit()?,
-                    None => disk::remove(&self.conf_path(id))?,
-                }
-                Ok((record, running))
-            })
+        let committed = block_in_place(|| {
+            let record = self.store.commit(staged)?;
+            match file {
+                Some(file) => file.commit()?,
+                None => disk::remove(&self.conf_path(id))?,
+            }
+            Ok(record)
         });
-        let (record, running) = match committed {
-            Ok(committed) => committed,
+        let record = match committed {
+            Ok(record) => record,
             Err(error) => {
                 self.put_back(id, old, before.as_ref(), after.as_ref()).await;
                 return Err(error);
             }
         };
-        if let (Some(before), Some(after)) = (&before, &after) {
-            let (whole, children) = difference(before, after);
-            memory.outdate(&running, whole, &children);
+        if let (Some(before), Some(after)) = (before.as_ref().and_then(connection), after.as_ref().and_then(connection))
+        {
+            memory.outdate(&running, before, after);
         }
         memory.restart();
         self.schedule.wake(id, Instant::now());
@@ -257,19 +258,6 @@ async fn uncancelled<T: Send + 'static>(work: impl Future<Output = Result<T>> + 
 /// The error for a connection that does not exist.
 pub(super) fn not_found(id: ConnectionId) -> Error {
     Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
-}
-
-/// Whether the IKE configuration differs, and which children of `before` are not as they were.
-fn difference<'a>(before: &'a Loadable, after: &Loadable) -> (bool, BTreeSet<&'a str>) {
-    let (Some(old), Some(new)) = (connection(before), connection(after)) else { return (true, BTreeSet::new()) };
-    let ike = |section: &Section| {
-        section.0.iter().filter(|(key, _)| *key != "children").map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
-    };
-    let new_children = new.section("children");
-    let same = |name: &str, child: &Section| new_children.and_then(|c| c.section(name)) == Some(child);
-    let changed =
-        old.section("children").into_iter().flat_map(Section::sections).filter(|(name, child)| !same(name, child));
-    (ike(old) != ike(new), changed.map(|(name, _)| name).collect())
 }
 
 /// The body of the `load-conn` request.

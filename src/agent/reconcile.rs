@@ -8,6 +8,7 @@ use crate::{
     error::Result,
     ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
     store::Record,
+    swan::section::Section,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +31,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_m
 pub struct Outdated {
     /// The numbers of IKE SAs.
     pub ike: BTreeSet<u64>,
-    /// The numbers of CHILD_SAs.
-    pub children: BTreeSet<u64>,
+    /// The numbers of CHILD_SAs, each with the section of the file that it was made for, if there was one.
+    pub children: BTreeMap<u64, Option<Section>>,
 }
 
 /// What is remembered of a connection's SAs, as long as this charon lives.
@@ -73,22 +74,31 @@ impl Memory {
         self.reloads = 2;
     }
 
-    /// The SAs seen are all of an earlier configuration; of the children, only those named.
-    pub fn outdate(&mut self, running: &[IkeSa], whole: bool, children: &BTreeSet<&str>) {
+    /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
+    /// made is not outdated any more: charon takes it for what it is asked for, and makes no other.
+    pub fn outdate(&mut self, running: &[IkeSa], before: &Section, after: &Section) {
+        let whole = !before.iter_but("children").eq(after.iter_but("children"));
+        let child = |section: &Section, name| section.section("children").and_then(|c| c.section(name)).cloned();
         for ike in running {
             if whole {
                 self.outdated.ike.insert(ike.unique_id);
             }
-            let named = ike.children.iter().filter(|sa| whole || children.contains(sa.name.as_str()));
-            self.outdated.children.extend(named.map(|sa| sa.unique_id));
+            for sa in &ike.children {
+                let made_for = self.outdated.children.remove(&sa.unique_id).unwrap_or_else(|| child(before, &sa.name));
+                if self.outdated.ike.contains(&ike.unique_id) || made_for != child(after, &sa.name) {
+                    self.outdated.children.insert(sa.unique_id, made_for);
+                }
+            }
         }
     }
 
     /// A rekeyed SA keeps the configuration of the one it replaces.
     pub fn rekeyed(&mut self, ike: bool, old: u64, new: u64) {
-        let set = if ike { &mut self.outdated.ike } else { &mut self.outdated.children };
-        if set.contains(&old) {
-            set.insert(new);
+        if ike {
+            self.outdated.ike.extend(self.outdated.ike.get(&old).map(|_| new));
+        } else {
+            let made_for = self.outdated.children.get(&old).cloned();
+            self.outdated.children.extend(made_for.map(|made_for| (new, made_for)));
         }
     }
 
@@ -122,7 +132,7 @@ impl Memory {
     fn forget_gone(&mut self, running: &[IkeSa]) {
         let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
         self.outdated.ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
-        self.outdated.children.retain(|id| children.contains(id));
+        self.outdated.children.retain(|id, _| children.contains(id));
     }
 
     /// The SAs that carry the child as wanted, the preferred one first. The order is by numbers that
@@ -131,7 +141,7 @@ impl Memory {
         let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
         let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
         let carries = |sa: &&ChildSa| {
-            !self.outdated.children.contains(&sa.unique_id)
+            !self.outdated.children.contains_key(&sa.unique_id)
                 && sa.state == ChildState::Installed
                 && sa.runs(wanted, child)
         };
@@ -181,7 +191,7 @@ impl Memory {
                 ChildState::Pending | ChildState::Closing => false,
             };
             for sa in ike.children.iter().filter(is_left) {
-                let stale = self.outdated.children.contains(&sa.unique_id)
+                let stale = self.outdated.children.contains_key(&sa.unique_id)
                     || !wanted.children.iter().any(|c| c.name == sa.name);
                 // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
                 let number = sa.unique_id | 1 << 63;

@@ -93,7 +93,7 @@ pub struct Parts {
     pub remote_id: Option<Identity>,
     /// The proof of identity.
     pub auth: Auth,
-    /// How often the key was changed; see [`Connection::key_generation`].
+    /// See [`Connection::key_generation`].
     pub key_generation: u32,
     /// Tunnel or transport.
     pub mode: Mode,
@@ -138,8 +138,9 @@ pub struct Connection {
     pub remote_id: Identity,
     /// The proof of identity.
     pub auth: Auth,
-    /// How often the key was changed. charon does not compare keys: its parity shows in the file, so
-    /// that charon sees another connection and negotiates a new SA beside the old (facts 3.2 c).
+    /// How often anything of the IKE SA was changed, its key included. It shows in the file, so that
+    /// charon never takes a new configuration for that of an SA which was made earlier: it does not
+    /// compare keys, and would join an SA that keeps its old children for ever (facts 3.1, 3.2 c, 3.3).
     pub key_generation: u32,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
@@ -242,10 +243,25 @@ impl Connection {
         })
     }
 
-    /// The spread of the IKE SA's rekeying in seconds: its lifetime's, one less after every other key.
+    /// The spread of the IKE SA's rekeying in seconds: its lifetime's, one less in every other generation.
     #[must_use]
     pub fn ike_rand(&self) -> u32 {
         self.ike_lifetime.rand() - self.key_generation % 2
+    }
+
+    /// Seconds of silence before the peer is asked whether it lives: half a minute, and up to half of
+    /// that more by generation. With [`Connection::ike_rand`], 32 generations differ from each other.
+    #[must_use]
+    pub fn dpd_delay(&self) -> u32 {
+        30 + self.key_generation / 2 % 16
+    }
+
+    /// Whether an IKE SA of `other` is one of this connection too.
+    #[must_use]
+    pub fn has_ike_of(&self, other: &Self) -> bool {
+        let ike = |c: &Self| (c.local_addr, c.remote_addr, c.version, c.ike, c.ike_lifetime);
+        let ends = |c: &Self| (c.local_id.clone(), c.remote_id.clone(), c.auth.clone());
+        ike(self) == ike(other) && ends(self) == ends(other)
     }
 
     /// The connection's uuid.

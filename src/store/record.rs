@@ -18,7 +18,7 @@ pub struct Record {
     pub connection: Connection,
     /// Whether it is wanted.
     pub state: State,
-    /// How often the key was changed; see [`Connection::key_generation`].
+    /// How often anything of the IKE SA was changed; see [`Connection::key_generation`].
     pub key_generation: u32,
     /// When it was created.
     pub created: Timestamp,
@@ -135,8 +135,11 @@ impl Record {
     /// # Errors
     /// When the values of `wish` cannot stand together.
     pub fn changed(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let new_key = u32::from(wish.options.auth != self.wish.options.auth);
-        let new = Self::new(self.id, wish, self.key_generation.wrapping_add(new_key), now)?;
+        let mut new = Self::new(self.id, wish, self.key_generation, now)?;
+        if !new.connection.has_ike_of(&self.connection) {
+            new.key_generation = self.key_generation.wrapping_add(1);
+            new.connection.key_generation = new.key_generation;
+        }
         Ok(Self { state: self.state, created: self.created, ..new })
     }
 

@@ -74,6 +74,11 @@ impl Section {
         }
     }
 
+    /// All values with their names, except that of `key`.
+    pub fn iter_but<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.0.iter().filter(move |(name, _)| *name != key)
+    }
+
     /// The sections within this one, with their names.
     pub fn sections(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.0.iter().filter_map(|(name, value)| match value {

@@ -1,0 +1,110 @@
+//! What the tunnel joins: several networks on both sides, and both families inside and outside.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab;
+use crate::pair::Pair;
+use crate::support::agent::AgentOptions;
+use crate::support::lab::{Lab, Side};
+
+/// The uuid of the L3 network with several CIDRs, and of the IPv6 VIP.
+const NETWORKS: &str = "c0000000000040008000000000000003";
+const VIP6: &str = "c0000000000040008000000000000004";
+
+/// Two networks behind each gateway, IPv4.
+fn two(side: Side) -> [String; 2] {
+    [format!("10.{}.0.0/24", side.number()), format!("172.2{}.0.0/16", side.number())]
+}
+
+fn host(side: Side, network: usize) -> String {
+    [side.host().to_owned(), format!("172.2{}.0.1", side.number())][network].clone()
+}
+
+/// Gateways with the VIPs of both families and the given networks behind them.
+fn pair(lab: &Lab, networks: impl Fn(Side) -> Vec<String>) -> Pair {
+    Pair::start_with(lab, |side| AgentOptions {
+        wait: ["100ms", "5s"][side as usize].to_owned(),
+        vips: vec![(VIP6.to_owned(), side.wan6().to_owned())],
+        l3_networks: vec![(NETWORKS.to_owned(), networks(side))],
+        ..Default::default()
+    })
+}
+
+/// Whether a few pings all come back, both ways.
+fn reaches(lab: &Lab, from: &str, to: &str) {
+    let ping = lab.ping(Side::A, from, to, 5, Duration::from_millis(10));
+    assert_eq!(ping.lost(), 0, "{from} to {to}: {:#?}", lab.sas(Side::A));
+}
+
+fn several_networks(version: &str, children: usize) {
+    let Some(lab) = lab() else { return };
+    for side in Side::BOTH {
+        lab.add_lan(side, &format!("172.2{}.0.1/16", side.number()));
+    }
+    let mut pair = pair(&lab, |side| two(side).to_vec());
+    for side in Side::BOTH {
+        let cidrs = two(side.other());
+        pair.create(side, &json!({ "ikeVersion": version, "l3NetworkUuid": NETWORKS, "peerCidrs": cidrs }));
+    }
+    let before = pair.settled(children);
+    let sets: BTreeSet<_> = before[0].children().iter().map(|child| child["name"].to_string()).collect();
+    assert_eq!(sets.len(), children, "each child once: {before:#?}");
+    let everything = || {
+        for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            reaches(&lab, &host(Side::A, from), &host(Side::B, to));
+        }
+    };
+    everything();
+    // The child alone, then everything.
+    pair.change_both(&json!({ "ikeVersion": version, "policyEncryptionAlgorithm": "aes-128" }));
+    let after = pair.renewed(&before, children);
+    assert_eq!(before[0].ike("initiator-spi"), after[0].ike("initiator-spi"));
+    pair.change_both(&json!({ "ikeVersion": version, "ikeDhGroup": 19 }));
+    pair.renewed(&after, children);
+    everything();
+}
+
+#[test]
+fn several_networks_ikev2_in_one_child() {
+    several_networks("ikev2", 1);
+}
+
+#[test]
+fn several_networks_ikev1_in_a_child_per_pair() {
+    several_networks("ikev1", 4);
+}
+
+#[test]
+fn several_networks_any_version_in_a_child_per_pair() {
+    several_networks("ike", 4);
+}
+
+/// Both families inside, over IPv4 and then over IPv6 outside.
+#[test]
+fn ipv6_inside_and_outside() {
+    let Some(lab) = lab() else { return };
+    let mut pair = pair(&lab, |side| vec![side.lan().to_owned(), side.lan6().to_owned()]);
+    let inside = |side: Side| json!({ "l3NetworkUuid": NETWORKS, "peerCidrs": [side.lan(), side.lan6()] });
+    let outside = |side: Side, mut options: Value| {
+        options["vipUuid"] = VIP6.into();
+        options["peerAddress"] = side.wan6().into();
+        options
+    };
+    for v6 in [false, true] {
+        for side in Side::BOTH {
+            let options = inside(side.other());
+            let options = if v6 { outside(side.other(), options) } else { options };
+            pair.create(side, &options);
+        }
+        let [tunnel, _] = pair.settled(2);
+        assert_eq!(tunnel.ike("local-host"), if v6 { Side::A.wan6() } else { Side::A.wan() });
+        reaches(&lab, Side::A.host(), Side::B.host());
+        reaches(&lab, Side::A.host6(), Side::B.host6());
+        for side in Side::BOTH {
+            pair.agent(side).delete(pair.uuid(side)).expect(200);
+        }
+    }
+}
