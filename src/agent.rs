@@ -5,23 +5,33 @@
 
 mod apply;
 mod claims;
+mod confirm;
+mod entry;
+mod memory;
+mod plan;
 mod reconcile;
+mod remove;
 mod schedule;
 mod view;
 mod watch;
 
+pub use apply::How;
+pub use entry::Drift;
+pub use memory::{Loaded, Step};
+pub use plan::{Impact, Plan, impact};
+pub use reconcile::configure;
 pub use view::View;
 pub use watch::Life;
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Connection, ConnectionId, IkeSa},
+    ipsec::{Connection, ConnectionId},
     settings::{Gateway, Settings},
     store::{Record, Store},
     swan::{Charon, Swan, plan::Loadable},
 };
 use claims::Claims;
-use reconcile::{Memory, Outdated};
+use entry::Entry;
 use schedule::Schedule;
 use std::{
     collections::HashMap,
@@ -42,33 +52,8 @@ pub struct Agent {
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
     life: channel::Sender<Life>,
     schedule: Schedule,
-}
-
-/// What the agent keeps of a connection beside its record.
-#[derive(Default)]
-struct Entry {
-    /// Held by whoever changes the connection or its SAs: one at a time.
-    memory: tokio::sync::Mutex<Memory>,
-    /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
-    outdated: Mutex<Outdated>,
-    /// Told when something happened to its SAs.
-    happened: Notify,
-}
-
-impl Entry {
-    /// To be called after every change of the memory.
-    fn publish(&self, memory: &Memory) {
-        *self.outdated.lock().unwrap_or_else(PoisonError::into_inner) = memory.outdated.clone();
-    }
-
-    /// Marks the SAs that were made for an earlier configuration.
-    fn mark(&self, running: &mut [IkeSa]) {
-        let outdated = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
-        for ike in running {
-            ike.outdated = outdated.ike.contains(&ike.unique_id);
-            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains_key(&sa.unique_id));
-        }
-    }
+    /// Told when charon did not answer somebody.
+    doubts: Notify,
 }
 
 impl Agent {
@@ -88,6 +73,7 @@ impl Agent {
             entries: Mutex::default(),
             life: channel::Sender::new(Life::Starting),
             schedule,
+            doubts: Notify::new(),
         });
         tokio::spawn(schedule::run(Arc::downgrade(&agent), queue));
         agent
@@ -123,6 +109,13 @@ impl Agent {
 
     fn lock_claims(&self) -> MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has charon looked after at once if `error` says that it did not answer.
+    fn suspect(&self, error: &Error) {
+        if matches!(error, Error::Unreachable { .. }) {
+            self.doubts.notify_one();
+        }
     }
 
     /// What charon can do, asked anew if it was not there a moment ago.

@@ -83,7 +83,17 @@ pub fn read(target: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The names of the files in `directory`; temporary files that a crash left behind are removed.
+/// Removes the temporary files that a crash left behind in `directory`. To be called before anything
+/// is staged there: those of a living process look the same.
+///
+/// # Errors
+/// When the directory cannot be read or a file not be removed.
+pub fn clean(directory: &Path) -> Result<()> {
+    let is_ours = |name: &&String| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+    list(directory)?.iter().filter(is_ours).try_for_each(|name| remove(&directory.join(name)))
+}
+
+/// The names of the files in `directory`, sorted.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -91,12 +101,7 @@ pub fn list(directory: &Path) -> Result<Vec<String>> {
     let fail = |e| Error::storage("list", directory, e);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(fail)? {
-        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
-            remove(&directory.join(name))?;
-        } else {
-            names.push(name);
-        }
+        names.push(entry.map_err(fail)?.file_name().to_string_lossy().into_owned());
     }
     names.sort_unstable();
     Ok(names)

@@ -59,6 +59,9 @@ pub enum Error {
         /// The socket error or the missed deadline.
         cause: String,
     },
+    /// A change was on trial, and the tunnel did not come up in time.
+    #[error("{0}")]
+    NotConfirmed(String),
     /// A file could not be read, written or made durable.
     #[error("cannot {doing} {path}: {source}", path = path.display())]
     Storage {

@@ -21,7 +21,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
     response::Response,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use error::{Failure, json_response};
 use jiff::{Timestamp, tz::TimeZone};
@@ -77,6 +77,7 @@ pub fn router(api: Arc<Api>) -> Router {
         // Some versions of the Go SDK call this path.
         .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
+        .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     Router::new()
         .merge(guarded)
@@ -135,7 +136,8 @@ async fn collection(
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
-            Ok(api.written(&api.agent.create(record).await?))
+            let how = parse::how(&pairs)?;
+            Ok(api.written(&api.agent.create(record, how).await?))
         }
         Method::GET | Method::HEAD => {
             let query = Query::parse(&pairs)?;
@@ -173,7 +175,14 @@ async fn item(
 }
 
 /// `/ipsec/config/{uuid}`: `ChangeIPsecConnection`.
-async fn config(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method, body: Body) -> Answer {
+async fn config(
+    State(api): Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    method: Method,
+    body: Body,
+) -> Answer {
     if !matches!(method, Method::PUT | Method::POST) {
         let path = path_of(&uri);
         let text = format!("The method[{method}] is not allowed for the path[{path}]");
@@ -181,7 +190,8 @@ async fn config(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: 
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params)?;
-    let view = api.agent.change(id_of(&uuid)?, move |old| change(old, Timestamp::now())).await?;
+    let how = parse::how(&pairs)?;
+    let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&view))
 }
 

@@ -18,6 +18,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// How the name of a file ends in which an old record waits for the outcome of a trial.
+const TRIAL: &str = ".before-trial";
+
 /// All records, in memory and on disk.
 pub struct Store {
     directory: PathBuf,
@@ -51,6 +54,8 @@ impl Store {
     pub fn open(state_dir: &Path) -> Result<Self> {
         let directory = state_dir.join("connections");
         disk::private_directory(&directory)?;
+        disk::clean(&directory)?;
+        end_trials(&directory)?;
         let mut records = BTreeMap::new();
         let mut damaged = Vec::new();
         for name in disk::list(&directory)? {
@@ -109,6 +114,28 @@ impl Store {
         Ok(())
     }
 
+    /// Lays `old` aside, to be put back at the next start unless [`Store::end_trial`] is called before;
+    /// `None` stands for no connection.
+    ///
+    /// # Errors
+    /// When it cannot be written durably.
+    pub fn begin_trial(&self, id: ConnectionId, old: Option<&Record>) -> Result<()> {
+        let bytes = old.map(format::to_bytes).transpose()?;
+        disk::replace(&self.trial(id), bytes.as_ref().map_or(&[][..], |bytes| bytes.as_slice()), 0o600)
+    }
+
+    /// The connection stays as it is now.
+    ///
+    /// # Errors
+    /// When what was laid aside cannot be removed.
+    pub fn end_trial(&self, id: ConnectionId) -> Result<()> {
+        disk::remove(&self.trial(id))
+    }
+
+    fn trial(&self, id: ConnectionId) -> PathBuf {
+        self.directory.join(format!("{id}{TRIAL}"))
+    }
+
     fn path(&self, id: ConnectionId) -> PathBuf {
         self.directory.join(format!("{id}.json"))
     }
@@ -117,6 +144,21 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Arc<Record>>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts back what was on trial when the agent died.
+fn end_trials(directory: &Path) -> Result<()> {
+    for name in disk::list(directory)? {
+        let Some(stem) = name.strip_suffix(TRIAL) else { continue };
+        let (trial, path) = (directory.join(&name), directory.join(format!("{stem}.json")));
+        tracing::warn!(uuid = stem, "a change was on trial when the agent ended: the connection before it is put back");
+        match disk::read(&trial)? {
+            Some(bytes) if !bytes.is_empty() => disk::replace(&path, &zeroize::Zeroizing::new(bytes), 0o600)?,
+            _ => disk::remove(&path)?,
+        }
+        disk::remove(&trial)?;
+    }
+    Ok(())
 }
 
 /// The record in the file `path`, which its name says is of `id`.

@@ -20,7 +20,6 @@ use crate::{
 };
 pub use charon::Charon;
 use plan::Loadable;
-use std::time::Duration;
 use swanctl::Swanctl;
 use vici::{Vici, link::Notice};
 
@@ -36,8 +35,8 @@ pub enum Swan {
 pub enum Events {
     /// charon's events.
     Vici(vici::Events),
-    /// Nothing but the time.
-    Poll,
+    /// swanctl has none that say enough.
+    None,
 }
 
 /// The names of the events that tell when to look at a connection again.
@@ -144,20 +143,47 @@ impl Swan {
         }
     }
 
+    /// A number that changes when charon may have been started anew; SAs are closed by numbers that
+    /// mean something in one life only. swanctl lists and closes at once, and cannot tell.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        match self {
+            Self::Vici(vici) => vici.life(),
+            Self::Swanctl(_) => 0,
+        }
+    }
+
+    /// Whether charon answers.
+    ///
+    /// # Errors
+    /// When it does not, within the deadline of one call.
+    pub async fn ping(&self) -> Result<()> {
+        match self {
+            Self::Vici(vici) => vici.version().await.map(drop),
+            Self::Swanctl(swanctl) => swanctl.query(&["--stats"]).await.map(drop),
+        }
+    }
+
+    /// Whether charon tells what happens; else somebody has to look from time to time.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        matches!(self, Self::Vici(_))
+    }
+
     /// Starts closing an IKE SA with all its children. That it is gone already is no error.
     ///
     /// # Errors
-    /// When charon does not answer.
-    pub async fn close_ike(&self, unique_id: u64) -> Result<()> {
-        self.close("ike-id", unique_id, false).await
+    /// When charon does not answer, or was started anew after `life`.
+    pub async fn close_ike(&self, unique_id: u64, life: u64) -> Result<()> {
+        self.close("ike-id", unique_id, false, life).await
     }
 
     /// Starts closing one CHILD_SA. That it is gone already is no error.
     ///
     /// # Errors
-    /// When charon does not answer.
-    pub async fn close_child(&self, unique_id: u64) -> Result<()> {
-        self.close("child-id", unique_id, false).await
+    /// When charon does not answer, or was started anew after `life`.
+    pub async fn close_child(&self, unique_id: u64, life: u64) -> Result<()> {
+        self.close("child-id", unique_id, false, life).await
     }
 
     /// Drops all SAs of a connection without waiting for the peer to confirm.
@@ -165,16 +191,17 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn drop_all(&self, id: ConnectionId) -> Result<()> {
+        let life = self.life();
         for ike in self.observe(Some(id)).await? {
-            self.close("ike-id", ike.unique_id, true).await?;
+            self.close("ike-id", ike.unique_id, true, life).await?;
         }
         Ok(())
     }
 
     /// Starts closing the SA of this number; with `force` the peer is told and not waited for.
-    async fn close(&self, kind: &'static str, unique_id: u64, force: bool) -> Result<()> {
+    async fn close(&self, kind: &'static str, unique_id: u64, force: bool, life: u64) -> Result<()> {
         let closed = match self {
-            Self::Vici(vici) => vici.terminate(kind, unique_id, force).await,
+            Self::Vici(vici) => vici.terminate(kind, unique_id, force, life).await,
             Self::Swanctl(swanctl) => {
                 let (option, number) = (format!("--{kind}"), unique_id.to_string());
                 let force: &[&str] = if force { &["--force"] } else { &[] };
@@ -194,24 +221,18 @@ impl Swan {
     pub async fn events(&self) -> Result<Events> {
         match self {
             Self::Vici(vici) => Ok(Events::Vici(vici.events(&EVENTS).await?)),
-            Self::Swanctl(_) => Ok(Events::Poll),
+            Self::Swanctl(_) => Ok(Events::None),
         }
     }
 
-    /// The next event of `events`, or `None` when charon is gone.
+    /// The next event of `events`, or `None` when charon is gone. Where charon tells nothing, it never comes.
     pub async fn next(&self, events: &mut Events) -> Option<Notice> {
         match events {
             Events::Vici(events) => events.next().await,
-            Events::Poll => {
-                tokio::time::sleep(POLL).await;
-                self.probe().await.is_ok().then_some(Notice::Lagged)
-            }
+            Events::None => std::future::pending().await,
         }
     }
 }
-
-/// How often the connections are looked at where no events come.
-const POLL: Duration = Duration::from_secs(5);
 
 /// Gives charon all requests of `connection`, the secret first.
 async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {

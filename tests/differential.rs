@@ -94,7 +94,7 @@ fn shapes() -> Vec<Change> {
         Box::new(|p| p.remote_nets = (0..200).flat_map(|n| nets(&format!("172.20.{n}.0/24"))).collect()),
         Box::new(|p| p.ike_lifetime = Lifetime::ike(60).expect("in range")),
         Box::new(|p| p.lifetime = Lifetime::child(604_800).expect("in range")),
-        Box::new(|p| p.key_generation = 1),
+        Box::new(|p| p.ike_generation = 1),
     ]
 }
 

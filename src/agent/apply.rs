@@ -2,14 +2,18 @@
 //! record, replace the file, negotiate, observe. Before the commit point every failure leaves the old
 //! connection as it was; after it, everything follows the new record.
 
-use super::{Agent, View, check_algorithms, loadable, reconcile::Memory};
+use super::{
+    Agent, View, check_algorithms, loadable,
+    memory::{Loaded, Memory, Step},
+    reconcile::configure,
+};
 use crate::{
     disk,
     error::{Error, Resource, Result},
     ipsec::ConnectionId,
     store::Record,
     swan::{
-        Charon, names,
+        names,
         plan::{Loadable, Request},
         section::Section,
     },
@@ -17,8 +21,22 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::{task::block_in_place, time::Instant};
 
-/// How long closing SAs may take before the peer is no longer waited for.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How a write is to be done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// Put the old connection back if the new one is not up in this time.
+    pub confirm: Option<Duration>,
+    /// Close the SAs of the old configuration at once, whether the new one is up or not.
+    pub immediate: bool,
+}
+
+/// A change that was checked, with what it needs.
+pub(super) struct Prepared {
+    pub before: Option<Loadable>,
+    pub after: Option<Loadable>,
+    /// The steps that make charon's configuration and conf.d follow.
+    pub steps: Vec<Step>,
+}
 
 impl Agent {
     /// Makes the connection `record` and waits a while for it to be up.
@@ -26,7 +44,7 @@ impl Agent {
     /// # Errors
     /// When it clashes with another connection, charon refuses it, or it cannot be stored: then
     /// nothing of it exists.
-    pub async fn create(self: &Arc<Self>, record: Record) -> Result<View> {
+    pub async fn create(self: &Arc<Self>, record: Record, how: How) -> Result<View> {
         let id = record.id;
         if self.is_left_alone(id) {
             return Err(Error::argument(format!(
@@ -34,11 +52,11 @@ impl Agent {
                  repair or remove the file and restart cygnet"
             )));
         }
-        self.change_with(id, move |old| match old {
+        let edit = move |old: Option<&Record>| match old {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
             None => Ok(record),
-        })
-        .await
+        };
+        self.write(id, how, edit).await
     }
 
     /// Changes the connection `id` by `edit` and waits a while for it to be up.
@@ -48,30 +66,46 @@ impl Agent {
     pub async fn change(
         self: &Arc<Self>,
         id: ConnectionId,
+        how: How,
         edit: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
         self.refuse_damaged(id)?;
-        self.change_with(id, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
+        self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
     }
 
-    async fn change_with(
+    async fn write(
         self: &Arc<Self>,
         id: ConnectionId,
+        how: How,
         edit: impl FnOnce(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
         let agent = Arc::clone(self);
         // A task of its own: a caller who hangs up must not stop a change half way.
-        let record = uncancelled(async move {
-            let entry = agent.entry(id);
-            let mut memory = entry.memory.lock().await;
-            let old = agent.store.get(id);
-            let new = edit(old.as_deref())?;
-            let outcome = agent.apply(old, new, &mut memory).await;
-            entry.publish(&memory);
-            agent.note_doubt(id, outcome, &mut memory)
-        })
-        .await?;
+        if let Some(within) = how.confirm {
+            return uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await;
+        }
+        let record = uncancelled(async move { agent.put(id, how.immediate, edit).await }).await?;
         Ok(self.settled(record).await)
+    }
+
+    /// Puts what `edit` makes of the connection in force, everywhere or nowhere; waits for no tunnel.
+    pub(super) async fn put(
+        &self,
+        id: ConnectionId,
+        immediate: bool,
+        edit: impl FnOnce(Option<&Record>) -> Result<Record>,
+    ) -> Result<Arc<Record>> {
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        let old = self.store.get(id);
+        let new = edit(old.as_deref())?;
+        let outcome = self.apply(old, new, &mut memory).await;
+        if immediate && outcome.is_ok() {
+            memory.hurry();
+        }
+        entry.note_file(&self.conf_path(id));
+        entry.publish(&memory);
+        self.note_doubt(id, outcome, &mut memory)
     }
 
     async fn apply(&self, old: Option<Arc<Record>>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
@@ -90,41 +124,52 @@ impl Agent {
         outcome
     }
 
-    /// Puts `new` in the place of `old`, everywhere or nowhere.
-    async fn replace(&self, old: Option<&Record>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
+    /// Checks `new` as far as that is possible without an effect, and says what it needs.
+    pub(super) async fn prepare(&self, old: Option<&Record>, new: &Record, memory: &Memory) -> Result<Prepared> {
         let charon = self.charon().await?;
         check_algorithms(&new.connection, &charon)?;
         let before = old.map(|old| loadable(old, &charon)).transpose()?.flatten();
-        let after = loadable(&new, &charon)?;
+        let after = loadable(new, &charon)?;
+        let written = block_in_place(|| disk::read(&self.conf_path(new.id)))?;
+        // Of a connection that is new nothing can be loaded.
+        let loaded = if old.is_none() { &Loaded::Nothing } else { &memory.loaded };
+        let steps = configure(after.as_ref(), written.as_deref(), loaded);
+        Ok(Prepared { before, after, steps })
+    }
+
+    /// Puts `new` in the place of `old`, everywhere or nowhere.
+    async fn replace(&self, old: Option<&Record>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
+        let prepared = self.prepare(old, &new, memory).await?;
         let id = new.id;
         let staged = block_in_place(|| self.store.stage(new))?;
-        let file = after
-            .as_ref()
-            .map(|a| block_in_place(|| disk::stage(&self.conf_path(id), a.conf.expose().as_bytes(), 0o600)));
-        let file = file.transpose()?;
+        let file = match &prepared.after {
+            Some(after) if prepared.steps.contains(&Step::Write) => {
+                Some(block_in_place(|| disk::stage(&self.conf_path(id), after.conf.expose().as_bytes(), 0o600))?)
+            }
+            _ => None,
+        };
         // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
         // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
-        let running = match (&before, &after) {
-            (Some(before), Some(after)) if before.requests != after.requests => self.swan.observe(Some(id)).await?,
-            _ => Vec::new(),
-        };
-        self.load(id, before.as_ref(), after.as_ref()).await?;
+        let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
+        let running = if loads { self.swan.observe(Some(id)).await? } else { Vec::new() };
+        self.load(id, &prepared, memory).await?;
         let committed = block_in_place(|| {
             let record = self.store.commit(staged)?;
             match file {
                 Some(file) => file.commit()?,
-                None => disk::remove(&self.conf_path(id))?,
+                None if prepared.steps.contains(&Step::Erase) => disk::remove(&self.conf_path(id))?,
+                None => {}
             }
             Ok(record)
         });
         let record = match committed {
             Ok(record) => record,
             Err(error) => {
-                self.put_back(id, old, before.as_ref(), after.as_ref()).await;
+                self.put_back(id, old, prepared, memory).await;
                 return Err(error);
             }
         };
-        if let (Some(before), Some(after)) = (before.as_ref().and_then(connection), after.as_ref().and_then(connection))
+        if let (Some(before), Some(after)) = (connection(prepared.before.as_ref()), connection(prepared.after.as_ref()))
         {
             memory.outdate(&running, before, after);
         }
@@ -133,125 +178,69 @@ impl Agent {
         Ok(record)
     }
 
-    /// Makes charon hold `after` instead of `before`; nothing is sent if they are the same.
-    async fn load(&self, id: ConnectionId, before: Option<&Loadable>, after: Option<&Loadable>) -> Result<()> {
-        match (before, after) {
-            (None, None) => Ok(()),
-            (Some(before), Some(after)) if before.requests == after.requests => Ok(()),
-            (before, Some(after)) => self.swan.load(after, before).await,
-            (Some(_), None) => self.swan.unload(id).await,
+    /// Takes the steps on charon's configuration; an unloaded connection's SAs are seen gone.
+    async fn load(&self, id: ConnectionId, prepared: &Prepared, memory: &mut Memory) -> Result<()> {
+        match &prepared.after {
+            Some(after) if prepared.steps.contains(&Step::Load) => {
+                self.swan.load(after, prepared.before.as_ref()).await?;
+                self.note_loaded(id, memory, Loaded::These(after.requests.clone()));
+            }
+            None if prepared.steps.contains(&Step::Unload) => {
+                self.swan.unload(id).await?;
+                self.note_loaded(id, memory, Loaded::Nothing);
+                self.close_and_verify(id).await?;
+            }
+            _ => {}
         }
+        Ok(())
     }
 
     /// Undoes a change that could not be committed, on disk and in charon. What fails here is logged:
-    /// the caller gets the first reason, and the next start repairs the rest.
-    async fn put_back(
-        &self,
-        id: ConnectionId,
-        old: Option<&Record>,
-        before: Option<&Loadable>,
-        after: Option<&Loadable>,
-    ) {
+    /// the caller gets the first reason, and the reconciler goes on repairing.
+    async fn put_back(&self, id: ConnectionId, old: Option<&Record>, prepared: Prepared, memory: &mut Memory) {
         let disk = block_in_place(|| {
             match old {
                 Some(old) => drop(self.store.commit(self.store.stage(old.clone())?)?),
                 None => self.store.remove(id)?,
             }
-            match before {
+            match &prepared.before {
                 Some(before) => disk::replace(&self.conf_path(id), before.conf.expose().as_bytes(), 0o600),
                 None => disk::remove(&self.conf_path(id)),
             }
         });
-        let charon = self.load(id, after, before).await;
+        let steps = vec![if prepared.before.is_some() { Step::Load } else { Step::Unload }];
+        let back = Prepared { before: prepared.after, after: prepared.before, steps };
+        let charon = self.load(id, &back, memory).await;
         for error in [disk.err(), charon.err()].into_iter().flatten() {
-            tracing::error!(uuid = %id, %error, "a failed change could not be undone completely");
+            tracing::error!(uuid = %id, %error, "a failed change could not be undone at once");
+            memory.doubt();
         }
-    }
-
-    /// Deletes the connection `id`: unloads it, closes its SAs, forgets it.
-    ///
-    /// # Errors
-    /// When there is none, charon does not answer (unless the caller will `enforce` it), or the store
-    /// cannot be written: then it stays.
-    pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
-        let agent = Arc::clone(self);
-        uncancelled(async move {
-            let entry = agent.entry(id);
-            let mut memory = entry.memory.lock().await;
-            agent.refuse_damaged(id)?;
-            let record = agent.store.get(id).ok_or_else(|| not_found(id))?;
-            let gone = match agent.swan.unload(id).await {
-                Ok(()) => agent.close_and_verify(id).await,
-                failed => failed,
-            };
-            match agent.note_doubt(id, gone, &mut memory) {
-                Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
-                other => other?,
-            }
-            if let Err(error) = block_in_place(|| agent.store.remove(id)) {
-                let charon = agent.charon().await?;
-                agent.restore(&record, &charon).await;
-                return Err(error);
-            }
-            block_in_place(|| disk::remove(&agent.conf_path(id))).unwrap_or_else(|error| {
-                // The record is gone, which counts; the next start removes the file.
-                tracing::error!(uuid = %id, %error, "the file of a deleted connection remains");
-            });
-            agent.lock_claims().release(&record);
-            agent.lock_entries().remove(&id);
-            Ok(())
-        })
-        .await
+        self.schedule.wake(id, Instant::now());
     }
 
     /// After a request that charon did not answer, the record is loaded anew when it answers again.
-    fn note_doubt<T>(&self, id: ConnectionId, outcome: Result<T>, memory: &mut Memory) -> Result<T> {
-        if matches!(outcome, Err(Error::Unreachable { .. })) {
+    pub(super) fn note_doubt<T>(&self, id: ConnectionId, outcome: Result<T>, memory: &mut Memory) -> Result<T> {
+        if let Err(error @ Error::Unreachable { .. }) = &outcome {
             memory.doubt();
+            self.suspect(error);
             self.schedule.wake(id, Instant::now());
         }
         outcome
     }
 
     /// A connection whose file is damaged is not "not found": it may be carrying traffic.
-    fn refuse_damaged(&self, id: ConnectionId) -> Result<()> {
+    pub(super) fn refuse_damaged(&self, id: ConnectionId) -> Result<()> {
         match self.store.damaged().iter().find(|damaged| damaged.id == Some(id)) {
             Some(damaged) => Err(Error::Damaged { path: damaged.path.clone(), why: damaged.why.clone() }),
             None => Ok(()),
         }
     }
-
-    async fn restore(&self, record: &Record, charon: &Charon) {
-        let loaded = match loadable(record, charon) {
-            Ok(before) => self.load(record.id, None, before.as_ref()).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = loaded {
-            tracing::error!(uuid = %record.id, %error, "charon could not be given the connection again");
-        }
-        self.schedule.wake(record.id, Instant::now());
-    }
-
-    /// Closes all SAs of `id` and sees them gone.
-    pub(super) async fn close_and_verify(&self, id: ConnectionId) -> Result<()> {
-        self.close_all(id).await?;
-        let end = Instant::now() + CLOSING;
-        let mut pause = Duration::from_millis(5);
-        while !self.swan.observe(Some(id)).await?.is_empty() {
-            if Instant::now() >= end {
-                // The peer does not confirm. charon goes on telling it, and drops the SA by itself.
-                tracing::warn!(uuid = %id, "the peer does not confirm that the tunnel is closed");
-                return self.swan.drop_all(id).await;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
-        }
-        Ok(())
-    }
 }
 
 /// Runs `work` to its end even if the caller is gone.
-async fn uncancelled<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+pub(super) async fn uncancelled<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     tokio::spawn(work).await.unwrap_or_else(|e| Err(Error::Internal(format!("the task of the change ended: {e}"))))
 }
 
@@ -261,7 +250,8 @@ pub(super) fn not_found(id: ConnectionId) -> Error {
 }
 
 /// The body of the `load-conn` request.
-fn connection(loadable: &Loadable) -> Option<&Section> {
+fn connection(loadable: Option<&Loadable>) -> Option<&Section> {
     let load = |request: &&Request| request.command == "load-conn";
+    let loadable = loadable?;
     loadable.requests.iter().find(load)?.body.section(&names::connection(loadable.id))
 }

@@ -24,6 +24,16 @@ impl Claims {
     /// When another connection joins the same two addresses, or has another key for the same peer
     /// identity: charon could not tell them apart (facts 3.3, 4.1).
     pub fn claim(&mut self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+        self.check(record, name_of)?;
+        self.add(record);
+        Ok(())
+    }
+
+    /// The same without taking anything.
+    ///
+    /// # Errors
+    /// As [`Claims::claim`].
+    pub fn check(&self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         let others = self.pairs.get(&pair(record)).into_iter().flatten();
         if let Some(other) = others.into_iter().find(|other| **other != record.id) {
             return Err(Error::argument(format!(
@@ -42,7 +52,6 @@ impl Claims {
                 connection.remote_id
             )));
         }
-        self.add(record);
         Ok(())
     }
 

@@ -1,274 +1,161 @@
-//! One connection: from what is wanted and what runs to the steps between them.
-//!
-//! Make before break: an SA that does not run what is wanted is closed only after one that does
-//! carries traffic. So whatever fails, traffic goes on over what there is.
+//! One connection, one function: wanted (the record) against written (conf.d), loaded (charon's
+//! configuration) and running (its SAs). A change, a start, a restart of charon, a lost event and a
+//! drifted object all end here.
 
-use super::{Agent, Life, loadable};
+use super::{
+    Agent, Entry, Life, loadable,
+    memory::{Loaded, Memory, Step},
+};
 use crate::{
-    error::Result,
-    ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
-    store::Record,
-    swan::section::Section,
+    disk,
+    error::{Error, Result},
+    ipsec::ConnectionId,
+    swan::{Charon, plan::Loadable},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::{task::block_in_place, time::Instant};
 
-/// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
-const OVERLAP: Duration = Duration::from_millis(500);
-/// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
-const DUPLICATE: Duration = Duration::from_secs(3);
 /// How long after the first answer everything that waited in charon's sockets has been read.
 const SECOND_LOAD: Duration = Duration::from_secs(2);
-/// The waits between attempts.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// When to try again if charon did not answer, and after any other failure.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// The SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
-#[derive(Debug, Clone, Default)]
-pub struct Outdated {
-    /// The numbers of IKE SAs.
-    pub ike: BTreeSet<u64>,
-    /// The numbers of CHILD_SAs, each with the section of the file that it was made for, if there was one.
-    pub children: BTreeMap<u64, Option<Section>>,
-}
-
-/// What is remembered of a connection's SAs, as long as this charon lives.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// SAs of an earlier configuration.
-    pub outdated: Outdated,
-    /// How often the record is still to be loaded into charon anew; see [`Memory::doubt`].
-    reloads: u8,
-    complete_since: Option<Instant>,
-    duplicate_since: BTreeMap<u64, Instant>,
-    attempts: u32,
-    not_before: Option<Instant>,
-}
-
-/// A step on charon's SAs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Negotiate the child of this name.
-    Initiate(String),
-    /// Close the IKE SA of this number.
-    CloseIke(u64),
-    /// Close the CHILD_SA of this number.
-    CloseChild(u64),
-}
-
-impl Memory {
-    /// The configuration was changed: attempts may start at once.
-    pub fn restart(&mut self) {
-        self.attempts = 0;
-        self.not_before = None;
-        self.complete_since = None;
+/// The steps that make charon's configuration and conf.d say what is wanted. A change takes them, a
+/// plan shows them, and the reconciler repairs with them: it is one function for all.
+#[must_use]
+pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loaded) -> Vec<Step> {
+    let mut steps = Vec::new();
+    match (wanted, loaded) {
+        (Some(wanted), Loaded::These(requests)) if *requests == wanted.requests => {}
+        (Some(_), _) => steps.push(Step::Load),
+        (None, Loaded::Nothing) => {}
+        (None, _) => steps.push(Step::Unload),
     }
-
-    /// charon did not answer a request that it may yet obey, after we gave up on it: a stopped charon
-    /// reads what waits in its sockets when it goes on. So the record is loaded twice, the second time
-    /// when everything that waited has been read.
-    pub fn doubt(&mut self) {
-        self.reloads = 2;
+    match (wanted, written) {
+        (Some(wanted), Some(bytes)) if bytes == wanted.conf.expose().as_bytes() => {}
+        (Some(_), _) => steps.push(Step::Write),
+        (None, None) => {}
+        (None, Some(_)) => steps.push(Step::Erase),
     }
-
-    /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
-    /// made is not outdated any more: charon takes it for what it is asked for, and makes no other.
-    pub fn outdate(&mut self, running: &[IkeSa], before: &Section, after: &Section) {
-        let whole = !before.iter_but("children").eq(after.iter_but("children"));
-        let child = |section: &Section, name| section.section("children").and_then(|c| c.section(name)).cloned();
-        for ike in running {
-            if whole {
-                self.outdated.ike.insert(ike.unique_id);
-            }
-            for sa in &ike.children {
-                let made_for = self.outdated.children.remove(&sa.unique_id).unwrap_or_else(|| child(before, &sa.name));
-                if self.outdated.ike.contains(&ike.unique_id) || made_for != child(after, &sa.name) {
-                    self.outdated.children.insert(sa.unique_id, made_for);
-                }
-            }
-        }
-    }
-
-    /// A rekeyed SA keeps the configuration of the one it replaces.
-    pub fn rekeyed(&mut self, ike: bool, old: u64, new: u64) {
-        if ike {
-            self.outdated.ike.extend(self.outdated.ike.get(&old).map(|_| new));
-        } else {
-            let made_for = self.outdated.children.get(&old).cloned();
-            self.outdated.children.extend(made_for.map(|made_for| (new, made_for)));
-        }
-    }
-
-    /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
-    pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
-        self.forget_gone(running);
-        let carriers: Vec<_> =
-            wanted.children.iter().map(|child| self.carriers(wanted, running, &child.name)).collect();
-        if carriers.iter().all(|carriers| !carriers.is_empty()) {
-            self.attempts = 0;
-            self.not_before = None;
-            let kept: Vec<_> = carriers.iter().filter_map(|carriers| carriers.first()).copied().collect();
-            return self.tidy(wanted, running, &kept, now);
-        }
-        self.complete_since = None;
-        let missing = wanted.children.iter().zip(&carriers).filter(|(_, carriers)| carriers.is_empty());
-        let missing: Vec<_> =
-            missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
-        if missing.is_empty() {
-            return (Vec::new(), Some(now + BACK_OFF.1));
-        }
-        if let Some(later) = self.not_before.filter(|later| *later > now) {
-            return (Vec::new(), Some(later));
-        }
-        let pause = back_off(self.attempts, wanted.id());
-        self.attempts = self.attempts.saturating_add(1);
-        self.not_before = Some(now + pause);
-        (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), self.not_before)
-    }
-
-    fn forget_gone(&mut self, running: &[IkeSa]) {
-        let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
-        self.outdated.ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
-        self.outdated.children.retain(|id, _| children.contains(id));
-    }
-
-    /// The SAs that carry the child as wanted, the preferred one first. The order is by numbers that
-    /// both ends see, so that of two SAs made at once both ends keep the same.
-    fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &str) -> Vec<(u64, u64)> {
-        let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
-        let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
-        let carries = |sa: &&ChildSa| {
-            !self.outdated.children.contains_key(&sa.unique_id)
-                && sa.state == ChildState::Installed
-                && sa.runs(wanted, child)
-        };
-        let pairs =
-            running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
-        let mut pairs: Vec<_> = pairs.collect();
-        pairs.sort_by_key(|(ike, sa)| (&ike.initiator_spi, (&sa.spis.0).min(&sa.spis.1)));
-        pairs.into_iter().map(|(ike, sa)| (ike.unique_id, sa.unique_id)).collect()
-    }
-
-    fn is_current(&self, ike: &IkeSa) -> bool {
-        !self.outdated.ike.contains(&ike.unique_id)
-    }
-
-    /// Whether charon is at work on the child, or on the IKE SA that it will be part of.
-    fn in_flight(&self, running: &[IkeSa], child: &str) -> bool {
-        running.iter().filter(|ike| self.is_current(ike)).any(|ike| {
-            let pending = |sa: &ChildSa| sa.name == child && sa.state == ChildState::Pending;
-            ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
-        })
-    }
-
-    /// Everything wanted is carried: close what is not, the old soon and duplicates later.
-    fn tidy(
-        &mut self,
-        wanted: &Connection,
-        running: &[IkeSa],
-        kept: &[(u64, u64)],
-        now: Instant,
-    ) -> (Vec<Step>, Option<Instant>) {
-        let since = *self.complete_since.get_or_insert(now);
-        let mut closings = Closings { steps: Vec::new(), again: None, now };
-        let mut duplicates = BTreeMap::new();
-        for ike in running.iter().filter(|ike| ike.state != IkeState::Closing) {
-            let keeps = |sa: &ChildSa| kept.contains(&(ike.unique_id, sa.unique_id));
-            if !ike.children.iter().any(keeps) {
-                let stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(wanted));
-                let first = self.duplicate_since.get(&ike.unique_id).copied().unwrap_or(now);
-                duplicates.insert(ike.unique_id, first);
-                closings.add(Step::CloseIke(ike.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
-                continue;
-            }
-            let is_left = |sa: &&ChildSa| match sa.state {
-                ChildState::Installed => !keeps(sa),
-                // charon would keep a replaced IKEv1 child until its end, also one whose end at the peer is gone.
-                ChildState::Replaced => ike.version == 1,
-                ChildState::Pending | ChildState::Closing => false,
-            };
-            for sa in ike.children.iter().filter(is_left) {
-                let stale = self.outdated.children.contains_key(&sa.unique_id)
-                    || !wanted.children.iter().any(|c| c.name == sa.name);
-                // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
-                let number = sa.unique_id | 1 << 63;
-                let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
-                duplicates.insert(number, first);
-                closings.add(Step::CloseChild(sa.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
-            }
-        }
-        self.duplicate_since = duplicates;
-        (closings.steps, closings.again)
-    }
-}
-
-/// Steps that are due, and when the next one will be.
-struct Closings {
-    steps: Vec<Step>,
-    again: Option<Instant>,
-    now: Instant,
-}
-
-impl Closings {
-    fn add(&mut self, step: Step, when: Instant) {
-        if when <= self.now {
-            self.steps.push(step);
-        } else {
-            self.again = Some(self.again.map_or(when, |again| again.min(when)));
-        }
-    }
-}
-
-/// Doubles with each attempt, and differs between connections so that they do not move in step.
-fn back_off(attempts: u32, id: ConnectionId) -> Duration {
-    let full = BACK_OFF.0.saturating_mul(1 << attempts.min(6)).min(BACK_OFF.1);
-    let spread = id.to_string().bytes().fold(attempts, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % 256;
-    full.mul_f64(0.75) + full.mul_f64(f64::from(spread) / 1024.0)
+    steps
 }
 
 impl Agent {
-    /// Brings the SAs of `id` nearer to its record, and plans the next look.
+    /// Brings `id` nearer to its record, and plans the next look. Not while charon is away: when it
+    /// comes back, everything is looked at anyway.
     pub(super) async fn reconcile(&self, id: ConnectionId) {
-        if !matches!(self.life(), Life::Up(_)) {
-            return;
-        }
+        let Life::Up(charon) = self.life() else { return };
         let entry = self.entry(id);
         let mut memory = entry.memory.lock().await;
-        let outcome = match self.store.get(id) {
-            Some(record) if record.is_loaded() => self.advance(&record, &mut memory).await,
-            _ => self.withdraw(id, &mut memory).await,
-        };
-        entry.publish(&memory);
-        entry.happened.notify_waiters();
-        if let Err(error) = outcome {
+        if let Err(error) = self.converge(id, &entry, &mut memory, &charon).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
-            self.schedule.wake(id, Instant::now() + BACK_OFF.0);
+            self.suspect(&error);
+            let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
+            self.schedule.wake(id, Instant::now() + pause);
         }
     }
 
-    async fn advance(&self, record: &Arc<Record>, memory: &mut Memory) -> Result<()> {
-        let id = record.id;
-        if memory.reloads > 0 {
-            let charon = self.charon().await?;
-            if let Some(wanted) = loadable(record, &charon)? {
-                self.swan.load(&wanted, None).await?;
+    /// The same with the lock held and whatever charon there is.
+    pub(super) async fn converge(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        memory: &mut Memory,
+        charon: &Charon,
+    ) -> Result<()> {
+        let known = memory.loaded != Loaded::Unknown;
+        let outcome = match self.configured(id, entry, memory, charon).await {
+            Ok(repaired) => {
+                if known && !repaired.is_empty() {
+                    entry.note_drift(id, &repaired);
+                }
+                self.advance(id, memory).await
             }
-            self.reloaded(id, memory);
+            failed => failed.map(drop),
+        };
+        entry.publish(memory);
+        entry.happened.notify_waiters();
+        outcome
+    }
+
+    /// Makes charon's configuration and conf.d follow the record; returns the steps that it took.
+    async fn configured(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        memory: &mut Memory,
+        charon: &Charon,
+    ) -> Result<Vec<Step>> {
+        let record = self.store.get(id);
+        let wanted = record.map(|record| loadable(&record, charon)).transpose()?.flatten();
+        let written = block_in_place(|| disk::read(&self.conf_path(id)))?;
+        let mut steps = configure(wanted.as_ref(), written.as_deref(), &memory.loaded);
+        if memory.loaded != Loaded::Unknown && steps == [Step::Write] {
+            // Who edits or removes a file may have loaded it too.
+            steps.insert(0, Step::Load);
         }
+        for step in &steps {
+            self.take(id, step, wanted.as_ref(), memory).await?;
+        }
+        entry.note_file(&self.conf_path(id));
+        Ok(steps)
+    }
+
+    async fn take(&self, id: ConnectionId, step: &Step, wanted: Option<&Loadable>, memory: &mut Memory) -> Result<()> {
+        let path = self.conf_path(id);
+        match (step, wanted) {
+            (Step::Load, Some(wanted)) => {
+                self.swan.load(wanted, None).await?;
+                self.note_loaded(id, memory, Loaded::These(wanted.requests.clone()));
+            }
+            (Step::Write, Some(wanted)) => {
+                block_in_place(|| disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600))?;
+            }
+            (Step::Unload, _) => {
+                self.swan.unload(id).await?;
+                self.note_loaded(id, memory, Loaded::Nothing);
+            }
+            (Step::Erase, _) => block_in_place(|| disk::remove(&path))?,
+            (step, _) => return Err(Error::Internal(format!("the step {step:?} has nothing to work on"))),
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_loaded(&self, id: ConnectionId, memory: &mut Memory, loaded: Loaded) {
+        if memory.loaded(loaded) {
+            self.schedule.wake(id, Instant::now() + SECOND_LOAD);
+        }
+    }
+
+    /// The steps on SAs.
+    async fn advance(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
+        let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
+            return self.close_all(id).await;
+        };
+        let life = self.swan.life();
         let running = self.swan.observe(Some(id)).await?;
-        let (steps, again) = memory.steps(&record.connection, &running, Instant::now());
+        let now = Instant::now();
+        let (steps, again) = memory.steps(&record.connection, &running, now);
+        let initiates = steps.iter().any(|step| matches!(step, Step::Initiate(_)));
+        let turn = if initiates && !memory.takes_turn(now) { self.schedule.turn(now) } else { now };
+        if turn > now {
+            // Others are being negotiated: charon must not drown in half-open SAs.
+            memory.postpone(turn);
+            self.schedule.wake(id, turn);
+            return Ok(());
+        }
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
             let done = match &step {
                 Step::Initiate(child) => self.swan.initiate(id, child).await,
-                Step::CloseIke(number) => self.swan.close_ike(*number).await,
-                Step::CloseChild(number) => self.swan.close_child(*number).await,
+                Step::CloseIke(number) => self.swan.close_ike(*number, life).await,
+                Step::CloseChild(number) => self.swan.close_child(*number, life).await,
+                Step::Load | Step::Unload | Step::Write | Step::Erase => Ok(()),
             };
-            if let Err(error) = done {
-                tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+            match done {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => tracing::warn!(uuid = %id, ?step, %error, "the step failed"),
+                Ok(()) => {}
             }
         }
         if let Some(again) = again {
@@ -277,26 +164,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Keeps a connection that is not wanted out of charon.
-    async fn withdraw(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
-        if memory.reloads > 0 {
-            self.swan.unload(id).await?;
-            self.reloaded(id, memory);
-        }
-        self.close_all(id).await
-    }
-
-    fn reloaded(&self, id: ConnectionId, memory: &mut Memory) {
-        memory.reloads -= 1;
-        if memory.reloads > 0 {
-            self.schedule.wake(id, Instant::now() + SECOND_LOAD);
-        }
-    }
-
     /// Closes every SA of a connection that is not wanted.
     pub(super) async fn close_all(&self, id: ConnectionId) -> Result<()> {
+        let life = self.swan.life();
         for ike in self.swan.observe(Some(id)).await? {
-            self.swan.close_ike(ike.unique_id).await?;
+            self.swan.close_ike(ike.unique_id, life).await?;
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use super::Agent;
 use crate::ipsec::ConnectionId;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -14,8 +15,18 @@ use tokio::{
 /// How many connections are looked at side by side.
 const PARALLEL: usize = 32;
 
+/// Negotiations begin at most this often, but for a first burst: charon computes keys for each, and
+/// peers that do not answer keep it busy.
+const PACE: Duration = Duration::from_millis(10);
+/// How many may begin at once after a pause.
+const BURST: u32 = 32;
+
 /// The way into the queue.
-pub struct Schedule(mpsc::UnboundedSender<(ConnectionId, Instant)>);
+pub struct Schedule {
+    queue: mpsc::UnboundedSender<(ConnectionId, Instant)>,
+    /// When the next negotiation may begin.
+    next: Mutex<Instant>,
+}
 
 /// The other end of the queue.
 pub type Queue = mpsc::UnboundedReceiver<(ConnectionId, Instant)>;
@@ -24,13 +35,22 @@ impl Schedule {
     /// An empty schedule; [`run`] works it off.
     pub fn new() -> (Self, Queue) {
         let (sender, queue) = mpsc::unbounded_channel();
-        (Self(sender), queue)
+        (Self { queue: sender, next: Mutex::new(Instant::now()) }, queue)
     }
 
     /// Looks at `id` at `when`, or earlier if that was planned already.
     pub fn wake(&self, id: ConnectionId, when: Instant) {
         // It fails only when the agent is going down.
-        let _ = self.0.send((id, when));
+        let _ = self.queue.send((id, when));
+    }
+
+    /// The moment in which one negotiation may begin: `now`, or a later one that is kept for it.
+    pub fn turn(&self, now: Instant) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = now.checked_sub(PACE * BURST).unwrap_or(now);
+        let turn = (*next).max(earliest);
+        *next = turn + PACE;
+        turn.max(now)
     }
 }
 

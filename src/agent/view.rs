@@ -1,6 +1,6 @@
 //! What is observed of a connection at the moment of asking.
 
-use super::{Agent, apply::not_found};
+use super::{Agent, Drift, Life, apply::not_found};
 use crate::{
     error::Result,
     ipsec::{ConnectionId, IkeSa, State, Status, status},
@@ -42,13 +42,13 @@ impl Agent {
     /// When there is none.
     pub async fn view(&self, id: ConnectionId) -> Result<View> {
         let record = self.store.get(id).ok_or_else(|| not_found(id))?;
-        Ok(self.observe(record).await)
+        Ok(self.look(record).await)
     }
 
     /// All connections as they are now, by uuid.
     pub async fn views(&self) -> Vec<View> {
         let records = self.store.all();
-        let mut running = self.swan.observe(None).await.inspect_err(log_unknown).ok().map(|all| {
+        let mut running = self.running(None).await.map(|all| {
             let mut by_owner: HashMap<_, Vec<_>> = HashMap::new();
             for sa in all {
                 by_owner.entry(crate::swan::names::owner(&sa.name)).or_default().push(sa);
@@ -63,14 +63,29 @@ impl Agent {
         records.into_iter().map(view).collect()
     }
 
-    async fn observe(&self, record: Arc<Record>) -> View {
-        let mut running = if record.is_loaded() {
-            self.swan.observe(Some(record.id)).await.inspect_err(log_unknown).ok()
-        } else {
-            Some(Vec::new())
-        };
+    pub(super) async fn look(&self, record: Arc<Record>) -> View {
+        let mut running = if record.is_loaded() { self.running(Some(record.id)).await } else { Some(Vec::new()) };
         self.mark(record.id, &mut running);
         View { record, running }
+    }
+
+    /// The SAs, if charon says them. Of a charon that is known to be away nobody waits for an answer.
+    async fn running(&self, id: Option<ConnectionId>) -> Option<Vec<IkeSa>> {
+        if matches!(self.life(), Life::Down(_)) {
+            return None;
+        }
+        let listed = self.swan.observe(id).await;
+        listed
+            .inspect_err(|error| {
+                tracing::warn!(%error, "the status is unknown");
+                self.suspect(error);
+            })
+            .ok()
+    }
+
+    /// The last time that the connection was not as we left it.
+    pub fn drift(&self, id: ConnectionId) -> Option<Drift> {
+        self.entry(id).drift()
     }
 
     fn mark(&self, id: ConnectionId, running: &mut Option<Vec<IkeSa>>) {
@@ -85,7 +100,7 @@ impl Agent {
         let end = Instant::now() + self.wait;
         loop {
             let happened = entry.happened.notified();
-            let view = self.observe(Arc::clone(&record)).await;
+            let view = self.look(Arc::clone(&record)).await;
             let left = end.saturating_duration_since(Instant::now());
             if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
                 return view;
@@ -94,8 +109,4 @@ impl Agent {
             let _ = timeout(LOOK.min(left), happened).await;
         }
     }
-}
-
-fn log_unknown(error: &crate::error::Error) {
-    tracing::warn!(%error, "the status is unknown");
 }

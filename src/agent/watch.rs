@@ -1,16 +1,23 @@
 //! charon's life: connect, subscribe, make charon and conf.d equal to the store, then follow the
-//! events; when the stream ends, begin again. Events are hints: after each the SAs are listed anew.
+//! events; when the stream ends or charon stops answering, begin again. Events are hints: after each
+//! the SAs are listed anew. What no event tells is looked for from time to time.
 
-use super::{Agent, loadable};
+use super::{
+    Agent,
+    memory::{Loaded, Memory},
+};
 use crate::{
     disk,
-    error::Result,
+    error::{Error, Result},
     ipsec::ConnectionId,
-    store::Record,
     swan::{Charon, names, section::Section, vici::link::Notice},
 };
+use futures_util::StreamExt;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{task::block_in_place, time::Instant};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, interval},
+};
 
 /// Whether charon is there.
 #[derive(Debug, Clone)]
@@ -25,12 +32,21 @@ pub enum Life {
 
 /// The waits between attempts to reach charon.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How often charon is asked whether it is there: a stopped process closes no socket.
+const BEAT: Duration = Duration::from_secs(2);
+/// How often conf.d and charon's lists are compared with what they should be.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How many connections are brought into charon side by side.
+const PARALLEL: usize = 16;
 
 impl Agent {
     /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
     /// after the first attempt, whatever came of it; [`Agent::life`] tells.
     pub async fn start(self: &Arc<Self>) {
         let mut life = self.life.subscribe();
+        if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
+            tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
+        }
         for damaged in self.store.damaged() {
             tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
         }
@@ -46,14 +62,21 @@ impl Agent {
         self.synchronise(&charon).await?;
         tracing::info!(version = %charon.version, "charon holds what the store says");
         self.life.send_replace(Life::Up(charon));
+        // What was put off until now: a change that waits for its SAs, a step that failed.
         self.wake_all();
-        while let Some(notice) = self.swan.next(&mut events).await {
-            match notice {
-                Notice::Event(name, message) => self.happened(&name, &message).await,
-                Notice::Lagged => self.wake_all(),
+        let (mut beat, mut sweep) = (interval(BEAT), interval(SWEEP));
+        loop {
+            tokio::select! {
+                notice = self.swan.next(&mut events) => match notice {
+                    Some(Notice::Event(name, message)) => self.happened(&name, &message).await,
+                    Some(Notice::Lagged) => self.wake_all(),
+                    None => return Ok(()),
+                },
+                _ = beat.tick() => self.swan.ping().await?,
+                () = self.doubts.notified() => self.swan.ping().await?,
+                _ = sweep.tick() => self.sweep().await?,
             }
         }
-        Ok(())
     }
 
     fn wake_all(&self) {
@@ -80,54 +103,77 @@ impl Agent {
         }
     }
 
-    /// Makes charon and conf.d hold exactly the stored connections, as far as they are ours.
+    /// Brings every connection of ours, wanted or not, to where the store wants it.
     async fn synchronise(&self, charon: &Charon) -> Result<()> {
+        let present = self.present().await?;
+        let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
+        // What is not wanted goes first: its key may be in the way of another's.
+        let strangers = present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id));
+        let all = strangers.chain(stored.iter().copied());
+        let outcomes = futures_util::stream::iter(all).map(|id| self.restore(id, charon)).buffered(PARALLEL);
+        let mut outcomes = std::pin::pin!(outcomes);
+        while let Some((id, outcome)) = outcomes.next().await {
+            match outcome {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, id: ConnectionId, charon: &Charon) -> (ConnectionId, Result<()>) {
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        *memory = Memory::default();
+        let outcome = self.converge(id, &entry, &mut memory, charon).await;
+        if self.store.get(id).is_none() {
+            self.lock_entries().remove(&id);
+        }
+        (id, outcome)
+    }
+
+    /// Whose objects there are: in charon's lists, among its SAs and in conf.d.
+    async fn present(&self) -> Result<BTreeSet<ConnectionId>> {
         let (connections, secrets) = self.swan.loaded().await?;
-        let present: BTreeSet<_> = connections.into_iter().chain(secrets).collect();
-        for id in present {
-            if !self.is_left_alone(id) && !self.store.get(id).is_some_and(|r| r.is_loaded()) {
-                tracing::info!(uuid = %id, "charon holds a connection that is not wanted: unloading it");
-                self.swan.unload(id).await?;
-            }
-        }
+        let running = self.swan.observe(None).await?;
+        let files = self.files();
+        let sas = running.iter().filter_map(|ike| names::owner(&ike.name));
+        Ok(connections.into_iter().chain(secrets).chain(sas).chain(files).collect())
+    }
+
+    /// Whose files there are in conf.d. A directory that cannot be read is no reason to leave charon alone.
+    fn files(&self) -> BTreeSet<ConnectionId> {
+        let listed = block_in_place(|| disk::list(&self.conf_dir));
+        let names =
+            listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be looked after")).unwrap_or_default();
+        names.iter().filter_map(|name| names::file_owner(name)).collect()
+    }
+
+    /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
+    /// somebody unloaded or loaded. What is found is put back by the reconciler.
+    async fn sweep(&self) -> Result<()> {
+        let (connections, secrets) = self.swan.loaded().await?;
+        let (connections, secrets): (BTreeSet<_>, BTreeSet<_>) =
+            (connections.into_iter().collect(), secrets.into_iter().collect());
+        let files = self.files();
+        let now = Instant::now();
         for record in self.store.all() {
-            let entry = self.entry(record.id);
-            let mut memory = entry.memory.lock().await;
-            *memory = super::Memory::default();
-            entry.publish(&memory);
-            // It may have been changed or deleted since the list was made.
-            let Some(record) = self.store.get(record.id) else { continue };
-            if let Err(error) = self.restore_one(&record, charon).await {
-                if matches!(error, crate::error::Error::Unreachable { .. }) {
-                    return Err(error);
-                }
-                tracing::error!(uuid = %record.id, %error, "a stored connection cannot be put in force");
+            let (id, entry) = (record.id, self.entry(record.id));
+            let complete = connections.contains(&id) && (secrets.contains(&id) || !self.swan.has_events());
+            let lost = record.is_loaded() && !complete;
+            if lost {
+                // A change in progress knows better, and is looked at the next time.
+                let Ok(mut memory) = entry.memory.try_lock() else { continue };
+                memory.loaded = Loaded::Nothing;
+            }
+            if lost || entry.file_changed(&self.conf_path(id)) || !self.swan.has_events() {
+                self.schedule.wake(id, now);
             }
         }
-        self.remove_strangers().await
-    }
-
-    async fn restore_one(&self, record: &Record, charon: &Charon) -> Result<()> {
-        let path = self.conf_path(record.id);
-        let Some(wanted) = loadable(record, charon)? else { return block_in_place(|| disk::remove(&path)) };
-        block_in_place(|| match disk::read(&path)? {
-            Some(bytes) if bytes == wanted.conf.expose().as_bytes() => Ok(()),
-            _ => disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600),
-        })?;
-        self.swan.load(&wanted, None).await
-    }
-
-    /// Removes files and closes SAs that bear our names and belong to no stored connection.
-    async fn remove_strangers(&self) -> Result<()> {
-        let gone = |id: &ConnectionId| !self.is_left_alone(*id) && self.store.get(*id).is_none();
-        let files = block_in_place(|| disk::list(&self.conf_dir))?;
-        for id in files.iter().filter_map(|name| names::file_owner(name)).filter(gone) {
-            block_in_place(|| disk::remove(&self.conf_path(id)))?;
-        }
-        for ike in self.swan.observe(None).await? {
-            if names::owner(&ike.name).as_ref().is_some_and(gone) {
-                self.swan.close_ike(ike.unique_id).await?;
-            }
+        let strangers = connections.iter().chain(&secrets).chain(&files);
+        for id in strangers.filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
+            self.schedule.wake(*id, now);
         }
         Ok(())
     }
@@ -144,9 +190,7 @@ fn rekeying(event: &str, message: &Section) -> Option<(bool, u64, u64)> {
     let of = |section: &Section, which| section.section(which)?.number("uniqueid");
     match event {
         "ike-rekey" => Some((true, of(sa, "old")?, of(sa, "new")?)),
-        // An IKEv1 quick mode beside an older child always counts as a rekeying, also the one that brings the new
-        // configuration; what the new child runs shows in its suite.
-        "child-rekey" if sa.number("version") != Some(1_u8) => {
+        "child-rekey" => {
             let (_, child) = sa.section("child-sas")?.sections().next()?;
             Some((false, of(child, "old")?, of(child, "new")?))
         }
@@ -159,13 +203,10 @@ async fn watch(agent: std::sync::Weak<Agent>) {
     let mut pause = RETRY.0;
     while let Some(agent) = agent.upgrade() {
         let outcome = agent.follow().await;
-        let why = match outcome {
-            Ok(()) => {
-                pause = RETRY.0;
-                "charon has gone".to_owned()
-            }
-            Err(error) => error.to_string(),
-        };
+        if matches!(agent.life(), Life::Up(_)) {
+            pause = RETRY.0;
+        }
+        let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has gone".into());
         tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
         agent.life.send_replace(Life::Down(why));
         drop(agent);

@@ -60,7 +60,10 @@ pub fn object(error: &Error) -> Value {
 
 fn code(error: &Error) -> (&'static str, &'static str) {
     match error {
-        Error::Argument(_) | Error::Part { .. } => ("SYS.1007", "One or more API argument is invalid"),
+        // The real server answers SYS.1007 for a tunnel that did not come up after a change.
+        Error::Argument(_) | Error::Part { .. } | Error::NotConfirmed(_) => {
+            ("SYS.1007", "One or more API argument is invalid")
+        }
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
         Error::Session => {
             ("ID.1001", "The session is invalid, either wrong session id or the session has been expired")

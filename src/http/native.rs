@@ -1,16 +1,20 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Shared, error::json_response, id_of};
+use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse};
 use crate::{
-    agent::{Life, View},
+    agent::{Life, Step, View},
     ipsec::{ChildSa, ChildState, IkeSa, IkeState},
+    swan::diff::Difference,
 };
 use axum::{
+    body::Body,
     extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// `GET /healthz`: the process answers.
 pub async fn healthz() -> &'static str {
@@ -35,8 +39,64 @@ pub async fn readyz(State(api): Shared) -> Response {
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.
 pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer {
     let view = api.agent.view(id_of(&uuid)?).await?;
-    let body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view) });
+    let drift = api
+        .agent
+        .drift(view.record.id)
+        .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
+    let body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view), "drift": drift });
     Ok(json_response(StatusCode::OK, &body))
+}
+
+/// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done.
+pub async fn plan(State(api): Shared, Path(uuid): Path<String>, body: Body) -> Answer {
+    let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
+    let change = parse::change(&params)?;
+    let plan = api.agent.plan(id_of(&uuid)?, |old| change(old, Timestamp::now())).await?;
+    let view = |record| View { record, running: None };
+    let (before, after) =
+        (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
+    let body = json!({
+        "impact": plan.impact.name(),
+        "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth),
+        "file": plan.file.iter().map(setting).collect::<Vec<_>>(),
+        "requests": plan.requests,
+        "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "warnings": plan.warnings,
+    });
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// The members of the inventory that differ; of the key is only said that it does.
+fn fields(before: &Value, after: &Value, new_key: bool) -> Vec<Value> {
+    let mut found = Vec::new();
+    for name in MEMBERS.iter().filter(|name| !["authKey", "createDate", "lastOpDate", "status"].contains(name)) {
+        if before.get(name) != after.get(name) {
+            found.push(json!({ "field": name, "from": before.get(name), "to": after.get(name) }));
+        }
+    }
+    if new_key {
+        found.push(json!({ "field": "authKey", "changed": "yes" }));
+    }
+    found
+}
+
+fn setting(difference: &Difference) -> Value {
+    match &difference.values {
+        Some((from, to)) => json!({ "setting": difference.path, "from": from, "to": to }),
+        None => json!({ "setting": difference.path, "changed": "yes" }),
+    }
+}
+
+fn step(step: &Step) -> String {
+    match step {
+        Step::Load => "load into charon".into(),
+        Step::Unload => "unload from charon and close its SAs".into(),
+        Step::Write => "write the file in conf.d".into(),
+        Step::Erase => "remove the file from conf.d".into(),
+        Step::Initiate(child) => format!("negotiate {child}, and close the old SA when the new one carries"),
+        Step::CloseIke(number) => format!("close the IKE SA {number}"),
+        Step::CloseChild(number) => format!("close the CHILD_SA {number}"),
+    }
 }
 
 fn ike_sas(view: &View) -> Value {

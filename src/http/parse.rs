@@ -7,6 +7,7 @@ use super::{
     wire::{self, ChangeParams, CreateParams, Integer, OptionBlock, Tags},
 };
 use crate::{
+    agent::How,
     error::{Error, Resource, Result},
     ipsec::{
         Auth, Conflict, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime,
@@ -17,7 +18,10 @@ use crate::{
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Wish},
 };
 use jiff::Timestamp;
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
+
+/// How long a change may be on trial.
+const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
 
 /// The class that the real server names in its messages.
 const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
@@ -91,6 +95,27 @@ pub fn change(params: &Params) -> Result<impl FnOnce(&Record, Timestamp) -> Resu
 pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool> {
     let value = pairs.iter().find(|(name, _)| name == "deleteMode").map(|(_, value)| value.clone());
     choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)
+}
+
+/// How a write is to be done: `confirm=60s` and `immediate=true`.
+///
+/// # Errors
+/// When a value is not one.
+pub fn how(pairs: &[(String, String)]) -> Result<How> {
+    let value = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let confirm = value("confirm").map(|text| {
+        let span: Option<jiff::SignedDuration> = text.parse().ok();
+        let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
+        span.ok_or_else(|| {
+            Error::argument("the query parameter confirm must be a duration from 1s to 10m, such as 60s")
+        })
+    });
+    let immediate = match value("immediate") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Error::argument("the query parameter immediate must be true or false")),
+    };
+    Ok(How { confirm: confirm.transpose()?, immediate })
 }
 
 /// The model's refusal under the model's name of the part; `error.rs` knows the API's name of it.

@@ -93,8 +93,8 @@ pub struct Parts {
     pub remote_id: Option<Identity>,
     /// The proof of identity.
     pub auth: Auth,
-    /// See [`Connection::key_generation`].
-    pub key_generation: u32,
+    /// See [`Connection::ike_generation`].
+    pub ike_generation: u32,
     /// Tunnel or transport.
     pub mode: Mode,
     /// Protection of the traffic.
@@ -141,7 +141,7 @@ pub struct Connection {
     /// How often anything of the IKE SA was changed, its key included. It shows in the file, so that
     /// charon never takes a new configuration for that of an SA which was made earlier: it does not
     /// compare keys, and would join an SA that keeps its old children for ever (facts 3.1, 3.2 c, 3.3).
-    pub key_generation: u32,
+    pub ike_generation: u32,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -235,7 +235,7 @@ impl Connection {
             local_id: parts.local_id.unwrap_or(Identity::Ip(parts.local_addr)),
             remote_id: parts.remote_id.unwrap_or(Identity::Ip(parts.remote_addr)),
             auth: parts.auth,
-            key_generation: parts.key_generation,
+            ike_generation: parts.ike_generation,
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,
@@ -246,14 +246,14 @@ impl Connection {
     /// The spread of the IKE SA's rekeying in seconds: its lifetime's, one less in every other generation.
     #[must_use]
     pub fn ike_rand(&self) -> u32 {
-        self.ike_lifetime.rand() - self.key_generation % 2
+        self.ike_lifetime.rand() - self.ike_generation % 2
     }
 
     /// Seconds of silence before the peer is asked whether it lives: half a minute, and up to half of
     /// that more by generation. With [`Connection::ike_rand`], 32 generations differ from each other.
     #[must_use]
     pub fn dpd_delay(&self) -> u32 {
-        30 + self.key_generation / 2 % 16
+        30 + self.ike_generation / 2 % 16
     }
 
     /// Whether an IKE SA of `other` is one of this connection too.

@@ -43,7 +43,7 @@ struct File {
     remote: Vec<Remote>,
     /// How often the key was changed.
     #[serde(default)]
-    key_generation: u32,
+    ike_generation: u32,
     /// The key as hexadecimal digits, wiped with the rest.
     psk_hex: Zeroizing<String>,
 }
@@ -157,7 +157,7 @@ fn file(record: &Record) -> File {
         },
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
-        key_generation: record.key_generation,
+        ike_generation: record.ike_generation,
         psk_hex: psk.expose_hex(),
     }
 }
@@ -186,7 +186,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     }
     let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
-    let (created, changed, enabled, keys) = (file.created, file.changed, file.enabled, file.key_generation);
+    let (created, changed, enabled, keys) = (file.created, file.changed, file.enabled, file.ike_generation);
     let mut record = Record::new(id, wish(file)?, keys, created).map_err(|e| format!("{:?} is not valid", e.part))?;
     record.changed = changed;
     record.state = if enabled { State::Enabled } else { State::Disabled };

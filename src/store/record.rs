@@ -18,8 +18,8 @@ pub struct Record {
     pub connection: Connection,
     /// Whether it is wanted.
     pub state: State,
-    /// How often anything of the IKE SA was changed; see [`Connection::key_generation`].
-    pub key_generation: u32,
+    /// How often anything of the IKE SA was changed; see [`Connection::ike_generation`].
+    pub ike_generation: u32,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -125,9 +125,9 @@ impl Record {
     ///
     /// # Errors
     /// When the values of `wish` cannot stand together.
-    pub fn new(id: ConnectionId, wish: Wish, key_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
-        let connection = wish.connection(id, key_generation)?;
-        Ok(Self { id, wish, connection, state: State::Enabled, key_generation, created: now, changed: now })
+    pub fn new(id: ConnectionId, wish: Wish, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
+        let connection = wish.connection(id, ike_generation)?;
+        Ok(Self { id, wish, connection, state: State::Enabled, ike_generation, created: now, changed: now })
     }
 
     /// The same connection with another wish.
@@ -135,10 +135,10 @@ impl Record {
     /// # Errors
     /// When the values of `wish` cannot stand together.
     pub fn changed(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let mut new = Self::new(self.id, wish, self.key_generation, now)?;
+        let mut new = Self::new(self.id, wish, self.ike_generation, now)?;
         if !new.connection.has_ike_of(&self.connection) {
-            new.key_generation = self.key_generation.wrapping_add(1);
-            new.connection.key_generation = new.key_generation;
+            new.ike_generation = self.ike_generation.wrapping_add(1);
+            new.connection.ike_generation = new.ike_generation;
         }
         Ok(Self { state: self.state, created: self.created, ..new })
     }
@@ -151,7 +151,7 @@ impl Record {
 }
 
 impl Wish {
-    fn connection(&self, id: ConnectionId, key_generation: u32) -> Result<Connection, Conflict> {
+    fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
         let options = &self.options;
         let identity = |part, text: &Option<String>| {
             let read = |text: &String| Identity::new(options.id_kind, text).map_err(|why| Conflict { part, why });
@@ -168,7 +168,7 @@ impl Wish {
             local_id: identity(Part::LocalId, &options.local_id)?,
             remote_id: identity(Part::RemoteId, &options.remote_id)?,
             auth: options.auth.clone(),
-            key_generation,
+            ike_generation,
             mode: options.mode,
             protocol: if options.ah {
                 Protocol::Ah(AhProposal { integrity, pfs })

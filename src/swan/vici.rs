@@ -5,11 +5,12 @@
 
 pub mod link;
 
-use super::{plan::Request, section::Section};
+use super::{packet::Packet, plan::Request, section::Section};
 use crate::error::{Error, Result};
 use link::{Failure, Link, Notice, Reply};
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -27,7 +28,11 @@ pub struct Vici {
 
 /// A socket that is connected when it is needed, and the streams that are registered on it.
 #[derive(Default)]
-struct Slot(Mutex<Option<(Link, Vec<&'static str>)>>);
+struct Slot {
+    connected: Mutex<Option<(Link, Vec<&'static str>)>>,
+    /// How often it was connected.
+    lives: AtomicU64,
+}
 
 /// What `version` answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,17 +127,34 @@ impl Vici {
         self.command("initiate", child, body).await
     }
 
-    /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`. Returns at once.
-    /// With `force`, an IKE SA is dropped: the peer is told once and not waited for.
+    /// A number that changes when charon may have been started anew. The numbers of its SAs then
+    /// begin at 1 again, and what was listed before means something else.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.commands.lives.load(Ordering::Relaxed)
+    }
+
+    /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`, and the number was listed
+    /// in `life`. Returns at once. With `force`, an IKE SA is dropped: the peer is told once and not
+    /// waited for.
     ///
     /// # Errors
-    /// When there is none or charon does not answer.
-    pub async fn terminate(&self, kind: &'static str, unique_id: u64, force: bool) -> Result<()> {
+    /// When there is none, charon was started anew, or it does not answer.
+    pub async fn terminate(&self, kind: &'static str, unique_id: u64, force: bool, life: u64) -> Result<()> {
         let mut body = Section::new().with(kind, unique_id.to_string()).with("timeout", "-1");
         if force {
             body = body.with("force", "yes");
         }
-        self.command("terminate", &format!("{kind} {unique_id}"), body).await
+        let object = format!("{kind} {unique_id}");
+        // Connected first: a socket of this life cannot reach a charon of the next.
+        let link = self.link(&self.commands, None).await.map_err(|e| failed("terminate", &object, e))?;
+        if self.life() != life {
+            let words = "charon may have been started anew since the SA was listed".into();
+            return Err(Error::Refused { doing: format!("terminate {object}"), words });
+        }
+        let request = Packet::Request("terminate".into(), body);
+        let reply = link.call(&request, None).await.map_err(|e| failed("terminate", &object, e))?;
+        obeyed("terminate", &object, &reply.message)
     }
 
     /// The loaded connections as charon describes them; of one name, or all.
@@ -159,7 +181,7 @@ impl Vici {
         let unreachable = |e| failed("events", "", e);
         let (link, inbox) = Link::connect(&self.path, self.deadline).await.map_err(unreachable)?;
         for name in names {
-            let register = super::packet::Packet::Register((*name).into());
+            let register = Packet::Register((*name).into());
             link.call(&register, None).await.map_err(|e| failed("the subscription to", name, e))?;
         }
         Ok(Events { inbox, _link: link })
@@ -171,13 +193,7 @@ impl Vici {
 
     async fn command(&self, command: &'static str, object: &str, body: Section) -> Result<()> {
         let answer = self.call(&self.commands, command, object, body, None).await?.message;
-        match answer.text("success") {
-            Some("yes") => Ok(()),
-            _ => Err(Error::Refused {
-                doing: format!("{command} {object}"),
-                words: answer.text("errmsg").unwrap_or("it gave no reason").into(),
-            }),
-        }
+        obeyed(command, object, &answer)
     }
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
@@ -194,32 +210,50 @@ impl Vici {
         stream: Option<&'static str>,
     ) -> Result<Reply> {
         let exchange = async {
-            // Those who wait for the one who connects wait no longer than for an answer.
-            let connected = timeout(self.deadline, slot.link(&self.path, self.deadline, stream)).await;
-            let link = connected.map_err(|_| Failure::Deadline(self.deadline))??;
-            link.call(&super::packet::Packet::Request(command.into(), body), stream).await
+            let link = self.link(slot, stream).await?;
+            link.call(&Packet::Request(command.into(), body), stream).await
         };
         exchange.await.map_err(|e| failed(command, object, e))
+    }
+
+    async fn link(&self, slot: &Slot, stream: Option<&'static str>) -> Result<Link, Failure> {
+        // Those who wait for the one who connects wait no longer than for an answer.
+        let connected = timeout(self.deadline, slot.link(&self.path, self.deadline, stream)).await;
+        connected.map_err(|_| Failure::Deadline(self.deadline))?
     }
 }
 
 impl Slot {
     /// The connected socket, on which `stream` is registered.
     async fn link(&self, path: &Path, deadline: Duration, stream: Option<&'static str>) -> Result<Link, Failure> {
-        let mut slot = self.0.lock().await;
+        let mut slot = self.connected.lock().await;
         // Taken out until all is done: a socket on which a caller gave up half-way through a registration is closed,
         // since charon sends every event as often as it was registered.
-        let (link, mut streams) = match slot.take().filter(|(link, _)| !link.is_closed()) {
-            Some(connected) => connected,
-            None => (Link::connect(path, deadline).await?.0, Vec::new()),
+        let (link, mut streams) = if let Some(connected) = slot.take().filter(|(link, _)| !link.is_closed()) {
+            connected
+        } else {
+            let link = Link::connect(path, deadline).await?.0;
+            self.lives.fetch_add(1, Ordering::Relaxed);
+            (link, Vec::new())
         };
         if let Some(name) = stream.filter(|name| !streams.contains(name)) {
             // A streaming command sends nothing unless its event was registered first.
-            link.call(&super::packet::Packet::Register(name.into()), None).await?;
+            link.call(&Packet::Register(name.into()), None).await?;
             streams.push(name);
         }
         *slot = Some((link.clone(), streams));
         Ok(link)
+    }
+}
+
+/// Whether charon did as it was told.
+fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
+    match answer.text("success") {
+        Some("yes") => Ok(()),
+        _ => Err(Error::Refused {
+            doing: format!("{command} {object}").trim_end().into(),
+            words: answer.text("errmsg").unwrap_or("it gave no reason").into(),
+        }),
     }
 }
 

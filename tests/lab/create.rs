@@ -22,9 +22,9 @@ fn a_tunnel_is_made_and_nothing_passes_in_the_clear() {
     assert!(clear.bare_icmp >= 10 && clear.plaintext >= 10 && clear.esp_in_udp == 0, "{clear:?}");
 
     let capture = lab.capture();
-    let first = pair.create(Side::A, &json!({}));
+    let first = pair.create(Side::B, &json!({}));
     assert_ne!(first["status"], "Ready", "the peer knows nothing of it: {first}");
-    let second = pair.create(Side::B, &json!({}));
+    let second = pair.create(Side::A, &json!({}));
     assert_eq!(second["status"], "Ready", "{second}");
     pair.settled(1);
     pair.carries();
@@ -39,18 +39,18 @@ fn the_inventory_is_what_charon_lists() {
     let Some(lab) = lab() else { return };
     let mut pair = Pair::start(&lab);
     let ids = json!({ "idType": "fqdn", "localId": "a.example", "remoteId": "b.example" });
-    let inventory = pair.create(Side::A, &ids);
-    assert_eq!(lab.list_conns(Side::A), [pair.name(Side::A)]);
-    let conn = &lab.conns(Side::A)[&pair.name(Side::A)];
+    let inventory = pair.create(Side::B, &ids);
+    assert_eq!(lab.list_conns(Side::B), [pair.name(Side::B)]);
+    let conn = &lab.conns(Side::B)[&pair.name(Side::B)];
     let network = &conn["children"].as_object().and_then(|all| all.values().next()).expect("a child");
     for (seen, wanted) in [
         (&conn["remote_addrs"][0], &inventory["peerAddress"]),
-        (&conn["local_addrs"][0], &Side::A.wan().into()),
+        (&conn["local_addrs"][0], &Side::B.wan().into()),
         (&conn["local-1"]["id"], &inventory["localId"]),
         (&conn["remote-1"]["id"], &inventory["remoteId"]),
         (&conn["version"], &"IKEv2".into()),
         (&network["remote-ts"][0], &inventory["peerCidrs"][0]["cidr"]),
-        (&network["local-ts"][0], &Side::A.lan().into()),
+        (&network["local-ts"][0], &Side::B.lan().into()),
         (&network["mode"], &"TUNNEL".into()),
     ] {
         assert_eq!(seen, wanted, "{conn:#}\n{inventory:#}");

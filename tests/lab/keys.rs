@@ -32,15 +32,15 @@ fn new_keys(version: &str) {
     let mut before = pair.settled(1);
     for (round, key) in ["test-only-key-two", "test-only-key-three"].into_iter().enumerate() {
         let options = json!({ "ikeVersion": version, "authKey": key });
-        let alone = pair.change(Side::A, &options);
+        let alone = pair.change(Side::B, &options);
         assert_ne!(alone["status"], "Ready", "the wanted key is not in use: {alone}");
         wait_until(PATIENCE, "a refusal for the key", || (refusals(&lab, version) > round).then_some(()));
         pair.carries();
-        assert_ne!(pair.status(Side::A), "Ready");
-        assert_eq!(pair.status(Side::B), "Ready", "B's tunnel runs as B wants it");
-        let old = pair.ike_sas(Side::A).iter().any(|sa| sa["initiator-spi"] == before[0].ike("initiator-spi"));
+        assert_ne!(pair.status(Side::B), "Ready");
+        assert_eq!(pair.status(Side::A), "Ready", "A's tunnel runs as A wants it");
+        let old = pair.ike_sas(Side::B).iter().any(|sa| sa["initiator-spi"] == before[0].ike("initiator-spi"));
         assert!(old, "the old SA stays");
-        let inventory = pair.change(Side::B, &options);
+        let inventory = pair.change(Side::A, &options);
         assert_eq!(inventory["status"], "Ready", "{inventory}");
         let after = pair.renewed(&before, 1);
         assert_ne!(after[0].ike("uniqueid"), before[0].ike("uniqueid"));

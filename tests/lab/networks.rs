@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab;
-use crate::pair::Pair;
+use crate::pair::{ORDER, Pair, WAIT};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 
@@ -26,7 +26,7 @@ fn host(side: Side, network: usize) -> String {
 /// Gateways with the VIPs of both families and the given networks behind them.
 fn pair(lab: &Lab, networks: impl Fn(Side) -> Vec<String>) -> Pair {
     Pair::start_with(lab, |side| AgentOptions {
-        wait: ["100ms", "5s"][side as usize].to_owned(),
+        wait: WAIT[side as usize].to_owned(),
         vips: vec![(VIP6.to_owned(), side.wan6().to_owned())],
         l3_networks: vec![(NETWORKS.to_owned(), networks(side))],
         ..Default::default()
@@ -45,7 +45,7 @@ fn several_networks(version: &str, children: usize) {
         lab.add_lan(side, &format!("172.2{}.0.1/16", side.number()));
     }
     let mut pair = pair(&lab, |side| two(side).to_vec());
-    for side in Side::BOTH {
+    for side in ORDER {
         let cidrs = two(side.other());
         pair.create(side, &json!({ "ikeVersion": version, "l3NetworkUuid": NETWORKS, "peerCidrs": cidrs }));
     }
@@ -94,7 +94,7 @@ fn ipv6_inside_and_outside() {
         options
     };
     for v6 in [false, true] {
-        for side in Side::BOTH {
+        for side in ORDER {
             let options = inside(side.other());
             let options = if v6 { outside(side.other(), options) } else { options };
             pair.create(side, &options);

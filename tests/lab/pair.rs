@@ -19,6 +19,12 @@ pub const KEY: &str = "test-only-key-of-the-lab";
 /// How long two ends may take to agree, and the old SAs to go. It must hold `DUPLICATE` of agent/reconcile.rs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Who is written to first: the agent on B lets the other end begin (`COURTESY` of agent/reconcile.rs).
+pub const ORDER: [Side; 2] = [Side::B, Side::A];
+
+/// How long the agents wait for the tunnel, with that order.
+pub const WAIT: [&str; 2] = ["5s", "0s"];
+
 /// Two gateways with charon and agent, and at most one connection between them.
 pub struct Pair {
     pub lab: Lab,
@@ -31,11 +37,10 @@ pub struct Pair {
 pub struct Tunnel(pub Value);
 
 impl Pair {
-    /// charons and agents. The one on A waits only as long as the other end takes to refuse, the one on B for the
-    /// tunnel: tests write to A first.
+    /// charons and agents. Only the one on A waits for the tunnel: tests write to B first.
     #[track_caller]
     pub fn start(lab: &Lab) -> Self {
-        Self::start_waiting(lab, ["100ms", "5s"])
+        Self::start_waiting(lab, WAIT)
     }
 
     /// charons and agents that wait so long.
@@ -87,12 +92,12 @@ impl Pair {
         format!("cygnet-{}", self.uuid(side))
     }
 
-    /// Creates the connection on A, then on B, which must be Ready in its answer.
+    /// Creates the connection on B, then on A, which must be Ready in its answer.
     #[track_caller]
     pub fn create_both(&mut self, options: &Value) {
-        self.create(Side::A, options);
-        let inventory = self.create(Side::B, options);
-        assert_eq!(inventory["status"], "Ready", "{inventory}\n{}", self.agent(Side::B).logs());
+        self.create(Side::B, options);
+        let inventory = self.create(Side::A, options);
+        assert_eq!(inventory["status"], "Ready", "{inventory}\n{}", self.agent(Side::A).logs());
     }
 
     /// Creates one end; the inventory.
@@ -120,12 +125,12 @@ impl Pair {
         self.agent(side).change(self.uuid(side), &for_side(side, options)).expect(200).json()["inventory"].clone()
     }
 
-    /// Changes A, then B, which must be Ready in its answer.
+    /// Changes B, then A, which must be Ready in its answer.
     #[track_caller]
     pub fn change_both(&self, options: &Value) {
-        self.change(Side::A, options);
-        let inventory = self.change(Side::B, options);
-        assert_eq!(inventory["status"], "Ready", "{options}: {inventory}\n{}", self.agent(Side::B).logs());
+        self.change(Side::B, options);
+        let inventory = self.change(Side::A, options);
+        assert_eq!(inventory["status"], "Ready", "{options}: {inventory}\n{}", self.agent(Side::A).logs());
     }
 
     /// The status that the agent shows; `null` when it shows none.
@@ -190,11 +195,16 @@ impl Pair {
         after
     }
 
-    /// Pings through the tunnel from both sides; every packet must come back.
+    /// Pings through the tunnel from both sides; every packet must come back. One may be lost where an old SA has just
+    /// gone: kernel-libipsec puts its route anew.
     #[track_caller]
     pub fn carries(&self) {
         for side in Side::BOTH {
-            assert_eq!(self.lab.ping_tunnel(side).lost(), 0, "from {}: {:#?}", side.letter(), self.lab.sas(side));
+            let lost = match self.lab.ping_tunnel(side).lost() {
+                1 => self.lab.ping_tunnel(side).lost(),
+                lost => lost,
+            };
+            assert_eq!(lost, 0, "from {}: {:#?}", side.letter(), self.lab.sas(side));
         }
     }
 }

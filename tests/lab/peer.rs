@@ -85,7 +85,9 @@ impl Charon {
     /// Starts closing an SA.
     #[track_caller]
     pub fn close(&self, ike: &IkeSa) {
-        self.runtime.block_on(self.vici.terminate("ike-id", ike.unique_id, false)).expect("terminate");
+        self.runtime
+            .block_on(self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life()))
+            .expect("terminate");
     }
 
     /// What runs, over all names.

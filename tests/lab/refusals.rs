@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::lab;
-use crate::pair::{Pair, creation, for_side};
+use crate::pair::{Pair, WAIT, creation, for_side};
 use crate::peer::Charon;
 use crate::proxy::Proxy;
 use crate::support::agent::AgentOptions;
@@ -65,7 +65,7 @@ fn comes_up_again(pair: &Pair, side: Side) {
 
 /// An agent that soon gives up on charon.
 fn quick(side: Side) -> AgentOptions {
-    let wait = ["100ms", "5s"][side as usize].to_owned();
+    let wait = WAIT[side as usize].to_owned();
     AgentOptions { wait, timeout: DEADLINE.to_owned(), ..Default::default() }
 }
 

@@ -159,7 +159,7 @@ pub fn connection() -> impl Strategy<Value = Connection> {
     let rest = (psk(), 0..3_u32, protocol(), lifetimes(), carried());
     let parts = (id(), ends, version(), ike(), rest).prop_map(|(id, ends, version, ike, rest)| {
         let (local_addr, remote_addr, local_id, remote_id) = ends;
-        let (auth, key_generation, protocol, (ike_lifetime, lifetime), (mode, local_nets, remote_nets)) = rest;
+        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (mode, local_nets, remote_nets)) = rest;
         Parts {
             id,
             local_addr,
@@ -170,7 +170,7 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             local_id,
             remote_id,
             auth,
-            key_generation,
+            ike_generation,
             mode,
             protocol,
             lifetime,

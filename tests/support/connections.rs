@@ -43,7 +43,7 @@ pub fn parts(n: u32) -> Parts {
         local_id: None,
         remote_id: None,
         auth: psk(KEY.as_bytes()),
-        key_generation: 0,
+        ike_generation: 0,
         mode: Mode::Tunnel,
         protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: Some(group(14)) }),
         lifetime: Lifetime::child(3600).expect("in range"),

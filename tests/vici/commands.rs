@@ -82,16 +82,37 @@ async fn initiate_names_its_connection_and_does_not_wait() {
 async fn terminate_goes_by_number_and_does_not_wait() {
     let b = bench(AMPLE);
     b.charon.set_sas([sa("cygnet-a", 7)]);
-    b.vici.terminate("ike-id", 7, false).await.expect("terminated");
+    b.vici.version().await.expect("connected");
+    b.vici.terminate("ike-id", 7, false, b.vici.life()).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "7"), ("timeout", "-1")]);
     assert_eq!(b.charon.requests_of("terminate")[0].bytes, wanted);
     assert!(b.vici.list_sas(None).await.expect("answered").is_empty(), "the SA is gone");
-    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false).await else { panic!("refused") };
+    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false, b.vici.life()).await else {
+        panic!("refused")
+    };
     assert_eq!((doing.as_str(), words.as_str()), ("terminate child-id 8", "no matching SAs to terminate found"));
     b.charon.set_sas([sa("cygnet-a", 9)]);
-    b.vici.terminate("ike-id", 9, true).await.expect("terminated");
+    b.vici.terminate("ike-id", 9, true, b.vici.life()).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "9"), ("timeout", "-1"), ("force", "yes")]);
     assert_eq!(b.charon.requests_of("terminate")[2].bytes, wanted);
+}
+
+#[tokio::test]
+async fn a_number_of_one_life_closes_nothing_in_the_next() {
+    let mut b = bench(AMPLE);
+    b.vici.version().await.expect("connected");
+    let life = b.vici.life();
+    b.charon.kill();
+    b.charon.revive();
+    b.charon.set_sas([sa("foreign", 7)]);
+    // The end of the old socket may not have been noticed yet: then it is the socket that refuses.
+    let refused = b.vici.terminate("ike-id", 7, true, life).await;
+    assert!(matches!(refused, Err(Error::Refused { .. } | Error::Unreachable { .. })), "{refused:?}");
+    b.vici.version().await.expect("connected anew");
+    let Err(Error::Refused { words, .. }) = b.vici.terminate("ike-id", 7, true, life).await else { panic!("refused") };
+    assert!(words.contains("started anew"), "{words}");
+    assert!(b.charon.requests_of("terminate").is_empty(), "charon was not asked");
+    b.vici.terminate("ike-id", 7, true, b.vici.life()).await.expect("in this life it is meant");
 }
 
 #[tokio::test]

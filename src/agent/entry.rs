@@ -1,0 +1,98 @@
+//! What the agent keeps of a connection beside its record.
+
+use super::memory::{Memory, Outdated, Step};
+use crate::ipsec::{ConnectionId, IkeSa};
+use jiff::Timestamp;
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+use tokio::sync::Notify;
+
+/// One connection's working state.
+#[derive(Default)]
+pub struct Entry {
+    /// Held by whoever changes the connection or its SAs: one at a time.
+    pub memory: tokio::sync::Mutex<Memory>,
+    /// Told when something happened to its SAs.
+    pub happened: Notify,
+    /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
+    outdated: Mutex<Outdated>,
+    drift: Mutex<Option<Drift>>,
+    stamp: Mutex<Option<Stamp>>,
+}
+
+/// Something of a connection was not as we left it, and was put back.
+#[derive(Debug, Clone)]
+pub struct Drift {
+    /// What was put back: the steps that were needed.
+    pub repaired: Vec<&'static str>,
+    /// When, the last time.
+    pub last: Timestamp,
+    /// How often since the agent was started.
+    pub count: u64,
+}
+
+/// What changes when a file is written by anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp(SystemTime, u64);
+
+impl Entry {
+    /// To be called after every change of the memory.
+    pub fn publish(&self, memory: &Memory) {
+        *lock(&self.outdated) = memory.outdated.clone();
+    }
+
+    /// Marks the SAs that were made for an earlier configuration.
+    pub fn mark(&self, running: &mut [IkeSa]) {
+        let outdated = lock(&self.outdated);
+        for ike in running {
+            ike.outdated = outdated.ike.contains(&ike.unique_id);
+            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains_key(&sa.unique_id));
+        }
+    }
+
+    /// Remembers that these steps were needed although nobody had asked for a change.
+    pub fn note_drift(&self, id: ConnectionId, repaired: &[Step]) {
+        let words: Vec<_> = repaired
+            .iter()
+            .map(|step| match step {
+                Step::Load => "charon's configuration",
+                Step::Unload => "a configuration in charon that is not wanted",
+                Step::Write => "the file in conf.d",
+                Step::Erase => "a file in conf.d that is not wanted",
+                Step::Initiate(_) | Step::CloseIke(_) | Step::CloseChild(_) => "an SA",
+            })
+            .collect();
+        tracing::warn!(uuid = %id, repaired = ?words, "the connection had drifted from its record and was put back");
+        let mut drift = lock(&self.drift);
+        let count = drift.as_ref().map_or(0, |drift| drift.count) + 1;
+        *drift = Some(Drift { repaired: words, last: Timestamp::now(), count });
+    }
+
+    /// The last drift, if there was one.
+    pub fn drift(&self) -> Option<Drift> {
+        lock(&self.drift).clone()
+    }
+
+    /// Remembers the file as it is now.
+    pub fn note_file(&self, path: &Path) {
+        *lock(&self.stamp) = stamp(path);
+    }
+
+    /// Whether the file is not as it was remembered.
+    pub fn file_changed(&self, path: &Path) -> bool {
+        *lock(&self.stamp) != stamp(path)
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let data = std::fs::symlink_metadata(path).ok()?;
+    Some(Stamp(data.modified().ok()?, data.len()))
+}
+
+/// The value; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

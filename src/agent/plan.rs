@@ -1,0 +1,159 @@
+//! What a change would do, without doing it.
+
+use super::{Agent, apply::not_found, memory::Step};
+use crate::{
+    error::Result,
+    ipsec::{Connection, ConnectionId},
+    store::Record,
+    swan::{
+        conf,
+        diff::{self, Difference},
+        plan::Loadable,
+        section::Section,
+    },
+};
+use std::sync::Arc;
+
+/// How deep a change goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impact {
+    /// Not a byte is sent to charon.
+    None,
+    /// Only CHILD_SAs are made anew, within their IKE SA.
+    Child,
+    /// The IKE SA is made anew, with its children.
+    Ike,
+    /// The same, because of the key alone.
+    Reauth,
+    /// Another tunnel: other addresses or identities, or none before or after.
+    Replace,
+}
+
+impl Impact {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Child => "child",
+            Self::Ike => "ike",
+            Self::Reauth => "reauth",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// A change that was thought through.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The record as it is.
+    pub before: Arc<Record>,
+    /// The record as it would be.
+    pub after: Record,
+    /// How deep the change goes.
+    pub impact: Impact,
+    /// What differs in the file in conf.d.
+    pub file: Vec<Difference>,
+    /// The steps on charon's configuration, on conf.d and on the SAs that run now.
+    pub steps: Vec<Step>,
+    /// The requests that charon is sent first: command and name.
+    pub requests: Vec<String>,
+    /// What the caller should know before.
+    pub warnings: Vec<String>,
+}
+
+/// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
+#[must_use]
+pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connection, &Loadable)>) -> Impact {
+    let ((old, before), (new, after)) = match (before, after) {
+        (None, None) => return Impact::None,
+        (Some(before), Some(after)) => (before, after),
+        _ => return Impact::Replace,
+    };
+    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.clone(), c.remote_id.clone());
+    if before.requests == after.requests {
+        Impact::None
+    } else if ends(old) != ends(new) {
+        Impact::Replace
+    } else if old.has_ike_of(new) {
+        Impact::Child
+    } else if old.auth != new.auth && is_key_alone(old, new) {
+        Impact::Reauth
+    } else {
+        Impact::Ike
+    }
+}
+
+fn is_key_alone(old: &Connection, new: &Connection) -> bool {
+    let mut with_old_key = new.clone();
+    with_old_key.auth = old.auth.clone();
+    with_old_key.ike_generation = old.ike_generation;
+    with_old_key == *old
+}
+
+impl Agent {
+    /// What changing the connection `id` by `edit` would do; nothing is done.
+    ///
+    /// # Errors
+    /// Those that the change itself would have before its first effect.
+    pub async fn plan(&self, id: ConnectionId, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
+        self.refuse_damaged(id)?;
+        let before = self.store.get(id).ok_or_else(|| not_found(id))?;
+        let after = edit(&before)?;
+        let entry = self.entry(id);
+        // A copy to think with: what is planned leaves no trace.
+        let memory = entry.memory.lock().await.clone();
+        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
+        self.lock_claims().check(&after, name_of)?;
+        let prepared = self.prepare(Some(&before), &after, &memory).await?;
+        let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
+        let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));
+        let impact = impact(old, new);
+        let parsed =
+            |loadable: Option<&Loadable>| loadable.and_then(|l| conf::parse(l.conf.expose()).ok()).unwrap_or_default();
+        let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
+        let mut steps = prepared.steps;
+        let requests = requests(&steps, prepared.after.as_ref());
+        if impact != Impact::None && prepared.after.is_some() {
+            steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
+        }
+        let warnings = warnings(impact, &before.connection, &after.connection);
+        Ok(Plan { before, after, impact, file, steps, requests, warnings })
+    }
+}
+
+/// The requests of the step that loads, by command and name.
+fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
+    let first_key =
+        |body: &Section| body.text("id").map_or_else(|| body.0.keys().next().cloned().unwrap_or_default(), Into::into);
+    match after {
+        Some(after) if steps.contains(&Step::Load) => {
+            after.requests.iter().map(|request| format!("{} {}", request.command, first_key(&request.body))).collect()
+        }
+        None if steps.contains(&Step::Unload) => vec!["unload-conn".into(), "unload-shared".into()],
+        _ => Vec::new(),
+    }
+}
+
+fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) {
+        warnings
+            .push("until the peer has the same settings, the old SA goes on carrying and status is Connecting".into());
+    }
+    if impact == Impact::Reauth {
+        warnings
+            .push("SAs under the old key live until the new key is proven; if it leaked, add immediate=true".into());
+    }
+    if impact == Impact::Replace && old.remote_addr != new.remote_addr {
+        warnings.push(format!(
+            "the tunnel to {} is closed as soon as the one to {} is up",
+            old.remote_addr, new.remote_addr
+        ));
+    }
+    let gone = old.children.iter().filter(|child| !new.children.iter().any(|c| c.name == child.name)).count();
+    if gone > 0 && impact != Impact::None {
+        warnings.push(format!("{gone} of the pairs of networks that are carried now will not be, or in another SA"));
+    }
+    warnings
+}

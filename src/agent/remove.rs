@@ -1,0 +1,67 @@
+//! Deletion: out of charon, its SAs seen gone, then forgotten.
+
+use super::{Agent, apply::not_found, apply::uncancelled};
+use crate::{disk, error::Result, ipsec::ConnectionId};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::block_in_place, time::Instant};
+
+/// How long closing SAs may take before the peer is no longer waited for.
+const CLOSING: Duration = Duration::from_secs(2);
+
+impl Agent {
+    /// Deletes the connection `id`: unloads it, closes its SAs, forgets it.
+    ///
+    /// # Errors
+    /// When there is none, charon does not answer (unless the caller will `enforce` it), or the store
+    /// cannot be written: then it stays.
+    pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
+        let agent = Arc::clone(self);
+        uncancelled(async move { agent.delete(id, enforce).await }).await
+    }
+
+    async fn delete(&self, id: ConnectionId, enforce: bool) -> Result<()> {
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        self.refuse_damaged(id)?;
+        let record = self.store.get(id).ok_or_else(|| not_found(id))?;
+        let gone = match self.swan.unload(id).await {
+            Ok(()) => self.close_and_verify(id).await,
+            failed => failed,
+        };
+        match self.note_doubt(id, gone, &mut memory) {
+            Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
+            other => other?,
+        }
+        if let Err(error) = block_in_place(|| self.store.remove(id)) {
+            // It stays: the reconciler loads it again and brings it up.
+            memory.doubt();
+            memory.restart();
+            self.schedule.wake(id, Instant::now());
+            return Err(error);
+        }
+        block_in_place(|| disk::remove(&self.conf_path(id))).unwrap_or_else(|error| {
+            // The record is gone, which counts; the next look at conf.d removes the file.
+            tracing::error!(uuid = %id, %error, "the file of a deleted connection remains for now");
+        });
+        self.lock_claims().release(&record);
+        self.lock_entries().remove(&id);
+        Ok(())
+    }
+
+    /// Closes all SAs of `id` and sees them gone.
+    pub(super) async fn close_and_verify(&self, id: ConnectionId) -> Result<()> {
+        self.close_all(id).await?;
+        let end = Instant::now() + CLOSING;
+        let mut pause = Duration::from_millis(5);
+        while !self.swan.observe(Some(id)).await?.is_empty() {
+            if Instant::now() >= end {
+                // The peer does not confirm. charon goes on telling it, and drops the SA by itself.
+                tracing::warn!(uuid = %id, "the peer does not confirm that the tunnel is closed");
+                return self.swan.drop_all(id).await;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+}
