@@ -17,6 +17,9 @@ use tokio::time::Instant;
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
 const DUPLICATE: Duration = Duration::from_secs(3);
+/// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
+/// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
+const COURTESY: Duration = Duration::from_millis(500);
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
 /// The waits between attempts.
@@ -173,6 +176,9 @@ impl Memory {
             missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
         if missing.is_empty() {
             return (Vec::new(), Some(now + BACK_OFF.1));
+        }
+        if self.attempts == 0 && wanted.local_addr > wanted.remote_addr {
+            self.not_before.get_or_insert(now + COURTESY);
         }
         if let Some(later) = self.not_before.filter(|later| *later > now) {
             return (Vec::new(), Some(later));

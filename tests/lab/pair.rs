@@ -16,10 +16,10 @@ use crate::support::{poll, wait_until};
 /// The key of connections that do not say another one.
 pub const KEY: &str = "test-only-key-of-the-lab";
 
-/// How long two ends may take to agree, and the old SAs to go. It must hold `DUPLICATE` of agent/reconcile.rs.
+/// How long two ends may take to agree, and the old SAs to go. It must hold `DUPLICATE` of agent/memory.rs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who is written to first: the agent on B lets the other end begin (`COURTESY` of agent/reconcile.rs).
+/// Who is written to first: the agent on B lets the other end begin (`COURTESY` of agent/memory.rs).
 pub const ORDER: [Side; 2] = [Side::B, Side::A];
 
 /// How long the agents wait for the tunnel, with that order.
