@@ -1,5 +1,7 @@
 //! The command line.
 
+mod client;
+mod plan;
 mod render;
 mod serve;
 
@@ -23,6 +25,21 @@ enum Command {
     Serve,
     /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
     Render(RenderArgs),
+    /// Shows what a Change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
+    Plan(PlanArgs),
+}
+
+/// The arguments of `cygnet plan`.
+#[derive(Args)]
+struct PlanArgs {
+    /// The connection.
+    uuid: String,
+    /// The body of the Change: a file, or `-` for standard input.
+    #[arg(default_value = "-")]
+    body: PathBuf,
+    /// Print the agent's JSON instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The arguments of `cygnet render`.
@@ -54,5 +71,6 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve::run(&cli.config),
         Command::Render(args) => render::run(&cli.config, &args),
+        Command::Plan(args) => plan::run(&cli.config, &args),
     }
 }

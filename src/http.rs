@@ -1,5 +1,6 @@
 //! What callers say and hear. The routes are on this page; each handler is a few lines below.
 
+mod actions;
 mod auth;
 mod envelope;
 pub mod error;
@@ -73,6 +74,9 @@ pub fn router(api: Arc<Api>) -> Router {
     let guarded = Router::new()
         .route("/zstack/v1/ipsec", any(collection))
         .route("/zstack/v1/ipsec/{uuid}", any(item))
+        .route("/zstack/v1/ipsec/{uuid}/actions", any(actions::act))
+        .route("/zstack/v1/ipsec/{uuid}/remote-cidrs", any(actions::remote_cidrs))
+        .route("/zstack/v1/ipsec/{uuid}/l3networks", any(actions::l3_networks))
         .route("/zstack/v1/ipsec/config/{uuid}", any(config))
         // Some versions of the Go SDK call this path.
         .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
@@ -148,13 +152,14 @@ async fn collection(
     }
 }
 
-/// `/ipsec/{uuid}`: the query by uuid, `DeleteIPsecConnection`.
+/// `/ipsec/{uuid}`: the query by uuid, `UpdateIPsecConnection`, `DeleteIPsecConnection`.
 async fn item(
     State(api): Shared,
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
     method: Method,
+    body: Body,
 ) -> Answer {
     match method {
         Method::GET | Method::HEAD => {
@@ -170,6 +175,7 @@ async fn item(
             api.agent.remove(id_of(&uuid)?, enforce).await?;
             Ok(json_response(StatusCode::OK, &json!({})))
         }
+        Method::PUT => actions::update(State(api), &uuid, body, &uri).await,
         _ => Err(no_method(&method, &uri)),
     }
 }

@@ -84,7 +84,12 @@ impl Agent {
         if let Some(within) = how.confirm {
             return uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await;
         }
+        let before = self.store.get(id);
         let record = uncancelled(async move { agent.put(id, how.immediate, edit).await }).await?;
+        // For what changes no tunnel, nobody waits for a tunnel.
+        if before.is_some_and(|before| before.connection == record.connection && before.state == record.state) {
+            return Ok(self.look(record).await);
+        }
         Ok(self.settled(record).await)
     }
 

@@ -32,6 +32,29 @@ pub struct ChangeParams {
     pub auth_key: Option<String>,
 }
 
+/// `UpdateIPsecConnection`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpdateParams {
+    pub name: Option<String>,
+    pub description: Option<String>,
+}
+
+/// `ChangeIPSecConnectionState`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StateParams {
+    pub state_event: Option<String>,
+}
+
+/// `AddRemoteCidrsToIPsecConnection` and `AttachL3NetworksToIPsecConnection`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkParams {
+    pub peer_cidrs: Option<Vec<Option<String>>>,
+    pub l3_network_uuids: Option<Vec<Option<String>>>,
+}
+
 /// The options that Create and Change share.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -143,6 +143,15 @@ impl Record {
         Ok(Self { state: self.state, created: self.created, ..new })
     }
 
+    /// The same connection in a new generation: charon negotiates a new SA for it, though nothing differs.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp) -> Self {
+        let mut new = Self { changed: now, ..self.clone() };
+        new.ike_generation = self.ike_generation.wrapping_add(1);
+        new.connection.ike_generation = new.ike_generation;
+        new
+    }
+
     /// Whether charon is to hold it: it is enabled and has something to carry.
     #[must_use]
     pub fn is_loaded(&self) -> bool {

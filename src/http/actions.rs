@@ -1,0 +1,177 @@
+//! The actions that change a part of a connection: its name, its state, its networks, its SAs.
+
+use super::{Answer, Envelope, Shared, id_of, no_method, parse};
+use crate::{
+    agent::How,
+    error::{Error, Result},
+    ipsec::TrafficSelector,
+    store::{Record, Wish},
+};
+use axum::{
+    body::Body,
+    extract::{Path, Query as UrlQuery, State},
+    http::{Method, Uri},
+};
+use jiff::Timestamp;
+
+type Pairs = UrlQuery<Vec<(String, String)>>;
+
+/// `PUT /ipsec/{uuid}`: `UpdateIPsecConnection`. Members that are left out keep what is stored.
+pub(super) async fn update(state: Shared, uuid: &str, body: Body, uri: &Uri) -> Answer {
+    let envelope = Envelope::read(body).await?;
+    if !envelope.has("updateIPsecConnection") {
+        return Err(no_method(&Method::PUT, uri));
+    }
+    let names = parse::update(&envelope.params("updateIPsecConnection")?)?;
+    edit(&state, uuid, How::default(), move |old| {
+        let mut wish = old.wish.clone();
+        names.apply(&mut wish.names);
+        with_wish(old, wish)
+    })
+    .await
+}
+
+/// `PUT /ipsec/{uuid}/actions`: `ChangeIPSecConnectionState` and `ReconnectIPsecConnection`.
+pub async fn act(
+    state: Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    method: Method,
+    body: Body,
+) -> Answer {
+    if method != Method::PUT {
+        return Err(no_method(&method, &uri));
+    }
+    let how = parse::how(&pairs)?;
+    let envelope = Envelope::read(body).await?;
+    if envelope.has("changeIPSecConnectionState") {
+        let wanted = parse::state_event(&envelope.params("changeIPSecConnectionState")?)?;
+        return edit(&state, &uuid, how, move |old| {
+            Ok(Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() })
+        })
+        .await;
+    }
+    if envelope.has("reconnectIPsecConnection") {
+        // The tunnel is made anew, whatever runs: this is what the caller wants it for.
+        let how = How { immediate: true, ..how };
+        return edit(&state, &uuid, how, |old| Ok(old.renewed(Timestamp::now()))).await;
+    }
+    Err(no_method(&method, &uri))
+}
+
+/// The time of a change; of none, the time that is stored.
+fn when(is_none: bool, old: &Record) -> Timestamp {
+    if is_none { old.changed } else { Timestamp::now() }
+}
+
+/// `POST` and `DELETE /ipsec/{uuid}/remote-cidrs`: networks behind the peer are added and removed.
+pub async fn remote_cidrs(
+    state: Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    method: Method,
+    body: Body,
+) -> Answer {
+    let how = parse::how(&pairs)?;
+    match method {
+        Method::POST => {
+            let params = Envelope::read(body).await?.params("params")?;
+            let added = parse::peer_cidrs(&params, Timestamp::now())?;
+            edit(&state, &uuid, how, move |old| {
+                let mut wish = old.wish.clone();
+                if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
+                    let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
+                    return Err(Error::Argument(text));
+                }
+                wish.remote.extend(added);
+                with_wish(old, wish)
+            })
+            .await
+        }
+        Method::DELETE => {
+            let gone = parse::cidr_list("peerCidrs", &pairs)?;
+            edit(&state, &uuid, how, move |old| {
+                let mut wish = old.wish.clone();
+                if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
+                    return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
+                }
+                wish.remote.retain(|entry| !gone.contains(&entry.cidr));
+                with_wish(old, wish)
+            })
+            .await
+        }
+        _ => Err(no_method(&method, &uri)),
+    }
+}
+
+fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
+    record.wish.remote.iter().any(|entry| entry.cidr == cidr)
+}
+
+/// `POST` and `DELETE /ipsec/{uuid}/l3networks`: local networks are attached and detached.
+pub async fn l3_networks(
+    state: Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    method: Method,
+    body: Body,
+) -> Answer {
+    let how = parse::how(&pairs)?;
+    match method {
+        Method::POST => {
+            let params = Envelope::read(body).await?.params("params")?;
+            let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
+            edit(&state, &uuid, how, move |old| {
+                let mut wish = old.wish.clone();
+                for network in added {
+                    if wish.local.iter().any(|other| other.network == network.network) {
+                        let text = format!(
+                            "L3 network [{}] can not be attached to ipsec [uuid :{}]twice",
+                            network.network, old.id
+                        );
+                        return Err(Error::Argument(text));
+                    }
+                    wish.local.push(network);
+                }
+                with_wish(old, wish)
+            })
+            .await
+        }
+        Method::DELETE => {
+            let gone = parse::text_list("l3NetworkUuids", &pairs)?;
+            edit(&state, &uuid, how, move |old| {
+                let mut wish = old.wish.clone();
+                if let Some(uuid) = gone.iter().find(|uuid| !wish.local.iter().any(|network| network.network == **uuid))
+                {
+                    return Err(Error::Argument(format!(
+                        "L3 network [{uuid}] is not be attached to ipsec [uuid :{}]",
+                        old.id
+                    )));
+                }
+                wish.local.retain(|network| !gone.contains(&network.network));
+                with_wish(old, wish)
+            })
+            .await
+        }
+        _ => Err(no_method(&method, &uri)),
+    }
+}
+
+fn with_wish(old: &Record, wish: Wish) -> Result<Record> {
+    let changed = when(wish == old.wish, old);
+    old.changed(wish, changed).map_err(parse::conflict)
+}
+
+/// Changes the connection that the path names.
+async fn edit(
+    State(api): &Shared,
+    uuid: &str,
+    how: How,
+    change: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
+) -> Answer {
+    let view = api.agent.change(id_of(uuid)?, how, change).await?;
+    Ok(api.written(&view))
+}

@@ -1,0 +1,110 @@
+//! Networks: the CIDRs behind the peer, and the local networks of this gateway.
+
+use super::{check::text, not_found};
+use crate::{
+    error::{Error, Resource, Result},
+    http::{
+        envelope::Params,
+        error::Failure,
+        wire::{self, NetworkParams},
+    },
+    ipsec::{ConnectionId, TrafficSelector},
+    settings::Gateway,
+    store::{Network, RemoteCidr},
+};
+use jiff::Timestamp;
+
+/// `peerCidrs` of `AddRemoteCidrsToIPsecConnection`.
+///
+/// # Errors
+/// When there is none, or one is none or stands there twice.
+pub fn peer_cidrs(params: &Params, now: Timestamp) -> Result<Vec<RemoteCidr>, Failure> {
+    let own: NetworkParams = wire::read(&params.members)?;
+    Ok(remote_cidrs(required("peerCidrs", own.peer_cidrs)?, now)?)
+}
+
+/// `l3NetworkUuids` of `AttachL3NetworksToIPsecConnection`.
+///
+/// # Errors
+/// When there is none, or the gateway does not have one of them.
+pub fn l3_networks(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Vec<Network>, Failure> {
+    let own: NetworkParams = wire::read(&params.members)?;
+    let uuids = required("l3NetworkUuids", own.l3_network_uuids)?;
+    if uuids.is_empty() {
+        return Err(Error::argument("must include l3 networks in APIAttachL3NetworksToIPsecConnectionMsg").into());
+    }
+    let network = |uuid: Option<String>| {
+        let uuid = uuid.ok_or_else(|| Error::argument("field[l3NetworkUuids] cannot contain a NULL element"))?;
+        network("l3NetworkUuids", uuid.trim(), gateway, now)
+    };
+    Ok(uuids.into_iter().map(network).collect::<Result<_>>()?)
+}
+
+fn required<T>(field: &str, value: Option<Vec<T>>) -> Result<Vec<T>> {
+    super::check::mandatory_value(field, value)
+}
+
+/// The CIDRs of a list in a query string.
+///
+/// # Errors
+/// When there is none, or one is none.
+pub fn cidr_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<TrafficSelector>> {
+    let cidr = |text: String| text.parse().map_err(|e| Error::argument(format!("field[{field}] {e}")));
+    text_list(field, pairs)?.into_iter().map(cidr).collect()
+}
+
+/// The texts of a list in a query string: the key repeated, or with an index (contract 1.3).
+///
+/// # Errors
+/// When there is none.
+pub fn text_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<String>> {
+    let is_indexed = |name: &str| {
+        let index = name.strip_prefix(field).and_then(|rest| rest.strip_prefix('.'));
+        index.is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mine = pairs.iter().filter(|(name, _)| name == field || is_indexed(name));
+    let mut values = Vec::new();
+    for (_, value) in mine {
+        values.extend(text(field, Some(value.clone()), 255)?);
+    }
+    if values.is_empty() { super::check::mandatory_value(field, None) } else { Ok(values) }
+}
+
+/// The local network that an optional parameter names.
+///
+/// # Errors
+/// When the gateway does not have it.
+pub fn optional_network(
+    field: &'static str,
+    uuid: Option<String>,
+    gateway: &Gateway,
+    now: Timestamp,
+) -> Result<Option<Network>> {
+    text(field, uuid, 255)?.map(|uuid| network(field, &uuid, gateway, now)).transpose()
+}
+
+/// The attachment of a local network.
+fn network(field: &'static str, uuid: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
+    let network = gateway.l3_network(uuid).ok_or_else(|| not_found(field, uuid.into(), Resource::L3Network))?;
+    let cidrs = network.cidrs.iter().map(|net| TrafficSelector::new(*net)).collect::<std::result::Result<_, _>>();
+    let cidrs = cidrs.map_err(|e| Error::Internal(format!("gateway.l3_networks: {e}")))?;
+    Ok(Network { uuid: ConnectionId::random(), network: uuid.into(), cidrs, created: now })
+}
+
+/// The networks behind the peer.
+pub(super) fn remote_cidrs(cidrs: Vec<Option<String>>, now: Timestamp) -> Result<Vec<RemoteCidr>> {
+    if cidrs.is_empty() {
+        return Err(Error::argument("field[peerCidrs] must be a nonempty list"));
+    }
+    let mut entries = Vec::with_capacity(cidrs.len());
+    for cidr in cidrs {
+        let cidr = cidr.ok_or_else(|| Error::argument("field[peerCidrs] cannot contain a NULL element"))?;
+        let shown: String = cidr.trim().chars().take(64).collect();
+        let cidr: TrafficSelector = shown.parse().map_err(|e| Error::argument(format!("field[peerCidrs] {e}")))?;
+        if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
+            return Err(Error::argument(format!("the remote CIDR[{cidr}] is same to existed cidrs")));
+        }
+        entries.push(RemoteCidr { uuid: ConnectionId::random(), cidr, created: now });
+    }
+    Ok(entries)
+}

@@ -1,0 +1,147 @@
+//! The option block of Create and Change (contract 1.13): defaults, valid values and ranges.
+
+use super::check::{choice, invalid_choice, text};
+use crate::{
+    error::{Error, Result},
+    http::wire::{Integer, OptionBlock},
+    ipsec::{
+        Auth, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Psk,
+        algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+    },
+    store::Options,
+};
+use std::net::IpAddr;
+
+/// The typed options; `old` are the stored ones, of which Change keeps some.
+pub(super) fn options(block: OptionBlock, key: String, old: Option<&Options>, creating: bool) -> Result<Options> {
+    let auth_mode =
+        choice("authMode", 255, block.auth_mode, &[("psk", AuthMode::Psk), ("certs", AuthMode::Certs)], AuthMode::Psk)?;
+    if auth_mode == AuthMode::Certs {
+        return Err(Error::argument("field[authMode] certs is not supported by this agent yet: use psk"));
+    }
+    let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
+    let local_id = identity("localId", block.local_id)?;
+    let remote_id = identity("remoteId", block.remote_id)?;
+    let keeps_id =
+        [(&local_id, old.and_then(|o| o.local_id.as_ref())), (&remote_id, old.and_then(|o| o.remote_id.as_ref()))]
+            .iter()
+            .any(|(new, old)| new.is_none() && old.is_some_and(|id| id.parse::<IpAddr>().is_err()));
+    // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
+    let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |o| o.id_kind);
+    Ok(Options {
+        auth: Auth::Psk(psk(key)?),
+        id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
+        local_id: kept(&local_id, old.map(|o| &o.local_id)),
+        remote_id: kept(&remote_id, old.map(|o| &o.remote_id)),
+        version: choice("ikeVersion", 32, block.ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
+        ike: IkeProposal {
+            encryption: encryption("ikeEncryptionAlgorithm", block.ike_encryption_algorithm)?,
+            integrity: integrity("ikeAuthAlgorithm", block.ike_auth_algorithm)?,
+            group: ike_group(block.ike_dh_group, old.map(|o| o.ike.group))?,
+        },
+        ike_lifetime: lifetime("ikeLifeTime", block.ike_life_time, 86_400, Lifetime::ike)?,
+        ah: protocol(block.transform_protocol)?,
+        encryption: encryption("policyEncryptionAlgorithm", block.policy_encryption_algorithm)?,
+        integrity: integrity("policyAuthAlgorithm", block.policy_auth_algorithm)?,
+        pfs: pfs(block.pfs, creating)?,
+        mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
+        lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AuthMode {
+    Psk,
+    Certs,
+}
+
+/// `idType`.
+pub const ID_TYPES: [(&str, IdentityKind); 3] =
+    [("ip", IdentityKind::Ip), ("name", IdentityKind::Name), ("fqdn", IdentityKind::Fqdn)];
+
+/// `ikeVersion`.
+pub const IKE_VERSIONS: [(&str, IkeVersion); 3] =
+    [("ike", IkeVersion::Any), ("ikev1", IkeVersion::V1), ("ikev2", IkeVersion::V2)];
+
+/// `policyMode`.
+pub const MODES: [(&str, Mode); 2] = [("tunnel", Mode::Tunnel), ("transport", Mode::Transport)];
+
+fn encryption(field: &str, value: Option<String>) -> Result<Encryption> {
+    let table: Vec<_> = ENCRYPTION.iter().map(|row| (row.wire, row.value)).collect();
+    choice(field, 32, value, &table, Encryption::Aes256)
+}
+
+fn integrity(field: &str, value: Option<String>) -> Result<Integrity> {
+    let table: Vec<_> = INTEGRITY.iter().map(|row| (row.wire, row.value)).collect();
+    choice(field, 32, value, &table, Integrity::Sha256)
+}
+
+/// `ikeDhGroup`: 0 keeps the stored group; left out, it is group 2, as the contract has it.
+fn ike_group(value: Option<Integer>, old: Option<DhGroup>) -> Result<DhGroup> {
+    let number = match value {
+        None => 2,
+        Some(Integer(0)) => old.map_or(2, |group| group.row().number.into()),
+        Some(Integer(number)) => number,
+    };
+    let valid = || DH_GROUP.iter().map(|row| row.number.to_string()).collect::<Vec<_>>();
+    DhGroup::new(number).ok_or_else(|| invalid_choice("ikeDhGroup", &valid(), &number.to_string()))
+}
+
+/// `pfs`; `dh-group0`, which only Create knows, means none.
+fn pfs(value: Option<String>, creating: bool) -> Result<Option<DhGroup>> {
+    let Some(value) = text("pfs", value, 32)? else { return Ok(DhGroup::new(14)) };
+    if value == "none" || (creating && value == "dh-group0") {
+        return Ok(None);
+    }
+    let valid =
+        || std::iter::once("none").chain(DH_GROUP.iter().map(|row| row.wire)).map(Into::into).collect::<Vec<_>>();
+    DhGroup::from_wire(&value).map(Some).ok_or_else(|| invalid_choice("pfs", &valid(), &value))
+}
+
+/// Whether the protocol is AH.
+fn protocol(value: Option<String>) -> Result<bool> {
+    match choice(
+        "transformProtocol",
+        32,
+        value,
+        &[("esp", Some(false)), ("ah", Some(true)), ("ah-esp", None)],
+        Some(false),
+    )? {
+        Some(ah) => Ok(ah),
+        None => Err(Error::argument(
+            "field[transformProtocol] ah-esp is not supported: strongSwan offers AH and ESP as alternatives, \
+             never both around one packet; use esp, which authenticates too",
+        )),
+    }
+}
+
+fn lifetime<E: ToString>(
+    field: &str,
+    value: Option<Integer>,
+    default: i64,
+    new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
+) -> Result<Lifetime> {
+    new(value.map_or(default, |Integer(n)| n)).map_err(|e| Error::argument(format!("field[{field}] {}", e.to_string())))
+}
+
+/// An identity; the empty one, which would match every peer, is refused.
+fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
+    match text(field, value, 255)? {
+        Some(empty) if empty.is_empty() => Err(Error::argument(format!("field[{field}] cannot be an empty string"))),
+        other => Ok(other),
+    }
+}
+
+/// What stands for a hidden key in an inventory.
+pub const MASK: &str = "******";
+
+fn psk(key: String) -> Result<Psk> {
+    let key = zeroize::Zeroizing::new(key);
+    if key.chars().any(|c| c.is_whitespace() || "'\"`\\".contains(c)) {
+        return Err(Error::argument("the authKey cannot contain white space and special characters of '\"`\\"));
+    }
+    if key.as_str() == MASK {
+        return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
+    }
+    Psk::new(key.as_bytes()).map_err(|e| Error::argument(format!("field[authKey] {e}")))
+}
