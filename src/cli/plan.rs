@@ -66,7 +66,9 @@ fn table(plan: &Value) -> String {
         let lines: Vec<_> = plan[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if !lines.is_empty() {
             let _ = writeln!(page, "\n{title}");
-            lines.iter().for_each(|line| drop(writeln!(page, "  {line}")));
+            for line in lines {
+                let _ = writeln!(page, "  {line}");
+            }
         }
     }
     page
