@@ -19,6 +19,8 @@ mod many;
 mod networks;
 #[path = "lab/pair.rs"]
 mod pair;
+#[path = "lab/parts.rs"]
+mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
 #[path = "lab/proxy.rs"]
