@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accounts;
 mod client;
 mod plan;
 mod render;
@@ -27,6 +28,16 @@ enum Command {
     Render(RenderArgs),
     /// Shows what a Change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
     Plan(PlanArgs),
+    /// Sets the password of an account, read from standard input, in the accounts file.
+    Passwd {
+        /// The account; it is made if there is none.
+        account: String,
+    },
+    /// Makes an access key for an account in the accounts file, and prints it, once.
+    Accesskey {
+        /// The account; it is made if there is none.
+        account: String,
+    },
 }
 
 /// The arguments of `cygnet plan`.
@@ -72,5 +83,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&cli.config),
         Command::Render(args) => render::run(&cli.config, &args),
         Command::Plan(args) => plan::run(&cli.config, &args),
+        Command::Passwd { account } => accounts::passwd(&cli.config, &account),
+        Command::Accesskey { account } => accounts::access_key(&cli.config, &account),
     }
 }

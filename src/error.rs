@@ -43,6 +43,12 @@ pub enum Error {
     /// The session or token is unknown or has expired.
     #[error("Session expired")]
     Session,
+    /// A login that failed.
+    #[error("{0}")]
+    Login(String),
+    /// The account has as many sessions as it may.
+    #[error("the account has too many concurrent sessions")]
+    TooManySessions,
     /// charon answered, and refused; `words` are charon's own.
     #[error("charon refused {doing}: {words}")]
     Refused {

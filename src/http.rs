@@ -5,13 +5,14 @@ mod auth;
 mod envelope;
 pub mod error;
 pub mod inventory;
+mod login;
 mod native;
 pub mod parse;
 mod query;
 pub mod serve;
 mod wire;
 
-pub use auth::{Origin, Tokens, credential};
+pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential};
 pub use envelope::{Envelope, Params};
 
 use crate::{agent::Agent, error::Result as AgentResult, ipsec::ConnectionId};
@@ -19,21 +20,21 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{Method, StatusCode, Uri},
     middleware::{self, Next},
     response::Response,
-    routing::{any, get, post},
+    routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
 use jiff::{Timestamp, tz::TimeZone};
 use query::Query;
 use serde_json::{Value, json};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// What the handlers share.
 pub struct Api {
     agent: Arc<Agent>,
-    tokens: RwLock<Arc<Tokens>>,
+    auth: Auth,
     mask_auth_key: bool,
 }
 
@@ -41,22 +42,15 @@ type Shared = State<Arc<Api>>;
 type Answer = Result<Response, Failure>;
 
 impl Api {
-    /// The API of `agent` for the holders of `tokens`.
+    /// The API of `agent` for whom `auth` lets pass.
     #[must_use]
-    pub fn new(agent: Arc<Agent>, tokens: Tokens, mask_auth_key: bool) -> Arc<Self> {
-        Arc::new(Self { agent, tokens: RwLock::new(Arc::new(tokens)), mask_auth_key })
+    pub fn new(agent: Arc<Agent>, auth: Auth, mask_auth_key: bool) -> Arc<Self> {
+        Arc::new(Self { agent, auth, mask_auth_key })
     }
 
-    /// Replaces the tokens, for later calls.
-    pub fn set_tokens(&self, tokens: Tokens) {
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
-    }
-
-    fn check(&self, origin: Origin, headers: &HeaderMap) -> Result<(), Failure> {
-        match origin {
-            Origin::Local => Ok(()),
-            Origin::Network => self.tokens.read().unwrap_or_else(PoisonError::into_inner).check(headers),
-        }
+    /// The guard, to give it other credentials.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     fn inventory(&self, view: &crate::agent::View) -> Value {
@@ -82,9 +76,14 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
+        .route("/zstack/v1/accounts/sessions/{uuid}/renew", put(login::renew))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     Router::new()
         .merge(guarded)
+        .route("/zstack/v1/accounts/login", put(login::login))
+        .route("/zstack/v1/accounts/users/login", put(login::user_login))
+        .route("/zstack/v1/accounts/sessions/{uuid}", any(login::session))
+        .route("/zstack/v1/accounts/sessions/{uuid}/valid", get(login::valid))
         .route("/healthz", get(native::healthz))
         .route("/readyz", get(native::readyz))
         .fallback(no_such_path)
@@ -98,7 +97,7 @@ async fn authenticate(
     request: Request,
     next: Next,
 ) -> Answer {
-    api.check(origin, request.headers())?;
+    api.auth.check(origin, request.headers(), request.method(), &path_of(request.uri()))?;
     Ok(next.run(request).await)
 }
 

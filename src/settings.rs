@@ -75,6 +75,8 @@ pub enum Backend {
 pub struct Auth {
     /// A file of `name:token` lines. Without a slash in it: the name of a systemd credential.
     pub tokens_file: Option<PathBuf>,
+    /// A file of accounts and access keys, written by `cygnet passwd` and `cygnet accesskey`.
+    pub accounts_file: Option<PathBuf>,
 }
 
 /// What this gateway has, under the management plane's names.

@@ -2,6 +2,8 @@
 //! behind it. Snapshots are in `http/snapshots`: `INSTA_UPDATE=always cargo test --test http` writes them anew; read the
 //! difference. Every test has an agent of its own; nothing sleeps but the one polling loop in `support/serve.rs`.
 
+#[path = "http/accounts.rs"]
+mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
 #[path = "http/auth.rs"]

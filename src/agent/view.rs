@@ -20,6 +20,9 @@ pub struct View {
 
 /// How often a waiting write looks if no event comes.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long who asks for the status waits for charon, and how much longer for each connection that is listed: a charon
+/// that hangs is not to hang its readers too.
+const GLANCE: (Duration, Duration) = (Duration::from_millis(750), Duration::from_millis(1));
 
 impl View {
     /// The status that the SAs show; `None` if they are unknown.
@@ -74,13 +77,19 @@ impl Agent {
         if matches!(self.life(), Life::Down(_)) {
             return None;
         }
-        let listed = self.swan.observe(id).await;
-        listed
-            .inspect_err(|error| {
+        let many = if id.is_some() { 1 } else { u32::try_from(self.store.all().len()).unwrap_or(u32::MAX) };
+        match timeout(GLANCE.0 + GLANCE.1.saturating_mul(many), self.swan.observe(id)).await {
+            Ok(Ok(running)) => return Some(running),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the status is unknown");
-                self.suspect(error);
-            })
-            .ok()
+                self.suspect(&error);
+            }
+            Err(_) => {
+                tracing::warn!("the status is unknown: charon does not answer soon");
+                self.doubts.notify_one();
+            }
+        }
+        None
     }
 
     /// The last time that the connection was not as we left it.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life},
-    http::{self, Api, Tokens, serve::Server},
+    http::{self, Accounts, Api, Auth, Credentials, Tokens, serve::Server},
     settings::{Backend, Settings},
     store::Store,
     swan::{Swan, swanctl::Swanctl, vici::Vici},
@@ -56,7 +56,7 @@ async fn serve(config: &Path) -> Result<()> {
     // Before anyone can know that we run: an order that nobody expects would end the process.
     let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
-    let tokens = read_tokens(&settings)?;
+    let credentials = read_credentials(&settings)?;
     let conf_dir = settings.conf_dir();
     if !conf_dir.is_dir() {
         bail!("{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir", conf_dir.display());
@@ -74,7 +74,7 @@ async fn serve(config: &Path) -> Result<()> {
     agent.start().await;
 
     let stop = CancellationToken::new();
-    let api = Api::new(Arc::clone(&agent), tokens, settings.mask_auth_key);
+    let api = Api::new(Arc::clone(&agent), Auth::new(credentials), settings.mask_auth_key);
     let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
     if let Some(listener) = listener {
         announce(&listener)?;
@@ -103,15 +103,20 @@ fn swan(settings: &Settings) -> Swan {
     }
 }
 
-fn read_tokens(settings: &Settings) -> Result<Tokens> {
+fn read_credentials(settings: &Settings) -> Result<Credentials> {
+    let place = |path: &Path| http::credential(path).map_err(|e| anyhow!(e));
     let tokens = match &settings.auth.tokens_file {
-        Some(path) => http::credential(path).and_then(|path| Tokens::read(&path)).map_err(|e| anyhow!(e))?,
+        Some(path) => Tokens::read(&place(path)?).map_err(|e| anyhow!(e))?,
         None => Tokens::default(),
     };
-    if settings.listen.is_some() && tokens.is_empty() {
-        tracing::warn!("auth.tokens_file has no token: every call over TCP will be refused");
+    let accounts = match &settings.auth.accounts_file {
+        Some(path) => Accounts::read(&place(path)?).map_err(|e| anyhow!(e))?,
+        None => Accounts::default(),
+    };
+    if settings.listen.is_some() && tokens.is_empty() && accounts.is_empty() {
+        tracing::warn!("there is neither a token nor an account: every call over TCP will be refused");
     }
-    Ok(tokens)
+    Ok(Credentials { tokens, accounts })
 }
 
 /// The first line on standard output: where to find us, for whoever let us choose the port.
@@ -155,9 +160,9 @@ async fn until_stopped(mut orders: Orders, config: &Path, agent: &Arc<Agent>, ap
 /// Takes over what may change while running; a file that is wrong changes nothing.
 fn reread(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) {
     let read = Settings::read(config).map_err(|e| anyhow!(e));
-    match read.and_then(|settings| Ok((read_tokens(&settings)?, settings))) {
-        Ok((tokens, settings)) => {
-            api.set_tokens(tokens);
+    match read.and_then(|settings| Ok((read_credentials(&settings)?, settings))) {
+        Ok((credentials, settings)) => {
+            api.auth().set_credentials(credentials);
             agent.set_gateway(settings.gateway);
             tracing::info!("gateway and auth were read anew");
         }

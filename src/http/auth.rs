@@ -1,93 +1,173 @@
-//! Who may call: over TCP whoever has a token, over the Unix socket root and the group `cygnet`.
+//! Who may call (contract 1.10): over TCP whoever has a session, a static token or an access key; over
+//! the Unix socket root and the group `cygnet`.
+
+pub mod accounts;
+mod limits;
+mod sessions;
+mod signature;
+mod tokens;
+
+pub use accounts::Accounts;
+pub use sessions::Session;
+pub use tokens::{Tokens, credential};
 
 use super::error::Failure;
-use crate::error::Error;
-use axum::http::{HeaderMap, header::AUTHORIZATION};
-use sha2::{Digest, Sha256};
+use crate::error::{Error, Result};
+use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
+use jiff::Timestamp;
+use limits::{Limits, Who};
+use sessions::Sessions;
 use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
-use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroizing;
+use tokio::sync::Semaphore;
 
 /// Where a connection comes from; the listener says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Over TCP.
-    Network,
+    /// Over TCP, from this address.
+    Network(IpAddr),
     /// Over the Unix socket, from a process whose user was checked.
     Local,
 }
 
-/// The static tokens, kept as digests.
+/// What the credential files say; read anew on SIGHUP.
 #[derive(Default)]
-pub struct Tokens(Vec<(String, [u8; 32])>);
+pub struct Credentials {
+    /// Static tokens.
+    pub tokens: Tokens,
+    /// Accounts and access keys.
+    pub accounts: Accounts,
+}
 
-impl Tokens {
-    /// Reads the tokens file: `name:token` lines, blank lines and `#` comments.
-    ///
-    /// # Errors
-    /// A text that names the file and line, without the token.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read the tokens file {place}: {e}"))?;
-        let text = Zeroizing::new(text);
-        if std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o007 != 0) {
-            tracing::warn!(path = %place, "every user of this machine can read or write the tokens file: chmod 0640 it");
-        }
-        let mut tokens = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match line.split_once(':') {
-                Some((name, token)) if !name.trim().is_empty() && !token.trim().is_empty() => {
-                    tokens.push((name.trim().to_owned(), Sha256::digest(token.trim()).into()));
-                }
-                _ => return Err(format!("{place}: line {} is not name:token", index + 1)),
-            }
-        }
-        Ok(Self(tokens))
-    }
+/// The guard.
+pub struct Auth {
+    credentials: RwLock<Arc<Credentials>>,
+    sessions: Sessions,
+    limits: Limits,
+    /// Passwords are checked one at a time: each takes memory and time, on purpose.
+    checking: Semaphore,
+}
 
-    /// Whether there is none.
+/// An `Authorization` header that has a form; whether it is right is another question.
+enum Claim<'a> {
+    Session(&'a str),
+    Signature(&'a str),
+}
+
+impl Auth {
+    /// A guard with these credentials.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials: RwLock::new(Arc::new(credentials)),
+            sessions: Sessions::default(),
+            limits: Limits::default(),
+            checking: Semaphore::new(1),
+        }
     }
 
-    /// Checks the `Authorization` header (contract 1.10).
+    /// Replaces the credentials, for later calls; sessions go on.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+    }
+
+    fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks a call. `path` is the decoded one without `/zstack`.
     ///
     /// # Errors
-    /// 400 for a missing header or another scheme, `ID.1001` for an unknown token.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        let header =
-            headers.get(AUTHORIZATION).ok_or_else(|| Failure::bad_request("missing header 'Authorization'"))?;
-        let value = header.to_str().unwrap_or_default().trim();
-        let token =
-            value.strip_prefix("OAuth").ok_or_else(|| Failure::bad_request("Authorization type must be 'OAuth'"))?;
-        let digest: [u8; 32] = Sha256::digest(token.trim()).into();
-        // All are compared, in full: time tells neither which one was near nor how near.
-        let known = self.0.iter().fold(Choice::from(0), |known, (_, other)| known | digest.ct_eq(other));
-        if known.into() { Ok(()) } else { Err(Error::Session.into()) }
+    /// 400 or 403 as the contract says, `ID.1001` for an unknown or expired session.
+    pub fn check(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<(), Failure> {
+        if origin == Origin::Local {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        match claim(headers)? {
+            Claim::Session(token) => {
+                let known = self.credentials().tokens.know(token) | self.sessions.touch(token, now);
+                if known { Ok(()) } else { Err(Error::Session.into()) }
+            }
+            Claim::Signature(value) => {
+                signature::check(value, headers, method, path, &self.credentials().accounts, now)
+            }
+        }
+    }
+
+    /// Checks what can be checked without knowing sessions: what a job is refused for before it begins.
+    ///
+    /// # Errors
+    /// 400 or 403 as the contract says.
+    pub fn check_form(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<(), Failure> {
+        match self.check(origin, headers, method, path) {
+            Err(Failure::Api(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Logs the account `name` in with the SHA-512 of its password, as lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// The same for an unknown name and a wrong password; another after too many failures.
+    pub async fn login(&self, origin: Origin, name: &str, digest: &str) -> Result<(String, String, Session)> {
+        let mut who = vec![Who::Account(name.chars().take(255).collect())];
+        if let Origin::Network(address) = origin {
+            who.push(Who::Address(address));
+        }
+        if let Some(wait) = self.limits.wait(&who, Instant::now()) {
+            return Err(Error::Login(format!("too many failed logins: try again in {} s", wait.as_secs().max(1))));
+        }
+        let turn = self.checking.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
+        let (credentials, account, digest) = (self.credentials(), name.to_owned(), digest.to_owned());
+        let checked = tokio::task::spawn_blocking(move || {
+            let account = credentials.accounts.account(&account)?;
+            account.has_password(&digest).then(|| account.clone())
+        });
+        let account = checked.await.map_err(|e| Error::Internal(e.to_string()))?;
+        drop(turn);
+        let Some(account) = account else {
+            self.limits.failed(&who, Instant::now());
+            tracing::warn!(account = name, ?origin, "a login failed");
+            return Err(Error::Login("wrong account name or password".into()));
+        };
+        self.limits.succeeded(name);
+        let begun = self.sessions.begin(name, Timestamp::now()).ok_or(Error::TooManySessions)?;
+        Ok((begun.0, account.uuid, begun.1))
+    }
+
+    /// Lets a session live for `seconds` from now; the account's uuid and the session.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn renew(&self, uuid: &str, seconds: i64) -> Result<(String, Session)> {
+        let session = self.sessions.prolong(uuid, seconds, Timestamp::now()).ok_or(Error::Session)?;
+        let credentials = self.credentials();
+        let account = credentials.accounts.account(&session.account).map(|account| account.uuid.clone());
+        Ok((account.unwrap_or_default(), session))
+    }
+
+    /// Whether there is a session `uuid`.
+    #[must_use]
+    pub fn is_valid(&self, uuid: &str) -> bool {
+        self.sessions.is_valid(uuid, Timestamp::now())
+    }
+
+    /// Ends a session; that there is none is no error.
+    pub fn logout(&self, uuid: &str) {
+        self.sessions.end(uuid);
     }
 }
 
-/// Where the tokens are: a path, or without a slash the name of a credential that systemd hands over.
-///
-/// # Errors
-/// When it is a credential's name and there are no credentials.
-pub fn credential(path: &Path) -> Result<PathBuf, String> {
-    if path.components().count() > 1 || path.has_root() {
-        return Ok(path.into());
+fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Failure> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| Failure::bad_request("missing header 'Authorization'"))?;
+    let value = header.to_str().unwrap_or_default().trim();
+    if let Some(session) = value.strip_prefix("OAuth") {
+        return Ok(Claim::Session(session.trim()));
     }
-    match std::env::var_os("CREDENTIALS_DIRECTORY") {
-        Some(directory) => Ok(Path::new(&directory).join(path)),
-        None => Err(format!(
-            "\"{}\" names a credential, and CREDENTIALS_DIRECTORY is not set: give a path with a slash",
-            path.display()
-        )),
-    }
+    let signature = value.strip_prefix("ZStack").map(|value| Claim::Signature(value.trim()));
+    signature.ok_or_else(|| Failure::bad_request("Authorization type must be 'OAuth'"))
 }

@@ -68,6 +68,8 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Session => {
             ("ID.1001", "The session is invalid, either wrong session id or the session has been expired")
         }
+        Error::Login(_) => ("ID.1000", "Unable to authenticate a user"),
+        Error::TooManySessions => ("ID.1006", "There are too many concurrent sessions"),
         Error::Refused { .. } | Error::Unreachable { .. } => ("SYS.1006", "An operation failed"),
         Error::Storage { .. } => ("SYS.1016", "An I/O error happened"),
         Error::Damaged { .. } | Error::Internal(_) => ("SYS.1000", "An internal error happened in system"),

@@ -106,7 +106,8 @@ fn network_ref(network: &Network, connection: &str, zone: &TimeZone) -> Value {
 }
 
 /// A date as the clients parse it: `Nov 14, 2017 10:20:57 PM`, local time without a zone (contract 1.9).
-fn date(time: Timestamp, zone: &TimeZone) -> String {
+#[must_use]
+pub fn date(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%b %-d, %Y %-I:%M:%S %p").to_string()
 }
 

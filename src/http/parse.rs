@@ -8,7 +8,7 @@ mod networks;
 mod options;
 
 pub use how::{delete_mode, how};
-pub use names::{state_event, update};
+pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, peer_cidrs, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES};
 

@@ -1,7 +1,7 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::Origin;
+use super::auth::Origin;
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -51,7 +51,7 @@ impl Server {
         self.tasks.spawn(async move {
             while let Some(accepted) = server.stop.run_until_cancelled(listener.accept()).await {
                 match accepted {
-                    Ok((stream, _)) => server.connection(stream, Origin::Network).await,
+                    Ok((stream, peer)) => server.connection(stream, Origin::Network(peer.ip())).await,
                     Err(error) => pause(&error).await,
                 }
             }
@@ -83,7 +83,7 @@ impl Server {
     /// Serves one connection on a task of its own, as soon as there is room for it.
     async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
         let slots = match origin {
-            Origin::Network => &self.network,
+            Origin::Network(_) => &self.network,
             Origin::Local => &self.local,
         };
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };

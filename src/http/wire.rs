@@ -32,6 +32,21 @@ pub struct ChangeParams {
     pub auth_key: Option<String>,
 }
 
+/// `logInByAccount`. It holds a password's digest: no `Debug`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoginParams {
+    pub account_name: Option<String>,
+    pub password: Option<String>,
+}
+
+/// `renewSession`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RenewParams {
+    pub duration: Option<Integer>,
+}
+
 /// `UpdateIPsecConnection`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

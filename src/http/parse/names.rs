@@ -1,16 +1,17 @@
 //! `UpdateIPsecConnection` and `ChangeIPSecConnectionState`: what people call a connection, and whether they want it.
 
-use super::check::{choice, mandatory, text};
+use super::check::{choice, mandatory, mandatory_value, text};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, StateParams, UpdateParams},
+        wire::{self, Integer, LoginParams, RenewParams, StateParams, UpdateParams},
     },
     ipsec::State,
     store::Names,
 };
+use zeroize::Zeroizing;
 
 /// What an update says; what it does not say is kept.
 pub struct Update {
@@ -48,6 +49,29 @@ impl Update {
             names.user_tags = tags;
         }
     }
+}
+
+/// Reads a `logInByAccount`: the name and the password's SHA-512.
+///
+/// # Errors
+/// When one is missing.
+pub fn login(params: &Params) -> Result<(String, Zeroizing<String>), Failure> {
+    let own: LoginParams = wire::read(&params.members)?;
+    let name = mandatory("accountName", own.account_name, 255)?;
+    Ok((name, Zeroizing::new(mandatory("password", own.password, 255)?)))
+}
+
+/// Reads a `renewSession`: for how many seconds.
+///
+/// # Errors
+/// When it is missing or out of range.
+pub fn renewal(params: &Params) -> Result<i64, Failure> {
+    let own: RenewParams = wire::read(&params.members)?;
+    let Integer(seconds) = mandatory_value("duration", own.duration)?;
+    if (60..=31_536_000).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Error::argument("field[duration] must be in range of [60, 31536000]").into())
 }
 
 /// Reads a `ChangeIPSecConnectionState`.

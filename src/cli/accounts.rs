@@ -1,0 +1,75 @@
+//! `cygnet passwd` and `cygnet accesskey`: write the accounts file.
+
+use anyhow::{Context, Result, anyhow, bail};
+use cygnet::{disk, http::Accounts, settings::Settings};
+use sha2::{Digest, Sha512};
+use std::{
+    io::{BufRead, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use zeroize::Zeroizing;
+
+/// Sets the password of an account, which is read from standard input.
+pub fn passwd(config: &Path, name: &str) -> ExitCode {
+    report(|| {
+        let mut password = Zeroizing::new(String::new());
+        std::io::stdin().lock().read_line(&mut password).context("cannot read the password")?;
+        let password = password.trim_end_matches(['\r', '\n']);
+        if password.is_empty() {
+            bail!("the password is empty: give it on standard input");
+        }
+        // Clients send the SHA-512 of the password in lower-case hexadecimal digits.
+        let digest = Sha512::digest(password).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let digest = Zeroizing::new(digest);
+        edit(config, |accounts| accounts.set_password(name, &digest).map_err(|e| anyhow!(e)))?;
+        Ok(format!("the password of {name} is set; `systemctl reload cygnet` takes it over\n"))
+    })
+}
+
+/// Makes an access key for an account and prints it, once.
+pub fn access_key(config: &Path, name: &str) -> ExitCode {
+    report(|| {
+        let key = edit(config, |accounts| accounts.add_key(name).map_err(|e| anyhow!(e)))?;
+        Ok(format!("id {}\nsecret {}\n", key.id, key.secret.as_str()))
+    })
+}
+
+fn report(work: impl FnOnce() -> Result<String>) -> ExitCode {
+    match work() {
+        Ok(text) => {
+            let written = std::io::stdout().write_all(text.as_bytes());
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            // Nothing is left to do if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Changes the accounts file, which keeps its mode and owner; a new one is for its owner alone.
+fn edit<T>(config: &Path, change: impl FnOnce(&mut Accounts) -> Result<T>) -> Result<T> {
+    let path = file(config)?;
+    let before = std::fs::metadata(&path).ok();
+    let mut accounts =
+        if before.is_some() { Accounts::read(&path).map_err(|e| anyhow!(e))? } else { Accounts::default() };
+    let result = change(&mut accounts)?;
+    disk::replace(&path, accounts.to_text().as_bytes(), 0o600)?;
+    if let Some(before) = before {
+        chown(&path, Some(before.uid()), Some(before.gid()))
+            .with_context(|| format!("cannot give {} its owner", path.display()))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(before.mode() & 0o7777))?;
+    }
+    Ok(result)
+}
+
+fn file(config: &Path) -> Result<PathBuf> {
+    let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
+    let path = settings.auth.accounts_file.with_context(|| {
+        format!("{} has no auth.accounts_file: say there where the accounts are kept", config.display())
+    })?;
+    cygnet::http::credential(&path).map_err(|e| anyhow!(e))
+}

@@ -1,0 +1,189 @@
+//! Accounts and their access keys: one TOML file, written by `cygnet passwd` and `cygnet accesskey`.
+//!
+//! A password is kept as Argon2id over the SHA-512 that clients send of it (contract 1.10). The secret
+//! of an access key is kept as it is: it signs requests, and cannot be checked from a digest.
+
+use argon2::{
+    Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
+    password_hash::{SaltString, rand_core::OsRng},
+};
+use serde::Deserialize;
+use std::{fmt::Write, path::Path};
+use zeroize::Zeroizing;
+
+/// Access keys that an account may have.
+const MAX_KEYS: usize = 2;
+
+/// The file's contents.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    #[serde(default)]
+    account: Vec<Account>,
+    #[serde(default)]
+    access_key: Vec<AccessKey>,
+}
+
+/// An account.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its uuid, as sessions show it.
+    pub uuid: String,
+    /// The password's Argon2id string; without one nobody can log in.
+    #[serde(default)]
+    password: Option<String>,
+}
+
+/// An access key.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKey {
+    /// 20 letters and digits.
+    pub id: String,
+    /// Whose it is.
+    pub account: String,
+    /// 40 letters and digits.
+    pub secret: Zeroizing<String>,
+}
+
+impl Accounts {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// A text that names the file and the place in it, without any secret.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let place = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read the accounts file {place}: {e}"))?;
+        let text = Zeroizing::new(text);
+        let accounts: Self = toml::from_str(&text).map_err(|e| format!("{place}: {}", e.message()))?;
+        let unhashed = |account: &&Account| account.password.as_ref().is_some_and(|p| PasswordHash::new(p).is_err());
+        match accounts.account.iter().find(unhashed) {
+            Some(account) => {
+                Err(format!("{place}: the password of {} is not as `cygnet passwd` writes it", account.name))
+            }
+            None => Ok(accounts),
+        }
+    }
+
+    /// The account `name`.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.account.iter().find(|account| account.name == name)
+    }
+
+    /// The access key `id`.
+    #[must_use]
+    pub fn key(&self, id: &str) -> Option<&AccessKey> {
+        self.access_key.iter().find(|key| key.id == id)
+    }
+
+    /// Whether there is neither account nor key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.account.is_empty() && self.access_key.is_empty()
+    }
+
+    /// Gives the account `name`, which is made if there is none, the password whose SHA-512 is `digest`.
+    ///
+    /// # Errors
+    /// When the name is none, or no random salt can be had.
+    pub fn set_password(&mut self, name: &str, digest: &str) -> Result<(), String> {
+        let salt = SaltString::generate(&mut OsRng);
+        let hash = Argon2::default().hash_password(digest.as_bytes(), &salt).map_err(|e| e.to_string())?.to_string();
+        self.ensure(name)?.password = Some(hash);
+        Ok(())
+    }
+
+    /// Makes an access key for the account `name`, which is made if there is none.
+    ///
+    /// # Errors
+    /// When the name is none, or the account has as many keys as it may.
+    pub fn add_key(&mut self, name: &str) -> Result<AccessKey, String> {
+        if self.access_key.iter().filter(|key| key.account == name).count() >= MAX_KEYS {
+            return Err(format!("{name} has {MAX_KEYS} access keys already: remove one from the accounts file first"));
+        }
+        self.ensure(name)?;
+        let key = AccessKey { id: random(20), account: name.into(), secret: Zeroizing::new(random(40)) };
+        self.access_key.push(key.clone());
+        Ok(key)
+    }
+
+    fn ensure(&mut self, name: &str) -> Result<&mut Account, String> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
+        if name.is_empty() || name.len() > 255 || !name.bytes().all(good) {
+            return Err(format!("{name:?} is no name of an account: letters, digits, '-', '_', '.' and '@' only"));
+        }
+        let index = self.account.iter().position(|account| account.name == name).unwrap_or_else(|| {
+            let uuid = uuid::Uuid::new_v4().as_simple().to_string();
+            self.account.push(Account { name: name.into(), uuid, password: None });
+            self.account.len() - 1
+        });
+        Ok(&mut self.account[index])
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text =
+            Zeroizing::new("# Accounts of cygnet. Written by `cygnet passwd` and `cygnet accesskey`.\n".to_owned());
+        for Account { name, uuid, password } in &self.account {
+            let _ = write!(text, "\n[[account]]\nname = \"{name}\"\nuuid = \"{uuid}\"\n");
+            if let Some(password) = password {
+                let _ = writeln!(text, "password = \"{password}\"");
+            }
+        }
+        for AccessKey { id, account, secret } in &self.access_key {
+            let secret = secret.as_str();
+            let _ = write!(text, "\n[[access_key]]\nid = \"{id}\"\naccount = \"{account}\"\nsecret = \"{secret}\"\n");
+        }
+        text
+    }
+}
+
+impl Account {
+    /// Whether `digest` is the SHA-512 of the password. It takes a while, on purpose.
+    #[must_use]
+    pub fn has_password(&self, digest: &str) -> bool {
+        let Some(hash) = self.password.as_ref().and_then(|p| PasswordHash::new(p).ok()) else { return false };
+        Argon2::default().verify_password(digest.as_bytes(), &hash).is_ok()
+    }
+}
+
+/// So many random letters and digits, each as likely as any other.
+fn random(count: usize) -> String {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let bytes = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()[0]);
+    // Bytes above the largest multiple of 62 would make some letters likelier.
+    bytes.filter(|b| *b < 248).map(|b| char::from(LETTERS[usize::from(b % 62)])).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut accounts = Accounts::default();
+        accounts.set_password("admin", "test-only-digest").expect("set");
+        let key = accounts.add_key("ops@site").expect("made");
+        assert!(key.id.len() == 20 && key.secret.len() == 40);
+        let again: Accounts = toml::from_str(&accounts.to_text()).expect("it parses");
+        let admin = again.account("admin").expect("there");
+        assert!(admin.has_password("test-only-digest") && !admin.has_password("test-only-other"));
+        assert!(!again.account("ops@site").expect("there").has_password(""));
+        assert_eq!(again.key(&key.id).expect("there").secret, key.secret);
+        assert!(!accounts.to_text().contains("test-only-digest"));
+    }
+
+    #[test]
+    fn names_and_numbers_are_bounded() {
+        let mut accounts = Accounts::default();
+        for name in ["", "a b", "a\"", "é", "a\n[x]"] {
+            assert!(accounts.set_password(name, "x").is_err(), "{name:?}");
+        }
+        assert!(accounts.add_key("a").is_ok() && accounts.add_key("a").is_ok() && accounts.add_key("a").is_err());
+    }
+}

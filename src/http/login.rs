@@ -1,0 +1,62 @@
+//! Sessions over HTTP: login, logout, validity, renewal (contract 1.10). Always answered directly.
+
+use super::{
+    Answer, Envelope, Shared,
+    auth::{Origin, Session},
+    error::{Failure, json_response},
+    inventory::date,
+    parse,
+};
+use crate::error::Error;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    http::{Method, StatusCode, Uri},
+    response::Response,
+};
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+/// `PUT /accounts/login`: by the account's name and the SHA-512 of its password.
+pub async fn login(State(api): Shared, Extension(origin): Extension<Origin>, body: Body) -> Answer {
+    let params = Envelope::read(body).await?.params("logInByAccount")?;
+    let (name, digest) = parse::login(&params)?;
+    let (uuid, account, session) = api.auth.login(origin, &name, &digest).await?;
+    Ok(answer(&uuid, &account, &session))
+}
+
+/// `PUT /accounts/users/login`: there are accounts here, and no users in them.
+pub async fn user_login() -> Failure {
+    Failure::Api(Error::Login("wrong account or username or password".into()))
+}
+
+/// `DELETE /accounts/sessions/{uuid}`.
+pub async fn session(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method) -> Answer {
+    if method != Method::DELETE {
+        return Err(super::no_method(&method, &uri));
+    }
+    api.auth.logout(&uuid);
+    Ok(json_response(StatusCode::OK, &json!({})))
+}
+
+/// `GET /accounts/sessions/{uuid}/valid`.
+pub async fn valid(State(api): Shared, Path(uuid): Path<String>) -> Response {
+    json_response(StatusCode::OK, &json!({ "valid": api.auth.is_valid(&uuid) }))
+}
+
+/// `PUT /accounts/sessions/{uuid}/renew`.
+pub async fn renew(State(api): Shared, Path(uuid): Path<String>, body: Body) -> Answer {
+    let params = Envelope::read(body).await?.params("renewSession")?;
+    let (account, session) = api.auth.renew(&uuid, parse::renewal(&params)?)?;
+    Ok(answer(&uuid, &account, &session))
+}
+
+fn answer(uuid: &str, account: &str, session: &Session) -> Response {
+    let zone = TimeZone::system();
+    let inventory = json!({
+        "uuid": uuid, "accountUuid": account, "userUuid": account,
+        "expiredDate": date(session.expires, &zone), "createDate": date(session.created, &zone),
+    });
+    json_response(StatusCode::OK, &json!({ "inventory": inventory }))
+}
