@@ -43,6 +43,9 @@ pub enum Error {
     /// The session or token is unknown or has expired.
     #[error("Session expired")]
     Session,
+    /// A job ran past its time.
+    #[error("the job did not end within {0} s; what it does goes on")]
+    Timeout(u64),
     /// A login that failed.
     #[error("{0}")]
     Login(String),

@@ -4,7 +4,9 @@ mod actions;
 mod auth;
 mod envelope;
 pub mod error;
+mod hook;
 pub mod inventory;
+mod jobs;
 mod login;
 mod native;
 pub mod parse;
@@ -14,13 +16,19 @@ mod wire;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential};
 pub use envelope::{Envelope, Params};
+pub use jobs::Jobs;
 
-use crate::{agent::Agent, error::Result as AgentResult, ipsec::ConnectionId};
+use crate::{
+    agent::Agent,
+    error::Result as AgentResult,
+    ipsec::ConnectionId,
+    settings::{Asynchronous, Settings},
+};
 use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
     response::Response,
     routing::{any, get, post, put},
@@ -35,6 +43,9 @@ use std::sync::Arc;
 pub struct Api {
     agent: Arc<Agent>,
     auth: Auth,
+    jobs: Jobs,
+    mode: Asynchronous,
+    web_hook_hosts: Vec<String>,
     mask_auth_key: bool,
 }
 
@@ -44,8 +55,26 @@ type Answer = Result<Response, Failure>;
 impl Api {
     /// The API of `agent` for whom `auth` lets pass.
     #[must_use]
-    pub fn new(agent: Arc<Agent>, auth: Auth, mask_auth_key: bool) -> Arc<Self> {
-        Arc::new(Self { agent, auth, mask_auth_key })
+    pub fn new(agent: Arc<Agent>, auth: Auth, jobs: Jobs, settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            agent,
+            auth,
+            jobs,
+            mode: settings.jobs.mode,
+            web_hook_hosts: settings.jobs.web_hook_hosts.clone(),
+            mask_auth_key: settings.mask_auth_key,
+        })
+    }
+
+    /// Whether a write with these headers is answered with a job.
+    fn wants_job(&self, headers: &HeaderMap) -> bool {
+        let prefers =
+            || headers.get_all("Prefer").iter().any(|v| v.to_str().is_ok_and(|v| v.contains("respond-async")));
+        match self.mode {
+            Asynchronous::Always => true,
+            Asynchronous::Never => false,
+            Asynchronous::Auto => headers.contains_key("X-Job-UUID") || headers.contains_key("X-Web-Hook") || prefers(),
+        }
     }
 
     /// The guard, to give it other credentials.
@@ -74,12 +103,17 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/ipsec/config/{uuid}", any(config))
         // Some versions of the Go SDK call this path.
         .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
+        .route("/zstack/v1/accounts/sessions/{uuid}/renew", put(login::renew))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), jobs::asynchronous));
+    let native = Router::new()
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
-        .route("/zstack/v1/accounts/sessions/{uuid}/renew", put(login::renew))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     Router::new()
         .merge(guarded)
+        .merge(native)
+        .route("/zstack/v1/api-jobs/{uuid}", any(jobs::poll))
         .route("/zstack/v1/accounts/login", put(login::login))
         .route("/zstack/v1/accounts/users/login", put(login::user_login))
         .route("/zstack/v1/accounts/sessions/{uuid}", any(login::session))

@@ -38,9 +38,36 @@ pub struct Settings {
     /// Who may call.
     #[serde(default)]
     pub auth: Auth,
+    /// Asynchronous answers.
+    #[serde(default)]
+    pub jobs: Jobs,
     /// What this gateway has.
     #[serde(default)]
     pub gateway: Gateway,
+}
+
+/// Asynchronous answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Which writes are answered with 202 and a job.
+    #[serde(rename = "async")]
+    pub mode: Asynchronous,
+    /// The hosts (`name`, or `name:port`) that results may be posted to.
+    pub web_hook_hosts: Vec<String>,
+}
+
+/// Which writes are answered with 202 and a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asynchronous {
+    /// Those that say so: with `X-Job-UUID`, `X-Web-Hook` or `Prefer: respond-async`.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// How charon is reached.

@@ -23,6 +23,8 @@ mod concurrency;
 mod create;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "http/jobs.rs"]
+mod jobs;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/query.rs"]

@@ -12,7 +12,7 @@ use crate::{
     ipsec::ConnectionId,
     swan::{Charon, plan::Loadable},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How long after the first answer everything that waited in charon's sockets has been read.
@@ -52,6 +52,11 @@ impl Agent {
             self.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
             self.schedule.wake(id, Instant::now() + pause);
+        }
+        let mut entries = self.lock_entries();
+        // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
+        if self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
+            entries.remove(&id);
         }
     }
 

@@ -108,7 +108,8 @@ impl Agent {
         let present = self.present().await?;
         let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
         // What is not wanted goes first: its key may be in the way of another's.
-        let strangers = present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id));
+        let strangers =
+            present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id)).inspect(note_stranger);
         let all = strangers.chain(stored.iter().copied());
         let outcomes = futures_util::stream::iter(all).map(|id| self.restore(id, charon)).buffered(PARALLEL);
         let mut outcomes = std::pin::pin!(outcomes);
@@ -171,8 +172,9 @@ impl Agent {
                 self.schedule.wake(id, now);
             }
         }
-        let strangers = connections.iter().chain(&secrets).chain(&files);
-        for id in strangers.filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
+        let strangers: BTreeSet<_> = connections.iter().chain(&secrets).chain(&files).collect();
+        for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
+            note_stranger(id);
             self.schedule.wake(*id, now);
         }
         Ok(())
@@ -182,6 +184,10 @@ impl Agent {
     pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
         self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
     }
+}
+
+fn note_stranger(id: &ConnectionId) {
+    tracing::warn!(uuid = %id, "a connection under our names that is not stored, in charon or in conf.d; it is removed");
 }
 
 /// The numbers in a rekeying event: whether it is of an IKE SA, the old and the new number.

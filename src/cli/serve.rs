@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life},
-    http::{self, Accounts, Api, Auth, Credentials, Tokens, serve::Server},
+    http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server},
     settings::{Backend, Settings},
     store::Store,
     swan::{Swan, swanctl::Swanctl, vici::Vici},
@@ -74,7 +74,8 @@ async fn serve(config: &Path) -> Result<()> {
     agent.start().await;
 
     let stop = CancellationToken::new();
-    let api = Api::new(Arc::clone(&agent), Auth::new(credentials), settings.mask_auth_key);
+    let jobs = Jobs::open(settings.state_dir.join("jobs"))?;
+    let api = Api::new(Arc::clone(&agent), Auth::new(credentials), jobs, &settings);
     let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
     if let Some(listener) = listener {
         announce(&listener)?;

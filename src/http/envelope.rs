@@ -5,7 +5,7 @@ use super::{
     wire::{self, Strict, Tags},
 };
 use axum::{
-    body::{Body, HttpBody},
+    body::{Body, Bytes, HttpBody},
     http::StatusCode,
 };
 use serde_json::{Map, Value};
@@ -28,24 +28,32 @@ pub struct Params {
     pub tags: Tags,
 }
 
+/// Reads the bytes of a body, within bounds of length and time.
+///
+/// # Errors
+/// 413, 408 or 400.
+pub async fn read_bytes(body: Body) -> Result<Bytes, Failure> {
+    // A length that is announced need not be waited for.
+    if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > MAX_BODY) {
+        return Err(too_long());
+    }
+    let limited = axum::body::to_bytes(body, MAX_BODY);
+    match tokio::time::timeout(BODY_TIME, limited).await {
+        Err(_) => Err(Failure::Text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
+        Ok(Err(e)) if is_limit(&e) => Err(too_long()),
+        Ok(Err(_)) => Err(Failure::bad_request("the body broke off")),
+        Ok(Ok(bytes)) => Ok(bytes),
+    }
+}
+
 impl Envelope {
     /// Reads the body of a request.
     ///
     /// # Errors
     /// 413, 408, 400 or, for text that is no JSON, 500 as the contract says (1.1).
     pub async fn read(body: Body) -> Result<Self, Failure> {
-        // A length that is announced need not be waited for.
-        if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > MAX_BODY) {
-            return Err(too_long());
-        }
-        let limited = axum::body::to_bytes(body, MAX_BODY);
-        match tokio::time::timeout(BODY_TIME, limited).await {
-            Err(_) => Err(Failure::Text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
-            Ok(Err(e)) if is_limit(&e) => Err(too_long()),
-            Ok(Err(_)) => Err(Failure::bad_request("the body broke off")),
-            // A body may hold a key: the buffer is wiped if nobody else holds it.
-            Ok(Ok(bytes)) => Self::parse(&Zeroizing::new(Vec::from(bytes))),
-        }
+        // A body may hold a key: the buffer is wiped if nobody else holds it.
+        Self::parse(&Zeroizing::new(Vec::from(read_bytes(body).await?)))
     }
 
     /// Reads the bytes of a body; an empty one counts as an empty object.

@@ -68,6 +68,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Session => {
             ("ID.1001", "The session is invalid, either wrong session id or the session has been expired")
         }
+        Error::Timeout(_) => ("SYS.1001", "The operation timed out"),
         Error::Login(_) => ("ID.1000", "Unable to authenticate a user"),
         Error::TooManySessions => ("ID.1006", "There are too many concurrent sessions"),
         Error::Refused { .. } | Error::Unreachable { .. } => ("SYS.1006", "An operation failed"),
