@@ -12,6 +12,7 @@ mod native;
 pub mod parse;
 mod query;
 pub mod serve;
+pub mod tls;
 mod wire;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential};

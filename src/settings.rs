@@ -38,12 +38,26 @@ pub struct Settings {
     /// Who may call.
     #[serde(default)]
     pub auth: Auth,
+    /// TLS on `listen`; without it, plain HTTP.
+    pub tls: Option<Tls>,
     /// Asynchronous answers.
     #[serde(default)]
     pub jobs: Jobs,
     /// What this gateway has.
     #[serde(default)]
     pub gateway: Gateway,
+}
+
+/// TLS on `listen`. A name without a slash is that of a systemd credential.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain in PEM, our own first.
+    pub cert: PathBuf,
+    /// Its private key in PEM.
+    pub key: PathBuf,
+    /// The CA, in PEM, that clients' certificates must come from; with it, clients need one.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Asynchronous answers.
@@ -179,10 +193,11 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        if let Some(listen) = self.listen.filter(|a| !a.ip().is_loopback() && !self.insecure_http) {
+        let is_plain = self.tls.is_none() && !self.insecure_http;
+        if let Some(listen) = self.listen.filter(|a| !a.ip().is_loopback() && is_plain) {
             return Err(format!(
                 "listen = \"{listen}\" would send keys in clear over the network: \
-                 listen on a loopback address, or set insecure_http = true if the network is trusted"
+                 add [tls], listen on a loopback address, or set insecure_http = true if the network is trusted"
             ));
         }
         if self.charon.timeout.is_zero() {

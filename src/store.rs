@@ -114,6 +114,29 @@ impl Store {
         Ok(())
     }
 
+    /// Makes `old` count again in place of what was committed since; `None` stands for no connection.
+    ///
+    /// # Errors
+    /// When it cannot be written: it counts in memory, and [`Store::save`] is to be called until it is on disk.
+    pub fn put_back(&self, id: ConnectionId, old: Option<&Record>) -> Result<()> {
+        match old {
+            Some(old) => drop(self.lock().insert(id, Arc::new(old.clone()))),
+            None => drop(self.lock().remove(&id)),
+        }
+        self.save(id)
+    }
+
+    /// Makes the file of `id` say what memory says, whatever a failure left there.
+    ///
+    /// # Errors
+    /// When it cannot be written durably.
+    pub fn save(&self, id: ConnectionId) -> Result<()> {
+        match self.get(id) {
+            Some(record) => self.commit(self.stage((*record).clone())?).map(drop),
+            None => disk::remove(&self.path(id)),
+        }
+    }
+
     /// Lays `old` aside, to be put back at the next start unless [`Store::end_trial`] is called before;
     /// `None` stands for no connection.
     ///

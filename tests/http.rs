@@ -35,5 +35,7 @@ mod restart;
 mod routes;
 #[path = "support/serve.rs"]
 mod serve;
+#[path = "http/tls.rs"]
+mod tls;
 #[path = "http/transcript.rs"]
 mod transcript;

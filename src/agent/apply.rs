@@ -18,7 +18,10 @@ use crate::{
         section::Section,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How a write is to be done.
@@ -204,10 +207,7 @@ impl Agent {
     /// the caller gets the first reason, and the reconciler goes on repairing.
     async fn put_back(&self, id: ConnectionId, old: Option<&Record>, prepared: Prepared, memory: &mut Memory) {
         let disk = block_in_place(|| {
-            match old {
-                Some(old) => drop(self.store.commit(self.store.stage(old.clone())?)?),
-                None => self.store.remove(id)?,
-            }
+            self.store.put_back(id, old).inspect_err(|_| self.entry(id).unsaved.store(true, Ordering::Relaxed))?;
             match &prepared.before {
                 Some(before) => disk::replace(&self.conf_path(id), before.conf.expose().as_bytes(), 0o600),
                 None => disk::remove(&self.conf_path(id)),

@@ -5,7 +5,7 @@ use crate::ipsec::{ConnectionId, IkeSa};
 use jiff::Timestamp;
 use std::{
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::SystemTime,
 };
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub struct Entry {
     /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
     outdated: Mutex<Outdated>,
     drift: Mutex<Option<Drift>>,
+    /// A failure may have left another record on disk than the one that counts.
+    pub unsaved: AtomicBool,
     stamp: Mutex<Option<Stamp>>,
 }
 

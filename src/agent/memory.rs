@@ -60,6 +60,8 @@ pub struct Memory {
     complete_since: Option<Instant>,
     duplicate_since: BTreeMap<u64, Instant>,
     attempts: u32,
+    /// How often charon was found at work since the last attempt.
+    looks: u32,
     not_before: Option<Instant>,
     /// The moment that the agent gave this connection to negotiate in.
     turn: Option<Instant>,
@@ -175,7 +177,10 @@ impl Memory {
         let missing: Vec<_> =
             missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
         if missing.is_empty() {
-            return (Vec::new(), Some(now + BACK_OFF.1));
+            // No event tells that charon gave up on a peer that does not answer.
+            let pause = back_off(self.looks, wanted.id());
+            self.looks = self.looks.saturating_add(1);
+            return (Vec::new(), Some(now + pause));
         }
         if self.attempts == 0 && wanted.local_addr > wanted.remote_addr {
             self.not_before.get_or_insert(now + COURTESY);
@@ -184,6 +189,7 @@ impl Memory {
             return (Vec::new(), Some(later));
         }
         let pause = back_off(self.attempts, wanted.id());
+        self.looks = 0;
         self.attempts = self.attempts.saturating_add(1);
         self.not_before = Some(now + pause);
         (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), self.not_before)

@@ -12,7 +12,10 @@ use crate::{
     ipsec::ConnectionId,
     swan::{Charon, plan::Loadable},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How long after the first answer everything that waited in charon's sockets has been read.
@@ -91,6 +94,7 @@ impl Agent {
         memory: &mut Memory,
         charon: &Charon,
     ) -> Result<Vec<Step>> {
+        let saved = self.save_again(id, entry);
         let record = self.store.get(id);
         let wanted = record.map(|record| loadable(&record, charon)).transpose()?.flatten();
         let written = block_in_place(|| disk::read(&self.conf_path(id)))?;
@@ -103,7 +107,16 @@ impl Agent {
             self.take(id, step, wanted.as_ref(), memory).await?;
         }
         entry.note_file(&self.conf_path(id));
-        Ok(steps)
+        saved.map(|()| steps)
+    }
+
+    /// Writes the record that counts if a failure may have left another one on disk.
+    fn save_again(&self, id: ConnectionId, entry: &Entry) -> Result<()> {
+        if entry.unsaved.load(Ordering::Relaxed) {
+            block_in_place(|| self.store.save(id))?;
+            entry.unsaved.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn take(&self, id: ConnectionId, step: &Step, wanted: Option<&Loadable>, memory: &mut Memory) -> Result<()> {
@@ -138,7 +151,7 @@ impl Agent {
             return self.close_all(id).await;
         };
         let life = self.swan.life();
-        let running = self.swan.observe(Some(id)).await?;
+        let running = self.observed(id).await?;
         let now = Instant::now();
         let (steps, again) = memory.steps(&record.connection, &running, now);
         let initiates = steps.iter().any(|step| matches!(step, Step::Initiate(_)));

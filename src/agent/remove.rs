@@ -2,7 +2,10 @@
 
 use super::{Agent, apply::not_found, apply::uncancelled};
 use crate::{disk, error::Result, ipsec::ConnectionId};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How long closing SAs may take before the peer is no longer waited for.
@@ -12,8 +15,8 @@ impl Agent {
     /// Deletes the connection `id`: unloads it, closes its SAs, forgets it.
     ///
     /// # Errors
-    /// When there is none, charon does not answer (unless the caller will `enforce` it), or the store
-    /// cannot be written: then it stays.
+    /// When there is none, charon does not answer (unless the caller will `enforce` it), or its files
+    /// cannot be removed: then it stays.
     pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
         let agent = Arc::clone(self);
         uncancelled(async move { agent.delete(id, enforce).await }).await
@@ -32,17 +35,16 @@ impl Agent {
             Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
             other => other?,
         }
-        if let Err(error) = block_in_place(|| self.store.remove(id)) {
-            // It stays: the reconciler loads it again and brings it up.
+        // The record last: as long as it is there, the connection is.
+        let erased = block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id)));
+        if let Err(error) = erased {
+            // It stays: the reconciler writes and loads it again and brings it up.
+            entry.unsaved.store(true, Ordering::Relaxed);
             memory.doubt();
             memory.restart();
             self.schedule.wake(id, Instant::now());
             return Err(error);
         }
-        block_in_place(|| disk::remove(&self.conf_path(id))).unwrap_or_else(|error| {
-            // The record is gone, which counts; the next look at conf.d removes the file.
-            tracing::error!(uuid = %id, %error, "the file of a deleted connection remains for now");
-        });
         self.lock_claims().release(&record);
         self.lock_entries().remove(&id);
         Ok(())

@@ -3,7 +3,7 @@
 use super::{Agent, Drift, Life, apply::not_found};
 use crate::{
     error::Result,
-    ipsec::{ConnectionId, IkeSa, State, Status, status},
+    ipsec::{ConnectionId, IkeSa, IkeState, State, Status, status},
     store::Record,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -38,6 +38,11 @@ impl View {
     }
 }
 
+/// Whether there are SAs, and all on their way out.
+fn all_closing(running: &[IkeSa]) -> bool {
+    !running.is_empty() && running.iter().all(|ike| ike.state == IkeState::Closing)
+}
+
 impl Agent {
     /// The connection `id` as it is now.
     ///
@@ -63,7 +68,11 @@ impl Agent {
             self.mark(record.id, &mut running);
             View { record, running }
         };
-        records.into_iter().map(view).collect()
+        let mut views: Vec<_> = records.into_iter().map(view).collect();
+        for view in views.iter_mut().filter(|view| view.running.as_deref().is_some_and(all_closing)) {
+            *view = self.look(Arc::clone(&view.record)).await;
+        }
+        views
     }
 
     pub(super) async fn look(&self, record: Arc<Record>) -> View {
@@ -78,7 +87,13 @@ impl Agent {
             return None;
         }
         let many = if id.is_some() { 1 } else { u32::try_from(self.store.all().len()).unwrap_or(u32::MAX) };
-        match timeout(GLANCE.0 + GLANCE.1.saturating_mul(many), self.swan.observe(id)).await {
+        let listed = async {
+            match id {
+                Some(id) => self.observed(id).await,
+                None => self.swan.observe(None).await,
+            }
+        };
+        match timeout(GLANCE.0 + GLANCE.1.saturating_mul(many), listed).await {
             Ok(Ok(running)) => return Some(running),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the status is unknown");
@@ -90,6 +105,13 @@ impl Agent {
             }
         }
         None
+    }
+
+    /// The SAs of one connection. charon walks its table while SAs move in it: one that is rekeyed can be listed as
+    /// replaced before its successor is listed at all. A second look sees that.
+    pub(super) async fn observed(&self, id: ConnectionId) -> Result<Vec<IkeSa>> {
+        let running = self.swan.observe(Some(id)).await?;
+        if all_closing(&running) { self.swan.observe(Some(id)).await } else { Ok(running) }
     }
 
     /// The last time that the connection was not as we left it.

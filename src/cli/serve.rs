@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life},
-    http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server},
+    http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server, tls::Tls},
     settings::{Backend, Settings},
     store::Store,
     swan::{Swan, swanctl::Swanctl, vici::Vici},
@@ -57,6 +57,7 @@ async fn serve(config: &Path) -> Result<()> {
     let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     let credentials = read_credentials(&settings)?;
+    let tls = settings.tls.as_ref().map(Tls::new).transpose().map_err(|e| anyhow!(e))?;
     let conf_dir = settings.conf_dir();
     if !conf_dir.is_dir() {
         bail!("{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir", conf_dir.display());
@@ -78,12 +79,12 @@ async fn serve(config: &Path) -> Result<()> {
     let api = Api::new(Arc::clone(&agent), Auth::new(credentials), jobs, &settings);
     let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
     if let Some(listener) = listener {
-        announce(&listener)?;
-        server.serve_tcp(listener);
+        announce(&listener, tls.is_some())?;
+        server.serve_tcp(listener, tls.clone());
     }
     server.serve_unix(unix);
     notify(&[NotifyState::Ready, NotifyState::Status(&status(&agent))]);
-    until_stopped(orders, config, &agent, &api).await?;
+    until_stopped(orders, &Live { config, agent: &agent, api: &api, tls: tls.as_ref() }).await?;
 
     notify(&[NotifyState::Stopping]);
     stop.cancel();
@@ -121,9 +122,10 @@ fn read_credentials(settings: &Settings) -> Result<Credentials> {
 }
 
 /// The first line on standard output: where to find us, for whoever let us choose the port.
-fn announce(listener: &TcpListener) -> Result<()> {
+fn announce(listener: &TcpListener, tls: bool) -> Result<()> {
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    let scheme = if tls { "https" } else { "http" };
+    writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?)?;
     Ok(stdout.flush()?)
 }
 
@@ -145,29 +147,41 @@ impl Orders {
     }
 }
 
+/// What can take over other settings while running.
+struct Live<'a> {
+    config: &'a Path,
+    agent: &'a Arc<Agent>,
+    api: &'a Arc<Api>,
+    tls: Option<&'a Tls>,
+}
+
 /// Obeys signals until one says to stop.
-async fn until_stopped(mut orders: Orders, config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) -> Result<()> {
+async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
     let mut beat = tokio::time::interval(Duration::from_secs(2));
     loop {
         tokio::select! {
             _ = orders.terminate.recv() => return Ok(()),
             _ = orders.interrupt.recv() => return Ok(()),
-            _ = orders.reload.recv() => reread(config, agent, api),
-            _ = beat.tick() => notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]),
+            _ = orders.reload.recv() => match live.reload() {
+                Ok(()) => tracing::info!("gateway, auth and the TLS files were read anew"),
+                Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
+            },
+            _ = beat.tick() => notify(&[NotifyState::Watchdog, NotifyState::Status(&status(live.agent))]),
         }
     }
 }
 
-/// Takes over what may change while running; a file that is wrong changes nothing.
-fn reread(config: &Path, agent: &Arc<Agent>, api: &Arc<Api>) {
-    let read = Settings::read(config).map_err(|e| anyhow!(e));
-    match read.and_then(|settings| Ok((read_credentials(&settings)?, settings))) {
-        Ok((credentials, settings)) => {
-            api.auth().set_credentials(credentials);
-            agent.set_gateway(settings.gateway);
-            tracing::info!("gateway and auth were read anew");
+impl Live<'_> {
+    /// Takes over what may change while running; a file that is wrong changes nothing.
+    fn reload(&self) -> Result<()> {
+        let settings = Settings::read(self.config).map_err(|e| anyhow!(e))?;
+        let credentials = read_credentials(&settings)?;
+        if let (Some(tls), Some(files)) = (self.tls, &settings.tls) {
+            tls.reload(files).map_err(|e| anyhow!(e))?;
         }
-        Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
+        self.api.auth().set_credentials(credentials);
+        self.agent.set_gateway(settings.gateway);
+        Ok(())
     }
 }
 

@@ -27,8 +27,8 @@ use tokio::sync::Semaphore;
 /// Where a connection comes from; the listener says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Over TCP, from this address.
-    Network(IpAddr),
+    /// Over TCP, from this address; whether by TLS.
+    Network(IpAddr, bool),
     /// Over the Unix socket, from a process whose user was checked.
     Local,
 }
@@ -115,7 +115,7 @@ impl Auth {
     /// The same for an unknown name and a wrong password; another after too many failures.
     pub async fn login(&self, origin: Origin, name: &str, digest: &str) -> Result<(String, String, Session)> {
         let mut who = vec![Who::Account(name.chars().take(255).collect())];
-        if let Origin::Network(address) = origin {
+        if let Origin::Network(address, _) = origin {
             who.push(Who::Address(address));
         }
         if let Some(wait) = self.limits.wait(&who, Instant::now()) {

@@ -190,7 +190,8 @@ pub async fn asynchronous(
         }
     });
     let host = headers.get("Host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let location = format!("http://{host}/zstack/v1/api-jobs/{id}");
+    let scheme = if matches!(origin, Origin::Network(_, true)) { "https" } else { "http" };
+    let location = format!("{scheme}://{host}/zstack/v1/api-jobs/{id}");
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Ok(json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis })))
 }

@@ -1,7 +1,7 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::auth::Origin;
+use super::{auth::Origin, tls::Tls};
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -12,7 +12,8 @@ use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duratio
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +23,8 @@ const MAX_NETWORK: usize = 512;
 const MAX_LOCAL: usize = 64;
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How large the head of a request may be, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The group whose members may use the Unix socket.
@@ -45,15 +48,33 @@ impl Server {
         Self { router, network: slots(MAX_NETWORK), local: slots(MAX_LOCAL), stop, tasks: TaskTracker::new() }
     }
 
-    /// Serves TCP connections.
-    pub fn serve_tcp(&self, listener: TcpListener) {
+    /// Serves TCP connections, by TLS if there is any.
+    pub fn serve_tcp(&self, listener: TcpListener, tls: Option<Tls>) {
         let server = self.clone();
         self.tasks.spawn(async move {
             while let Some(accepted) = server.stop.run_until_cancelled(listener.accept()).await {
-                match accepted {
-                    Ok((stream, peer)) => server.connection(stream, Origin::Network(peer.ip())).await,
-                    Err(error) => pause(&error).await,
-                }
+                let (stream, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        pause(&error).await;
+                        continue;
+                    }
+                };
+                let origin = Origin::Network(peer.ip(), tls.is_some());
+                let Some(slot) = server.slot(origin).await else { return };
+                let (acceptor, server) = (tls.as_ref().map(Tls::acceptor), server.clone());
+                // The handshake too is outside this loop: who is slow with it holds up nobody.
+                server.tasks.clone().spawn(async move {
+                    match acceptor {
+                        None => server.connection(stream, origin).await,
+                        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => server.connection(stream, origin).await,
+                            Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
+                            Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
+                        },
+                    }
+                    drop(slot);
+                });
             }
         });
     }
@@ -64,7 +85,14 @@ impl Server {
         self.tasks.spawn(async move {
             while let Some(accepted) = server.stop.run_until_cancelled(listener.accept()).await {
                 match accepted {
-                    Ok((stream, _)) if is_allowed(&stream) => server.connection(stream, Origin::Local).await,
+                    Ok((stream, _)) if is_allowed(&stream) => {
+                        let Some(slot) = server.slot(Origin::Local).await else { return };
+                        let server = server.clone();
+                        server.tasks.clone().spawn(async move {
+                            server.connection(stream, Origin::Local).await;
+                            drop(slot);
+                        });
+                    }
                     Ok(_) => {
                         tracing::warn!("a process of a user who is neither root nor in the group {GROUP} was refused");
                     }
@@ -80,34 +108,34 @@ impl Server {
         self.tasks.wait().await;
     }
 
-    /// Serves one connection on a task of its own, as soon as there is room for it.
-    async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
+    /// Waits for room for a connection.
+    async fn slot(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
         let slots = match origin {
-            Origin::Network(_) => &self.network,
+            Origin::Network(..) => &self.network,
             Origin::Local => &self.local,
         };
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
+        Arc::clone(slots).acquire_owned().await.ok()
+    }
+
+    /// Serves one connection to its end.
+    async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
         let service = TowerToHyperService::new(self.router.clone().layer(Extension(origin)));
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .max_buf_size(MAX_HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            let outcome = tokio::select! {
-                outcome = connection.as_mut() => outcome,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "a connection ended early");
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-            drop(slot);
-        });
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection ended early");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab;
-use crate::pair::{ORDER, PATIENCE, Pair, Tunnel, WAIT, at_once, creation, for_side, with};
+use crate::pair::{ORDER, PATIENCE, Pair, Tunnel, WAIT, at_once, creation, for_side, reaches, with};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::{poll, wait_until};
@@ -186,7 +186,7 @@ fn two_connections_do_not_disturb_each_other() {
     });
     assert_eq!(pair.settled(1).each_ref().map(Tunnel::numbers), after.each_ref().map(Tunnel::numbers));
     pair.carries();
-    assert_eq!(lab.ping(Side::A, Side::A.host(), "10.12.0.1", 5, Duration::from_millis(10)).lost(), 0);
+    reaches(&lab, Side::A, Side::A.host(), "10.12.0.1");
     pair.agent(Side::A).delete(&a).expect(200);
     assert_eq!(pair.settled(1)[0].numbers(), after[0].numbers(), "the first outlives the second");
 }

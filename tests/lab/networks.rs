@@ -1,12 +1,11 @@
 //! What the tunnel joins: several networks on both sides, and both families inside and outside.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::lab;
-use crate::pair::{ORDER, Pair, WAIT};
+use crate::pair::{ORDER, Pair, WAIT, reaches};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 
@@ -33,12 +32,6 @@ fn pair(lab: &Lab, networks: impl Fn(Side) -> Vec<String>) -> Pair {
     })
 }
 
-/// Whether a few pings all come back, both ways.
-fn reaches(lab: &Lab, from: &str, to: &str) {
-    let ping = lab.ping(Side::A, from, to, 5, Duration::from_millis(10));
-    assert_eq!(ping.lost(), 0, "{from} to {to}: {:#?}", lab.sas(Side::A));
-}
-
 fn several_networks(version: &str, children: usize) {
     let Some(lab) = lab() else { return };
     for side in Side::BOTH {
@@ -54,7 +47,7 @@ fn several_networks(version: &str, children: usize) {
     assert_eq!(sets.len(), children, "each child once: {before:#?}");
     let everything = || {
         for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            reaches(&lab, &host(Side::A, from), &host(Side::B, to));
+            reaches(&lab, Side::A, &host(Side::A, from), &host(Side::B, to));
         }
     };
     everything();
@@ -101,8 +94,8 @@ fn ipv6_inside_and_outside() {
         }
         let [tunnel, _] = pair.settled(2);
         assert_eq!(tunnel.ike("local-host"), if v6 { Side::A.wan6() } else { Side::A.wan() });
-        reaches(&lab, Side::A.host(), Side::B.host());
-        reaches(&lab, Side::A.host6(), Side::B.host6());
+        reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+        reaches(&lab, Side::A, Side::A.host6(), Side::B.host6());
         for side in Side::BOTH {
             pair.agent(side).delete(pair.uuid(side)).expect(200);
         }

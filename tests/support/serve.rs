@@ -101,7 +101,8 @@ impl Bench {
         });
         let line = answer.recv_timeout(PATIENCE);
         let line = line.unwrap_or_else(|error| panic!("no first line: {error}\n{}", self.logs()));
-        let address = line.strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let address = line.strip_prefix("listening on http://").or_else(|| line.strip_prefix("listening on https://"));
+        let address = address.and_then(|address| address.parse().ok());
         self.running = Some((child, address.unwrap_or_else(|| panic!("the first line is {line:?}"))));
     }
 
