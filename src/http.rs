@@ -11,6 +11,7 @@ mod login;
 mod native;
 pub mod parse;
 mod query;
+mod router_view;
 pub mod serve;
 pub mod tls;
 mod wire;
@@ -36,9 +37,9 @@ use axum::{
 };
 use error::{Failure, json_response};
 use jiff::{Timestamp, tz::TimeZone};
-use query::Query;
+use query::{Item, Query};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// What the handlers share.
 pub struct Api {
@@ -47,6 +48,7 @@ pub struct Api {
     jobs: Jobs,
     mode: Asynchronous,
     web_hook_hosts: Vec<String>,
+    charon_log: Option<PathBuf>,
     mask_auth_key: bool,
 }
 
@@ -63,6 +65,7 @@ impl Api {
             jobs,
             mode: settings.jobs.mode,
             web_hook_hosts: settings.jobs.web_hook_hosts.clone(),
+            charon_log: settings.charon.log.clone(),
             mask_auth_key: settings.mask_auth_key,
         })
     }
@@ -87,6 +90,10 @@ impl Api {
         inventory::inventory(view, self.mask_auth_key, &TimeZone::system())
     }
 
+    fn item(&self, view: &crate::agent::View) -> Item {
+        Item { inventory: self.inventory(view), beyond: inventory::beyond(view) }
+    }
+
     /// The answer to a write: its result.
     fn written(&self, view: &crate::agent::View) -> Response {
         json_response(StatusCode::OK, &json!({ "inventory": self.inventory(view) }))
@@ -97,6 +104,7 @@ impl Api {
 pub fn router(api: Arc<Api>) -> Router {
     let guarded = Router::new()
         .route("/zstack/v1/ipsec", any(collection))
+        .route("/zstack/v1/ipsec/candidatesL3Networks", get(router_view::candidates))
         .route("/zstack/v1/ipsec/{uuid}", any(item))
         .route("/zstack/v1/ipsec/{uuid}/actions", any(actions::act))
         .route("/zstack/v1/ipsec/{uuid}/remote-cidrs", any(actions::remote_cidrs))
@@ -107,12 +115,17 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/accounts/sessions/{uuid}/renew", put(login::renew))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), jobs::asynchronous));
+    let direct = Router::new()
+        .route("/zstack/v1/vpc/virtual-routers/ipseclog", any(router_view::log))
+        .route("/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec", post(router_view::attached))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     let native = Router::new()
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     Router::new()
         .merge(guarded)
+        .merge(direct)
         .merge(native)
         .route("/zstack/v1/api-jobs/{uuid}", any(jobs::poll))
         .route("/zstack/v1/accounts/login", put(login::login))
@@ -179,8 +192,8 @@ async fn collection(
         }
         Method::GET | Method::HEAD => {
             let query = Query::parse(&pairs)?;
-            let inventories = api.agent.views().await.iter().map(|view| api.inventory(view)).collect();
-            Ok(json_response(StatusCode::OK, &query.reply(inventories)))
+            let items = api.agent.views().await.iter().map(|view| api.item(view)).collect();
+            Ok(json_response(StatusCode::OK, &query.reply(items)))
         }
         _ => Err(no_method(&method, &uri)),
     }

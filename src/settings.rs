@@ -95,6 +95,8 @@ pub struct Charon {
     /// For one vici call.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
+    /// charon's log file; without it, the journal of the unit strongswan is read.
+    pub log: Option<PathBuf>,
     /// How long a write waits for the tunnel before it answers.
     #[serde(deserialize_with = "duration")]
     pub wait: Duration,
@@ -167,7 +169,13 @@ fn default_swanctl_dir() -> PathBuf {
 impl Default for Charon {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { backend: Backend::Vici, vici: "/var/run/charon.vici".into(), timeout: second * 5, wait: second * 5 }
+        Self {
+            backend: Backend::Vici,
+            vici: "/var/run/charon.vici".into(),
+            timeout: second * 5,
+            log: None,
+            wait: second * 5,
+        }
     }
 }
 

@@ -93,6 +93,21 @@ pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
     members
 }
 
+/// What a query may ask for beyond the inventory: tags, the VIP and the local networks.
+#[must_use]
+pub fn beyond(view: &View) -> Value {
+    let wish = &view.record.wish;
+    let networks = wish.local.iter().flat_map(|network| {
+        network.cidrs.iter().map(|cidr| json!({ "uuid": network.network, "cidr": cidr.to_string() }))
+    });
+    json!({
+        "__systemTag__": wish.names.system_tags,
+        "__userTag__": wish.names.user_tags,
+        "vip": [{ "uuid": wish.vip.uuid, "ip": wish.vip.address }],
+        "l3Network": networks.collect::<Vec<_>>(),
+    })
+}
+
 fn cidr(entry: &RemoteCidr, connection: &str, zone: &TimeZone) -> Value {
     let created = date(entry.created, zone);
     json!({ "uuid": entry.uuid.to_string(), "cidr": entry.cidr.to_string(), "connectionUuid": connection,

@@ -7,7 +7,7 @@ mod names;
 mod networks;
 mod options;
 
-pub use how::{delete_mode, how};
+pub use how::{delete_mode, how, number, page, page_of, required_value, value};
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, peer_cidrs, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES};

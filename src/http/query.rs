@@ -3,7 +3,7 @@
 use super::{error::Failure, inventory};
 use crate::error::Error;
 use serde_json::{Map, Value, json};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 /// The operators; of those that stand at the same place the longest counts.
 const OPERATORS: [(&str, Operator); 12] = [
@@ -54,7 +54,29 @@ pub struct Query {
     with_count: bool,
     sort: Option<(String, bool)>,
     fields: Option<Vec<String>>,
+    group_by: Option<String>,
 }
+
+/// What is queried: an inventory, with what conditions may ask for beyond it.
+pub struct Item {
+    /// What is answered.
+    pub inventory: Value,
+    /// Lists and objects under the names of [`NESTED`] that are no members of the inventory.
+    pub beyond: Value,
+}
+
+/// The lists that conditions may look into, and the members of their elements. The tags are plain texts.
+const NESTED: [(&str, &[&str]); 6] = [
+    ("peerCidrs", &["uuid", "cidr", "connectionUuid", "createDate", "lastOpDate"]),
+    ("l3NetworkRefs", &["uuid", "l3NetworkUuid", "connectionUuid", "createDate", "lastOpDate"]),
+    ("l3Network", &["uuid", "cidr"]),
+    ("vip", &["uuid", "ip"]),
+    ("__systemTag__", &[]),
+    ("__userTag__", &[]),
+];
+
+/// The parameters that may stand once only.
+const SINGLE: [&str; 8] = ["limit", "start", "count", "replyWithCount", "sort", "fields", "groupBy", "filterName"];
 
 /// What `limit` is if it is not given.
 const DEFAULT_LIMIT: usize = 1000;
@@ -66,15 +88,22 @@ impl Query {
     /// 400 for what is no query, 503 for a field that does not exist.
     pub fn parse(pairs: &[(String, String)]) -> Result<Self, Failure> {
         let mut query = Self::default();
-        for (name, value) in pairs {
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if SINGLE.contains(&name.as_str()) && pairs[..index].iter().any(|(other, _)| other == name) {
+                return Err(Failure::bad_request(format!(
+                    "Invalid query parameter[{name}], only one value is allowed for the parameter but multiple values found"
+                )));
+            }
             match name.as_str() {
                 "q" => query.conditions.push(condition(value)?),
                 "limit" => query.limit = Some(integer("limit", value)?),
                 "start" => query.start = integer("start", value)?,
-                "count" => query.count = value == "true",
-                "replyWithCount" => query.with_count = value == "true",
+                "count" => query.count = boolean("count", value)?,
+                "replyWithCount" => query.with_count = boolean("replyWithCount", value)?,
                 "sort" => query.sort = Some(sort(value)?),
                 "fields" => query.fields = Some(value.split(',').map(str::trim).map(member).collect::<Result<_, _>>()?),
+                "groupBy" => query.group_by = Some(member(value.trim())?),
+                "filterName" => return Err(Error::argument("field[filterName]: this agent has no filters").into()),
                 _ => {}
             }
         }
@@ -83,9 +112,13 @@ impl Query {
 
     /// The reply for these inventories.
     #[must_use]
-    pub fn reply(&self, inventories: Vec<Value>) -> Value {
-        let mut found: Vec<_> =
-            inventories.into_iter().filter(|item| self.conditions.iter().all(|c| c.holds(item))).collect();
+    pub fn reply(&self, items: Vec<Item>) -> Value {
+        let holds = |item: &Item| self.conditions.iter().all(|condition| condition.holds(item));
+        let mut found: Vec<_> = items.into_iter().filter(holds).map(|item| item.inventory).collect();
+        if let Some(field) = &self.group_by {
+            let mut seen = BTreeSet::new();
+            found.retain(|item| seen.insert(item.get(field).map(as_text)));
+        }
         let total = found.len();
         if self.count {
             return json!({ "total": total });
@@ -124,6 +157,15 @@ fn integer(name: &str, value: &str) -> Result<usize, Failure> {
         .map_err(|_| Failure::bad_request(format!("Invalid query parameter. '{name}' must be an integer")))
 }
 
+fn boolean(name: &str, value: &str) -> Result<bool, Failure> {
+    value.trim().parse().map_err(|_| {
+        let shown: String = value.chars().take(64).collect();
+        Failure::bad_request(format!(
+            "Invalid value for boolean field [{name}], [{shown}] is not a valid boolean string[true, false]."
+        ))
+    })
+}
+
 fn sort(value: &str) -> Result<(String, bool), Failure> {
     let descending = value.starts_with('-');
     // An unescaped plus sign is a blank by the time it arrives.
@@ -159,31 +201,29 @@ fn condition(text: &str) -> Result<Condition, Failure> {
     Ok(Condition { field: field.into(), operator, value: text[place + name.len()..].into() })
 }
 
-/// The list and the member of its elements that a nested field names.
-fn nested(field: &str) -> Option<(&str, &str)> {
-    let (list, member) = field.split_once('.')?;
-    let members: &[&str] = match list {
-        "peerCidrs" => &["uuid", "cidr", "connectionUuid", "createDate", "lastOpDate"],
-        "l3NetworkRefs" => &["uuid", "l3NetworkUuid", "connectionUuid", "createDate", "lastOpDate"],
-        _ => return None,
-    };
-    members.contains(&member).then_some((list, member))
+/// The list that a field looks into, and the member of its elements; none where they are plain texts.
+fn nested(field: &str) -> Option<(&str, Option<&str>)> {
+    let (list, member) = field.split_once('.').map_or((field, None), |(list, member)| (list, Some(member)));
+    let (_, members) = NESTED.iter().find(|(name, _)| *name == list)?;
+    let exists = member.map_or(members.is_empty(), |member| members.contains(&member));
+    exists.then_some((list, member))
 }
 
 impl Condition {
-    /// Whether it holds for `inventory`; of a nested field, for one of the elements.
-    fn holds(&self, inventory: &Value) -> bool {
-        if let Some((list, member)) = nested(&self.field) {
-            let items = inventory.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            return match self.operator {
-                Operator::Null => items.is_empty(),
-                Operator::Ne | Operator::NotIn | Operator::NotLike => {
-                    items.iter().all(|item| self.holds_for(item.get(member)))
-                }
-                _ => items.iter().any(|item| self.holds_for(item.get(member))),
-            };
+    /// Whether it holds for `item`; of a nested field, for one of the elements.
+    fn holds(&self, item: &Item) -> bool {
+        let Some((list, member)) = nested(&self.field) else {
+            let value = item.inventory.get(&self.field);
+            return self.holds_for(value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty())));
+        };
+        let items = item.inventory.get(list).or_else(|| item.beyond.get(list)).and_then(Value::as_array);
+        let items = items.map_or(&[][..], Vec::as_slice);
+        let of = |item| member.map_or(Some(item), |member| Value::get(item, member));
+        match self.operator {
+            Operator::Null => items.is_empty(),
+            Operator::Ne | Operator::NotIn | Operator::NotLike => items.iter().all(|item| self.holds_for(of(item))),
+            _ => items.iter().any(|item| self.holds_for(of(item))),
         }
-        self.holds_for(inventory.get(&self.field).filter(|value| value.as_array().is_none_or(|list| !list.is_empty())))
     }
 
     /// As in SQL, a comparison with an absent value never holds.

@@ -70,6 +70,14 @@ pub struct NetworkParams {
     pub l3_network_uuids: Option<Vec<Option<String>>>,
 }
 
+/// `GetVpcAttachedIpsec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PageParams {
+    pub start: Option<Integer>,
+    pub limit: Option<Integer>,
+}
+
 /// The options that Create and Change share.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -4,6 +4,11 @@ use super::check::choice;
 use crate::{
     agent::How,
     error::{Error, Result},
+    http::{
+        envelope::Params,
+        error::Failure,
+        wire::{self, Integer, PageParams},
+    },
 };
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -38,4 +43,51 @@ pub fn how(pairs: &[(String, String)]) -> Result<How> {
         Some(_) => return Err(Error::argument("the query parameter immediate must be true or false")),
     };
     Ok(How { confirm: confirm.transpose()?, immediate })
+}
+
+/// The value of a parameter in the query.
+#[must_use]
+pub fn value<'a>(name: &str, pairs: &'a [(String, String)]) -> Option<&'a str> {
+    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+}
+
+/// The value of a parameter that must be in the query.
+///
+/// # Errors
+/// When it is not.
+pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&'a str> {
+    super::check::mandatory_value(name, value(name, pairs))
+}
+
+/// The whole number of a parameter in the query, or `default`.
+///
+/// # Errors
+/// 400 when it is none.
+pub fn number(name: &str, pairs: &[(String, String)], default: usize) -> Result<usize, Failure> {
+    let Some(text) = value(name, pairs) else { return Ok(default) };
+    text.trim().parse().map_err(|_| {
+        let shown: String = text.chars().take(64).collect();
+        Failure::bad_request(format!("[{name}] field is excepted an int or long, but was [{shown}]."))
+    })
+}
+
+/// `start` and `limit` in the query.
+///
+/// # Errors
+/// 400 when one is no number.
+pub fn page(pairs: &[(String, String)]) -> Result<(usize, usize), Failure> {
+    Ok((number("start", pairs, 0)?, number("limit", pairs, 1000)?))
+}
+
+/// `start` and `limit` among the parameters.
+///
+/// # Errors
+/// When one is no number, or negative.
+pub fn page_of(params: &Params) -> Result<(usize, usize), Failure> {
+    let own: PageParams = wire::read(&params.members)?;
+    let number = |field: &str, value: Option<Integer>, default| {
+        let Some(Integer(number)) = value else { return Ok(default) };
+        usize::try_from(number).map_err(|_| Error::argument(format!("field[{field}] must not be negative")))
+    };
+    Ok((number("start", own.start, 0)?, number("limit", own.limit, 1000)?))
 }
