@@ -4,6 +4,7 @@ mod actions;
 mod auth;
 mod envelope;
 pub mod error;
+pub mod framing;
 mod hook;
 pub mod inventory;
 mod jobs;
@@ -30,12 +31,16 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode, Uri,
+        header::{CONNECTION, TRANSFER_ENCODING},
+    },
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
+use framing::Ambiguous;
 use jiff::{Timestamp, tz::TimeZone};
 use query::{Item, Query};
 use serde_json::{Value, json};
@@ -114,6 +119,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/ipsec/config/{uuid}/actions", any(config))
         .route("/zstack/v1/accounts/sessions/{uuid}/renew", put(login::renew))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate))
+        .layer(middleware::from_fn(with_schema))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), jobs::asynchronous));
     let direct = Router::new()
         .route("/zstack/v1/vpc/virtual-routers/ipseclog", any(router_view::log))
@@ -135,6 +141,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/healthz", get(native::healthz))
         .route("/readyz", get(native::readyz))
         .fallback(no_such_path)
+        .layer(middleware::from_fn(one_length))
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .with_state(api)
 }
@@ -147,6 +154,38 @@ async fn authenticate(
 ) -> Answer {
     api.auth.check(origin, request.headers(), request.method(), &path_of(request.uri()))?;
     Ok(next.run(request).await)
+}
+
+/// Refuses requests with two lengths, and closes the connection behind bodies in chunks.
+async fn one_length(ambiguous: Option<Extension<Ambiguous>>, request: Request, next: Next) -> Answer {
+    let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut response = if ambiguous.is_some_and(|Extension(ambiguous)| ambiguous.seen()) {
+        Failure::bad_request("the request has both Content-Length and Transfer-Encoding").into_response()
+    } else if in_chunks {
+        next.run(request).await
+    } else {
+        return Ok(next.run(request).await);
+    };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
+}
+
+/// Adds the classes of the elements to the result of a write, if the caller asks for them (contract 1.4).
+async fn with_schema(request: Request, next: Next) -> Answer {
+    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let wanted = is_write && request.headers().contains_key("X-JSON-Schema");
+    let response = next.run(request).await;
+    if !wanted || response.status() != StatusCode::OK {
+        return Ok(response);
+    }
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+    let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let schema =
+        body.get("inventory").filter(|inventory| inventory.get("peerCidrs").is_some()).map(inventory::result_schema);
+    if let (Some(members), Some(schema)) = (body.as_object_mut(), schema) {
+        members.insert("schema".into(), schema);
+    }
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 /// The path as the contract's messages name it: without `/zstack`, and of a bearable length.

@@ -39,3 +39,5 @@ mod serve;
 mod tls;
 #[path = "http/transcript.rs"]
 mod transcript;
+#[path = "http/whole.rs"]
+mod whole;

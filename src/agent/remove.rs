@@ -1,6 +1,10 @@
 //! Deletion: out of charon, its SAs seen gone, then forgotten.
 
-use super::{Agent, apply::not_found, apply::uncancelled};
+use super::{
+    Agent,
+    apply::{not_found, uncancelled},
+    memory::{Loaded, Memory},
+};
 use crate::{disk, error::Result, ipsec::ConnectionId};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -46,7 +50,10 @@ impl Agent {
             return Err(error);
         }
         self.lock_claims().release(&record);
-        self.lock_entries().remove(&id);
+        // The entry stays while others wait for it: two of them would not exclude each other.
+        *memory = Memory::default();
+        memory.loaded = Loaded::Nothing;
+        entry.publish(&memory);
         Ok(())
     }
 

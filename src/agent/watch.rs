@@ -128,9 +128,6 @@ impl Agent {
         let mut memory = entry.memory.lock().await;
         *memory = Memory::default();
         let outcome = self.converge(id, &entry, &mut memory, charon).await;
-        if self.store.get(id).is_none() {
-            self.lock_entries().remove(&id);
-        }
         (id, outcome)
     }
 
@@ -159,6 +156,7 @@ impl Agent {
             (connections.into_iter().collect(), secrets.into_iter().collect());
         let files = self.files();
         let now = Instant::now();
+        self.forget_entries();
         for record in self.store.all() {
             let (id, entry) = (record.id, self.entry(record.id));
             let complete = connections.contains(&id) && (secrets.contains(&id) || !self.swan.has_events());
@@ -178,6 +176,11 @@ impl Agent {
             self.schedule.wake(*id, now);
         }
         Ok(())
+    }
+
+    /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
+    fn forget_entries(&self) {
+        self.lock_entries().retain(|id, entry| Arc::strong_count(entry) > 1 || self.store.get(*id).is_some());
     }
 
     /// Whether the record of `id` is damaged: then nothing of it is touched.

@@ -135,16 +135,27 @@ fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static 
 pub fn schema(inventories: &[Value]) -> Value {
     let mut classes = Map::new();
     for (index, inventory) in inventories.iter().enumerate() {
-        let place = format!("inventories[{index}]");
-        for (member, class) in [("peerCidrs", CIDR_CLASS), ("l3NetworkRefs", REF_CLASS)] {
-            classes.entry(place.clone()).or_insert_with(|| CONNECTION_CLASS.into());
-            let count = inventory.get(member).and_then(Value::as_array).map_or(0, Vec::len);
-            for item in 0..count {
-                classes.insert(format!("{place}.{member}[{item}]"), class.into());
-            }
-        }
+        classes_of(&format!("inventories[{index}]"), inventory, &mut classes);
     }
     Value::Object(classes)
+}
+
+/// The same for the result of a write.
+#[must_use]
+pub fn result_schema(inventory: &Value) -> Value {
+    let mut classes = Map::new();
+    classes_of("inventory", inventory, &mut classes);
+    Value::Object(classes)
+}
+
+fn classes_of(place: &str, inventory: &Value, classes: &mut Map<String, Value>) {
+    classes.insert(place.into(), CONNECTION_CLASS.into());
+    for (member, class) in [("peerCidrs", CIDR_CLASS), ("l3NetworkRefs", REF_CLASS)] {
+        let count = inventory.get(member).and_then(Value::as_array).map_or(0, Vec::len);
+        for item in 0..count {
+            classes.insert(format!("{place}.{member}[{item}]"), class.into());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::{auth::Origin, tls::Tls};
+use super::{auth::Origin, framing::Watched, tls::Tls};
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -119,7 +119,9 @@ impl Server {
 
     /// Serves one connection to its end.
     async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
-        let service = TowerToHyperService::new(self.router.clone().layer(Extension(origin)));
+        let (stream, ambiguous) = Watched::new(stream);
+        let router = self.router.clone().layer(Extension(origin)).layer(Extension(ambiguous));
+        let service = TowerToHyperService::new(router);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)

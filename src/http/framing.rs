@@ -1,0 +1,152 @@
+//! Requests with two lengths. A request that has both `Content-Length` and `Transfer-Encoding` may be
+//! one request to us and two to a proxy before us (RFC 9112, section 6.3). The HTTP library settles it
+//! in silence, so the heads are looked at here, on their way in.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Whether a head with two lengths came by on this connection.
+#[derive(Debug, Clone, Default)]
+pub struct Ambiguous(Arc<AtomicBool>);
+
+impl Ambiguous {
+    /// Whether one came by.
+    #[must_use]
+    pub fn seen(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream whose incoming heads are looked at. Bodies in chunks are not followed: after one of those
+/// the connection must be closed, so that nothing comes behind it.
+pub struct Watched<S> {
+    stream: S,
+    place: Place,
+    ambiguous: Ambiguous,
+}
+
+/// Where in the incoming bytes we are.
+enum Place {
+    Head(Vec<u8>),
+    Body(u64),
+    /// Nothing more is to be seen.
+    End,
+}
+
+/// A head longer than this is refused by the server anyway.
+const MAX_HEAD: usize = 128 * 1024;
+
+impl<S> Watched<S> {
+    /// Watches `stream`.
+    pub fn new(stream: S) -> (Self, Ambiguous) {
+        let ambiguous = Ambiguous::default();
+        (Self { stream, place: Place::Head(Vec::new()), ambiguous: ambiguous.clone() }, ambiguous)
+    }
+
+    fn see(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match &mut self.place {
+                Place::End => return,
+                Place::Body(left) => {
+                    let skipped = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    bytes = &bytes[skipped..];
+                    *left -= skipped as u64;
+                    if *left == 0 {
+                        self.place = Place::Head(Vec::new());
+                    }
+                }
+                Place::Head(head) => {
+                    let line = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |end| end + 1);
+                    head.extend_from_slice(&bytes[..line]);
+                    bytes = &bytes[line..];
+                    if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
+                        let (next, both) = after(head);
+                        self.place = next;
+                        self.ambiguous.0.fetch_or(both, Ordering::Relaxed);
+                    } else if head.len() > MAX_HEAD {
+                        self.place = Place::End;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What comes behind a head, and whether it has two lengths.
+fn after(head: &[u8]) -> (Place, bool) {
+    let text = String::from_utf8_lossy(head);
+    let (mut length, mut encoded) = (None, false);
+    for (name, value) in text.lines().skip(1).filter_map(|line| line.split_once(':')) {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "content-length" => length = Some(value.trim().parse().unwrap_or(u64::MAX)),
+            "transfer-encoding" => encoded = true,
+            _ => {}
+        }
+    }
+    let next = match length {
+        _ if encoded => Place::End,
+        None | Some(0) => Place::Head(Vec::new()),
+        Some(length) => Place::Body(length),
+    };
+    (next, encoded && length.is_some())
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.see(&buffer.filled()[before..]);
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `bytes`, in pieces of each size, hold a head with two lengths.
+    fn ambiguous(bytes: &[u8]) -> bool {
+        let seen = (1..=bytes.len()).map(|size| {
+            let (mut watched, ambiguous) = Watched::new(());
+            bytes.chunks(size).for_each(|piece| watched.see(piece));
+            ambiguous.seen()
+        });
+        let seen: Vec<_> = seen.collect();
+        assert!(seen.iter().all(|s| *s == seen[0]), "the size of the pieces must not matter");
+        seen[0]
+    }
+
+    #[test]
+    fn two_lengths_are_seen_in_any_order_and_in_any_request() {
+        assert!(ambiguous(b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        assert!(ambiguous(b"POST / HTTP/1.1\r\ntransfer-encoding: x\r\nCONTENT-LENGTH : 0\r\n\r\n"));
+        assert!(ambiguous(b"GET / HTTP/1.1\n\nPOST / HTTP/1.1\nContent-Length:1\nTransfer-Encoding:chunked\n\n"));
+        assert!(ambiguous(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabPOST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        assert!(!ambiguous(
+            b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\nContent-Length: 1\r\nTransfer-Encoding: gzip\r\n\r\n"
+        ));
+        assert!(!ambiguous(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+    }
+}
