@@ -15,7 +15,10 @@ use fake_charon::FakeCharon;
 use serde_json::json;
 use std::{
     fs,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        net::UnixStream,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -77,6 +80,9 @@ impl Bed {
 
     /// Starts the agent; with `fault`, under strace, which kills it there.
     fn start(&self, fault: Option<(&str, usize)>) -> Running {
+        // A killed agent may take a moment to go, and hold its socket until then.
+        let socket = self.path("agent.sock");
+        wait_until(PATIENCE, "the agent before is gone", || UnixStream::connect(&socket).is_err().then_some(()));
         let program = env!("CARGO_BIN_EXE_cygnet");
         let mut command = match fault {
             None => Command::new(program),

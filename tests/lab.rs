@@ -5,18 +5,34 @@
 
 #[path = "lab/algorithms.rs"]
 mod algorithms;
+#[path = "lab/calls.rs"]
+mod calls;
 #[path = "support/connections.rs"]
 mod connections;
 #[path = "lab/create.rs"]
 mod create;
+#[path = "lab/dice.rs"]
+mod dice;
+#[path = "lab/drift.rs"]
+mod drift;
+#[path = "lab/half.rs"]
+mod half;
+#[path = "lab/heal.rs"]
+mod heal;
 #[path = "lab/identities.rs"]
 mod identities;
+#[path = "lab/keep_up.rs"]
+mod keep_up;
 #[path = "lab/keys.rs"]
 mod keys;
+#[path = "lab/loss.rs"]
+mod loss;
 #[path = "lab/many.rs"]
 mod many;
 #[path = "lab/networks.rs"]
 mod networks;
+#[path = "lab/operator.rs"]
+mod operator;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]
@@ -27,11 +43,21 @@ mod peer;
 mod proxy;
 #[path = "lab/refusals.rs"]
 mod refusals;
+#[path = "lab/rekeys.rs"]
+mod rekeys;
 #[path = "lab/restarts.rs"]
 mod restarts;
+#[path = "lab/side_by_side.rs"]
+mod side_by_side;
+#[path = "lab/storm.rs"]
+mod storm;
 mod support;
+#[path = "lab/thousand.rs"]
+mod thousand;
 #[path = "lab/traffic.rs"]
 mod traffic;
+#[path = "lab/trial.rs"]
+mod trial;
 #[path = "lab/versions.rs"]
 mod versions;
 

@@ -173,6 +173,10 @@ impl Memory {
             return self.tidy(wanted, running, &kept, now);
         }
         self.complete_since = None;
+        let surplus = self.surplus(wanted, running);
+        if !surplus.is_empty() {
+            return (surplus, Some(now + AGAIN));
+        }
         let missing = wanted.children.iter().zip(&carriers).filter(|(_, carriers)| carriers.is_empty());
         let missing: Vec<_> =
             missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
@@ -220,6 +224,20 @@ impl Memory {
 
     fn has_outdated_child(&self, ike: &IkeSa) -> bool {
         ike.children.iter().any(|sa| self.outdated.children.contains_key(&sa.unique_id))
+    }
+
+    /// Until what is wanted carries, the newest outdated SA that does is enough. Changes in quick succession would pile up
+    /// others, and after 32 of them charon would take one for what is wanted (`Connection::ike_generation`).
+    fn surplus(&self, wanted: &Connection, running: &[IkeSa]) -> Vec<Step> {
+        let carries = |ike: &IkeSa| {
+            let installed = |name: &str| {
+                ike.children.iter().any(|sa| sa.name == name && sa.state == ChildState::Installed && sa.age > 0)
+            };
+            ike.state == IkeState::Established && wanted.children.iter().all(|child| installed(&child.name))
+        };
+        let outdated = || running.iter().filter(|ike| !self.is_current(ike) && ike.state != IkeState::Closing);
+        let newest = outdated().filter(|ike| carries(ike)).map(|ike| ike.unique_id).max();
+        outdated().filter(|ike| Some(ike.unique_id) < newest).map(|ike| Step::CloseIke(ike.unique_id)).collect()
     }
 
     fn is_current(&self, ike: &IkeSa) -> bool {

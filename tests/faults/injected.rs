@@ -107,7 +107,7 @@ fn refused_at_each(syscall: &'static str, error: (&'static str, &'static str), l
     b.run();
     for (call, least) in Call::ALL.into_iter().zip(least) {
         let Some((fired, refused)) = each(&mut b, call, syscall, error) else { return };
-        println!("{call:?} with {syscall}: {}: {fired} fired, {refused} refusals", error.0);
+        eprintln!("{call:?} with {syscall}: {}: {fired} fired, {refused} refusals", error.0);
         assert!(refused >= least, "{call:?} with {syscall}: it was refused {refused} times only");
     }
 }

@@ -29,9 +29,9 @@ impl Tracer {
         let (syscall, _) = fault.split_once(':').expect("a system call and what becomes of it");
         let mut command = Command::new("strace");
         command.args(["-f", "-y", "-p", &b.pid().to_string(), "-e", &format!("trace={syscall}")]);
-        path.iter().for_each(|path| {
+        if let Some(path) = path {
             command.arg("-P").arg(path);
-        });
+        }
         command
             .arg("-e")
             .arg(format!("inject={fault}"))

@@ -91,7 +91,7 @@ fn the_result_of_a_write_has_a_schema_for_who_asks() {
     let path = format!("{PATH}/config/{}", uuid(7));
     let body = json!({ "changeIPsecConnection": change(7, &json!({})) }).to_string();
     let bearer = format!("OAuth {TOKEN}");
-    let mut ask = |headers: &[(&str, &str)]| {
+    let ask = |headers: &[(&str, &str)]| {
         let headers = [headers, &[("Authorization", &bearer)]].concat();
         b.tcp().request("PUT", &path, &headers, body.as_bytes()).expect("an answer").expect(200).json()
     };

@@ -206,13 +206,14 @@ impl Pair {
     }
 }
 
-/// Sends pings that must all come back. ping waits for the last answer only twice as long as the slowest one took, so
-/// on a busy machine one may count as lost that came: then it is asked again.
+/// Sends pings until ten in a row come back. Of one row some may count as lost that came: ping waits for its last
+/// answers only twice as long as the slowest one took, which is too short on a busy machine.
 #[track_caller]
 pub fn reaches(lab: &Lab, side: Side, from: &str, to: &str) {
-    let lost = || lab.ping(side, from, to, 10, Duration::from_millis(10)).lost();
-    let lost = Some(lost()).filter(|lost| *lost != 1).unwrap_or_else(lost);
-    assert_eq!(lost, 0, "{from} to {to}: {:#?}", lab.sas(side));
+    let all = poll(Duration::from_secs(3), || {
+        (lab.ping(side, from, to, 10, Duration::from_millis(10)).lost() == 0).then_some(())
+    });
+    assert!(all.is_some(), "{from} to {to}: {:#?}", lab.sas(side));
 }
 
 impl Tunnel {

@@ -125,6 +125,12 @@ impl Bench {
         wait_until("the end of cygnet", || child.try_wait().expect("a child"))
     }
 
+    /// Waits for the end of an agent that is being killed.
+    pub fn reap(&mut self) {
+        let (mut child, _) = self.running.take().expect("it ran");
+        wait_until("the end of cygnet", || child.try_wait().expect("a child"));
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).expect("it runs");

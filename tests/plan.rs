@@ -1,0 +1,41 @@
+//! `POST /cygnet/v1/connections/{uuid}/plan`: the impact class, the differences and the warnings that a change would
+//! have, told without doing anything; and that the class `none` is true exactly when charon hears nothing of the change.
+
+#[path = "support/http.rs"]
+#[allow(dead_code, reason = "this test binary uses a part of it")]
+mod client;
+#[path = "support/connections.rs"]
+mod connections;
+#[path = "support/fake_charon.rs"]
+mod fake_charon;
+#[path = "properties/generate.rs"]
+#[allow(dead_code, reason = "this test binary uses a part of it")]
+mod generate;
+#[path = "plan/impacts.rs"]
+mod impacts;
+#[path = "plan/property.rs"]
+mod property;
+#[path = "plan/refusals.rs"]
+mod refusals;
+#[path = "support/serve.rs"]
+mod serve;
+#[path = "plan/silence.rs"]
+mod silence;
+
+use serde_json::{Value, json};
+use serve::{Bench, params, uuid, wait_until};
+
+/// An agent with the connection 7, which is up.
+fn bench() -> Bench {
+    let b = Bench::start();
+    b.charon.establish(true);
+    b.create(&params(7, &json!({}))).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    b
+}
+
+/// The answer to planning the change of the connection `n`.
+fn ask(b: &Bench, n: u8, change: &Value) -> client::Response {
+    let path = format!("/cygnet/v1/connections/{}/plan", uuid(n));
+    b.ask("POST", &path, json!({ "changeIPsecConnection": change }).to_string().as_bytes())
+}
