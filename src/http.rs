@@ -10,6 +10,7 @@ pub mod inventory;
 mod jobs;
 mod login;
 mod native;
+mod openapi;
 pub mod parse;
 mod query;
 mod router_view;
@@ -140,7 +141,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/accounts/sessions/{uuid}/valid", get(login::valid))
         .route("/healthz", get(native::healthz))
         .route("/readyz", get(native::readyz))
+        .route("/openapi.json", get(openapi::document))
         .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(one_length))
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .with_state(api)
@@ -197,6 +200,10 @@ async fn no_such_path(uri: Uri) -> Failure {
     Failure::Text(StatusCode::NOT_FOUND, format!("no api mapping to {}", path_of(&uri)))
 }
 
+async fn no_such_method(method: Method, uri: Uri) -> Failure {
+    Failure::not_allowed(&method, &path_of(&uri))
+}
+
 /// The contract's answers for a method that a path has no API for (1.2).
 fn no_method(method: &Method, uri: &Uri) -> Failure {
     let path = path_of(uri);
@@ -207,10 +214,7 @@ fn no_method(method: &Method, uri: &Uri) -> Failure {
         Method::GET | Method::HEAD => none("query"),
         Method::DELETE => none("delete"),
         Method::PUT => Failure::bad_request(format!("the body doesn't contain action mapping to the URL[{path}]")),
-        _ => Failure::Text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("The method[{method}] is not allowed for the path[{path}]"),
-        ),
+        _ => Failure::not_allowed(method, &path),
     }
 }
 
@@ -276,9 +280,7 @@ async fn config(
     body: Body,
 ) -> Answer {
     if !matches!(method, Method::PUT | Method::POST) {
-        let path = path_of(&uri);
-        let text = format!("The method[{method}] is not allowed for the path[{path}]");
-        return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text));
+        return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params)?;

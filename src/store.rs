@@ -176,12 +176,25 @@ fn end_trials(directory: &Path) -> Result<()> {
         let (trial, path) = (directory.join(&name), directory.join(format!("{stem}.json")));
         tracing::warn!(uuid = stem, "a change was on trial when the agent ended: the connection before it is put back");
         match disk::read(&trial)? {
-            Some(bytes) if !bytes.is_empty() => disk::replace(&path, &zeroize::Zeroizing::new(bytes), 0o600)?,
+            Some(bytes) if !bytes.is_empty() => {
+                let bytes = zeroize::Zeroizing::new(bytes);
+                let told_apart = told_apart(&bytes, &path, stem.parse().ok());
+                disk::replace(&path, told_apart.as_ref().unwrap_or(&bytes), 0o600)?;
+            }
             _ => disk::remove(&path)?,
         }
         disk::remove(&trial)?;
     }
     Ok(())
+}
+
+/// The record of before a trial, to be told apart from the one on trial: what charon made of that may live on, and the
+/// same configuration tried again would be taken for it. `None` where nothing has to be, or can be, told apart.
+fn told_apart(before: &[u8], path: &Path, id: Option<ConnectionId>) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+    let before = format::from_bytes(before).ok()?;
+    let on_trial = read(path, id).ok()?;
+    let back = on_trial.changed(before.wish.clone(), before.changed).ok()?;
+    format::to_bytes(&Record { state: before.state, ..back }).ok()
 }
 
 /// The record in the file `path`, which its name says is of `id`.

@@ -18,5 +18,5 @@ mod places;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
-#[path = "faults/tracer.rs"]
+#[path = "support/tracer.rs"]
 mod tracer;

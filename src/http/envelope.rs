@@ -8,6 +8,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::StatusCode,
 };
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -69,7 +70,8 @@ impl Envelope {
             Ok(Strict(Value::Object(members))) => Ok(Self(members)),
             Ok(_) => Err(Failure::bad_request("the body is not a JSON object")),
             Err(e) if e.is_data() => Err(Failure::bad_request(format!("the body is ambiguous: {e}"))),
-            Err(e) if e.to_string().starts_with("recursion limit") => Err(Failure::bad_request(e.to_string())),
+            // JSON that is beyond us: nested too deep, a number too large, half a surrogate pair.
+            Err(e) if serde_json::from_str::<IgnoredAny>(text).is_ok() => Err(Failure::bad_request(e.to_string())),
             Err(e) => Err(Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("the body is not JSON: {e}"))),
         }
     }

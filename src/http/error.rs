@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Resource};
 use axum::{
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
@@ -23,6 +23,12 @@ impl Failure {
     /// 400 with `text`.
     pub fn bad_request(text: impl Into<String>) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    /// 405: the path has no call for this method.
+    #[must_use]
+    pub fn not_allowed(method: &Method, path: &str) -> Self {
+        Self::Text(StatusCode::METHOD_NOT_ALLOWED, format!("The method[{method}] is not allowed for the path[{path}]"))
     }
 }
 

@@ -50,6 +50,7 @@ fn once(b: &mut Bench, call: Call, fault: &Fault) -> Option<Outcome> {
     let Ok(answer) = answer else {
         // It hit the wake-up call between the runtime's threads, of which the agent dies.
         assert!(fired.1 > 0, "{place}: there is no answer");
+        b.reap();
         b.run();
         wait_until(&format!("the old or the new is there: {place}"), || {
             call.is_done(b).then_some(()).or_else(|| same(b))

@@ -1,4 +1,5 @@
-//! strace on a running agent: makes one of its system calls fail, and tells which.
+//! strace on a running agent: makes its system calls fail, or kills it at one, and tells which.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use crate::{
     serve::{Bench, wait_until},
@@ -13,12 +14,17 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
+
+/// How long strace may take to let go of an agent before it is killed, which does the same.
+const LETTING_GO: Duration = Duration::from_millis(500);
 
 /// strace, attached; it lets go when dropped.
 pub struct Tracer {
     strace: Child,
     output: PathBuf,
+    agent: i32,
 }
 
 impl Tracer {
@@ -49,7 +55,7 @@ impl Tracer {
         if said.contains("attached") {
             // It may say more, which nobody waits for, and must not fail for want of a reader.
             std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-            return Some(Self { strace, output });
+            return Some(Self { strace, output, agent: b.pid() });
         }
         strace.wait().expect("a child");
         skipped(&format!("strace cannot attach: {said}"));
@@ -57,17 +63,36 @@ impl Tracer {
     }
 
     /// Lets go of the agent, and returns the calls that were made to fail.
-    pub fn detach(mut self) -> Vec<String> {
-        self.release();
-        let output = fs::read_to_string(&self.output).expect("strace writes what it sees");
-        output.lines().filter(|line| line.ends_with("(INJECTED)")).map(ToOwned::to_owned).collect()
+    pub fn detach(self) -> Vec<String> {
+        let lines = self.seen();
+        lines.into_iter().filter(|line| line.ends_with("(INJECTED)")).collect()
     }
 
-    fn release(&mut self) {
-        // It has ended if the agent did.
-        let _ = kill(Pid::from_raw(self.strace.id().try_into().expect("a pid")), Signal::SIGINT);
-        wait_until("strace ends", || self.strace.try_wait().expect("a child"));
+    /// Lets go of the agent, and returns the calls that strace saw.
+    pub fn seen(mut self) -> Vec<String> {
+        self.release();
+        let output = fs::read_to_string(&self.output).expect("strace writes what it sees");
+        output.lines().filter(|line| line.contains('(')).map(ToOwned::to_owned).collect()
     }
+
+    /// Ends strace; the agent runs on, if it still does.
+    fn release(&mut self) {
+        let began = Instant::now();
+        wait_until("strace ends", || {
+            // strace 6.1 may wait for ever for a process whose threads were killed, and then lets go only so.
+            let hopeless = is_dead(self.agent) || began.elapsed() > LETTING_GO;
+            let signal = if hopeless { Signal::SIGKILL } else { Signal::SIGINT };
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(self.strace.id().try_into().expect("a pid")), signal);
+            self.strace.try_wait().expect("a child")
+        });
+    }
+}
+
+/// Whether the process has ended, waited for or not.
+fn is_dead(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.map_or(true, |text| text.contains("State:\tZ") || text.contains("State:\tX"))
 }
 
 impl Drop for Tracer {
