@@ -110,6 +110,8 @@ impl Store {
     /// When the file cannot be removed.
     pub fn remove(&self, id: ConnectionId) -> Result<()> {
         disk::remove(&self.path(id))?;
+        // A trial is over too: the next start would put the connection back.
+        self.end_trial(id)?;
         self.lock().remove(&id);
         Ok(())
     }

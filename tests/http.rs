@@ -23,6 +23,8 @@ mod concurrency;
 mod create;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "http/heal.rs"]
+mod heal;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/limits.rs"]
@@ -39,5 +41,7 @@ mod serve;
 mod tls;
 #[path = "http/transcript.rs"]
 mod transcript;
+#[path = "http/trial.rs"]
+mod trial;
 #[path = "http/whole.rs"]
 mod whole;

@@ -88,7 +88,15 @@ impl Agent {
             return uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await;
         }
         let before = self.store.get(id);
-        let record = uncancelled(async move { agent.put(id, how.immediate, edit).await }).await?;
+        let changed = async move {
+            let record = agent.put(id, how.immediate, edit).await?;
+            // If an earlier change is on trial, that is over: this one counts, also after a crash.
+            block_in_place(|| agent.store.end_trial(id)).unwrap_or_else(|error| {
+                tracing::error!(uuid = %id, %error, "the next start will put back what was there before a trial");
+            });
+            Ok(record)
+        };
+        let record = uncancelled(changed).await?;
         // For what changes no tunnel, nobody waits for a tunnel.
         if before.is_some_and(|before| before.connection == record.connection && before.state == record.state) {
             return Ok(self.look(record).await);

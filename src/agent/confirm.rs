@@ -51,7 +51,7 @@ impl Agent {
             return Ok(seen.view);
         }
         let what = describe(&seen.view);
-        let back = self.back_to(id, old.as_deref()).await;
+        let back = self.back_to(id, old.as_deref(), seen.view.record).await;
         block_in_place(|| self.store.end_trial(id))?;
         Err(Error::NotConfirmed(format!(
             "IPsec connection[{id}] status down: not up within {} s ({what}); {}",
@@ -61,12 +61,21 @@ impl Agent {
     }
 
     /// Puts the connection back as it was before the trial, and waits for it to be up.
-    async fn back_to(self: &Arc<Self>, id: ConnectionId, old: Option<&Record>) -> Result<Option<Seen>> {
+    async fn back_to(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        old: Option<&Record>,
+        on_trial: Arc<Record>,
+    ) -> Result<Option<Seen>> {
         let Some(old) = old else { return self.remove(id, true).await.map(|()| None) };
         let (wish, state) = (old.wish.clone(), old.state);
         let edit = move |current: Option<&Record>| {
             let current =
-                current.ok_or_else(|| Error::Internal("the connection was deleted during its trial".into()))?;
+                current.ok_or_else(|| Error::NotConfirmed("the connection was deleted during its trial".into()))?;
+            if *current != *on_trial {
+                let why = "another call changed the connection during its trial; it is as that call left it";
+                return Err(Error::NotConfirmed(why.into()));
+            }
             let back = current.changed(wish, Timestamp::now());
             let back = back.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
             Ok(Record { state, ..back })

@@ -1,7 +1,8 @@
 //! Every file system call of every write call fails once, by strace; and from one on all of a kind.
 //!
 //! strace counts per thread, and a call of the agent may go on in another thread after it waited for charon. So each
-//! place is aimed at in two ways: as the n-th of its thread, and by the path of its directory or file.
+//! place is aimed at in two ways: as the n-th of its thread, and by the path of its directory or file. `write` is left to
+//! the full disks in `places.rs`: injected, it hits the wake-up calls between the runtime's threads too.
 
 use crate::{
     calls::{Call, Everything, NEW, OLD, assert_done, assert_named, assert_serves, idle, prepare},
@@ -50,6 +51,7 @@ fn once(b: &mut Bench, call: Call, fault: &Fault) -> Option<Outcome> {
     let Ok(answer) = answer else {
         // It hit the wake-up call between the runtime's threads, of which the agent dies.
         assert!(fired.1 > 0, "{place}: there is no answer");
+        b.signal(nix::sys::signal::Signal::SIGKILL);
         b.reap();
         b.run();
         wait_until(&format!("the old or the new is there: {place}"), || {
@@ -127,12 +129,6 @@ fn each_rename_fails() {
 #[test]
 fn each_unlink_fails() {
     refused_at_each("/^unlink", EIO, [0, 0, 2]);
-}
-
-#[test]
-fn each_write_fails() {
-    // The runtime's own writes are in between: which of the two files is hit first differs.
-    refused_at_each("write", EIO, [1, 1, 0]);
 }
 
 #[test]

@@ -85,9 +85,13 @@ fn pair() -> impl Strategy<Value = (Record, Record)> {
     let states = select(vec![State::Enabled, State::Enabled, State::Enabled, State::Disabled]);
     (vec(edit(), 0..4), vec(edit(), 0..3), states).prop_filter_map("not valid", |(first, second, state)| {
         let mut wish = wish();
-        first.iter().for_each(|Edit(edit)| edit(&mut wish));
+        for Edit(edit) in &first {
+            edit(&mut wish);
+        }
         let old = Record { state, ..Record::new(id(), wish.clone(), 0, Timestamp::UNIX_EPOCH).ok()? };
-        second.iter().for_each(|Edit(edit)| edit(&mut wish));
+        for Edit(edit) in &second {
+            edit(&mut wish);
+        }
         let new = old.changed(wish, Timestamp::UNIX_EPOCH).ok()?;
         Some((old, new))
     })

@@ -209,6 +209,19 @@ impl FakeCharon {
         self.shared.lock().state.secrets.keys().cloned().collect()
     }
 
+    /// Loads what an operator would load: a connection or a secret behind the agent's back. Nothing is recorded.
+    pub fn load(&self, connection: Option<(&str, Section)>, secret: Option<(&str, Section)>) {
+        let state = &mut self.shared.lock().state;
+        state.connections.extend(connection.map(|(name, section)| (name.to_owned(), section)));
+        state.secrets.extend(secret.map(|(id, section)| (id.to_owned(), section)));
+    }
+
+    /// Forgets a connection or a secret behind the agent's back; whether it was there. Nothing is recorded.
+    pub fn unload(&self, name: &str) -> bool {
+        let state = &mut self.shared.lock().state;
+        state.connections.shift_remove(name).is_some() | state.secrets.shift_remove(name).is_some()
+    }
+
     /// Waits until `command` was asked `count` times in all. Call it from where the client can go on meanwhile.
     #[track_caller]
     pub fn wait_for(&self, command: &str, count: usize) {

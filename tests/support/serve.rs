@@ -121,14 +121,13 @@ impl Bench {
     /// SIGTERM; how it ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
-        let (mut child, _) = self.running.take().expect("it runs");
-        wait_until("the end of cygnet", || child.try_wait().expect("a child"))
+        self.reap()
     }
 
-    /// Waits for the end of an agent that is being killed.
-    pub fn reap(&mut self) {
+    /// Waits for the end of an agent that is being ended; how it ended.
+    pub fn reap(&mut self) -> ExitStatus {
         let (mut child, _) = self.running.take().expect("it ran");
-        wait_until("the end of cygnet", || child.try_wait().expect("a child"));
+        wait_until("the end of cygnet", || child.try_wait().expect("a child"))
     }
 
     /// Sends it a signal.

@@ -1,0 +1,148 @@
+//! What happens behind the agent's back is found and put right, and said: a charon that was restarted or is silent,
+//! objects that somebody unloaded, edited, removed or added. What is the operator's own is not touched.
+
+use crate::{
+    fake_charon::Behaviour,
+    serve::{Bench, Options, files, params, uuid, wait_until},
+};
+use cygnet::swan::section::{Section, Value as Setting};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+/// How long a drift may last: the sweep comes every 5 s.
+const SOON: Duration = Duration::from_secs(8);
+/// What reading may take.
+const FAST: Duration = Duration::from_millis(400);
+
+fn name(n: u8) -> String {
+    format!("cygnet-{}", uuid(n))
+}
+
+/// Our view of a connection.
+fn native(b: &Bench, n: u8) -> Value {
+    b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(n)), b"").expect(200).json()
+}
+
+fn ready(b: &Bench) -> u16 {
+    b.ask("GET", "/readyz", b"").status
+}
+
+/// The drift that the native view tells; that it was put right `SOON` enough is checked.
+#[track_caller]
+fn drift(b: &Bench, n: u8, count: u64, began: Instant) -> Vec<String> {
+    let told = wait_until("the drift is told", || Some(native(b, n)["drift"].take()).filter(|d| d["count"] == count));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    let words = told["put_back"].as_array().expect("a list").iter();
+    words.map(|word| word.as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn a_new_charon_gets_everything() {
+    let mut b = Bench::start();
+    for n in 7..=9 {
+        b.create(&params(n, &json!({}))).expect(200);
+    }
+    let all =
+        |b: &Bench| [7, 8, 9].map(|n| (b.charon.connection(&name(n)), b.charon.secret(&format!("ike-{}", name(n)))));
+    let before = all(&b);
+    assert!(before.iter().all(|(connection, secret)| connection.is_some() && secret.is_some()));
+    for _ in 0..3 {
+        b.charon.kill();
+        wait_until("its end is seen", || (ready(&b) == 503).then_some(()));
+        assert!(b.ask("GET", "/readyz", b"").json()["why"].is_string());
+        b.charon.revive();
+        wait_until("the agent is ready", || (ready(&b) == 200).then_some(()));
+        assert_eq!(all(&b), before, "ready means that all is loaded");
+    }
+    assert_eq!(native(&b, 7)["drift"], Value::Null, "a new charon is no drift");
+}
+
+#[test]
+fn a_silent_charon_is_noticed_and_nobody_waits_for_it() {
+    let b = Bench::with(&Options { timeout: "500ms", ..Options::default() });
+    b.create(&params(7, &json!({}))).expect(200);
+    for command in ["version", "list-sas"] {
+        b.charon.on(command, Behaviour::Silence);
+    }
+    let began = Instant::now();
+    wait_until("it is noticed", || (ready(&b) == 503).then_some(()));
+    // A heartbeat every 2 s, and the deadline.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    for _ in 0..10 {
+        let began = Instant::now();
+        let inventory = b.inventory(&uuid(7));
+        assert!(inventory.get("status").is_none() && inventory["name"] == "site-7", "{inventory}");
+        assert_eq!(native(&b, 7)["ike_sas"], Value::Null);
+        assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
+    }
+    b.charon.behave();
+    wait_until("it is there again", || (ready(&b) == 200).then_some(()));
+    assert_eq!(b.inventory(&uuid(7))["status"], "Disconnected");
+}
+
+#[test]
+fn what_was_unloaded_is_loaded_again() {
+    let b = Bench::start();
+    b.create(&params(7, &json!({}))).expect(200);
+    assert_eq!(native(&b, 7)["drift"], Value::Null);
+    let loaded = b.charon.connection(&name(7));
+    for (count, object) in [(1, name(7)), (2, format!("ike-{}", name(7)))] {
+        let began = Instant::now();
+        assert!(b.charon.unload(&object), "{object} was there");
+        assert_eq!(drift(&b, 7, count, began), ["charon's configuration"]);
+        assert_eq!(b.charon.connection(&name(7)), loaded);
+        assert_eq!(b.charon.secrets(), [format!("ike-{}", name(7))]);
+    }
+}
+
+#[test]
+fn a_file_that_was_edited_or_removed_is_written_again() {
+    let b = Bench::start();
+    b.create(&params(7, &json!({}))).expect(200);
+    let (path, text) = (b.conf(&uuid(7)), fs::read_to_string(b.conf(&uuid(7))).expect("written"));
+    let edits: [&dyn Fn(); 2] =
+        [&|| fs::write(&path, text.replace("life_time = 3600s", "life_time = 9999s")).expect("edited"), &|| {
+            fs::remove_file(&path).expect("removed")
+        }];
+    for (edit, count) in edits.into_iter().zip(1..) {
+        let began = Instant::now();
+        edit();
+        let put_back = drift(&b, 7, count, began);
+        assert!(put_back.contains(&"the file in conf.d".to_owned()), "{put_back:?}");
+        assert_eq!(fs::read_to_string(&path).expect("written"), text);
+    }
+    assert_eq!(files(&b.conf_dir()), [format!("{}.conf", name(7))]);
+}
+
+#[test]
+fn strangers_with_our_names_go_and_the_operators_own_stays() {
+    let b = Bench::start();
+    b.create(&params(7, &json!({}))).expect(200);
+    let connection = || Section::new().with("version", "2");
+    let secret =
+        |id: &str| Section::new().with("id", id).with("type", "ike").with("data", Setting::Text(b"x".to_vec()));
+    let stranger = format!("ike-{}", name(9));
+    b.charon.load(Some((&name(9), connection())), Some((&stranger, secret(&stranger))));
+    // Names that only look like ours are not.
+    for own in ["operators-own", "cygnet-by-hand", "cygnet-"] {
+        b.charon.load(Some((own, connection())), Some((&format!("ike-{own}"), secret(own))));
+    }
+    fs::write(b.conf(&uuid(9)), "connections {\n}\n").expect("written");
+    for own in ["operator.conf", "cygnet-by-hand.conf"] {
+        fs::write(b.conf_dir().join(own), "# by hand\n").expect("written");
+    }
+    let began = Instant::now();
+    let gone = || !b.charon.connections().contains(&name(9)) && !b.charon.secrets().contains(&stranger);
+    wait_until("the stranger is gone", || (gone() && !b.conf(&uuid(9)).exists()).then_some(()));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(b.charon.connections(), [name(7).as_str(), "operators-own", "cygnet-by-hand", "cygnet-"]);
+    assert_eq!(b.charon.secrets().len(), 4, "{:?}", b.charon.secrets());
+    assert_eq!(
+        files(&b.conf_dir()),
+        ["cygnet-by-hand.conf".into(), format!("{}.conf", name(7)), "operator.conf".into()]
+    );
+    assert_eq!(native(&b, 7)["drift"], Value::Null);
+}
