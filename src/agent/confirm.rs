@@ -46,7 +46,8 @@ impl Agent {
             }
         };
         let seen = self.watched(changed, within).await;
-        if seen.view.status() == Some(Status::Ready) {
+        // What is not to be up, such as a disabled connection, needs no proof.
+        if seen.view.status() == Some(Status::Ready) || !seen.view.record.is_loaded() {
             block_in_place(|| self.store.end_trial(id))?;
             return Ok(seen.view);
         }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha512};
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     process::{Command, Output, Stdio},
 };
 
@@ -117,7 +118,6 @@ fn passwords_and_keys_are_kept_as_they_should_be() {
     let b = bench();
     let file = fs::read_to_string(b.path("accounts")).expect("the file");
     assert!(file.contains("$argon2id$") && !file.contains(PASSWORD) && !file.contains(&digest(PASSWORD)), "{file}");
-    use std::os::unix::fs::PermissionsExt;
     let mode = || fs::metadata(b.path("accounts")).expect("the file").permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     fs::set_permissions(b.path("accounts"), fs::Permissions::from_mode(0o640)).expect("set");

@@ -54,6 +54,9 @@ fn a_disabled_connection_is_out_of_charon_and_comes_back() {
     assert_eq!((&inventory["state"], &inventory["status"]), (&json!("Disabled"), &json!("Disconnected")));
     assert!(b.charon.connections().is_empty() && b.charon.secrets().is_empty() && !b.conf(&uuid(7)).exists());
     assert!(!b.charon.requests_of("terminate").is_empty(), "its SA is closed");
+    put(&b, "/actions?confirm=1s", &event("enable"));
+    let inventory = put(&b, "/actions?confirm=1s", &event("disable"));
+    assert_eq!(inventory["state"], "Disabled", "what is not to be up needs no proof");
     b.charon.forget_requests();
     put(&b, "/actions", &event("disable"));
     assert_eq!(effects(&b), Vec::<String>::new(), "the same state again is a success without effect");

@@ -105,7 +105,7 @@ fn a_file_that_was_edited_or_removed_is_written_again() {
     let (path, text) = (b.conf(&uuid(7)), fs::read_to_string(b.conf(&uuid(7))).expect("written"));
     let edits: [&dyn Fn(); 2] =
         [&|| fs::write(&path, text.replace("life_time = 3600s", "life_time = 9999s")).expect("edited"), &|| {
-            fs::remove_file(&path).expect("removed")
+            fs::remove_file(&path).expect("removed");
         }];
     for (edit, count) in edits.into_iter().zip(1..) {
         let began = Instant::now();

@@ -47,7 +47,7 @@ fn bench(ca: &Issuer, clients: Option<&Issuer>) -> Bench {
     let mut table = format!("\n[tls]\ncert = \"{}\"\nkey = \"{}\"\n", at("cert.pem"), at("key.pem"));
     if let Some(clients) = clients {
         fs::write(b.path("clients.pem"), clients.pem()).expect("written");
-        table += &format!("client_ca = \"{}\"\n", at("clients.pem"));
+        table.extend(["client_ca = \"", &at("clients.pem"), "\"\n"]);
     }
     let settings = fs::read_to_string(b.path("cygnet.toml")).expect("settings");
     fs::write(b.path("cygnet.toml"), settings + &table).expect("settings");
