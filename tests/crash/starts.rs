@@ -8,7 +8,10 @@ use crate::{
 use nix::sys::signal::Signal;
 use std::{
     fs,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        net::UnixStream,
+        process::{CommandExt, ExitStatusExt},
+    },
     process::{Command, Stdio},
 };
 
@@ -46,6 +49,8 @@ fn killed_at(b: &Bench, syscall: &str, when: usize) -> bool {
         nix::sys::signal::killpg(group, Signal::SIGKILL).expect("it runs");
         strace.wait().expect("a child");
     }
+    let socket = b.path("cygnet.sock");
+    wait_until("the agent is gone", || UnixStream::connect(&socket).is_err().then_some(()));
     // strace ends as its child did.
     ended.is_some_and(|status| status.signal() == Some(9))
 }
