@@ -125,7 +125,7 @@ impl Agent {
     }
 
     async fn apply(&self, old: Option<Arc<Record>>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
-        if let Some(same) = old.as_ref().filter(|old| Record { changed: old.changed, ..new.clone() } == ***old) {
+        if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
             self.schedule.wake(new.id, Instant::now());
             return Ok(Arc::clone(same));
         }

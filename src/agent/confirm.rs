@@ -73,7 +73,7 @@ impl Agent {
         let edit = move |current: Option<&Record>| {
             let current =
                 current.ok_or_else(|| Error::NotConfirmed("the connection was deleted during its trial".into()))?;
-            if *current != *on_trial {
+            if !current.says_the_same(&on_trial) {
                 let why = "another call changed the connection during its trial; it is as that call left it";
                 return Err(Error::NotConfirmed(why.into()));
             }

@@ -114,6 +114,12 @@ impl Memory {
         self.impatient = true;
     }
 
+    /// Whether at the last look everything wanted was carried, and nothing older ran beside it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.complete_since.is_some() && self.outdated.ike.is_empty() && self.outdated.children.is_empty()
+    }
+
     /// Negotiation waits for `turn`, and then needs no other.
     pub fn postpone(&mut self, turn: Instant) {
         self.attempts = self.attempts.saturating_sub(1);

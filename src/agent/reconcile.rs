@@ -10,6 +10,7 @@ use crate::{
     disk,
     error::{Error, Result},
     ipsec::ConnectionId,
+    store::Record,
     swan::{Charon, plan::Loadable},
 };
 use std::{
@@ -154,6 +155,9 @@ impl Agent {
         let running = self.observed(id).await?;
         let now = Instant::now();
         let (steps, again) = memory.steps(&record.connection, &running, now);
+        if record.unproven && memory.is_proven() {
+            self.note_proven(&record);
+        }
         let initiates = steps.iter().any(|step| matches!(step, Step::Initiate(_)));
         let turn = if initiates && !memory.takes_turn(now) { self.schedule.turn(now) } else { now };
         if turn > now {
@@ -178,6 +182,36 @@ impl Agent {
         }
         if let Some(again) = again {
             self.schedule.wake(id, again);
+        }
+        Ok(())
+    }
+
+    /// Stores that nothing older runs. If that fails, the next start has the SAs made anew: no harm, no error.
+    fn note_proven(&self, record: &Record) {
+        let proven = Record { unproven: false, ..record.clone() };
+        let stored = block_in_place(|| self.store.commit(self.store.stage(proven)?));
+        if let Err(error) = stored {
+            tracing::warn!(uuid = %record.id, %error, "cannot store that the connection runs as wanted");
+        }
+    }
+
+    /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
+    /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
+    pub(super) async fn distrust(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
+        let Some(record) = self.store.get(id).filter(|record| record.is_loaded() && record.unproven) else {
+            return Ok(());
+        };
+        let running = self.swan.observe(Some(id)).await?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
+            Ok(_) => {
+                tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
+                memory.outdated.ike.extend(running.iter().map(|ike| ike.unique_id));
+            }
+            // In the old generation charon would never make another.
+            Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
         }
         Ok(())
     }

@@ -127,7 +127,10 @@ impl Agent {
         let entry = self.entry(id);
         let mut memory = entry.memory.lock().await;
         *memory = Memory::default();
-        let outcome = self.converge(id, &entry, &mut memory, charon).await;
+        let outcome = match self.distrust(id, &mut memory).await {
+            Ok(()) => self.converge(id, &entry, &mut memory, charon).await,
+            failed => failed,
+        };
         (id, outcome)
     }
 

@@ -44,6 +44,9 @@ struct File {
     /// How often the key was changed.
     #[serde(default)]
     ike_generation: u32,
+    /// Whether what runs may have been made for an earlier connection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unproven: bool,
     /// The key as hexadecimal digits, wiped with the rest.
     psk_hex: Zeroizing<String>,
 }
@@ -158,6 +161,7 @@ fn file(record: &Record) -> File {
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
+        unproven: record.unproven,
         psk_hex: psk.expose_hex(),
     }
 }
@@ -186,9 +190,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     }
     let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
-    let (created, changed, enabled, keys) = (file.created, file.changed, file.enabled, file.ike_generation);
-    let mut record = Record::new(id, wish(file)?, keys, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
+    let generation = file.ike_generation;
+    let mut record = Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
     record.changed = changed;
+    record.unproven = unproven;
     record.state = if enabled { State::Enabled } else { State::Disabled };
     Ok(record)
 }

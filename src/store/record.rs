@@ -20,6 +20,9 @@ pub struct Record {
     pub state: State,
     /// How often anything of the IKE SA was changed; see [`Connection::ike_generation`].
     pub ike_generation: u32,
+    /// Whether charon was not yet seen to run this connection and nothing older: what runs may have been made for an
+    /// earlier one. Only the record knows that after a restart of the agent.
+    pub unproven: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -127,7 +130,8 @@ impl Record {
     /// When the values of `wish` cannot stand together.
     pub fn new(id: ConnectionId, wish: Wish, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
         let connection = wish.connection(id, ike_generation)?;
-        Ok(Self { id, wish, connection, state: State::Enabled, ike_generation, created: now, changed: now })
+        let (state, unproven) = (State::Enabled, true);
+        Ok(Self { id, wish, connection, state, ike_generation, unproven, created: now, changed: now })
     }
 
     /// The same connection with another wish.
@@ -140,16 +144,23 @@ impl Record {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
         }
-        Ok(Self { state: self.state, created: self.created, ..new })
+        let unproven = self.unproven || new.connection != self.connection;
+        Ok(Self { state: self.state, unproven, created: self.created, ..new })
     }
 
     /// The same connection in a new generation: charon negotiates a new SA for it, though nothing differs.
     #[must_use]
     pub fn renewed(&self, now: Timestamp) -> Self {
-        let mut new = Self { changed: now, ..self.clone() };
+        let mut new = Self { changed: now, unproven: true, ..self.clone() };
         new.ike_generation = self.ike_generation.wrapping_add(1);
         new.connection.ike_generation = new.ike_generation;
         new
+    }
+
+    /// Whether it says the same of the connection as `other`, whenever that was said and whatever was seen of it since.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { changed: other.changed, unproven: other.unproven, ..self.clone() } == *other
     }
 
     /// Whether charon is to hold it: it is enabled and has something to carry.

@@ -1,10 +1,11 @@
 //! Directories that cannot be written: full, read-only, immutable, gone, or no directory.
 
 use crate::{
-    calls::{Call, assert_done, assert_refused, idle, prepare},
-    serve::Bench,
+    calls::{Call, NEW, OLD, assert_done, assert_refused, idle, prepare},
+    serve::{Bench, change, params, uuid},
     skip::skipped,
 };
+use serde_json::json;
 use std::{
     fs::{self, File},
     io::Write,
@@ -148,6 +149,25 @@ fn a_directory_is_immutable() {
         recovered(&b);
         prepare(&b);
     }
+}
+
+#[test]
+fn what_failed_has_taken_nothing() {
+    let mut b = idle();
+    b.run();
+    prepare(&b);
+    let directory = b.conf_dir();
+    if !succeeds("chattr", &["+i"], &directory) {
+        return skipped("this file system has no immutable directories");
+    }
+    let locked = Immutable(directory);
+    Call::Create.make(&b).expect(503);
+    b.change(&uuid(OLD), &change(OLD, &json!({ "peerAddress": "198.51.100.99" }))).expect(503);
+    drop(locked);
+    let with_peer = |n, peer: u8| b.create(&params(n, &json!({ "peerAddress": format!("198.51.100.{peer}") })));
+    with_peer(20, NEW).expect(200);
+    with_peer(21, 99).expect(200);
+    with_peer(22, OLD).expect(503);
 }
 
 /// `put` takes the place of conf.d, which lives on elsewhere.

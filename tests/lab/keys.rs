@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::connections::{address, connection, group, nets, parts, psk};
 use crate::lab;
-use crate::pair::{PATIENCE, Pair, for_side, reaches};
+use crate::pair::{PATIENCE, Pair, Tunnel, for_side, reaches};
 use crate::peer::Charon;
 use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
@@ -47,6 +47,35 @@ fn new_keys(version: &str) {
         pair.carries();
         before = after;
     }
+}
+
+/// The agent dies between the change of the key and its negotiation: what runs under the old key is not called Ready
+/// by the next one, which makes it anew; and what it has seen it does not make again.
+#[test]
+fn a_new_key_outlives_the_agent() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::up(&lab, &json!({}));
+    let before = pair.settled(1);
+    let options = json!({ "authKey": "test-only-key-two" });
+    pair.change(Side::B, &options);
+    pair.agent_mut(Side::B).kill();
+    pair.agent_mut(Side::B).restart();
+    assert_eq!(pair.status(Side::B), "Connecting");
+    pair.carries();
+    pair.change(Side::A, &options);
+    let after = pair.renewed(&before, 1);
+    pair.carries();
+    let stored = |side| std::fs::read_to_string(record(&pair, side)).expect("the record");
+    for side in Side::BOTH {
+        wait_until(PATIENCE, "it is stored that this runs", || (!stored(side).contains("unproven")).then_some(()));
+    }
+    pair.agent_mut(Side::B).kill();
+    pair.agent_mut(Side::B).restart();
+    assert_eq!(pair.settled(1).each_ref().map(Tunnel::numbers), after.each_ref().map(Tunnel::numbers));
+}
+
+fn record(pair: &Pair, side: Side) -> std::path::PathBuf {
+    pair.agent(side).state_dir().join("connections").join(format!("{}.json", pair.uuid(side)))
 }
 
 /// How often a negotiation failed for its key, by the logs of both ends.
