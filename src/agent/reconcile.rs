@@ -159,7 +159,8 @@ impl Agent {
             self.note_proven(&record);
         }
         let initiates = steps.iter().any(|step| matches!(step, Step::Initiate(_)));
-        let turn = if initiates && !memory.takes_turn(now) { self.schedule.turn(now) } else { now };
+        let waits = initiates && !memory.takes_turn(now);
+        let turn = if waits { self.schedule.turn(now, !record.unproven) } else { now };
         if turn > now {
             // Others are being negotiated: charon must not drown in half-open SAs.
             memory.postpone(turn);

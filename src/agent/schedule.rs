@@ -24,8 +24,8 @@ const BURST: u32 = 32;
 /// The way into the queue.
 pub struct Schedule {
     queue: mpsc::UnboundedSender<(ConnectionId, Instant)>,
-    /// When the next negotiation may begin.
-    next: Mutex<Instant>,
+    /// When the next negotiation may begin: of a tunnel that was up before, and of any other.
+    next: Mutex<[Instant; 2]>,
 }
 
 /// The other end of the queue.
@@ -35,7 +35,7 @@ impl Schedule {
     /// An empty schedule; [`run`] works it off.
     pub fn new() -> (Self, Queue) {
         let (sender, queue) = mpsc::unbounded_channel();
-        (Self { queue: sender, next: Mutex::new(Instant::now()) }, queue)
+        (Self { queue: sender, next: Mutex::new([Instant::now(); 2]) }, queue)
     }
 
     /// Looks at `id` at `when`, or earlier if that was planned already.
@@ -44,9 +44,12 @@ impl Schedule {
         let _ = self.queue.send((id, when));
     }
 
-    /// The moment in which one negotiation may begin: `now`, or a later one that is kept for it.
-    pub fn turn(&self, now: Instant) -> Instant {
+    /// The moment in which one negotiation may begin: `now`, or a later one that is kept for it. A tunnel that was
+    /// `up_before` does not queue behind those whose peers may never have answered.
+    pub fn turn(&self, now: Instant, up_before: bool) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let [of_known, of_others] = &mut *next;
+        let next = if up_before { of_known } else { of_others };
         let earliest = now.checked_sub(PACE * BURST).unwrap_or(now);
         let turn = (*next).max(earliest);
         *next = turn + PACE;
