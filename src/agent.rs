@@ -7,19 +7,26 @@ mod apply;
 mod claims;
 mod confirm;
 mod entry;
+mod feed;
+mod hear;
 mod memory;
 mod plan;
+mod reasons;
 mod reconcile;
 mod remove;
 mod schedule;
+mod story;
 mod view;
 mod watch;
 
 pub use apply::How;
 pub use entry::Drift;
+pub use feed::{Event, Feed, Happening};
 pub use memory::{Loaded, Step};
 pub use plan::{Impact, Plan, impact};
+pub use reasons::Host;
 pub use reconcile::configure;
+pub use story::{Entry as LogEntry, Speaker};
 pub use view::View;
 pub use watch::Life;
 
@@ -32,6 +39,7 @@ use crate::{
 };
 use claims::Claims;
 use entry::Entry;
+use hear::Tales;
 use schedule::Schedule;
 use std::{
     collections::HashMap,
@@ -54,6 +62,8 @@ pub struct Agent {
     schedule: Schedule,
     /// Told when charon did not answer somebody.
     doubts: Notify,
+    tales: Mutex<Tales>,
+    feed: Feed,
 }
 
 impl Agent {
@@ -74,6 +84,8 @@ impl Agent {
             life: channel::Sender::new(Life::Starting),
             schedule,
             doubts: Notify::new(),
+            tales: Mutex::default(),
+            feed: Feed::new(jiff::Timestamp::now()),
         });
         tokio::spawn(schedule::run(Arc::downgrade(&agent), queue));
         agent
@@ -99,6 +111,20 @@ impl Agent {
         self.life.borrow().clone()
     }
 
+    /// What happened lately.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// The last `count` lines of the log of `id` that stand behind its line `after`.
+    pub fn log(&self, id: ConnectionId, count: usize, after: u64) -> Vec<LogEntry> {
+        self.entry(id).story().lines(count, after)
+    }
+
+    fn lock_tales(&self) -> MutexGuard<'_, Tales> {
+        self.tales.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn entry(&self, id: ConnectionId) -> Arc<Entry> {
         Arc::clone(self.lock_entries().entry(id).or_default())
     }
@@ -122,7 +148,7 @@ impl Agent {
     async fn charon(&self) -> Result<Arc<Charon>> {
         match self.life() {
             Life::Up(charon) => Ok(charon),
-            Life::Starting | Life::Down(_) => Ok(Arc::new(self.swan.probe().await?)),
+            Life::Starting | Life::Down { .. } => Ok(Arc::new(self.swan.probe().await?)),
         }
     }
 

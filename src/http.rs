@@ -4,6 +4,7 @@ mod actions;
 mod auth;
 mod envelope;
 pub mod error;
+mod events;
 pub mod framing;
 mod hook;
 pub mod inventory;
@@ -16,6 +17,7 @@ mod query;
 mod router_view;
 pub mod serve;
 pub mod tls;
+mod why;
 mod wire;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential};
@@ -46,6 +48,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use query::{Item, Query};
 use serde_json::{Value, json};
 use std::{path::PathBuf, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 /// What the handlers share.
 pub struct Api {
@@ -56,15 +59,16 @@ pub struct Api {
     web_hook_hosts: Vec<String>,
     charon_log: Option<PathBuf>,
     mask_auth_key: bool,
+    stop: CancellationToken,
 }
 
 type Shared = State<Arc<Api>>;
 type Answer = Result<Response, Failure>;
 
 impl Api {
-    /// The API of `agent` for whom `auth` lets pass.
+    /// The API of `agent` for whom `auth` lets pass. Answers that go on for ever end with `stop`.
     #[must_use]
-    pub fn new(agent: Arc<Agent>, auth: Auth, jobs: Jobs, settings: &Settings) -> Arc<Self> {
+    pub fn new(agent: Arc<Agent>, auth: Auth, jobs: Jobs, settings: &Settings, stop: &CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             agent,
             auth,
@@ -73,6 +77,7 @@ impl Api {
             web_hook_hosts: settings.jobs.web_hook_hosts.clone(),
             charon_log: settings.charon.log.clone(),
             mask_auth_key: settings.mask_auth_key,
+            stop: stop.clone(),
         })
     }
 
@@ -129,6 +134,8 @@ pub fn router(api: Arc<Api>) -> Router {
     let native = Router::new()
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
+        .route("/cygnet/v1/connections/{uuid}/log", get(events::log))
+        .route("/cygnet/v1/events", get(events::events))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     Router::new()
         .merge(guarded)

@@ -85,6 +85,12 @@ impl Store {
         self.lock().values().cloned().collect()
     }
 
+    /// The connections with the peer at `address`.
+    pub fn with_peer(&self, address: std::net::IpAddr) -> Vec<ConnectionId> {
+        let records = self.lock();
+        records.values().filter(|record| record.connection.remote_addr == address).map(|record| record.id).collect()
+    }
+
     /// Writes `record` beside its file; nothing counts before [`Store::commit`].
     ///
     /// # Errors

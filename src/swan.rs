@@ -1,5 +1,6 @@
 //! strongSwan: its languages, which are pure functions on text and bytes, and the ways to charon.
 
+pub mod alert;
 mod charon;
 pub mod conf;
 pub mod diff;
@@ -12,6 +13,7 @@ pub mod pretty;
 pub mod rehearsal;
 pub mod section;
 pub mod swanctl;
+pub mod tale;
 pub mod vici;
 
 use crate::{
@@ -33,8 +35,13 @@ pub enum Swan {
 
 /// What tells when to look at the connections again.
 pub enum Events {
-    /// charon's events.
-    Vici(vici::Events),
+    /// charon's events, and its words on a socket of their own: there are many of those.
+    Vici {
+        /// What happens to SAs.
+        happenings: vici::Events,
+        /// What charon says.
+        words: vici::Events,
+    },
     /// swanctl has none that say enough.
     None,
 }
@@ -220,7 +227,15 @@ impl Swan {
     /// When charon does not answer.
     pub async fn events(&self) -> Result<Events> {
         match self {
-            Self::Vici(vici) => Ok(Events::Vici(vici.events(&EVENTS).await?)),
+            Self::Vici(vici) => {
+                let happenings = vici.events(&EVENTS).await?;
+                // Before strongSwan 6.0.3 there are no alerts, and its log has to do.
+                let words = match vici.events(&["log", "alert"]).await {
+                    Err(Error::Refused { .. }) => vici.events(&["log"]).await?,
+                    words => words?,
+                };
+                Ok(Events::Vici { happenings, words })
+            }
             Self::Swanctl(_) => Ok(Events::None),
         }
     }
@@ -228,7 +243,14 @@ impl Swan {
     /// The next event of `events`, or `None` when charon is gone. Where charon tells nothing, it never comes.
     pub async fn next(&self, events: &mut Events) -> Option<Notice> {
         match events {
-            Events::Vici(events) => events.next().await,
+            Events::Vici { happenings, words } => tokio::select! {
+                notice = happenings.next() => notice,
+                notice = words.next() => match notice {
+                    // Words that were lost say nothing of the connections.
+                    Some(Notice::Lagged) => Some(Notice::Event("log".into(), section::Section::new())),
+                    notice => notice,
+                },
+            },
             Events::None => std::future::pending().await,
         }
     }

@@ -41,6 +41,8 @@ mod parts;
 mod peer;
 #[path = "lab/proxy.rs"]
 mod proxy;
+#[path = "lab/reasons.rs"]
+mod reasons;
 #[path = "lab/refusals.rs"]
 mod refusals;
 #[path = "lab/rekeys.rs"]

@@ -3,7 +3,9 @@
 //! connection as it was; after it, everything follows the new record.
 
 use super::{
-    Agent, View, check_algorithms, loadable,
+    Agent, View, check_algorithms,
+    feed::Happening,
+    loadable,
     memory::{Loaded, Memory, Step},
     reconcile::configure,
 };
@@ -190,6 +192,10 @@ impl Agent {
             memory.outdate(&running, before, after);
         }
         memory.restart();
+        if old.is_none_or(|old| old.connection != record.connection) {
+            self.entry(id).story().begin_anew();
+        }
+        self.tell(id, Happening::Changed);
         self.schedule.wake(id, Instant::now());
         Ok(record)
     }

@@ -1,6 +1,9 @@
 //! What the agent keeps of a connection beside its record.
 
-use super::memory::{Memory, Outdated, Step};
+use super::{
+    memory::{Memory, Outdated, Step},
+    story::Story,
+};
 use crate::ipsec::{ConnectionId, IkeSa};
 use jiff::Timestamp;
 use std::{
@@ -23,6 +26,7 @@ pub struct Entry {
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
     stamp: Mutex<Option<Stamp>>,
+    story: Mutex<Story>,
 }
 
 /// Something of a connection was not as we left it, and was put back.
@@ -41,6 +45,11 @@ pub struct Drift {
 struct Stamp(SystemTime, u64);
 
 impl Entry {
+    /// What is known of the connection's life.
+    pub fn story(&self) -> MutexGuard<'_, Story> {
+        lock(&self.story)
+    }
+
     /// To be called after every change of the memory.
     pub fn publish(&self, memory: &Memory) {
         *lock(&self.outdated) = memory.outdated.clone();
@@ -56,7 +65,8 @@ impl Entry {
     }
 
     /// Remembers that these steps were needed although nobody had asked for a change.
-    pub fn note_drift(&self, id: ConnectionId, repaired: &[Step]) {
+    /// Returns what was repaired.
+    pub fn note_drift(&self, id: ConnectionId, repaired: &[Step]) -> Vec<&'static str> {
         let words: Vec<_> = repaired
             .iter()
             .map(|step| match step {
@@ -70,7 +80,8 @@ impl Entry {
         tracing::warn!(uuid = %id, repaired = ?words, "the connection had drifted from its record and was put back");
         let mut drift = lock(&self.drift);
         let count = drift.as_ref().map_or(0, |drift| drift.count) + 1;
-        *drift = Some(Drift { repaired: words, last: Timestamp::now(), count });
+        *drift = Some(Drift { repaired: words.clone(), last: Timestamp::now(), count });
+        words
     }
 
     /// The last drift, if there was one.

@@ -114,10 +114,16 @@ impl Memory {
         self.impatient = true;
     }
 
+    /// Whether at the last look everything wanted was carried.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete_since.is_some()
+    }
+
     /// Whether at the last look everything wanted was carried, and nothing older ran beside it.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        self.complete_since.is_some() && self.outdated.ike.is_empty() && self.outdated.children.is_empty()
+        self.is_complete() && self.outdated.ike.is_empty() && self.outdated.children.is_empty()
     }
 
     /// Negotiation waits for `turn`, and then needs no other.

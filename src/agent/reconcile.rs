@@ -3,8 +3,11 @@
 //! drifted object all end here.
 
 use super::{
-    Agent, Entry, Life, loadable,
+    Agent, Entry, Host, Life, Speaker, View,
+    feed::Happening,
+    loadable,
     memory::{Loaded, Memory, Step},
+    story::Tell,
 };
 use crate::{
     disk,
@@ -13,6 +16,7 @@ use crate::{
     store::Record,
     swan::{Charon, plan::Loadable},
 };
+use jiff::Timestamp;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -76,13 +80,16 @@ impl Agent {
         let outcome = match self.configured(id, entry, memory, charon).await {
             Ok(repaired) => {
                 if known && !repaired.is_empty() {
-                    entry.note_drift(id, &repaired);
+                    self.tell(id, Happening::Drift(entry.note_drift(id, &repaired)));
                 }
                 self.advance(id, memory).await
             }
             failed => failed.map(drop),
         };
         entry.publish(memory);
+        if outcome.is_ok() {
+            self.announce(id, entry, memory, !known);
+        }
         entry.happened.notify_waiters();
         outcome
     }
@@ -169,8 +176,13 @@ impl Agent {
         }
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
+            let entry = self.entry(id);
+            entry.story().add(Speaker::Agent, &format!("next step: {step:?}"), Timestamp::now());
             let done = match &step {
-                Step::Initiate(child) => self.swan.initiate(id, child).await,
+                Step::Initiate(child) => {
+                    entry.story().attempt();
+                    self.swan.initiate(id, child).await
+                }
                 Step::CloseIke(number) => self.swan.close_ike(*number, life).await,
                 Step::CloseChild(number) => self.swan.close_child(*number, life).await,
                 Step::Load | Step::Unload | Step::Write | Step::Erase => Ok(()),
@@ -185,6 +197,24 @@ impl Agent {
             self.schedule.wake(id, again);
         }
         Ok(())
+    }
+
+    /// Tells those who listen if the tunnel came up or went down. What a start finds up is no news.
+    fn announce(&self, id: ConnectionId, entry: &Entry, memory: &Memory, quietly: bool) {
+        let wanted = self.store.get(id).filter(|record| record.is_loaded());
+        let mut story = entry.story();
+        let Some(record) = wanted else { return story.forget_told() };
+        let told = story.observe(memory.is_complete(), quietly, Timestamp::now(), Instant::now());
+        drop(story);
+        match told {
+            Tell::Nothing => {}
+            Tell::Later(when) => self.schedule.wake(id, when),
+            Tell::Up => self.tell(id, Happening::Up),
+            Tell::Down => {
+                let view = View { record, running: Some(Vec::new()) };
+                self.tell(id, Happening::Down(self.cause(&view, &Host::look())));
+            }
+        }
     }
 
     /// Stores that nothing older runs. If that fails, the next start has the SAs made anew: no harm, no error.

@@ -3,6 +3,7 @@
 use super::{
     Agent,
     apply::{not_found, uncancelled},
+    feed::Happening,
     memory::{Loaded, Memory},
 };
 use crate::{disk, error::Result, ipsec::ConnectionId};
@@ -50,6 +51,7 @@ impl Agent {
             return Err(error);
         }
         self.lock_claims().release(&record);
+        self.tell(id, Happening::Deleted);
         // The entry stays while others wait for it: two of them would not exclude each other.
         *memory = Memory::default();
         memory.loaded = Loaded::Nothing;

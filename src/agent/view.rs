@@ -83,7 +83,7 @@ impl Agent {
 
     /// The SAs, if charon says them. Of a charon that is known to be away nobody waits for an answer.
     async fn running(&self, id: Option<ConnectionId>) -> Option<Vec<IkeSa>> {
-        if matches!(self.life(), Life::Down(_)) {
+        if matches!(self.life(), Life::Down { .. }) {
             return None;
         }
         let many = if id.is_some() { 1 } else { u32::try_from(self.store.all().len()).unwrap_or(u32::MAX) };

@@ -4,6 +4,7 @@
 
 use super::{
     Agent,
+    feed::Happening,
     memory::{Loaded, Memory},
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     swan::{Charon, names, section::Section, vici::link::Notice},
 };
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     task::block_in_place,
@@ -26,8 +28,13 @@ pub enum Life {
     Starting,
     /// It answers, and holds what the store says.
     Up(Arc<Charon>),
-    /// It does not answer; why.
-    Down(String),
+    /// It does not answer.
+    Down {
+        /// Why.
+        why: String,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 /// The waits between attempts to reach charon.
@@ -57,11 +64,13 @@ impl Agent {
 
     /// One life of charon, from connecting to the end of its events.
     async fn follow(&self) -> Result<()> {
+        self.forget_tales();
         let mut events = self.swan.events().await?;
         let charon = Arc::new(self.swan.probe().await?);
         self.synchronise(&charon).await?;
         tracing::info!(version = %charon.version, "charon holds what the store says");
         self.life.send_replace(Life::Up(charon));
+        self.feed.tell(None, Happening::CharonBack);
         // What was put off until now: a change that waits for its SAs, a step that failed.
         self.wake_all();
         let (mut beat, mut sweep) = (interval(BEAT), interval(SWEEP));
@@ -84,8 +93,26 @@ impl Agent {
         self.store.all().iter().for_each(|record| self.schedule.wake(record.id, now));
     }
 
+    /// Notes that charon does not answer. What was known of its connections is not known any more.
+    fn lost(&self, why: String) {
+        let since = match self.life() {
+            Life::Down { since, .. } => since,
+            Life::Starting | Life::Up(_) => {
+                tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
+                self.feed.tell(None, Happening::CharonLost(why.clone()));
+                Timestamp::now()
+            }
+        };
+        self.life.send_replace(Life::Down { why, since });
+    }
+
     /// Looks at the connections that an event names.
     async fn happened(&self, event: &str, message: &Section) {
+        match event {
+            "log" => return self.heard(message),
+            "alert" => return self.alerted(message),
+            _ => {}
+        }
         let names = message.sections().flat_map(|(name, sa)| {
             let children = sa.section("child-sas").into_iter().flat_map(Section::sections);
             std::iter::once(name).chain(children.filter_map(|(_, child)| child.text("name")))
@@ -219,8 +246,7 @@ async fn watch(agent: std::sync::Weak<Agent>) {
             pause = RETRY.0;
         }
         let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has gone".into());
-        tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
-        agent.life.send_replace(Life::Down(why));
+        agent.lost(why);
         drop(agent);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);

@@ -76,7 +76,7 @@ async fn serve(config: &Path) -> Result<()> {
 
     let stop = CancellationToken::new();
     let jobs = Jobs::open(settings.state_dir.join("jobs"))?;
-    let api = Api::new(Arc::clone(&agent), Auth::new(credentials), jobs, &settings);
+    let api = Api::new(Arc::clone(&agent), Auth::new(credentials), jobs, &settings, &stop);
     let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
     if let Some(listener) = listener {
         announce(&listener, tls.is_some())?;
@@ -190,7 +190,7 @@ fn status(agent: &Agent) -> String {
     match agent.life() {
         Life::Up(charon) => format!("{count} connections, strongSwan {}", charon.version),
         Life::Starting => "starting".into(),
-        Life::Down(why) => format!("{count} connections, {why}"),
+        Life::Down { why, .. } => format!("{count} connections, {why}"),
     }
 }
 

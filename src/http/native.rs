@@ -1,6 +1,6 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse};
+use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, why};
 use crate::{
     agent::{Life, Step, View},
     ipsec::{ChildSa, ChildState, IkeSa, IkeState},
@@ -27,7 +27,7 @@ pub async fn readyz(State(api): Shared) -> Response {
     let (status, state) = match api.agent.life() {
         Life::Up(charon) => (StatusCode::OK, json!({ "ready": true, "strongswan": charon.version })),
         Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
-        Life::Down(why) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
+        Life::Down { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
     };
     let mut body = state;
     if let Some(members) = body.as_object_mut().filter(|_| !damaged.is_empty()) {
@@ -43,7 +43,8 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .agent
         .drift(view.record.id)
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
-    let body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view), "drift": drift });
+    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view), "drift": drift });
+    why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }
 

@@ -47,6 +47,28 @@ pub enum IkeVersion {
     V2,
 }
 
+impl IkeVersion {
+    /// Whether a peer that speaks `version` (1 or 2) is answered.
+    #[must_use]
+    pub fn accepts(self, version: u8) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V1 => version == 1,
+            Self::V2 => version == 2,
+        }
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "IKEv2 or IKEv1",
+            Self::V1 => "IKEv1",
+            Self::V2 => "IKEv2",
+        }
+    }
+}
+
 /// How packets are wrapped (RFC 4301, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

@@ -61,6 +61,16 @@ impl Identity {
         }
     }
 
+    /// The identity as charon's log writes it: without its kind.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Ip(address) => address.to_string(),
+            Self::Fqdn(name) | Self::Email(name) => name.clone(),
+            Self::KeyId(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+
     fn ip(text: &str) -> Result<Self, Invalid> {
         match text.parse::<IpAddr>() {
             Ok(address) if address.is_unspecified() => Err(Invalid::new(format!("{text} would match every peer"))),

@@ -1,6 +1,6 @@
 //! State is what the user wants, status what was observed. Status is computed, never stored.
 
-use super::{ChildState, Connection, IkeSa, IkeState};
+use super::{Child, ChildState, Connection, IkeSa, IkeState};
 
 /// Whether the user wants the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +22,19 @@ pub enum Status {
     Disconnected,
 }
 
+/// Whether some SA carries `child` of `wanted` as it is wanted.
+#[must_use]
+pub fn carries(wanted: &Connection, child: &Child, running: &[IkeSa]) -> bool {
+    running
+        .iter()
+        .filter(|ike| ike.state == IkeState::Established && ike.runs(wanted))
+        .any(|ike| ike.children.iter().any(|sa| sa.state == ChildState::Installed && sa.runs(wanted, child)))
+}
+
 /// The status of `wanted`, given the IKE SAs that bear its name.
 #[must_use]
 pub fn status(wanted: &Connection, running: &[IkeSa]) -> Status {
-    let up = |child| {
-        running
-            .iter()
-            .filter(|ike| ike.state == IkeState::Established && ike.runs(wanted))
-            .any(|ike| ike.children.iter().any(|sa| sa.state == ChildState::Installed && sa.runs(wanted, child)))
-    };
-    if !wanted.children.is_empty() && wanted.children.iter().all(up) {
+    if !wanted.children.is_empty() && wanted.children.iter().all(|child| carries(wanted, child, running)) {
         Status::Ready
     } else if running.iter().any(|ike| ike.state != IkeState::Closing) {
         Status::Connecting

@@ -192,7 +192,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
     let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
     let generation = file.ike_generation;
-    let mut record = Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    let mut record =
+        Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
     record.changed = changed;
     record.unproven = unproven;
     record.state = if enabled { State::Enabled } else { State::Disabled };

@@ -1,0 +1,126 @@
+//! Why a connection, or a child of it, is not up: what this side knows itself first, then what charon told.
+
+use super::{Agent, Life, View};
+use crate::{
+    host,
+    ipsec::{Child, Code, Protocol, Reason, State, Status, TrafficSelector},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// What this host is asked once for many connections.
+pub struct Host {
+    addresses: Option<BTreeSet<IpAddr>>,
+}
+
+impl Host {
+    /// This host as it is now.
+    #[must_use]
+    pub fn look() -> Self {
+        let addresses = host::addresses();
+        if let Err(error) = &addresses {
+            tracing::warn!(%error, "this host's addresses cannot be listed");
+        }
+        Self { addresses: addresses.ok() }
+    }
+
+    fn lacks(&self, address: IpAddr) -> bool {
+        self.addresses.as_ref().is_some_and(|all| !all.contains(&address))
+    }
+}
+
+impl Agent {
+    /// Why the connection is not up, or `None` if it is.
+    pub fn reason(&self, view: &View, host: &Host) -> Option<Reason> {
+        if view.status() == Some(Status::Ready) {
+            return None;
+        }
+        Some(self.cause(view, host))
+    }
+
+    /// Why the connection is not up. Whether it is, the caller knows.
+    pub(super) fn cause(&self, view: &View, host: &Host) -> Reason {
+        self.known_here(view, host).unwrap_or_else(|| self.told(view, None))
+    }
+
+    /// Why the child is not up. Whether it is, the caller knows.
+    pub fn reason_of(&self, view: &View, child: &Child, host: &Host) -> Reason {
+        self.known_here(view, host).unwrap_or_else(|| self.told(view, Some(&child.name)))
+    }
+
+    /// The causes that need no word from charon.
+    fn known_here(&self, view: &View, host: &Host) -> Option<Reason> {
+        let record = &view.record;
+        let since = self.entry(record.id).story().down_since().unwrap_or(record.changed);
+        let reason = |code, details: String| Some(Reason { code, since, details, trigger: None });
+        if record.state == State::Disabled {
+            return reason(Code::NotAttempted, "the connection is disabled".into());
+        }
+        if record.connection.children.is_empty() {
+            return reason(Code::NotAttempted, "the connection has no networks to join on one of its sides".into());
+        }
+        let charon = match self.life() {
+            Life::Up(charon) => charon,
+            Life::Starting => return reason(Code::CharonUnreachable, "charon was not asked yet".into()),
+            Life::Down { why, since } => {
+                return Some(Reason { code: Code::CharonUnreachable, since, details: why, trigger: None });
+            }
+        };
+        if view.running.is_none() {
+            return reason(Code::CharonUnreachable, "charon did not list its SAs in time".into());
+        }
+        let missing = charon.missing(&record.connection);
+        if !missing.is_empty() {
+            let list: Vec<_> =
+                missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
+            return reason(Code::AlgorithmUnsupported, format!("this charon has no {}", list.join(", ")));
+        }
+        let local = record.connection.local_addr;
+        let details = || format!("the address {local} is on no interface of this gateway");
+        host.lacks(local).then(|| reason(Code::LocalAddressMissing, details())).flatten()
+    }
+
+    /// The cause that charon told.
+    fn told(&self, view: &View, child: Option<&str>) -> Reason {
+        let entry = self.entry(view.record.id);
+        let story = entry.story();
+        if let Some(known) = story.cause(child) {
+            let details = with_wanted(view, known.clue.code, &known.clue.details);
+            let trigger = story.trigger().filter(|trigger| *trigger != known.clue.code);
+            return Reason { code: known.clue.code, since: known.since, details, trigger };
+        }
+        let since = story.down_since().unwrap_or_else(Timestamp::now);
+        let idle = view.running.as_deref().unwrap_or_default().is_empty() && !story.is_attempted();
+        let (code, details) = if idle {
+            (Code::NotAttempted, "no negotiation was begun yet; it waits for its turn")
+        } else {
+            (Code::Unknown, "the negotiation goes on; charon has named no failure yet")
+        };
+        Reason { code, since, details: details.into(), trigger: story.trigger() }
+    }
+}
+
+/// Adds what is wanted here where the peer's answer leaves out the values.
+fn with_wanted(view: &View, code: Code, details: &str) -> String {
+    let connection = &view.record.connection;
+    let list = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    match code {
+        Code::NoProposalIke if !details.contains("wanted here") => {
+            format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())
+        }
+        Code::NoProposalChild if !details.contains("wanted here") => match connection.protocol {
+            Protocol::Esp(esp) => format!("{details}; wanted here: ESP {esp}"),
+            Protocol::Ah(ah) => format!("{details}; wanted here: AH {ah}"),
+        },
+        Code::TsMismatch => {
+            let wanted: Vec<_> =
+                connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
+            format!("{details}; wanted here: {}", wanted.join("; "))
+        }
+        Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
+            let (ours, theirs) = (connection.local_id.plain(), connection.remote_id.plain());
+            format!("{details}; here we are '{ours}' and expect '{theirs}'")
+        }
+        _ => details.to_owned(),
+    }
+}

@@ -1,0 +1,215 @@
+//! What is known of a connection's life: the lines of charon's log that belong to it, with the agent's own marks
+//! between them, and the causes of failure that they told. No effects; time comes in as an argument.
+
+use crate::{ipsec::reason::Code, swan::tale::Clue};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How many lines are kept of a connection, and how many bytes of each.
+pub const LINES: usize = 100;
+const WIDTH: usize = 400;
+/// A weaker clue does not displace a stronger one that is younger than this.
+const FRESH: Duration = Duration::from_mins(1);
+/// A clue that is older than this when the tunnel goes down has nothing to do with that.
+const RECENT: Duration = Duration::from_secs(10);
+/// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none. Without a cause,
+/// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
+const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
+
+/// Who said a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// charon.
+    Charon,
+    /// This agent.
+    Agent,
+}
+
+/// A line of a connection's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts the lines of this connection, from 1.
+    pub number: u64,
+    /// When it was heard.
+    pub at: Timestamp,
+    /// Who said it.
+    pub speaker: Speaker,
+    /// What was said; never a key.
+    pub text: Arc<str>,
+}
+
+/// A clue and its time.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The clue.
+    pub clue: Clue,
+    /// Since when its code is the cause.
+    pub since: Timestamp,
+    last: Instant,
+    /// The IKE SA was established since: whatever comes next counts more.
+    outlived: bool,
+}
+
+/// What was told last about the tunnel to those who listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Up,
+    Down(Option<Code>),
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// Nothing.
+    Nothing,
+    /// Nothing yet: look again at that moment.
+    Later(Instant),
+    /// It came up.
+    Up,
+    /// It is down, or the cause has become another one.
+    Down,
+}
+
+/// The story of one connection.
+#[derive(Debug, Default)]
+pub struct Story {
+    lines: VecDeque<Entry>,
+    count: u64,
+    /// By child; without one, of the whole connection.
+    clues: BTreeMap<Option<String>, Known>,
+    told: Option<Told>,
+    down: Option<(Instant, Timestamp)>,
+    attempted: bool,
+    /// What took the tunnel down.
+    trigger: Option<Code>,
+}
+
+impl Story {
+    /// Adds a line.
+    pub fn add(&mut self, speaker: Speaker, text: &str, at: Timestamp) {
+        let mut end = text.len().min(WIDTH);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.count += 1;
+        self.lines.push_back(Entry { number: self.count, at, speaker, text: text[..end].into() });
+    }
+
+    /// The last `count` lines of those behind the line `after`.
+    #[must_use]
+    pub fn lines(&self, count: usize, after: u64) -> Vec<Entry> {
+        let new = self.lines.iter().filter(|line| line.number > after).count().min(count);
+        self.lines.range(self.lines.len() - new..).cloned().collect()
+    }
+
+    /// Takes in a clue; true if it is the cause now and was not before.
+    pub fn suspect(&mut self, clue: Clue, at: Timestamp, now: Instant) -> bool {
+        if ends_a_tunnel(clue.code) {
+            self.trigger = Some(clue.code);
+        }
+        let of = clue.child.clone();
+        let known = self.clues.get(&of);
+        let weaker = known.is_some_and(|known| {
+            !known.outlived && clue.weight < known.clue.weight && now.duration_since(known.last) < FRESH
+        });
+        if weaker {
+            return false;
+        }
+        let same = known.filter(|known| known.clue.code == clue.code);
+        let (since, is_new) = same.map_or((at, true), |known| (known.since, false));
+        self.clues.insert(of, Known { clue, since, last: now, outlived: false });
+        is_new
+    }
+
+    /// The IKE SA was established: the causes that were known may be over.
+    pub fn outlive(&mut self) {
+        self.clues.values_mut().for_each(|known| known.outlived = true);
+    }
+
+    /// The configuration was changed: what was wrong with the earlier one says nothing of this.
+    pub fn begin_anew(&mut self) {
+        self.clues.clear();
+        (self.attempted, self.trigger) = (false, None);
+    }
+
+    /// The cause for `child`, or for the connection.
+    #[must_use]
+    pub fn cause(&self, child: Option<&str>) -> Option<&Known> {
+        let own = child.and_then(|child| self.clues.get(&Some(child.to_owned())));
+        own.or_else(|| self.clues.get(&None)).or_else(|| match child {
+            Some(_) => None,
+            None => self.clues.values().max_by_key(|known| known.clue.weight),
+        })
+    }
+
+    /// A negotiation begins.
+    pub fn attempt(&mut self) {
+        self.attempted = true;
+    }
+
+    /// Whether one began since the configuration was changed.
+    #[must_use]
+    pub fn is_attempted(&self) -> bool {
+        self.attempted
+    }
+
+    /// What took the tunnel down, as far as that was told.
+    #[must_use]
+    pub fn trigger(&self) -> Option<Code> {
+        self.trigger
+    }
+
+    /// Since when it is down, if it is.
+    #[must_use]
+    pub fn down_since(&self) -> Option<Timestamp> {
+        self.down.map(|(_, since)| since)
+    }
+
+    /// Takes in whether everything wanted is carried, and says what those who listen are to be told.
+    /// What is found `quietly`, at a start, is no news.
+    pub fn observe(&mut self, up: bool, quietly: bool, at: Timestamp, now: Instant) -> Tell {
+        if up {
+            self.clues.clear();
+            (self.down, self.trigger) = (None, None);
+            let before = self.told.replace(Told::Up);
+            let is_news = before != Some(Told::Up) && !(quietly && before.is_none());
+            return if is_news { Tell::Up } else { Tell::Nothing };
+        }
+        let (since, _) = *self.down.get_or_insert_with(|| {
+            self.clues.retain(|_, known| now.duration_since(known.last) < RECENT);
+            (now, at)
+        });
+        let code = self.cause(None).map(|known| known.clue.code);
+        let debounced = match code {
+            Some(code) if ends_a_tunnel(code) => since,
+            Some(_) => since + DEBOUNCE.0,
+            None => since + DEBOUNCE.1,
+        };
+        match self.told {
+            Some(Told::Down(told)) if told == code || code.is_none() => Tell::Nothing,
+            _ if now < debounced => Tell::Later(debounced),
+            _ => {
+                self.told = Some(Told::Down(code));
+                Tell::Down
+            }
+        }
+    }
+
+    /// It is not wanted any more, or nobody can know: what comes next is news.
+    pub fn forget_told(&mut self) {
+        (self.told, self.down) = (None, None);
+    }
+}
+
+/// Whether it is the end of a tunnel that was up.
+fn ends_a_tunnel(code: Code) -> bool {
+    matches!(code, Code::PeerDeleted | Code::DpdTimeout)
+}

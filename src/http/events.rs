@@ -1,0 +1,108 @@
+//! Streams: what happens on this gateway, and a connection's log as it grows (server-sent events).
+
+use super::{Answer, Api, Shared, error::json_response, id_of, parse, why};
+use crate::agent::{Event, Happening, LogEntry, Speaker};
+use axum::{
+    extract::{Path, Query as UrlQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{
+        IntoResponse,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::{Value, json};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::time::interval;
+
+type Pairs = UrlQuery<Vec<(String, String)>>;
+
+/// A comment is sent this often while nothing happens, so that both ends notice a dead connection.
+const ALIVE: Duration = Duration::from_secs(15);
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How many lines of a log are answered unless the caller says otherwise.
+const LINES: usize = 100;
+
+/// `GET /cygnet/v1/events`: what happens from now on, or since the event that `Last-Event-ID` names.
+pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
+    let feed = api.agent.feed();
+    let cursor = headers.get("Last-Event-ID").map(|value| value.to_str().unwrap_or_default());
+    let latest = *feed.subscribe().borrow();
+    let (after, missed) = match cursor {
+        Some(cursor) => feed.number(cursor).map_or((0, true), |number| (number, false)),
+        None => (latest, false),
+    };
+    let first = missed.then(|| Ok(gap()));
+    let stop = api.stop.clone().cancelled_owned();
+    let rest = stream::unfold((api, after), following).flat_map(stream::iter).take_until(stop);
+    Ok(answer(stream::iter(first).chain(rest)))
+}
+
+/// Waits for events behind `after`.
+async fn following((api, after): (Arc<Api>, u64)) -> Option<(Vec<Item>, (Arc<Api>, u64))> {
+    let feed = api.agent.feed();
+    let mut latest = feed.subscribe();
+    latest.wait_for(|number| *number > after).await.ok()?;
+    let new = feed.behind(after);
+    let gap = new.missed.then(|| Ok(gap()));
+    let told = new.events.iter().map(|event| Ok(told(event).id(feed.cursor(event.number))));
+    let items = gap.into_iter().chain(told).collect();
+    let last = new.events.last().map_or(after, |event| event.number);
+    Some((items, (api, last)))
+}
+
+type Item = Result<sse::Event, Infallible>;
+
+/// Tells a reader that it must read everything anew.
+fn gap() -> sse::Event {
+    sse::Event::default().event("missed").data("{\"event\":\"missed\"}")
+}
+
+fn told(event: &Event) -> sse::Event {
+    let mut body = json!({ "event": event.what.name(), "at": event.at.to_string() });
+    if let Some(id) = event.id {
+        body["uuid"] = id.to_string().into();
+    }
+    match &event.what {
+        Happening::Down(reason) => body["reason"] = why::reason(reason),
+        Happening::Drift(repaired) => body["put_back"] = json!(repaired),
+        Happening::CharonLost(cause) => body["why"] = cause.as_str().into(),
+        Happening::Up | Happening::Changed | Happening::Deleted | Happening::CharonBack => {}
+    }
+    sse::Event::default().event(event.what.name()).data(body.to_string())
+}
+
+fn answer(items: impl Stream<Item = Item> + Send + 'static) -> axum::response::Response {
+    Sse::new(items).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
+
+/// `GET /cygnet/v1/connections/{uuid}/log`: the last lines that belong to the connection, and with
+/// `follow=true` those that come, as server-sent events.
+pub async fn log(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+    let id = api.agent.view(id_of(&uuid)?).await?.record.id;
+    let count = parse::number("lines", &pairs, LINES)?;
+    let lines = api.agent.log(id, count, 0);
+    if parse::value("follow", &pairs) != Some("true") {
+        let lines: Vec<_> = lines.iter().map(line).collect();
+        return Ok(json_response(StatusCode::OK, &json!({ "lines": lines })));
+    }
+    let last = lines.last().map_or(0, |line| line.number);
+    let stop = api.stop.clone().cancelled_owned();
+    let grows = stream::unfold((api, last, interval(LOOK)), move |(api, last, mut clock)| async move {
+        clock.tick().await;
+        let lines = api.agent.log(id, usize::MAX, last);
+        let last = lines.last().map_or(last, |line| line.number);
+        Some((lines, (api, last, clock)))
+    });
+    let all = stream::iter(lines).chain(grows.flat_map(stream::iter)).take_until(stop);
+    Ok(answer(all.map(|entry| Ok(sse::Event::default().event("line").data(line(&entry).to_string())))))
+}
+
+fn line(entry: &LogEntry) -> Value {
+    let speaker = match entry.speaker {
+        Speaker::Charon => "charon",
+        Speaker::Agent => "cygnet",
+    };
+    json!({ "number": entry.number, "at": entry.at.to_string(), "by": speaker, "text": entry.text.as_ref() })
+}

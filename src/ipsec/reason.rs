@@ -1,0 +1,167 @@
+//! Why a tunnel is not up: a named cause, what was seen, and what to do about it.
+
+use jiff::Timestamp;
+
+/// A cause. Its names are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// The peer does not answer.
+    PeerUnreachable,
+    /// The two ends want different protection of the IKE SA.
+    NoProposalIke,
+    /// The two ends want different protection of the traffic.
+    NoProposalChild,
+    /// The two ends want different traffic carried.
+    TsMismatch,
+    /// This side refused the peer's proof of identity.
+    AuthFailed,
+    /// The peer refused ours.
+    PeerRefusedAuth,
+    /// An end names itself, or the other, otherwise than is configured here.
+    IdMismatch,
+    /// This charon holds no key for this pair of identities.
+    NoSharedKey,
+    /// The peer speaks the other IKE version.
+    IkeVersionMismatch,
+    /// A certificate is not acceptable.
+    CertInvalid,
+    /// The peer closed the tunnel.
+    PeerDeleted,
+    /// The peer fell silent while the tunnel was up.
+    DpdTimeout,
+    /// Nobody has tried to bring it up.
+    NotAttempted,
+    /// charon does not answer, so nothing is known.
+    CharonUnreachable,
+    /// This gateway's charon or kernel lacks an algorithm.
+    AlgorithmUnsupported,
+    /// Several keys fit these identities.
+    KeyAmbiguous,
+    /// The gateway's address of the connection is not on this host.
+    LocalAddressMissing,
+    /// Something else; the details are charon's own words.
+    Unknown,
+}
+
+impl Code {
+    /// All codes.
+    pub const ALL: [Self; 18] = [
+        Self::PeerUnreachable,
+        Self::NoProposalIke,
+        Self::NoProposalChild,
+        Self::TsMismatch,
+        Self::AuthFailed,
+        Self::PeerRefusedAuth,
+        Self::IdMismatch,
+        Self::NoSharedKey,
+        Self::IkeVersionMismatch,
+        Self::CertInvalid,
+        Self::PeerDeleted,
+        Self::DpdTimeout,
+        Self::NotAttempted,
+        Self::CharonUnreachable,
+        Self::AlgorithmUnsupported,
+        Self::KeyAmbiguous,
+        Self::LocalAddressMissing,
+        Self::Unknown,
+    ];
+
+    /// Its name for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        self.row().1
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::PeerUnreachable => (
+                "PEER_UNREACHABLE",
+                "Check the peer's address, that its IKE daemon runs, and that UDP 500 and 4500 pass both ways.",
+            ),
+            Self::NoProposalIke => (
+                "NO_PROPOSAL_IKE",
+                "Give both ends the same IKE version, encryption, integrity and DH group for IKE (phase 1).",
+            ),
+            Self::NoProposalChild => (
+                "NO_PROPOSAL_CHILD",
+                "Give both ends the same encryption, integrity, PFS group and protocol for the traffic (phase 2).",
+            ),
+            Self::TsMismatch => {
+                ("TS_MISMATCH", "Make the networks mirror each other: what is local here must be remote at the peer.")
+            }
+            Self::AuthFailed => ("AUTH_FAILED", "Enter the same key on both ends; the peer's does not fit ours."),
+            Self::PeerRefusedAuth => (
+                "PEER_REFUSED_AUTH",
+                "Compare the key, and the identities that each end expects of the other; the peer's log says which.",
+            ),
+            Self::IdMismatch => (
+                "ID_MISMATCH",
+                "Set localId and remoteId so that each end expects the name that the other gives itself.",
+            ),
+            Self::NoSharedKey => {
+                ("NO_SHARED_KEY", "Send the connection's key again; what charon holds fits no such pair of identities.")
+            }
+            Self::IkeVersionMismatch => ("IKE_VERSION_MISMATCH", "Set the same IKE version on both ends."),
+            Self::CertInvalid => (
+                "CERT_INVALID",
+                "Check the certificates' validity, issuer and revocation, and the clocks of both ends.",
+            ),
+            Self::PeerDeleted => {
+                ("PEER_DELETED", "Ask the peer's side why it closed the tunnel; it is tried again from here.")
+            }
+            Self::DpdTimeout => {
+                ("DPD_TIMEOUT", "Check the path to the peer and whether it still runs; it is tried again from here.")
+            }
+            Self::NotAttempted => (
+                "NOT_ATTEMPTED",
+                "Nothing is wrong yet; enable the connection, or give it networks, if it should be up.",
+            ),
+            Self::CharonUnreachable => {
+                ("CHARON_UNREACHABLE", "Look after strongswan.service on this gateway and its vici socket.")
+            }
+            Self::AlgorithmUnsupported => (
+                "ALGORITHM_UNSUPPORTED",
+                "Install the plugin's package or kernel module that brings the algorithm, or choose another one.",
+            ),
+            Self::KeyAmbiguous => {
+                ("KEY_AMBIGUOUS", "Remove the other secret that was loaded for the same peer identity.")
+            }
+            Self::LocalAddressMissing => {
+                ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")
+            }
+            Self::Unknown => ("UNKNOWN", "Read the connection's log for what charon said around that time."),
+        }
+    }
+}
+
+/// Why a connection or child is not up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The cause.
+    pub code: Code,
+    /// Since when it is known to be the cause.
+    pub since: Timestamp,
+    /// What was seen, with both ends' values where they are known.
+    pub details: String,
+    /// What took the tunnel down, if it is another cause that keeps it down.
+    pub trigger: Option<Code>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_told_apart() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| code.advice().ends_with('.') && !code.advice().contains('\n')));
+    }
+}

@@ -1,0 +1,166 @@
+//! Each way in which two ends can fail to agree, made on two real gateways: both agents name it, and name nothing when
+//! it is mended.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab;
+use crate::pair::{Pair, with};
+use crate::support::agent::AgentOptions;
+use crate::support::lab::{Lab, Side};
+use crate::support::poll;
+
+/// A peer that does not answer is named when charon sends its packet again, after 4 s; the higher address begins later.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start(lab: &Lab) -> Pair {
+    Pair::start_with(lab, |_| AgentOptions { wait: "0s".into(), ..Default::default() })
+}
+
+/// The native view of one end's connection.
+pub fn view(pair: &Pair, side: Side) -> Value {
+    let path = format!("/cygnet/v1/connections/{}", pair.uuid(side));
+    pair.agent(side).request("GET", &path, None).expect(200).json()
+}
+
+/// Waits until one end names one of `codes`.
+#[track_caller]
+fn named(pair: &Pair, side: Side, codes: &[&str]) -> Value {
+    let reason = poll(PATIENCE, || {
+        let reason = view(pair, side)["reason"].clone();
+        codes.contains(&reason["code"].as_str()?).then_some(reason)
+    });
+    let reason = reason.unwrap_or_else(|| {
+        panic!("{side:?} does not name {codes:?}: {:#}\n{}", view(pair, side)["reason"], pair.lab.charon_log(side))
+    });
+    assert!(reason["details"].as_str().is_some_and(|text| text.len() > 10), "{reason}");
+    assert!(reason["advice"].as_str().is_some_and(|text| text.len() > 10), "{reason}");
+    reason
+}
+
+/// What differs at one end, and what both ends call that.
+type Case = (Value, &'static [&'static str], &'static [&'static str]);
+
+const IDS: [&str; 2] = ["a.example", "b.example"];
+
+fn disagree(version: &str, cases: &[Case]) {
+    for (difference, at_a, at_b) in cases {
+        let Some(lab) = lab() else { return };
+        let mut pair = start(&lab);
+        let base = json!({ "ikeVersion": version, "idType": "fqdn", "localId": IDS[0], "remoteId": IDS[1] });
+        pair.create(Side::B, &base);
+        pair.create(Side::A, &with(&base, difference));
+        let reasons = [named(&pair, Side::A, at_a), named(&pair, Side::B, at_b)];
+        crate::say(format!("{version} {difference}: {:#} and {:#}", reasons[0]["details"], reasons[1]["details"]));
+        for side in Side::BOTH {
+            let view = view(&pair, side);
+            let child = &view["children"][0]["reason"]["code"];
+            assert!(child.is_string(), "the child has one too: {view:#}");
+        }
+        if difference.get("peerCidrs").is_some() {
+            continue;
+        }
+        pair.change(Side::A, &base);
+        pair.settled(1);
+        for side in Side::BOTH {
+            let view = view(&pair, side);
+            assert_eq!((&view["reason"], &view["children"][0]["reason"]), (&Value::Null, &Value::Null), "{view:#}");
+        }
+    }
+}
+
+#[test]
+fn proposals_differ_ikev2() {
+    disagree(
+        "ikev2",
+        &[
+            (json!({ "ikeEncryptionAlgorithm": "aes-128" }), &["NO_PROPOSAL_IKE"], &["NO_PROPOSAL_IKE"]),
+            (json!({ "ikeDhGroup": 15 }), &["NO_PROPOSAL_IKE"], &["NO_PROPOSAL_IKE"]),
+            (json!({ "policyEncryptionAlgorithm": "aes-128" }), &["NO_PROPOSAL_CHILD"], &["NO_PROPOSAL_CHILD"]),
+            (json!({ "peerCidrs": ["10.77.0.0/24"] }), &["TS_MISMATCH"], &["TS_MISMATCH"]),
+        ],
+    );
+}
+
+#[test]
+fn proposals_differ_ikev1() {
+    disagree(
+        "ikev1",
+        &[
+            (json!({ "ikeEncryptionAlgorithm": "aes-128" }), &["NO_PROPOSAL_IKE"], &["NO_PROPOSAL_IKE"]),
+            (json!({ "ikeDhGroup": 15 }), &["NO_PROPOSAL_IKE"], &["NO_PROPOSAL_IKE"]),
+            (json!({ "policyEncryptionAlgorithm": "aes-128" }), &["NO_PROPOSAL_CHILD"], &["NO_PROPOSAL_CHILD"]),
+            (json!({ "peerCidrs": ["10.77.0.0/24"] }), &["TS_MISMATCH"], &["TS_MISMATCH"]),
+        ],
+    );
+}
+
+/// Who begins learns less than who answers; both begin, so in the end both know.
+#[test]
+fn proofs_differ_ikev2() {
+    disagree(
+        "ikev2",
+        &[
+            (json!({ "authKey": "test-only-wrong" }), &["AUTH_FAILED"], &["AUTH_FAILED"]),
+            (json!({ "localId": "me.example" }), &["ID_MISMATCH"], &["ID_MISMATCH"]),
+            (json!({ "remoteId": "other.example" }), &["ID_MISMATCH"], &["ID_MISMATCH"]),
+            (json!({ "ikeVersion": "ikev1" }), &["IKE_VERSION_MISMATCH"], &["IKE_VERSION_MISMATCH"]),
+        ],
+    );
+}
+
+#[test]
+fn proofs_differ_ikev1() {
+    disagree(
+        "ikev1",
+        &[
+            (json!({ "authKey": "test-only-wrong" }), &["AUTH_FAILED", "PEER_REFUSED_AUTH"], &["AUTH_FAILED"]),
+            (json!({ "localId": "me.example" }), &["PEER_REFUSED_AUTH"], &["ID_MISMATCH"]),
+            (json!({ "remoteId": "other.example" }), &["ID_MISMATCH"], &["PEER_REFUSED_AUTH"]),
+            (json!({ "ikeVersion": "ikev2" }), &["IKE_VERSION_MISMATCH"], &["IKE_VERSION_MISMATCH"]),
+        ],
+    );
+}
+
+#[test]
+fn nobody_answers() {
+    let Some(lab) = lab() else { return };
+    let mut pair = start(&lab);
+    lab.drop_udp(Side::B, true);
+    pair.create(Side::A, &json!({}));
+    let reason = named(&pair, Side::A, &["PEER_UNREACHABLE"]);
+    assert!(
+        reason["details"].to_string().contains("192.0.2.2 does not answer: it has not answered at all"),
+        "{reason}"
+    );
+    lab.drop_udp(Side::B, false);
+    pair.create(Side::B, &json!({}));
+    pair.settled(1);
+    // charon goes; its end knows nothing any more, the other end hears nothing any more.
+    lab.kill_charon(Side::A);
+    let reason = named(&pair, Side::A, &["CHARON_UNREACHABLE"]);
+    assert!(reason["details"].as_str().is_some_and(|text| !text.is_empty()), "{reason}");
+}
+
+#[test]
+fn the_gateway_itself_is_the_cause() {
+    let Some(lab) = lab() else { return };
+    let mut pair = start(&lab);
+    for side in Side::BOTH {
+        pair.create(side, &json!({}));
+    }
+    pair.settled(1);
+    let action = format!("/zstack/v1/ipsec/{}/actions", pair.uuid(Side::A));
+    let event = |event: &str| json!({ "changeIPSecConnectionState": { "stateEvent": event } });
+    pair.agent(Side::A).request("PUT", &action, Some(&event("disable"))).expect(200);
+    let reason = named(&pair, Side::A, &["NOT_ATTEMPTED"]);
+    assert!(reason["details"].to_string().contains("disabled"), "{reason}");
+    // The other end was told that the tunnel is closed, and finds no connection when it asks for another.
+    let reason = named(&pair, Side::B, &["NO_PROPOSAL_IKE"]);
+    assert_eq!(reason["trigger"], "PEER_DELETED", "{reason}");
+    lab.remove_address(Side::A, &format!("{}/24", Side::A.wan()));
+    pair.agent(Side::A).request("PUT", &action, Some(&event("enable"))).expect(200);
+    let reason = named(&pair, Side::A, &["LOCAL_ADDRESS_MISSING"]);
+    assert!(reason["details"].to_string().contains("192.0.2.1"), "{reason}");
+}
