@@ -16,19 +16,24 @@ pub struct Alert {
     pub name: Option<String>,
     /// The peer's address, if there is an IKE SA.
     pub remote: Option<IpAddr>,
+    /// Whether that IKE SA was up.
+    pub established: bool,
 }
 
 impl Alert {
     /// The alert in an event.
     #[must_use]
     pub fn read(event: &Section) -> Option<Self> {
-        let kind = event.text("alert").or_else(|| event.text("type"))?.to_owned();
-        let sa = event.sections().next();
-        let remote = sa.and_then(|(_, sa)| sa.text("remote-host")?.parse().ok());
-        Some(Self { kind, name: sa.map(|(name, _)| name.to_owned()), remote })
+        let (name, sa) = event.section("ike-sa").and_then(|all| all.sections().next()).unzip();
+        Some(Self {
+            kind: event.text("type")?.to_owned(),
+            name: name.map(str::to_owned),
+            remote: sa.and_then(|sa| sa.text("remote-host")?.parse().ok()),
+            established: sa.is_some_and(|sa| sa.text("state") == Some("ESTABLISHED")),
+        })
     }
 
-    /// The cause that it names, if it is one.
+    /// The cause that it names, if it is one. Wrong keys, missing keys and wrong identities have one name.
     #[must_use]
     pub fn clue(&self) -> Option<Clue> {
         let code = match self.kind.as_str() {
@@ -37,16 +42,41 @@ impl Alert {
             "proposal-mismatch-ike" => Code::NoProposalIke,
             "proposal-mismatch-child" => Code::NoProposalChild,
             "ts-mismatch" => Code::TsMismatch,
-            "ts-narrowed" => return None,
-            "peer-init-unreachable" | "peer-addr-failed" => Code::PeerUnreachable,
-            "retransmit-send-timeout" => Code::PeerUnreachable,
-            "cert-expired" | "cert-revoked" | "cert-no-issuer" | "cert-untrusted-root" | "cert-validation-failed" => {
-                Code::CertInvalid
-            }
+            "retransmit-send-timeout" if self.established => Code::DpdTimeout,
+            "retransmit-send-timeout" | "peer-init-unreachable" => Code::PeerUnreachable,
+            "cert-expired"
+            | "cert-revoked"
+            | "cert-validation-failed"
+            | "cert-no-issuer"
+            | "cert-untrusted-root"
+            | "cert-exceeded-path-len"
+            | "cert-policy-violation" => Code::CertInvalid,
             _ => return None,
         };
-        let weight = if code == Code::PeerUnreachable { Weight::Sign } else { Weight::Answer };
-        let details = format!("charon's alert: {}", self.kind);
-        Some(Clue { code, weight, child: None, version: None, details })
+        let details = format!("charon's alert is {}", self.kind);
+        Some(Clue { code, weight: Weight::Hint, child: None, version: None, details })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(kind: &str, state: &str) -> Alert {
+        let sa = Section::new().with("state", state).with("remote-host", "192.0.2.2");
+        let event = Section::new().with("type", kind).with("ike-sa", Section::new().with("cygnet-x", sa));
+        Alert::read(&event).expect("an alert")
+    }
+
+    #[test]
+    fn alerts_name_causes() {
+        let read = alert("proposal-mismatch-ike", "CONNECTING");
+        assert_eq!((read.name.as_deref(), read.remote), (Some("cygnet-x"), "192.0.2.2".parse().ok()));
+        assert_eq!(read.clue().map(|clue| clue.code), Some(Code::NoProposalIke));
+        let code = |kind, state| alert(kind, state).clue().map(|clue| clue.code);
+        assert_eq!(code("retransmit-send-timeout", "CONNECTING"), Some(Code::PeerUnreachable));
+        assert_eq!(code("retransmit-send-timeout", "ESTABLISHED"), Some(Code::DpdTimeout));
+        assert_eq!(code("ts-narrowed", "ESTABLISHED"), None);
+        assert_eq!(Alert::read(&Section::new()), None);
     }
 }

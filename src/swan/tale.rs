@@ -40,6 +40,8 @@ impl Line {
 /// How much a clue says; a weaker one does not displace a stronger one that is recent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
+    /// A name without more.
+    Hint,
     /// Something happened, or did not.
     Sign,
     /// The peer's word, which leaves out its values.
@@ -111,6 +113,8 @@ impl Tale {
         let after = |prefix| text.strip_prefix(prefix).map(str::to_owned);
         if let Some(rest) = text.strip_prefix("received packet: from ") {
             self.remote = self.remote.or_else(|| address(rest));
+        } else if let Some((peer, _)) = text.split_once(" is initiating ") {
+            self.remote = self.remote.or_else(|| peer.parse().ok());
         } else if text.starts_with("initiating ") {
             self.ours = true;
             self.version = Some(if text.contains(" Mode IKE_SA") { 1 } else { 2 });
