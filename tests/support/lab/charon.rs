@@ -13,6 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::process::{Process, tethered};
+use super::programs::{CHARON, SWANCTL};
 use super::{Inner, Lab, Side, guard};
 use crate::support::{output, wait_until};
 
@@ -69,8 +70,7 @@ pub struct Charon {
 }
 
 impl Lab {
-    /// Makes the gateway's directory. The programs are copies: an `AppArmor` profile attached to the path of the
-    /// original would keep it out of the lab's directory.
+    /// Makes the gateway's directory, with the programs in it.
     pub(super) fn prepare(&self, side: Side) {
         let swanctl = self.swanctl_dir(side);
         for directory in SWANCTL_DIRECTORIES {
@@ -78,11 +78,7 @@ impl Lab {
         }
         write(&swanctl.join("swanctl.conf"), "include conf.d/*.conf\n");
         make(&self.side_directory(side).join("bin"));
-        for program in ["charon-systemd", "swanctl"] {
-            let copy = self.copy(side, program);
-            fs::copy(format!("/usr/sbin/{program}"), &copy)
-                .unwrap_or_else(|error| panic!("{}: {error}", copy.display()));
-        }
+        self.prepare_programs(side);
     }
 
     /// Starts charon with the options of its last start, the default ones at first, and waits until vici answers.
@@ -98,7 +94,7 @@ impl Lab {
         assert!(self.charon_pid(side).is_none(), "charon {} runs already", side.letter());
         let directory = self.side_directory(side);
         write(&directory.join("strongswan.conf"), &self.strongswan_conf(side, &options));
-        let mut command = self.command_in(side, self.program(side, "charon-systemd"));
+        let mut command = self.command_in(side, self.program(side, CHARON));
         let log = directory.join("charon.out");
         let log = fs::File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         command.current_dir(&directory).env("STRONGSWAN_CONF", directory.join("strongswan.conf"));
@@ -163,7 +159,7 @@ impl Lab {
     #[track_caller]
     pub fn swanctl(&self, side: Side, arguments: &[&str]) -> Output {
         let mut command = tethered("timeout");
-        command.args(["--foreground", "--kill-after=1", "20"]).arg(self.program(side, "swanctl")).args(arguments);
+        command.args(["--foreground", "--kill-after=1", "20"]).arg(self.program(side, SWANCTL)).args(arguments);
         command.arg("--uri").arg(format!("unix://{}", self.vici_socket(side).display()));
         command.env("STRONGSWAN_CONF", self.side_directory(side).join("strongswan.conf"));
         command.env("SWANCTL_DIR", self.swanctl_dir(side));
@@ -181,10 +177,6 @@ impl Lab {
         assert!(output.status.success() && !bad, "swanctl --load-all on {}: {}\n{said}", side.letter(), output.status);
     }
 
-    fn copy(&self, side: Side, program: &str) -> PathBuf {
-        self.side_directory(side).join("bin").join(program)
-    }
-
     fn take_charon(&self, side: Side) -> Arc<Process> {
         let process = guard(&self.inner.charons)[side as usize].process.take();
         process.unwrap_or_else(|| panic!("charon {} was not started", side.letter()))
@@ -193,16 +185,6 @@ impl Lab {
     fn signal_charon(&self, side: Side, signal: Signal) {
         let charons = guard(&self.inner.charons);
         charons[side as usize].process.iter().for_each(|process| process.signal(signal));
-    }
-
-    /// The copy of a strongSwan program, or the original where the copy may not be run (a /tmp mounted noexec).
-    fn program(&self, side: Side, name: &str) -> PathBuf {
-        let copy = self.copy(side, name);
-        let original = PathBuf::from(format!("/usr/sbin/{name}"));
-        match nix::unistd::access(&copy, nix::unistd::AccessFlags::X_OK) {
-            Ok(()) => copy,
-            Err(_) => original,
-        }
     }
 
     fn strongswan_conf(&self, side: Side, options: &CharonOptions) -> String {

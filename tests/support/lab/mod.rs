@@ -20,6 +20,7 @@ use tempfile::TempDir;
 mod charon;
 mod net;
 mod process;
+mod programs;
 mod sas;
 mod traffic;
 
@@ -27,10 +28,10 @@ pub use charon::CharonOptions;
 pub use process::Process;
 pub use traffic::{Capture, CaptureCounts, Ping, PingResult};
 
-/// Programs that a lab runs, each with the Debian package that brings it.
+/// Programs that a lab runs beside strongSwan's, each with the Debian package that brings it.
 const PROGRAMS: [(&str, &str); 8] = [
-    ("/usr/sbin/charon-systemd", "charon-systemd"),
-    ("/usr/sbin/swanctl", "strongswan-swanctl"),
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tcpdump", "tcpdump"),
@@ -134,7 +135,7 @@ impl Lab {
         };
         match PROGRAMS.iter().find(|(program, _)| !found(program)) {
             Some((program, package)) => Err(format!("needs {program} (package {package})")),
-            None => Ok(()),
+            None => programs::available(),
         }
     }
 

@@ -1,0 +1,96 @@
+//! Which strongSwan the lab runs: this machine's, or the one of another Debian suite, from a root that `make roots`
+//! has made. It only finds and prepares the programs; it may not run them.
+//!
+//! `CYGNET_STRONGSWAN` names the suite (`trixie`), looked for in `CYGNET_ROOTS`, or the root's whole path. A program of
+//! a root runs in a mount namespace of its own, where the root's /usr lies over the machine's: its libraries, its
+//! plugins and its loader are then the suite's, while /tmp, /run, /dev and the network stay those of the lab. The
+//! namespace ends with its last process, so nothing stays mounted, however that process ends.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Lab, Side};
+
+/// strongSwan's daemon, as Debian has it.
+pub const CHARON: &str = "/usr/sbin/charon-systemd";
+
+/// The program that loads it, as Debian has it.
+pub const SWANCTL: &str = "/usr/sbin/swanctl";
+
+/// What of strongSwan the lab runs, each with the Debian package that brings it.
+const STRONGSWAN: [(&str, &str); 2] = [(CHARON, "charon-systemd"), (SWANCTL, "strongswan-swanctl")];
+
+/// Where `make roots` makes the roots unless `CYGNET_ROOTS` says otherwise.
+const ROOTS: &str = "/var/cache/cygnet/roots";
+
+/// The root of the wanted strongSwan, `None` for this machine's own.
+pub fn root() -> Option<PathBuf> {
+    let wanted = std::env::var_os("CYGNET_STRONGSWAN").filter(|wanted| !wanted.is_empty())?;
+    let roots = std::env::var_os("CYGNET_ROOTS").unwrap_or_else(|| ROOTS.into());
+    // A whole path replaces the directory of the roots.
+    Some(PathBuf::from(roots).join(wanted))
+}
+
+/// Why the wanted strongSwan cannot be run; `Ok` when it can.
+pub fn available() -> Result<(), String> {
+    let root = root();
+    for (program, package) in STRONGSWAN {
+        let path = within(root.as_deref(), program);
+        if !path.exists() {
+            let path = path.display();
+            return Err(match root {
+                Some(_) => format!("needs {path} (make roots)"),
+                None => format!("needs {path} (package {package})"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where a program of the machine lies in a root.
+fn within(root: Option<&Path>, program: &str) -> PathBuf {
+    root.map_or_else(|| program.into(), |root| root.join(program.trim_start_matches('/')))
+}
+
+impl Lab {
+    /// Puts the gateway's strongSwan programs into its directory. The machine's own are copied: an `AppArmor` profile
+    /// attached to the path of the original would keep it out of the lab's directory.
+    pub(super) fn prepare_programs(&self, side: Side) {
+        let root = root();
+        for (program, _) in STRONGSWAN {
+            let place = self.place(side, program);
+            let written = match &root {
+                None => fs::copy(program, &place).map(|_| ()),
+                Some(root) => fs::write(&place, entrance(root, program))
+                    .and_then(|()| fs::set_permissions(&place, fs::Permissions::from_mode(0o755))),
+            };
+            written.unwrap_or_else(|error| panic!("{}: {error}", place.display()));
+        }
+    }
+
+    /// A strongSwan program for the gateway, or the original where the copy may not be run (a /tmp mounted noexec).
+    pub(super) fn program(&self, side: Side, program: &str) -> PathBuf {
+        let place = self.place(side, program);
+        match nix::unistd::access(&place, nix::unistd::AccessFlags::X_OK) {
+            Err(_) if root().is_none() => program.into(),
+            _ => place,
+        }
+    }
+
+    fn place(&self, side: Side, program: &str) -> PathBuf {
+        let name = Path::new(program).file_name().unwrap_or_default();
+        self.side_directory(side).join("bin").join(name)
+    }
+}
+
+/// A script that becomes the program of the root. Each step replaces the one before, so the pid is the program's.
+fn entrance(root: &Path, program: &str) -> String {
+    let (root, program) = (root.display(), within(Some(root), program));
+    format!(
+        "#!/bin/sh\n\
+         exec unshare --mount --propagation private \
+         sh -c 'mount --bind \"$0\" /usr && exec \"$@\"' '{root}/usr' '{}' \"$@\"\n",
+        program.display()
+    )
+}
