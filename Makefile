@@ -1,9 +1,15 @@
 # Installs what Debian must give, then builds, shows or tests. Needs Rust, make and root.
 
 PACKAGES := gcc libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
-	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping procps tcpdump strace python3-venv
+	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping procps tcpdump strace python3-venv debootstrap
 
-.PHONY: build demo test lint deps
+# The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
+# making one takes a minute and a half.
+SUITES := trixie sid
+CYGNET_ROOTS ?= /var/cache/cygnet/roots
+export CYGNET_ROOTS
+
+.PHONY: build demo test roots lint deps
 
 build: deps
 	cargo build --release --locked
@@ -14,6 +20,12 @@ demo: deps
 
 test: deps
 	cargo test --locked
+
+roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
+
+# Made once; to have newer packages, remove the directory.
+$(CYGNET_ROOTS)/%: | deps
+	tests/support/lab/root.sh $@
 
 lint:
 	cargo fmt --check
