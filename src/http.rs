@@ -13,6 +13,8 @@ mod login;
 mod native;
 mod openapi;
 pub mod parse;
+mod paths;
+mod preflight;
 mod query;
 mod router_view;
 pub mod serve;
@@ -45,6 +47,7 @@ use axum::{
 use error::{Failure, json_response};
 use framing::Ambiguous;
 use jiff::{Timestamp, tz::TimeZone};
+use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
 use query::{Item, Query};
 use serde_json::{Value, json};
 use std::{path::PathBuf, sync::Arc};
@@ -162,7 +165,7 @@ async fn authenticate(
     request: Request,
     next: Next,
 ) -> Answer {
-    api.auth.check(origin, request.headers(), request.method(), &path_of(request.uri()))?;
+    api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()))?;
     Ok(next.run(request).await)
 }
 
@@ -196,33 +199,6 @@ async fn with_schema(request: Request, next: Next) -> Answer {
         members.insert("schema".into(), schema);
     }
     Ok(json_response(StatusCode::OK, &body))
-}
-
-/// The path as the contract's messages name it: without `/zstack`, and of a bearable length.
-fn path_of(uri: &Uri) -> String {
-    uri.path().strip_prefix("/zstack").unwrap_or(uri.path()).chars().take(255).collect()
-}
-
-async fn no_such_path(uri: Uri) -> Failure {
-    Failure::Text(StatusCode::NOT_FOUND, format!("no api mapping to {}", path_of(&uri)))
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> Failure {
-    Failure::not_allowed(&method, &path_of(&uri))
-}
-
-/// The contract's answers for a method that a path has no API for (1.2).
-fn no_method(method: &Method, uri: &Uri) -> Failure {
-    let path = path_of(uri);
-    let none =
-        |kind| Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("No {kind} API found for the path[{path}]"));
-    match *method {
-        Method::POST => none("creational"),
-        Method::GET | Method::HEAD => none("query"),
-        Method::DELETE => none("delete"),
-        Method::PUT => Failure::bad_request(format!("the body doesn't contain action mapping to the URL[{path}]")),
-        _ => Failure::not_allowed(method, &path),
-    }
 }
 
 /// `/ipsec`: `CreateIPsecConnection`, `QueryIPSecConnection`.
@@ -260,12 +236,13 @@ async fn item(
 ) -> Answer {
     match method {
         Method::GET | Method::HEAD => {
+            let query = Query::parse(&pairs)?;
             let found = match id_of(&uuid) {
                 Ok(id) => api.agent.view(id).await.ok(),
                 Err(_) => None,
             };
-            let inventories = found.iter().map(|view| api.inventory(view)).collect();
-            Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
+            let items = found.iter().map(|view| api.item(view)).collect();
+            Ok(json_response(StatusCode::OK, &query.reply(items)))
         }
         Method::DELETE => {
             let enforce = parse::delete_mode(&pairs)?;

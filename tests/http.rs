@@ -21,22 +21,34 @@ mod client;
 mod concurrency;
 #[path = "http/create.rs"]
 mod create;
+#[path = "http/errors.rs"]
+mod errors;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "http/flood.rs"]
+mod flood;
 #[path = "http/heal.rs"]
 mod heal;
 #[path = "http/jobs.rs"]
 mod jobs;
+#[path = "http/life.rs"]
+mod life;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/query.rs"]
 mod query;
+#[path = "http/readme.rs"]
+mod readme;
 #[path = "http/restart.rs"]
 mod restart;
 #[path = "http/routes.rs"]
 mod routes;
+#[path = "http/sdk.rs"]
+mod sdk;
 #[path = "support/serve.rs"]
 mod serve;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "http/tls.rs"]
 mod tls;
 #[path = "http/transcript.rs"]

@@ -1,6 +1,6 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
-use super::{Answer, Envelope, Shared, id_of, no_method, parse};
+use super::{Answer, Envelope, Shared, id_of, no_method, parse, wire::Tags};
 use crate::{
     agent::How,
     error::{Error, Result},
@@ -46,16 +46,19 @@ pub async fn act(
     let how = parse::how(&pairs)?;
     let envelope = Envelope::read(body).await?;
     if envelope.has("changeIPSecConnectionState") {
-        let wanted = parse::state_event(&envelope.params("changeIPSecConnectionState")?)?;
+        let params = envelope.params("changeIPSecConnectionState")?;
+        let wanted = parse::state_event(&params)?;
         return edit(&state, &uuid, how, move |old| {
-            Ok(Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() })
+            let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
+            tagged(&new, params.tags)
         })
         .await;
     }
     if envelope.has("reconnectIPsecConnection") {
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
         let how = How { immediate: true, ..how };
-        return edit(&state, &uuid, how, |old| Ok(old.renewed(Timestamp::now()))).await;
+        let tags = envelope.params("reconnectIPsecConnection")?.tags;
+        return edit(&state, &uuid, how, |old| tagged(&old.renewed(Timestamp::now()), tags)).await;
     }
     Err(no_method(&method, &uri))
 }
@@ -86,18 +89,20 @@ pub async fn remote_cidrs(
                     return Err(Error::Argument(text));
                 }
                 wish.remote.extend(added);
+                params.tags.apply(&mut wish.names);
                 with_wish(old, wish)
             })
             .await
         }
         Method::DELETE => {
-            let gone = parse::cidr_list("peerCidrs", &pairs)?;
+            let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
             edit(&state, &uuid, how, move |old| {
                 let mut wish = old.wish.clone();
                 if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
                 }
                 wish.remote.retain(|entry| !gone.contains(&entry.cidr));
+                tags.apply(&mut wish.names);
                 with_wish(old, wish)
             })
             .await
@@ -136,12 +141,13 @@ pub async fn l3_networks(
                     }
                     wish.local.push(network);
                 }
+                params.tags.apply(&mut wish.names);
                 with_wish(old, wish)
             })
             .await
         }
         Method::DELETE => {
-            let gone = parse::text_list("l3NetworkUuids", &pairs)?;
+            let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
             edit(&state, &uuid, how, move |old| {
                 let mut wish = old.wish.clone();
                 if let Some(uuid) = gone.iter().find(|uuid| !wish.local.iter().any(|network| network.network == **uuid))
@@ -152,12 +158,20 @@ pub async fn l3_networks(
                     )));
                 }
                 wish.local.retain(|network| !gone.contains(&network.network));
+                tags.apply(&mut wish.names);
                 with_wish(old, wish)
             })
             .await
         }
         _ => Err(no_method(&method, &uri)),
     }
+}
+
+/// `record` with the tags that came with an action.
+fn tagged(record: &Record, tags: Tags) -> Result<Record> {
+    let mut wish = record.wish.clone();
+    tags.apply(&mut wish.names);
+    with_wish(record, wish)
 }
 
 fn with_wish(old: &Record, wish: Wish) -> Result<Record> {

@@ -2,21 +2,27 @@
 
 use super::{
     error::Failure,
-    wire::{self, Strict, Tags},
+    wire::{self, Tags},
 };
 use axum::{
     body::{Body, Bytes, HttpBody},
     http::StatusCode,
 };
+use http_body_util::BodyExt;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::time::Duration;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// The longest body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(20);
+/// What a client is told that took longer.
+const LATE: &str = "the body did not come in time";
+/// How much of a body that is too long is still read, in bytes.
+const SWALLOWED: usize = 256 * MAX_BODY;
 
 /// A body as it came: an object.
 pub struct Envelope(Map<String, Value>);
@@ -33,17 +39,41 @@ pub struct Params {
 ///
 /// # Errors
 /// 413, 408 or 400.
-pub async fn read_bytes(body: Body) -> Result<Bytes, Failure> {
-    // A length that is announced need not be waited for.
-    if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > MAX_BODY) {
-        return Err(too_long());
+pub async fn read_bytes(mut body: Body) -> Result<Bytes, Failure> {
+    let read = timeout(BODY_TIME, collect(&mut body)).await;
+    if let Some(bytes) = read.map_err(|_| Failure::Text(StatusCode::REQUEST_TIMEOUT, LATE.into()))?? {
+        return Ok(bytes);
     }
-    let limited = axum::body::to_bytes(body, MAX_BODY);
-    match tokio::time::timeout(BODY_TIME, limited).await {
-        Err(_) => Err(Failure::Text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
-        Ok(Err(e)) if is_limit(&e) => Err(too_long()),
-        Ok(Err(_)) => Err(Failure::bad_request("the body broke off")),
-        Ok(Ok(bytes)) => Ok(bytes),
+    tokio::spawn(timeout(BODY_TIME, swallow(body)));
+    Err(Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes")))
+}
+
+/// The bytes of a body; none if it is too long.
+async fn collect(body: &mut Body) -> Result<Option<Bytes>, Failure> {
+    // A length that is announced need not be waited for.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MAX_BODY {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::bad_request("the body broke off"))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > MAX_BODY {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(Some(bytes.into()))
+}
+
+/// Reads what still comes of a body that is refused, and keeps nothing: a client that is cut off while
+/// it sends would see a broken connection instead of the answer.
+async fn swallow(mut body: Body) {
+    let mut left = SWALLOWED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = rest;
     }
 }
 
@@ -66,10 +96,10 @@ impl Envelope {
         if text.trim().is_empty() {
             return Ok(Self(Map::new()));
         }
-        match serde_json::from_str(text) {
-            Ok(Strict(Value::Object(members))) => Ok(Self(members)),
+        match wire::strict(text) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Failure::bad_request("the body is not a JSON object")),
-            Err(e) if e.is_data() => Err(Failure::bad_request(format!("the body is ambiguous: {e}"))),
+            Err(e) if e.is_data() => Err(Failure::bad_request(e.to_string())),
             // JSON that is beyond us: nested too deep, a number too large, half a surrogate pair.
             Err(e) if serde_json::from_str::<IgnoredAny>(text).is_ok() => Err(Failure::bad_request(e.to_string())),
             Err(e) => Err(Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("the body is not JSON: {e}"))),
@@ -102,13 +132,4 @@ impl Envelope {
         };
         Ok(Params { members, tags })
     }
-}
-
-fn too_long() -> Failure {
-    Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes"))
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.downcast_ref::<http_body_util::LengthLimitError>().is_some())
 }

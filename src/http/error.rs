@@ -86,12 +86,14 @@ fn code(error: &Error) -> (&'static str, &'static str) {
 fn details(error: &Error) -> String {
     match error {
         Error::NotFound { field, uuid, resource } => {
-            let (name, uuid) = match resource {
-                Resource::Connection => ("IPsecConnectionVO", format!("uuid:{uuid}")),
-                Resource::Vip => ("VipVO", format!("uuid:{uuid}")),
-                Resource::L3Network => ("L3NetworkVO", format!("uuid:{uuid}")),
-                Resource::TagPattern => ("TagPatternVO", format!("uuids:[{uuid}]")),
+            let name = match resource {
+                Resource::Connection => "IPsecConnectionVO",
+                Resource::Vip => "VipVO",
+                Resource::L3Network => "L3NetworkVO",
+                Resource::TagPattern => "TagPatternVO",
             };
+            // Of a parameter that is a list, all that are missing.
+            let uuid = if field.ends_with("Uuids") { format!("uuids:[{uuid}]") } else { format!("uuid:{uuid}") };
             format!("invalid field[{field}], resource[{uuid}, type:{name}] not found")
         }
         Error::Part { part, why } if why.starts_with("the ") => {

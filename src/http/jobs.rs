@@ -5,19 +5,20 @@
 //! under way says that it was interrupted.
 
 use super::{
-    Answer, Shared,
+    Answer, Api, Shared,
     auth::Origin,
     envelope,
     error::{Failure, json_response, object},
     hook,
     parse::MASK,
+    preflight,
 };
 use crate::{disk, error::Error};
 use axum::{
     Extension,
     body::{Body, to_bytes},
     extract::{Path, Request, State},
-    http::{HeaderMap, Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -46,10 +48,12 @@ pub struct Jobs {
     jobs: Mutex<HashMap<String, Job>>,
 }
 
-/// One job, as it lies on disk.
+/// One job, as it lies on disk; `ended` is missing while it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Job {
     began: Timestamp,
+    #[serde(default)]
+    ended: Option<Timestamp>,
     /// The status and body that polling answers; none while it runs.
     outcome: Option<(u16, Value)>,
 }
@@ -70,6 +74,8 @@ impl Jobs {
             match (id, job) {
                 (Some(id), Some(mut job)) => {
                     job.outcome.get_or_insert_with(interrupted);
+                    // What was interrupted ended now, as far as anybody knows.
+                    job.ended.get_or_insert_with(Timestamp::now);
                     jobs.insert(id, job);
                 }
                 // What is no job of ours is not read again.
@@ -85,8 +91,7 @@ impl Jobs {
     /// When there is such a job, or no room is left, or it cannot be written.
     fn begin(&self, id: &str, now: Timestamp) -> Result<(), Failure> {
         let mut jobs = self.lock();
-        let old = |job: &Job| job.outcome.is_some() && now.duration_since(job.began) > SignedDuration::from_secs(KEPT);
-        let gone: Vec<_> = jobs.iter().filter(|(_, job)| old(job)).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<_> = jobs.iter().filter(|(_, job)| job.is_old(now)).map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.forget(&mut jobs, &id);
         }
@@ -100,16 +105,16 @@ impl Jobs {
                 oldest.ok_or_else(|| Error::argument(format!("{MOST} jobs are under way: try again later")))?;
             self.forget(&mut jobs, &oldest);
         }
-        let job = Job { began: now, outcome: None };
+        let job = Job { began: now, ended: None, outcome: None };
         self.write(id, &job)?;
         jobs.insert(id.into(), job);
         Ok(())
     }
 
-    fn finish(&self, id: &str, status: u16, body: &Value) {
+    fn finish(&self, id: &str, status: u16, body: &Value, now: Timestamp) {
         let mut jobs = self.lock();
         let Some(job) = jobs.get_mut(id) else { return };
-        job.outcome = Some((status, body.clone()));
+        (job.ended, job.outcome) = (Some(now), Some((status, body.clone())));
         if let Err(error) = self.write(id, job) {
             // The result is in memory; after a restart the job will be said to have been interrupted.
             tracing::error!(job = id, %error, "the result of a job cannot be written");
@@ -133,6 +138,13 @@ impl Jobs {
     }
 }
 
+impl Job {
+    /// Whether it ended so long ago that it is not kept.
+    fn is_old(&self, now: Timestamp) -> bool {
+        self.ended.is_some_and(|ended| now.duration_since(ended) > SignedDuration::from_secs(KEPT))
+    }
+}
+
 fn interrupted() -> (u16, Value) {
     let text = "the agent was restarted while this job ran: query the connection to see what is in force";
     (503, json!({ "error": object(&Error::Internal(text.into())) }))
@@ -144,7 +156,7 @@ pub async fn poll(State(api): Shared, Path(uuid): Path<String>, method: Method) 
         let text = "only GET method is allowed for querying job status";
         return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text.into()));
     }
-    let job = api.jobs.lock().get(&uuid).cloned();
+    let job = api.jobs.lock().get(&uuid).filter(|job| !job.is_old(Timestamp::now())).cloned();
     match job {
         None => Err(Failure::Text(StatusCode::NOT_FOUND, "the job has been expired".into())),
         Some(Job { outcome: None, .. }) => Ok(json_response(StatusCode::ACCEPTED, &json!({}))),
@@ -154,7 +166,7 @@ pub async fn poll(State(api): Shared, Path(uuid): Path<String>, method: Method) 
     }
 }
 
-/// Answers writes with 202 where the caller or the settings want it.
+/// Answers writes with 202 where the caller or the settings want it; the rest directly.
 pub async fn asynchronous(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
@@ -163,19 +175,19 @@ pub async fn asynchronous(
 ) -> Answer {
     let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_write || !api.wants_job(request.headers()) {
-        return Ok(next.run(request).await);
+        return direct(&api, origin, request, next, is_write).await;
     }
     let headers = request.headers().clone();
-    let id = job_id(&headers)?;
-    let hook = hook::target(&headers, &api.web_hook_hosts)?;
-    // As on the real server: what is no request at all, or carries a wrong key, begins no job.
+    // In the real server's order. What is no request at all, or is signed wrongly, begins no job.
     let (parts, body) = request.into_parts();
     let bytes = envelope::read_bytes(body).await?;
-    envelope::Envelope::parse(&bytes)?;
-    api.auth.check_form(origin, &headers, &parts.method, &super::path_of(&parts.uri))?;
-    let time = headers.get("X-API-Timeout").and_then(|v| v.to_str().ok()?.trim().parse().ok()).unwrap_or(TIME);
-    let time = Duration::from_secs(time.clamp(1, 24 * 3600));
+    preflight::check(&parts, &bytes)?;
+    api.auth.check_form(origin, &headers, &parts.method, &super::signed_path(&parts.uri))?;
+    let id = job_id(&headers)?;
+    let hook = hook::target(&headers, &api.web_hook_hosts)?;
+    let time = allowed_time(&headers)?.unwrap_or(Duration::from_secs(TIME));
     api.jobs.begin(&id, Timestamp::now())?;
+    note(&parts, origin, Some(&id));
     let request = Request::from_parts(parts, Body::from(bytes));
     let (job, shared) = (id.clone(), Arc::clone(&api));
     tokio::spawn(async move {
@@ -184,7 +196,7 @@ pub async fn asynchronous(
             Ok(response) => result(response).await,
             Err(_) => (503, json!({ "error": object(&Error::Timeout(time.as_secs())) })),
         };
-        shared.jobs.finish(&job, status, &body);
+        shared.jobs.finish(&job, status, &body, Timestamp::now());
         if let Some(hook) = hook {
             hook::deliver(&hook, &job, status == 200, &body).await;
         }
@@ -194,6 +206,38 @@ pub async fn asynchronous(
     let location = format!("{scheme}://{host}/zstack/v1/api-jobs/{id}");
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Ok(json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis })))
+}
+
+/// Has a call answered at once. Its headers must be right all the same.
+async fn direct(api: &Api, origin: Origin, request: Request, next: Next, is_write: bool) -> Answer {
+    let (parts, body) = request.into_parts();
+    if parts.headers.contains_key("X-Job-UUID") {
+        api.auth.check_form(origin, &parts.headers, &parts.method, &super::signed_path(&parts.uri))?;
+        job_id(&parts.headers)?;
+    }
+    if is_write {
+        note(&parts, origin, None);
+    }
+    let time = allowed_time(&parts.headers)?.filter(|_| is_write);
+    let answer = next.run(Request::from_parts(parts, body));
+    let Some(time) = time else { return Ok(answer.await) };
+    // A change that has begun goes on by itself.
+    tokio::time::timeout(time, answer).await.map_err(|_| Failure::Api(Error::Timeout(time.as_secs())))
+}
+
+/// Logs who asks for a write: the audit trail, with the address that a proxy or a management plane names.
+fn note(parts: &Parts, origin: Origin, job: Option<&str>) {
+    let text = parts.headers.get("X-Request-Ip").and_then(|value| value.to_str().ok());
+    let named: Option<IpAddr> = text.and_then(|text| text.trim().parse().ok());
+    tracing::info!(method = %parts.method, path = %super::path_of(&parts.uri), ?origin, request_ip = ?named, job, "a write is asked for");
+}
+
+/// How long the work may take, if the caller says so.
+fn allowed_time(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    let Some(value) = headers.get("X-API-Timeout") else { return Ok(None) };
+    let seconds: Option<u64> = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let wrong = || Failure::bad_request("Invalid header[X-API-Timeout], it must be a number of seconds");
+    seconds.map(|s| Some(Duration::from_secs(s.clamp(1, 24 * 3600)))).ok_or_else(wrong)
 }
 
 fn job_id(headers: &HeaderMap) -> Result<String, Failure> {

@@ -9,13 +9,13 @@ mod options;
 
 pub use how::{delete_mode, how, number, page, page_of, required_value, value};
 pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, peer_cidrs, text_list};
+pub use networks::{cidr_list, l3_networks, peer_cidrs, tags, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES};
 
 use super::{
     envelope::Params,
     error::Failure,
-    wire::{self, ChangeParams, CreateParams, OptionBlock, Tags},
+    wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{
     error::{Error, Resource, Result},
@@ -25,7 +25,7 @@ use crate::{
 };
 use check::{mandatory, text};
 use jiff::Timestamp;
-use networks::{optional_network, remote_cidrs};
+use networks::{elements, optional_network, remote_cidrs};
 use options::options;
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ use std::net::IpAddr;
 /// The first parameter that is wrong, by name.
 pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Record, Failure> {
     let own: CreateParams = wire::read(&params.members)?;
-    let block: OptionBlock = wire::read(&params.members)?;
+    let block = option_block(params)?;
     let name = mandatory("name", own.name, 255)?;
     let description = text("description", own.description, 2048)?;
     let vip_uuid = mandatory("vipUuid", own.vip_uuid, 255)?;
@@ -43,23 +43,21 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
     let options = options(block, key, None, true)?;
     let id = resource_uuid(own.resource_uuid)?;
+    let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
         return Err(not_found("tagUuids", tags.join(","), Resource::TagPattern).into());
     }
     let vip = gateway.vip(&vip_uuid).ok_or_else(|| not_found("vipUuid", vip_uuid, Resource::Vip))?;
     let local = optional_network("l3NetworkUuid", own.l3_network_uuid, gateway, now)?;
+    let mut names = Names { name, description, ..Names::default() };
+    params.tags.clone().apply(&mut names);
     let wish = Wish {
-        names: Names {
-            name,
-            description,
-            system_tags: params.tags.system_tags.clone().unwrap_or_default(),
-            user_tags: params.tags.user_tags.clone().unwrap_or_default(),
-        },
+        names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
         peer: peer_address(&peer)?,
         options,
         local: local.into_iter().collect(),
-        remote: own.peer_cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
+        remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
     Ok(Record::new(id, wish, 0, now).map_err(conflict)?)
 }
@@ -71,23 +69,32 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 /// The first parameter that is wrong, by name.
 pub fn change(params: &Params) -> Result<impl FnOnce(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
-    let block: OptionBlock = wire::read(&params.members)?;
+    let block = option_block(params)?;
     let peer = peer_address(&mandatory("peerAddress", own.peer_address, 255)?)?;
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
     // All that does not depend on the stored record is checked before it is looked up.
     options(block.clone(), key.clone(), None, false)?;
-    let Tags { system_tags, user_tags } = params.tags.clone();
+    let tags = params.tags.clone();
     Ok(move |old: &Record, now| {
         let options = options(block, key, Some(&old.wish.options), false)?;
         let mut wish = Wish { peer, options, ..old.wish.clone() };
-        if let Some(tags) = system_tags {
-            wish.names.system_tags = tags;
-        }
-        if let Some(tags) = user_tags {
-            wish.names.user_tags = tags;
-        }
+        tags.apply(&mut wish.names);
         old.changed(wish, now).map_err(conflict)
     })
+}
+
+/// The option block; a system tag stands in for a `remoteId` that is empty or left out. As tags have no
+/// type, one that is no address is a name, unless the caller says what identities are.
+fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
+    let mut block: OptionBlock = wire::read(&params.members)?;
+    let is_empty = block.remote_id.as_ref().is_none_or(|id| id.trim().is_empty());
+    if let Some(id) = params.tags.remote_id().filter(|_| is_empty) {
+        if block.id_type.is_none() && block.local_id.is_none() && id.parse::<IpAddr>().is_err() {
+            block.id_type = Some("name".into());
+        }
+        block.remote_id = Some(id);
+    }
+    Ok(block)
 }
 
 /// The model's refusal under the model's name of the part; `error.rs` knows the API's name of it.

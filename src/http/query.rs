@@ -1,6 +1,6 @@
 //! The query language of `QueryIPSecConnection` (contract 1.11), evaluated on inventories.
 
-use super::{error::Failure, inventory};
+use super::{error::Failure, inventory, parse};
 use crate::error::Error;
 use serde_json::{Map, Value, json};
 use std::{cmp::Ordering, collections::BTreeSet};
@@ -88,12 +88,10 @@ impl Query {
     /// 400 for what is no query, 503 for a field that does not exist.
     pub fn parse(pairs: &[(String, String)]) -> Result<Self, Failure> {
         let mut query = Self::default();
-        for (index, (name, value)) in pairs.iter().enumerate() {
-            if SINGLE.contains(&name.as_str()) && pairs[..index].iter().any(|(other, _)| other == name) {
-                return Err(Failure::bad_request(format!(
-                    "Invalid query parameter[{name}], only one value is allowed for the parameter but multiple values found"
-                )));
-            }
+        for name in SINGLE {
+            parse::value(name, pairs)?;
+        }
+        for (name, value) in pairs {
             match name.as_str() {
                 "q" => query.conditions.push(condition(value)?),
                 "limit" => query.limit = Some(integer("limit", value)?),

@@ -31,13 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `GetCandidateL3NetworksForIpSecConnection`: the local networks that could be attached.
 pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
     let page = parse::page(&pairs)?;
+    // Every network of the gateway can be joined with every public network.
+    parse::value("publicL3Uuid", &pairs)?;
     let gateway = api.agent.gateway();
-    if let Some(uuid) = parse::value("vipUuid", &pairs).filter(|uuid| gateway.vip(uuid).is_none()) {
+    if let Some(uuid) = parse::value("vipUuid", &pairs)?.filter(|uuid| gateway.vip(uuid).is_none()) {
         return Err(
             Error::NotFound { field: "vipUuid", uuid: uuid.into(), resource: crate::error::Resource::Vip }.into()
         );
     }
-    let attached = match parse::value("uuid", &pairs) {
+    let attached = match parse::value("uuid", &pairs)? {
         Some(uuid) => api.agent.view(id_of(uuid)?).await?.record.wish.local.clone(),
         None => Vec::new(),
     };

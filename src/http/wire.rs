@@ -2,12 +2,13 @@
 //! Unknown members are ignored, `null` is absent (contract 1.3).
 
 use super::error::Failure;
-use crate::error::Error;
+use crate::{error::Error, store::Names};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Visitor},
+    de::{DeserializeOwned, DeserializeSeed, Visitor},
 };
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// `params` of `CreateIPsecConnection`, without the option block. It holds the key: no `Debug`.
 #[derive(Clone, Default, Deserialize)]
@@ -107,12 +108,30 @@ pub struct Tags {
     pub user_tags: Option<Vec<String>>,
 }
 
+impl Tags {
+    /// Puts the tags that were given in the place of those that are stored.
+    pub fn apply(self, names: &mut Names) {
+        if let Some(tags) = self.system_tags {
+            names.system_tags = tags;
+        }
+        if let Some(tags) = self.user_tags {
+            names.user_tags = tags;
+        }
+    }
+
+    /// The peer's identity that the system tag `remoteId::<id>` names.
+    pub fn remote_id(&self) -> Option<String> {
+        let id = self.system_tags.iter().flatten().find_map(|tag| tag.trim().strip_prefix("remoteId::"));
+        id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+}
+
 /// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Integer(pub i64);
 
 /// The words of the contract, spelling as they are.
-const NOT_AN_INTEGER: &str = "field is excepted an int or long";
+pub const NOT_AN_INTEGER: &str = "field is excepted an int or long";
 
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -126,10 +145,16 @@ impl<'de> Deserialize<'de> for Integer {
 
 fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-        Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+        Value::Number(number) => whole(number.as_f64()?),
+        Value::String(text) => whole_text(text),
         _ => None,
     }
+}
+
+/// The whole number that `text` is, as in a query: `30` and `30.0`.
+pub fn whole_text(text: &str) -> Option<i64> {
+    // `inf` and `nan` are numbers to Rust only.
+    whole(text.trim().parse().ok().filter(|_| text.contains(|c: char| c.is_ascii_digit()))?)
 }
 
 /// `number` if it is whole and within the range of a 32-bit Java `int`.
@@ -156,18 +181,39 @@ pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Fail
     })
 }
 
-/// JSON with what serde's own `Value` would take silently refused: the same member twice.
-pub struct Strict(pub Value);
+/// The most values in one body: a short text of many small ones takes a hundred times its length in memory.
+const MAX_VALUES: usize = 10_000;
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+/// Reads JSON, with what serde's own `Value` would take silently refused: the same member twice, and
+/// more than [`MAX_VALUES`] values.
+///
+/// # Errors
+/// serde's; those two are of its category `Data`.
+pub fn strict(text: &str) -> serde_json::Result<Value> {
+    let left = Cell::new(MAX_VALUES);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Strict(&left).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Reads one value and all in it; how many more there may be.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.0.get().checked_sub(1);
+        self.0.set(left.ok_or_else(|| {
+            serde::de::Error::custom(format!("the body is too large: it has more than {MAX_VALUES} values"))
+        })?);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -200,7 +246,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(list.into())
@@ -208,9 +254,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((key, Strict(value))) = members.next_entry::<String, Strict>()? {
-            if map.insert(key, value).is_some() {
-                return Err(serde::de::Error::custom("a member stands twice"));
+        while let Some(key) = members.next_key::<String>()? {
+            if map.insert(key, members.next_value_seed(self)?).is_some() {
+                return Err(serde::de::Error::custom("the body is ambiguous: a member stands twice"));
             }
         }
         Ok(map.into())

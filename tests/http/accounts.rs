@@ -13,7 +13,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const PASSWORD: &str = "test-only-password";
+/// The password of the account `admin`.
+pub const PASSWORD: &str = "test-only-password";
 const QUERY: &str = "/zstack/v1/ipsec";
 
 /// An agent with the account `admin`.
@@ -26,7 +27,7 @@ fn bench() -> Bench {
 }
 
 /// Names an accounts file in the settings.
-fn with_accounts(b: &Bench) {
+pub fn with_accounts(b: &Bench) {
     let (settings, file) = (b.path("cygnet.toml"), b.path("accounts"));
     let text = fs::read_to_string(&settings).expect("settings");
     let line = format!("[auth]\naccounts_file = \"{}\"", file.display());
@@ -34,7 +35,7 @@ fn with_accounts(b: &Bench) {
 }
 
 /// Runs a subcommand with the bench's settings, which must succeed.
-fn tool(b: &Bench, arguments: &[&str], input: &str) -> Output {
+pub fn tool(b: &Bench, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
     command.args(arguments).arg("--config").arg(b.path("cygnet.toml"));
     let mut child =
@@ -52,7 +53,8 @@ fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Va
     (answer.status, answer.text())
 }
 
-fn digest(password: &str) -> String {
+/// A password as clients send it.
+pub fn digest(password: &str) -> String {
     Sha512::digest(password).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
@@ -134,12 +136,13 @@ fn passwords_and_keys_are_kept_as_they_should_be() {
 }
 
 /// The signature of a request, as the SDKs make it.
-fn signature(secret: &str, method: &str, date: &str, path: &str) -> String {
+pub fn signature(secret: &str, method: &str, date: &str, path: &str) -> String {
     let mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("any length");
     BASE64_STANDARD.encode(mac.chain_update(format!("{method}\n{date}\n{path}")).finalize().into_bytes())
 }
 
-fn now(zone: &str) -> String {
+/// The present time as a `Date` header with this zone.
+pub fn now(zone: &str) -> String {
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     format!("{} {zone}", now.strftime("%a, %d %b %Y %H:%M:%S"))
 }

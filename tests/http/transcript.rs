@@ -34,6 +34,21 @@ impl Transcript {
         answer
     }
 
+    /// Asks over TCP with these headers, and writes down what was asked and answered, without the headers.
+    #[track_caller]
+    pub fn ask_with(
+        &mut self,
+        bench: &Bench,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        let answer = bench.tcp().request(method, path, headers, body.as_bytes()).expect("an answer");
+        self.add(method, path, body.as_bytes(), &answer);
+        answer
+    }
+
     /// Writes an exchange down.
     pub fn add(&mut self, method: &str, path: &str, body: &[u8], answer: &Response) {
         let _ = writeln!(self.text, "> {method} {path}");
@@ -55,6 +70,11 @@ impl Transcript {
             Err(_) => answer.text(),
         };
         let _ = writeln!(self.text, "{body}\n");
+    }
+
+    /// Whether this stands in it, as it is shown.
+    pub fn contains(&self, text: &str) -> bool {
+        self.text.contains(text)
     }
 
     /// Compares with the snapshot `name`; `INSTA_UPDATE=always` writes it.

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, Integer, PageParams},
+        wire::{self, Integer, NOT_AN_INTEGER, PageParams, whole_text},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -19,44 +19,52 @@ const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fro
 ///
 /// # Errors
 /// When it is not one of the contract's words.
-pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool> {
-    let value = pairs.iter().find(|(name, _)| name == "deleteMode").map(|(_, value)| value.clone());
-    choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)
+pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool, Failure> {
+    let value = value("deleteMode", pairs)?.map(Into::into);
+    Ok(choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)?)
 }
 
 /// How a write is to be done: `confirm=60s` and `immediate=true`.
 ///
 /// # Errors
 /// When a value is not one.
-pub fn how(pairs: &[(String, String)]) -> Result<How> {
-    let value = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    let confirm = value("confirm").map(|text| {
+pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
+    let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
         span.ok_or_else(|| {
             Error::argument("the query parameter confirm must be a duration from 1s to 10m, such as 60s")
         })
     });
-    let immediate = match value("immediate") {
+    let immediate = match value("immediate", pairs)? {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => return Err(Error::argument("the query parameter immediate must be true or false")),
+        Some(_) => return Err(Error::argument("the query parameter immediate must be true or false").into()),
     };
     Ok(How { confirm: confirm.transpose()?, immediate })
 }
 
-/// The value of a parameter in the query.
-#[must_use]
-pub fn value<'a>(name: &str, pairs: &'a [(String, String)]) -> Option<&'a str> {
-    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+/// The value of a parameter in the query that may stand there once.
+///
+/// # Errors
+/// 400 when it stands there twice.
+pub fn value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<Option<&'a str>, Failure> {
+    let mut values = pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Failure::bad_request(format!(
+            "Invalid query parameter[{name}], only one value is allowed for the parameter but multiple values found"
+        ))),
+    }
 }
 
 /// The value of a parameter that must be in the query.
 ///
 /// # Errors
-/// When it is not.
-pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&'a str> {
-    super::check::mandatory_value(name, value(name, pairs))
+/// When it is not, or twice.
+pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&'a str, Failure> {
+    Ok(super::check::mandatory_value(name, value(name, pairs)?)?)
 }
 
 /// The whole number of a parameter in the query, or `default`.
@@ -64,11 +72,16 @@ pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&
 /// # Errors
 /// 400 when it is none.
 pub fn number(name: &str, pairs: &[(String, String)], default: usize) -> Result<usize, Failure> {
-    let Some(text) = value(name, pairs) else { return Ok(default) };
-    text.trim().parse().map_err(|_| {
+    let Some(text) = value(name, pairs)? else { return Ok(default) };
+    let number = whole_text(text).ok_or_else(|| {
         let shown: String = text.chars().take(64).collect();
-        Failure::bad_request(format!("[{name}] field is excepted an int or long, but was [{shown}]."))
-    })
+        Failure::bad_request(format!("[{name}] {NOT_AN_INTEGER}, but was [{shown}]."))
+    })?;
+    Ok(not_negative(name, number)?)
+}
+
+fn not_negative(name: &str, number: i64) -> Result<usize> {
+    usize::try_from(number).map_err(|_| Error::argument(format!("field[{name}] must not be negative")))
 }
 
 /// `start` and `limit` in the query.
@@ -86,8 +99,7 @@ pub fn page(pairs: &[(String, String)]) -> Result<(usize, usize), Failure> {
 pub fn page_of(params: &Params) -> Result<(usize, usize), Failure> {
     let own: PageParams = wire::read(&params.members)?;
     let number = |field: &str, value: Option<Integer>, default| {
-        let Some(Integer(number)) = value else { return Ok(default) };
-        usize::try_from(number).map_err(|_| Error::argument(format!("field[{field}] must not be negative")))
+        value.map_or(Ok(default), |Integer(number)| not_negative(field, number))
     };
     Ok((number("start", own.start, 0)?, number("limit", own.limit, 1000)?))
 }

@@ -6,7 +6,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, Integer, LoginParams, RenewParams, StateParams, UpdateParams},
+        wire::{self, Integer, LoginParams, RenewParams, StateParams, Tags, UpdateParams},
     },
     ipsec::State,
     store::Names,
@@ -17,8 +17,7 @@ use zeroize::Zeroizing;
 pub struct Update {
     name: Option<String>,
     description: Option<String>,
-    system_tags: Option<Vec<String>>,
-    user_tags: Option<Vec<String>>,
+    tags: Tags,
 }
 
 /// Reads an `UpdateIPsecConnection`.
@@ -30,8 +29,7 @@ pub fn update(params: &Params) -> Result<Update, Failure> {
     Ok(Update {
         name: text("name", own.name, 255)?,
         description: text("description", own.description, 2048)?,
-        system_tags: params.tags.system_tags.clone(),
-        user_tags: params.tags.user_tags.clone(),
+        tags: params.tags.clone(),
     })
 }
 
@@ -42,12 +40,7 @@ impl Update {
             names.name = name;
         }
         names.description = self.description.or(names.description.take());
-        if let Some(tags) = self.system_tags {
-            names.system_tags = tags;
-        }
-        if let Some(tags) = self.user_tags {
-            names.user_tags = tags;
-        }
+        self.tags.apply(names);
     }
 }
 

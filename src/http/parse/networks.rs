@@ -6,7 +6,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, NetworkParams},
+        wire::{self, NetworkParams, Tags},
     },
     ipsec::{ConnectionId, TrafficSelector},
     settings::Gateway,
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 /// When there is none, or one is none or stands there twice.
 pub fn peer_cidrs(params: &Params, now: Timestamp) -> Result<Vec<RemoteCidr>, Failure> {
     let own: NetworkParams = wire::read(&params.members)?;
-    Ok(remote_cidrs(required("peerCidrs", own.peer_cidrs)?, now)?)
+    Ok(remote_cidrs(elements("peerCidrs", required("peerCidrs", own.peer_cidrs)?)?, now)?)
 }
 
 /// `l3NetworkUuids` of `AttachL3NetworksToIPsecConnection`.
@@ -33,11 +33,12 @@ pub fn l3_networks(params: &Params, gateway: &Gateway, now: Timestamp) -> Result
     if uuids.is_empty() {
         return Err(Error::argument("must include l3 networks in APIAttachL3NetworksToIPsecConnectionMsg").into());
     }
-    let network = |uuid: Option<String>| {
-        let uuid = uuid.ok_or_else(|| Error::argument("field[l3NetworkUuids] cannot contain a NULL element"))?;
-        network("l3NetworkUuids", uuid.trim(), gateway, now)
-    };
-    Ok(uuids.into_iter().map(network).collect::<Result<_>>()?)
+    let uuids: Vec<_> = elements("l3NetworkUuids", uuids)?.iter().map(|uuid| uuid.trim().to_owned()).collect();
+    let missing: Vec<_> = uuids.iter().filter(|uuid| gateway.l3_network(uuid).is_none()).cloned().collect();
+    if !missing.is_empty() {
+        return Err(not_found("l3NetworkUuids", missing.join(", "), Resource::L3Network).into());
+    }
+    Ok(uuids.iter().map(|uuid| network("l3NetworkUuids", uuid, gateway, now)).collect::<Result<_>>()?)
 }
 
 fn required<T>(field: &str, value: Option<Vec<T>>) -> Result<Vec<T>> {
@@ -58,16 +59,24 @@ pub fn cidr_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<TrafficS
 /// # Errors
 /// When there is none.
 pub fn text_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<String>> {
+    let values = texts(field, pairs).into_iter().map(|value| text(field, Some(value), 255));
+    let values: Vec<_> = values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    if values.is_empty() { super::check::mandatory_value(field, None) } else { Ok(values) }
+}
+
+/// The tags in a query string.
+#[must_use]
+pub fn tags(pairs: &[(String, String)]) -> Tags {
+    let list = |field| Some(texts(field, pairs)).filter(|list| !list.is_empty());
+    Tags { system_tags: list("systemTags"), user_tags: list("userTags") }
+}
+
+fn texts(field: &str, pairs: &[(String, String)]) -> Vec<String> {
     let is_indexed = |name: &str| {
         let index = name.strip_prefix(field).and_then(|rest| rest.strip_prefix('.'));
         index.is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
     };
-    let mine = pairs.iter().filter(|(name, _)| name == field || is_indexed(name));
-    let mut values = Vec::new();
-    for (_, value) in mine {
-        values.extend(text(field, Some(value.clone()), 255)?);
-    }
-    if values.is_empty() { super::check::mandatory_value(field, None) } else { Ok(values) }
+    pairs.iter().filter(|(name, _)| name == field || is_indexed(name)).map(|(_, value)| value.clone()).collect()
 }
 
 /// The local network that an optional parameter names.
@@ -91,14 +100,21 @@ fn network(field: &'static str, uuid: &str, gateway: &Gateway, now: Timestamp) -
     Ok(Network { uuid: ConnectionId::random(), network: uuid.into(), cidrs, created: now })
 }
 
-/// The networks behind the peer.
-pub(super) fn remote_cidrs(cidrs: Vec<Option<String>>, now: Timestamp) -> Result<Vec<RemoteCidr>> {
-    if cidrs.is_empty() {
-        return Err(Error::argument("field[peerCidrs] must be a nonempty list"));
+/// The elements of a list that may not be empty.
+pub(super) fn elements(field: &str, list: Vec<Option<String>>) -> Result<Vec<String>> {
+    if list.is_empty() {
+        return Err(Error::argument(format!("field[{field}] must be a nonempty list")));
     }
+    let element = |text: Option<String>| {
+        text.ok_or_else(|| Error::argument(format!("field[{field}] cannot contain a NULL element")))
+    };
+    list.into_iter().map(element).collect()
+}
+
+/// The networks behind the peer.
+pub(super) fn remote_cidrs(cidrs: Vec<String>, now: Timestamp) -> Result<Vec<RemoteCidr>> {
     let mut entries = Vec::with_capacity(cidrs.len());
     for cidr in cidrs {
-        let cidr = cidr.ok_or_else(|| Error::argument("field[peerCidrs] cannot contain a NULL element"))?;
         let shown: String = cidr.trim().chars().take(64).collect();
         let cidr: TrafficSelector = shown.parse().map_err(|e| Error::argument(format!("field[peerCidrs] {e}")))?;
         if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
