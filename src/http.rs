@@ -18,6 +18,7 @@ mod preflight;
 mod query;
 mod router_view;
 pub mod serve;
+mod tags;
 pub mod tls;
 mod why;
 mod wire;

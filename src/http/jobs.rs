@@ -178,11 +178,11 @@ pub async fn asynchronous(
         return direct(&api, origin, request, next, is_write).await;
     }
     let headers = request.headers().clone();
-    // In the real server's order. What is no request at all, or is signed wrongly, begins no job.
     let (parts, body) = request.into_parts();
+    // What is signed wrongly, or is no request at all, begins no job.
+    api.auth.check_form(origin, &headers, &parts.method, &super::signed_path(&parts.uri))?;
     let bytes = envelope::read_bytes(body).await?;
     preflight::check(&parts, &bytes)?;
-    api.auth.check_form(origin, &headers, &parts.method, &super::signed_path(&parts.uri))?;
     let id = job_id(&headers)?;
     let hook = hook::target(&headers, &api.web_hook_hosts)?;
     let time = allowed_time(&headers)?.unwrap_or(Duration::from_secs(TIME));

@@ -2,7 +2,7 @@
 //! Unknown members are ignored, `null` is absent (contract 1.3).
 
 use super::error::Failure;
-use crate::{error::Error, store::Names};
+use crate::error::Error;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, DeserializeSeed, Visitor},
@@ -106,24 +106,6 @@ pub struct OptionBlock {
 pub struct Tags {
     pub system_tags: Option<Vec<String>>,
     pub user_tags: Option<Vec<String>>,
-}
-
-impl Tags {
-    /// Puts the tags that were given in the place of those that are stored.
-    pub fn apply(self, names: &mut Names) {
-        if let Some(tags) = self.system_tags {
-            names.system_tags = tags;
-        }
-        if let Some(tags) = self.user_tags {
-            names.user_tags = tags;
-        }
-    }
-
-    /// The peer's identity that the system tag `remoteId::<id>` names.
-    pub fn remote_id(&self) -> Option<String> {
-        let id = self.system_tags.iter().flatten().find_map(|tag| tag.trim().strip_prefix("remoteId::"));
-        id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
-    }
 }
 
 /// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.

@@ -58,7 +58,9 @@ fn details(answer: Response, code: &str) -> String {
 
 #[track_caller]
 fn no_trial_is_left(b: &Bench, records: usize) {
-    let names = files(&b.connections_dir());
+    let mut names = files(&b.connections_dir());
+    // A record that is just being written anew, because its tunnel was seen to run.
+    names.retain(|name| !name.starts_with(".cygnet-"));
     assert!(names.len() == records && !names.iter().any(|name| name.contains(".before-trial")), "{names:?}");
 }
 

@@ -1,0 +1,22 @@
+//! What the tags of a request do: they replace those that are stored, and one of them names the peer.
+
+use super::wire::Tags;
+use crate::store::Names;
+
+impl Tags {
+    /// Puts the tags that were given in the place of those that are stored.
+    pub fn apply(self, names: &mut Names) {
+        if let Some(tags) = self.system_tags {
+            names.system_tags = tags;
+        }
+        if let Some(tags) = self.user_tags {
+            names.user_tags = tags;
+        }
+    }
+
+    /// The peer's identity that the system tag `remoteId::<id>` names.
+    pub fn remote_id(&self) -> Option<String> {
+        let id = self.system_tags.iter().flatten().find_map(|tag| tag.trim().strip_prefix("remoteId::"));
+        id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+}
