@@ -31,6 +31,8 @@ fn bench() -> Bench {
     b.charon.establish(true);
     b.create(&params(7, &json!({ "lifeTime": 1000 }))).expect(200);
     wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    let proven = || fs::read_to_string(b.record(&uuid(7))).is_ok_and(|text| !text.contains("\"unproven\""));
+    wait_until("that it runs is stored", || proven().then_some(()));
     b
 }
 
