@@ -8,6 +8,8 @@ mod accounts;
 mod actions;
 #[path = "http/auth.rs"]
 mod auth;
+#[path = "http/beside.rs"]
+mod beside;
 #[path = "http/bodies.rs"]
 mod bodies;
 #[path = "http/change.rs"]

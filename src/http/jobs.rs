@@ -268,3 +268,20 @@ fn mask(body: &mut Value) {
         *key = MASK.into();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_kept_three_hours_after_its_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let jobs = Jobs::open(directory.path().join("jobs")).expect("opened");
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        assert!(jobs.begin("a", at(0)).is_ok());
+        jobs.finish("a", 200, &json!({}), at(50_000));
+        assert!(jobs.begin("a", at(50_000 + KEPT)).is_err(), "it took long, and is kept all the same");
+        assert!(jobs.begin("a", at(50_001 + KEPT)).is_ok(), "its id is free again");
+        assert!(jobs.begin("b", at(1_000_000)).is_ok() && jobs.begin("a", at(1_000_000)).is_err(), "a runs still");
+    }
+}
