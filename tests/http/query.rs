@@ -101,6 +101,23 @@ fn conditions_are_joined_and_results_are_paged_and_sorted() {
 }
 
 #[test]
+fn uuids_of_digits_are_no_numbers_and_dates_are_times() {
+    let b = Bench::start();
+    for (n, id) in [(1, "11111111111141118111111111111111"), (2, "11111111111141118111111111111112")] {
+        b.create(&params(n, &json!({ "resourceUuid": id }))).expect(200);
+        assert_eq!(names(&b, &[("q", &format!("uuid={id}"))]), [format!("site-{n}")]);
+    }
+    for (condition, count) in [
+        ("createDate>2020-02-01 00:00:00", 2),
+        ("createDate<2020-02-01", 0),
+        ("lastOpDate>Apr 1, 2020 1:00:00 AM", 2),
+        ("createDate<Sep 1, 2020 1:00:00 PM", 0),
+    ] {
+        assert_eq!(names(&b, &[("q", condition)]).len(), count, "{condition}");
+    }
+}
+
+#[test]
 fn counts_and_fields() {
     let b = bench();
     let mut t = Transcript::default();
