@@ -27,8 +27,6 @@ mod create;
 mod errors;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
-#[path = "http/flood.rs"]
-mod flood;
 #[path = "http/heal.rs"]
 mod heal;
 #[path = "http/jobs.rs"]
