@@ -32,7 +32,7 @@ pub use watch::Life;
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Connection, ConnectionId},
+    ipsec::{Code, Connection, ConnectionId},
     settings::{Gateway, Settings},
     store::{Record, Store},
     swan::{Charon, Swan, plan::Loadable},
@@ -166,6 +166,11 @@ fn loadable(record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
     })
 }
 
+/// A refusal for a cause that has a name.
+fn named(code: Code, text: String) -> Error {
+    Error::Named { text, elaboration: format!("{}: {}", code.name(), code.advice()) }
+}
+
 /// Refuses `connection` if charon lacks an algorithm of it.
 fn check_algorithms(connection: &Connection, charon: &Charon) -> Result<()> {
     let missing = charon.missing(connection);
@@ -173,5 +178,6 @@ fn check_algorithms(connection: &Connection, charon: &Charon) -> Result<()> {
         return Ok(());
     }
     let list: Vec<_> = missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
-    Err(Error::Argument(format!("this gateway's strongSwan {} has no {}", charon.version, list.join(", "))))
+    let text = format!("this gateway's strongSwan {} has no {}", charon.version, list.join(", "));
+    Err(named(Code::AlgorithmUnsupported, text))
 }

@@ -69,8 +69,21 @@ pub enum Error {
         cause: String,
     },
     /// A change was on trial, and the tunnel did not come up in time.
-    #[error("{0}")]
-    NotConfirmed(String),
+    #[error("{text}")]
+    NotConfirmed {
+        /// What became of it.
+        text: String,
+        /// The cause, its details and what to do about it.
+        elaboration: Option<String>,
+    },
+    /// The caller's value is wrong for a cause that has a name.
+    #[error("{text}")]
+    Named {
+        /// What is wrong, and the remedy.
+        text: String,
+        /// The cause and what to do about it.
+        elaboration: String,
+    },
     /// A file could not be read, written or made durable.
     #[error("cannot {doing} {path}: {source}", path = path.display())]
     Storage {
@@ -101,6 +114,11 @@ impl Error {
     /// An argument error from anything that displays.
     pub fn argument(text: impl Into<String>) -> Self {
         Self::Argument(text.into())
+    }
+
+    /// A trial that ended without a cause of its own.
+    pub fn not_confirmed(text: impl Into<String>) -> Self {
+        Self::NotConfirmed { text: text.into(), elaboration: None }
     }
 
     /// A storage error at `path`.

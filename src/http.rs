@@ -10,6 +10,7 @@ mod hook;
 pub mod inventory;
 mod jobs;
 mod login;
+mod metrics;
 mod native;
 mod openapi;
 pub mod parse;
@@ -152,6 +153,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/accounts/sessions/{uuid}/valid", get(login::valid))
         .route("/healthz", get(native::healthz))
         .route("/readyz", get(native::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::document))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)

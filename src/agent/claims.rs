@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, ConnectionId, Identity, State},
+    ipsec::{Auth, Code, ConnectionId, Identity, State},
     store::Record,
 };
 use std::{collections::HashMap, net::IpAddr};
@@ -45,12 +45,13 @@ impl Claims {
         let keys = self.keys.get(&connection.remote_id).into_iter().flatten();
         let clash = |(id, auth): &&(ConnectionId, Auth)| *id != record.id && *auth != connection.auth;
         if let Some((other, _)) = keys.into_iter().find(clash).filter(|_| record.state == State::Enabled) {
-            return Err(Error::argument(format!(
+            let text = format!(
                 "the ipsec connection[uuid:{other}, name:{}] has another authKey for the same remote identity[{}]: \
                  charon could not tell which key to use; give the peers different remoteIds, or the same authKey",
                 name_of(*other),
                 connection.remote_id
-            )));
+            );
+            return Err(super::named(Code::KeyAmbiguous, text));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! The old record lies beside the new one as long as the trial lasts. If the agent dies meanwhile,
 //! its next start puts the old connection back: nobody has confirmed the new one.
 
-use super::{Agent, How, View};
+use super::{Agent, Host, How, View};
 use crate::{
     error::{Error, Result},
     ipsec::{Child, ChildSa, ChildState, ConnectionId, Status},
@@ -52,13 +52,13 @@ impl Agent {
             return Ok(seen.view);
         }
         let what = describe(&seen.view);
+        let elaboration = self.reason(&seen.view, &Host::look()).map(|reason| reason.to_string());
         let back = self.back_to(id, old.as_deref(), seen.view.record).await;
         block_in_place(|| self.store.end_trial(id))?;
-        Err(Error::NotConfirmed(format!(
-            "IPsec connection[{id}] status down: not up within {} s ({what}); {}",
-            within.as_secs(),
-            sum_up(back?, seen.out)
-        )))
+        let became = sum_up(back?, seen.out);
+        let text =
+            format!("IPsec connection[{id}] status down: not up within {} s ({what}); {became}", within.as_secs());
+        Err(Error::NotConfirmed { text, elaboration })
     }
 
     /// Puts the connection back as it was before the trial, and waits for it to be up.
@@ -71,11 +71,10 @@ impl Agent {
         let Some(old) = old else { return self.remove(id, true).await.map(|()| None) };
         let (wish, state) = (old.wish.clone(), old.state);
         let edit = move |current: Option<&Record>| {
-            let current =
-                current.ok_or_else(|| Error::NotConfirmed("the connection was deleted during its trial".into()))?;
+            let current = current.ok_or_else(|| Error::not_confirmed("the connection was deleted during its trial"))?;
             if !current.says_the_same(&on_trial) {
                 let why = "another call changed the connection during its trial; it is as that call left it";
-                return Err(Error::NotConfirmed(why.into()));
+                return Err(Error::not_confirmed(why));
             }
             let back = current.changed(wish, Timestamp::now());
             let back = back.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;

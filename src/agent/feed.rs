@@ -4,7 +4,7 @@
 use crate::ipsec::{ConnectionId, reason::Reason};
 use jiff::Timestamp;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -64,8 +64,14 @@ pub struct Event {
 pub struct Feed {
     /// Tells the runs of the agent apart: numbers begin anew in each.
     run: String,
-    kept: Mutex<VecDeque<Arc<Event>>>,
+    kept: Mutex<Kept>,
     latest: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Arc<Event>>,
+    counts: BTreeMap<&'static str, u64>,
 }
 
 /// What is new to a reader.
@@ -89,19 +95,25 @@ impl Feed {
     pub fn tell(&self, id: Option<ConnectionId>, what: Happening) {
         let mut kept = self.lock();
         let number = *self.latest.borrow() + 1;
-        if kept.len() == KEPT {
-            kept.pop_front();
+        if kept.events.len() == KEPT {
+            kept.events.pop_front();
         }
-        kept.push_back(Arc::new(Event { number, at: Timestamp::now(), id, what }));
+        *kept.counts.entry(what.name()).or_default() += 1;
+        kept.events.push_back(Arc::new(Event { number, at: Timestamp::now(), id, what }));
         self.latest.send_replace(number);
     }
 
     /// The events behind the event `after`.
     pub fn behind(&self, after: u64) -> New {
         let kept = self.lock();
-        let events: Vec<_> = kept.iter().filter(|event| event.number > after).cloned().collect();
+        let events: Vec<_> = kept.events.iter().filter(|event| event.number > after).cloned().collect();
         let missed = events.first().is_some_and(|first| first.number > after + 1);
         New { missed, events }
+    }
+
+    /// How often each kind of thing happened, of those that did.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().counts.clone()
     }
 
     /// Tells of each new event.
@@ -124,7 +136,7 @@ impl Feed {
     }
 
     /// The list; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

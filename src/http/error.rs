@@ -1,6 +1,9 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
-use crate::error::{Error, Resource};
+use crate::{
+    error::{Error, Resource},
+    ipsec::Code,
+};
 use axum::{
     http::{Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
@@ -61,13 +64,28 @@ pub fn object(error: &Error) -> Value {
     members.insert("code".into(), code.into());
     members.insert("description".into(), description.into());
     members.insert("details".into(), details(error).chars().take(MAX_DETAILS).collect::<String>().into());
+    if let Some(text) = elaboration(error) {
+        members.insert("elaboration".into(), text.into());
+    }
     Value::Object(members)
+}
+
+/// The named cause and what to do about it, where there is one.
+fn elaboration(error: &Error) -> Option<String> {
+    match error {
+        Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
+        Error::Named { elaboration, .. } => Some(elaboration.clone()),
+        Error::Unreachable { .. } => {
+            Some(format!("{}: {}", Code::CharonUnreachable.name(), Code::CharonUnreachable.advice()))
+        }
+        _ => None,
+    }
 }
 
 fn code(error: &Error) -> (&'static str, &'static str) {
     match error {
         // The real server answers SYS.1007 for a tunnel that did not come up after a change.
-        Error::Argument(_) | Error::Part { .. } | Error::NotConfirmed(_) => {
+        Error::Argument(_) | Error::Part { .. } | Error::Named { .. } | Error::NotConfirmed { .. } => {
             ("SYS.1007", "One or more API argument is invalid")
         }
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),

@@ -83,7 +83,7 @@ pub async fn log(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): 
     let id = api.agent.view(id_of(&uuid)?).await?.record.id;
     let count = parse::number("lines", &pairs, LINES)?;
     let lines = api.agent.log(id, count, 0);
-    if parse::value("follow", &pairs) != Some("true") {
+    if parse::value("follow", &pairs)? != Some("true") {
         let lines: Vec<_> = lines.iter().map(line).collect();
         return Ok(json_response(StatusCode::OK, &json!({ "lines": lines })));
     }

@@ -60,10 +60,15 @@ pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Bod
     Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
 }
 
-/// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first.
+/// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.
 pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
-    parse::required_value("uuid", &pairs)?;
+    let uuid = parse::required_value("uuid", &pairs)?;
     let lines = parse::number("lines", &pairs, LINES.0)?.min(LINES.1);
+    if let Some(record) = uuid.parse().ok().and_then(|id| api.agent.store().get(id)) {
+        let own = api.agent.log(record.id, lines, 0);
+        let own: Vec<_> = own.iter().map(|line| format!("{} {}", line.at, line.text)).collect();
+        return Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": own.join("\n") })));
+    }
     let text = match &api.charon_log {
         Some(path) => tail(path)?,
         None => journal(lines).await?,

@@ -1,6 +1,7 @@
 //! Why a tunnel is not up: a named cause, what was seen, and what to do about it.
 
 use jiff::Timestamp;
+use std::fmt;
 
 /// A cause. Its names are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +152,12 @@ pub struct Reason {
     pub details: String,
     /// What took the tunnel down, if it is another cause that keeps it down.
     pub trigger: Option<Code>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}. {}", self.code.name(), self.details, self.code.advice())
+    }
 }
 
 #[cfg(test)]

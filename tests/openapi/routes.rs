@@ -47,9 +47,9 @@ fn the_methods_are_those_that_have_a_meaning() {
     let document = document();
     let described: BTreeSet<_> = operations(&document).into_iter().map(|(path, method, _)| (path, method)).collect();
     let bench = Bench::start();
-    // HEAD goes with GET; the log does not look at the method at all.
+    // HEAD goes with GET; the log does not look at the method at all; the answer of the events has no end.
     let methods = METHODS.into_iter().filter(|method| *method != "head");
-    for path in routes().iter().filter(|path| !path.ends_with("/ipseclog")) {
+    for path in routes().iter().filter(|path| !path.ends_with("/ipseclog") && !path.ends_with("/events")) {
         for method in methods.clone() {
             let answer = bench.ask(&method.to_uppercase(), &path.replace("{uuid}", &uuid(9)), b"");
             let text = answer.text();

@@ -1,0 +1,123 @@
+//! `GET /metrics`: what monitoring wants to know, in the OpenMetrics text format. Everything is looked up at the
+//! moment of asking; no names, addresses or keys are in it, only uuids.
+
+use super::{Answer, Shared};
+use crate::{
+    agent::{Agent, Host, Life, View},
+    ipsec::{Code, State as Wanted, Status},
+};
+use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge>;
+
+/// The content type of the format (OpenMetrics 1.0.0).
+const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The handler.
+pub async fn metrics(State(api): Shared) -> Answer {
+    let mut registry = Registry::with_prefix("cygnet");
+    let views = api.agent.views().await;
+    about_charon(&mut registry, &api.agent);
+    about_connections(&mut registry, &views);
+    about_reasons(&mut registry, &api.agent, &views);
+    about_traffic(&mut registry, &views);
+    about_events(&mut registry, &api.agent);
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|e| crate::error::Error::Internal(format!("cannot encode metrics: {e}")))?;
+    Ok(([(CONTENT_TYPE, FORMAT)], text).into_response())
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: impl TryInto<i64>) {
+    let gauge: Gauge = Gauge::default();
+    gauge.set(value.try_into().unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
+    let family = Gauges::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn about_charon(registry: &mut Registry, agent: &Agent) {
+    let life = agent.life();
+    let version = match &life {
+        Life::Up(charon) => charon.version.clone(),
+        Life::Starting | Life::Down { .. } => String::new(),
+    };
+    let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("strongswan", version)];
+    gauges(registry, "build_info", "The agent and the strongSwan beside it").get_or_create(&labels).set(1);
+    let up = matches!(life, Life::Up(_));
+    gauge(registry, "charon_up", "Whether charon answers and holds what the store says", u32::from(up));
+    gauge(registry, "damaged_records", "Stored connections that cannot be read", agent.store().damaged().len());
+}
+
+fn status_of(view: &View) -> &'static str {
+    match view.status() {
+        Some(Status::Ready) => "Ready",
+        Some(Status::Connecting) => "Connecting",
+        Some(Status::Disconnected) => "Disconnected",
+        None => "Unknown",
+    }
+}
+
+fn about_connections(registry: &mut Registry, views: &[View]) {
+    let counts = gauges(registry, "connections", "Stored connections by state and status");
+    for state in ["Enabled", "Disabled"] {
+        for status in ["Ready", "Connecting", "Disconnected", "Unknown"] {
+            counts.get_or_create(&vec![("state", state.into()), ("status", status.into())]).set(0);
+        }
+    }
+    let up = gauges(registry, "connection_up", "Whether an enabled connection runs as wanted");
+    for view in views {
+        let state = if view.record.state == Wanted::Enabled { "Enabled" } else { "Disabled" };
+        counts.get_or_create(&vec![("state", state.into()), ("status", status_of(view).into())]).inc();
+        if view.record.state == Wanted::Enabled {
+            let labels = vec![("uuid", view.record.id.to_string())];
+            up.get_or_create(&labels).set(i64::from(view.status() == Some(Status::Ready)));
+        }
+    }
+}
+
+fn about_reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
+    let counts = gauges(registry, "connections_down", "Enabled connections that are not up, by reason");
+    for code in Code::ALL {
+        counts.get_or_create(&vec![("reason", code.name().into())]).set(0);
+    }
+    let each = gauges(registry, "connection_down", "The reason why an enabled connection is not up");
+    let host = Host::look();
+    for view in views.iter().filter(|view| view.record.state == Wanted::Enabled) {
+        if let Some(reason) = agent.reason(view, &host) {
+            let code = reason.code.name().to_owned();
+            counts.get_or_create(&vec![("reason", code.clone())]).inc();
+            each.get_or_create(&vec![("uuid", view.record.id.to_string()), ("reason", code)]).set(1);
+        }
+    }
+}
+
+fn about_traffic(registry: &mut Registry, views: &[View]) {
+    let bytes = gauges(registry, "connection_bytes", "Bytes carried by the SAs that run now, each since it was made");
+    for view in views {
+        let children = || view.running.iter().flatten().flat_map(|ike| &ike.children);
+        let sums =
+            [("in", children().map(|sa| sa.bytes.0).sum::<u64>()), ("out", children().map(|sa| sa.bytes.1).sum())];
+        for (direction, sum) in sums.into_iter().filter(|_| children().next().is_some()) {
+            let labels = vec![("uuid", view.record.id.to_string()), ("direction", direction.to_owned())];
+            bytes.get_or_create(&labels).set(sum.try_into().unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn about_events(registry: &mut Registry, agent: &Agent) {
+    let events: Family<Labels, Counter> = Family::default();
+    registry.register("events", "What happened since the agent was started", events.clone());
+    for (name, count) in agent.feed().counts() {
+        events.get_or_create(&vec![("event", name.into())]).inc_by(count);
+    }
+}
