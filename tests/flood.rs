@@ -7,7 +7,6 @@ mod bodies;
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;
 #[path = "support/fake_charon.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
 mod fake_charon;
 #[path = "support/serve.rs"]
 mod serve;
