@@ -93,6 +93,10 @@ impl Transcript {
                 assert!(is_date(text), "{text:?} is not a date of the API");
                 *text = "<date>".into();
             }
+            Value::String(text) if member == Some("since") => {
+                assert!(text.parse::<jiff::Timestamp>().is_ok(), "{text:?} is no time");
+                *text = "<time>".into();
+            }
             Value::String(text) if is_random(text) => {
                 let known = self.uuids.iter().position(|uuid| uuid == text);
                 let number = known.unwrap_or_else(|| {
