@@ -1,4 +1,4 @@
-//! `GET /metrics`: what monitoring wants to know, in the OpenMetrics text format. Everything is looked up at the
+//! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. Everything is looked up at the
 //! moment of asking; no names, addresses or keys are in it, only uuids.
 
 use super::{Answer, Shared};
@@ -16,7 +16,7 @@ use prometheus_client::{
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge>;
 
-/// The content type of the format (OpenMetrics 1.0.0).
+/// The content type of the format (`OpenMetrics` 1.0.0).
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The handler.

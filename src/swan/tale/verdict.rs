@@ -28,10 +28,11 @@ impl Tale {
                 (Code::NoProposalChild, Weight::Evidence)
             }
             "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built" => (Code::NoProposalChild, Weight::Answer),
-            "received NO_PROPOSAL_CHOSEN notify error" => (Code::NoProposalIke, Weight::Answer),
             // IKEv1 has one word for both.
             "received NO_PROPOSAL_CHOSEN error notify" if self.established => (Code::NoProposalChild, Weight::Answer),
-            "received NO_PROPOSAL_CHOSEN error notify" => (Code::NoProposalIke, Weight::Answer),
+            "received NO_PROPOSAL_CHOSEN notify error" | "received NO_PROPOSAL_CHOSEN error notify" => {
+                (Code::NoProposalIke, Weight::Answer)
+            }
             _ if text.starts_with("requested DH group ") && text.ends_with(" not acceptable, giving up") => {
                 return found(Code::NoProposalIke, Weight::Evidence, format!("the peer wants another group: {text}"));
             }
@@ -69,9 +70,8 @@ impl Tale {
             return found(Code::TsMismatch, Weight::Evidence, details);
         }
         let refused = match text {
-            "received TS_UNACCEPTABLE notify, no CHILD_SA built" => true,
+            "received TS_UNACCEPTABLE notify, no CHILD_SA built" | "no acceptable traffic selectors found" => true,
             "received INVALID_ID_INFORMATION error notify" => self.established,
-            "no acceptable traffic selectors found" => true,
             _ => false,
         };
         let word = if self.version == Some(1) { "INVALID_ID_INFORMATION" } else { "TS_UNACCEPTABLE" };
