@@ -25,6 +25,8 @@ mod concurrency;
 mod create;
 #[path = "http/errors.rs"]
 mod errors;
+#[path = "http/events.rs"]
+mod events;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
 #[path = "http/heal.rs"]
@@ -49,6 +51,8 @@ mod sdk;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/stream.rs"]
+mod stream;
 #[path = "http/tls.rs"]
 mod tls;
 #[path = "http/transcript.rs"]

@@ -4,6 +4,7 @@ use super::{Agent, Life, View};
 use crate::{
     host,
     ipsec::{Child, Code, Protocol, Reason, State, Status, TrafficSelector},
+    swan::tale::Weight,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, net::IpAddr};
@@ -40,16 +41,16 @@ impl Agent {
 
     /// Why the connection is not up. Whether it is, the caller knows.
     pub(super) fn cause(&self, view: &View, host: &Host) -> Reason {
-        self.known_here(view, host).unwrap_or_else(|| self.told(view, None))
+        self.known_here(view).unwrap_or_else(|| self.told(view, None, host))
     }
 
     /// Why the child is not up. Whether it is, the caller knows.
     pub fn reason_of(&self, view: &View, child: &Child, host: &Host) -> Reason {
-        self.known_here(view, host).unwrap_or_else(|| self.told(view, Some(&child.name)))
+        self.known_here(view).unwrap_or_else(|| self.told(view, Some(&child.name), host))
     }
 
     /// The causes that need no word from charon.
-    fn known_here(&self, view: &View, host: &Host) -> Option<Reason> {
+    fn known_here(&self, view: &View) -> Option<Reason> {
         let record = &view.record;
         let since = self.entry(record.id).story().down_since().unwrap_or(record.changed);
         let reason = |code, details: String| Some(Reason { code, since, details, trigger: None });
@@ -75,16 +76,21 @@ impl Agent {
                 missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
             return reason(Code::AlgorithmUnsupported, format!("this charon has no {}", list.join(", ")));
         }
-        let local = record.connection.local_addr;
-        let details = || format!("the address {local} is on no interface of this gateway");
-        host.lacks(local).then(|| reason(Code::LocalAddressMissing, details())).flatten()
+        None
     }
 
-    /// The cause that charon told.
-    fn told(&self, view: &View, child: Option<&str>) -> Reason {
+    /// The cause that charon told. Where the address is not on this host, silence has a cause that needs no telling.
+    fn told(&self, view: &View, child: Option<&str>, host: &Host) -> Reason {
         let entry = self.entry(view.record.id);
         let story = entry.story();
-        if let Some(known) = story.cause(child) {
+        let local = view.record.connection.local_addr;
+        let known = story.cause(child);
+        if host.lacks(local) && known.is_none_or(|known| known.clue.weight <= Weight::Sign) {
+            let since = story.down_since().unwrap_or(view.record.changed);
+            let details = format!("the address {local} is on no interface of this gateway");
+            return Reason { code: Code::LocalAddressMissing, since, details, trigger: story.trigger() };
+        }
+        if let Some(known) = known {
             let details = with_wanted(view, known.clue.code, &known.clue.details);
             let trigger = story.trigger().filter(|trigger| *trigger != known.clue.code);
             return Reason { code: known.clue.code, since: known.since, details, trigger };

@@ -23,17 +23,14 @@ pub fn reason(reason: &Reason) -> Value {
 
 /// Adds to the native view of a connection why it, and which of its children, are not up.
 pub fn add(agent: &Agent, view: &View, body: &mut Value) {
-    if view.status() == Some(Status::Ready) {
-        body["reason"] = Value::Null;
-        return;
-    }
-    let host = Host::look();
-    body["reason"] = agent.reason(view, &host).as_ref().map_or(Value::Null, reason);
+    let host = (view.status() != Some(Status::Ready)).then(Host::look);
+    let whole = host.as_ref().and_then(|host| agent.reason(view, host));
+    body["reason"] = whole.as_ref().map_or(Value::Null, reason);
     let running = view.running.as_deref().unwrap_or_default();
     let connection = &view.record.connection;
     let children = body["children"].as_array_mut().into_iter().flatten();
     for (child, item) in connection.children.iter().zip(children) {
-        let up = status::carries(connection, child, running);
-        item["reason"] = if up { Value::Null } else { reason(&agent.reason_of(view, child, &host)) };
+        let down = host.as_ref().filter(|_| !status::carries(connection, child, running));
+        item["reason"] = down.map_or(Value::Null, |host| reason(&agent.reason_of(view, child, host)));
     }
 }
