@@ -6,6 +6,7 @@
 mod apply;
 mod claims;
 mod confirm;
+pub mod doctor;
 mod entry;
 mod feed;
 mod hear;

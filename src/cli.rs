@@ -2,6 +2,7 @@
 
 mod accounts;
 mod client;
+mod doctor;
 mod plan;
 mod render;
 mod serve;
@@ -28,6 +29,8 @@ enum Command {
     Render(RenderArgs),
     /// Shows what a Change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
     Plan(PlanArgs),
+    /// Says what is wrong on this gateway, each with its fix. Exit code 0: nothing has to be done; 1: something has.
+    Doctor(DoctorArgs),
     /// Sets the password of an account, read from standard input, in the accounts file.
     Passwd {
         /// The account; it is made if there is none.
@@ -49,6 +52,14 @@ struct PlanArgs {
     #[arg(default_value = "-")]
     body: PathBuf,
     /// Print the agent's JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The arguments of `cygnet doctor`.
+#[derive(Args)]
+struct DoctorArgs {
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -83,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&cli.config),
         Command::Render(args) => render::run(&cli.config, &args),
         Command::Plan(args) => plan::run(&cli.config, &args),
+        Command::Doctor(args) => doctor::run(&cli.config, &args),
         Command::Passwd { account } => accounts::passwd(&cli.config, &account),
         Command::Accesskey { account } => accounts::access_key(&cli.config, &account),
     }

@@ -89,8 +89,13 @@ pub fn read(target: &Path) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// When the directory cannot be read or a file not be removed.
 pub fn clean(directory: &Path) -> Result<()> {
-    let is_ours = |name: &&String| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-    list(directory)?.iter().filter(is_ours).try_for_each(|name| remove(&directory.join(name)))
+    list(directory)?.iter().filter(|name| is_temporary(name)).try_for_each(|name| remove(&directory.join(name)))
+}
+
+/// Whether a file of this name is one that waits to replace another.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// The names of the files in `directory`, sorted.

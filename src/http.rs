@@ -2,6 +2,7 @@
 
 mod actions;
 mod auth;
+pub mod doctor;
 mod envelope;
 pub mod error;
 mod events;
@@ -38,16 +39,12 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{
-        HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{CONNECTION, TRANSFER_ENCODING},
-    },
+    http::{HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
-use framing::Ambiguous;
 use jiff::{Timestamp, tz::TimeZone};
 use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
 use query::{Item, Query};
@@ -65,6 +62,7 @@ pub struct Api {
     charon_log: Option<PathBuf>,
     mask_auth_key: bool,
     stop: CancellationToken,
+    places: doctor::Where,
 }
 
 type Shared = State<Arc<Api>>;
@@ -83,6 +81,7 @@ impl Api {
             charon_log: settings.charon.log.clone(),
             mask_auth_key: settings.mask_auth_key,
             stop: stop.clone(),
+            places: doctor::Where::of(settings),
         })
     }
 
@@ -137,6 +136,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec", post(router_view::attached))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     let native = Router::new()
+        .route("/cygnet/v1/doctor", get(doctor::doctor))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .route("/cygnet/v1/connections/{uuid}/log", get(events::log))
@@ -157,7 +157,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/openapi.json", get(openapi::document))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn(one_length))
+        .layer(middleware::from_fn(framing::one_length))
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .with_state(api)
 }
@@ -170,20 +170,6 @@ async fn authenticate(
 ) -> Answer {
     api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()))?;
     Ok(next.run(request).await)
-}
-
-/// Refuses requests with two lengths, and closes the connection behind bodies in chunks.
-async fn one_length(ambiguous: Option<Extension<Ambiguous>>, request: Request, next: Next) -> Answer {
-    let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
-    let mut response = if ambiguous.is_some_and(|Extension(ambiguous)| ambiguous.seen()) {
-        Failure::bad_request("the request has both Content-Length and Transfer-Encoding").into_response()
-    } else if in_chunks {
-        next.run(request).await
-    } else {
-        return Ok(next.run(request).await);
-    };
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    Ok(response)
 }
 
 /// Adds the classes of the elements to the result of a write, if the caller asks for them (contract 1.4).

@@ -11,6 +11,7 @@
 //! 4  agent          the use cases and the reconcile loop; the only place that orders effects
 //! 3  store, disk    the stored records and durable files        } effects
 //!    host           what this host has                          }
+//!    gateway        facts of this machine, for the doctor       }
 //!    swan, swan::{vici, swanctl, rehearsal}   the ways to charon }
 //! 2  swan::{conf, section, message, packet, plan, observe, ...}   strongSwan's languages, pure
 //! 1  ipsec          the model, in RFC 7296's words; no I/O
@@ -25,6 +26,7 @@
 pub mod agent;
 pub mod disk;
 pub mod error;
+pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod ipsec;

@@ -56,18 +56,21 @@ impl Store {
         disk::private_directory(&directory)?;
         disk::clean(&directory)?;
         end_trials(&directory)?;
-        let mut records = BTreeMap::new();
-        let mut damaged = Vec::new();
-        for name in disk::list(&directory)? {
-            let path = directory.join(&name);
-            let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
-            match read(&path, id) {
-                Ok(record) => drop(records.insert(record.id, Arc::new(record))),
-                Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why }),
-                Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
-            }
-        }
+        let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
         Ok(Self { directory, records: Mutex::new(records), damaged })
+    }
+
+    /// The records and the damaged files in `state_dir` as they lie there; nothing is made, cleaned or put back. For
+    /// who looks while the agent does not run. What an agent leaves while it works is passed over.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn survey(state_dir: &Path) -> Result<(Vec<Arc<Record>>, Vec<Damaged>)> {
+        let directory = state_dir.join("connections");
+        let mut names = disk::list(&directory)?;
+        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name));
+        let (records, damaged) = read_all(&directory, &names);
+        Ok((records.into_values().collect(), damaged))
     }
 
     /// The files that could not be read.
@@ -175,6 +178,21 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Arc<Record>>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The records in the files `names`, and the files that hold none.
+fn read_all(directory: &Path, names: &[String]) -> (BTreeMap<ConnectionId, Arc<Record>>, Vec<Damaged>) {
+    let (mut records, mut damaged) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        let path = directory.join(name);
+        let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
+        match read(&path, id) {
+            Ok(record) => drop(records.insert(record.id, Arc::new(record))),
+            Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why }),
+            Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
+        }
+    }
+    (records, damaged)
 }
 
 /// Puts back what was on trial when the agent died.

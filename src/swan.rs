@@ -107,15 +107,27 @@ impl Swan {
         vici.unload_shared(&names::secret(id)).await
     }
 
+    /// The names of all connections that were loaded over vici, ours or not.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn connections(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Vici(vici) => vici.connections().await,
+            Self::Swanctl(swanctl) => swanctl.connections().await,
+        }
+    }
+
     /// The connections and secrets of ours that charon holds.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn loaded(&self) -> Result<(Vec<ConnectionId>, Vec<ConnectionId>)> {
-        let (connections, secrets) = match self {
-            Self::Vici(vici) => (vici.connections().await?, vici.shared().await?),
+        let connections = self.connections().await?;
+        let secrets = match self {
+            Self::Vici(vici) => vici.shared().await?,
             // swanctl cannot list secrets; it keeps them equal to the files.
-            Self::Swanctl(swanctl) => (swanctl.connections().await?, Vec::new()),
+            Self::Swanctl(_) => Vec::new(),
         };
         let connections = connections.iter().filter_map(|name| names::owner(name)).collect();
         Ok((connections, secrets.iter().filter_map(|name| names::secret_owner(name)).collect()))

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use tokio::net::UnixStream;
 
 /// What the agent answered.
@@ -25,6 +25,20 @@ pub fn call(config: &Path, method: Method, path: &str, body: Vec<u8>) -> Result<
     let settings = Settings::read(config).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(exchange(&settings.socket, method, path, body))
+}
+
+/// How long the agent may take where somebody else can answer in its place; longer than its slowest looks take.
+pub const GLANCE: Duration = Duration::from_secs(15);
+
+/// As [`call`], and gives up after `patience`.
+///
+/// # Errors
+/// As [`call`], and when there is no answer in that time.
+pub fn call_within(config: &Path, method: Method, path: &str, body: Vec<u8>, patience: Duration) -> Result<Answer> {
+    let settings = Settings::read(config).map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let answer = async { tokio::time::timeout(patience, exchange(&settings.socket, method, path, body)).await };
+    runtime.block_on(answer).with_context(|| format!("the agent did not answer within {} s", patience.as_secs()))?
 }
 
 async fn exchange(socket: &Path, method: Method, path: &str, body: Vec<u8>) -> Result<Answer> {

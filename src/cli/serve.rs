@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life},
+    gateway::Places,
     http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server, tls::Tls},
     settings::{Backend, Settings},
     store::Store,
@@ -77,6 +78,7 @@ async fn serve(config: &Path) -> Result<()> {
     let stop = CancellationToken::new();
     let jobs = Jobs::open(settings.state_dir.join("jobs"))?;
     let api = Api::new(Arc::clone(&agent), Auth::new(credentials), jobs, &settings, &stop);
+    api.set_places(Places::of(&settings, Some(config)));
     let server = Server::new(http::router(Arc::clone(&api)), stop.clone());
     if let Some(listener) = listener {
         announce(&listener, tls.is_some())?;
@@ -95,7 +97,8 @@ async fn serve(config: &Path) -> Result<()> {
     Ok(())
 }
 
-fn swan(settings: &Settings) -> Swan {
+/// The way to charon that the settings choose.
+pub fn swan(settings: &Settings) -> Swan {
     let charon = &settings.charon;
     match charon.backend {
         Backend::Vici => Swan::Vici(Vici::new(&charon.vici, charon.timeout)),
@@ -180,6 +183,7 @@ impl Live<'_> {
             tls.reload(files).map_err(|e| anyhow!(e))?;
         }
         self.api.auth().set_credentials(credentials);
+        self.api.set_places(Places::of(&settings, Some(self.config)));
         self.agent.set_gateway(settings.gateway);
         Ok(())
     }

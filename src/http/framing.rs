@@ -2,6 +2,17 @@
 //! one request to us and two to a proxy before us (RFC 9112, section 6.3). The HTTP library settles it
 //! in silence, so the heads are looked at here, on their way in.
 
+use super::{Answer, error::Failure};
+use axum::{
+    Extension,
+    extract::Request,
+    http::{
+        HeaderValue,
+        header::{CONNECTION, TRANSFER_ENCODING},
+    },
+    middleware::Next,
+    response::IntoResponse,
+};
 use std::{
     io,
     pin::Pin,
@@ -120,6 +131,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// Refuses requests with two lengths, and closes the connection behind bodies in chunks.
+pub(super) async fn one_length(ambiguous: Option<Extension<Ambiguous>>, request: Request, next: Next) -> Answer {
+    let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut response = if ambiguous.is_some_and(|Extension(ambiguous)| ambiguous.seen()) {
+        Failure::bad_request("the request has both Content-Length and Transfer-Encoding").into_response()
+    } else if in_chunks {
+        next.run(request).await
+    } else {
+        return Ok(next.run(request).await);
+    };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub struct Charon {
     pub version: String,
     /// Whether its kernel interface can hold trap policies.
     pub traps: Traps,
+    /// Its plugins.
+    pub plugins: Vec<String>,
     /// Its algorithms by kind, as `get-algorithms` names them.
     algorithms: Section,
 }
@@ -23,11 +25,12 @@ fn version_number(version: &str) -> [u32; 3] {
 
 impl Charon {
     /// What these answers of charon say.
-    pub(super) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
-        let libipsec = stats.items("plugins").any(|plugin| plugin == "kernel-libipsec");
+    pub(crate) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
+        let plugins: Vec<_> = stats.items("plugins").map(str::to_owned).collect();
+        let libipsec = plugins.iter().any(|plugin| plugin == "kernel-libipsec");
         let old = version_number(&version) < [5, 9, 11];
         let traps = if libipsec && old { Traps::Unsupported } else { Traps::Supported };
-        Self { version, traps, algorithms }
+        Self { version, traps, plugins, algorithms }
     }
 
     /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the
@@ -38,8 +41,9 @@ impl Charon {
         let mut need = |kinds: &[&str], charon: &str, wire: &str, package| {
             // strongSwan 6.0.0 renamed the section `dh` to `ke`.
             let has = |kind: &&str| self.algorithms.section(kind).is_some_and(|s| s.0.contains_key(charon));
-            if !kinds.iter().any(has) {
-                missing.push((wire.to_owned(), package));
+            let lack = (wire.to_owned(), package);
+            if !kinds.iter().any(has) && !missing.contains(&lack) {
+                missing.push(lack);
             }
         };
         let ike = connection.ike;
@@ -69,7 +73,6 @@ impl Charon {
         for group in groups {
             need(&["dh", "ke"], group.charon, group.wire, group.package);
         }
-        missing.dedup();
         missing
     }
 }

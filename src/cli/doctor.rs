@@ -1,0 +1,86 @@
+//! `cygnet doctor`: what is wrong on this gateway. It asks the running agent; if none answers, it looks itself.
+
+use super::{
+    DoctorArgs,
+    client::{self, Answer},
+    serve,
+};
+use anyhow::{Context, Result, anyhow, bail};
+use cygnet::{agent::doctor, http, settings::Settings};
+use hyper::Method;
+use serde_json::Value;
+use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode};
+
+/// Prints the report; 0 if nothing has to be done, 1 if something has, or if nothing could be found out.
+pub fn run(config: &Path, args: &DoctorArgs) -> ExitCode {
+    // Nothing is left to do if the output is closed.
+    match report(config) {
+        Ok(report) => {
+            let text = if args.json { format!("{report:#}\n") } else { table(&report) };
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            if report["healthy"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(config: &Path) -> Result<Value> {
+    let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
+    match client::call_within(config, Method::GET, "/cygnet/v1/doctor", Vec::new(), client::GLANCE) {
+        Ok(Answer::Result(report)) => Ok(report),
+        Ok(Answer::Error(error)) => {
+            bail!("the agent answered: {}", error["error"]["details"].as_str().unwrap_or_default())
+        }
+        Err(error) => {
+            // Why it did not answer is a finding of the report; the details help whoever reads along.
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = runtime.context("cannot start")?;
+            let swan = serve::swan(&settings);
+            let report = runtime.block_on(async { doctor::examine(&settings, Some(config), &swan).await });
+            // A look at a file system that hangs is not waited for.
+            runtime.shutdown_background();
+            Ok(http::doctor::json(&report))
+        }
+    }
+}
+
+/// The report as a page for people: what is wrong first.
+fn table(report: &Value) -> String {
+    let text = |item: &Value, member: &str| item[member].as_str().unwrap_or_default().to_owned();
+    let list = |member: &str| report[member].as_array().cloned().unwrap_or_default();
+    let (findings, passed) = (list("findings"), list("passed"));
+    let width = findings.iter().chain(&passed).map(|item| text(item, "check").len()).max().unwrap_or(0);
+    let mut page = String::new();
+    for item in &findings {
+        let _ = writeln!(page, "{:<7}  {:<width$}  {}", text(item, "level"), text(item, "check"), text(item, "what"));
+        for (name, member) in [("fix", "fix"), ("seen", "evidence")] {
+            let line = text(item, member);
+            if !line.is_empty() {
+                let _ = writeln!(page, "{:<7}  {:<width$}    {name}: {line}", "", "");
+            }
+        }
+    }
+    for item in &passed {
+        let _ = writeln!(page, "{:<7}  {:<width$}  {}", "ok", text(item, "check"), text(item, "seen"));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_wrong_comes_first() {
+        let report = json!({ "healthy": false,
+            "findings": [{ "check": "nat", "level": "error", "what": "W", "fix": "F", "evidence": "E" }],
+            "passed": [{ "check": "vici", "seen": "S" }] });
+        let page = table(&report);
+        assert_eq!(page, "error    nat   W\n                 fix: F\n                 seen: E\nok       vici  S\n");
+    }
+}

@@ -1,0 +1,152 @@
+//! What iproute2 says: interfaces with their addresses, charon's routing table, the kernel's IPsec policies.
+
+use super::{Seen, tools::Tools};
+use ipnet::IpNet;
+use serde_json::Value;
+use std::net::IpAddr;
+
+/// The routing table in which charon puts its routes (`charon.routing_table`).
+const TABLE: &str = "220";
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A route of table 220.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub to: IpNet,
+    /// Through which interface.
+    pub interface: String,
+}
+
+/// An IPsec policy of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// From where.
+    pub from: IpNet,
+    /// To where.
+    pub to: IpNet,
+    /// `in`, `out` or `fwd`.
+    pub direction: String,
+}
+
+/// All three.
+pub async fn look(tools: &Tools) -> (Seen<Vec<Interface>>, Seen<Vec<Route>>, Seen<Vec<Policy>>) {
+    let (addresses, v4, v6, policies) = tokio::join!(
+        tools.output("ip", &["-json", "address", "show"]),
+        table(tools, "-4"),
+        table(tools, "-6"),
+        tools.output("ip", &["xfrm", "policy", "show"]),
+    );
+    let routes = v4.and_then(|v4| Ok([v4, v6?].concat()));
+    (addresses.and_then(|text| interfaces(&text)), routes, policies.map(|text| self::policies(&text)))
+}
+
+/// Table 220 of one family. A table that was never used is an error to ip.
+async fn table(tools: &Tools, family: &str) -> Seen<Vec<Route>> {
+    let said = tools.run("ip", &[family, "-json", "route", "show", "table", TABLE], &[]).await?;
+    if said.success {
+        return routes(&said.stdout, family == "-4");
+    }
+    let is_absent = ["FIB table does not exist", "Dump terminated"].iter().any(|words| said.stderr.contains(words));
+    if is_absent { Ok(Vec::new()) } else { Err(format!("ip route: {}", said.complaint())) }
+}
+
+fn json(text: &str) -> Seen<Vec<Value>> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(text).map_err(|e| format!("what ip prints cannot be read: {e}"))
+}
+
+/// The interfaces in the output of `ip -json address`.
+fn interfaces(text: &str) -> Seen<Vec<Interface>> {
+    let interface = |item: &Value| {
+        let addresses = item["addr_info"].as_array().into_iter().flatten();
+        Some(Interface {
+            name: item["ifname"].as_str()?.to_owned(),
+            up: item["flags"].as_array()?.iter().any(|flag| flag == "UP"),
+            addresses: addresses.filter_map(|info| info["local"].as_str()?.parse().ok()).collect(),
+        })
+    };
+    Ok(json(text)?.iter().filter_map(interface).collect())
+}
+
+/// The routes in the output of `ip -json route`.
+fn routes(text: &str, is_v4: bool) -> Seen<Vec<Route>> {
+    let route = |item: &Value| {
+        let to = match item["dst"].as_str()? {
+            "default" => if is_v4 { "0.0.0.0/0" } else { "::/0" }.parse().ok()?,
+            text => network(text)?,
+        };
+        Some(Route { to, interface: item["dev"].as_str().unwrap_or_default().to_owned() })
+    };
+    Ok(json(text)?.iter().filter_map(route).collect())
+}
+
+/// A network, or a host without a prefix length.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into))
+}
+
+/// The policies in the output of `ip xfrm policy`, those of single sockets left out.
+fn policies(text: &str) -> Vec<Policy> {
+    let mut found = Vec::new();
+    let mut selector = None;
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["src", from, "dst", to, ..] if !line.starts_with(char::is_whitespace) => {
+                selector = network(from).zip(network(to));
+            }
+            ["dir", direction, ..] => {
+                let policy = selector.take().map(|(from, to)| Policy { from, to, direction: (*direction).to_owned() });
+                found.extend(policy);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_read() {
+        let text = r#"[{"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8}]},
+            {"ifname":"wan","flags":["BROADCAST"],"addr_info":[{"local":"192.0.2.1"},{"local":"2001:db8::1"}]},{}]"#;
+        let found = interfaces(text).expect("read");
+        assert_eq!(found.len(), 2);
+        assert!(found[0].up && !found[1].up);
+        assert_eq!(found[1].addresses.len(), 2);
+        assert!(interfaces("garbage").is_err());
+    }
+
+    #[test]
+    fn routes_are_read() {
+        let text = r#"[{"dst":"10.2.0.0/24","dev":"ipsec0"},{"dst":"default","dev":"wan"},{"dst":"10.9.0.1"}]"#;
+        let to: Vec<_> = routes(text, true).expect("read").iter().map(|route| route.to.to_string()).collect();
+        assert_eq!(to, ["10.2.0.0/24", "0.0.0.0/0", "10.9.0.1/32"]);
+        assert_eq!(routes("", true), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn policies_are_read_without_those_of_sockets() {
+        let text = "src 10.1.0.0/24 dst 10.2.0.0/24 \n\tdir out priority 375423 \n\ttmpl src 192.0.2.1 dst 192.0.2.2\n\
+                    \t\tproto esp spi 0xc1 reqid 1 mode tunnel\nsrc 0.0.0.0/0 dst 0.0.0.0/0 \n\tsocket in priority 0 \n";
+        let found = policies(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].direction.as_str(), found[0].to.to_string()), ("out", "10.2.0.0/24".to_owned()));
+    }
+}
