@@ -1,7 +1,7 @@
 # Installs what Debian must give, then builds, shows or tests. Needs Rust, make and root.
 
 PACKAGES := gcc libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
-	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping procps tcpdump strace python3-venv debootstrap
+	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap
 
 # The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
 # making one takes a minute and a half.

@@ -13,6 +13,8 @@ mod connections;
 mod create;
 #[path = "lab/dice.rs"]
 mod dice;
+#[path = "lab/doctor.rs"]
+mod doctor;
 #[path = "lab/drift.rs"]
 mod drift;
 #[path = "lab/half.rs"]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -104,7 +105,9 @@ impl Agent {
         for directory in [agent.state_dir(), agent.conf_dir()] {
             fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         }
-        write(&agent.directory.join("tokens"), &format!("test:{TOKEN}\n"));
+        let tokens = agent.directory.join("tokens");
+        write(&tokens, &format!("test:{TOKEN}\n"));
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).expect("a mode");
         write(&agent.config(), &agent.settings());
         agent.run();
         agent
