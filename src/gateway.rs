@@ -109,7 +109,7 @@ impl Places {
 /// Gathers all facts, at once where they do not need each other.
 pub async fn gather(places: &Places, swan: &Swan) -> Facts {
     let (vici, charon, (interfaces, routes, policies), nat, synchronised, conf, disk) = tokio::join!(
-        charon::socket(&places.vici),
+        charon::socket(places),
         charon::ask(swan),
         net::look(&places.tools),
         nat::look(&places.tools),

@@ -21,7 +21,7 @@ use crate::{
     store::{Damaged, Record, Store, Timestamp},
     swan::Swan,
 };
-use std::{fmt::Display, path::Path, sync::Arc};
+use std::{fmt::Display, sync::Arc};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +137,9 @@ pub fn judge(case: &Case) -> Report {
     report
 }
 
-/// Examines the gateway of `settings`, which stand in `file`, from outside: the agent does not run.
-pub async fn examine(settings: &Settings, file: Option<&Path>, swan: &Swan) -> Report {
-    let facts = Box::pin(gateway::gather(&Places::of(settings, file), swan)).await;
+/// Examines the gateway of `settings` at `places` from outside: the agent does not run.
+pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Report {
+    let facts = Box::pin(gateway::gather(places, swan)).await;
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
     // A directory that cannot be listed is a damaged store to whoever asks.
     let (records, damaged) = surveyed.unwrap_or_else(|error| {

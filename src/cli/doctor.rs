@@ -6,7 +6,7 @@ use super::{
     serve,
 };
 use anyhow::{Context, Result, anyhow, bail};
-use cygnet::{agent::doctor, http, settings::Settings};
+use cygnet::{agent::doctor, gateway::Places, http, settings::Settings};
 use hyper::Method;
 use serde_json::Value;
 use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode};
@@ -40,7 +40,8 @@ fn report(config: &Path) -> Result<Value> {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let runtime = runtime.context("cannot start")?;
             let swan = serve::swan(&settings);
-            let report = runtime.block_on(async { doctor::examine(&settings, Some(config), &swan).await });
+            let places = Places::of(&settings, Some(config));
+            let report = runtime.block_on(async { doctor::examine(&settings, &places, &swan).await });
             // A look at a file system that hangs is not waited for.
             runtime.shutdown_background();
             Ok(http::doctor::json(&report))

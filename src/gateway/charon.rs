@@ -1,6 +1,6 @@
 //! charon as the doctor sees it: its socket, its version and algorithms, what is loaded and what runs.
 
-use super::{PATIENCE, Seen};
+use super::{PATIENCE, Places, Seen};
 use crate::{
     ipsec::IkeSa,
     swan::{Charon, Swan},
@@ -35,13 +35,15 @@ pub struct Answers {
 }
 
 /// Looks at the socket and connects to it.
-pub async fn socket(path: &Path) -> Socket {
+pub async fn socket(places: &Places) -> Socket {
+    let path = &places.vici;
     let connect = match timeout(PATIENCE, UnixStream::connect(path)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(e)) => Err(e.to_string()),
         Err(_) => Err(format!("not accepted within {} s", PATIENCE.as_secs())),
     };
-    Socket { path: path.into(), rights: rights(path), connect }
+    let rights = super::reading(places, |places| rights(&places.vici)).await;
+    Socket { path: path.into(), rights, connect }
 }
 
 fn rights(path: &Path) -> Seen<String> {

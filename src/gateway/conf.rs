@@ -151,7 +151,11 @@ async fn rehearse(places: &Places) -> Seen<Rehearsal> {
     let seen = seen.map_err(|_| "swanctl did not end".to_owned())?.map_err(fail)?;
     let names = seen.loads.iter().filter_map(|load| load.body.0.keys().next().cloned());
     let rehearsal = Rehearsal { connections: names.collect(), broken: broken(&said) };
-    if said.stderr.contains("connecting to") { Err(said.complaint().to_owned()) } else { Ok(rehearsal) }
+    // Then it has not come as far as its files. Its other lines explain how to use it.
+    match said.stderr.lines().find(|line| line.contains("connecting to")) {
+        Some(line) => Err(format!("swanctl: {line}")),
+        None => Ok(rehearsal),
+    }
 }
 
 /// Where swanctl found a file broken. It quotes the text in brackets: that is cut off.

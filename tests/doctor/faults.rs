@@ -1,0 +1,122 @@
+//! One fault at a time.
+
+use crate::{
+    fake_charon::Behaviour,
+    tree::{Tree, UUID, words},
+};
+use cygnet::{agent::doctor::Level, swan::section::Section};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn nothing_is_wrong_with_the_tree() {
+    let report = Tree::new().finds(&[]);
+    // Neither a swanctl nor a running agent is there, and that is all.
+    let said: Vec<_> = report.findings.iter().map(|finding| (finding.check, finding.level)).collect();
+    assert_eq!(said, [("agent", Level::Warning), ("syntax", Level::Info), ("foreign", Level::Info)]);
+    assert!(report.passed.contains(&("udp", "500 and 4500 are charon's".into())), "{:?}", report.passed);
+}
+
+#[test]
+fn what_the_kernel_says() {
+    let tree = Tree::new();
+    tree.write("proc/sys/net/ipv4/ip_forward", "0\n");
+    tree.finds(&["forwarding"]);
+    tree.write("proc/sys/net/ipv4/ip_forward", "1\n");
+    tree.write("proc/sys/net/ipv4/conf/wan/rp_filter", "1\n");
+    tree.finds(&["rp_filter"]);
+    tree.write("proc/sys/net/ipv4/conf/wan/rp_filter", "0\n");
+    tree.write("proc/42/comm", "pluto\n");
+    assert!(words(&tree.finds(&["udp", "other_tools"])).contains("pluto (pid 42)"));
+    tree.write("proc/42/comm", "charon\n");
+    tree.write("proc/net/udp", "  sl\n");
+    tree.finds(&["udp"]);
+}
+
+#[test]
+fn what_programs_say() {
+    let tree = Tree::new();
+    tree.write("answers/addresses", r#"[{"ifname":"lo","flags":["UP"],"addr_info":[{"local":"127.0.0.1"}]}]"#);
+    assert!(words(&tree.finds(&["addresses"])).contains("192.0.2.1/32"));
+    let tree = Tree::new();
+    let ruleset = fs::read_to_string(tree.path("answers/ruleset")).expect("read");
+    tree.write("answers/ruleset", &ruleset.replace("\"right\":true", "\"right\":false"));
+    assert!(words(&tree.finds(&["nat"])).contains("10.1.0.0/24 -> 10.2.0.0/24"));
+    let tree = Tree::new();
+    tree.program("timedatectl", "echo no");
+    tree.finds(&["clock"]);
+}
+
+#[test]
+fn what_files_say() {
+    let tree = Tree::new();
+    tree.write("swanctl/swanctl.conf", "include other/*.conf\n");
+    tree.finds(&["include"]);
+    tree.write("swanctl/swanctl.conf", "include main.inc\n");
+    tree.write("swanctl/main.inc", "include \"conf.d/*.conf\"\n");
+    tree.finds(&[]);
+    for (path, mode) in [(tree.record(), 0o644), (format!("swanctl/conf.d/cygnet-{UUID}.conf"), 0o640)] {
+        tree.mode(&path, mode);
+        assert!(words(&tree.finds(&["modes"])).contains(&format!("{mode:04o}")));
+        tree.mode(&path, 0o600);
+    }
+    tree.mode("tokens", 0o604);
+    tree.mode("swanctl/conf.d", 0o777);
+    assert_eq!(tree.finds(&["modes"]).findings.iter().filter(|f| f.check == "modes").count(), 2);
+}
+
+#[test]
+fn damage_and_leftovers() {
+    let tree = Tree::new();
+    let other = "d0000000000040008000000000000009";
+    tree.write(&format!("swanctl/conf.d/cygnet-{other}.conf"), "");
+    tree.mode(&format!("swanctl/conf.d/cygnet-{other}.conf"), 0o600);
+    assert!(words(&tree.finds(&["leftovers"])).contains(other));
+    // Damaged, it is no leftover any more: nobody knows what it was.
+    tree.write(&format!("state/connections/{other}.json"), "{");
+    tree.mode(&format!("state/connections/{other}.json"), 0o600);
+    tree.finds(&["store"]);
+    // A trial and a file that is being written belong to an agent at work, and are left where they are.
+    for name in [format!("{UUID}.before-trial"), ".cygnet-x.tmp".into()] {
+        tree.write(&format!("state/connections/{name}"), "");
+        tree.mode(&format!("state/connections/{name}"), 0o600);
+        tree.finds(&["store"]);
+        assert!(tree.path(&format!("state/connections/{name}")).exists(), "{name} was touched");
+    }
+}
+
+#[test]
+fn what_charon_says() {
+    let tree = Tree::new();
+    tree.charon.lacks(&["AES_CBC", "MODP_1536", "socket-default"]);
+    let text = words(&tree.finds(&["plugins", "algorithms"]));
+    assert!(text.contains("aes-128") && text.contains("apt install") && text.contains(UUID), "{text}");
+    let mut tree = Tree::new();
+    tree.charon.has_plugins(&["stroke"]);
+    tree.write("etc/ipsec.conf", "config setup\nconn %default\n  ike=x\nconn branch\n  auto=start\n");
+    assert!(words(&tree.finds(&["other_tools"])).contains("branch"));
+    tree.charon.kill();
+    tree.finds(&["charon", "vici"]);
+}
+
+#[test]
+fn a_connection_of_ours_that_is_not_stored() {
+    let tree = Tree::new();
+    let name = "cygnet-d0000000000040008000000000000009";
+    tree.charon.load(Some((name, Section::new())), None);
+    assert!(words(&tree.finds(&["leftovers"])).contains(name));
+}
+
+#[test]
+fn nothing_that_hangs_hangs_the_doctor() {
+    let tree = Tree::new();
+    tree.charon.on("version", Behaviour::Silence);
+    tree.program("nft", "exec /bin/sleep 600");
+    tree.program("ip", "exec /bin/sleep 600");
+    let start = Instant::now();
+    let report = tree.finds(&["charon"]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(words(&report).contains("nft did not end within"), "{:#?}", report.findings);
+}
