@@ -11,13 +11,13 @@ pub fn agent(case: &Case) -> Judged {
         Some(Life::Starting) => {
             Err(vec![finding(Level::Info, "the agent is starting", "ask again when it has started")])
         }
-        Some(Life::Down(why)) => Err(vec![
+        Some(Life::Down { why, since }) => Err(vec![
             finding(
                 Level::Warning,
                 "the agent could not make charon equal to what is stored",
                 "see the check charon; the agent tries again by itself",
             )
-            .with(why),
+            .with(format!("since {since}: {why}")),
         ]),
         None => Err(vec![finding(
             Level::Warning,
@@ -153,7 +153,7 @@ mod tests {
         for (life, level) in [
             (None, Level::Warning),
             (Some(Life::Starting), Level::Info),
-            (Some(Life::Down("x".into())), Level::Warning),
+            (Some(Life::Down { why: "x".into(), since: case.now }), Level::Warning),
         ] {
             case.agent = life;
             assert_eq!(agent(&case).expect_err("wrong")[0].level, level);

@@ -1,6 +1,6 @@
 //! Other programs that do IPsec here, and connections that none of our files explain.
 
-use super::{Case, Judged, Level, finding, judged, some, unseen};
+use super::{Case, Finding, Judged, Level, finding, judged, some, unseen};
 use crate::swan::names;
 
 /// No other program fights for the same ports, policies or connections.
@@ -32,17 +32,22 @@ pub fn tools(case: &Case) -> Judged {
         let evidence = some(charons.iter().map(|process| format!("{} (pid {})", process.name, process.pid)));
         found.push(finding(Level::Error, format!("{} charons run", charons.len()), fix).with(evidence));
     }
-    let stroke = case.facts.charon.as_ref().is_ok_and(|answers| answers.charon.plugins.iter().any(|p| p == "stroke"));
+    found.extend(stroke(case));
+    judged(found, "no other program of IPsec")
+}
+
+/// The connections of ipsec.conf, if charon loads them.
+fn stroke(case: &Case) -> Vec<Finding> {
+    let loads = case.facts.charon.as_ref().is_ok_and(|answers| answers.charon.plugins.iter().any(|p| p == "stroke"));
     match &case.facts.ipsec_conf {
-        Ok(names) if stroke && !names.is_empty() => {
+        Ok(names) if loads && !names.is_empty() => {
             let what = format!("charon's stroke plugin loads {} connections of ipsec.conf beside ours", names.len());
             let fix = "move them to swanctl.conf, or disable the stroke plugin (charon.plugins.stroke.load = no)";
-            found.push(finding(Level::Warning, what, fix).with(some(names)));
+            vec![finding(Level::Warning, what, fix).with(some(names))]
         }
-        Ok(_) => {}
-        Err(why) => found.extend(unseen("ipsec.conf", why)),
+        Ok(_) => Vec::new(),
+        Err(why) => unseen("ipsec.conf", why),
     }
-    judged(found, "no other program of IPsec")
 }
 
 /// Every loaded connection stands in a file.
