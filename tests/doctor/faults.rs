@@ -57,7 +57,7 @@ fn what_files_say() {
     tree.write("swanctl/swanctl.conf", "include main.inc\n");
     tree.write("swanctl/main.inc", "include \"conf.d/*.conf\"\n");
     tree.finds(&[]);
-    for (path, mode) in [(tree.record(), 0o644), (format!("swanctl/conf.d/cygnet-{UUID}.conf"), 0o640)] {
+    for (path, mode) in [(Tree::record(), 0o644), (format!("swanctl/conf.d/cygnet-{UUID}.conf"), 0o640)] {
         tree.mode(&path, mode);
         assert!(words(&tree.finds(&["modes"])).contains(&format!("{mode:04o}")));
         tree.mode(&path, 0o600);

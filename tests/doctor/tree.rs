@@ -64,8 +64,8 @@ impl Tree {
         ] {
             self.write(path, text);
         }
-        self.write(&self.record(), include_str!("../golden/change-another-key-after-an-odd-number/given.json"));
-        for path in [format!("swanctl/conf.d/cygnet-{UUID}.conf"), self.record(), "tokens".into()] {
+        self.write(&Self::record(), include_str!("../golden/change-another-key-after-an-odd-number/given.json"));
+        for path in [format!("swanctl/conf.d/cygnet-{UUID}.conf"), Self::record(), "tokens".into()] {
             self.mode(&path, 0o600);
         }
         self.holds(42, 1001);
@@ -86,7 +86,7 @@ impl Tree {
     }
 
     /// The record's path.
-    pub fn record(&self) -> String {
+    pub fn record() -> String {
         format!("state/connections/{UUID}.json")
     }
 
@@ -152,5 +152,7 @@ impl Tree {
 
 /// All texts of a report, for looking for words.
 pub fn words(report: &Report) -> String {
-    report.findings.iter().map(|f| format!("{} {} {}\n", f.what, f.fix, f.evidence.as_deref().unwrap_or(""))).collect()
+    let texts =
+        report.findings.iter().flat_map(|f| [f.what.as_str(), f.fix.as_str(), f.evidence.as_deref().unwrap_or("")]);
+    texts.collect::<Vec<_>>().join("\n")
 }
