@@ -192,7 +192,7 @@ impl Agent {
             memory.outdate(&running, before, after);
         }
         memory.restart();
-        if old.is_none_or(|old| old.connection != record.connection) {
+        if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {
             self.entry(id).story().begin_anew();
         }
         self.tell(id, Happening::Changed);

@@ -98,7 +98,9 @@ impl Agent {
 
     /// What the words mean, seen from this connection's configuration.
     fn judged(&self, id: ConnectionId, mut clue: Clue) -> Option<Clue> {
-        let connection = &self.store.get(id)?.connection;
+        // Of what is not to be up, a peer that knocks in vain says nothing.
+        let record = self.store.get(id).filter(|record| record.is_loaded())?;
+        let connection = &record.connection;
         if let Some(version) = clue.version.filter(|version| connection.version.accepts(*version)) {
             clue.code = Code::Unknown;
             clue.details = format!("charon finds no connection for the peer's IKEv{version} packet: {}", clue.details);

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     ipsec::ConnectionId,
     store::Record,
-    swan::{Charon, plan::Loadable},
+    swan::{Charon, plan::Loadable, tale::Clue},
 };
 use jiff::Timestamp;
 use std::{
@@ -189,7 +189,13 @@ impl Agent {
             };
             match done {
                 Err(error @ Error::Unreachable { .. }) => return Err(error),
-                Err(error) => tracing::warn!(uuid = %id, ?step, %error, "the step failed"),
+                Err(error) => {
+                    tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+                    if let Step::Initiate(child) = &step {
+                        let clue = Clue::refused(child, error.to_string());
+                        entry.story().suspect(clue, Timestamp::now(), Instant::now());
+                    }
+                }
                 Ok(()) => {}
             }
         }

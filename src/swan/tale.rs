@@ -65,6 +65,14 @@ pub struct Clue {
     pub details: String,
 }
 
+impl Clue {
+    /// charon refused to negotiate `child`, with these words.
+    #[must_use]
+    pub fn refused(child: &str, details: String) -> Self {
+        Self { code: Code::Unknown, weight: Weight::Sign, child: Some(child.to_owned()), version: None, details }
+    }
+}
+
 /// What a line tells beside its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
