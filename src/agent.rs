@@ -17,6 +17,7 @@ mod reconcile;
 mod remove;
 mod schedule;
 mod story;
+mod sweep;
 mod view;
 mod watch;
 
@@ -43,7 +44,7 @@ use entry::Entry;
 use hear::Tales;
 use schedule::Schedule;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
@@ -63,6 +64,8 @@ pub struct Agent {
     schedule: Schedule,
     /// Told when charon did not answer somebody.
     doubts: Notify,
+    /// Connections to be looked at when charon is there.
+    deferred: Mutex<BTreeSet<ConnectionId>>,
     tales: Mutex<Tales>,
     feed: Feed,
 }
@@ -85,6 +88,7 @@ impl Agent {
             life: channel::Sender::new(Life::Starting),
             schedule,
             doubts: Notify::new(),
+            deferred: Mutex::default(),
             tales: Mutex::default(),
             feed: Feed::new(jiff::Timestamp::now()),
         });

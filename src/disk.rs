@@ -45,9 +45,32 @@ impl Staged {
     /// # Errors
     /// When the file cannot be renamed or the directory not be made durable.
     pub fn commit(self) -> Result<()> {
+        self.place()?.sync()
+    }
+
+    /// Puts the contents in place; after a power cut, the old may be there.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed.
+    pub fn place(self) -> Result<Placed> {
         let Self { file, target } = self;
         file.persist(&target).map_err(|e| Error::storage("replace", &target, e.error))?;
-        sync_directory(&target)
+        Ok(Placed { target })
+    }
+}
+
+/// Contents that are in place, but perhaps not after a power cut.
+pub struct Placed {
+    target: PathBuf,
+}
+
+impl Placed {
+    /// Makes the change of name durable.
+    ///
+    /// # Errors
+    /// When the directory cannot be made durable.
+    pub fn sync(&self) -> Result<()> {
+        sync_directory(&self.target)
     }
 }
 
@@ -123,6 +146,17 @@ pub fn private_directory(directory: &Path) -> Result<()> {
         .mode(0o700)
         .create(directory)
         .map_err(|e| Error::storage("create", directory, e))
+}
+
+/// Runs both, waiting for the disk side by side: one commit of the file system's journal serves both.
+pub fn side_by_side<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> Result<(A, B)> {
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().name("disk".into()).spawn_scoped(scope, a);
+        let other = other.map_err(|e| Error::Internal(format!("cannot start a thread: {e}")))?;
+        let b = b();
+        let a = other.join().map_err(|_| Error::Internal("writing a file ended in a panic".into()))?;
+        Ok((a, b))
+    })
 }
 
 fn parent(target: &Path) -> Result<&Path> {

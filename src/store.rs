@@ -13,7 +13,8 @@ use crate::{
     ipsec::ConnectionId,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,8 +25,33 @@ const TRIAL: &str = ".before-trial";
 /// All records, in memory and on disk.
 pub struct Store {
     directory: PathBuf,
-    records: Mutex<BTreeMap<ConnectionId, Arc<Record>>>,
+    records: Mutex<Records>,
     damaged: Vec<Damaged>,
+}
+
+/// The records, and who has which peer.
+#[derive(Default)]
+struct Records {
+    by_id: BTreeMap<ConnectionId, Arc<Record>>,
+    by_peer: HashMap<IpAddr, BTreeSet<ConnectionId>>,
+}
+
+impl Records {
+    fn insert(&mut self, record: Arc<Record>) {
+        self.remove(record.id);
+        self.by_peer.entry(record.connection.remote_addr).or_default().insert(record.id);
+        self.by_id.insert(record.id, record);
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        let Some(record) = self.by_id.remove(&id) else { return };
+        if let Entry::Occupied(mut with_peer) = self.by_peer.entry(record.connection.remote_addr) {
+            with_peer.get_mut().remove(&id);
+            if with_peer.get().is_empty() {
+                with_peer.remove();
+            }
+        }
+    }
 }
 
 /// A file that could not be read at start. It is left as it is, for a human.
@@ -43,6 +69,32 @@ pub struct Damaged {
 pub struct Staged {
     file: disk::Staged,
     record: Arc<Record>,
+}
+
+impl Staged {
+    /// Puts the record in the place of the old one.
+    ///
+    /// # Errors
+    /// When its file cannot be put there.
+    pub fn place(self) -> Result<Placed> {
+        Ok(Placed { file: self.file.place()?, record: self.record })
+    }
+}
+
+/// A record that lies in its place, and counts when that is durable.
+pub struct Placed {
+    file: disk::Placed,
+    record: Arc<Record>,
+}
+
+impl Placed {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// When the directory cannot be made durable.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync()
+    }
 }
 
 impl Store {
@@ -70,7 +122,7 @@ impl Store {
         let mut names = disk::list(&directory)?;
         names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name));
         let (records, damaged) = read_all(&directory, &names);
-        Ok((records.into_values().collect(), damaged))
+        Ok((records.by_id.into_values().collect(), damaged))
     }
 
     /// The files that could not be read.
@@ -80,18 +132,22 @@ impl Store {
 
     /// The record of `id`.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<Record>> {
-        self.lock().get(&id).cloned()
+        self.lock().by_id.get(&id).cloned()
     }
 
     /// All records, by uuid.
     pub fn all(&self) -> Vec<Arc<Record>> {
-        self.lock().values().cloned().collect()
+        self.lock().by_id.values().cloned().collect()
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> usize {
+        self.lock().by_id.len()
     }
 
     /// The connections with the peer at `address`.
-    pub fn with_peer(&self, address: std::net::IpAddr) -> Vec<ConnectionId> {
-        let records = self.lock();
-        records.values().filter(|record| record.connection.remote_addr == address).map(|record| record.id).collect()
+    pub fn with_peer(&self, address: IpAddr) -> Vec<ConnectionId> {
+        self.lock().by_peer.get(&address).into_iter().flatten().copied().collect()
     }
 
     /// Writes `record` beside its file; nothing counts before [`Store::commit`].
@@ -108,9 +164,15 @@ impl Store {
     /// # Errors
     /// When the file cannot be put in place; memory then still has the old record.
     pub fn commit(&self, staged: Staged) -> Result<Arc<Record>> {
-        staged.file.commit()?;
-        self.lock().insert(staged.record.id, Arc::clone(&staged.record));
-        Ok(staged.record)
+        let placed = staged.place()?;
+        placed.sync()?;
+        Ok(self.adopt(placed))
+    }
+
+    /// From here on what was placed is the truth, also in memory. It must have been made durable.
+    pub fn adopt(&self, placed: Placed) -> Arc<Record> {
+        self.lock().insert(Arc::clone(&placed.record));
+        placed.record
     }
 
     /// Forgets `id`, on disk first.
@@ -121,7 +183,7 @@ impl Store {
         disk::remove(&self.path(id))?;
         // A trial is over too: the next start would put the connection back.
         self.end_trial(id)?;
-        self.lock().remove(&id);
+        self.lock().remove(id);
         Ok(())
     }
 
@@ -131,8 +193,8 @@ impl Store {
     /// When it cannot be written: it counts in memory, and [`Store::save`] is to be called until it is on disk.
     pub fn put_back(&self, id: ConnectionId, old: Option<&Record>) -> Result<()> {
         match old {
-            Some(old) => drop(self.lock().insert(id, Arc::new(old.clone()))),
-            None => drop(self.lock().remove(&id)),
+            Some(old) => self.lock().insert(Arc::new(old.clone())),
+            None => self.lock().remove(id),
         }
         self.save(id)
     }
@@ -175,19 +237,19 @@ impl Store {
     }
 
     /// The map; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Arc<Record>>> {
+    fn lock(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The records in the files `names`, and the files that hold none.
-fn read_all(directory: &Path, names: &[String]) -> (BTreeMap<ConnectionId, Arc<Record>>, Vec<Damaged>) {
-    let (mut records, mut damaged) = (BTreeMap::new(), Vec::new());
+fn read_all(directory: &Path, names: &[String]) -> (Records, Vec<Damaged>) {
+    let (mut records, mut damaged) = (Records::default(), Vec::new());
     for name in names {
         let path = directory.join(name);
         let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
         match read(&path, id) {
-            Ok(record) => drop(records.insert(record.id, Arc::new(record))),
+            Ok(record) => records.insert(Arc::new(record)),
             Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why }),
             Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
         }

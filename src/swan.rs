@@ -118,19 +118,20 @@ impl Swan {
         }
     }
 
-    /// The connections and secrets of ours that charon holds.
+    /// The connections and secrets of ours that charon holds, about `expected` of each. The secrets are `None` where
+    /// they cannot be listed.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn loaded(&self) -> Result<(Vec<ConnectionId>, Vec<ConnectionId>)> {
-        let connections = self.connections().await?;
-        let secrets = match self {
-            Self::Vici(vici) => vici.shared().await?,
+    pub async fn loaded(&self, expected: usize) -> Result<(Vec<ConnectionId>, Option<Vec<ConnectionId>>)> {
+        let (connections, secrets) = match self {
+            Self::Vici(vici) if expected > vici::MANY => (vici.many_connections().await?, None),
+            Self::Vici(vici) => (vici.connections().await?, Some(vici.shared().await?)),
             // swanctl cannot list secrets; it keeps them equal to the files.
-            Self::Swanctl(_) => Vec::new(),
+            Self::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
-        let connections = connections.iter().filter_map(|name| names::owner(name)).collect();
-        Ok((connections, secrets.iter().filter_map(|name| names::secret_owner(name)).collect()))
+        let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
+        Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
     }
 
     /// The IKE SAs that bear our names; of one connection, or all.

@@ -13,7 +13,7 @@ use crate::{
     disk,
     error::{Error, Resource, Result},
     ipsec::ConnectionId,
-    store::Record,
+    store::{self, Record},
     swan::{
         names,
         plan::{Loadable, Request},
@@ -159,26 +159,25 @@ impl Agent {
     async fn replace(&self, old: Option<&Record>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
         let prepared = self.prepare(old, &new, memory).await?;
         let id = new.id;
-        let staged = block_in_place(|| self.store.stage(new))?;
-        let file = match &prepared.after {
-            Some(after) if prepared.steps.contains(&Step::Write) => {
-                Some(block_in_place(|| disk::stage(&self.conf_path(id), after.conf.expose().as_bytes(), 0o600))?)
-            }
-            _ => None,
-        };
         // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
         // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
         let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
-        let running = if loads { self.swan.observe(Some(id)).await? } else { Vec::new() };
+        let listed = async { if loads { self.swan.observe(Some(id)).await } else { Ok(Vec::new()) } };
+        let staged = async { block_in_place(|| self.stage(new, &prepared)) };
+        let (running, (staged, file)) = tokio::try_join!(listed, staged)?;
         self.load(id, &prepared, memory).await?;
         let committed = block_in_place(|| {
-            let record = self.store.commit(staged)?;
-            match file {
-                Some(file) => file.commit()?,
-                None if prepared.steps.contains(&Step::Erase) => disk::remove(&self.conf_path(id))?,
-                None => {}
-            }
-            Ok(record)
+            let record = staged.place()?;
+            let Some(file) = file.map(disk::Staged::place).transpose()? else {
+                record.sync()?;
+                if prepared.steps.contains(&Step::Erase) {
+                    disk::remove(&self.conf_path(id))?;
+                }
+                return Ok(self.store.adopt(record));
+            };
+            let (file, synced) = disk::side_by_side(|| file.sync(), || record.sync())?;
+            synced.and(file)?;
+            Ok(self.store.adopt(record))
         });
         let record = match committed {
             Ok(record) => record,
@@ -200,12 +199,22 @@ impl Agent {
         Ok(record)
     }
 
+    /// Lays the record and the file down beside those that they will replace.
+    fn stage(&self, new: Record, prepared: &Prepared) -> Result<(store::Staged, Option<disk::Staged>)> {
+        let path = self.conf_path(new.id);
+        let written = prepared.after.as_ref().filter(|_| prepared.steps.contains(&Step::Write));
+        let Some(after) = written else { return Ok((self.store.stage(new)?, None)) };
+        let file = || disk::stage(&path, after.conf.expose().as_bytes(), 0o600);
+        let (file, record) = disk::side_by_side(file, || self.store.stage(new))?;
+        Ok((record?, Some(file?)))
+    }
+
     /// Takes the steps on charon's configuration; an unloaded connection's SAs are seen gone.
     async fn load(&self, id: ConnectionId, prepared: &Prepared, memory: &mut Memory) -> Result<()> {
         match &prepared.after {
             Some(after) if prepared.steps.contains(&Step::Load) => {
                 self.swan.load(after, prepared.before.as_ref()).await?;
-                self.note_loaded(id, memory, Loaded::These(after.requests.clone()));
+                self.note_loaded(id, memory, Loaded::These(after.digest()));
             }
             None if prepared.steps.contains(&Step::Unload) => {
                 self.swan.unload(id).await?;

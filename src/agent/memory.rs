@@ -5,7 +5,7 @@
 
 use crate::{
     ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
-    swan::{plan::Request, section::Section},
+    swan::{plan::Digest, section::Section},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,15 +35,15 @@ pub struct Outdated {
 }
 
 /// What charon holds of a connection's configuration, as far as we know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Loaded {
     /// It was not asked, or may have changed without us.
     #[default]
     Unknown,
     /// Nothing.
     Nothing,
-    /// What these requests say.
-    These(Vec<Request>),
+    /// What the requests of this digest say.
+    These(Digest),
 }
 
 /// What is remembered of a connection, as long as this charon lives.

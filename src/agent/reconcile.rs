@@ -12,13 +12,13 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::ConnectionId,
+    ipsec::{ConnectionId, IkeSa},
     store::Record,
     swan::{Charon, plan::Loadable, tale::Clue},
 };
 use jiff::Timestamp;
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::{task::block_in_place, time::Instant};
@@ -34,7 +34,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loaded) -> Vec<Step> {
     let mut steps = Vec::new();
     match (wanted, loaded) {
-        (Some(wanted), Loaded::These(requests)) if *requests == wanted.requests => {}
+        (Some(wanted), Loaded::These(digest)) if *digest == wanted.digest() => {}
         (Some(_), _) => steps.push(Step::Load),
         (None, Loaded::Nothing) => {}
         (None, _) => steps.push(Step::Unload),
@@ -48,14 +48,20 @@ pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loa
     steps
 }
 
+/// SAs, and the life of charon in which their numbers mean something.
+pub(super) struct Listed {
+    pub life: u64,
+    pub sas: Vec<IkeSa>,
+}
+
 impl Agent {
     /// Brings `id` nearer to its record, and plans the next look. Not while charon is away: when it
     /// comes back, everything is looked at anyway.
     pub(super) async fn reconcile(&self, id: ConnectionId) {
-        let Life::Up(charon) = self.life() else { return };
+        let Life::Up(charon) = self.life() else { return self.defer(id) };
         let entry = self.entry(id);
         let mut memory = entry.memory.lock().await;
-        if let Err(error) = self.converge(id, &entry, &mut memory, &charon).await {
+        if let Err(error) = self.converge(id, &entry, &mut memory, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
             self.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
@@ -68,13 +74,31 @@ impl Agent {
         }
     }
 
-    /// The same with the lock held and whatever charon there is.
+    /// Looks at `id` when charon is there.
+    fn defer(&self, id: ConnectionId) {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        if matches!(self.life(), Life::Up(_)) {
+            // It came in between, perhaps without having seen this.
+            self.wake_deferred();
+        }
+    }
+
+    /// Looks at what was deferred.
+    pub(super) fn wake_deferred(&self) {
+        let now = Instant::now();
+        let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
+        deferred.into_iter().for_each(|id| self.schedule.wake(id, now));
+    }
+
+    /// The same with the lock held and whatever charon there is; `listed` are its SAs if they were
+    /// just listed.
     pub(super) async fn converge(
         &self,
         id: ConnectionId,
         entry: &Entry,
         memory: &mut Memory,
         charon: &Charon,
+        listed: Option<Listed>,
     ) -> Result<()> {
         let known = memory.loaded != Loaded::Unknown;
         let outcome = match self.configured(id, entry, memory, charon).await {
@@ -82,7 +106,7 @@ impl Agent {
                 if known && !repaired.is_empty() {
                     self.tell(id, Happening::Drift(entry.note_drift(id, &repaired)));
                 }
-                self.advance(id, memory).await
+                self.advance(id, memory, listed).await
             }
             failed => failed.map(drop),
         };
@@ -132,7 +156,7 @@ impl Agent {
         match (step, wanted) {
             (Step::Load, Some(wanted)) => {
                 self.swan.load(wanted, None).await?;
-                self.note_loaded(id, memory, Loaded::These(wanted.requests.clone()));
+                self.note_loaded(id, memory, Loaded::These(wanted.digest()));
             }
             (Step::Write, Some(wanted)) => {
                 block_in_place(|| disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600))?;
@@ -154,12 +178,17 @@ impl Agent {
     }
 
     /// The steps on SAs.
-    async fn advance(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
+    async fn advance(&self, id: ConnectionId, memory: &mut Memory, listed: Option<Listed>) -> Result<()> {
         let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
-            return self.close_all(id).await;
+            return match listed {
+                Some(listed) if listed.sas.is_empty() => Ok(()),
+                _ => self.close_all(id).await,
+            };
         };
-        let life = self.swan.life();
-        let running = self.observed(id).await?;
+        let Listed { life, sas: running } = match listed {
+            Some(listed) => listed,
+            None => Listed { life: self.swan.life(), sas: self.observed(id).await? },
+        };
         let now = Instant::now();
         let (steps, again) = memory.steps(&record.connection, &running, now);
         if record.unproven && memory.is_proven() {
@@ -234,14 +263,9 @@ impl Agent {
 
     /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
     /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
-    pub(super) async fn distrust(&self, id: ConnectionId, memory: &mut Memory) -> Result<()> {
-        let Some(record) = self.store.get(id).filter(|record| record.is_loaded() && record.unproven) else {
-            return Ok(());
-        };
-        let running = self.swan.observe(Some(id)).await?;
-        if running.is_empty() {
-            return Ok(());
-        }
+    pub(super) fn distrust(&self, id: ConnectionId, running: &[IkeSa], memory: &mut Memory) {
+        let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
+        let Some(record) = self.store.get(id).filter(doubtful) else { return };
         match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
             Ok(_) => {
                 tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
@@ -250,7 +274,6 @@ impl Agent {
             // In the old generation charon would never make another.
             Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
         }
-        Ok(())
     }
 
     /// Closes every SA of a connection that is not wanted.

@@ -5,14 +5,15 @@ use crate::{ipsec::reason::Code, swan::tale::Clue};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// How many lines are kept of a connection, and how many bytes of each.
-pub const LINES: usize = 100;
+/// How many lines are kept of a connection, how many bytes of each, and how many bytes of all: ten thousand connections
+/// shall not take more than a few KiB each.
+const LINES: usize = 100;
 const WIDTH: usize = 400;
+const BYTES: usize = 4096;
 /// A weaker clue does not displace a stronger one that is younger than this.
 const FRESH: Duration = Duration::from_mins(1);
 /// A clue that is older than this when the tunnel goes down has nothing to do with that.
@@ -40,7 +41,15 @@ pub struct Entry {
     /// Who said it.
     pub speaker: Speaker,
     /// What was said; never a key.
-    pub text: Arc<str>,
+    pub text: String,
+}
+
+/// A line as it is kept: its number is its place.
+#[derive(Debug)]
+struct Kept {
+    at_us: i64,
+    speaker: Speaker,
+    text: Box<str>,
 }
 
 /// A clue and its time.
@@ -78,8 +87,10 @@ pub enum Tell {
 /// The story of one connection.
 #[derive(Debug, Default)]
 pub struct Story {
-    lines: VecDeque<Entry>,
+    lines: VecDeque<Kept>,
+    /// How many lines there were, and how many bytes those have that are kept.
     count: u64,
+    bytes: usize,
     /// By child; without one, of the whole connection.
     clues: BTreeMap<Option<String>, Known>,
     told: Option<Told>,
@@ -96,18 +107,27 @@ impl Story {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        if self.lines.len() == LINES {
-            self.lines.pop_front();
-        }
         self.count += 1;
-        self.lines.push_back(Entry { number: self.count, at, speaker, text: text[..end].into() });
+        self.bytes += end;
+        self.lines.push_back(Kept { at_us: at.as_microsecond(), speaker, text: text[..end].into() });
+        while self.lines.len() > LINES || self.bytes > BYTES {
+            self.bytes -= self.lines.pop_front().map_or(0, |line| line.text.len());
+        }
     }
 
     /// The last `count` lines of those behind the line `after`.
     #[must_use]
     pub fn lines(&self, count: usize, after: u64) -> Vec<Entry> {
-        let new = self.lines.iter().filter(|line| line.number > after).count().min(count);
-        self.lines.range(self.lines.len() - new..).cloned().collect()
+        let first = self.count - self.lines.len() as u64 + 1;
+        let skipped = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX).min(self.lines.len());
+        let skipped = skipped.max(self.lines.len().saturating_sub(count));
+        let entry = |(number, line): (u64, &Kept)| Entry {
+            number,
+            at: Timestamp::from_microsecond(line.at_us).unwrap_or_default(),
+            speaker: line.speaker,
+            text: line.text.to_string(),
+        };
+        (first..).zip(&self.lines).skip(skipped).map(entry).collect()
     }
 
     /// Takes in a clue; true if it is the cause now and was not before.

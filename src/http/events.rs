@@ -104,5 +104,5 @@ fn line(entry: &LogEntry) -> Value {
         Speaker::Charon => "charon",
         Speaker::Agent => "cygnet",
     };
-    json!({ "number": entry.number, "at": entry.at.to_string(), "by": speaker, "text": entry.text.as_ref() })
+    json!({ "number": entry.number, "at": entry.at.to_string(), "by": speaker, "text": entry.text })
 }

@@ -60,6 +60,8 @@ impl Server {
                         continue;
                     }
                 };
+                // An answer in two writes must not wait for the client's acknowledgement of the first; without it, it does.
+                let _ = stream.set_nodelay(true);
                 let origin = Origin::Network(peer.ip(), tls.is_some());
                 let Some(slot) = server.slot(origin).await else { return };
                 let (acceptor, server) = (tls.as_ref().map(Tls::acceptor), server.clone());

@@ -3,10 +3,11 @@
 
 use super::{
     conf::{self, Conf, Traps},
-    names,
+    message, names,
     section::{Section, Value},
 };
 use crate::ipsec::{Auth, Connection, ConnectionId, Psk};
+use sha2::{Digest as _, Sha256};
 
 /// One vici request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct Request {
     /// Its arguments.
     pub body: Section,
 }
+
+/// Tells requests apart without holding them, and their key, in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
 
 /// A connection in all the forms in which charon takes it; they were checked to agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +48,18 @@ impl Loadable {
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }
         Ok(Self { id: connection.id(), conf, requests })
+    }
+
+    /// What tells these requests apart from others: the SHA-256 of their packets.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        for request in &self.requests {
+            hash.update(request.command);
+            // What cannot be encoded cannot have been loaded either.
+            hash.update(zeroize::Zeroizing::new(message::encode(&request.body).unwrap_or_default()));
+        }
+        Digest(hash.finalize().into())
     }
 }
 

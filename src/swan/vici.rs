@@ -7,7 +7,7 @@ pub mod link;
 
 use super::{packet::Packet, plan::Request, section::Section};
 use crate::error::{Error, Result};
-use link::{Failure, Link, Notice, Reply};
+use link::{Failure, Link, Notice, Reply, Stream};
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -17,6 +17,9 @@ use tokio::{
     sync::{Mutex, mpsc},
     time::timeout,
 };
+
+/// How many names of ours fit into one answer with room for as many of other people's: 512 KiB at 46 bytes each are 11 000.
+pub const MANY: usize = 8000;
 
 /// charon behind its vici socket.
 pub struct Vici {
@@ -76,7 +79,8 @@ impl Vici {
         self.query("get-algorithms").await
     }
 
-    /// The ids of the loaded secrets.
+    /// The ids of the loaded secrets. An answer of more than 512 KiB never comes (facts 2.2), and it is the only way
+    /// to know them: of more than [`MANY`] names, do not ask.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -84,12 +88,23 @@ impl Vici {
         Ok(self.query("get-shared").await?.items("keys").map(Into::into).collect())
     }
 
-    /// The names of the loaded connections.
+    /// The names of the loaded connections. An answer of more than 512 KiB never comes (facts 2.2): of more than
+    /// [`MANY`] names, ask [`Vici::many_connections`].
     ///
     /// # Errors
     /// When charon does not answer.
     pub async fn connections(&self) -> Result<Vec<String>> {
         Ok(self.query("get-conns").await?.items("conns").map(Into::into).collect())
+    }
+
+    /// The names of the loaded connections, however many there are: charon describes each, and only its name is kept.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn many_connections(&self) -> Result<Vec<String>> {
+        let wanted = Stream { event: "list-conn", names_only: true };
+        let reply = self.call(&self.lists, "list-conns", "", Section::new(), Some(wanted)).await?;
+        Ok(reply.items.into_iter().flat_map(|item| item.0.into_keys()).collect())
     }
 
     /// Gives charon a request of a plan; see [`super::plan::load`].
@@ -198,7 +213,10 @@ impl Vici {
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
         let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
-        Ok(self.call(&self.lists, command, ike.unwrap_or_default(), body, Some(event)).await?.items)
+        Ok(self
+            .call(&self.lists, command, ike.unwrap_or_default(), body, Some(Stream { event, names_only: false }))
+            .await?
+            .items)
     }
 
     async fn call(
@@ -207,10 +225,10 @@ impl Vici {
         command: &'static str,
         object: &str,
         body: Section,
-        stream: Option<&'static str>,
+        stream: Option<Stream>,
     ) -> Result<Reply> {
         let exchange = async {
-            let link = self.link(slot, stream).await?;
+            let link = self.link(slot, stream.map(|stream| stream.event)).await?;
             link.call(&Packet::Request(command.into(), body), stream).await
         };
         exchange.await.map_err(|e| failed(command, object, e))

@@ -111,7 +111,9 @@ pub fn idle() -> Bench {
 #[track_caller]
 pub fn lifetime(b: &Bench) -> Option<u32> {
     let (name, secret) = (format!("cygnet-{}", uuid(N)), format!("ike-cygnet-{}", uuid(N)));
-    let (stored, written) = (files(&b.connections_dir()), files(&b.conf_dir()));
+    // The agent that runs may be writing down what it has seen.
+    let whole = |names: Vec<String>| names.into_iter().filter(|name| !name.ends_with(".tmp")).collect::<Vec<_>>();
+    let (stored, written) = (whole(files(&b.connections_dir())), whole(files(&b.conf_dir())));
     if stored.is_empty() {
         let loaded = (b.charon.connections(), b.charon.secrets());
         assert_eq!((written, loaded), (vec![], (vec![], vec![])), "nothing is left of it");

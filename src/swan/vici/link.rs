@@ -60,10 +60,18 @@ pub enum Notice {
     Lagged,
 }
 
+/// Events that belong to a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Their name.
+    pub event: &'static str,
+    /// Of each, only the names of its sections are kept: thousands of descriptions would fill the memory.
+    pub names_only: bool,
+}
+
 /// A caller that waits for a reply.
 struct Waiting {
-    /// Events of this name belong to the reply.
-    stream: Option<&'static str>,
+    stream: Option<Stream>,
     items: Vec<Section>,
     reply: oneshot::Sender<Result<Reply, Failure>>,
 }
@@ -113,11 +121,11 @@ impl Link {
         self.closed.is_cancelled() || self.jobs.is_closed()
     }
 
-    /// Sends `packet` and waits for its answer; events named `stream` on the way belong to it.
+    /// Sends `packet` and waits for its answer; the events of `stream` on the way belong to it.
     ///
     /// # Errors
     /// When the socket ends, the deadline passes, or charon does not know the request.
-    pub async fn call(&self, packet: &Packet, stream: Option<&'static str>) -> Result<Reply, Failure> {
+    pub async fn call(&self, packet: &Packet, stream: Option<Stream>) -> Result<Reply, Failure> {
         let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
         if bytes.len() > MAX_PACKET {
             return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
@@ -181,8 +189,10 @@ async fn reader(read: OwnedReadHalf, waiting: Queue, notices: mpsc::Sender<Notic
 fn deliver(packet: Packet, waiting: &Queue, notices: &mpsc::Sender<Notice>, lagged: &mut bool) -> bool {
     let answer = match packet {
         Packet::Event(name, message) => {
-            if let Some(front) = lock(waiting).front_mut().filter(|w| w.stream == Some(name.as_str())) {
-                front.items.push(message);
+            let of_reply = |w: &&mut Waiting| w.stream.is_some_and(|stream| stream.event == name);
+            if let Some(front) = lock(waiting).front_mut().filter(of_reply) {
+                let names_only = front.stream.is_some_and(|stream| stream.names_only);
+                front.items.push(if names_only { names(message) } else { message });
             } else {
                 notify(name, message, notices, lagged);
             }
@@ -209,6 +219,11 @@ fn notify(name: String, message: Section, notices: &mpsc::Sender<Notice>, lagged
     } else if !*lagged {
         *lagged = notices.try_send(Notice::Lagged).is_ok();
     }
+}
+
+/// The names in `message`, with nothing under them.
+fn names(message: Section) -> Section {
+    message.0.into_keys().fold(Section::new(), |all, name| all.with(&name, ""))
 }
 
 fn lock(queue: &Queue) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {

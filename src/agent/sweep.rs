@@ -1,0 +1,135 @@
+//! Everything at once: what charon and conf.d hold of ours is made equal to the store when charon comes, and looked
+//! after from time to time, since no event tells that somebody edited a file or unloaded a connection.
+
+use super::{
+    Agent,
+    memory::{Loaded, Memory},
+    reconcile::Listed,
+};
+use crate::{
+    disk,
+    error::{Error, Result},
+    ipsec::{ConnectionId, IkeSa},
+    swan::{Charon, names},
+};
+use futures_util::StreamExt;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{task::block_in_place, time::Instant};
+
+/// How often conf.d and charon's lists are compared with what they should be, for up to a thousand connections. Of
+/// more, the lists are longer, and they are asked for more rarely.
+const SWEEP: Duration = Duration::from_secs(5);
+const SWEPT: usize = 1000;
+/// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
+/// for before the next is sent.
+const PARALLEL: usize = 64;
+
+impl Agent {
+    /// Brings every connection of ours, wanted or not, to where the store wants it.
+    pub(super) async fn synchronise(&self, charon: &Charon) -> Result<()> {
+        let life = self.swan.life();
+        let (present, mut running) = self.present().await?;
+        let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
+        // What is not wanted goes first: its key may be in the way of another's.
+        let strangers =
+            present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id)).inspect(note_stranger);
+        let all: Vec<_> = strangers.chain(stored.iter().copied()).collect();
+        let all = all.into_iter().map(|id| (id, Listed { life, sas: running.remove(&id).unwrap_or_default() }));
+        let outcomes = futures_util::stream::iter(all).map(|(id, listed)| self.restore(id, listed, charon));
+        let mut outcomes = std::pin::pin!(outcomes.buffered(PARALLEL));
+        while let Some((id, outcome)) = outcomes.next().await {
+            match outcome {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What `listed` tells may be a moment old; the events since then are worked off afterwards.
+    async fn restore(&self, id: ConnectionId, listed: Listed, charon: &Charon) -> (ConnectionId, Result<()>) {
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        *memory = Memory::default();
+        self.distrust(id, &listed.sas, &mut memory);
+        let outcome = self.converge(id, &entry, &mut memory, charon, Some(listed)).await;
+        (id, outcome)
+    }
+
+    /// Whose objects there are, in charon's lists, among its SAs and in conf.d; and the SAs.
+    async fn present(&self) -> Result<(BTreeSet<ConnectionId>, HashMap<ConnectionId, Vec<IkeSa>>)> {
+        let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
+        let mut running: HashMap<_, Vec<_>> = HashMap::new();
+        for ike in self.swan.observe(None).await? {
+            if let Some(id) = names::owner(&ike.name) {
+                running.entry(id).or_default().push(ike);
+            }
+        }
+        let loaded = connections.into_iter().chain(secrets.into_iter().flatten());
+        let present = loaded.chain(running.keys().copied()).chain(self.files()).collect();
+        Ok((present, running))
+    }
+
+    /// Whose files there are in conf.d. A directory that cannot be read is no reason to leave charon alone.
+    fn files(&self) -> BTreeSet<ConnectionId> {
+        let listed = block_in_place(|| disk::list(&self.conf_dir));
+        let names =
+            listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be looked after")).unwrap_or_default();
+        names.iter().filter_map(|name| names::file_owner(name)).collect()
+    }
+
+    /// How long until the next [`Agent::sweep`].
+    pub(super) fn sweep_pause(&self) -> Duration {
+        let thousands = self.store.count().div_ceil(SWEPT).max(1);
+        SWEEP.saturating_mul(u32::try_from(thousands).unwrap_or(u32::MAX))
+    }
+
+    /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
+    /// somebody unloaded or loaded. What is found is put back by the reconciler.
+    pub(super) async fn sweep(&self) -> Result<()> {
+        let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
+        let connections: BTreeSet<_> = connections.into_iter().collect();
+        let secrets: Option<BTreeSet<_>> = secrets.map(|secrets| secrets.into_iter().collect());
+        let files = self.files();
+        let now = Instant::now();
+        self.forget_entries();
+        for record in self.store.all() {
+            let (id, entry) = (record.id, self.entry(record.id));
+            let has_secret = secrets.as_ref().is_none_or(|secrets| secrets.contains(&id));
+            let lost = record.is_loaded() && !(connections.contains(&id) && has_secret);
+            if lost {
+                // A change in progress knows better, and is looked at the next time.
+                let Ok(mut memory) = entry.memory.try_lock() else { continue };
+                memory.loaded = Loaded::Nothing;
+            }
+            if lost || entry.file_changed(&self.conf_path(id)) || !self.swan.has_events() {
+                self.schedule.wake(id, now);
+            }
+        }
+        let strangers: BTreeSet<_> = connections.iter().chain(secrets.iter().flatten()).chain(&files).collect();
+        for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
+            note_stranger(id);
+            self.schedule.wake(*id, now);
+        }
+        Ok(())
+    }
+
+    /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
+    fn forget_entries(&self) {
+        self.lock_entries().retain(|id, entry| Arc::strong_count(entry) > 1 || self.store.get(*id).is_some());
+    }
+
+    /// Whether the record of `id` is damaged: then nothing of it is touched.
+    pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
+        self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
+    }
+}
+
+fn note_stranger(id: &ConnectionId) {
+    tracing::warn!(uuid = %id, "a connection under our names that is not stored, in charon or in conf.d; it is removed");
+}
