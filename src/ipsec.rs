@@ -2,7 +2,9 @@
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
 pub mod algorithm;
+pub mod condition;
 pub mod connection;
+pub mod flow;
 pub mod identity;
 pub mod lifetime;
 pub mod proposal;
@@ -11,9 +13,12 @@ pub mod reason;
 pub mod sa;
 pub mod selector;
 pub mod status;
+pub mod weakness;
 
 pub use algorithm::{DhGroup, Encryption, Integrity};
+pub use condition::{Condition, condition};
 pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Protocol};
+pub use flow::{Flow, Limits, Use};
 pub use identity::{Identity, IdentityKind};
 pub use lifetime::Lifetime;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
@@ -22,6 +27,7 @@ pub use reason::{Code, Reason};
 pub use sa::{ChildSa, ChildState, IkeSa, IkeState};
 pub use selector::TrafficSelector;
 pub use status::{State, Status};
+pub use weakness::{Finding, Weakness};
 
 /// Why a value cannot be part of a connection: one sentence, without the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,12 @@
 //! The settings file: TOML, unknown keys refused, every value checked before anything starts.
 
+pub mod condition;
+mod duration;
+pub mod policy;
+
+use duration::duration;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -46,6 +51,12 @@ pub struct Settings {
     /// What this gateway has.
     #[serde(default)]
     pub gateway: Gateway,
+    /// What is said of weak choices.
+    #[serde(default)]
+    pub policy: policy::Policy,
+    /// When children are idle, or their traffic one-way.
+    #[serde(default)]
+    pub condition: condition::Condition,
 }
 
 /// TLS on `listen`. A name without a slash is that of a systemd credential.
@@ -100,6 +111,8 @@ pub struct Charon {
     /// How long a write waits for the tunnel before it answers.
     #[serde(deserialize_with = "duration")]
     pub wait: Duration,
+    /// Rekeys each new `CHILD_SA` once, right after a change; a write may say otherwise.
+    pub rehearse_rekey: bool,
 }
 
 /// The two ways to charon.
@@ -175,6 +188,7 @@ impl Default for Charon {
             timeout: second * 5,
             log: None,
             wait: second * 5,
+            rehearse_rekey: false,
         }
     }
 }
@@ -251,14 +265,6 @@ fn unique<'a>(what: &str, uuids: impl Iterator<Item = &'a String>) -> Result<(),
     Ok(())
 }
 
-/// A duration such as `5s`, `500ms` or `1m`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let wrong = || serde::de::Error::custom(format!("{text:?} is not a duration such as 5s or 500ms"));
-    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(span).map_err(|_| wrong())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +284,8 @@ mod tests {
             ("listen = \"0.0.0.0:8080\"", "insecure_http"),
             ("[charon]\nwait = \"5\"", "duration"),
             ("[charon]\ntimeout = \"0s\"", "timeout"),
+            ("[condition]\nidle_after = \"0s\"", "idle_after"),
+            ("[condition]\nidle = \"9s\"", "idle"),
             ("[[gateway.vips]]\nuuid = \"a\"\naddress = \"x\"", "address"),
             ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),
             ("[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"", "twice"),

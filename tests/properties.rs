@@ -3,8 +3,14 @@
 
 #[path = "properties/bytes.rs"]
 mod bytes;
+#[path = "properties/conditions.rs"]
+mod conditions;
+#[path = "support/connections.rs"]
+mod connections;
 #[path = "properties/files.rs"]
 mod files;
+#[path = "properties/flow.rs"]
+mod flow;
 #[path = "properties/generate.rs"]
 mod generate;
 #[path = "properties/identities.rs"]
@@ -13,6 +19,8 @@ mod identities;
 mod records;
 #[path = "properties/secrets.rs"]
 mod secrets;
+#[path = "properties/weakness.rs"]
+mod weakness;
 
 use proptest::test_runner::Config;
 

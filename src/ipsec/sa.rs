@@ -70,8 +70,14 @@ pub struct ChildSa {
     pub bytes: (u64, u64),
     /// Packets received and sent.
     pub packets: (u64, u64),
+    /// Seconds since the last packet was received and sent; `None` if there was none, or charon does not say.
+    pub unused: (Option<u64>, Option<u64>),
     /// Seconds since it was installed.
     pub age: u64,
+    /// Seconds until charon begins to rekey it; negative when that is overdue, `None` if it is never to be.
+    pub rekey_in: Option<i64>,
+    /// Seconds until its hard end; `None` if it has none.
+    pub ends_in: Option<i64>,
 }
 
 /// An IKE SA.
@@ -125,16 +131,23 @@ impl ChildSa {
     /// Whether this SA is what `wanted` asks for: algorithms, mode and exactly its selectors.
     #[must_use]
     pub fn runs(&self, connection: &Connection, wanted: &Child) -> bool {
-        let selectors = |nets: &[super::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         self.name == wanted.name
             && !self.outdated
             && self.mode == Some(connection.mode)
             && self.runs_suite(connection.protocol)
-            && self.local == selectors(&wanted.local)
-            && self.remote == selectors(&wanted.remote)
+            && self.has_selectors(wanted)
     }
 
-    fn runs_suite(&self, protocol: Protocol) -> bool {
+    /// Whether its selectors are exactly those of `wanted`.
+    #[must_use]
+    pub fn has_selectors(&self, wanted: &Child) -> bool {
+        let selectors = |nets: &[super::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        self.local == selectors(&wanted.local) && self.remote == selectors(&wanted.remote)
+    }
+
+    /// Whether it has the algorithms of `protocol`, as far as an SA shows them.
+    #[must_use]
+    pub fn runs_suite(&self, protocol: Protocol) -> bool {
         let integrity_is = |name: &str| self.suite.integrity.as_deref() == Some(name);
         // The first CHILD_SA takes its keys from IKE_AUTH: its group shows only after a rekeying.
         let group_is = |pfs: Option<super::DhGroup>| match (&self.suite.group, pfs) {

@@ -1,6 +1,6 @@
 //! State is what the user wants, status what was observed. Status is computed, never stored.
 
-use super::{Child, ChildState, Connection, IkeSa, IkeState};
+use super::{Child, Connection, IkeSa, IkeState, condition::carriers};
 
 /// Whether the user wants the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum State {
 pub enum Status {
     /// Being negotiated, or something else runs than what is wanted.
     Connecting,
-    /// Every wanted child runs as wanted.
+    /// Every wanted child runs exactly as wanted: a part of its networks is not enough.
     Ready,
     /// No SA.
     Disconnected,
@@ -25,10 +25,7 @@ pub enum Status {
 /// Whether some SA carries `child` of `wanted` as it is wanted.
 #[must_use]
 pub fn carries(wanted: &Connection, child: &Child, running: &[IkeSa]) -> bool {
-    running
-        .iter()
-        .filter(|ike| ike.state == IkeState::Established && ike.runs(wanted))
-        .any(|ike| ike.children.iter().any(|sa| sa.state == ChildState::Installed && sa.runs(wanted, child)))
+    carriers(wanted, child, running).next().is_some()
 }
 
 /// The status of `wanted`, given the IKE SAs that bear its name.

@@ -63,7 +63,10 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
         remote: sa.items("remote-ts").map(Into::into).collect(),
         bytes: (number("bytes-in"), number("bytes-out")),
         packets: (number("packets-in"), number("packets-out")),
+        unused: (sa.number("use-in"), sa.number("use-out")),
         age: number("install-time"),
+        rekey_in: sa.number("rekey-time"),
+        ends_in: sa.number("life-time"),
     })
 }
 

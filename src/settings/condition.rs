@@ -1,0 +1,23 @@
+//! `[condition]`: the times after which the condition of a child says more than `up`.
+
+use super::duration::seconds;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Times for the conditions of children.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Condition {
+    /// Without a packet for so long, a child is idle.
+    #[serde(deserialize_with = "seconds")]
+    pub idle_after: Duration,
+    /// Packets in one direction only for so long are one-way traffic.
+    #[serde(deserialize_with = "seconds")]
+    pub one_way_after: Duration,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self { idle_after: Duration::from_mins(5), one_way_after: Duration::from_secs(10) }
+    }
+}

@@ -1,0 +1,163 @@
+//! The word for each state of a child's SAs; and that Ready means that every word is one of those as wanted.
+
+use crate::{
+    cases,
+    connections::{connection, nets, parts},
+};
+use cygnet::ipsec::{
+    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
+    sa::Suite, status::status,
+};
+use proptest::prelude::*;
+
+/// Two networks behind us: IKEv2 carries both in one child, IKEv1 in two.
+fn wanted(version: IkeVersion) -> Connection {
+    connection(Parts { version, local_nets: nets("10.1.0.0/24 10.5.0.0/16"), ..parts(1) })
+}
+
+fn suite(prf: bool) -> Suite {
+    Suite {
+        encryption: Some("AES_CBC".into()),
+        key_bits: Some(256),
+        integrity: Some("HMAC_SHA2_256_128".into()),
+        prf: prf.then(|| "PRF_HMAC_SHA2_256".into()),
+        group: prf.then(|| "MODP_2048".into()),
+    }
+}
+
+/// An SA of the child number `child` that is as wanted.
+fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildSa {
+    let child = &connection.children[child];
+    let texts = |nets: &[cygnet::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect();
+    ChildSa {
+        name: child.name.clone(),
+        unique_id,
+        spis: (String::new(), String::new()),
+        state: ChildState::Installed,
+        outdated: false,
+        mode: Some(Mode::Tunnel),
+        ah: false,
+        suite: suite(false),
+        local: texts(&child.local),
+        remote: texts(&child.remote),
+        bytes: (0, 0),
+        packets: (0, 0),
+        unused: (None, None),
+        age: 1,
+        rekey_in: None,
+        ends_in: None,
+    }
+}
+
+fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
+    IkeSa {
+        name: "x".into(),
+        unique_id: 1,
+        version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
+        state: IkeState::Established,
+        outdated: false,
+        hosts: (connection.local_addr.to_string(), connection.remote_addr.to_string()),
+        initiator_spi: String::new(),
+        suite: suite(true),
+        busy: false,
+        children,
+    }
+}
+
+/// The condition of the first child when the SAs are these.
+fn word(change: impl FnOnce(&mut IkeSa)) -> &'static str {
+    let wanted = wanted(IkeVersion::V2);
+    let mut ike = ike_sa(&wanted, vec![child_sa(&wanted, 0, 1)]);
+    change(&mut ike);
+    condition(&wanted, &wanted.children[0], Some(&[ike]), Use::Both).name()
+}
+
+#[test]
+fn each_state_has_its_word() {
+    assert_eq!(word(|_| ()), "up");
+    assert_eq!(word(|ike| ike.children.push(ChildSa { unique_id: 2, ..ike.children[0].clone() })), "duplicate");
+    assert_eq!(word(|ike| ike.children[0].local = ["10.1.0.0/24".into()].into()), "narrowed");
+    assert_eq!(word(|ike| ike.children[0].remote = ["10.2.0.128/25".into()].into()), "narrowed");
+    assert_eq!(word(|ike| ike.children[0].remote = ["10.2.0.5..10.2.0.9".into()].into()), "narrowed");
+    assert_eq!(word(|ike| ike.children[0].remote = ["10.2.0.0/24[tcp/443]".into()].into()), "narrowed");
+    assert_eq!(word(|ike| ike.children[0].remote = ["10.2.0.0/23".into()].into()), "other_selectors");
+    assert_eq!(word(|ike| ike.children[0].remote = ["10.2.0.5..10.2.1.9".into()].into()), "other_selectors");
+    assert_eq!(word(|ike| ike.children[0].remote = ["dynamic".into()].into()), "other_selectors");
+    assert_eq!(word(|ike| ike.children[0].suite.key_bits = Some(128)), "other_algorithms");
+    assert_eq!(word(|ike| ike.suite.group = Some("MODP_1024".into())), "other_algorithms");
+    assert_eq!(word(|ike| ike.children[0].mode = None), "other_algorithms");
+    assert_eq!(word(|ike| ike.children[0].outdated = true), "outdated");
+    assert_eq!(word(|ike| ike.outdated = true), "outdated");
+    assert_eq!(word(|ike| ike.children[0].state = ChildState::Pending), "connecting");
+    assert_eq!(word(|ike| ike.children[0].state = ChildState::Closing), "down");
+    assert_eq!(word(|ike| ike.state = IkeState::Connecting), "connecting");
+    assert_eq!(word(|ike| ike.state = IkeState::Closing), "down");
+    assert_eq!(word(|ike| ike.children.clear()), "down");
+    assert_eq!(
+        word(|ike| {
+            ike.children.clear();
+            ike.busy = true;
+        }),
+        "connecting"
+    );
+}
+
+#[test]
+fn traffic_counts_only_where_the_right_thing_runs() {
+    let wanted = wanted(IkeVersion::V2);
+    let ike = ike_sa(&wanted, vec![child_sa(&wanted, 0, 1)]);
+    let word = |running: Option<&[IkeSa]>, traffic| condition(&wanted, &wanted.children[0], running, traffic).name();
+    for (traffic, name) in
+        [(Use::Both, "up"), (Use::Idle, "up_idle"), (Use::NoInbound, "no_inbound"), (Use::NoOutbound, "no_outbound")]
+    {
+        assert_eq!(word(Some(std::slice::from_ref(&ike)), traffic), name);
+        assert_eq!(word(Some(&[]), traffic), "down");
+        assert_eq!(word(None, traffic), "unknown");
+    }
+}
+
+#[test]
+fn what_is_of_now_counts_before_what_is_of_the_past() {
+    let wanted = wanted(IkeVersion::V2);
+    let narrow = ChildSa { local: ["10.1.0.0/24".into()].into(), ..child_sa(&wanted, 0, 1) };
+    let old = ChildSa { outdated: true, ..child_sa(&wanted, 0, 2) };
+    let ike = ike_sa(&wanted, vec![narrow, old]);
+    assert_eq!(condition(&wanted, &wanted.children[0], Some(&[ike]), Use::Both), Condition::Narrowed);
+}
+
+/// An SA of one of the two IKEv1 children, in any state.
+fn any_sa() -> impl Strategy<Value = (usize, u64, u8, u8)> {
+    (0..2_usize, 1..9_u64, 0..4_u8, 0..6_u8)
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    /// Whatever runs: the connection is Ready exactly when each child has exactly what is wanted, and a narrowed one is
+    /// never among those.
+    #[test]
+    fn ready_is_that_every_child_runs_as_wanted(sas in prop::collection::vec(any_sa(), 0..6), established: bool) {
+        let wanted = wanted(IkeVersion::V1);
+        let children = sas.into_iter().map(|(child, id, state, fault)| {
+            let mut sa = child_sa(&wanted, child, id);
+            sa.state = [ChildState::Installed, ChildState::Pending, ChildState::Replaced, ChildState::Closing][usize::from(state)];
+            match fault {
+                0 => sa.outdated = true,
+                1 => sa.remote = ["10.2.0.0/25".into()].into(),
+                2 => sa.suite.encryption = None,
+                _ => {}
+            }
+            sa
+        });
+        let mut ike = ike_sa(&wanted, children.collect());
+        if !established {
+            ike.state = IkeState::Connecting;
+        }
+        let running = [ike];
+        let words: Vec<_> =
+            wanted.children.iter().map(|child| condition(&wanted, child, Some(&running), Use::Both)).collect();
+        let ready = status(&wanted, &running) == Status::Ready;
+        prop_assert_eq!(ready, words.iter().all(|word| word.is_as_wanted()), "{:?}", words);
+        prop_assert!(!words.contains(&Condition::Unknown));
+    }
+}
