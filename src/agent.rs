@@ -5,6 +5,7 @@
 
 mod apply;
 mod claims;
+mod conditions;
 mod confirm;
 pub mod doctor;
 mod entry;
@@ -14,28 +15,33 @@ mod memory;
 mod plan;
 mod reasons;
 mod reconcile;
+mod rehearse;
 mod remove;
 mod schedule;
 mod story;
 mod sweep;
 mod view;
+mod warnings;
 mod watch;
 
 pub use apply::How;
+pub use conditions::Seen;
 pub use entry::Drift;
 pub use feed::{Event, Feed, Happening};
 pub use memory::{Loaded, Step};
 pub use plan::{Impact, Plan, impact};
 pub use reasons::Host;
 pub use reconcile::configure;
+pub use rehearse::{Outcome, Rehearsal};
 pub use story::{Entry as LogEntry, Speaker};
 pub use view::View;
+pub use warnings::Warning;
 pub use watch::Life;
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Code, Connection, ConnectionId},
-    settings::{Gateway, Settings},
+    ipsec::{Code, Connection, ConnectionId, Limits},
+    settings::{Gateway, Settings, policy::Policy},
     store::{Record, Store},
     swan::{Charon, Swan, plan::Loadable},
 };
@@ -68,6 +74,12 @@ pub struct Agent {
     deferred: Mutex<BTreeSet<ConnectionId>>,
     tales: Mutex<Tales>,
     feed: Feed,
+    policy: Policy,
+    /// Whether changes are rehearsed that do not say.
+    rehearses: bool,
+    limits: Limits,
+    /// The zero of the clock for flows.
+    started: std::time::Instant,
 }
 
 impl Agent {
@@ -91,6 +103,10 @@ impl Agent {
             deferred: Mutex::default(),
             tales: Mutex::default(),
             feed: Feed::new(jiff::Timestamp::now()),
+            policy: settings.policy.clone(),
+            rehearses: settings.charon.rehearse_rekey,
+            limits: conditions::limits(&settings.condition),
+            started: std::time::Instant::now(),
         });
         tokio::spawn(schedule::run(Arc::downgrade(&agent), queue));
         agent

@@ -22,6 +22,7 @@ mod router_view;
 pub mod serve;
 mod tags;
 pub mod tls;
+mod truth;
 mod why;
 mod wire;
 
@@ -109,9 +110,14 @@ impl Api {
         Item { inventory: self.inventory(view), beyond: inventory::beyond(view) }
     }
 
-    /// The answer to a write: its result.
+    /// The answer to a write: its result, and beside it what the caller should know, if there is anything.
     fn written(&self, view: &crate::agent::View) -> Response {
-        json_response(StatusCode::OK, &json!({ "inventory": self.inventory(view) }))
+        let mut body = json!({ "inventory": self.inventory(view) });
+        let warnings = self.agent.warnings(view);
+        if !warnings.is_empty() {
+            truth::extend(&mut body, json!({ "warnings": truth::warnings(&warnings) }));
+        }
+        json_response(StatusCode::OK, &body)
     }
 }
 

@@ -206,6 +206,18 @@ impl Swan {
         self.close("child-id", unique_id, false, life).await
     }
 
+    /// Starts rekeying one CHILD_SA; that charon obeys says nothing about the outcome, which shows in
+    /// [`Swan::observe`].
+    ///
+    /// # Errors
+    /// When there is none of this number, charon does not answer, or was started anew after `life`.
+    pub async fn rekey_child(&self, unique_id: u64, life: u64) -> Result<()> {
+        match self {
+            Self::Vici(vici) => vici.rekey_child(unique_id, life).await,
+            Self::Swanctl(swanctl) => swanctl.command(&["--rekey", "--child-id", &unique_id.to_string()]).await,
+        }
+    }
+
     /// Drops all SAs of a connection without waiting for the peer to confirm.
     ///
     /// # Errors

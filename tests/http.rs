@@ -16,6 +16,8 @@ mod bodies;
 mod change;
 #[path = "http/charon.rs"]
 mod charon;
+#[path = "http/children.rs"]
+mod children;
 #[path = "support/http.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;
@@ -41,6 +43,8 @@ mod limits;
 mod query;
 #[path = "http/readme.rs"]
 mod readme;
+#[path = "http/rehearse.rs"]
+mod rehearse;
 #[path = "http/restart.rs"]
 mod restart;
 #[path = "http/routes.rs"]
@@ -59,5 +63,7 @@ mod tls;
 mod transcript;
 #[path = "http/trial.rs"]
 mod trial;
+#[path = "http/warnings.rs"]
+mod warnings;
 #[path = "http/whole.rs"]
 mod whole;

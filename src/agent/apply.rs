@@ -33,6 +33,8 @@ pub struct How {
     pub confirm: Option<Duration>,
     /// Close the SAs of the old configuration at once, whether the new one is up or not.
     pub immediate: bool,
+    /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
+    pub rehearse: Option<bool>,
 }
 
 /// A change that was checked, with what it needs.
@@ -84,10 +86,17 @@ impl Agent {
         how: How,
         edit: impl FnOnce(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
-        let agent = Arc::clone(self);
+        let (agent, judge) = (Arc::clone(self), Arc::clone(self));
+        let rehearse = self.is_rehearsed(how);
+        let edit = move |old: Option<&Record>| {
+            let new = edit(old)?;
+            judge.judge(old, &new, rehearse)?;
+            Ok(new)
+        };
         // A task of its own: a caller who hangs up must not stop a change half way.
         if let Some(within) = how.confirm {
-            return uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await;
+            let view = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
+            return Ok(self.rehearsed(view, rehearse).await);
         }
         let before = self.store.get(id);
         let changed = async move {
@@ -101,9 +110,9 @@ impl Agent {
         let record = uncancelled(changed).await?;
         // For what changes no tunnel, nobody waits for a tunnel.
         if before.is_some_and(|before| before.connection == record.connection && before.state == record.state) {
-            return Ok(self.look(record).await);
+            return Ok(self.rehearsed(self.look(record).await, how.rehearse == Some(true)).await);
         }
-        Ok(self.settled(record).await)
+        Ok(self.rehearsed(self.settled(record).await, rehearse).await)
     }
 
     /// Puts what `edit` makes of the connection in force, everywhere or nowhere; waits for no tunnel.

@@ -2,11 +2,13 @@
 
 use super::{
     memory::{Memory, Outdated, Step},
+    rehearse::Rehearsal,
     story::Story,
 };
-use crate::ipsec::{ConnectionId, IkeSa};
+use crate::ipsec::{Connection, ConnectionId, Flow, IkeSa};
 use jiff::Timestamp;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::SystemTime,
@@ -27,6 +29,10 @@ pub struct Entry {
     pub unsaved: AtomicBool,
     stamp: Mutex<Option<Stamp>>,
     story: Mutex<Story>,
+    /// What the counters of its children did, by name.
+    flows: Mutex<BTreeMap<String, Flow>>,
+    /// The last rehearsal, and of what.
+    rehearsal: Mutex<Option<(Connection, Rehearsal)>>,
 }
 
 /// Something of a connection was not as we left it, and was put back.
@@ -87,6 +93,23 @@ impl Entry {
     /// The last drift, if there was one.
     pub fn drift(&self) -> Option<Drift> {
         lock(&self.drift).clone()
+    }
+
+    /// Works with the flows of the children; those of children that are not wanted any more are forgotten.
+    pub fn with_flows<T>(&self, wanted: &Connection, work: impl FnOnce(&mut BTreeMap<String, Flow>) -> T) -> T {
+        let mut flows = lock(&self.flows);
+        flows.retain(|name, _| wanted.children.iter().any(|child| child.name == *name));
+        work(&mut flows)
+    }
+
+    /// Remembers how the rekeying of `connection` went; `None`: that it is not known.
+    pub fn note_rehearsal(&self, connection: &Connection, rehearsal: Option<Rehearsal>) {
+        *lock(&self.rehearsal) = rehearsal.map(|rehearsal| (connection.clone(), rehearsal));
+    }
+
+    /// The last rehearsal, if it was of just this connection.
+    pub fn rehearsal(&self, connection: &Connection) -> Option<Rehearsal> {
+        lock(&self.rehearsal).as_ref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
     }
 
     /// Remembers the file as it is now.

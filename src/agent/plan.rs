@@ -1,6 +1,6 @@
 //! What a change would do, without doing it.
 
-use super::{Agent, apply::not_found, memory::Step};
+use super::{Agent, How, Warning, apply::not_found, memory::Step};
 use crate::{
     error::Result,
     ipsec::{Connection, ConnectionId},
@@ -59,7 +59,7 @@ pub struct Plan {
     /// The requests that charon is sent first: command and name.
     pub requests: Vec<String>,
     /// What the caller should know before.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
@@ -92,14 +92,15 @@ fn is_key_alone(old: &Connection, new: &Connection) -> bool {
 }
 
 impl Agent {
-    /// What changing the connection `id` by `edit` would do; nothing is done.
+    /// What changing the connection `id` by `edit` would do, if it were done as `how` says; nothing is done.
     ///
     /// # Errors
     /// Those that the change itself would have before its first effect.
-    pub async fn plan(&self, id: ConnectionId, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
+    pub async fn plan(&self, id: ConnectionId, how: How, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
         self.refuse_damaged(id)?;
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
         let after = edit(&before)?;
+        self.judge(Some(&before), &after, self.is_rehearsed(how))?;
         let entry = self.entry(id);
         // A copy to think with: what is planned leaves no trace.
         let memory = entry.memory.lock().await.clone();
@@ -117,7 +118,9 @@ impl Agent {
         if impact != Impact::None && prepared.after.is_some() {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }
-        let warnings = warnings(impact, &before.connection, &after.connection);
+        let mut warnings = warnings(impact, &before.connection, &after.connection);
+        let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
+        warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         Ok(Plan { before, after, impact, file, steps, requests, warnings })
     }
 }
@@ -135,25 +138,26 @@ fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
     }
 }
 
-fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<String> {
+/// What the way from `old` to `new` has in it.
+fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });
     if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) {
-        warnings
-            .push("until the peer has the same settings, the old SA goes on carrying and status is Connecting".into());
+        let text = "until the peer has the same settings, the old SA goes on carrying and status is Connecting";
+        warn("PEER_NOT_CHANGED", text.into());
     }
     if impact == Impact::Reauth {
-        warnings
-            .push("SAs under the old key live until the new key is proven; if it leaked, add immediate=true".into());
+        let text = "SAs under the old key live until the new key is proven; if it leaked, add immediate=true";
+        warn("OLD_KEY_LIVES", text.into());
     }
     if impact == Impact::Replace && old.remote_addr != new.remote_addr {
-        warnings.push(format!(
-            "the tunnel to {} is closed as soon as the one to {} is up",
-            old.remote_addr, new.remote_addr
-        ));
+        let (old, new) = (old.remote_addr, new.remote_addr);
+        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"));
     }
     let gone = old.children.iter().filter(|child| !new.children.iter().any(|c| c.name == child.name)).count();
     if gone > 0 && impact != Impact::None {
-        warnings.push(format!("{gone} of the pairs of networks that are carried now will not be, or in another SA"));
+        let text = format!("{gone} of the pairs of networks that are carried now will not be, or in another SA");
+        warn("NETWORKS_GO", text);
     }
     warnings
 }

@@ -24,6 +24,8 @@ use tokio::{task::block_in_place, time::Instant};
 /// more, the lists are longer, and they are asked for more rarely.
 const SWEEP: Duration = Duration::from_secs(5);
 const SWEPT: usize = 1000;
+/// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
+const SAMPLE: Duration = Duration::from_secs(10);
 /// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
 /// for before the next is sent.
 const PARALLEL: usize = 64;
@@ -85,8 +87,16 @@ impl Agent {
 
     /// How long until the next [`Agent::sweep`].
     pub(super) fn sweep_pause(&self) -> Duration {
-        let thousands = self.store.count().div_ceil(SWEPT).max(1);
-        SWEEP.saturating_mul(u32::try_from(thousands).unwrap_or(u32::MAX))
+        SWEEP.saturating_mul(self.thousands())
+    }
+
+    /// How long until the counters are looked at again.
+    pub(super) fn sample_pause(&self) -> Duration {
+        SAMPLE.saturating_mul(self.thousands())
+    }
+
+    fn thousands(&self) -> u32 {
+        u32::try_from(self.store.count().div_ceil(SWEPT).max(1)).unwrap_or(u32::MAX)
     }
 
     /// Looks for what no event tells: a file that was edited or removed, a connection or secret that

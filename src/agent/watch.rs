@@ -65,6 +65,7 @@ impl Agent {
         self.wake_deferred();
         let mut beat = interval(BEAT);
         let mut sweep = Instant::now() + self.sweep_pause();
+        let mut sample = Instant::now() + self.sample_pause();
         loop {
             tokio::select! {
                 notice = self.swan.next(&mut events) => match notice {
@@ -73,6 +74,10 @@ impl Agent {
                     None => return Ok(()),
                 },
                 _ = beat.tick() => self.swan.ping().await?,
+                () = sleep_until(sample) => {
+                    self.sample().await?;
+                    sample = Instant::now() + self.sample_pause();
+                }
                 () = self.doubts.notified() => self.swan.ping().await?,
                 () = sleep_until(sweep) => {
                     self.sweep().await?;

@@ -63,7 +63,8 @@ fn table(plan: &Value) -> String {
     differences(&mut page, "field", &plan["fields"], "field");
     differences(&mut page, "setting in the file", &plan["file"], "setting");
     for (title, member) in [("steps", "steps"), ("warnings", "warnings")] {
-        let lines: Vec<_> = plan[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let text = |line: &Value| line.as_str().or_else(|| line["message"].as_str()).map(str::to_owned);
+        let lines: Vec<_> = plan[member].as_array().into_iter().flatten().filter_map(text).collect();
         if !lines.is_empty() {
             let _ = writeln!(page, "\n{title}");
             for line in lines {

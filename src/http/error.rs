@@ -127,7 +127,7 @@ fn details(error: &Error) -> String {
 }
 
 /// The API's name for a part of the model.
-fn field_of(part: &str) -> &'static str {
+pub(super) fn field_of(part: &str) -> &'static str {
     match part {
         "local_addr" => "vipUuid",
         "remote_addr" => "peerAddress",
@@ -135,6 +135,12 @@ fn field_of(part: &str) -> &'static str {
         "local_id" => "localId",
         "remote_id" => "remoteId",
         "local_nets" => "l3NetworkUuid",
+        "ike.integrity" => "ikeAuthAlgorithm",
+        "ike.group" => "ikeDhGroup",
+        "protocol.encryption" => "policyEncryptionAlgorithm",
+        "protocol.integrity" => "policyAuthAlgorithm",
+        "protocol.pfs" => "pfs",
+        "auth.psk" => "authKey",
         _ => "peerCidrs",
     }
 }

@@ -1,14 +1,14 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, why};
+use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
 use crate::{
-    agent::{Life, Step, View},
+    agent::{Life, Seen, Step, View},
     ipsec::{ChildSa, ChildState, IkeSa, IkeState},
     swan::diff::Difference,
 };
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Query as UrlQuery, State},
     http::StatusCode,
     response::Response,
 };
@@ -43,16 +43,25 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .agent
         .drift(view.record.id)
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
-    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view), "drift": drift });
+    let conditions = api.agent.conditions(&view);
+    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
+    let warnings = truth::warnings(&api.agent.warnings(&view));
+    let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
+    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
     why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }
 
 /// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done.
-pub async fn plan(State(api): Shared, Path(uuid): Path<String>, body: Body) -> Answer {
+pub async fn plan(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    body: Body,
+) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params)?;
-    let plan = api.agent.plan(id_of(&uuid)?, |old| change(old, Timestamp::now())).await?;
+    let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
     let view = |record| View { record, running: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
@@ -62,7 +71,7 @@ pub async fn plan(State(api): Shared, Path(uuid): Path<String>, body: Body) -> A
         "file": plan.file.iter().map(setting).collect::<Vec<_>>(),
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
-        "warnings": plan.warnings,
+        "warnings": truth::warnings(&plan.warnings),
     });
     Ok(json_response(StatusCode::OK, &body))
 }
@@ -119,25 +128,27 @@ fn ike_sas(view: &View) -> Value {
     running.iter().map(item).collect()
 }
 
-fn children(view: &View) -> Value {
+fn children(view: &View, conditions: &[Seen]) -> Value {
     let connection = &view.record.connection;
     let running: Vec<_> = view.running.iter().flatten().flat_map(|ike| &ike.children).collect();
-    let item = |child: &crate::ipsec::Child| {
+    let item = |(number, child): (usize, &crate::ipsec::Child)| {
         let sas: Vec<_> = running
             .iter()
             .filter(|sa| sa.name == child.name)
             .map(|sa| child_sa(sa, sa.runs(connection, child)))
             .collect();
         let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
-        json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
-                "sas": view.running.as_ref().map(|_| sas) })
+        let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
+                               "sas": view.running.as_ref().map(|_| sas) });
+        truth::extend(&mut item, truth::child(connection, conditions.get(number)));
+        item
     };
-    connection.children.iter().map(item).collect()
+    connection.children.iter().enumerate().map(item).collect()
 }
 
 fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
     let suite = &sa.suite;
-    json!({
+    let mut item = json!({
         "id": sa.unique_id, "as_wanted": as_wanted,
         "state": match sa.state {
             ChildState::Pending => "pending",
@@ -149,5 +160,7 @@ fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
         "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity, "group": suite.group,
         "local": sa.local, "remote": sa.remote, "age_s": sa.age,
         "bytes_in": sa.bytes.0, "bytes_out": sa.bytes.1, "packets_in": sa.packets.0, "packets_out": sa.packets.1,
-    })
+    });
+    truth::extend(&mut item, truth::times(sa));
+    item
 }

@@ -160,16 +160,28 @@ impl Vici {
         if force {
             body = body.with("force", "yes");
         }
-        let object = format!("{kind} {unique_id}");
+        self.on_sa("terminate", &format!("{kind} {unique_id}"), body, life).await
+    }
+
+    /// Has charon rekey a CHILD_SA, whose number was listed in `life`. Returns at once.
+    ///
+    /// # Errors
+    /// When there is none, charon was started anew, or it does not answer.
+    pub async fn rekey_child(&self, unique_id: u64, life: u64) -> Result<()> {
+        let body = Section::new().with("child-id", unique_id.to_string());
+        self.on_sa("rekey", &format!("child-id {unique_id}"), body, life).await
+    }
+
+    /// A command on an SA by its number, which means something in one life of charon only.
+    async fn on_sa(&self, command: &'static str, object: &str, body: Section, life: u64) -> Result<()> {
         // Connected first: a socket of this life cannot reach a charon of the next.
-        let link = self.link(&self.commands, None).await.map_err(|e| failed("terminate", &object, e))?;
+        let link = self.link(&self.commands, None).await.map_err(|e| failed(command, object, e))?;
         if self.life() != life {
             let words = "charon may have been started anew since the SA was listed".into();
-            return Err(Error::Refused { doing: format!("terminate {object}"), words });
+            return Err(Error::Refused { doing: format!("{command} {object}"), words });
         }
-        let request = Packet::Request("terminate".into(), body);
-        let reply = link.call(&request, None).await.map_err(|e| failed("terminate", &object, e))?;
-        obeyed("terminate", &object, &reply.message)
+        let reply = link.call(&Packet::Request(command.into(), body), None).await;
+        obeyed(command, object, &reply.map_err(|e| failed(command, object, e))?.message)
     }
 
     /// The loaded connections as charon describes them; of one name, or all.

@@ -63,7 +63,7 @@ fn child_is_what_only_the_child_sas_have() {
         assert!(settings(&plan).contains(&setting), "{plan}");
         assert!(each(&plan["file"], "setting").iter().all(|path| path.contains(".children.")), "{plan}");
         assert!(
-            plan["warnings"][0].as_str().is_some_and(|text| text.contains("the old SA goes on carrying")),
+            plan["warnings"][0]["message"].as_str().is_some_and(|text| text.contains("the old SA goes on carrying")),
             "{plan}"
         );
     }

@@ -135,6 +135,21 @@ impl FakeCharon {
         self.shared.lock().state.establish = yes;
     }
 
+    /// Whether the peer refuses to rekey. At first it does not.
+    pub fn refuse_rekeys(&self, yes: bool) {
+        self.shared.lock().state.refuse_rekeys = yes;
+    }
+
+    /// Changes what `list-sas` says of each CHILD_SA.
+    pub fn alter_children(&self, change: impl Fn(&mut Section)) {
+        self.shared.lock().state.alter_children(&change);
+    }
+
+    /// Makes a second SA of each CHILD_SA.
+    pub fn double_children(&self) {
+        self.shared.lock().state.double_children();
+    }
+
     /// The `list-sa` messages that `list-sas` streams, in place of those before.
     pub fn set_sas(&self, messages: impl IntoIterator<Item = Section>) {
         self.shared.lock().state.set_sas(messages);

@@ -40,11 +40,13 @@ pub struct Options {
     pub top: &'static str,
     /// `RUST_LOG`.
     pub log: &'static str,
+    /// The tables `policy` and `condition`. Warnings are off where they are not the matter: some depend on the machine.
+    pub policy: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wait: "0s", timeout: "5s", top: "", log: "info" }
+        Self { wait: "0s", timeout: "5s", top: "", log: "info", policy: "[policy]\ndefault = \"off\"" }
     }
 }
 
@@ -221,14 +223,14 @@ impl Bench {
 
     fn settings(&self, options: &Options) -> String {
         let place = self.directory.path().display();
-        let Options { wait, timeout, top, .. } = options;
+        let Options { wait, timeout, top, policy, .. } = options;
         format!(
             "listen = \"127.0.0.1:0\"\nsocket = \"{place}/cygnet.sock\"\nstate_dir = \"{place}/state\"\n\
              swanctl_dir = \"{place}/swanctl\"\n{top}\n\
              [charon]\nvici = \"{place}/charon.vici\"\ntimeout = \"{timeout}\"\nwait = \"{wait}\"\n\
              [auth]\ntokens_file = \"{place}/tokens\"\n\
              [[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.1\"\n\
-             [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.1.0.0/24\"]\n"
+             [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.1.0.0/24\"]\n{policy}\n"
         )
     }
 }

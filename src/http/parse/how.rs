@@ -24,7 +24,7 @@ pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool, Failure> {
     Ok(choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)?)
 }
 
-/// How a write is to be done: `confirm=60s` and `immediate=true`.
+/// How a write is to be done: `confirm=60s`, `immediate=true` and `rehearse=true`.
 ///
 /// # Errors
 /// When a value is not one.
@@ -36,12 +36,14 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
             Error::argument("the query parameter confirm must be a duration from 1s to 10m, such as 60s")
         })
     });
-    let immediate = match value("immediate", pairs)? {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Error::argument("the query parameter immediate must be true or false").into()),
+    let switch = |name: &str| match value(name, pairs)? {
+        None => Ok::<_, Failure>(None),
+        Some("false") => Ok(Some(false)),
+        Some("true") => Ok(Some(true)),
+        Some(_) => Err(Error::argument(format!("the query parameter {name} must be true or false")).into()),
     };
-    Ok(How { confirm: confirm.transpose()?, immediate })
+    let (immediate, rehearse) = (switch("immediate")?.unwrap_or(false), switch("rehearse")?);
+    Ok(How { confirm: confirm.transpose()?, immediate, rehearse })
 }
 
 /// The value of a parameter in the query that may stand there once.

@@ -47,6 +47,44 @@ impl Running {
         children
     }
 
+    pub fn alter_children(&mut self, change: &dyn Fn(&mut Section)) {
+        for value in self.child_sas().0.values_mut() {
+            if let Value::Section(child) = value {
+                change(child);
+            }
+        }
+    }
+
+    pub fn double_children(&mut self, last_id: &mut u64) {
+        for (_, config) in self.children.clone() {
+            let Some((_, first)) = self.child_sas().sections().next() else { return };
+            let name = first.text("name").unwrap_or_default().to_owned();
+            *last_id += 1;
+            self.add(*last_id, &name, &config, false);
+        }
+    }
+
+    pub fn has_child(&self, id: u64) -> bool {
+        self.children.iter().any(|(child, _)| *child == id)
+    }
+
+    /// Puts a new SA in the place of the child `old`, made with a key exchange of its own.
+    pub fn rekey(&mut self, old: u64, new: u64) -> Option<(&'static str, Section)> {
+        let (_, config) = self.children.iter().find(|(id, _)| *id == old)?.clone();
+        let sas = self.child_sas();
+        let (key, name) = sas
+            .sections()
+            .find(|(_, sa)| sa.number("uniqueid") == Some(old))
+            .map(|(key, sa)| (key.to_owned(), sa.text("name").unwrap_or_default().to_owned()))?;
+        let before = Section::new().with("uniqueid", old.to_string());
+        let after = child_sa(new, &name, &config, false);
+        sas.0.shift_remove(&key);
+        sas.0.insert(format!("{name}-{new}"), after.clone().into());
+        self.children.push((new, config));
+        let pair = Section::new().with("old", before).with("new", after);
+        Some(("child-rekey", self.updown(true, Section::new().with(&name, pair))))
+    }
+
     /// The message of an updown event, with these children.
     fn updown(&self, up: bool, children: Section) -> Section {
         let mut message = self.message.clone();

@@ -16,6 +16,8 @@ pub struct State {
     running: Vec<Running>,
     last_id: u64,
     pub establish: bool,
+    /// Whether the peer refuses to rekey: then nothing changes.
+    pub refuse_rekeys: bool,
     pub lacks: Vec<String>,
     pub plugins: Vec<String>,
 }
@@ -67,6 +69,16 @@ impl State {
         self.running = messages.into_iter().map(Running::given).collect();
     }
 
+    pub fn alter_children(&mut self, change: &dyn Fn(&mut Section)) {
+        self.running.iter_mut().for_each(|sa| sa.alter_children(change));
+    }
+
+    pub fn double_children(&mut self) {
+        for sa in &mut self.running {
+            sa.double_children(&mut self.last_id);
+        }
+    }
+
     /// The answer; `None` where charon does not know the command.
     pub fn answer(&mut self, command: &str, body: &Section) -> Option<Answer> {
         Some(match command {
@@ -87,6 +99,7 @@ impl State {
             "list-sas" => self.list_sas(body),
             "initiate" => self.initiate(body),
             "terminate" => self.terminate(body),
+            "rekey" => self.rekey(body),
             _ => return None,
         })
     }
@@ -164,5 +177,18 @@ impl State {
         let count = matches.to_string();
         let response = answer.response.with("matches", count.as_str()).with("terminated", count);
         Answer { response, announced, ..answer }
+    }
+
+    fn rekey(&mut self, body: &Section) -> Answer {
+        let id = body.number("child-id").unwrap_or(0);
+        let Some(sa) = self.running.iter_mut().find(|sa| sa.has_child(id)) else {
+            return Answer::no("no matching SAs to rekey found");
+        };
+        let mut answer = Answer::new(Answer::yes().response.with("matches", "1"));
+        if !self.refuse_rekeys {
+            self.last_id += 1;
+            answer.announced.extend(sa.rekey(id, self.last_id));
+        }
+        answer
     }
 }

@@ -1,0 +1,84 @@
+//! The conditions of a connection's children: its SAs at this moment, and what their counters did until now.
+
+use super::{Agent, View};
+use crate::{
+    error::Result,
+    ipsec::{Condition, IkeSa, Limits, Use, condition},
+    settings, store,
+    swan::names,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::HashMap, time::Duration};
+
+/// The condition of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The word.
+    pub condition: Condition,
+    /// Since when its traffic is what the word says; only for words about traffic.
+    pub since: Option<Timestamp>,
+}
+
+/// The times of the settings in the model's seconds.
+pub(super) fn limits(settings: &settings::condition::Condition) -> Limits {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) }
+}
+
+impl Agent {
+    /// The conditions of the children that `view` wants, in their order.
+    #[must_use]
+    pub fn conditions(&self, view: &View) -> Vec<Seen> {
+        let (wanted, running) = (&view.record.connection, view.running.as_deref());
+        let now = self.seconds();
+        if let Some(running) = running {
+            self.note_counters(&view.record, running, now);
+        }
+        let entry = self.entry(view.record.id);
+        let seen = |child| {
+            let flow = |flows: &mut std::collections::BTreeMap<String, crate::ipsec::Flow>| {
+                let child: &crate::ipsec::Child = child;
+                flows.get(&child.name).map(|flow| flow.now(now, self.limits))
+            };
+            let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
+            let condition = condition(wanted, child, running, traffic);
+            let tells_since = matches!(condition, Condition::UpIdle | Condition::NoInbound | Condition::NoOutbound);
+            Seen { condition, since: since.filter(|_| tells_since).and_then(|since| ago(now - since)) }
+        };
+        wanted.children.iter().map(seen).collect()
+    }
+
+    /// Takes in the counters of all SAs.
+    pub(super) async fn sample(&self) -> Result<()> {
+        let mut by_owner: HashMap<_, Vec<IkeSa>> = HashMap::new();
+        for ike in self.swan.observe(None).await? {
+            by_owner.entry(names::owner(&ike.name)).or_default().push(ike);
+        }
+        let now = self.seconds();
+        for record in self.store.all() {
+            let running = by_owner.remove(&Some(record.id)).unwrap_or_default();
+            self.note_counters(&record, &running, now);
+        }
+        Ok(())
+    }
+
+    fn note_counters(&self, record: &store::Record, running: &[IkeSa], now: i64) {
+        self.entry(record.id).with_flows(&record.connection, |flows| {
+            for child in &record.connection.children {
+                let sas = running.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == child.name);
+                flows.entry(child.name.clone()).or_default().look(sas, now);
+            }
+        });
+    }
+
+    /// Seconds since the agent was made.
+    fn seconds(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The moment so many seconds ago, as exact as charon's clock: to the second.
+fn ago(seconds: i64) -> Option<Timestamp> {
+    let now = Timestamp::from_second(Timestamp::now().as_second()).ok()?;
+    now.checked_sub(SignedDuration::from_secs(seconds)).ok()
+}

@@ -1,0 +1,112 @@
+//! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
+
+use super::{Agent, How, Outcome, View};
+use crate::{
+    error::{Error, Result},
+    host,
+    ipsec::{
+        Connection, Finding, Protocol,
+        condition::carriers,
+        weakness::{untested_pfs, weaknesses, without_local_address},
+    },
+    settings::policy::Stance,
+    store::Record,
+};
+
+/// What the caller should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The code, for programs.
+    pub code: &'static str,
+    /// The model's name of the value that it is about, if it is about one.
+    pub part: Option<&'static str>,
+    /// For people; where there is a part, what is said of it.
+    pub message: String,
+}
+
+impl From<Finding> for Warning {
+    fn from(finding: Finding) -> Self {
+        Self { code: finding.weakness.code(), part: Some(finding.part), message: finding.advice }
+    }
+}
+
+impl Agent {
+    /// Whether a write that is done like this is rehearsed.
+    pub(super) fn is_rehearsed(&self, how: How) -> bool {
+        how.rehearse.unwrap_or(self.rehearses)
+    }
+
+    /// Refuses what the policy refuses. What the connection had before is let pass: a policy that came later must not
+    /// stand in the way of another network, or of what makes it better.
+    pub(super) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
+        let old = old.map(|old| &old.connection);
+        let had = old.map(|old| self.findings(old)).unwrap_or_default();
+        let mut found = self.findings(&new.connection);
+        found.retain(|finding| !had.contains(finding));
+        found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
+        let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
+        match refused {
+            Some(finding) => {
+                let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
+                Err(Error::Part { part: finding.part, why })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The warnings for what is to become of `old`.
+    pub(super) fn cautions(&self, old: Option<&Connection>, new: &Connection, tests_pfs: bool) -> Vec<Warning> {
+        let mut found = self.findings(new);
+        found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
+        found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into).collect()
+    }
+
+    /// The warnings for what is there.
+    #[must_use]
+    pub fn warnings(&self, view: &View) -> Vec<Warning> {
+        let connection = &view.record.connection;
+        let mut found = self.findings(connection);
+        found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
+        let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
+        warnings.extend(rehearsal.map(|rehearsal| Warning {
+            code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
+            part: None,
+            message: rehearsal.details,
+        }));
+        warnings
+    }
+
+    fn is_said(&self, finding: &Finding) -> bool {
+        self.policy.stance(finding.weakness.setting()) != Stance::Off
+    }
+
+    fn findings(&self, connection: &Connection) -> Vec<Finding> {
+        let mut found = weaknesses(connection);
+        if self.policy.stance("no-local-address") != Stance::Off {
+            match host::addresses() {
+                Ok(addresses) => {
+                    let addresses: Vec<_> = addresses.into_iter().collect();
+                    found.extend(without_local_address(connection, &addresses));
+                }
+                Err(error) => tracing::warn!(uuid = %connection.id(), %error, "nothing is said of local addresses"),
+            }
+        }
+        found
+    }
+}
+
+/// Whether each child was made, or made anew, with a key exchange of its own.
+fn has_tested_pfs(view: &View) -> bool {
+    let (wanted, running) = (&view.record.connection, view.running.as_deref().unwrap_or_default());
+    wanted.children.iter().all(|child| carriers(wanted, child, running).any(|sa| sa.suite.group.is_some()))
+}
+
+/// Whether nothing tells yet that the peer has this PFS. Within the IKE SA that there is, it shows at once.
+fn is_new_pfs(old: Option<&Connection>, new: &Connection) -> bool {
+    let pfs = |connection: &Connection| match connection.protocol {
+        Protocol::Esp(esp) => esp.pfs,
+        Protocol::Ah(ah) => ah.pfs,
+    };
+    old.is_none_or(|old| old.remote_addr != new.remote_addr || (pfs(old) != pfs(new) && !old.has_ike_of(new)))
+}

@@ -1,0 +1,140 @@
+//! The truth about each child in our own view: what is wanted, what runs, its times, and its condition in one word.
+
+use crate::{
+    fake_charon::Behaviour,
+    serve::{Bench, Options, params, uuid, wait_until},
+};
+use cygnet::swan::section::Section;
+use serde_json::{Value, json};
+
+/// Short times for idle and one-way traffic.
+const FAST: &str = "[policy]\ndefault = \"off\"\n[condition]\nidle_after = \"3s\"\none_way_after = \"1s\"";
+
+fn native(b: &Bench) -> Value {
+    b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json()
+}
+
+/// The only child.
+fn child(b: &Bench) -> Value {
+    let mut view = native(b);
+    assert_eq!(view["children"].as_array().map(Vec::len), Some(1), "{view}");
+    view["children"][0].take()
+}
+
+/// An agent with the connection 7, which is up.
+fn up(policy: &'static str) -> Bench {
+    let b = Bench::with(&Options { policy, ..Options::default() });
+    b.charon.establish(true);
+    b.create(&params(7, &json!({ "ikeVersion": "ikev2", "ikeDhGroup": 19, "pfs": "dh-group19" }))).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    b
+}
+
+fn set(b: &Bench, values: &[(&str, &str)]) {
+    b.charon.alter_children(|child| {
+        for (key, value) in values {
+            child.0.insert((*key).into(), (*value).into());
+        }
+    });
+}
+
+#[test]
+fn everything_about_a_child_is_told() {
+    let b = up(Options::default().policy);
+    let used = [("use-in", "3"), ("use-out", "0"), ("packets-in", "5"), ("packets-out", "7")];
+    set(
+        &b,
+        &[&used[..], &[("bytes-in", "500"), ("bytes-out", "700"), ("rekey-time", "-2"), ("install-time", "60")]]
+            .concat(),
+    );
+    let child = child(&b);
+    let wanted = json!({ "mode": "tunnel", "protocol": "esp", "encryption": "AES_CBC", "key_bits": 256,
+                         "integrity": "HMAC_SHA2_256_128", "group": "ECP_256", "life_time_s": 3600 });
+    assert_eq!(child["wanted"], wanted);
+    assert_eq!((&child["condition"], &child["condition_since"]), (&json!("up"), &Value::Null), "{child}");
+    let sa = &child["sas"][0];
+    for (member, value) in [
+        ("mode", json!("tunnel")),
+        ("age_s", json!(60)),
+        ("bytes_in", json!(500)),
+        ("bytes_out", json!(700)),
+        ("packets_in", json!(5)),
+        ("packets_out", json!(7)),
+        ("unused_in_s", json!(3)),
+        ("unused_out_s", json!(0)),
+        ("rekey_in_s", json!(-2)),
+        ("ends_in_s", json!(3600)),
+        ("group", Value::Null),
+    ] {
+        assert_eq!(sa[member], value, "{member}: {sa}");
+    }
+}
+
+#[test]
+fn a_part_of_the_networks_is_narrowed_and_not_ready() {
+    let b = up(Options::default().policy);
+    b.charon.alter_children(|child| {
+        child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![b"10.7.2.0/25".to_vec()]));
+    });
+    let child = child(&b);
+    assert_eq!((&child["condition"], &child["sas"][0]["as_wanted"]), (&json!("narrowed"), &json!(false)), "{child}");
+    assert_eq!(child["sas"][0]["remote"], json!(["10.7.2.0/25"]));
+    assert_eq!(child["remote"], json!(["10.7.2.0/24"]));
+    assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
+}
+
+#[test]
+fn other_algorithms_are_told() {
+    let b = up(Options::default().policy);
+    set(&b, &[("encr-keysize", "128")]);
+    assert_eq!(child(&b)["condition"], "other_algorithms");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
+}
+
+#[test]
+fn one_way_traffic_is_told_with_its_beginning_and_stays_ready() {
+    let b = up(FAST);
+    let mut sent = 0;
+    let told = wait_until("nothing comes back", || {
+        sent += 1;
+        set(&b, &[("packets-out", &sent.to_string()), ("use-out", "0")]);
+        Some(child(&b)).filter(|child| child["condition"] == "no_inbound")
+    });
+    let since: jiff::Timestamp = told["condition_since"].as_str().expect("a time").parse().expect("a time");
+    assert!((0..20).contains(&jiff::Timestamp::now().duration_since(since).as_secs()), "{told}");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Ready", "traffic has no say in that");
+    // One answer, and it is over.
+    set(&b, &[("packets-in", "1"), ("use-in", "0"), ("packets-out", &(sent + 1).to_string())]);
+    assert_eq!(child(&b)["condition"], "up");
+    let mut received = 1;
+    wait_until("we send nothing", || {
+        received += 1;
+        set(&b, &[("packets-in", &received.to_string()), ("use-in", "0")]);
+        (child(&b)["condition"] == "no_outbound").then_some(())
+    });
+    // And when nothing passes any more, it is idle.
+    let idle = wait_until("it is idle", || Some(child(&b)).filter(|child| child["condition"] == "up_idle"));
+    assert!(idle["condition_since"].is_string(), "{idle}");
+}
+
+#[test]
+fn two_sas_for_one_child_are_a_duplicate() {
+    let b = up(Options::default().policy);
+    let sa = child(&b);
+    let name = sa["name"].as_str().expect("a name").to_owned();
+    b.charon.double_children();
+    assert_eq!(child(&b)["condition"], "duplicate");
+    assert_eq!(child(&b)["sas"].as_array().map(Vec::len), Some(2), "{name}");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Ready");
+}
+
+#[test]
+fn what_is_not_there_is_down_and_what_cannot_be_asked_unknown() {
+    let b = up(Options::default().policy);
+    b.charon.establish(false);
+    b.charon.set_sas([] as [Section; 0]);
+    assert_eq!(child(&b)["condition"], "down");
+    b.charon.on("list-sas", Behaviour::Silence);
+    let view = child(&b);
+    assert_eq!((&view["condition"], &view["sas"]), (&json!("unknown"), &Value::Null));
+}

@@ -1,0 +1,145 @@
+//! Warnings in the plan, in answers and in our own view; and what a policy refuses.
+
+use crate::serve::{Bench, KEY, Options, change, params, uuid, wait_until};
+use serde_json::{Value, json};
+
+/// Everything warns but what depends on the machine.
+const WARN: &str = "[policy]\nno-local-address = \"off\"";
+/// Good choices. It is no key of anything.
+const GOOD: &str = "vN3xq8ZkT1uWcB6yJr0Ls5Ha";
+
+fn bench(policy: &'static str) -> Bench {
+    let b = Bench::with(&Options { policy, ..Options::default() });
+    b.charon.establish(true);
+    b
+}
+
+/// The codes and fields of `warnings`.
+fn codes(answer: &Value) -> Vec<(String, Option<String>)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let all = answer["warnings"].as_array().cloned().unwrap_or_default();
+    all.iter().map(|warning| (text(&warning["code"]).expect("a code"), text(&warning["field"]))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, Option<String>)> {
+    expected.iter().map(|(code, field)| ((*code).to_owned(), Some((*field).to_owned()))).collect()
+}
+
+fn good() -> Value {
+    json!({ "authKey": GOOD, "ikeVersion": "ikev2", "ikeDhGroup": 19, "pfs": "dh-group19" })
+}
+
+fn with(more: &Value) -> Value {
+    let mut all = good();
+    all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    all
+}
+
+#[test]
+fn an_answer_warns_beside_the_inventory_and_only_if_there_is_a_reason() {
+    let b = bench(WARN);
+    let weak = json!({ "ikeVersion": "ikev2", "ikeEncryptionAlgorithm": "3des", "ikeAuthAlgorithm": "md5",
+                       "policyAuthAlgorithm": "sha1", "pfs": "none", "authKey": "Secret123" });
+    let answer = b.create(&params(7, &weak)).expect(200);
+    let expected = [
+        ("WEAK_3DES", "ikeEncryptionAlgorithm"),
+        ("WEAK_MD5", "ikeAuthAlgorithm"),
+        ("WEAK_DH_GROUP_2", "ikeDhGroup"),
+        ("WEAK_SHA1", "policyAuthAlgorithm"),
+        ("NO_PFS", "pfs"),
+        ("SHORT_KEY", "authKey"),
+        ("GUESSABLE_KEY", "authKey"),
+    ];
+    assert_eq!(codes(&answer.json()), pairs(&expected), "{}", answer.text());
+    assert!(answer.json()["inventory"].get("warnings").is_none());
+    let warnings = answer.json()["warnings"].to_string();
+    assert!(!warnings.contains("Secret123") && warnings.contains("ikeDhGroup is group 2"), "{warnings}");
+    let native = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    assert_eq!(codes(&native), pairs(&expected));
+    // All of it repaired, but for what only a rekeying can show.
+    let answer = b.change(&uuid(7), &change(7, &good())).expect(200).json();
+    assert_eq!(codes(&answer), pairs(&[("UNTESTED_PFS", "pfs")]));
+    // IKEv1 shows it at once, and then there is nothing to say.
+    let answer = b.change(&uuid(7), &change(7, &with(&json!({ "ikeVersion": "ikev1" })))).expect(200).json();
+    assert_eq!(answer.get("warnings"), None, "{answer}");
+}
+
+#[test]
+fn a_plan_warns_of_what_would_be() {
+    let b = bench(WARN);
+    b.create(&params(7, &good())).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    let plan = |more: &Value| {
+        let body = json!({ "changeIPsecConnection": change(7, &with(more)) }).to_string();
+        let path = format!("/cygnet/v1/connections/{}/plan", uuid(7));
+        codes(&b.ask("POST", &path, body.as_bytes()).expect(200).json())
+    };
+    let has = |codes: &[(String, Option<String>)], code: &str| codes.iter().any(|(other, _)| other == code);
+    assert_eq!(plan(&json!({})), []);
+    let weak = plan(&json!({ "policyEncryptionAlgorithm": "3des" }));
+    assert!(has(&weak, "PEER_NOT_CHANGED") && has(&weak, "WEAK_3DES"), "{weak:?}");
+    // Within the IKE SA that there is, another PFS shows at once; in a new one it does not.
+    assert!(!has(&plan(&json!({ "pfs": "dh-group20" })), "UNTESTED_PFS"));
+    assert!(has(&plan(&json!({ "pfs": "dh-group20", "ikeDhGroup": 20 })), "UNTESTED_PFS"));
+    assert!(has(&plan(&json!({ "peerAddress": "198.51.100.99" })), "UNTESTED_PFS"));
+}
+
+#[test]
+fn a_network_without_an_address_of_this_host_is_named() {
+    // 10.1.0.0/24 is in the namespace of no test of this kind; loopback is on every machine.
+    let b = bench(
+        "[policy]\ndefault = \"off\"\nno-local-address = \"warn\"\n[[gateway.l3_networks]]\nuuid = \"loopback\"\ncidrs = [\"127.0.0.0/8\"]",
+    );
+    let answer = b.create(&params(7, &json!({ "l3NetworkUuid": "loopback" }))).expect(200).json();
+    assert_eq!(answer.get("warnings"), None, "{answer}");
+    let b = bench(
+        "[policy]\ndefault = \"off\"\nno-local-address = \"warn\"\n[[gateway.l3_networks]]\nuuid = \"nowhere\"\ncidrs = [\"198.18.77.0/24\"]",
+    );
+    let answer = b.create(&params(8, &json!({ "l3NetworkUuid": "nowhere" }))).expect(200).json();
+    assert_eq!(codes(&answer), pairs(&[("NO_LOCAL_ADDRESS", "l3NetworkUuid")]));
+    assert!(answer["warnings"][0]["message"].as_str().expect("a text").contains("198.18.77.0/24"), "{answer}");
+}
+
+#[test]
+fn what_the_policy_refuses_is_refused_with_field_and_advice_before_charon_hears_of_it() {
+    for (choice, more, field, word) in [
+        ("3des", json!({ "policyEncryptionAlgorithm": "3des" }), "policyEncryptionAlgorithm", "aes-256"),
+        ("md5", json!({ "ikeAuthAlgorithm": "md5" }), "ikeAuthAlgorithm", "sha256"),
+        ("dh-group2", json!({ "ikeDhGroup": 2 }), "ikeDhGroup", "group 19"),
+        ("no-pfs", json!({ "pfs": "none" }), "pfs", "dh-group19"),
+        ("short-key", json!({ "authKey": "xK9-2v" }), "authKey", "32 random"),
+        ("guessable-key", json!({ "authKey": "Password-of-the-VPN-Gateway" }), "authKey", "32 random"),
+        ("untested-pfs", json!({}), "pfs", "rehearse=true"),
+    ] {
+        let policy: &'static str = format!("[policy]\ndefault = \"off\"\n{choice} = \"refuse\"").leak();
+        let b = bench(policy);
+        b.charon.forget_requests();
+        let answer = b.create(&params(7, &with(&more))).expect(503).json();
+        let details = answer["error"]["details"].as_str().expect("a text");
+        assert_eq!(answer["error"]["code"], "SYS.1007");
+        let all = [format!("field[{field}]"), word.into(), format!("policy.{choice}")];
+        assert!(all.iter().all(|part| details.contains(part.as_str())), "{details}");
+        assert!(!b.charon.commands().iter().any(|command| command.starts_with("load")), "{choice}");
+        b.create(&params(8, &good())).expect(if choice == "untested-pfs" { 503 } else { 200 });
+    }
+}
+
+/// A policy that comes later refuses what makes things worse, and nothing else.
+#[test]
+fn what_was_there_before_a_policy_may_stay_and_be_worked_on() {
+    let mut b = bench("[policy]\ndefault = \"off\"");
+    b.create(&params(7, &json!({ "ikeDhGroup": 2, "authKey": KEY }))).expect(200);
+    b.stop();
+    let path = b.path("cygnet.toml");
+    let text = std::fs::read_to_string(&path).expect("settings");
+    std::fs::write(&path, text.replace("default = \"off\"", "default = \"refuse\"\nno-local-address = \"off\""))
+        .expect("written");
+    b.run();
+    let cidrs = json!({ "params": { "peerCidrs": ["10.77.0.0/24"] } }).to_string();
+    b.ask("POST", &format!("/zstack/v1/ipsec/{}/remote-cidrs", uuid(7)), cidrs.as_bytes()).expect(200);
+    b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 2, "lifeTime": 1000 }))).expect(200);
+    b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 5 }))).expect(503);
+    b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 2, "policyAuthAlgorithm": "md5" }))).expect(503);
+    b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 19, "authKey": GOOD }))).expect(200);
+    b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 2, "authKey": GOOD }))).expect(503);
+}
