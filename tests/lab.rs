@@ -7,6 +7,8 @@
 mod algorithms;
 #[path = "lab/calls.rs"]
 mod calls;
+#[path = "lab/conditions.rs"]
+mod conditions;
 #[path = "support/connections.rs"]
 mod connections;
 #[path = "lab/create.rs"]
@@ -47,6 +49,8 @@ mod proxy;
 mod reasons;
 #[path = "lab/refusals.rs"]
 mod refusals;
+#[path = "lab/rehearse.rs"]
+mod rehearse;
 #[path = "lab/rekeys.rs"]
 mod rekeys;
 #[path = "lab/restarts.rs"]

@@ -165,7 +165,9 @@ fn refused(record: &Record, name: &str, old: u64, running: &[IkeSa]) -> String {
     let ours = pfs.map_or("ours is none".into(), |group| format!("ours is group {}", group.row().number));
     let left = running.iter().flat_map(|ike| &ike.children).find(|sa| sa.unique_id == old);
     let until = match left.map(|sa| sa.ends_in) {
-        Some(Some(seconds)) => format!("the SA carries on for {seconds} s, then the tunnel breaks"),
+        Some(Some(seconds)) => {
+            format!("the SA carries on for {seconds} s, and then traffic stops until another is negotiated")
+        }
         Some(None) => "the SA carries on".into(),
         None => "the SA is gone".into(),
     };
