@@ -24,6 +24,7 @@ mod silence;
 
 use serde_json::{Value, json};
 use serve::{Bench, params, uuid, wait_until};
+use std::fs;
 
 /// An agent with the connection 7, which is up.
 fn bench() -> Bench {
@@ -31,7 +32,14 @@ fn bench() -> Bench {
     b.charon.establish(true);
     b.create(&params(7, &json!({}))).expect(200);
     wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    proven(&b);
     b
+}
+
+/// Waits until it is stored that nothing older runs: until then the record is still to be written once more.
+fn proven(b: &Bench) {
+    let stored = || fs::read_to_string(b.record(&uuid(7))).is_ok_and(|text| !text.contains("\"unproven\""));
+    wait_until("that it runs is stored", || stored().then_some(()));
 }
 
 /// The answer to planning the change of the connection `n`.

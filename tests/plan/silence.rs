@@ -3,6 +3,7 @@
 use crate::{
     ask, bench,
     fake_charon::Recorded,
+    proven,
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
@@ -61,6 +62,7 @@ fn the_same_change_twice_is_none_and_silent_the_second_time() {
         let now = sas();
         (now.as_array().is_some_and(|all| all.len() == 1) && now[0]["as_wanted"] == true).then_some(())
     });
+    proven(&b);
     b.charon.forget_requests();
     let on_disk = disk(&b);
     assert_eq!(ask(&b, 7, &new).expect(200).json()["impact"], "none");

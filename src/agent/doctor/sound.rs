@@ -109,7 +109,10 @@ fn running(name: String, record: &Record) -> IkeSa {
         remote: set("10.2.0.0/24"),
         bytes: (0, 0),
         packets: (0, 0),
+        unused: (None, None),
         age: 7,
+        rekey_in: None,
+        ends_in: None,
     };
     IkeSa {
         name,
