@@ -40,7 +40,7 @@ pub use watch::Life;
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Code, Connection, ConnectionId, Limits},
+    ipsec::{Code, Connection, ConnectionId, IkeVersion, Limits},
     settings::{Gateway, Settings, policy::Policy},
     store::{Record, Store},
     swan::{Charon, Swan, plan::Loadable},
@@ -192,8 +192,18 @@ fn named(code: Code, text: String) -> Error {
     Error::Named { text, elaboration: format!("{}: {}", code.name(), code.advice()) }
 }
 
-/// Refuses `connection` if charon lacks an algorithm of it.
-fn check_algorithms(connection: &Connection, charon: &Charon) -> Result<()> {
+/// Why `charon` cannot speak the connection's version of IKE, if so.
+fn unspoken(connection: &Connection, charon: &Charon) -> Option<String> {
+    let lacks = connection.version == IkeVersion::V1 && !charon.ikev1;
+    let version = &charon.version;
+    lacks.then(|| format!("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)"))
+}
+
+/// Refuses `connection` if charon lacks an algorithm of it, or its IKE version.
+fn check_abilities(connection: &Connection, charon: &Charon) -> Result<()> {
+    if let Some(text) = unspoken(connection, charon) {
+        return Err(named(Code::IkeVersionMismatch, text));
+    }
     let missing = charon.missing(connection);
     if missing.is_empty() {
         return Ok(());

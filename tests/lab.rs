@@ -43,6 +43,8 @@ mod pair;
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/policies.rs"]
+mod policies;
 #[path = "lab/proxy.rs"]
 mod proxy;
 #[path = "lab/reasons.rs"]
@@ -83,6 +85,16 @@ fn lab() -> Option<Lab> {
             None
         }
     }
+}
+
+/// A lab whose strongSwan speaks this version of IKE (`ikeVersion`), or `None`.
+fn lab_for(version: &str) -> Option<Lab> {
+    let lab = lab()?;
+    if version == "ike" || Lab::ike_versions().contains(&version) {
+        return Some(lab);
+    }
+    say(format!("SKIPPED: strongSwan {:?} has no {version}", Lab::strongswan()));
+    None
 }
 
 /// A line on stderr, also when the harness captures output: skips, and what was measured.

@@ -3,7 +3,7 @@
 //! connection as it was; after it, everything follows the new record.
 
 use super::{
-    Agent, View, check_algorithms,
+    Agent, View, check_abilities,
     feed::Happening,
     loadable,
     memory::{Loaded, Memory, Step},
@@ -154,7 +154,7 @@ impl Agent {
     /// Checks `new` as far as that is possible without an effect, and says what it needs.
     pub(super) async fn prepare(&self, old: Option<&Record>, new: &Record, memory: &Memory) -> Result<Prepared> {
         let charon = self.charon().await?;
-        check_algorithms(&new.connection, &charon)?;
+        check_abilities(&new.connection, &charon)?;
         let before = old.map(|old| loadable(old, &charon)).transpose()?.flatten();
         let after = loadable(new, &charon)?;
         let written = block_in_place(|| disk::read(&self.conf_path(new.id)))?;

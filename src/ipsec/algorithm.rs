@@ -6,8 +6,8 @@
 
 /// The Debian package whose plugins (openssl, gcm, ...) bring what `libstrongswan0` lacks.
 const STANDARD: &str = "libstrongswan-standard-plugins";
-/// The base package: aes, sha1, sha2, md5, hmac and gmp (MODP groups).
-const BASE: &str = "libstrongswan";
+/// The base package, up to 5.9: aes, sha1, sha2, md5, hmac and gmp (MODP groups).
+pub const BASE: &str = "libstrongswan";
 
 /// An encryption algorithm (RFC 7296, transform type 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! What a charon is and can do, from its own answers.
 
 use super::{conf::Traps, section::Section};
-use crate::ipsec::{Connection, DhGroup, Protocol};
+use crate::ipsec::{Connection, DhGroup, Protocol, algorithm};
 
 /// What this charon is and can do; it stays so until charon is started anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Charon {
     pub version: String,
     /// Whether its kernel interface can hold trap policies.
     pub traps: Traps,
+    /// Whether it speaks IKEv1.
+    pub ikev1: bool,
     /// Its plugins.
     pub plugins: Vec<String>,
     /// Its algorithms by kind, as `get-algorithms` names them.
@@ -23,25 +25,31 @@ fn version_number(version: &str) -> [u32; 3] {
     std::array::from_fn(|_| parts.next().unwrap_or(0))
 }
 
+/// Whether a charon of this version may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
+pub(super) fn may_lack_ikev1(version: &str) -> bool {
+    version_number(version) >= [6, 1, 0]
+}
+
 impl Charon {
-    /// What these answers of charon say.
+    /// What these answers of charon say; whether it speaks IKEv1 none of them does, and most do.
     pub(crate) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
         let plugins: Vec<_> = stats.items("plugins").map(str::to_owned).collect();
         let libipsec = plugins.iter().any(|plugin| plugin == "kernel-libipsec");
         let old = version_number(&version) < [5, 9, 11];
         let traps = if libipsec && old { Traps::Unsupported } else { Traps::Supported };
-        Self { version, traps, plugins, algorithms }
+        Self { version, traps, ikev1: true, plugins, algorithms }
     }
 
     /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the
-    /// Debian package that brings it.
+    /// Debian package that brings it. Debian moved the plugin openssl, which has them all, to the base package in 6.0.0.
     #[must_use]
     pub fn missing(&self, connection: &Connection) -> Vec<(String, &'static str)> {
         let mut missing = Vec::new();
+        let openssl_is_base = version_number(&self.version) >= [6, 0, 0];
         let mut need = |kinds: &[&str], charon: &str, wire: &str, package| {
             // strongSwan 6.0.0 renamed the section `dh` to `ke`.
             let has = |kind: &&str| self.algorithms.section(kind).is_some_and(|s| s.0.contains_key(charon));
-            let lack = (wire.to_owned(), package);
+            let lack = (wire.to_owned(), if openssl_is_base { algorithm::BASE } else { package });
             if !kinds.iter().any(has) && !missing.contains(&lack) {
                 missing.push(lack);
             }

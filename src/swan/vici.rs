@@ -3,6 +3,7 @@
 //! Commands, lists and events have a socket each: charon answers one socket strictly in order, and a
 //! long list must not hold up a change. A lost socket is connected anew by the next call.
 
+mod ikev1;
 pub mod link;
 
 use super::{packet::Packet, plan::Request, section::Section};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::lab;
 use crate::pair::Pair;
-use crate::support::lab::Side;
+use crate::support::lab::{Lab, Side};
 
 /// `idType`, `localId` and `remoteId` as A has them (B has them the other way round), and what charon shows on A.
 const IDENTITIES: [(&str, [&str; 2], [&str; 2]); 8] = [
@@ -22,7 +22,7 @@ const IDENTITIES: [(&str, [&str; 2], [&str; 2]); 8] = [
 fn every_kind_of_identity() {
     let Some(lab) = lab() else { return };
     let pair = Pair::up(&lab, &json!({}));
-    for version in ["ikev2", "ikev1"] {
+    for version in Lab::ike_versions() {
         for (kind, [local, remote], shown) in IDENTITIES {
             let options = json!({ "ikeVersion": version, "idType": kind, "localId": local, "remoteId": remote });
             let before = pair.settled(1);

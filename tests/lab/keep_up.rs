@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::pair::{PATIENCE, Pair, Tunnel};
 use crate::support::lab::Side;
 use crate::support::{poll, wait_until};
-use crate::{lab, say};
+use crate::{lab, lab_for, say};
 
 /// For how long nothing may happen to what has settled: longer than duplicates are let alone.
 const QUIET: Duration = Duration::from_secs(4);
@@ -69,7 +69,7 @@ fn comes_back(pair: &Pair, before: &[Tunnel; 2], what: &str) {
 }
 
 fn mishaps(version: &str, side: Side) {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = lab_for(version) else { return };
     let pair = Pair::up(&lab, &json!({ "ikeVersion": version }));
     for (what, happen) in MISHAPS {
         let before = pair.settled(1);

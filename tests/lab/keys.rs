@@ -8,12 +8,12 @@ use cygnet::swan::plan::Loadable;
 use serde_json::json;
 
 use crate::connections::{address, connection, group, nets, parts, psk};
-use crate::lab;
 use crate::pair::{PATIENCE, Pair, Tunnel, for_side, reaches};
 use crate::peer::Charon;
 use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
+use crate::{lab, lab_for};
 
 #[test]
 fn a_new_key_is_negotiated_ikev2() {
@@ -27,7 +27,7 @@ fn a_new_key_is_negotiated_ikev1() {
 
 /// Changes the key twice, each time on one end alone first: the other refuses it, and the old tunnel goes on.
 fn new_keys(version: &str) {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = lab_for(version) else { return };
     let pair = Pair::up(&lab, &json!({ "ikeVersion": version }));
     let mut before = pair.settled(1);
     for (round, key) in ["test-only-key-two", "test-only-key-three"].into_iter().enumerate() {

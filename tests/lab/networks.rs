@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::lab;
 use crate::pair::{ORDER, Pair, WAIT, reaches};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
+use crate::{lab, lab_for};
 
 /// The uuid of the L3 network with several CIDRs, and of the IPv6 VIP.
 const NETWORKS: &str = "c0000000000040008000000000000003";
@@ -33,7 +33,7 @@ fn pair(lab: &Lab, networks: impl Fn(Side) -> Vec<String>) -> Pair {
 }
 
 fn several_networks(version: &str, children: usize) {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = lab_for(version) else { return };
     for side in Side::BOTH {
         lab.add_lan(side, &format!("172.2{}.0.1/16", side.number()));
     }

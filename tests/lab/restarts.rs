@@ -99,7 +99,7 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
 #[test]
 fn charon_is_restarted() {
     let Some(lab) = lab() else { return };
-    for version in ["ikev2", "ikev1"] {
+    for version in Lab::ike_versions() {
         restarted(&lab, version);
     }
 }

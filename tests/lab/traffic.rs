@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::pair::{Pair, Tunnel, with};
 use crate::support::lab::{PingResult, Side};
-use crate::{lab, say};
+use crate::{lab_for, say};
 
 /// One packet may be on its way when the old SA goes (strongswan-facts.md 3.4).
 const ACCEPTABLE: u64 = 1;
@@ -25,7 +25,7 @@ fn changed(pair: &Pair, before: &[Tunnel; 2], order: [Side; 2], options: &Value)
 }
 
 fn traffic_goes_on(version: &str) {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = lab_for(version) else { return };
     let mut pair = Pair::start_waiting(&lab, ["100ms", "100ms"]);
     let base = json!({ "ikeVersion": version });
     for side in Side::BOTH {

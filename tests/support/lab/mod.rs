@@ -158,6 +158,17 @@ impl Lab {
         lab
     }
 
+    /// The numbers of the version of the strongSwan that labs run, such as `[5, 9, 8]`.
+    pub fn strongswan() -> [u32; 3] {
+        programs::version()
+    }
+
+    /// The values of `ikeVersion` that this strongSwan speaks: Debian builds it without IKEv1 from 6.1.0 on.
+    pub fn ike_versions() -> &'static [&'static str] {
+        let all = &["ikev2", "ikev1"];
+        if Self::strongswan() < [6, 1, 0] { all } else { &all[..1] }
+    }
+
     /// Removes the namespaces and directories of labs whose process no longer lives, and kills what runs in them.
     pub fn sweep() {
         for (_, namespace) in net::orphans() {

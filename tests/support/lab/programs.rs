@@ -9,8 +9,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use super::{Lab, Side};
+use crate::support::run;
 
 /// strongSwan's daemon, as Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";
@@ -46,6 +49,19 @@ pub fn available() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The numbers of the version of the strongSwan that labs run, such as `[5, 9, 8]`, as Debian's package has it.
+pub fn version() -> [u32; 3] {
+    static VERSION: OnceLock<[u32; 3]> = OnceLock::new();
+    *VERSION.get_or_init(|| {
+        let packages = within(root().as_deref(), "/var/lib/dpkg");
+        let mut query = Command::new("dpkg-query");
+        query.arg("--admindir").arg(packages).args(["--show", "--showformat=${Version}", "charon-systemd"]);
+        let said = String::from_utf8_lossy(&run(&mut query).stdout).into_owned();
+        let mut numbers = said.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+        std::array::from_fn(|_| numbers.next().unwrap_or_else(|| panic!("charon-systemd has the version {said:?}")))
+    })
 }
 
 /// Where a program of the machine lies in a root.

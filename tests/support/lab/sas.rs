@@ -55,6 +55,12 @@ impl Lab {
         self.list(side, "--list-conns").into_iter().collect()
     }
 
+    /// The trap policies by name (connection and child), each with what `list-policy` says (`local-ts`, `remote-ts`).
+    #[track_caller]
+    pub fn traps(&self, side: Side) -> Map<String, Value> {
+        self.list(side, "--list-pols").into_iter().collect()
+    }
+
     /// The named sections of all events that a listing command prints, in order.
     #[track_caller]
     fn list(&self, side: Side, command: &str) -> Vec<(String, Value)> {
