@@ -9,7 +9,12 @@ SUITES := trixie sid
 CYGNET_ROOTS ?= /var/cache/cygnet/roots
 export CYGNET_ROOTS
 
-.PHONY: build demo test roots lint deps
+# The lab tests that tell most about another strongSwan, for a run of a minute each.
+LAB := create:: policies:: half:: heal::charon_goes identities:: keys::a_new_key_is_negotiated_ikev2 loss:: \
+	algorithms::ike_groups algorithms::pfs networks::several_networks_ikev2 networks::ipv6 parts::a_disabled \
+	refusals:: restarts::charon_is_restarted trial::a_change_that_does versions::lifetimes
+
+.PHONY: build demo test lab roots lint deps
 
 build: deps
 	cargo build --release --locked
@@ -20,6 +25,10 @@ demo: deps
 
 test: deps
 	cargo test --locked
+
+# make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
+lab: deps
+	CYGNET_STRONGSWAN=$(SUITE) cargo test --locked --test lab -- $(LAB)
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 

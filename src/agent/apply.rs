@@ -154,7 +154,11 @@ impl Agent {
     /// Checks `new` as far as that is possible without an effect, and says what it needs.
     pub(super) async fn prepare(&self, old: Option<&Record>, new: &Record, memory: &Memory) -> Result<Prepared> {
         let charon = self.charon().await?;
-        check_abilities(&new.connection, &charon)?;
+        // What stood so before was not refused either, and charon may have been another: it must be possible to disable.
+        let stood = |old: &Record| old.connection == new.connection && (old.is_loaded() || !new.is_loaded());
+        if !old.is_some_and(stood) {
+            check_abilities(&new.connection, &charon)?;
+        }
         let before = old.map(|old| loadable(old, &charon)).transpose()?.flatten();
         let after = loadable(new, &charon)?;
         let written = block_in_place(|| disk::read(&self.conf_path(new.id)))?;

@@ -1,6 +1,6 @@
 //! Why a connection, or a child of it, is not up: what this side knows itself first, then what charon told.
 
-use super::{Agent, Life, View};
+use super::{Agent, Life, View, unspoken};
 use crate::{
     host,
     ipsec::{Child, Code, Protocol, Reason, State, Status, TrafficSelector},
@@ -69,6 +69,9 @@ impl Agent {
         };
         if view.running.is_none() {
             return reason(Code::CharonUnreachable, "charon did not list its SAs in time".into());
+        }
+        if let Some(text) = unspoken(&record.connection, &charon) {
+            return reason(Code::IkeVersionMismatch, text);
         }
         let missing = charon.missing(&record.connection);
         if !missing.is_empty() {

@@ -155,6 +155,31 @@ fn an_algorithm_that_charon_lacks_is_refused_by_name() {
     b.create(&params(7, &json!({}))).expect(200);
 }
 
+/// Refused where it is new; what stood so before, when charon was another, can be disabled and deleted.
+#[test]
+fn ikev1_is_refused_where_charon_was_built_without_it() {
+    let mut b = Bench::idle(&Options::default());
+    b.charon.becomes_6_1_0(true);
+    b.run();
+    let ikev1 = json!({ "ikeVersion": "ikev1" });
+    b.create(&params(7, &ikev1)).expect(200);
+    assert_eq!(b.charon.connections(), [format!("cygnet-{}", uuid(7))], "nothing is left of the trial");
+    b.charon.kill();
+    wait_until("the agent notices", || (b.ask("GET", "/readyz", b"").status == 503).then_some(()));
+    b.charon.becomes_6_1_0(false);
+    b.charon.revive();
+    wait_until("the agent is ready", || (b.ask("GET", "/readyz", b"").status == 200).then_some(()));
+    let refused = b.create(&params(8, &ikev1)).expect(503).json();
+    let words = "this gateway's strongSwan 6.1.0 has no ikev1 (it was built without it; ikev2 is there)";
+    assert_eq!(refused["error"]["details"], words);
+    assert_eq!(b.charon.connections(), [format!("cygnet-{}", uuid(7))]);
+    let disable = json!({ "changeIPSecConnectionState": { "stateEvent": "disable" } });
+    b.ask("PUT", &format!("{PATH}/{}/actions", uuid(7)), disable.to_string().as_bytes()).expect(200);
+    let enable = json!({ "changeIPSecConnectionState": { "stateEvent": "enable" } });
+    b.ask("PUT", &format!("{PATH}/{}/actions", uuid(7)), enable.to_string().as_bytes()).expect(503);
+    b.ask("DELETE", &format!("{PATH}/{}", uuid(7)), b"").expect(200);
+}
+
 #[test]
 fn a_write_waits_for_the_tunnel_and_no_longer() {
     let b = Bench::with(&Options { wait: "300ms", ..Options::default() });

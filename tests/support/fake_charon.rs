@@ -160,6 +160,11 @@ impl FakeCharon {
         self.shared.lock().state.lacks.extend(names.iter().map(ToString::to_string));
     }
 
+    /// It is a 6.1.0 from now on, with IKEv1 or, as Debian has it, without.
+    pub fn becomes_6_1_0(&self, ikev1: bool) {
+        self.shared.lock().state.ikev1 = Some(ikev1);
+    }
+
     /// Adds `names` to the plugins that `stats` reports.
     pub fn has_plugins(&self, names: &[&str]) {
         self.shared.lock().state.plugins.extend(names.iter().map(ToString::to_string));

@@ -50,10 +50,10 @@ const PLUGINS: [&str; 22] = [
 ];
 
 /// The answer to `version`.
-pub fn version() -> Section {
+pub fn version(version: &str) -> Section {
     Section::new()
         .with("daemon", "charon-systemd")
-        .with("version", "5.9.8")
+        .with("version", version)
         .with("sysname", "Linux")
         .with("release", "6.1.0-28-amd64")
         .with("machine", "x86_64")

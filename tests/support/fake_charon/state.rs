@@ -20,6 +20,8 @@ pub struct State {
     pub refuse_rekeys: bool,
     pub lacks: Vec<String>,
     pub plugins: Vec<String>,
+    /// Of a 6.1.0: whether it was built with IKEv1.
+    pub ikev1: Option<bool>,
 }
 
 /// An answer to a command.
@@ -82,7 +84,7 @@ impl State {
     /// The answer; `None` where charon does not know the command.
     pub fn answer(&mut self, command: &str, body: &Section) -> Option<Answer> {
         Some(match command {
-            "version" => Answer::new(answers::version()),
+            "version" => Answer::new(answers::version(if self.ikev1.is_some() { "6.1.0" } else { "5.9.8" })),
             "stats" => Answer::new(answers::stats(self.running.len(), &self.plugins, &self.lacks)),
             "get-algorithms" => Answer::new(answers::algorithms(&self.lacks)),
             "get-conns" => Answer::new(Section::new().with("conns", list(self.connections.keys()))),
@@ -161,6 +163,14 @@ impl State {
             return Answer::no(format!("CHILD_SA config '{child}' not found"));
         };
         let (name, connection) = (name.clone(), connection.clone());
+        let failed = || Answer::no(format!("establishing CHILD_SA '{child}' failed"));
+        if connection.text("version") == Some("1") && self.ikev1 == Some(false) {
+            return failed();
+        }
+        if connection.items("remote_addrs").any(|address| address == "%any") {
+            let log = Section::new().with("msg", "unable to resolve %any, initiate aborted");
+            return Answer { streamed: vec![("control-log", log)], ..failed() };
+        }
         let mut answer = Answer::yes();
         if self.establish {
             answer.announced = sa::bring_up(&mut self.running, &mut self.last_id, &name, &connection, child);
