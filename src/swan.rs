@@ -63,12 +63,13 @@ impl Swan {
                 (version, first(&["--stats"]).await?, first(&["--list-algs"]).await?)
             }
         };
-        let ikev1 = match self {
-            Self::Vici(vici) if charon::may_lack_ikev1(&version) => vici.speaks_ikev1().await?,
+        let mut charon = Charon::new(version, &stats, algorithms);
+        charon.ikev1 = match self {
+            Self::Vici(vici) if charon.may_lack_ikev1() => vici.speaks_ikev1().await?,
             // It cannot be tried through swanctl; a tunnel that stays down is seen, a wrong refusal cannot be helped.
             _ => true,
         };
-        Ok(Charon { ikev1, ..Charon::new(version, &stats, algorithms) })
+        Ok(charon)
     }
 
     /// Loads `new` in place of `previous`. No SA is touched.

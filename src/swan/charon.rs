@@ -25,11 +25,6 @@ fn version_number(version: &str) -> [u32; 3] {
     std::array::from_fn(|_| parts.next().unwrap_or(0))
 }
 
-/// Whether a charon of this version may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
-pub(super) fn may_lack_ikev1(version: &str) -> bool {
-    version_number(version) >= [6, 1, 0]
-}
-
 impl Charon {
     /// What these answers of charon say; whether it speaks IKEv1 none of them does, and most do.
     pub(crate) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
@@ -38,6 +33,11 @@ impl Charon {
         let old = version_number(&version) < [5, 9, 11];
         let traps = if libipsec && old { Traps::Unsupported } else { Traps::Supported };
         Self { version, traps, ikev1: true, plugins, algorithms }
+    }
+
+    /// Whether it may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
+    pub(super) fn may_lack_ikev1(&self) -> bool {
+        version_number(&self.version) >= [6, 1, 0]
     }
 
     /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the

@@ -172,6 +172,8 @@ fn ikev1_is_refused_where_charon_was_built_without_it() {
     let refused = b.create(&params(8, &ikev1)).expect(503).json();
     let words = "this gateway's strongSwan 6.1.0 has no ikev1 (it was built without it; ikev2 is there)";
     assert_eq!(refused["error"]["details"], words);
+    let stored = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).text();
+    assert!(stored.contains("IKE_VERSION_MISMATCH") && stored.contains(words), "{stored}");
     assert_eq!(b.charon.connections(), [format!("cygnet-{}", uuid(7))]);
     let disable = json!({ "changeIPSecConnectionState": { "stateEvent": "disable" } });
     b.ask("PUT", &format!("{PATH}/{}/actions", uuid(7)), disable.to_string().as_bytes()).expect(200);
