@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lab;
 use crate::pair::{Pair, with};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::poll;
+use crate::{lab, lab_for};
 
 /// A peer that does not answer is named when charon sends its packet again, after 4 s; the higher address begins later.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,8 +45,11 @@ type Case = (Value, &'static [&'static str], &'static [&'static str]);
 const IDS: [&str; 2] = ["a.example", "b.example"];
 
 fn disagree(version: &str, cases: &[Case]) {
-    for (difference, at_a, at_b) in cases {
-        let Some(lab) = lab() else { return };
+    // A charon without IKEv1 cannot be set to it.
+    let can =
+        |(difference, ..): &&Case| difference["ikeVersion"].as_str().is_none_or(|it| Lab::ike_versions().contains(&it));
+    for (difference, at_a, at_b) in cases.iter().filter(can) {
+        let Some(lab) = lab_for(version) else { return };
         let mut pair = start(&lab);
         let base = json!({ "ikeVersion": version, "idType": "fqdn", "localId": IDS[0], "remoteId": IDS[1] });
         pair.create(Side::B, &base);
