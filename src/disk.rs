@@ -149,6 +149,9 @@ pub fn private_directory(directory: &Path) -> Result<()> {
 }
 
 /// Runs both, waiting for the disk side by side: one commit of the file system's journal serves both.
+///
+/// # Errors
+/// When no thread can be started, or one ends in a panic.
 pub fn side_by_side<A: Send, B>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> Result<(A, B)> {
     std::thread::scope(|scope| {
         let other = std::thread::Builder::new().name("disk".into()).spawn_scoped(scope, a);

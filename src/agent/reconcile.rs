@@ -87,7 +87,9 @@ impl Agent {
     pub(super) fn wake_deferred(&self) {
         let now = Instant::now();
         let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
-        deferred.into_iter().for_each(|id| self.schedule.wake(id, now));
+        for id in deferred {
+            self.schedule.wake(id, now);
+        }
     }
 
     /// The same with the lock held and whatever charon there is; `listed` are its SAs if they were

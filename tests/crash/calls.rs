@@ -112,8 +112,10 @@ pub fn idle() -> Bench {
 pub fn lifetime(b: &Bench) -> Option<u32> {
     let (name, secret) = (format!("cygnet-{}", uuid(N)), format!("ike-cygnet-{}", uuid(N)));
     // The agent that runs may be writing down what it has seen.
-    let whole = |names: Vec<String>| names.into_iter().filter(|name| !name.ends_with(".tmp")).collect::<Vec<_>>();
-    let (stored, written) = (whole(files(&b.connections_dir())), whole(files(&b.conf_dir())));
+    let (stored, written) = wait_until("no file is half written", || {
+        let names = (files(&b.connections_dir()), files(&b.conf_dir()));
+        names.0.iter().chain(&names.1).all(|name| !name.starts_with(".cygnet-")).then_some(names)
+    });
     if stored.is_empty() {
         let loaded = (b.charon.connections(), b.charon.secrets());
         assert_eq!((written, loaded), (vec![], (vec![], vec![])), "nothing is left of it");

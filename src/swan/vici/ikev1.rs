@@ -1,7 +1,7 @@
 //! Whether charon speaks IKEv1. It tells nobody, and takes connections with `version = 1` all the same; so it is tried
 //! with a connection that can come up nowhere. Not a packet is sent.
 
-use super::Vici;
+use super::{Vici, link::Stream};
 use crate::{
     error::{Error, Result},
     swan::section::{Section, Value},
@@ -20,7 +20,9 @@ impl Vici {
         self.command("load-conn", NAME, Section::new().with(NAME, hopeless())).await?;
         // With a time charon streams its log of the attempt; it gives up at once, so no thread is held.
         let attempt = Section::new().with("ike", NAME).with("child", NAME).with("timeout", "1000");
-        let tried = self.call(&self.lists, "initiate", NAME, attempt, Some("control-log")).await;
+        let tried = self
+            .call(&self.lists, "initiate", NAME, attempt, Some(Stream { event: "control-log", names_only: false }))
+            .await;
         match self.unload_connection(NAME).await {
             // Somebody else has tried at the same time.
             Ok(()) | Err(Error::Refused { .. }) => {}
