@@ -12,7 +12,7 @@ use crate::proxy::Proxy;
 use crate::support::agent::AgentOptions;
 use crate::support::http::Response;
 use crate::support::lab::{CharonOptions, Lab, Side};
-use crate::support::poll;
+use crate::support::{poll, wait_until};
 
 /// The deadline of one vici call here, and the longest that a write may take with it: it makes a few.
 const DEADLINE: &str = "1s";
@@ -31,10 +31,14 @@ struct Standing {
 fn standing(pair: &Pair, side: Side) -> Standing {
     let agent = pair.agent(side);
     let directories = [agent.conf_dir(), agent.state_dir().join("connections")];
-    let entries = directories.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
+    let entries = || directories.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
     let read = |entry: fs::DirEntry| (entry.path().display().to_string(), fs::read(entry.path()).unwrap_or_default());
-    let mut files: Vec<_> = entries.map(read).collect();
-    files.sort();
+    // The agent may be writing, after what the test did last; a temporary file that stays is a fault.
+    let files = wait_until(Duration::from_secs(5), "no file is half written", || {
+        let mut files: Vec<_> = entries().map(read).collect();
+        files.sort();
+        files.iter().all(|(path, _)| !path.ends_with(".tmp")).then_some(files)
+    });
     Standing {
         inventory: agent.get(pair.uuid(side)).expect(200).json()["inventories"][0].clone(),
         files,
