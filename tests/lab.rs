@@ -61,6 +61,8 @@ mod restarts;
 mod side_by_side;
 #[path = "lab/storm.rs"]
 mod storm;
+#[path = "support/stream.rs"]
+mod stream;
 mod support;
 #[path = "lab/thousand.rs"]
 mod thousand;

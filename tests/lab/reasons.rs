@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::pair::{Pair, with};
+use crate::peer::Charon;
+use crate::stream::Events;
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::poll;
@@ -140,6 +142,17 @@ fn nobody_answers() {
     lab.drop_udp(Side::B, false);
     pair.create(Side::B, &json!({}));
     pair.settled(1);
+    // Its packets are lost again, and it is asked for something.
+    lab.drop_udp(Side::B, true);
+    let rekey = lab.swanctl(Side::A, &["--rekey", "--ike", &pair.name(Side::A)]);
+    assert!(rekey.status.success(), "{rekey:?}");
+    let reason = poll(PATIENCE, || {
+        let reason = view(&pair, Side::A)["reason"].clone();
+        (reason["code"] == "DPD_TIMEOUT" || reason["trigger"] == "DPD_TIMEOUT").then_some(reason)
+    });
+    assert!(reason.is_some(), "{:#}", view(&pair, Side::A)["reason"]);
+    lab.drop_udp(Side::B, false);
+    pair.settled(1);
     // charon goes; its end knows nothing any more, the other end hears nothing any more.
     lab.kill_charon(Side::A);
     let reason = named(&pair, Side::A, &["CHARON_UNREACHABLE"]);
@@ -166,4 +179,49 @@ fn the_gateway_itself_is_the_cause() {
     pair.agent(Side::A).request("PUT", &action, Some(&event("enable"))).expect(200);
     let reason = named(&pair, Side::A, &["LOCAL_ADDRESS_MISSING"]);
     assert!(reason["details"].to_string().contains("192.0.2.1"), "{reason}");
+}
+
+/// Somebody has loaded another secret for the same peer: charon tries both, and the agent says that there are two.
+#[test]
+fn another_secret_is_in_the_way() {
+    let Some(lab) = lab() else { return };
+    let mut pair = start(&lab);
+    Charon::of(&lab, Side::A).load_secret("operators", b"test-only-operators", &[Side::B.wan()]);
+    pair.create(Side::A, &json!({}));
+    pair.create(Side::B, &json!({ "authKey": "test-only-wrong" }));
+    let reason = named(&pair, Side::A, &["KEY_AMBIGUOUS"]);
+    assert!(reason["details"].to_string().contains("tried 2 shared keys"), "{reason}");
+}
+
+/// Rekeyings are no events, and the end of the tunnel is one.
+#[test]
+fn events_of_a_real_tunnel() {
+    let Some(lab) = lab() else { return };
+    let mut pair = start(&lab);
+    let events = Events::open(&pair.agent(Side::A).socket(), "/cygnet/v1/events", None);
+    for side in Side::BOTH {
+        pair.create(side, &json!({}));
+    }
+    pair.settled(1);
+    let has = |name: &str| events.names().iter().any(|seen| seen == name);
+    poll(PATIENCE, || has("up").then_some(())).expect("it came up");
+    let before = events.all().len();
+    for what in ["--ike", "--child"] {
+        let name = pair.name(Side::A);
+        let child = pair.settled(1)[0].child("name").to_owned();
+        let of = if what == "--ike" { name } else { child };
+        assert!(lab.swanctl(Side::A, &["--rekey", what, &of]).status.success());
+        pair.settled(1);
+    }
+    pair.agent(Side::B).delete(pair.uuid(Side::B)).expect(200);
+    let down = poll(PATIENCE, || events.all().into_iter().skip(before).find(|event| event.name == "down"));
+    let down = down.expect("the other end is gone");
+    let code = down.data["reason"]["code"].as_str().unwrap_or_default().to_owned();
+    assert!(["PEER_DELETED", "NO_PROPOSAL_IKE"].contains(&code.as_str()), "{down:?}");
+    let between: Vec<_> = events.all().into_iter().skip(before).take_while(|event| event.name != "down").collect();
+    assert!(between.is_empty(), "rekeyings are no events: {between:?}");
+    let log = pair.agent(Side::A).request("GET", &format!("/cygnet/v1/connections/{}/log", pair.uuid(Side::A)), None);
+    let log = log.expect(200).json().to_string();
+    assert!(log.contains("received DELETE for IKE_SA") && log.contains("\"by\":\"cygnet\""), "{log}");
+    assert!(!log.contains("test-only"), "no key is in the log: {log}");
 }
