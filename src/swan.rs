@@ -146,13 +146,14 @@ impl Swan {
     /// When charon does not answer.
     pub async fn observe(&self, id: Option<ConnectionId>) -> Result<Vec<IkeSa>> {
         let name = id.map(names::connection);
+        let read = |listed: &[section::Section]| listed.iter().flat_map(observe::ike_sas).collect::<Vec<_>>();
         let listed = match (self, &name) {
-            (Self::Vici(vici), _) => vici.list_sas(name.as_deref()).await?,
-            (Self::Swanctl(swanctl), Some(name)) => swanctl.query(&["--list-sas", "--ike", name]).await?,
-            (Self::Swanctl(swanctl), None) => swanctl.query(&["--list-sas"]).await?,
+            (Self::Vici(vici), _) => vici.read_sas(name.as_deref(), |item| observe::ike_sas(&item)).await?,
+            (Self::Swanctl(swanctl), Some(name)) => read(&swanctl.query(&["--list-sas", "--ike", name]).await?),
+            (Self::Swanctl(swanctl), None) => read(&swanctl.query(&["--list-sas"]).await?),
         };
         let ours = |sa: &IkeSa| names::owner(&sa.name).is_some_and(|owner| id.is_none_or(|id| id == owner));
-        Ok(listed.iter().flat_map(observe::ike_sas).filter(ours).collect())
+        Ok(listed.into_iter().filter(ours).collect())
     }
 
     /// Starts negotiating a child; the outcome shows in events and in [`Swan::observe`].

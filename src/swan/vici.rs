@@ -11,7 +11,10 @@ use crate::error::{Error, Result};
 use link::{Failure, Link, Notice, Reply, Stream};
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -103,9 +106,7 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub async fn many_connections(&self) -> Result<Vec<String>> {
-        let wanted = Stream { event: "list-conn", names_only: true };
-        let reply = self.call(&self.lists, "list-conns", "", Section::new(), Some(wanted)).await?;
-        Ok(reply.items.into_iter().flat_map(|item| item.0.into_keys()).collect())
+        self.read_list("list-conns", "list-conn", None, |item| item.0.into_keys().collect()).await
     }
 
     /// Gives charon a request of a plan; see [`super::plan::load`].
@@ -201,6 +202,14 @@ impl Vici {
         self.list("list-sas", "list-sa", ike).await
     }
 
+    /// The same, of which only what `read` makes of each is kept.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn read_sas<T: Send + 'static>(&self, ike: Option<&str>, read: fn(Section) -> Vec<T>) -> Result<Vec<T>> {
+        self.read_list("list-sas", "list-sa", ike, read).await
+    }
+
     /// Subscribes to `names` on a socket of its own.
     ///
     /// # Errors
@@ -225,11 +234,24 @@ impl Vici {
     }
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
+        self.read_list(command, event, ike, |item| vec![item]).await
+    }
+
+    /// What `read` makes of each item of a list; only that is kept.
+    async fn read_list<T: Send + 'static>(
+        &self,
+        command: &'static str,
+        event: &'static str,
+        ike: Option<&str>,
+        read: fn(Section) -> Vec<T>,
+    ) -> Result<Vec<T>> {
         let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
-        Ok(self
-            .call(&self.lists, command, ike.unwrap_or_default(), body, Some(Stream { event, names_only: false }))
-            .await?
-            .items)
+        let all = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = Arc::clone(&all);
+        // Nothing is done with it but adding: a panic elsewhere cannot leave it half changed.
+        let take = move |item| sink.lock().unwrap_or_else(PoisonError::into_inner).extend(read(item));
+        self.call(&self.lists, command, ike.unwrap_or_default(), body, Some(Stream::into(event, take))).await?;
+        Ok(std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     async fn call(
@@ -241,7 +263,7 @@ impl Vici {
         stream: Option<Stream>,
     ) -> Result<Reply> {
         let exchange = async {
-            let link = self.link(slot, stream.map(|stream| stream.event)).await?;
+            let link = self.link(slot, stream.as_ref().map(Stream::event)).await?;
             link.call(&Packet::Request(command.into(), body), stream).await
         };
         exchange.await.map_err(|e| failed(command, object, e))

@@ -20,9 +20,7 @@ impl Vici {
         self.command("load-conn", NAME, Section::new().with(NAME, hopeless())).await?;
         // With a time charon streams its log of the attempt; it gives up at once, so no thread is held.
         let attempt = Section::new().with("ike", NAME).with("child", NAME).with("timeout", "1000");
-        let tried = self
-            .call(&self.lists, "initiate", NAME, attempt, Some(Stream { event: "control-log", names_only: false }))
-            .await;
+        let tried = self.call(&self.lists, "initiate", NAME, attempt, Some(Stream::of("control-log"))).await;
         match self.unload_connection(NAME).await {
             // Somebody else has tried at the same time.
             Ok(()) | Err(Error::Refused { .. }) => {}

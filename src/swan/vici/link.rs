@@ -61,12 +61,29 @@ pub enum Notice {
 }
 
 /// Events that belong to a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
+    event: &'static str,
+    take: Option<Box<dyn FnMut(Section) + Send>>,
+}
+
+impl Stream {
+    /// The events of this name, kept whole.
+    #[must_use]
+    pub fn of(event: &'static str) -> Self {
+        Self { event, take: None }
+    }
+
+    /// The events of this name; each is given to `take` when it comes, and not kept: thousands of them would fill the
+    /// memory.
+    pub fn into(event: &'static str, take: impl FnMut(Section) + Send + 'static) -> Self {
+        Self { event, take: Some(Box::new(take)) }
+    }
+
     /// Their name.
-    pub event: &'static str,
-    /// Of each, only the names of its sections are kept: thousands of descriptions would fill the memory.
-    pub names_only: bool,
+    #[must_use]
+    pub fn event(&self) -> &'static str {
+        self.event
+    }
 }
 
 /// A caller that waits for a reply.
@@ -81,7 +98,7 @@ struct Waiting {
 pub struct Reply {
     /// The response's message.
     pub message: Section,
-    /// The streamed events' messages.
+    /// The streamed events' messages, as far as nobody took them.
     pub items: Vec<Section>,
 }
 
@@ -189,10 +206,12 @@ async fn reader(read: OwnedReadHalf, waiting: Queue, notices: mpsc::Sender<Notic
 fn deliver(packet: Packet, waiting: &Queue, notices: &mpsc::Sender<Notice>, lagged: &mut bool) -> bool {
     let answer = match packet {
         Packet::Event(name, message) => {
-            let of_reply = |w: &&mut Waiting| w.stream.is_some_and(|stream| stream.event == name);
+            let of_reply = |w: &&mut Waiting| w.stream.as_ref().is_some_and(|stream| stream.event == name);
             if let Some(front) = lock(waiting).front_mut().filter(of_reply) {
-                let names_only = front.stream.is_some_and(|stream| stream.names_only);
-                front.items.push(if names_only { names(message) } else { message });
+                match front.stream.as_mut().and_then(|stream| stream.take.as_mut()) {
+                    Some(take) => take(message),
+                    None => front.items.push(message),
+                }
             } else {
                 notify(name, message, notices, lagged);
             }
@@ -219,11 +238,6 @@ fn notify(name: String, message: Section, notices: &mpsc::Sender<Notice>, lagged
     } else if !*lagged {
         *lagged = notices.try_send(Notice::Lagged).is_ok();
     }
-}
-
-/// The names in `message`, with nothing under them.
-fn names(message: Section) -> Section {
-    message.0.into_keys().fold(Section::new(), |all, name| all.with(&name, ""))
 }
 
 fn lock(queue: &Queue) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
