@@ -14,6 +14,7 @@ mod login;
 mod metrics;
 mod native;
 mod openapi;
+mod overview;
 pub mod parse;
 mod paths;
 mod preflight;
@@ -143,6 +144,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     let native = Router::new()
         .route("/cygnet/v1/doctor", get(doctor::doctor))
+        .route("/cygnet/v1/connections", get(overview::connections))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .route("/cygnet/v1/connections/{uuid}/log", get(events::log))
@@ -262,7 +264,7 @@ async fn config(
         return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params)?;
+    let change = parse::change(&params, parse::rest(&pairs)?)?;
     let how = parse::how(&pairs)?;
     let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&view))

@@ -35,6 +35,8 @@ mod fake_charon;
 mod heal;
 #[path = "http/jobs.rs"]
 mod jobs;
+#[path = "http/keep.rs"]
+mod keep;
 #[path = "http/life.rs"]
 mod life;
 #[path = "http/limits.rs"]

@@ -65,7 +65,7 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
             None => made_up(args)?,
         };
         let params = envelope.params("changeIPsecConnection")?;
-        return Ok(parse::change(&params)?(&given, TIME)?);
+        return Ok(parse::change(&params, parse::Rest::Defaults)?(&given, TIME)?);
     }
     let mut params = envelope.params("params")?;
     params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());

@@ -1,6 +1,6 @@
 //! `IPsecConnectionInventory` (contract 1.12): a connection as the API shows it.
 
-use super::parse::{ID_TYPES, IKE_VERSIONS, MASK, MODES};
+use super::parse::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 use crate::{
     agent::View,
     ipsec::{Auth, State, Status},
@@ -124,10 +124,6 @@ fn network_ref(network: &Network, connection: &str, zone: &TimeZone) -> Value {
 #[must_use]
 pub fn date(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%b %-d, %Y %-I:%M:%S %p").to_string()
-}
-
-fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 
 /// `schema`: the class of each element of `inventories`, parents first, which typed clients need.

@@ -60,7 +60,7 @@ pub async fn plan(
     body: Body,
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params)?;
+    let change = parse::change(&params, parse::rest(&pairs)?)?;
     let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
     let view = |record| View { record, running: None };
     let (before, after) =

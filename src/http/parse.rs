@@ -7,10 +7,10 @@ mod names;
 mod networks;
 mod options;
 
-pub use how::{delete_mode, how, number, page, page_of, required_value, value};
+pub use how::{Rest, delete_mode, how, number, page, page_of, required_value, rest, value};
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, peer_cidrs, tags, text_list};
-pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES};
+pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 
 use super::{
     envelope::Params,
@@ -26,7 +26,7 @@ use crate::{
 use check::{mandatory, text};
 use jiff::Timestamp;
 use networks::{elements, optional_network, remote_cidrs};
-use options::options;
+use options::{filled, options};
 use std::net::IpAddr;
 
 /// The record that `CreateIPsecConnection` asks for.
@@ -41,7 +41,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let vip_uuid = mandatory("vipUuid", own.vip_uuid, 255)?;
     let peer = mandatory("peerAddress", own.peer_address, 255)?;
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
-    let options = options(block, key, None, true)?;
+    let options = options(block, Some(key), None, true)?;
     let id = resource_uuid(own.resource_uuid)?;
     let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
@@ -63,20 +63,29 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
-/// defaults, not the stored values (contract, trap 3).
+/// defaults, not the stored values (contract, trap 3), unless the caller says that the rest is kept.
 ///
 /// # Errors
 /// The first parameter that is wrong, by name.
-pub fn change(params: &Params) -> Result<impl FnOnce(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
+pub fn change(
+    params: &Params,
+    rest: Rest,
+) -> Result<impl FnOnce(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
     let block = option_block(params)?;
-    let peer = peer_address(&mandatory("peerAddress", own.peer_address, 255)?)?;
-    let key = mandatory("authKey", own.auth_key, usize::MAX)?;
-    // All that does not depend on the stored record is checked before it is looked up.
-    options(block.clone(), key.clone(), None, false)?;
+    let peer = text("peerAddress", own.peer_address, 255)?;
+    let key = text("authKey", own.auth_key, usize::MAX)?;
+    if rest == Rest::Defaults {
+        // All that does not depend on the stored record is checked before it is looked up.
+        peer_address(&mandatory("peerAddress", peer.clone(), 255)?)?;
+        let key = mandatory("authKey", key.clone(), usize::MAX)?;
+        options(block.clone(), Some(key), None, false)?;
+    }
     let tags = params.tags.clone();
     Ok(move |old: &Record, now| {
+        let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
         let options = options(block, key, Some(&old.wish.options), false)?;
+        let peer = peer.map_or(Ok(old.wish.peer), |text| peer_address(&text))?;
         let mut wish = Wish { peer, options, ..old.wish.clone() };
         tags.apply(&mut wish.names);
         old.changed(wish, now).map_err(conflict)

@@ -24,6 +24,23 @@ pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool, Failure> {
     Ok(choice("deleteMode", 32, value, &[("Permissive", false), ("Enforcing", true)], false)?)
 }
 
+/// What becomes of the parameters that a Change leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// They take their defaults, as the contract has it.
+    Defaults,
+    /// They keep what is stored, the key included.
+    Kept,
+}
+
+/// `keep=true`: what a Change leaves out keeps what is stored.
+///
+/// # Errors
+/// When the value is not one.
+pub fn rest(pairs: &[(String, String)]) -> Result<Rest, Failure> {
+    Ok(if switch("keep", pairs)? == Some(true) { Rest::Kept } else { Rest::Defaults })
+}
+
 /// How a write is to be done: `confirm=60s`, `immediate=true` and `rehearse=true`.
 ///
 /// # Errors
@@ -36,14 +53,18 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
             Error::argument("the query parameter confirm must be a duration from 1s to 10m, such as 60s")
         })
     });
-    let switch = |name: &str| match value(name, pairs)? {
-        None => Ok::<_, Failure>(None),
+    let immediate = switch("immediate", pairs)?.unwrap_or(false);
+    Ok(How { confirm: confirm.transpose()?, immediate, rehearse: switch("rehearse", pairs)? })
+}
+
+/// A parameter in the query that is `true` or `false`.
+fn switch(name: &str, pairs: &[(String, String)]) -> Result<Option<bool>, Failure> {
+    match value(name, pairs)? {
+        None => Ok(None),
         Some("false") => Ok(Some(false)),
         Some("true") => Ok(Some(true)),
-        Some(_) => Err(Error::argument(format!("the query parameter {name} must be true or false")).into()),
-    };
-    let (immediate, rehearse) = (switch("immediate")?.unwrap_or(false), switch("rehearse")?);
-    Ok(How { confirm: confirm.transpose()?, immediate, rehearse })
+        Some(_) => Err(Error::Argument(format!("the query parameter {name} must be true or false")).into()),
+    }
 }
 
 /// The value of a parameter in the query that may stand there once.

@@ -1,6 +1,6 @@
 //! The option block of Create and Change (contract 1.13): defaults, valid values and ranges.
 
-use super::check::{choice, invalid_choice, text};
+use super::check::{choice, invalid_choice, mandatory, text};
 use crate::{
     error::{Error, Result},
     http::wire::{Integer, OptionBlock},
@@ -12,8 +12,13 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// The typed options; `old` are the stored ones, of which Change keeps some.
-pub(super) fn options(block: OptionBlock, key: String, old: Option<&Options>, creating: bool) -> Result<Options> {
+/// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept.
+pub(super) fn options(
+    block: OptionBlock,
+    key: Option<String>,
+    old: Option<&Options>,
+    creating: bool,
+) -> Result<Options> {
     let auth_mode =
         choice("authMode", 255, block.auth_mode, &[("psk", AuthMode::Psk), ("certs", AuthMode::Certs)], AuthMode::Psk)?;
     if auth_mode == AuthMode::Certs {
@@ -29,7 +34,7 @@ pub(super) fn options(block: OptionBlock, key: String, old: Option<&Options>, cr
     // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
     let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |o| o.id_kind);
     Ok(Options {
-        auth: Auth::Psk(psk(key)?),
+        auth: auth(key, old)?,
         id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
         local_id: kept(&local_id, old.map(|o| &o.local_id)),
         remote_id: kept(&remote_id, old.map(|o| &o.remote_id)),
@@ -47,6 +52,40 @@ pub(super) fn options(block: OptionBlock, key: String, old: Option<&Options>, cr
         mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
     })
+}
+
+/// The proof of identity: a new key, or the stored one.
+fn auth(key: Option<String>, old: Option<&Options>) -> Result<Auth> {
+    match (key, old) {
+        (None, Some(old)) => Ok(old.auth.clone()),
+        (key, _) => Ok(Auth::Psk(psk(mandatory("authKey", key, usize::MAX)?)?)),
+    }
+}
+
+/// `block` with what is stored where it says nothing. Identities that are left out are kept in any case.
+pub(super) fn filled(block: OptionBlock, old: &Options) -> OptionBlock {
+    let text = |new: Option<String>, stored: &str| new.or_else(|| Some(stored.to_owned()));
+    let number = |new: Option<Integer>, stored: i64| new.or(Some(Integer(stored)));
+    OptionBlock {
+        id_type: text(block.id_type, word(&ID_TYPES, old.id_kind)),
+        ike_version: text(block.ike_version, word(&IKE_VERSIONS, old.version)),
+        ike_auth_algorithm: text(block.ike_auth_algorithm, old.ike.integrity.row().wire),
+        ike_encryption_algorithm: text(block.ike_encryption_algorithm, old.ike.encryption.row().wire),
+        ike_dh_group: number(block.ike_dh_group, old.ike.group.row().number.into()),
+        ike_life_time: number(block.ike_life_time, old.ike_lifetime.hard().into()),
+        policy_auth_algorithm: text(block.policy_auth_algorithm, old.integrity.row().wire),
+        policy_encryption_algorithm: text(block.policy_encryption_algorithm, old.encryption.row().wire),
+        pfs: text(block.pfs, old.pfs.map_or("none", |group| group.row().wire)),
+        policy_mode: text(block.policy_mode, word(&MODES, old.mode)),
+        transform_protocol: text(block.transform_protocol, if old.ah { "ah" } else { "esp" }),
+        life_time: number(block.life_time, old.lifetime.hard().into()),
+        ..block
+    }
+}
+
+/// The API's word for a value of one of the tables below.
+pub fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static str {
+    table.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
