@@ -1,101 +1,94 @@
-//! The command line.
+//! The command line: `args.rs` has its words, the other files what they do.
 
 mod accounts;
+mod args;
+mod ask;
 mod client;
 mod doctor;
+mod follow;
+mod list;
+mod look;
 mod plan;
+mod progress;
 mod render;
+mod select;
 mod serve;
+mod show;
+mod stop;
+mod up;
+mod values;
+mod write;
+mod write_args;
 
-use clap::{Args, Parser, Subcommand};
-use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+use args::{Cli, Command};
+use clap::Parser;
+use client::Client;
+use std::process::ExitCode;
+use write::{LOCAL, REMOTE};
 
-/// An IPsec configuration agent beside strongSwan.
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    /// The settings file.
-    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
-    config: PathBuf,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs the agent.
-    Serve,
-    /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
-    Render(RenderArgs),
-    /// Shows what a Change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
-    Plan(PlanArgs),
-    /// Says what is wrong on this gateway, each with its fix. Exit code 0: nothing has to be done; 1: something has.
-    Doctor(DoctorArgs),
-    /// Sets the password of an account, read from standard input, in the accounts file.
-    Passwd {
-        /// The account; it is made if there is none.
-        account: String,
-    },
-    /// Makes an access key for an account in the accounts file, and prints it, once.
-    Accesskey {
-        /// The account; it is made if there is none.
-        account: String,
-    },
-}
-
-/// The arguments of `cygnet plan`.
-#[derive(Args)]
-struct PlanArgs {
-    /// The connection.
-    uuid: String,
-    /// The body of the Change: a file, or `-` for standard input.
-    #[arg(default_value = "-")]
-    body: PathBuf,
-    /// Print the agent's JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-}
-
-/// The arguments of `cygnet doctor`.
-#[derive(Args)]
-struct DoctorArgs {
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-}
-
-/// The arguments of `cygnet render`.
-#[derive(Args)]
-struct RenderArgs {
-    /// The request body: a file, or `-` for standard input.
-    #[arg(default_value = "-")]
-    body: PathBuf,
-    /// The stored record that a Change starts from (`connections/<uuid>.json` of a state directory).
-    #[arg(long, value_name = "RECORD.json")]
-    given: Option<PathBuf>,
-    /// The gateway's public address, if neither the settings nor the record say it.
-    #[arg(long, value_name = "ADDRESS")]
-    vip: Option<IpAddr>,
-    /// A network behind this gateway; may be repeated.
-    #[arg(long, value_name = "CIDR")]
-    local_cidr: Vec<String>,
-    /// A network behind the peer; may be repeated.
-    #[arg(long, value_name = "CIDR")]
-    peer_cidr: Vec<String>,
-    /// For a kernel interface without trap policies: render `start_action = none`.
-    #[arg(long)]
-    no_traps: bool,
-}
-
-/// Runs the command that the arguments name; 0 is success, 1 a failure, 2 a wrong command line.
+/// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Serve => serve::run(&cli.config),
-        Command::Render(args) => render::run(&cli.config, &args),
-        Command::Plan(args) => plan::run(&cli.config, &args),
-        Command::Doctor(args) => doctor::run(&cli.config, &args),
-        Command::Passwd { account } => accounts::passwd(&cli.config, &account),
-        Command::Accesskey { account } => accounts::access_key(&cli.config, &account),
+    let Cli { config, command } = Cli::parse();
+    match command {
+        Command::Serve => serve::run(&config),
+        Command::Render(args) => render::run(&config, &args),
+        Command::Doctor(args) => doctor::run(&config, &args),
+        Command::Passwd { account } => accounts::passwd(&config, &account),
+        Command::Accesskey { account } => accounts::access_key(&config, &account),
+        command => {
+            let result = Client::new(&config).and_then(|client| ask(&client, &command));
+            stop::end(result, command.is_json())
+        }
+    }
+}
+
+/// The commands that ask the agent.
+fn ask(client: &Client, command: &Command) -> stop::Result<()> {
+    match command {
+        Command::Status(args) => list::overview(client, args),
+        Command::List(args) => list::list(client, args),
+        Command::Show(args) => show::run(client, args),
+        Command::Create(args) => write::create(client, args),
+        Command::Change(args) => plan::change(client, args),
+        Command::Plan(args) => plan::plan(client, args),
+        Command::Update(args) => write::update(client, args),
+        Command::Delete(args) => write::delete(client, args),
+        Command::Reconnect(args) => write::reconnect(client, args),
+        Command::Enable(args) => write::enable(client, args),
+        Command::Disable(args) => write::disable(client, args),
+        Command::AddCidr(args) => write::add(client, args, &REMOTE),
+        Command::RemoveCidr(args) => write::remove(client, args, &REMOTE),
+        Command::Attach(args) => write::add(client, args, &LOCAL),
+        Command::Detach(args) => write::remove(client, args, &LOCAL),
+        Command::Log(args) => follow::log(client, args),
+        Command::Events(args) => follow::events(client, args),
+        Command::Serve
+        | Command::Render(_)
+        | Command::Doctor(_)
+        | Command::Passwd { .. }
+        | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
+    }
+}
+
+impl Command {
+    /// Whether the result is for a program.
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Status(args) => args.json,
+            Self::List(args) => args.json.json,
+            Self::Show(args) | Self::Disable(args) => args.json.json,
+            Self::Create(args) => args.how.json.json,
+            Self::Change(args) => args.how.json.json,
+            Self::Plan(args) => args.json.json,
+            Self::Update(args) => args.json.json,
+            Self::Delete(args) => args.json.json,
+            Self::Reconnect(args) | Self::Enable(args) => args.how.json.json,
+            Self::AddCidr(args) | Self::RemoveCidr(args) | Self::Attach(args) | Self::Detach(args) => {
+                args.how.json.json
+            }
+            Self::Log(args) => args.json.json,
+            Self::Events(args) => args.json.json,
+            Self::Serve | Self::Render(_) | Self::Doctor(_) | Self::Passwd { .. } | Self::Accesskey { .. } => false,
+        }
     }
 }

@@ -1,18 +1,16 @@
 //! `cygnet doctor`: what is wrong on this gateway. It asks the running agent; if none answers, it looks itself.
 
-use super::{
-    DoctorArgs,
-    client::{self, Answer},
-    serve,
-};
+use super::{args::Json, client::Client, serve};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{agent::doctor, gateway::Places, http, settings::Settings};
-use hyper::Method;
 use serde_json::Value;
-use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode};
+use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode, time::Duration};
+
+/// How long the agent may take, in whose place we can look ourselves; longer than its slowest looks take.
+const GLANCE: Duration = Duration::from_secs(15);
 
 /// Prints the report; 0 if nothing has to be done, 1 if something has, or if nothing could be found out.
-pub fn run(config: &Path, args: &DoctorArgs) -> ExitCode {
+pub fn run(config: &Path, args: &Json) -> ExitCode {
     // Nothing is left to do if the output is closed.
     match report(config) {
         Ok(report) => {
@@ -29,14 +27,12 @@ pub fn run(config: &Path, args: &DoctorArgs) -> ExitCode {
 
 fn report(config: &Path) -> Result<Value> {
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
-    match client::call_within(config, Method::GET, "/cygnet/v1/doctor", Vec::new(), client::GLANCE) {
-        Ok(Answer::Result(report)) => Ok(report),
-        Ok(Answer::Error(error)) => {
-            bail!("the agent answered: {}", error["error"]["details"].as_str().unwrap_or_default())
-        }
-        Err(error) => {
+    match Client::new(config).and_then(|client| client.get_within("/cygnet/v1/doctor", GLANCE)) {
+        Ok(report) => Ok(report),
+        Err(stop) if stop.is_refusal() => bail!("the agent answered: {}", stop.text()),
+        Err(stop) => {
             // Why it did not answer is a finding of the report; the details help whoever reads along.
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            stop.tell(false);
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let runtime = runtime.context("cannot start")?;
             let swan = serve::swan(&settings);

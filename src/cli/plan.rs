@@ -1,74 +1,90 @@
-//! `cygnet plan`: what a change would do, before anybody does it.
+//! `cygnet plan` and `cygnet change`: what a change would do, before anybody does it, and the change.
 
 use super::{
-    PlanArgs,
-    client::{self, Answer},
+    args::PlanArgs,
+    ask,
+    client::Client,
+    look::{Look, Table, Tone, safe},
+    select,
+    stop::{Result, Stop, print, print_json},
+    write::Write,
+    write_args::ChangeArgs,
 };
 use hyper::Method;
-use serde_json::Value;
-use std::{
-    fmt::Write as _,
-    io::{Read, Write},
-    path::Path,
-    process::ExitCode,
-};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, io::Read, path::Path};
 
-pub fn run(config: &Path, args: &PlanArgs) -> ExitCode {
-    let answer = read(&args.body).and_then(|body| {
-        let path = format!("/cygnet/v1/connections/{}/plan", args.uuid);
-        client::call(config, Method::POST, &path, body)
-    });
-    // Nothing is left to do if the output is closed.
-    match answer {
-        Ok(Answer::Result(plan)) => {
-            let text = if args.json { format!("{plan:#}\n") } else { table(&plan) };
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
-        Ok(Answer::Error(error)) => {
-            let details = error["error"]["details"].as_str().unwrap_or_default();
-            let text = if args.json { error.to_string() } else { format!("this change would be refused: {details}") };
-            let _ = writeln!(std::io::stderr(), "{text}");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+/// What a change may set beside the options.
+const MORE: [&str; 1] = ["peerAddress"];
+
+/// `cygnet plan`.
+pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let plan = if args.values.is_empty() {
+        let body = read(args.body.as_deref().unwrap_or(Path::new("-")))?;
+        client.post(&format!("/cygnet/v1/connections/{uuid}/plan"), &body)?
+    } else {
+        thought_through(client, &uuid, &json!({ "changeIPsecConnection": args.values.members(&MORE)? }))?
+    };
+    if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
 }
 
-fn read(body: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if body == Path::new("-") {
-        std::io::stdin().read_to_end(&mut bytes)?;
-    } else {
-        let open = std::fs::File::open(body).and_then(|mut file| file.read_to_end(&mut bytes));
-        open.map_err(|e| anyhow::anyhow!("cannot read {}: {e}", body.display()))?;
+/// `cygnet change`: what is not named is kept by the agent itself, so that no key comes here.
+pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
+    if args.values.is_empty() {
+        return Err(Stop::usage("nothing to change is named").hint("say --set NAME=VALUE or --auth-key-file FILE"));
     }
-    Ok(bytes)
+    if !args.yes {
+        ask::must_be_possible()?;
+    }
+    let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
+    let uuid = select::uuid(client, &args.which.connection)?;
+    if !args.yes {
+        let plan = thought_through(client, &uuid, &body)?;
+        if plan["fields"].as_array().is_some_and(|fields| !fields.is_empty()) {
+            ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), "Do this?")?;
+        }
+    }
+    let path = format!("/config/{uuid}?keep=true");
+    let (method, body, doing, done) = (Method::PUT, Some(body), "changing", "changed");
+    Write { uuid: &uuid, method, path, body, doing, done }.run(client, &args.how)
+}
+
+fn thought_through(client: &Client, uuid: &str, body: &Value) -> Result<Value> {
+    client.post(&format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), body)
+}
+
+fn read(body: &Path) -> Result<Value> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let read = if body == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(body).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|e| Stop::failed(format!("cannot read {}: {e}", body.display())))?;
+    serde_json::from_str(&text).map_err(|e| Stop::failed(format!("the body is not JSON: {e}")))
 }
 
 /// The plan as a page for people.
-fn table(plan: &Value) -> String {
+fn page(plan: &Value, look: Look) -> String {
     let impact = plan["impact"].as_str().unwrap_or_default();
-    let meaning = match impact {
-        "none" => "nothing is sent to charon",
-        "child" => "the CHILD_SAs are made anew, within their IKE SA",
-        "ike" => "the IKE SA is made anew beside the old one, with its children",
-        "reauth" => "the same, for the key alone",
-        _ => "another tunnel takes the place of this one",
+    let (meaning, tone) = match impact {
+        "none" => ("nothing is sent to charon", Tone::Good),
+        "child" => ("the CHILD_SAs are made anew, within their IKE SA", Tone::Unsure),
+        "ike" => ("the IKE SA is made anew beside the old one, with its children", Tone::Unsure),
+        "reauth" => ("the same, for the key alone", Tone::Unsure),
+        _ => ("another tunnel takes the place of this one", Tone::Bad),
     };
-    let mut page = format!("impact: {impact} ({meaning})\n");
-    differences(&mut page, "field", &plan["fields"], "field");
-    differences(&mut page, "setting in the file", &plan["file"], "setting");
+    let mut page = format!("impact: {} ({meaning})\n", look.say(tone, impact));
+    differences(&mut page, &["field", "from", "to"], &plan["fields"], look);
+    differences(&mut page, &["setting in the file", "from", "to"], &plan["file"], look);
     for (title, member) in [("steps", "steps"), ("warnings", "warnings")] {
         let text = |line: &Value| line.as_str().or_else(|| line["message"].as_str()).map(str::to_owned);
         let lines: Vec<_> = plan[member].as_array().into_iter().flatten().filter_map(text).collect();
         if !lines.is_empty() {
-            let _ = writeln!(page, "\n{title}");
+            let _ = writeln!(page, "\n{}", look.say(Tone::Head, title));
             for line in lines {
-                let _ = writeln!(page, "  {line}");
+                let _ = writeln!(page, "  {}", safe(line));
             }
         }
     }
@@ -76,26 +92,22 @@ fn table(plan: &Value) -> String {
 }
 
 /// A table with a row per difference.
-fn differences(page: &mut String, title: &str, list: &Value, name: &str) {
+fn differences(page: &mut String, head: &[&'static str; 3], list: &Value, look: Look) {
     let show = |value: &Value| match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let row = |item: &Value| match item.get("changed") {
-        Some(_) => [show(&item[name]), "(hidden)".into(), "(changed)".into()],
-        None => [show(&item[name]), show(&item["from"]), show(&item["to"])],
-    };
-    let rows: Vec<_> = list.as_array().into_iter().flatten().map(row).collect();
-    if rows.is_empty() {
-        return;
+    let mut table = Table::new(head);
+    for item in list.as_array().into_iter().flatten() {
+        let name = show(item.get("field").or(item.get("setting")).unwrap_or(&Value::Null));
+        let (from, to) = match item.get("changed") {
+            Some(_) => ("(hidden)".to_owned(), "(changed)".to_owned()),
+            None => (show(&item["from"]), show(&item["to"])),
+        };
+        table.row([name, from, to].map(|text| (Tone::Plain, text)));
     }
-    let width = |column: usize, head: &str| {
-        rows.iter().map(|row| row[column].chars().count()).chain([head.len()]).max().unwrap_or(0)
-    };
-    let (first, second) = (width(0, title), width(1, "from"));
-    let _ = writeln!(page, "\n{title:<first$}  {:<second$}  to", "from");
-    for [name, from, to] in &rows {
-        let _ = writeln!(page, "{name:<first$}  {from:<second$}  {to}");
+    if table.len() > 0 {
+        let _ = write!(page, "\n{}", table.page(look));
     }
 }

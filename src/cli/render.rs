@@ -1,6 +1,6 @@
 //! `cygnet render`: from a request body to swanctl.conf, asking nobody.
 
-use super::RenderArgs;
+use super::args::RenderArgs;
 use cygnet::{
     error::Error,
     http::{

@@ -1,0 +1,54 @@
+//! Writes the man pages and the shell completions of `cygnet` below a directory, laid out as they are installed below
+//! `/usr/share`: `cargo run --example man -- DIRECTORY`, or `make man`.
+
+#[path = "../src/cli/args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod args;
+#[path = "../src/cli/write_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod write_args;
+
+use clap::{Command, CommandFactory};
+use clap_complete::{Shell, generate_to};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Where each shell looks below `/usr/share`.
+const COMPLETIONS: [(Shell, &str); 3] = [
+    (Shell::Bash, "bash-completion/completions"),
+    (Shell::Zsh, "zsh/vendor-completions"),
+    (Shell::Fish, "fish/vendor_completions.d"),
+];
+
+fn main() -> io::Result<()> {
+    let directory = std::env::args_os().nth(1).map(PathBuf::from);
+    let directory = directory.ok_or_else(|| io::Error::other("usage: man DIRECTORY"))?;
+    let mut command = args::Cli::command();
+    command.build();
+    let pages = directory.join("man/man8");
+    fs::create_dir_all(&pages)?;
+    for command in std::iter::once(&command).chain(command.get_subcommands().filter(|c| c.get_name() != "help")) {
+        page(&pages, command)?;
+    }
+    for (shell, place) in COMPLETIONS {
+        let place = directory.join(place);
+        fs::create_dir_all(&place)?;
+        let file = generate_to(shell, &mut args::Cli::command(), "cygnet", &place)?;
+        if shell == Shell::Bash {
+            // bash looks for a file of the program's own name.
+            fs::rename(file, place.join("cygnet"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the page of a command in section 8, which is that of administration.
+fn page(directory: &Path, command: &Command) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let mut page = Vec::new();
+    // A date would make each build another one.
+    clap_mangen::Man::new(command.clone()).section("8").date("").render(&mut page)?;
+    fs::write(directory.join(format!("{name}.8")), page)
+}

@@ -1,0 +1,194 @@
+//! The words of the command line. The program, the man pages and the completions are all made from them, so this file
+//! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`.
+
+use super::write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, UpdateArgs, Values, WriteArgs};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::IpAddr, path::PathBuf};
+
+/// What the exit codes mean; part of the interface.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; of a write: the tunnel is up, or is not meant to be
+  1  failed or refused; nothing was changed, or the message says what was
+  2  the command line is wrong, or nobody can be asked for a confirmation
+  3  the agent cannot be reached
+  4  done, but a tunnel that is meant to be up is not (writes, status)";
+
+/// An IPsec configuration agent beside strongSwan.
+#[derive(Parser)]
+#[command(name = "cygnet", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The settings file; it says where the agent's socket is.
+    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Runs the agent.
+    Serve,
+    /// Shows whether the agent is ready, and how many tunnels are up.
+    Status(Json),
+    /// Lists the connections.
+    List(ListArgs),
+    /// Shows a connection: what is wanted, what runs, and why it is not up.
+    Show(OneArgs),
+    /// Creates a connection.
+    Create(CreateArgs),
+    /// Changes options of a connection; those that are not named keep their values, and so does the key.
+    Change(ChangeArgs),
+    /// Shows what a change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
+    Plan(PlanArgs),
+    /// Gives a connection another name or description.
+    Update(UpdateArgs),
+    /// Deletes a connection and closes its tunnel.
+    Delete(DeleteArgs),
+    /// Negotiates the tunnel anew and closes the old one.
+    Reconnect(WriteArgs),
+    /// Brings a disabled connection up.
+    Enable(WriteArgs),
+    /// Takes the tunnel down; the connection stays stored.
+    Disable(OneArgs),
+    /// Adds networks behind the peer.
+    AddCidr(NetworksArgs),
+    /// Removes networks behind the peer.
+    RemoveCidr(NetworksArgs),
+    /// Attaches networks of this gateway.
+    Attach(NetworksArgs),
+    /// Detaches networks of this gateway.
+    Detach(NetworksArgs),
+    /// Shows what was logged about a connection.
+    Log(LogArgs),
+    /// Shows what happens on this gateway, as it happens.
+    Events(EventsArgs),
+    /// Says what is wrong on this gateway, each with its fix. Exit code 0: nothing has to be done; 1: something has.
+    Doctor(Json),
+    /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
+    Render(RenderArgs),
+    /// Sets the password of an account, read from standard input, in the accounts file.
+    Passwd {
+        /// The account; it is made if there is none.
+        account: String,
+    },
+    /// Makes an access key for an account in the accounts file, and prints it, once.
+    Accesskey {
+        /// The account; it is made if there is none.
+        account: String,
+    },
+}
+
+/// How the result is printed.
+#[derive(Args)]
+pub struct Json {
+    /// Prints the agent's JSON, for programs; errors too, on standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which connection.
+#[derive(Args)]
+pub struct Which {
+    /// The connection: its uuid, four or more first digits of it, or its name.
+    pub connection: String,
+}
+
+/// A connection, and nothing more to say.
+#[derive(Args)]
+pub struct OneArgs {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// A status of a connection.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum StatusWord {
+    /// Everything wanted runs.
+    Ready,
+    /// It is being brought up.
+    Connecting,
+    /// Something wanted does not run.
+    Disconnected,
+    /// charon does not answer.
+    Unknown,
+}
+
+/// The arguments of `cygnet list`.
+#[derive(Args)]
+pub struct ListArgs {
+    /// Only those with this status.
+    #[arg(long, value_enum, ignore_case = true)]
+    pub status: Option<StatusWord>,
+    /// Only those for which this holds, such as `name~=site-%` or `peerCidrs.cidr=10.2.0.0/24`; may be repeated.
+    #[arg(short = 'q', long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<String>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// The arguments of `cygnet plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// The body of a Change, which resets what it does not say: a file, or `-` for standard input.
+    #[arg(conflicts_with_all = ["set", "auth_key_file"])]
+    pub body: Option<PathBuf>,
+    #[command(flatten)]
+    pub values: Values,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// The arguments of `cygnet log`.
+#[derive(Args)]
+pub struct LogArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// How many lines.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    pub lines: usize,
+    /// Goes on with what is logged from now on.
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// The arguments of `cygnet events`.
+#[derive(Args)]
+pub struct EventsArgs {
+    /// Begins with what the agent still knows of earlier.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// The arguments of `cygnet render`.
+#[derive(Args)]
+pub struct RenderArgs {
+    /// The request body: a file, or `-` for standard input.
+    #[arg(default_value = "-")]
+    pub body: PathBuf,
+    /// The stored record that a Change starts from (`connections/<uuid>.json` of a state directory).
+    #[arg(long, value_name = "RECORD.json")]
+    pub given: Option<PathBuf>,
+    /// The gateway's public address, if neither the settings nor the record say it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub vip: Option<IpAddr>,
+    /// A network behind this gateway; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub local_cidr: Vec<String>,
+    /// A network behind the peer; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub peer_cidr: Vec<String>,
+    /// For a kernel interface without trap policies: render `start_action = none`.
+    #[arg(long)]
+    pub no_traps: bool,
+}

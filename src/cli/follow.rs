@@ -1,0 +1,93 @@
+//! `cygnet log` and `cygnet events`: what was, and what comes.
+
+use super::{
+    args::{EventsArgs, LogArgs},
+    client::Client,
+    look::{Look, Tone, safe},
+    select,
+    stop::{Result, Stop, print, print_json},
+};
+use serde_json::Value;
+
+/// A cursor that is of no run of the agent: with it, all that is still known is told.
+const FROM_THE_START: (&str, &str) = ("Last-Event-ID", "0");
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// `cygnet log`.
+pub fn log(client: &Client, args: &LogArgs) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let path = format!("/cygnet/v1/connections/{uuid}/log?lines={}", args.lines);
+    let (look, as_json) = (Look::of_stdout(), args.json.json);
+    if args.follow {
+        return client
+            .follow(&format!("{path}&follow=true"), &[], |data| tell(data, as_json, |line| entry(line, look)));
+    }
+    let answer = client.get(&path)?;
+    if as_json {
+        return print_json(&answer);
+    }
+    let lines = answer["lines"].as_array().into_iter().flatten();
+    print(&lines.map(|line| entry(line, look)).collect::<String>()).map(drop)
+}
+
+/// `cygnet events`.
+pub fn events(client: &Client, args: &EventsArgs) -> Result<()> {
+    let headers = [FROM_THE_START];
+    let headers = if args.all { &headers[..] } else { &[] };
+    // Whoever asks for all knows that something may lie before it.
+    let mut skips = args.all;
+    client.follow("/cygnet/v1/events", headers, |data| {
+        if std::mem::take(&mut skips) && data.contains("\"missed\"") {
+            return Ok(true);
+        }
+        tell(data, args.json.json, |event| happening(event, Look::of_stdout()))
+    })
+}
+
+/// Prints one event: as it came, or as a line for people.
+fn tell(data: &str, as_json: bool, line: impl Fn(&Value) -> String) -> Result<bool> {
+    if as_json {
+        return print(&format!("{data}\n"));
+    }
+    let value = serde_json::from_str(data).map_err(|e| Stop::failed(format!("the agent told what is no JSON: {e}")))?;
+    print(&line(&value))
+}
+
+/// A line of a log.
+fn entry(line: &Value, look: Look) -> String {
+    let (at, by) = (safe(&text(line, "at")), text(line, "by"));
+    let by = look.say(if by == "cygnet" { Tone::Head } else { Tone::Plain }, &format!("{by:<6}"));
+    format!("{at}  {by}  {}\n", safe(&text(line, "text")))
+}
+
+/// An event as a line.
+fn happening(event: &Value, look: Look) -> String {
+    let name = text(event, "event");
+    let tone = match name.as_str() {
+        "up" | "charon_back" => Tone::Good,
+        "down" | "charon_lost" => Tone::Bad,
+        "drift" | "missed" => Tone::Unsure,
+        _ => Tone::Plain,
+    };
+    let more = match name.as_str() {
+        "down" => format!("{}: {}", text(&event["reason"], "code"), text(&event["reason"], "details")),
+        "drift" => {
+            let put_back = event["put_back"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            format!("put back: {}", put_back.collect::<Vec<_>>().join(", "))
+        }
+        "missed" => "events before this are not known any more".into(),
+        _ => text(event, "why"),
+    };
+    let uuid = text(event, "uuid");
+    let uuid = if uuid.is_empty() { "-" } else { &uuid };
+    let line = format!(
+        "{}  {}  {uuid:<32}  {}",
+        safe(&text(event, "at")),
+        look.say(tone, &format!("{name:<11}")),
+        safe(&more)
+    );
+    format!("{}\n", line.trim_end())
+}

@@ -1,0 +1,146 @@
+//! `cygnet list` and `cygnet status`: all connections at a glance.
+
+use super::{
+    args::{Json, ListArgs, StatusWord},
+    client::Client,
+    look::{Look, Table, Tone, safe, tone_of},
+    select::encoded,
+    stop::{Code, Result, Stop, print, print_json},
+};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// All connections, by name; the API's limit is 1000 unless another one is asked for.
+const ALL: &str = "/cygnet/v1/connections?sort=name&limit=2147483647";
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// The status for people: what has none is unknown.
+fn status(inventory: &Value) -> &str {
+    inventory["status"].as_str().unwrap_or("Unknown")
+}
+
+/// `cygnet list`.
+pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
+    let condition = args.status.map(|status| match status {
+        StatusWord::Ready => "status=Ready",
+        StatusWord::Connecting => "status=Connecting",
+        StatusWord::Disconnected => "status=Disconnected",
+        StatusWord::Unknown => "status is null",
+    });
+    let conditions = args.conditions.iter().map(String::as_str).chain(condition);
+    let path = conditions.fold(ALL.to_owned(), |path, condition| path + "&q=" + &encoded(condition));
+    let answer = client.get(&path)?;
+    if args.json.json {
+        return print_json(&answer);
+    }
+    let mut table = Table::new(&["UUID", "NAME", "PEER", "STATE", "STATUS", "REASON"]);
+    for entry in answer["connections"].as_array().into_iter().flatten() {
+        let inventory = &entry["inventory"];
+        let plain = |name: &str| (Tone::Plain, text(inventory, name).to_owned());
+        let is_disabled = inventory["state"] == "Disabled";
+        let tone = if is_disabled { Tone::Plain } else { tone_of(status(inventory)) };
+        let reason = if is_disabled { "" } else { text(&entry["reason"], "code") };
+        table.row([
+            plain("uuid"),
+            plain("name"),
+            plain("peerAddress"),
+            plain("state"),
+            (tone, status(inventory).to_owned()),
+            (Tone::Plain, reason.to_owned()),
+        ]);
+    }
+    print(&table.page(Look::of_stdout())).map(drop)
+}
+
+/// `cygnet status`.
+pub fn overview(client: &Client, args: &Json) -> Result<()> {
+    let (code, agent) = client.get_any("/readyz")?;
+    let answer = client.get(ALL)?;
+    let entries = answer["connections"].as_array().map_or(&[][..], Vec::as_slice);
+    let counts = Counts::of(entries);
+    if args.json {
+        print_json(&json!({ "agent": agent, "connections": counts.json() }))?;
+    } else {
+        print(&counts.page(&agent, Look::of_stdout()))?;
+    }
+    if code != StatusCode::OK {
+        return Err(Stop::failed(format!("the agent is not ready: {}", text(&agent, "why"))));
+    }
+    if agent["damaged"].as_array().is_some_and(|damaged| !damaged.is_empty()) {
+        return Err(Stop::failed("stored connections are damaged").hint("`cygnet status` names them"));
+    }
+    match counts.missing {
+        0 => Ok(()),
+        one @ 1 => Err(not_up(one, "tunnel that is meant to be up is not")),
+        many => Err(not_up(many, "tunnels that are meant to be up are not")),
+    }
+}
+
+fn not_up(count: usize, what: &str) -> Stop {
+    Stop::new(Code::NotUp, format!("{count} {what}")).hint("`cygnet list -q status!=Ready` names them")
+}
+
+/// How many connections there are, by what they are.
+#[derive(Default)]
+struct Counts {
+    statuses: BTreeMap<String, usize>,
+    reasons: BTreeMap<String, usize>,
+    disabled: usize,
+    total: usize,
+    missing: usize,
+}
+
+impl Counts {
+    fn of(entries: &[Value]) -> Self {
+        let mut counts = Self { total: entries.len(), ..Self::default() };
+        for entry in entries {
+            let inventory = &entry["inventory"];
+            if inventory["state"] == "Disabled" {
+                counts.disabled += 1;
+                continue;
+            }
+            *counts.statuses.entry(status(inventory).into()).or_default() += 1;
+            if let Some(code) = entry["reason"]["code"].as_str() {
+                *counts.reasons.entry(code.into()).or_default() += 1;
+                // Without networks there is nothing to bring up.
+                counts.missing += usize::from(!is_idle(inventory));
+            }
+        }
+        counts
+    }
+
+    fn json(&self) -> Value {
+        json!({ "total": self.total, "disabled": self.disabled, "enabled": self.statuses, "reasons": self.reasons,
+                "missing": self.missing })
+    }
+
+    fn page(&self, agent: &Value, look: Look) -> String {
+        let (tone, word) = if agent["ready"] == true { (Tone::Good, "ready") } else { (Tone::Bad, "not ready") };
+        let charon = agent["strongswan"].as_str().map(|version| format!(", strongSwan {}", safe(version)));
+        let mut page = format!("agent        {}{}\n", look.say(tone, word), charon.unwrap_or_default());
+        for damaged in agent["damaged"].as_array().into_iter().flatten() {
+            let line = format!("{}: {}", text(damaged, "file"), text(damaged, "why"));
+            let _ = writeln!(page, "damaged      {}", look.say(Tone::Bad, &line));
+        }
+        let counts =
+            self.statuses.iter().map(|(status, count)| format!("{count} {}", look.say(tone_of(status), status)));
+        let disabled = (self.disabled > 0).then(|| format!("{} disabled", self.disabled));
+        let counts: Vec<_> = counts.chain(disabled).collect();
+        let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+        let _ = writeln!(page, "connections  {counts}");
+        for (code, count) in &self.reasons {
+            let _ = writeln!(page, "             {count} {code}");
+        }
+        page
+    }
+}
+
+/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks.
+fn is_idle(inventory: &Value) -> bool {
+    let is_empty = |name: &str| inventory[name].as_array().is_none_or(Vec::is_empty);
+    inventory["policyMode"] == "tunnel" && (is_empty("peerCidrs") || is_empty("l3NetworkRefs"))
+}

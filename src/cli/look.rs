@@ -1,0 +1,162 @@
+//! How pages for people look: tables, and colour on a terminal that wants it.
+
+use anstyle::{AnsiColor, Style};
+use std::{fmt::Write as _, io::IsTerminal};
+use unicode_width::UnicodeWidthStr;
+
+/// What a text means to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    Plain,
+    /// A heading.
+    Head,
+    /// As it should be.
+    Good,
+    /// On its way, or unknown.
+    Unsure,
+    /// Not as it should be.
+    Bad,
+}
+
+/// Whether a page is coloured.
+#[derive(Debug, Clone, Copy)]
+pub struct Look(bool);
+
+impl Look {
+    /// The look of standard output.
+    pub fn of_stdout() -> Self {
+        Self(std::io::stdout().is_terminal() && is_wanted())
+    }
+
+    /// The look of standard error.
+    pub fn of_stderr() -> Self {
+        Self(std::io::stderr().is_terminal() && is_wanted())
+    }
+
+    /// `text` in a tone, with nothing in it that a terminal would obey.
+    pub fn say(self, tone: Tone, text: &str) -> String {
+        let text = safe(text);
+        let style = match tone {
+            Tone::Plain => return text,
+            Tone::Head => Style::new().bold(),
+            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Unsure => AnsiColor::Yellow.on_default(),
+            Tone::Bad => AnsiColor::Red.on_default(),
+        };
+        if self.0 { format!("{style}{text}{style:#}") } else { text }
+    }
+}
+
+/// Colour is wanted unless somebody says otherwise (no-color.org), or the terminal has none.
+fn is_wanted() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// `text` with what a terminal would obey, or what would change the direction of writing, made visible.
+pub fn safe(text: &str) -> String {
+    let is_order = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_order(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// The tone of a status.
+pub fn tone_of(status: &str) -> Tone {
+    match status {
+        "Ready" | "established" | "installed" => Tone::Good,
+        "Disconnected" => Tone::Bad,
+        "Connecting" | "Unknown" | "connecting" | "pending" => Tone::Unsure,
+        _ => Tone::Plain,
+    }
+}
+
+/// Rows under a head.
+pub struct Table {
+    head: Vec<&'static str>,
+    rows: Vec<Vec<(Tone, String)>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(head: &[&'static str]) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = (Tone, String)>) {
+        self.rows.push(
+            cells.into_iter().map(|(tone, text)| (tone, if text.is_empty() { "-".into() } else { text })).collect(),
+        );
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The page.
+    pub fn page(&self, look: Look) -> String {
+        let width_of = |text: &str| safe(text).width();
+        let width = |at: usize, head: &str| {
+            let cells = self.rows.iter().filter_map(|row| row.get(at));
+            cells.map(|(_, text)| width_of(text)).chain([head.len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = self.head.iter().enumerate().map(|(at, head)| width(at, head)).collect();
+        let head: Vec<_> = self.head.iter().map(|text| (Tone::Head, (*text).to_owned())).collect();
+        let mut page = String::new();
+        for row in std::iter::once(&head).chain(&self.rows) {
+            let mut gap = 0;
+            for ((tone, text), width) in row.iter().zip(&widths) {
+                // Blanks are written before the next cell, so that no line ends in them.
+                let _ = write!(page, "{:gap$}{}", "", look.say(*tone, text));
+                gap = width - width_of(text) + 2;
+            }
+            page.push('\n');
+        }
+        page
+    }
+}
+
+/// A number of bytes for people.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let step = (0..units.len() - 1).find(|step| count >> (10 * (step + 1)) == 0).unwrap_or(units.len() - 1);
+    if step == 0 {
+        return format!("{count} B");
+    }
+    // One decimal, without floating point.
+    let tenths = u128::from(count) * 10 / (1 << (10 * step));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[step])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Look, Table, Tone, bytes, safe};
+
+    #[test]
+    fn nothing_is_obeyed() {
+        assert_eq!(safe("a\u{1b}[31mb\nc\u{202e}d\u{9b}"), "a\\u{1b}[31mb\\nc\\u{202e}d\\u{9b}");
+        assert_eq!(safe("分公司 é"), "分公司 é");
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut table = Table::new(&["NAME", "STATUS"]);
+        table.row([(Tone::Plain, "分公司".into()), (Tone::Good, "Ready".into())]);
+        table.row([(Tone::Plain, String::new()), (Tone::Bad, "Disconnected".into())]);
+        assert_eq!(table.page(Look(false)), "NAME    STATUS\n分公司  Ready\n-       Disconnected\n");
+        assert!(table.page(Look(true)).contains("\u{1b}[32mReady\u{1b}[0m\n"));
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        let shown = [0, 1023, 1024, 1536, 5 << 20, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "16777215.9 TiB"]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Which connection is meant: by its uuid, by four or more first digits of it, or by its name.
+
+use super::{
+    client::Client,
+    stop::{Code, Result, Stop},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// How many digits of a uuid are enough to name it.
+const SHORTEST: usize = 4;
+/// How many of several candidates are named.
+const NAMED: usize = 5;
+
+/// The uuid of the connection that `text` means.
+pub fn uuid(client: &Client, text: &str) -> Result<String> {
+    let digits = text.replace('-', "").to_ascii_lowercase();
+    let is_hex = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex && digits.len() == 32 {
+        return Ok(digits);
+    }
+    let mut found = matching(client, &format!("name={text}"))?;
+    if is_hex && digits.len() >= SHORTEST {
+        for candidate in matching(client, &format!("uuid~={digits}%"))? {
+            if !found.iter().any(|(uuid, _)| *uuid == candidate.0) {
+                found.push(candidate);
+            }
+        }
+    }
+    match found.as_slice() {
+        [(uuid, _)] => Ok(uuid.clone()),
+        [] => {
+            let hint = if is_hex && digits.len() < SHORTEST {
+                format!("of a uuid, at least {SHORTEST} digits are needed")
+            } else {
+                "`cygnet list` shows what there is".to_owned()
+            };
+            Err(Stop::failed(format!("no connection has the name or the uuid {text}")).hint(hint))
+        }
+        several => {
+            let names: Vec<_> = several.iter().take(NAMED).map(|(uuid, name)| format!("{uuid} ({name})")).collect();
+            let more = if several.len() > NAMED { ", ..." } else { "" };
+            let text = format!("{text} means {} connections: {}{more}", several.len(), names.join(", "));
+            Err(Stop::new(Code::Failed, text).hint("say its uuid"))
+        }
+    }
+}
+
+/// The uuids and names of the connections for which `condition` holds.
+fn matching(client: &Client, condition: &str) -> Result<Vec<(String, String)>> {
+    let answer = client.get(&format!("/zstack/v1/ipsec?fields=uuid,name&q={}", encoded(condition)))?;
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let items = answer["inventories"].as_array().into_iter().flatten();
+    Ok(items.map(|item| (text(item, "uuid"), text(item, "name"))).collect())
+}
+
+/// `text` as a value in a query.
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

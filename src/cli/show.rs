@@ -1,0 +1,177 @@
+//! `cygnet show`: a connection on a page. Members that this program does not know are passed over.
+
+use super::{
+    args::OneArgs,
+    client::Client,
+    look::{Look, Table, Tone, bytes, safe, tone_of},
+    select,
+    stop::{Result, print, print_json},
+};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// `cygnet show`.
+pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let view = client.get(&format!("/cygnet/v1/connections/{uuid}"))?;
+    if args.json.json {
+        return print_json(&view);
+    }
+    print(&page(&view, Look::of_stdout())).map(drop)
+}
+
+/// A value as text; nothing if there is none.
+fn text(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn page(view: &Value, look: Look) -> String {
+    let inventory = &view["inventory"];
+    let mut page = format!("{}  {}\n", look.say(Tone::Head, &text(inventory, "name")), text(inventory, "uuid"));
+    let is_enabled = inventory["state"] == "Enabled";
+    let status = inventory["status"].as_str().unwrap_or("Unknown");
+    let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
+    let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
+    reason(&mut page, &view["reason"], look);
+    for (title, line) in wanted(inventory) {
+        if !line.is_empty() {
+            let _ = writeln!(page, "  {title:<12} {}", safe(&line));
+        }
+    }
+    drift(&mut page, &view["drift"]);
+    ike_sas(&mut page, view, look);
+    children(&mut page, view, look);
+    page
+}
+
+fn reason(page: &mut String, reason: &Value, look: Look) {
+    if reason.is_null() {
+        return;
+    }
+    let code = look.say(Tone::Bad, &text(reason, "code"));
+    let _ = writeln!(page, "  reason       {code} since {}", safe(&text(reason, "since")));
+    for name in ["details", "advice"] {
+        let _ = writeln!(page, "               {}", safe(&text(reason, name)));
+    }
+    if let Some(trigger) = reason["trigger"].as_str() {
+        let _ = writeln!(page, "               it went down by {}", safe(trigger));
+    }
+}
+
+/// What was asked for, line by line.
+fn wanted(inventory: &Value) -> [(&'static str, String); 9] {
+    let of = |name: &str| text(inventory, name);
+    let default = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+    let list = |name: &str, member: &str| {
+        items(&inventory[name]).iter().map(|item| text(item, member)).collect::<Vec<_>>().join(", ")
+    };
+    let (local, remote) =
+        (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
+    [
+        ("description", of("description")),
+        ("peer", of("peerAddress")),
+        ("gateway", format!("vip {}", of("vipUuid"))),
+        ("identities", format!("{local} and {remote} ({})", of("idType"))),
+        (
+            "IKE",
+            format!(
+                "{}, {}, {}, DH group {}, lifetime {} s",
+                of("ikeVersion"),
+                of("ikeEncryptionAlgorithm"),
+                of("ikeAuthAlgorithm"),
+                of("ikeDhGroup"),
+                of("ikeLifeTime")
+            ),
+        ),
+        (
+            "traffic",
+            format!(
+                "{} in {} mode, {}, {}, pfs {}, lifetime {} s",
+                of("transformProtocol"),
+                of("policyMode"),
+                of("policyEncryptionAlgorithm"),
+                of("policyAuthAlgorithm"),
+                of("pfs"),
+                of("lifeTime")
+            ),
+        ),
+        ("here", list("l3NetworkRefs", "l3NetworkUuid")),
+        ("there", list("peerCidrs", "cidr")),
+        ("changed", format!("{}; created {}", of("lastOpDate"), of("createDate"))),
+    ]
+}
+
+fn drift(page: &mut String, drift: &Value) {
+    if drift.is_object() {
+        let what: Vec<_> = items(&drift["put_back"]).iter().filter_map(Value::as_str).collect();
+        let line = format!("{} at {}, {} times so far", what.join(", "), text(drift, "last"), text(drift, "count"));
+        let _ = writeln!(page, "  put back     {}", safe(&line));
+    }
+}
+
+/// Algorithms as they run: `AES_CBC-256/HMAC_SHA2_256_128/..`.
+fn protection(sa: &Value) -> String {
+    let encryption = match sa["key_bits"].as_u64().filter(|bits| *bits > 0) {
+        Some(bits) => format!("{}-{bits}", text(sa, "encryption")),
+        None => text(sa, "encryption"),
+    };
+    let parts = [encryption, text(sa, "integrity"), text(sa, "prf"), text(sa, "group")];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+/// The state of an SA, and whether it is the one that is wanted now.
+fn state(sa: &Value) -> (Tone, String) {
+    let state = text(sa, "state");
+    if sa["as_wanted"] == false { (Tone::Unsure, format!("{state}, not as wanted")) } else { (tone_of(&state), state) }
+}
+
+fn ike_sas(page: &mut String, view: &Value, look: Look) {
+    if view["ike_sas"].is_null() {
+        page.push_str("\nWhat runs is not known: charon does not answer.\n");
+        return;
+    }
+    let mut table = Table::new(&["IKE SA", "STATE", "VERSION", "LOCAL", "REMOTE", "PROTECTION"]);
+    for sa in items(&view["ike_sas"]) {
+        let cells = ["version", "local", "remote"].map(|name| (Tone::Plain, text(sa, name)));
+        let [version, local, remote] = cells;
+        table.row([(Tone::Plain, text(sa, "id")), state(sa), version, local, remote, (Tone::Plain, protection(sa))]);
+    }
+    let _ = match table.len() {
+        0 => write!(page, "\nThere is no IKE SA.\n"),
+        _ => write!(page, "\n{}", table.page(look)),
+    };
+}
+
+/// Per pair of networks, what is wanted and what runs of it.
+fn children(page: &mut String, view: &Value, look: Look) {
+    let mut table = Table::new(&["HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT", "REASON"]);
+    for child in items(&view["children"]) {
+        let nets = |name: &str| items(&child[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+        let ends = || [nets("local"), nets("remote")].map(|text| (Tone::Plain, text));
+        let why = || (Tone::Bad, text(&child["reason"], "code"));
+        let sas = items(&child["sas"]);
+        if sas.is_empty() {
+            let state = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
+            let empty = || (Tone::Plain, String::new());
+            let rest = [(state.0, state.1.to_owned()), empty(), empty(), empty(), empty(), why()];
+            table.row(ends().into_iter().chain(rest));
+        }
+        for sa in sas {
+            let traffic = |name: &str| (Tone::Plain, bytes(sa[name].as_u64().unwrap_or_default()));
+            let (protection, age) = ((Tone::Plain, protection(sa)), (Tone::Plain, format!("{} s", text(sa, "age_s"))));
+            let rest = [state(sa), protection, age, traffic("bytes_in"), traffic("bytes_out"), why()];
+            table.row(ends().into_iter().chain(rest));
+        }
+    }
+    if table.len() > 0 {
+        let _ = write!(page, "\n{}", table.page(look));
+    }
+}

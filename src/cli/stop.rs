@@ -1,0 +1,125 @@
+//! Why a command ends without what was asked for, and the exit code of that. `cygnet help` lists the codes.
+
+use super::look::safe;
+use serde_json::{Value, json};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
+
+/// The exit codes beside 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Failed or refused.
+    Failed = 1,
+    /// A wrong command line, or nobody to ask.
+    Usage = 2,
+    /// The agent cannot be reached.
+    Unreachable = 3,
+    /// Done, but a tunnel that is meant to be up is not.
+    NotUp = 4,
+}
+
+/// An end that is no success.
+#[derive(Debug)]
+pub struct Stop {
+    /// Of which kind.
+    pub code: Code,
+    text: String,
+    hint: Option<String>,
+    /// The agent's answer, if it is the agent's refusal.
+    object: Option<String>,
+}
+
+/// The result of a command.
+pub type Result<T, E = Stop> = std::result::Result<T, E>;
+
+impl Stop {
+    /// An end of this kind.
+    pub fn new(code: Code, text: impl Display) -> Self {
+        Self { code, text: text.to_string(), hint: None, object: None }
+    }
+
+    /// A failure.
+    pub fn failed(text: impl Display) -> Self {
+        Self::new(Code::Failed, text)
+    }
+
+    /// A wrong command line.
+    pub fn usage(text: impl Display) -> Self {
+        Self::new(Code::Usage, text)
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, text: impl Display) -> Self {
+        self.hint = Some(text.to_string());
+        self
+    }
+
+    /// The agent's refusal: an answer with the error object.
+    pub fn refused(answer: &Value) -> Self {
+        let error = &answer["error"];
+        let text = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
+        let details = text("details").or(text("description")).unwrap_or("the agent gave no reason");
+        let (text, hint) = (details.to_owned(), text("elaboration").map(Into::into));
+        Self { code: Code::Failed, text, hint, object: Some(answer.to_string()) }
+    }
+
+    /// What happened.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the agent answered, and said no.
+    pub fn is_refusal(&self) -> bool {
+        self.object.is_some()
+    }
+
+    /// Tells it on standard error.
+    pub fn tell(&self, as_json: bool) {
+        let text = match (&self.object, as_json) {
+            (Some(object), true) => object.clone(),
+            (None, true) => {
+                let mut error = json!({ "details": self.text });
+                if let Some(hint) = &self.hint {
+                    error["elaboration"] = hint.as_str().into();
+                }
+                json!({ "error": error }).to_string()
+            }
+            (_, false) => {
+                let hint = self.hint.as_deref().map(|hint| format!("\nhint: {}", safe(hint)));
+                format!("cygnet: {}{}", safe(&self.text), hint.unwrap_or_default())
+            }
+        };
+        // Nothing is left to do if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// The exit code of a result, which is told if it is no success.
+pub fn end(result: Result<()>, as_json: bool) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            stop.tell(as_json);
+            ExitCode::from(stop.code as u8)
+        }
+    }
+}
+
+/// Writes to standard output. Whether anybody still reads it is the answer; a reader that has seen enough is no error.
+pub fn print(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Stop::failed(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+/// Writes JSON to standard output, for programs.
+pub fn print_json(value: &Value) -> Result<()> {
+    print(&format!("{value:#}\n")).map(drop)
+}

@@ -1,0 +1,81 @@
+//! What became of a tunnel after a write: up, not meant to be up, or not up, and why.
+
+use super::{
+    client::Client,
+    look::{Look, Tone, safe, tone_of},
+    progress::Progress,
+    stop::{Code, Result, Stop, print, print_json},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A time such as `30s` or `2m`.
+pub fn time(text: &str) -> Result<Duration> {
+    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+    span.filter(|span| !span.is_zero())
+        .ok_or_else(|| Stop::usage(format!("{text} is no time")).hint("such as --wait=30s or --wait=2m"))
+}
+
+/// Prints the answer to a write when the tunnel is up or `wait` is over. A tunnel that should be up and is not ends in
+/// [`Code::NotUp`].
+pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Duration>, as_json: bool) -> Result<()> {
+    let inventory = &answer["inventory"];
+    let text = |name: &str| inventory[name].as_str().unwrap_or_default().to_owned();
+    let (uuid, name) = (text("uuid"), text("name"));
+    let is_settled = inventory["status"] == "Ready" || inventory["state"] == "Disabled";
+    let seen = if is_settled { None } else { Some(look(client, &uuid, wait.unwrap_or_default())?) };
+    if let Some(Value::Object(view)) = &seen
+        && let Some(inventory) = view.get("inventory")
+    {
+        answer["inventory"] = inventory.clone();
+    }
+    if as_json {
+        print_json(&answer)?;
+    } else {
+        let status = answer["inventory"]["status"].as_str().unwrap_or("Unknown");
+        let tone = if text_of(&answer["inventory"]["state"]) == "Disabled" { Tone::Plain } else { tone_of(status) };
+        print(&format!("{done} {} ({uuid}): {}\n", safe(&name), Look::of_stdout().say(tone, status)))?;
+    }
+    match seen.filter(is_missing) {
+        None => Ok(()),
+        Some(view) => Err(not_up(&view["reason"])),
+    }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Whether a tunnel of this view should be up and is not.
+fn is_missing(view: &Value) -> bool {
+    let has_children = view["children"].as_array().is_some_and(|children| !children.is_empty());
+    let inventory = &view["inventory"];
+    has_children && inventory["state"] == "Enabled" && inventory["status"] != "Ready"
+}
+
+/// The connection as soon as it is up or has nothing to bring up, at the latest after `wait`.
+fn look(client: &Client, uuid: &str, wait: Duration) -> Result<Value> {
+    let mut progress = Progress::new();
+    loop {
+        let view = client.get(&format!("/cygnet/v1/connections/{uuid}"))?;
+        let left = wait.saturating_sub(progress.waited());
+        if !is_missing(&view) || left.is_zero() {
+            return Ok(view);
+        }
+        let reason = &view["reason"];
+        progress.say(&format!("waiting for {}: {}", text_of(&view["inventory"]["name"]), text_of(&reason["code"])));
+        client.pause(progress.tick(), left);
+    }
+}
+
+/// The end of a write whose tunnel is not up.
+fn not_up(reason: &Value) -> Stop {
+    let stop = match reason["code"].as_str() {
+        Some(code) => Stop::new(Code::NotUp, format!("the tunnel is not up: {code}: {}", text_of(&reason["details"]))),
+        None => Stop::new(Code::NotUp, "the tunnel is not up"),
+    };
+    match reason["advice"].as_str() {
+        Some(advice) => stop.hint(advice),
+        None => stop,
+    }
+}

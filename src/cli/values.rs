@@ -1,0 +1,119 @@
+//! Values that the command line brings: options by their names in the API, keys from files, networks by their CIDRs.
+
+use super::{
+    stop::{Result, Stop},
+    write_args::Values,
+};
+use cygnet::settings::Gateway;
+use serde_json::{Map, Value};
+use std::{
+    io::{IsTerminal, Read},
+    path::Path,
+};
+use zeroize::Zeroizing;
+
+/// The options that a Create takes.
+pub const OPTIONS: [&str; 15] = [
+    "authMode",
+    "idType",
+    "localId",
+    "remoteId",
+    "ikeVersion",
+    "ikeAuthAlgorithm",
+    "ikeEncryptionAlgorithm",
+    "ikeDhGroup",
+    "ikeLifeTime",
+    "policyAuthAlgorithm",
+    "policyEncryptionAlgorithm",
+    "pfs",
+    "policyMode",
+    "transformProtocol",
+    "lifeTime",
+];
+/// The longest file that is read as a key, in bytes: more is a mistake.
+const LONGEST_KEY: u64 = 64 * 1024;
+
+impl Values {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.auth_key_file.is_none()
+    }
+
+    /// The members that they are in a body; `more` are names beside [`OPTIONS`].
+    pub fn members(&self, more: &[&str]) -> Result<Map<String, Value>> {
+        let mut members = Map::new();
+        for text in &self.set {
+            let (name, value) = option(text, more)?;
+            if members.insert(name.to_owned(), value.into()).is_some() {
+                return Err(Stop::usage(format!("--set names {name} twice")));
+            }
+        }
+        if let Some(file) = &self.auth_key_file {
+            members.insert("authKey".into(), key(file)?.as_str().into());
+        }
+        Ok(members)
+    }
+}
+
+/// The option in `NAME=VALUE`. What is wrong is told without the value, which might be a key.
+fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(Stop::usage("--set needs NAME=VALUE, such as ikeEncryptionAlgorithm=aes-256"));
+    };
+    if name.eq_ignore_ascii_case("authKey") {
+        return Err(Stop::usage("a key on the command line is seen by everybody on this host")
+            .hint("name a file with --auth-key-file, or pipe the key in with --auth-key-file -"));
+    }
+    let known = || OPTIONS.iter().copied().chain(more.iter().copied());
+    if let Some(name) = known().find(|known| *known == name) {
+        return Ok((name, value));
+    }
+    let hint = match known().find(|known| known.eq_ignore_ascii_case(name)) {
+        Some(known) => format!("it is spelled {known}"),
+        None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    Err(Stop::usage(format!("there is no option {name}")).hint(hint))
+}
+
+/// The key in a file, without the end of its line.
+fn key(file: &Path) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    let read = if file == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            return Err(Stop::usage("a terminal would show the key").hint("pipe it in, or name a file"));
+        }
+        std::io::stdin().take(LONGEST_KEY).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(LONGEST_KEY).read_to_string(&mut text))
+    };
+    read.map_err(|e| Stop::failed(format!("cannot read the key from {}: {e}", file.display())))?;
+    let key = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    if key.is_empty() {
+        return Err(Stop::failed(format!("there is no key in {}", file.display())));
+    }
+    Ok(key)
+}
+
+/// The uuid of a network of this gateway: `text` is one, or a CIDR that just one network has. Of what the settings do
+/// not know the agent is asked all the same: it may run with others.
+pub fn network(gateway: &Gateway, text: &str) -> Result<String> {
+    let networks = gateway.l3_networks.iter();
+    let found: Vec<_> = networks.filter(|net| net.cidrs.iter().any(|cidr| cidr.to_string() == text)).collect();
+    match found.as_slice() {
+        [] => Ok(text.to_owned()),
+        [one] => Ok(one.uuid.clone()),
+        _ => Err(Stop::failed(format!("several networks of the settings have {text}")).hint("say the uuid of one")),
+    }
+}
+
+/// The uuid of an address of this gateway; of the only one, if nothing is said.
+pub fn vip(gateway: &Gateway, text: Option<&str>) -> Result<String> {
+    let Some(text) = text else {
+        return match gateway.vips.as_slice() {
+            [one] => Ok(one.uuid.clone()),
+            vips => Err(Stop::usage(format!("the settings have {} addresses: say one with --vip", vips.len()))),
+        };
+    };
+    let found = gateway.vips.iter().find(|vip| vip.address.to_string() == text);
+    Ok(found.map_or_else(|| text.to_owned(), |vip| vip.uuid.clone()))
+}

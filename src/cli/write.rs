@@ -1,0 +1,187 @@
+//! The subcommands that write: what they send, and what becomes of the tunnel afterwards.
+
+use super::{
+    args::OneArgs,
+    ask,
+    client::Client,
+    look::safe,
+    select::{self, encoded},
+    stop::{Result, print, print_json},
+    up,
+    values::{network, vip},
+    write_args::{CreateArgs, DeleteArgs, How, NetworksArgs, UpdateArgs, WriteArgs},
+};
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// Where the contract has its connections.
+pub const PATH: &str = "/zstack/v1/ipsec";
+
+/// A write of a connection that is stored.
+pub struct Write<'a> {
+    /// Its uuid.
+    pub uuid: &'a str,
+    /// How it is sent.
+    pub method: Method,
+    /// Behind [`PATH`], with a query if it has one.
+    pub path: String,
+    /// What is sent.
+    pub body: Option<Value>,
+    /// What the agent does meanwhile.
+    pub doing: &'a str,
+    /// What was done.
+    pub done: &'a str,
+}
+
+impl Write<'_> {
+    /// Sends it, and tells what became of the tunnel.
+    pub fn run(self, client: &Client, how: &How) -> Result<()> {
+        let wait = how.wait.as_deref().map(up::time).transpose()?;
+        let path = format!("{PATH}{}", with_query(self.path, how));
+        let doing = format!("{} {}", self.doing, self.uuid);
+        let answer = client.write(self.method, &path, self.body.as_ref(), &doing)?;
+        up::finish(client, answer, self.done, wait, how.json.json)
+    }
+}
+
+/// `path` with the parameters that say how a write is done.
+fn with_query(mut path: String, how: &How) -> String {
+    let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(time)));
+    for parameter in confirm.into_iter().chain(how.immediate.then(|| "immediate=true".into())) {
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(&parameter);
+    }
+    path
+}
+
+/// `cygnet create`.
+pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
+    let mut params = args.values.members(&[])?;
+    params.insert("name".into(), args.name.as_str().into());
+    params.insert("peerAddress".into(), args.peer.to_string().into());
+    params.insert("vipUuid".into(), vip(&client.gateway, args.vip.as_deref())?.into());
+    if let Some(text) = &args.network {
+        params.insert("l3NetworkUuid".into(), network(&client.gateway, text)?.into());
+    }
+    if !args.peer_cidr.is_empty() {
+        params.insert("peerCidrs".into(), json!(args.peer_cidr));
+    }
+    for (name, value) in [("description", &args.description), ("resourceUuid", &args.uuid)] {
+        if let Some(value) = value {
+            params.insert(name.into(), value.as_str().into());
+        }
+    }
+    let body = Some(json!({ "params": params }));
+    let (uuid, path) = (args.name.as_str(), String::new());
+    Write { uuid, method: Method::POST, path, body, doing: "creating", done: "created" }.run(client, &args.how)
+}
+
+/// `cygnet update`: only texts for people, so no tunnel is waited for.
+pub fn update(client: &Client, args: &UpdateArgs) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let mut params = json!({});
+    for (name, value) in [("name", &args.name), ("description", &args.description)] {
+        if let Some(value) = value {
+            params[name] = value.as_str().into();
+        }
+    }
+    let body = json!({ "updateIPsecConnection": params });
+    let answer = client.write(Method::PUT, &format!("{PATH}/{uuid}"), Some(&body), "updating")?;
+    if args.json.json {
+        return print_json(&answer);
+    }
+    let name = answer["inventory"]["name"].as_str().unwrap_or_default();
+    print(&format!("updated {} ({uuid})\n", safe(name))).map(drop)
+}
+
+/// `cygnet delete`.
+pub fn delete(client: &Client, args: &DeleteArgs) -> Result<()> {
+    if !args.yes {
+        ask::must_be_possible()?;
+    }
+    let uuid = select::uuid(client, &args.which.connection)?;
+    if !args.yes {
+        let answer = client.get(&format!("{PATH}/{uuid}"))?;
+        let inventory = &answer["inventories"][0];
+        let text = |name: &str| safe(inventory[name].as_str().unwrap_or("?"));
+        let page = format!("{} ({uuid}) to {} is {}.\n", text("name"), text("peerAddress"), text("status"));
+        ask::confirmed(&page, "Delete it and close its tunnel?")?;
+    }
+    let mode = if args.enforce { "?deleteMode=Enforcing" } else { "" };
+    let answer = client.write(Method::DELETE, &format!("{PATH}/{uuid}{mode}"), None, "deleting")?;
+    if args.json.json { print_json(&answer) } else { print(&format!("deleted {uuid}\n")).map(drop) }
+}
+
+/// `cygnet reconnect`.
+pub fn reconnect(client: &Client, args: &WriteArgs) -> Result<()> {
+    let body = json!({ "reconnectIPsecConnection": {} });
+    act(client, args, body, ("reconnecting", "reconnected"))
+}
+
+/// `cygnet enable`.
+pub fn enable(client: &Client, args: &WriteArgs) -> Result<()> {
+    act(client, args, state("enable"), ("enabling", "enabled"))
+}
+
+/// `cygnet disable`: there is no tunnel to wait for.
+pub fn disable(client: &Client, args: &OneArgs) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let answer = client.write(Method::PUT, &format!("{PATH}/{uuid}/actions"), Some(&state("disable")), "disabling")?;
+    up::finish(client, answer, "disabled", None, args.json.json)
+}
+
+fn state(event: &str) -> Value {
+    json!({ "changeIPSecConnectionState": { "stateEvent": event } })
+}
+
+fn act(client: &Client, args: &WriteArgs, body: Value, (doing, done): (&str, &str)) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    let path = format!("/{uuid}/actions");
+    Write { uuid: &uuid, method: Method::PUT, path, body: Some(body), doing, done }.run(client, &args.how)
+}
+
+/// `cygnet add-cidr` and `cygnet attach`.
+pub fn add(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
+    let body = json!({ "params": { what.member: what.values(client, args)? } });
+    networks(client, args, (Method::POST, what.collection, Some(body)), ("adding networks to", "networks added:"))
+}
+
+/// `cygnet remove-cidr` and `cygnet detach`.
+pub fn remove(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
+    let values = what.values(client, args)?;
+    let query: Vec<_> = values.iter().map(|value| format!("{}={}", what.member, encoded(value))).collect();
+    let path = format!("{}?{}", what.collection, query.join("&"));
+    networks(client, args, (Method::DELETE, &path, None), ("removing networks from", "networks removed:"))
+}
+
+fn networks(
+    client: &Client,
+    args: &NetworksArgs,
+    (method, path, body): (Method, &str, Option<Value>),
+    (doing, done): (&str, &str),
+) -> Result<()> {
+    let uuid = select::uuid(client, &args.which.connection)?;
+    Write { uuid: &uuid, method, path: format!("/{uuid}/{path}"), body, doing, done }.run(client, &args.how)
+}
+
+/// On which side the networks are.
+pub struct Networks {
+    collection: &'static str,
+    member: &'static str,
+    is_ours: bool,
+}
+
+/// Networks behind the peer.
+pub const REMOTE: Networks = Networks { collection: "remote-cidrs", member: "peerCidrs", is_ours: false };
+/// Networks behind this gateway.
+pub const LOCAL: Networks = Networks { collection: "l3networks", member: "l3NetworkUuids", is_ours: true };
+
+impl Networks {
+    /// What the API calls the networks of the command line.
+    fn values(&self, client: &Client, args: &NetworksArgs) -> Result<Vec<String>> {
+        if !self.is_ours {
+            return Ok(args.networks.clone());
+        }
+        args.networks.iter().map(|text| network(&client.gateway, text)).collect()
+    }
+}

@@ -1,0 +1,126 @@
+//! The arguments of the subcommands that write; as `args.rs`, it may use nothing but clap.
+
+use super::args::{Json, Which};
+use clap::Args;
+use std::{net::IpAddr, path::PathBuf};
+
+/// How a write is done.
+#[derive(Args)]
+pub struct How {
+    /// Puts the old connection back if the tunnel is not up in TIME (1s to 10m).
+    #[arg(long, value_name = "TIME")]
+    pub confirm: Option<String>,
+    /// Closes the old SA at once, even if the new one is not up: for a key that leaked.
+    #[arg(long)]
+    pub immediate: bool,
+    /// Waits until the tunnel is up, at most TIME (60s if it is not said).
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
+    pub wait: Option<String>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// A write to a connection.
+#[derive(Args)]
+pub struct WriteArgs {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// A write about networks.
+#[derive(Args)]
+pub struct NetworksArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// The networks: CIDRs; those of this gateway also by the uuid that the settings give them.
+    #[arg(required = true)]
+    pub networks: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// New values.
+#[derive(Args)]
+pub struct Values {
+    /// Sets an option by its name in the API, such as ikeEncryptionAlgorithm=aes-256; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Reads the pre-shared key from a file, or from standard input with `-`.
+    #[arg(long, value_name = "FILE")]
+    pub auth_key_file: Option<PathBuf>,
+}
+
+/// The arguments of `cygnet create`.
+#[derive(Args)]
+pub struct CreateArgs {
+    /// Its name.
+    pub name: String,
+    /// The peer's address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: IpAddr,
+    /// This gateway's address, or its uuid in the settings; it may be left out where there is only one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub vip: Option<String>,
+    /// The network behind this gateway: a CIDR, or its uuid in the settings; more can be attached later.
+    #[arg(long, value_name = "CIDR")]
+    pub network: Option<String>,
+    /// A network behind the peer; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub peer_cidr: Vec<String>,
+    /// A description.
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// The connection's uuid; one is made if it is not said.
+    #[arg(long)]
+    pub uuid: Option<String>,
+    #[command(flatten)]
+    pub values: Values,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// The arguments of `cygnet change`.
+#[derive(Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub values: Values,
+    /// Does it without showing the plan and asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// The arguments of `cygnet update`.
+#[derive(Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// The new name.
+    #[arg(long, required_unless_present = "description")]
+    pub name: Option<String>,
+    /// The new description.
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// The arguments of `cygnet delete`.
+#[derive(Args)]
+pub struct DeleteArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Does it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Deletes it although charon does not answer.
+    #[arg(long)]
+    pub enforce: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
