@@ -14,7 +14,7 @@ LAB := create:: policies:: half:: heal::charon_goes keys::a_new_key_is_negotiate
 	networks::several_networks_ikev2 networks::ipv6 parts::a_disabled reasons::proposals_differ_ikev2 \
 	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes
 
-.PHONY: build demo test lab roots lint deps
+.PHONY: build demo man test lab roots lint deps
 
 build: deps
 	cargo build --release --locked
@@ -22,6 +22,10 @@ build: deps
 demo: deps
 	cargo build --locked --bin cygnet --example demo
 	./target/debug/examples/demo
+
+# Man pages and shell completions, laid out as below /usr/share.
+man: deps
+	cargo run --locked --example man -- target/share
 
 test: deps
 	cargo test --locked

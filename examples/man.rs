@@ -3,7 +3,7 @@
 
 #[path = "../src/cli/args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
-mod args;
+pub mod args;
 #[path = "../src/cli/write_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod write_args;
@@ -24,7 +24,14 @@ const COMPLETIONS: [(Shell, &str); 3] = [
 
 fn main() -> io::Result<()> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from);
-    let directory = directory.ok_or_else(|| io::Error::other("usage: man DIRECTORY"))?;
+    write(&directory.ok_or_else(|| io::Error::other("usage: man DIRECTORY"))?)
+}
+
+/// Writes all of them.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(directory: &Path) -> io::Result<()> {
     let mut command = args::Cli::command();
     command.build();
     let pages = directory.join("man/man8");

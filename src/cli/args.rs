@@ -9,7 +9,7 @@ use std::{net::IpAddr, path::PathBuf};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; of a write: the tunnel is up, or is not meant to be
-  1  failed or refused; nothing was changed, or the message says what was
+  1  failed or refused; nothing was changed, or the message says what was (doctor: something has to be done)
   2  the command line is wrong, or nobody can be asked for a confirmation
   3  the agent cannot be reached
   4  done, but a tunnel that is meant to be up is not (writes, status)";
@@ -99,8 +99,10 @@ pub struct Which {
 /// A connection, and nothing more to say.
 #[derive(Args)]
 pub struct OneArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -127,6 +129,7 @@ pub struct ListArgs {
     /// Only those for which this holds, such as `name~=site-%` or `peerCidrs.cidr=10.2.0.0/24`; may be repeated.
     #[arg(short = 'q', long = "where", value_name = "CONDITION")]
     pub conditions: Vec<String>,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -134,13 +137,16 @@ pub struct ListArgs {
 /// The arguments of `cygnet plan`.
 #[derive(Args)]
 pub struct PlanArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
     /// The body of a Change, which resets what it does not say: a file, or `-` for standard input.
     #[arg(conflicts_with_all = ["set", "auth_key_file"])]
     pub body: Option<PathBuf>,
+    /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -148,6 +154,7 @@ pub struct PlanArgs {
 /// The arguments of `cygnet log`.
 #[derive(Args)]
 pub struct LogArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
     /// How many lines.
@@ -156,6 +163,7 @@ pub struct LogArgs {
     /// Goes on with what is logged from now on.
     #[arg(short, long)]
     pub follow: bool,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -166,6 +174,7 @@ pub struct EventsArgs {
     /// Begins with what the agent still knows of earlier.
     #[arg(long)]
     pub all: bool,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }

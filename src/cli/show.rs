@@ -7,6 +7,7 @@ use super::{
     select,
     stop::{Result, print, print_json},
 };
+use cygnet::settings::Gateway;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -17,7 +18,7 @@ pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
     if args.json.json {
         return print_json(&view);
     }
-    print(&page(&view, Look::of_stdout())).map(drop)
+    print(&page(&view, &client.gateway, Look::of_stdout())).map(drop)
 }
 
 /// A value as text; nothing if there is none.
@@ -33,7 +34,7 @@ fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn page(view: &Value, look: Look) -> String {
+fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let inventory = &view["inventory"];
     let mut page = format!("{}  {}\n", look.say(Tone::Head, &text(inventory, "name")), text(inventory, "uuid"));
     let is_enabled = inventory["state"] == "Enabled";
@@ -41,7 +42,7 @@ fn page(view: &Value, look: Look) -> String {
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
     let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
     reason(&mut page, &view["reason"], look);
-    for (title, line) in wanted(inventory) {
+    for (title, line) in wanted(inventory, gateway) {
         if !line.is_empty() {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }
@@ -67,18 +68,21 @@ fn reason(page: &mut String, reason: &Value, look: Look) {
 }
 
 /// What was asked for, line by line.
-fn wanted(inventory: &Value) -> [(&'static str, String); 9] {
+fn wanted(inventory: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
     let of = |name: &str| text(inventory, name);
     let default = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
     let list = |name: &str, member: &str| {
         items(&inventory[name]).iter().map(|item| text(item, member)).collect::<Vec<_>>().join(", ")
     };
+    let vip = of("vipUuid");
+    let address = gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string());
+    let vip = address.map_or_else(|| format!("vip {vip}"), |address| format!("{address} (vip {vip})"));
     let (local, remote) =
         (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
     [
         ("description", of("description")),
         ("peer", of("peerAddress")),
-        ("gateway", format!("vip {}", of("vipUuid"))),
+        ("gateway", vip),
         ("identities", format!("{local} and {remote} ({})", of("idType"))),
         (
             "IKE",

@@ -6,7 +6,7 @@ use super::{
     client::Client,
     look::safe,
     select::{self, encoded},
-    stop::{Result, print, print_json},
+    stop::{Result, Stop, print, print_json},
     up,
     values::{network, vip},
     write_args::{CreateArgs, DeleteArgs, How, NetworksArgs, UpdateArgs, WriteArgs},
@@ -56,6 +56,9 @@ fn with_query(mut path: String, how: &How) -> String {
 
 /// `cygnet create`.
 pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
+    if args.values.auth_key_file.is_none() {
+        return Err(Stop::usage("a connection needs a key").hint("name its file with --auth-key-file FILE"));
+    }
     let mut params = args.values.members(&[])?;
     params.insert("name".into(), args.name.as_str().into());
     params.insert("peerAddress".into(), args.peer.to_string().into());

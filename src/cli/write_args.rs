@@ -16,6 +16,7 @@ pub struct How {
     /// Waits until the tunnel is up, at most TIME (60s if it is not said).
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
     pub wait: Option<String>,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -23,8 +24,10 @@ pub struct How {
 /// A write to a connection.
 #[derive(Args)]
 pub struct WriteArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
+    /// How it is done.
     #[command(flatten)]
     pub how: How,
 }
@@ -32,11 +35,13 @@ pub struct WriteArgs {
 /// A write about networks.
 #[derive(Args)]
 pub struct NetworksArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
     /// The networks: CIDRs; those of this gateway also by the uuid that the settings give them.
     #[arg(required = true)]
     pub networks: Vec<String>,
+    /// How it is done.
     #[command(flatten)]
     pub how: How,
 }
@@ -75,8 +80,10 @@ pub struct CreateArgs {
     /// The connection's uuid; one is made if it is not said.
     #[arg(long)]
     pub uuid: Option<String>,
+    /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// How it is done.
     #[command(flatten)]
     pub how: How,
 }
@@ -84,13 +91,16 @@ pub struct CreateArgs {
 /// The arguments of `cygnet change`.
 #[derive(Args)]
 pub struct ChangeArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
+    /// What is set.
     #[command(flatten)]
     pub values: Values,
     /// Does it without showing the plan and asking.
     #[arg(long, short)]
     pub yes: bool,
+    /// How it is done.
     #[command(flatten)]
     pub how: How,
 }
@@ -98,6 +108,7 @@ pub struct ChangeArgs {
 /// The arguments of `cygnet update`.
 #[derive(Args)]
 pub struct UpdateArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
     /// The new name.
@@ -106,6 +117,7 @@ pub struct UpdateArgs {
     /// The new description.
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }
@@ -113,6 +125,7 @@ pub struct UpdateArgs {
 /// The arguments of `cygnet delete`.
 #[derive(Args)]
 pub struct DeleteArgs {
+    /// Which connection.
     #[command(flatten)]
     pub which: Which,
     /// Does it without asking.
@@ -121,6 +134,7 @@ pub struct DeleteArgs {
     /// Deletes it although charon does not answer.
     #[arg(long)]
     pub enforce: bool,
+    /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
 }

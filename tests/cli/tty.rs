@@ -1,0 +1,83 @@
+//! A terminal: a program in it sees one on all three of its streams.
+
+use crate::{
+    run::{command, keyless},
+    serve::{Bench, PATIENCE},
+};
+use nix::pty::openpty;
+use std::{
+    fs::File,
+    io::{Read, Write},
+    process::{Child, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Instant,
+};
+
+/// A program in a terminal.
+pub struct Terminal {
+    child: Child,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Terminal {
+    /// Starts a subcommand in a terminal of its own.
+    pub fn start(b: &Bench, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let pair = openpty(None, None).expect("a terminal");
+        let end = || Stdio::from(pair.slave.try_clone().expect("another handle"));
+        let mut command = command(b, arguments);
+        command.envs(environment.iter().copied()).stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().expect("started");
+        let keyboard = File::from(pair.master);
+        let mut output = keyboard.try_clone().expect("another handle");
+        let (sender, screen) = channel();
+        thread::spawn(move || {
+            let mut part = [0; 4096];
+            // The end is an error: nobody holds the other side any more.
+            while let Ok(length @ 1..) = output.read(&mut part) {
+                if sender.send(part[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, keyboard, screen, shown: String::new() }
+    }
+
+    /// Waits until this was shown.
+    #[track_caller]
+    pub fn until(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.shown.contains(text) {
+            let left = end.saturating_duration_since(Instant::now());
+            let part = self.screen.recv_timeout(left);
+            let part = part.unwrap_or_else(|error| panic!("{error}: not shown: {text}\n{}", self.shown));
+            self.shown += &String::from_utf8_lossy(&part);
+        }
+    }
+
+    /// Types a line.
+    pub fn types(&mut self, line: &str) {
+        self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("typed");
+    }
+
+    /// Waits for the end: the exit code and all that was shown.
+    #[track_caller]
+    pub fn end(mut self) -> (i32, String) {
+        while let Ok(part) = self.screen.recv_timeout(PATIENCE) {
+            self.shown += &String::from_utf8_lossy(&part);
+        }
+        let code = self.child.wait().expect("a child").code().expect("no signal");
+        keyless(&self.shown);
+        (code, std::mem::take(&mut self.shown))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,58 @@
+//! A write whose tunnel is not up: what is said, what is waited for, and what is put back.
+
+use crate::{
+    run::{run, up},
+    serve::{uuid, wait_until},
+};
+use serde_json::json;
+use std::thread;
+
+const CHANGE: [&str; 5] = ["change", "site-7", "--yes", "--set", "lifeTime=1000"];
+
+#[test]
+fn a_tunnel_that_is_not_up_has_an_exit_code_of_its_own() {
+    let b = up();
+    b.charon.establish(false);
+    let ended = run(&b, &[&CHANGE[..], &["--json"]].concat()).ends(4);
+    assert_eq!(ended.json()["inventory"]["lifeTime"], 1000);
+    assert!(ended.err.contains("the tunnel is not up: "), "{}", ended.err);
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000, "it is done");
+    let ended = run(&b, &["reconnect", "site-7", "--wait=1s"]).ends(4);
+    assert!(ended.out.starts_with("reconnected site-7 ("), "{}", ended.out);
+}
+
+#[test]
+fn a_tunnel_is_waited_for() {
+    let b = up();
+    b.charon.establish(false);
+    let ended = thread::scope(|scope| {
+        let asked = scope.spawn(|| run(&b, &[&CHANGE[..], &["--wait=30s", "--json"]].concat()));
+        wait_until("it is changed", || (b.inventory(&uuid(7))["lifeTime"] == 1000).then_some(()));
+        b.charon.establish(true);
+        asked.join().expect("no panic")
+    });
+    let inventory = ended.ends(0).json()["inventory"].take();
+    assert_eq!((&inventory["status"], &inventory["lifeTime"]), (&json!("Ready"), &json!(1000)));
+    assert_eq!(inventory["authKey"], "******");
+}
+
+#[test]
+fn a_trial_that_fails_is_put_back() {
+    let b = up();
+    b.charon.establish(false);
+    let ended = run(&b, &[&CHANGE[..], &["--confirm", "1s"]].concat()).ends(1);
+    assert!(ended.err.contains("the old connection was put back"), "{}", ended.err);
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 3600);
+    b.charon.establish(true);
+    run(&b, &[&CHANGE[..], &["--confirm", "10s"]].concat()).ends(0);
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000);
+}
+
+#[test]
+fn an_old_sa_is_closed_at_once() {
+    let b = up();
+    b.charon.establish(false);
+    run(&b, &[&CHANGE[..], &["--immediate"]].concat()).ends(4);
+    let page = run(&b, &["show", "site-7"]).ends(0).out;
+    assert!(!page.contains("installed"), "{page}");
+}

@@ -1,0 +1,106 @@
+//! The subcommands that write: what they do, what they print, and their exit codes.
+
+use crate::{
+    run::{OTHER_KEY, fed, run, up, up_with},
+    serve::{Bench, NETWORK, Options, VIP, params, uuid},
+};
+use serde_json::{Value, json};
+
+const CREATE: [&str; 6] = ["create", "branch", "--peer", "198.51.100.8", "--auth-key-file", "-"];
+
+/// A member of the elements of a list in an inventory.
+fn list(inventory: &Value, name: &str, member: &str) -> Vec<String> {
+    let items = inventory[name].as_array().expect("a list").iter();
+    items.map(|item| item[member].as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn a_connection_is_created() {
+    let b = up();
+    let id = uuid(8);
+    let more = ["--vip", "192.0.2.1", "--network", "10.1.0.0/24", "--peer-cidr", "10.8.2.0/24", "--uuid", &id];
+    let options = ["--set", "ikeVersion=ikev2", "--description", "in the east", "--wait"];
+    let ended = fed(&b, &[&CREATE[..], &more, &options].concat(), OTHER_KEY).ends(0);
+    assert_eq!(ended.out, format!("created branch ({id}): Ready\n"));
+    let made = b.inventory(&id);
+    assert_eq!((&made["vipUuid"], &made["ikeVersion"]), (&json!(VIP), &json!("ikev2")));
+    assert_eq!((&made["description"], &made["authKey"]), (&json!("in the east"), &json!(OTHER_KEY)));
+    assert_eq!(list(&made, "peerCidrs", "cidr"), ["10.8.2.0/24"]);
+    let again = fed(&b, &[&CREATE[..], &more[..6]].concat(), OTHER_KEY).ends(1);
+    assert!(again.err.contains("there already have ipsec connection"), "{}", again.err);
+    let keyless = run(&b, &["create", "x", "--peer", "198.51.100.9"]).ends(2);
+    assert!(keyless.err.contains("a connection needs a key"), "{}", keyless.err);
+    let nowhere = fed(&b, &[&CREATE[..], &["--vip", "192.0.2.99"]].concat(), OTHER_KEY).ends(1);
+    assert!(nowhere.err.contains("field[vipUuid]"), "{}", nowhere.err);
+}
+
+#[test]
+fn a_connection_without_networks_has_no_tunnel_to_miss() {
+    let b = Bench::start();
+    let ended = fed(&b, &[&CREATE[..], &["--json"]].concat(), OTHER_KEY).ends(0);
+    let id = ended.json()["inventory"]["uuid"].as_str().expect("a uuid").to_owned();
+    run(&b, &["add-cidr", &id, "10.8.2.0/24", "10.8.3.0/24"]).ends(0);
+    let ended = run(&b, &["attach", &id, "10.1.0.0/24"]).ends(4);
+    assert!(ended.out.starts_with("networks added: branch ("), "{}", ended.out);
+    assert!(ended.err.contains("the tunnel is not up: LOCAL_ADDRESS_MISSING: the address 192.0.2.1"), "{}", ended.err);
+    assert!(ended.err.contains("hint: Put the address on an interface"), "{}", ended.err);
+    assert_eq!(list(&b.inventory(&id), "l3NetworkRefs", "l3NetworkUuid"), [NETWORK]);
+    run(&b, &["remove-cidr", "branch", "10.8.2.0/24"]).ends(4);
+    assert_eq!(list(&b.inventory(&id), "peerCidrs", "cidr"), ["10.8.3.0/24"]);
+    let ended = run(&b, &["remove-cidr", "branch", "10.8.2.0/24"]).ends(1);
+    assert!(ended.err.contains("is not in Cidrs"), "{}", ended.err);
+    let ended = run(&b, &["detach", "branch", NETWORK, "--json"]).ends(0);
+    assert_eq!(ended.json()["inventory"]["l3NetworkRefs"], json!([]));
+}
+
+#[test]
+fn a_tunnel_is_taken_down_and_brought_up() {
+    let b = up();
+    let id = uuid(7);
+    assert_eq!(run(&b, &["disable", &id]).ends(0).out, format!("disabled site-7 ({id}): Disconnected\n"));
+    assert_eq!(b.inventory(&id)["state"], "Disabled");
+    assert_eq!(run(&b, &["enable", &id, "--wait"]).ends(0).out, format!("enabled site-7 ({id}): Ready\n"));
+    assert_eq!(run(&b, &["reconnect", &id, "--wait"]).ends(0).out, format!("reconnected site-7 ({id}): Ready\n"));
+    let ended = run(&b, &["disable", &id, "--json"]).ends(0);
+    assert_eq!(ended.json()["inventory"]["state"], "Disabled");
+    let ended = run(&b, &["enable", &uuid(9)]).ends(1);
+    assert!(ended.err.contains("not found"), "{}", ended.err);
+}
+
+#[test]
+fn texts_are_updated() {
+    let b = up();
+    let id = uuid(7);
+    let ended = run(&b, &["update", "site-7", "--name", "east", "--description", "of the river"]).ends(0);
+    assert_eq!(ended.out, format!("updated east ({id})\n"));
+    let ended = run(&b, &["update", "east", "--description", "of the hill", "--json"]).ends(0);
+    let inventory = ended.json()["inventory"].take();
+    assert_eq!((&inventory["name"], &inventory["description"]), (&json!("east"), &json!("of the hill")));
+}
+
+#[test]
+fn a_connection_is_deleted() {
+    let mut b = up();
+    b.create(&params(8, &json!({}))).expect(200);
+    b.create(&params(9, &json!({}))).expect(200);
+    assert_eq!(run(&b, &["delete", "site-7", "--yes"]).ends(0).out, format!("deleted {}\n", uuid(7)));
+    assert_eq!(run(&b, &["delete", "site-8", "--yes", "--json"]).ends(0).json(), json!({}));
+    run(&b, &["delete", &uuid(8), "--yes"]).ends(1);
+    b.charon.kill();
+    b.charon.hang_up();
+    run(&b, &["delete", "site-9", "--yes"]).ends(1);
+    run(&b, &["delete", "site-9", "--yes", "--enforce"]).ends(0);
+    assert!(run(&b, &["list"]).ends(0).out.lines().count() == 1);
+}
+
+#[test]
+fn an_agent_that_answers_with_jobs_is_followed() {
+    let b = up_with(&Options { top: "[jobs]\nasync = \"always\"", ..Options::default() });
+    crate::serve::wait_until("it is there", || {
+        let ended = run(&b, &["change", "site-7", "--yes", "--set", "lifeTime=1000", "--wait"]);
+        (ended.code == 0).then_some(())
+    });
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000);
+    let ended = run(&b, &["change", "site-7", "--yes", "--set", "lifeTime=1"]).ends(1);
+    assert!(ended.err.starts_with("cygnet: field[lifeTime]"), "{}", ended.err);
+}
