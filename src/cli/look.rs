@@ -1,6 +1,7 @@
 //! How pages for people look: tables, and colour on a terminal that wants it.
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
 use std::{fmt::Write as _, io::IsTerminal};
 use unicode_width::UnicodeWidthStr;
 
@@ -69,11 +70,23 @@ pub fn safe(text: &str) -> String {
 /// The tone of a status.
 pub fn tone_of(status: &str) -> Tone {
     match status {
-        "Ready" | "established" | "installed" => Tone::Good,
-        "Disconnected" => Tone::Bad,
+        "Ready" | "established" | "installed" | "up" | "up_idle" => Tone::Good,
+        "Disconnected" | "down" => Tone::Bad,
+        "no_inbound" | "no_outbound" | "duplicate" | "narrowed" | "other_selectors" | "other_algorithms"
+        | "outdated" | "unknown" => Tone::Unsure,
         "Connecting" | "Unknown" | "connecting" | "pending" => Tone::Unsure,
         _ => Tone::Plain,
     }
+}
+
+/// The agent's warnings, a line each.
+pub fn warnings(list: &Value, look: Look) -> String {
+    let text = |warning: &Value, name: &str| warning[name].as_str().unwrap_or_default().to_owned();
+    let line = |warning: &Value| {
+        let code = look.say(Tone::Unsure, &text(warning, "code"));
+        format!("  {code}: {}\n", safe(&text(warning, "message")))
+    };
+    list.as_array().into_iter().flatten().map(line).collect()
 }
 
 /// Rows under a head.

@@ -4,10 +4,10 @@ use super::{
     args::PlanArgs,
     ask,
     client::Client,
-    look::{Look, Table, Tone, safe},
+    look::{Look, Table, Tone, safe, warnings},
     select,
     stop::{Result, Stop, print, print_json},
-    write::Write,
+    write::{Write, with_query},
     write_args::ChangeArgs,
 };
 use hyper::Method;
@@ -24,7 +24,8 @@ pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
         let body = read(args.body.as_deref().unwrap_or(Path::new("-")))?;
         client.post(&format!("/cygnet/v1/connections/{uuid}/plan"), &body)?
     } else {
-        thought_through(client, &uuid, &json!({ "changeIPsecConnection": args.values.members(&MORE)? }))?
+        let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
+        client.post(&format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), &body)?
     };
     if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
 }
@@ -40,7 +41,8 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
     let uuid = select::uuid(client, &args.which.connection)?;
     if !args.yes {
-        let plan = thought_through(client, &uuid, &body)?;
+        let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), &args.how);
+        let plan = client.post(&path, &body)?;
         if plan["fields"].as_array().is_some_and(|fields| !fields.is_empty()) {
             ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), "Do this?")?;
         }
@@ -48,10 +50,6 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     let path = format!("/config/{uuid}?keep=true");
     let (method, body, doing, done) = (Method::PUT, Some(body), "changing", "changed");
     Write { uuid: &uuid, method, path, body, doing, done }.run(client, &args.how)
-}
-
-fn thought_through(client: &Client, uuid: &str, body: &Value) -> Result<Value> {
-    client.post(&format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), body)
 }
 
 fn read(body: &Path) -> Result<Value> {
@@ -78,15 +76,16 @@ fn page(plan: &Value, look: Look) -> String {
     let mut page = format!("impact: {} ({meaning})\n", look.say(tone, impact));
     differences(&mut page, &["field", "from", "to"], &plan["fields"], look);
     differences(&mut page, &["setting in the file", "from", "to"], &plan["file"], look);
-    for (title, member) in [("steps", "steps"), ("warnings", "warnings")] {
-        let text = |line: &Value| line.as_str().or_else(|| line["message"].as_str()).map(str::to_owned);
-        let lines: Vec<_> = plan[member].as_array().into_iter().flatten().filter_map(text).collect();
-        if !lines.is_empty() {
-            let _ = writeln!(page, "\n{}", look.say(Tone::Head, title));
-            for line in lines {
-                let _ = writeln!(page, "  {}", safe(line));
-            }
+    let steps: Vec<_> = plan["steps"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !steps.is_empty() {
+        let _ = writeln!(page, "\n{}", look.say(Tone::Head, "steps"));
+        for step in steps {
+            let _ = writeln!(page, "  {}", safe(step));
         }
+    }
+    let warnings = warnings(&plan["warnings"], look);
+    if !warnings.is_empty() {
+        let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
     }
     page
 }

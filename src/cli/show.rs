@@ -3,7 +3,7 @@
 use super::{
     args::OneArgs,
     client::Client,
-    look::{Look, Table, Tone, bytes, safe, tone_of},
+    look::{Look, Table, Tone, bytes, safe, tone_of, warnings},
     select,
     stop::{Result, print, print_json},
 };
@@ -50,6 +50,10 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     drift(&mut page, &view["drift"]);
     ike_sas(&mut page, view, look);
     children(&mut page, view, look);
+    let warnings = warnings(&view["warnings"], look);
+    if !warnings.is_empty() {
+        let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
+    }
     page
 }
 
@@ -156,22 +160,24 @@ fn ike_sas(page: &mut String, view: &Value, look: Look) {
 
 /// Per pair of networks, what is wanted and what runs of it.
 fn children(page: &mut String, view: &Value, look: Look) {
-    let mut table = Table::new(&["HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT", "REASON"]);
+    let mut table = Table::new(&["HERE", "THERE", "CONDITION", "STATE", "PROTECTION", "AGE", "IN", "OUT", "REASON"]);
     for child in items(&view["children"]) {
         let nets = |name: &str| items(&child[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
         let ends = || [nets("local"), nets("remote")].map(|text| (Tone::Plain, text));
+        let word = text(child, "condition");
+        let condition = || (tone_of(&word), word.clone());
         let why = || (Tone::Bad, text(&child["reason"], "code"));
         let sas = items(&child["sas"]);
         if sas.is_empty() {
             let state = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
             let empty = || (Tone::Plain, String::new());
-            let rest = [(state.0, state.1.to_owned()), empty(), empty(), empty(), empty(), why()];
+            let rest = [condition(), (state.0, state.1.to_owned()), empty(), empty(), empty(), empty(), why()];
             table.row(ends().into_iter().chain(rest));
         }
         for sa in sas {
             let traffic = |name: &str| (Tone::Plain, bytes(sa[name].as_u64().unwrap_or_default()));
             let (protection, age) = ((Tone::Plain, protection(sa)), (Tone::Plain, format!("{} s", text(sa, "age_s"))));
-            let rest = [state(sa), protection, age, traffic("bytes_in"), traffic("bytes_out"), why()];
+            let rest = [condition(), state(sa), protection, age, traffic("bytes_in"), traffic("bytes_out"), why()];
             table.row(ends().into_iter().chain(rest));
         }
     }

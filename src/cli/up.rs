@@ -2,12 +2,12 @@
 
 use super::{
     client::Client,
-    look::{Look, Tone, safe, tone_of},
+    look::{Look, Tone, safe, tone_of, warnings},
     progress::Progress,
     stop::{Code, Result, Stop, print, print_json},
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 /// A time such as `30s` or `2m`.
 pub fn time(text: &str) -> Result<Duration> {
@@ -35,6 +35,10 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
         let status = answer["inventory"]["status"].as_str().unwrap_or("Unknown");
         let tone = if text_of(&answer["inventory"]["state"]) == "Disabled" { Tone::Plain } else { tone_of(status) };
         print(&format!("{done} {} ({uuid}): {}\n", safe(&name), Look::of_stdout().say(tone, status)))?;
+    }
+    if !as_json {
+        // Beside the result, for people; nothing is left to do if standard error is closed.
+        let _ = write!(std::io::stderr(), "{}", warnings(&answer["warnings"], Look::of_stderr()));
     }
     match seen.filter(is_missing) {
         None => Ok(()),

@@ -45,9 +45,11 @@ impl Write<'_> {
 }
 
 /// `path` with the parameters that say how a write is done.
-fn with_query(mut path: String, how: &How) -> String {
+pub fn with_query(mut path: String, how: &How) -> String {
     let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(time)));
-    for parameter in confirm.into_iter().chain(how.immediate.then(|| "immediate=true".into())) {
+    let immediate = how.immediate.then(|| "immediate=true".to_owned());
+    let rehearse = how.rehearse.then(|| "rehearse=true".to_owned());
+    for parameter in [confirm, immediate, rehearse].into_iter().flatten() {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str(&parameter);
     }

@@ -13,6 +13,9 @@ pub struct How {
     /// Closes the old SA at once, even if the new one is not up: for a key that leaked.
     #[arg(long)]
     pub immediate: bool,
+    /// Rekeys each new CHILD_SA once when the tunnel is up: shows whether the peer has the same PFS.
+    #[arg(long)]
+    pub rehearse: bool,
     /// Waits until the tunnel is up, at most TIME (60s if it is not said).
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
     pub wait: Option<String>,
