@@ -18,6 +18,8 @@ const BYTES: usize = 4096;
 const FRESH: Duration = Duration::from_mins(1);
 /// A clue that is older than this when the tunnel goes down has nothing to do with that.
 const RECENT: Duration = Duration::from_secs(10);
+/// So long an SA may still be listed of which charon has said that it is closed.
+const ENDING: Duration = Duration::from_secs(3);
 /// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none. Without a cause,
 /// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
 const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
@@ -97,7 +99,7 @@ pub struct Story {
     down: Option<(Instant, Timestamp)>,
     attempted: bool,
     /// What took the tunnel down.
-    trigger: Option<Code>,
+    trigger: Option<(Code, Instant)>,
 }
 
 impl Story {
@@ -133,7 +135,7 @@ impl Story {
     /// Takes in a clue; true if it is the cause now and was not before.
     pub fn suspect(&mut self, clue: Clue, at: Timestamp, now: Instant) -> bool {
         if ends_a_tunnel(clue.code) {
-            self.trigger = Some(clue.code);
+            self.trigger = Some((clue.code, now));
         }
         let of = clue.child.clone();
         let known = self.clues.get(&of);
@@ -184,7 +186,7 @@ impl Story {
     /// What took the tunnel down, as far as that was told.
     #[must_use]
     pub fn trigger(&self) -> Option<Code> {
-        self.trigger
+        self.trigger.map(|(code, _)| code)
     }
 
     /// Since when it is down, if it is.
@@ -197,8 +199,11 @@ impl Story {
     /// What is found `quietly`, at a start, is no news.
     pub fn observe(&mut self, up: bool, quietly: bool, at: Timestamp, now: Instant) -> Tell {
         if up {
-            self.clues.clear();
-            (self.down, self.trigger) = (None, None);
+            // charon says that the tunnel was closed before it lists the SA as gone.
+            let is_ending = |known: &Known| ends_a_tunnel(known.clue.code) && now.duration_since(known.last) < ENDING;
+            self.clues.retain(|_, known| is_ending(known));
+            self.down = None;
+            self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
             let before = self.told.replace(Told::Up);
             let is_news = before != Some(Told::Up) && !(quietly && before.is_none());
             return if is_news { Tell::Up } else { Tell::Nothing };

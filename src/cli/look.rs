@@ -73,8 +73,7 @@ pub fn tone_of(status: &str) -> Tone {
         "Ready" | "established" | "installed" | "up" | "up_idle" => Tone::Good,
         "Disconnected" | "down" => Tone::Bad,
         "no_inbound" | "no_outbound" | "duplicate" | "narrowed" | "other_selectors" | "other_algorithms"
-        | "outdated" | "unknown" => Tone::Unsure,
-        "Connecting" | "Unknown" | "connecting" | "pending" => Tone::Unsure,
+        | "outdated" | "unknown" | "Connecting" | "Unknown" | "connecting" | "pending" => Tone::Unsure,
         _ => Tone::Plain,
     }
 }

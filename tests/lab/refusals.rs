@@ -37,7 +37,7 @@ fn standing(pair: &Pair, side: Side) -> Standing {
     let files = wait_until(Duration::from_secs(5), "no file is half written", || {
         let mut files: Vec<_> = entries().map(read).collect();
         files.sort();
-        files.iter().all(|(path, _)| !path.ends_with(".tmp")).then_some(files)
+        files.iter().all(|(path, _)| !path.contains("/.cygnet-")).then_some(files)
     });
     Standing {
         inventory: agent.get(pair.uuid(side)).expect(200).json()["inventories"][0].clone(),

@@ -12,8 +12,8 @@ use cygnet::swan::{
 };
 use futures_util::future::join_all;
 
-fn connections_of_a_list() -> Option<Stream> {
-    Some(Stream::of("list-conn"))
+fn connections_of_a_list() -> Stream {
+    Stream::of("list-conn")
 }
 
 /// A request for `list-conns` of one name, whose answer is known by that name.
@@ -38,7 +38,7 @@ async fn two_hundred_calls_at_once_each_get_their_own_answer() {
     let link = link(&b.charon).await;
     let ask = |n: usize| {
         let link = link.clone();
-        async move { link.call(&list(&format!("conn-{n}")), connections_of_a_list()).await }
+        async move { link.call(&list(&format!("conn-{n}")), Some(connections_of_a_list())).await }
     };
     let replies = soon(join_all((0..200).map(|n| tokio::spawn(ask(n))))).await;
     for (n, reply) in replies.into_iter().enumerate() {
@@ -67,7 +67,7 @@ async fn a_call_that_was_given_up_does_not_shift_the_replies() {
     b.charon.once("list-conns", Behaviour::Late);
     let given_up = ["conn-1", "conn-2", "conn-3"].map(|name| {
         let link = link.clone();
-        tokio::spawn(async move { link.call(&list(name), connections_of_a_list()).await })
+        tokio::spawn(async move { link.call(&list(name), Some(connections_of_a_list())).await })
     });
     tokio::task::block_in_place(|| b.charon.wait_for("list-conns", 1));
     for task in given_up {
@@ -75,7 +75,7 @@ async fn a_call_that_was_given_up_does_not_shift_the_replies() {
         assert!(task.await.expect_err("aborted").is_cancelled());
     }
     b.charon.release();
-    let reply = soon(link.call(&list("conn-9"), connections_of_a_list())).await.expect("answered");
+    let reply = soon(link.call(&list("conn-9"), Some(connections_of_a_list()))).await.expect("answered");
     assert_eq!(reply.items.len(), 1);
     assert!(reply.items[0].section("conn-9").is_some(), "{:?}", reply.items);
 }
