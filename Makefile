@@ -14,7 +14,7 @@ LAB := create:: policies:: half:: heal::charon_goes keys::a_new_key_is_negotiate
 	networks::several_networks_ikev2 networks::ipv6 parts::a_disabled reasons::proposals_differ_ikev2 \
 	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes
 
-.PHONY: build demo man test lab roots lint deps
+.PHONY: build demo man test bench bench-small lab roots lint deps
 
 build: deps
 	cargo build --release --locked
@@ -33,6 +33,14 @@ test: deps
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
 lab: deps
 	CYGNET_STRONGSWAN=$(SUITE) cargo test --locked --test lab -- --test-threads 4 $(LAB)
+
+# A quarter of an hour; the results lie in target/bench afterwards. Quiet machines give better figures.
+bench: deps
+	cargo bench --locked --bench gateway
+
+# Whether the benchmark still runs; its figures say little.
+bench-small: deps
+	cargo bench --locked --bench gateway -- --small
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 

@@ -21,7 +21,7 @@ use super::wait_until;
 /// The token of the tests, known to every agent started here under the name `test`.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// How long the agent may take to start and to stop.
+/// How long the agent may take to start and to stop, if nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a test wants of its agent.
@@ -37,6 +37,8 @@ pub struct AgentOptions {
     pub wait: String,
     /// `charon.timeout`.
     pub timeout: String,
+    /// How long it may take to start and to stop.
+    pub patience: Duration,
     /// More VIPs, beside [`vip`]: (uuid, address).
     pub vips: Vec<(String, String)>,
     /// More L3 networks, beside [`l3_network`]: (uuid, CIDRs).
@@ -57,6 +59,7 @@ impl Default for AgentOptions {
             backend: "vici".to_owned(),
             wait: "5s".to_owned(),
             timeout: "5s".to_owned(),
+            patience: PATIENCE,
             vips: Vec::new(),
             l3_networks: Vec::new(),
             top: String::new(),
@@ -134,7 +137,7 @@ impl Agent {
     pub fn stop(&mut self) -> ExitStatus {
         let (process, _) = self.running.take().expect("the agent runs");
         process.signal(Signal::SIGTERM);
-        process.wait(PATIENCE)
+        process.wait(self.options.patience)
     }
 
     /// Sends a signal to it, for example SIGHUP.
@@ -244,7 +247,7 @@ impl Agent {
         command.args(["serve", "--config"]).arg(self.config()).stdout(out).stderr(log);
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         let process = self.lab.spawn("cygnet serve", command);
-        let address = wait_until(PATIENCE, "cygnet's first line", || {
+        let address = wait_until(self.options.patience, "cygnet's first line", || {
             let said = fs::read_to_string(&stdout).unwrap_or_default();
             let ended = process.status();
             assert!(ended.is_none(), "cygnet ended: {ended:?}\n{said}\n{}", self.logs());

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,11 +159,21 @@ impl Lab {
     #[track_caller]
     pub fn swanctl(&self, side: Side, arguments: &[&str]) -> Output {
         let mut command = tethered("timeout");
-        command.args(["--foreground", "--kill-after=1", "20"]).arg(self.program(side, SWANCTL)).args(arguments);
-        command.arg("--uri").arg(format!("unix://{}", self.vici_socket(side).display()));
+        command.args(["--foreground", "--kill-after=1", "20"]).arg(self.program(side, SWANCTL));
+        output(self.complete(side, &mut command, arguments))
+    }
+
+    /// The same command without a limit and without anything around it, for who measures it.
+    pub fn swanctl_command(&self, side: Side, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program(side, SWANCTL));
+        self.complete(side, &mut command, arguments);
+        command
+    }
+
+    fn complete<'a>(&self, side: Side, command: &'a mut Command, arguments: &[&str]) -> &'a mut Command {
+        command.args(arguments).arg("--uri").arg(format!("unix://{}", self.vici_socket(side).display()));
         command.env("STRONGSWAN_CONF", self.side_directory(side).join("strongswan.conf"));
-        command.env("SWANCTL_DIR", self.swanctl_dir(side));
-        output(&mut command)
+        command.env("SWANCTL_DIR", self.swanctl_dir(side))
     }
 
     /// Writes `conf.d/NAME.conf` and loads everything, as an operator does; panics unless swanctl took it all.

@@ -1,0 +1,106 @@
+//! The floor: the same requests by a client that does nothing else. No HTTP, no checks, no rendering, no looking.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cygnet::swan::{
+    Charon, Swan, conf,
+    conf::Traps,
+    packet::Packet,
+    plan::{self, Loadable, Request},
+    vici::{Vici, link::Link},
+};
+use cygnet::{disk, store::format};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::seed;
+
+/// How long charon may take for one answer.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// Requests under way on the one socket of the loader.
+const WINDOW: usize = 64;
+
+/// A bare client of one charon.
+pub struct Bare {
+    runtime: Runtime,
+    socket: PathBuf,
+    vici: Arc<Vici>,
+    traps: Traps,
+    version: String,
+}
+
+/// A connection that is nobody's but this benchmark's: its requests, its file and the bytes that a record has.
+pub struct Foreign {
+    requests: Vec<Request>,
+    /// The text of the file in conf.d.
+    pub text: String,
+    record: Vec<u8>,
+}
+
+impl Bare {
+    /// A client of the charon at `socket`, which runs.
+    pub fn new(socket: &Path) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let probe = Swan::Vici(Vici::new(socket, DEADLINE));
+        let Charon { version, traps, .. } = runtime.block_on(probe.probe()).expect("charon says what it is");
+        Self { runtime, socket: socket.into(), vici: Arc::new(Vici::new(socket, DEADLINE)), traps, version }
+    }
+
+    /// strongSwan's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The text and the requests of the connection number `n`.
+    pub fn loadable(&self, n: u32) -> Loadable {
+        Loadable::new(&seed::record(n).connection, self.traps).expect("it can be rendered")
+    }
+
+    /// The foreign connection with this lifetime. Its names are as long as the agent's, so that the bytes are too.
+    pub fn foreign(&self, lifetime: i64) -> Foreign {
+        let record = seed::foreign(lifetime);
+        let rendered = Loadable::new(&record.connection, self.traps).expect("it can be rendered");
+        let text = rendered.conf.expose().replace("cygnet-", "rivals-");
+        let requests = plan::load(&conf::parse(&text).expect("our own text")).expect("a connection");
+        assert_eq!(requests.len(), 2, "a secret and a connection");
+        Foreign { requests, text, record: format::to_bytes(&record).expect("a record").to_vec() }
+    }
+
+    /// Loads the connection and makes a file of a record's bytes durable: no change can do less.
+    pub fn change(&self, foreign: &Foreign, file: &Path) {
+        self.runtime.block_on(async {
+            for request in &foreign.requests {
+                self.vici.load(request).await.expect("charon takes it");
+            }
+        });
+        disk::replace(file, &foreign.record, 0o600).expect("the disk takes it");
+    }
+
+    /// Loads all of `loadables` over one socket, with many requests under way.
+    pub fn load_all(&self, loadables: &[Loadable]) {
+        let packets = loadables.iter().flat_map(|loadable| &loadable.requests);
+        let packets = packets.map(|request| Packet::Request(request.command.into(), request.body.clone()));
+        self.runtime.block_on(async {
+            let (link, _inbox) = Link::connect(&self.socket, DEADLINE).await.expect("charon listens");
+            let calls = packets.map(|packet| {
+                let link = link.clone();
+                async move { link.call(&packet, None).await }
+            });
+            let answers = stream::iter(calls).buffered(WINDOW);
+            let refused = answers.try_filter(|reply| std::future::ready(reply.message.text("success") != Some("yes")));
+            assert_eq!(refused.try_collect::<Vec<_>>().await.expect("charon answers").len(), 0, "charon takes all");
+        });
+    }
+
+    /// How many SAs charon lists, of one connection or all.
+    pub fn list_sas(&self, name: Option<&str>) -> usize {
+        self.runtime.block_on(self.vici.list_sas(name)).expect("charon lists").len()
+    }
+
+    /// How many connections charon has.
+    pub fn connections(&self) -> usize {
+        self.runtime.block_on(self.vici.connections()).expect("charon lists").len()
+    }
+}

@@ -1,0 +1,71 @@
+//! One change, with more and more connections loaded.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::bare::Bare;
+use crate::options::Options;
+use crate::race::{Entry, Runner, race, timed};
+use crate::report::Contest;
+use crate::world::{SIDE, World, lifetime};
+
+/// The name of the floor, for tables and the picture.
+pub const FLOOR: &str = "bare vici pair + one durable file";
+/// The name of the usual way.
+pub const SWANCTL: &str = "swanctl --load-all";
+
+/// A change over HTTP, by TCP and by the Unix socket, against the bare requests and against swanctl.
+pub fn one_change(world: &World, options: &Options) -> Contest {
+    let bare = world.bare();
+    // What swanctl unloads because it stands in no file would be loaded anew each time: that is another race.
+    load_all(world, &bare);
+    let (mut tcp, mut unix) = (world.agent.client_tcp(), world.agent.client());
+    let laps = options.laps;
+    let mut entries = race(
+        &format!("one change of {}", world.size),
+        options.rounds,
+        vec![
+            Runner::new("change over TCP", laps, || world.change(&mut tcp, true)),
+            Runner::new("change over the Unix socket", laps, || world.change(&mut unix, false)),
+            Runner::new(FLOOR, laps, || floor(world, &bare)),
+            Runner::new(SWANCTL, 1, || load_all(world, &bare)),
+        ],
+    );
+    entries.push(observing(world, &bare, options));
+    assert_eq!((tcp.connections(), unix.connections()), (1, 1), "the connections were kept");
+    Contest {
+        key: "change",
+        title: "One ChangeIPsecConnection over a kept-alive connection, until its answer".to_owned(),
+        size: world.size,
+        unit: "ms",
+        entries,
+    }
+}
+
+/// What charon alone takes to list the SAs of one connection, which a change does and the floor does not.
+fn observing(world: &World, bare: &Bare, options: &Options) -> Entry {
+    let name = cygnet::swan::names::connection(crate::seed::id(world.size - 1));
+    let list = || timed(|| bare.list_sas(Some(&name))).0;
+    let lone = race("listing one", options.rounds, vec![Runner::new("bare list-sas of one", options.laps, list)]);
+    lone.into_iter().next().expect("one runner")
+}
+
+/// The least that a change can be.
+pub fn floor(world: &World, bare: &Bare) -> Duration {
+    let foreign = bare.foreign(lifetime(world.next()));
+    timed(|| bare.change(&foreign, &world.spare_file())).0
+}
+
+/// Edits one file and has swanctl load everything.
+pub fn load_all(world: &World, bare: &Bare) -> Duration {
+    let foreign = bare.foreign(lifetime(world.next()));
+    let mut command = world.lab.swanctl_command(SIDE, &["--load-all", "--noprompt"]);
+    let (time, output) = timed(|| {
+        fs::write(world.foreign_file(), &foreign.text).expect("a file in conf.d");
+        command.output().expect("swanctl runs")
+    });
+    let said = String::from_utf8_lossy(&output.stdout);
+    let all = format!("successfully loaded {} connections, 0 unloaded", world.size + 1);
+    assert!(output.status.success() && said.contains(&all), "not {all}: {}", &said[said.len().saturating_sub(300)..]);
+    time
+}

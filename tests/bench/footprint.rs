@@ -1,0 +1,69 @@
+//! What the agent takes while it does little: memory and processor time, and charon's beside it.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::options::Options;
+use crate::race::Entry;
+use crate::report::Contest;
+use crate::world::{SIDE, World};
+
+/// Times in `/proc/PID/stat` are in hundredths of a second on every Linux that Debian runs on.
+const TICKS: f64 = 100.0;
+
+/// The resident memory of both programs.
+pub fn memory(world: &World) -> Contest {
+    let entry = |name: &str, pid| Entry { name: name.to_owned(), rounds: vec![vec![resident(pid)]] };
+    Contest {
+        key: "memory",
+        title: "Resident memory after the start".to_owned(),
+        size: world.size,
+        unit: "KiB",
+        entries: pids(world).map(|(name, pid)| entry(name, pid)).into(),
+    }
+}
+
+/// The processor time of both programs while nobody calls; in percent of one core.
+pub fn idle(world: &World, options: &Options) -> Contest {
+    crate::progress(&format!("watching for {} s", options.idle.as_secs()));
+    let before = pids(world).map(|(_, pid)| processor_time(pid));
+    let start = Instant::now();
+    world.idle(options.idle);
+    let elapsed = start.elapsed().as_secs_f64();
+    let share = |(i, (name, pid)): (usize, (&str, i32))| {
+        let percent = 100.0 * (processor_time(pid) - before[i]) / elapsed;
+        Entry { name: name.to_owned(), rounds: vec![vec![percent]] }
+    };
+    Contest {
+        key: "idle",
+        title: format!("Processor time over {} s in which nobody calls", options.idle.as_secs()),
+        size: world.size,
+        unit: "% of a core",
+        entries: pids(world).into_iter().enumerate().map(share).collect(),
+    }
+}
+
+fn pids(world: &World) -> [(&'static str, i32); 2] {
+    let agent = world.agent.pid().expect("the agent runs");
+    [("cygnet", agent), ("charon", world.lab.charon_pid(SIDE).expect("charon runs"))]
+}
+
+/// `VmRSS` in KiB.
+fn resident(pid: i32) -> f64 {
+    let status = read(&format!("/proc/{pid}/status"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Seconds of user and system time of all its threads.
+fn processor_time(pid: i32) -> f64 {
+    let stat = read(&format!("/proc/{pid}/stat"));
+    // Behind the name, which may hold anything, the third member on: utime and stime are the 14th and the 15th.
+    let members: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks = |place: usize| members[place - 3].parse::<f64>().expect("a number");
+    (ticks(14) + ticks(15)) / TICKS
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -1,0 +1,118 @@
+//! `make bench`: how fast the agent is beside a real charon, with up to ten thousand connections, and how fast its
+//! rivals are on the same machine in the same minutes. It asserts that the work was done, never a time.
+#![expect(clippy::print_stdout, reason = "tables are what it prints")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bare;
+mod change;
+mod footprint;
+mod machine;
+mod many;
+mod options;
+mod picture;
+mod race;
+mod report;
+mod seed;
+mod starts;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use std::{env, fs};
+
+use serde_json::json;
+
+use machine::Machine;
+use options::Options;
+use report::Contest;
+use support::lab::Lab;
+use world::World;
+
+fn main() -> ExitCode {
+    let options = match Options::read(env::args().skip(1)) {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(why) = Lab::available() {
+        println!("SKIPPED: {why}");
+        return ExitCode::SUCCESS;
+    }
+    let start = Instant::now();
+    let mut world = World::new();
+    let machine = Machine::this(world.bare().version());
+    println!("{}", machine.line());
+    let contests = measure(&mut world, &options);
+    write(&machine, &contests);
+    println!("\n{:.0} s in all. {}", start.elapsed().as_secs_f64(), NOTE);
+    ExitCode::SUCCESS
+}
+
+/// What has to be known to read the tables.
+const NOTE: &str = "No peer answers: the agent begins up to 100 negotiations a second, each given up after 4 s, and \
+                    charon works on them under all rivals alike. Before each figure the rivals took turns, lap by lap.";
+
+/// All parts that are wanted, printed as they come.
+fn measure(world: &mut World, options: &Options) -> Vec<Contest> {
+    let mut contests = Vec::new();
+    let mut done = |contest: Contest| {
+        contest.print();
+        contests.push(contest);
+    };
+    for size in &options.sizes {
+        world.grow(*size);
+        if options.has("memory") {
+            done(footprint::memory(world));
+        }
+        if options.has("change") {
+            done(change::one_change(world, options));
+        }
+    }
+    if options.has("idle") {
+        done(footprint::idle(world, options));
+    }
+    if options.has("queries") {
+        many::queries(world, options).into_iter().for_each(&mut done);
+    }
+    if options.has("callers") {
+        done(many::callers(world, options));
+    }
+    if options.has("starts") {
+        done(starts::starts(world, options));
+    }
+    contests
+}
+
+/// Leaves the results in `target/bench/`.
+fn write(machine: &Machine, contests: &[Contest]) {
+    let directory = directory();
+    fs::create_dir_all(&directory).expect("a directory for the results");
+    let put = |name: &str, text: &str| {
+        let file = directory.join(name);
+        fs::write(&file, text).expect("the results are written");
+        println!("wrote {}", file.display());
+    };
+    let all: Vec<_> = contests.iter().map(Contest::json).collect();
+    let results = json!({ "machine": machine.json(), "note": NOTE, "contests": all });
+    println!();
+    put("gateway.json", &format!("{results:#}\n"));
+    if let Some(svg) = picture::draw(contests, &machine.line()) {
+        put("gateway.svg", &svg);
+    }
+}
+
+/// `bench` in cargo's target directory, in which this program lies three levels deep.
+fn directory() -> PathBuf {
+    let own = env::current_exe().expect("own path");
+    own.ancestors().nth(3).expect("target/release/deps").join("bench")
+}
+
+/// Tells on standard error how far it is: tables go to standard output.
+pub fn progress(text: &str) {
+    eprintln!("[bench] {text}");
+}

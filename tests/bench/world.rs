@@ -1,0 +1,130 @@
+//! The gateway that is measured: a real charon in a namespace of its own, the agent beside it, and connections whose
+//! peers do not answer. What is sent to them is routed to the lab's bridge, which drops it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use cygnet::{store::Store, swan::names};
+use serde_json::Value;
+
+use crate::bare::Bare;
+use crate::seed;
+use crate::support::agent::{Agent, AgentOptions, TOKEN};
+use crate::support::http::Client;
+use crate::support::lab::{Lab, Side};
+use crate::support::{poll, wait_until};
+
+/// The gateway; the other one of the lab stays dark.
+pub const SIDE: Side = Side::A;
+/// How long the agent may take to start, whatever it has to load.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// The lifetimes that changes set, from the one that is stored upwards.
+const LIFETIMES: (u32, u32) = (3601, 600_000);
+
+/// The gateway.
+pub struct World {
+    /// The namespaces and charon.
+    pub lab: Lab,
+    /// The agent.
+    pub agent: Agent,
+    /// How many connections the agent has.
+    pub size: u32,
+    changes: AtomicU32,
+}
+
+impl World {
+    /// A gateway without connections; both programs run.
+    pub fn new() -> Self {
+        let lab = Lab::new();
+        lab.start_charon(SIDE);
+        let options = AgentOptions { wait: "0s".to_owned(), patience: PATIENCE, ..AgentOptions::default() };
+        let agent = Agent::start(&lab, SIDE, options);
+        Self { lab, agent, size: 0, changes: AtomicU32::new(0) }
+    }
+
+    /// A bare client of the charon that runs now.
+    pub fn bare(&self) -> Bare {
+        Bare::new(&self.lab.vici_socket(SIDE))
+    }
+
+    /// Restarts the agent with `size` stored connections, which lie in conf.d as well, as after a reboot.
+    pub fn grow(&mut self, size: u32) {
+        if size == self.size {
+            return;
+        }
+        crate::progress(&format!("storing {size} connections"));
+        self.agent.stop();
+        let bare = self.bare();
+        let store = Store::open(&self.agent.state_dir()).expect("the store");
+        for n in self.size..size {
+            store.commit(store.stage(seed::record(n)).expect("staged")).expect("stored");
+            let file = self.agent.conf_dir().join(names::file(seed::id(n)));
+            fs::write(file, bare.loadable(n).conf.expose()).expect("a file in conf.d");
+        }
+        self.size = size;
+        let took = self.start_agent();
+        crate::progress(&format!("the agent has them, after {:.1} s", took.as_secs_f64()));
+        assert!(bare.connections() >= size as usize, "charon has all connections");
+    }
+
+    /// Starts the agent, which does not run; how long it took until it was ready.
+    pub fn start_agent(&mut self) -> Duration {
+        let start = Instant::now();
+        self.agent.restart();
+        self.wait_until_ready();
+        start.elapsed()
+    }
+
+    /// Waits until charon holds what the store says.
+    pub fn wait_until_ready(&self) {
+        wait_until(PATIENCE, "200 of /readyz", || {
+            let answer = self.agent.try_request("GET", "/readyz", None).ok()?;
+            (answer.status == 200).then_some(())
+        });
+    }
+
+    /// A durable file that is nobody's, on the disk of the agent's files.
+    pub fn spare_file(&self) -> PathBuf {
+        self.agent.state_dir().join("spare")
+    }
+
+    /// The foreign connection's file in conf.d.
+    pub fn foreign_file(&self) -> PathBuf {
+        self.agent.conf_dir().join("rivals.conf")
+    }
+
+    /// A number for the next change: no connection is set to the same lifetime twice in a row.
+    pub fn next(&self) -> u32 {
+        self.changes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Changes a connection over `client`, another one each time; how long the answer took.
+    pub fn change(&self, client: &mut Client, token: bool) -> Duration {
+        let number = self.next();
+        let (n, lifetime) = (number % self.size, lifetime(number));
+        let (path, body) = (format!("/zstack/v1/ipsec/config/{}", seed::id(n)), seed::change(n, lifetime).to_string());
+        let (time, answer) = crate::race::timed(|| request(client, "PUT", &path, body.as_bytes(), token));
+        assert_eq!(answer["inventory"]["lifeTime"], lifetime, "the change was made: {answer}");
+        time
+    }
+
+    /// Watches for `time` that the agent goes on.
+    pub fn idle(&self, time: Duration) {
+        assert!(poll(time, || self.agent.pid().is_none().then_some(())).is_none(), "the agent goes on");
+    }
+}
+
+/// A lifetime for the change of this number.
+pub fn lifetime(number: u32) -> i64 {
+    i64::from(LIFETIMES.0 + number % LIFETIMES.1)
+}
+
+/// The JSON of a 200 to one request.
+pub fn request(client: &mut Client, method: &str, path: &str, body: &[u8], token: bool) -> Value {
+    let token = token.then(|| format!("OAuth {TOKEN}"));
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(token.iter().map(|token| ("Authorization", token.as_str())));
+    client.request(method, path, &headers, body).expect("an answer").expect(200).json()
+}
