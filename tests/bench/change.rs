@@ -14,6 +14,9 @@ pub const FLOOR: &str = "bare vici pair + one durable file";
 /// The name of the usual way.
 pub const SWANCTL: &str = "swanctl --load-all";
 
+/// About the bytes of a record.
+const RECORD: usize = 1200;
+
 /// A change over HTTP, by TCP and by the Unix socket, against the bare requests and against swanctl.
 pub fn one_change(world: &World, options: &Options) -> Contest {
     let bare = world.bare();
@@ -28,6 +31,7 @@ pub fn one_change(world: &World, options: &Options) -> Contest {
             Runner::new("change over TCP", laps, || world.change(&mut tcp, true)),
             Runner::new("change over the Unix socket", laps, || world.change(&mut unix, false)),
             Runner::new(FLOOR, laps, || floor(world, &bare)),
+            Runner::new("one durable file alone", laps, || durable_file(world)),
             Runner::new(SWANCTL, 1, || load_all(world, &bare)),
         ],
     );
@@ -54,6 +58,11 @@ fn observing(world: &World, bare: &Bare, options: &Options) -> Entry {
 pub fn floor(world: &World, bare: &Bare) -> Duration {
     let foreign = bare.foreign(lifetime(world.next()));
     timed(|| bare.change(&foreign, &world.spare_file())).0
+}
+
+/// What of the floor is the disk's: a file as long as a record.
+fn durable_file(world: &World) -> Duration {
+    timed(|| cygnet::disk::replace(&world.spare_file(), &[b' '; RECORD], 0o600).expect("the disk takes it")).0
 }
 
 /// Edits one file and has swanctl load everything.
