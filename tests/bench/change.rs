@@ -9,6 +9,8 @@ use crate::race::{Entry, Runner, race, timed};
 use crate::report::Contest;
 use crate::world::{SIDE, World, lifetime};
 
+/// The name of the agent over TCP.
+pub const TCP: &str = "change over TCP";
 /// The name of the floor, for tables and the picture.
 pub const FLOOR: &str = "bare vici pair + one durable file";
 /// The name of the usual way.
@@ -28,7 +30,7 @@ pub fn one_change(world: &World, options: &Options) -> Contest {
         &format!("one change of {}", world.size),
         options.rounds,
         vec![
-            Runner::new("change over TCP", laps, || world.change(&mut tcp, true)),
+            Runner::new(TCP, laps, || world.change(&mut tcp, true)),
             Runner::new("change over the Unix socket", laps, || world.change(&mut unix, false)),
             Runner::new(FLOOR, laps, || floor(world, &bare)),
             Runner::new("one durable file alone", laps, || durable_file(world)),

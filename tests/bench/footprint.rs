@@ -23,6 +23,25 @@ pub fn memory(world: &World) -> Contest {
     }
 }
 
+/// What each connection adds to the memory of both: from the smallest to the largest number that was measured.
+pub fn per_connection(contests: &[Contest]) -> Option<Contest> {
+    let mut measured = contests.iter().filter(|contest| contest.key == "memory");
+    let few = measured.next()?;
+    let many = measured.next_back()?;
+    let added = f64::from(many.size - few.size);
+    let entry = |(more, less): (&Entry, &Entry)| Entry {
+        name: more.name.clone(),
+        rounds: vec![vec![(more.spread().middle - less.spread().middle) / added]],
+    };
+    Some(Contest {
+        key: "memory_per_connection",
+        title: format!("Resident memory per connection, from {} connections on", few.size),
+        size: many.size,
+        unit: "KiB",
+        entries: many.entries.iter().zip(&few.entries).map(entry).collect(),
+    })
+}
+
 /// The processor time of both programs while nobody calls; in percent of one core.
 pub fn idle(world: &World, options: &Options) -> Contest {
     crate::progress(&format!("watching for {} s", options.idle.as_secs()));

@@ -59,33 +59,43 @@ const NOTE: &str = "No peer answers: the agent begins up to 100 negotiations a s
 
 /// All parts that are wanted, printed as they come.
 fn measure(world: &mut World, options: &Options) -> Vec<Contest> {
-    let mut contests = Vec::new();
-    let mut done = |contest: Contest| {
-        contest.print();
-        contests.push(contest);
-    };
+    let mut results = Results::default();
     for size in &options.sizes {
         world.grow(*size);
         if options.has("memory") {
-            done(footprint::memory(world));
+            results.add(footprint::memory(world));
         }
         if options.has("change") {
-            done(change::one_change(world, options));
+            results.add(change::one_change(world, options));
         }
     }
+    results.0.extend(footprint::per_connection(&results.0).inspect(Contest::print));
     if options.has("idle") {
-        done(footprint::idle(world, options));
+        results.add(footprint::idle(world, options));
     }
     if options.has("queries") {
-        many::queries(world, options).into_iter().for_each(&mut done);
+        let [quiet, busy] = many::queries(world, options);
+        results.add(quiet);
+        results.add(busy);
     }
     if options.has("callers") {
-        done(many::callers(world, options));
+        results.add(many::callers(world, options));
     }
     if options.has("starts") {
-        done(starts::starts(world, options));
+        results.add(starts::starts(world, options));
     }
-    contests
+    results.0
+}
+
+/// What was measured so far.
+#[derive(Default)]
+struct Results(Vec<Contest>);
+
+impl Results {
+    fn add(&mut self, contest: Contest) {
+        contest.print();
+        self.0.push(contest);
+    }
 }
 
 /// Leaves the results in `target/bench/`.
@@ -97,9 +107,9 @@ fn write(machine: &Machine, contests: &[Contest]) {
         fs::write(&file, text).expect("the results are written");
         println!("wrote {}", file.display());
     };
+    println!("\n{}", report::summary(contests));
     let all: Vec<_> = contests.iter().map(Contest::json).collect();
     let results = json!({ "machine": machine.json(), "note": NOTE, "contests": all });
-    println!();
     put("gateway.json", &format!("{results:#}\n"));
     if let Some(svg) = picture::draw(contests, &machine.line()) {
         put("gateway.svg", &svg);

@@ -25,9 +25,8 @@ pub fn callers(world: &World, options: &Options) -> Contest {
         .into_iter()
         .map(|callers| {
             let mut clients: Vec<_> = (0..callers).map(|_| world.agent.client_tcp()).collect();
-            Runner::new(format!("{callers} callers, over TCP"), 1, move || {
-                together(world, &mut clients, options.changes)
-            })
+            let name = format!("over TCP, callers: {callers}");
+            Runner::new(name, 1, move || together(world, &mut clients, options.changes))
         })
         .collect();
     let one_by_one = || (0..options.changes).map(|_| floor(world, &bare)).sum();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::change::{FLOOR, SWANCTL};
+use crate::change::{FLOOR, SWANCTL, TCP};
 use crate::race::Spread;
 use crate::report::{Contest, figure};
 
@@ -10,7 +10,7 @@ use crate::report::{Contest, figure};
 const PANEL: (f64, f64) = (400.0, 300.0);
 const CORNERS: [(f64, f64); 2] = [(70.0, 70.0), (550.0, 70.0)];
 /// Distinct also to the colour-blind (Okabe and Ito).
-const COLOURS: [&str; 5] = ["#0072b2", "#56b4e9", "#000000", "#d55e00", "#009e73"];
+const COLOURS: [&str; 6] = ["#0072b2", "#56b4e9", "#000000", "#999999", "#d55e00", "#009e73"];
 
 /// A line of a panel: its name, its colour, and a spread for each size.
 struct Line {
@@ -39,27 +39,18 @@ pub fn draw(contests: &[Contest], machine: &str) -> Option<String> {
 
 /// How many times the floor the agent takes, and how many times the agent swanctl does.
 fn ratios(changes: &[&Contest]) -> Vec<Line> {
-    let pairs = [("agent (TCP) ÷ floor", None, Some(FLOOR)), ("swanctl ÷ agent (TCP)", Some(SWANCTL), None)];
-    let line = |(i, (name, over, under)): (usize, (&str, Option<&str>, Option<&str>))| {
-        let of = |contest: &Contest| {
-            let find = |who: Option<&str>| {
-                let named = contest.entries.iter().find(|entry| Some(entry.name.as_str()) == who);
-                named.unwrap_or(&contest.entries[0]).against(&contest.entries[0])
-            };
-            let (over, under) = (find(over), find(under));
-            // One of the two is the agent against itself, which is 1.
-            Spread { low: over.low / under.high, middle: over.middle / under.middle, high: over.high / under.low }
-        };
+    let line = |over, under, colour| {
+        let of = |contest: &Contest| contest.entry(over).against(contest.entry(under));
         let points = changes.iter().map(|contest| (contest.size, of(contest))).collect();
-        Line { name: name.to_owned(), colour: [COLOURS[0], COLOURS[3]][i], points }
+        Line { name: format!("{over} ÷ {under}"), colour, points }
     };
-    pairs.into_iter().enumerate().map(line).collect()
+    vec![line(TCP, FLOOR, COLOURS[0]), line(SWANCTL, TCP, COLOURS[4])]
 }
 
 fn head(machine: &str) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"980\" height=\"540\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"980\" height=\"540\" fill=\"white\"/>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"980\" height=\"520\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"980\" height=\"520\" fill=\"white\"/>\n\
          <text x=\"70\" y=\"28\" font-size=\"16\">One ChangeIPsecConnection, by the number of connections loaded</text>\n\
          <text x=\"70\" y=\"47\" fill=\"#555\">medians and quartiles; {}</text>\n",
         escaped(machine)

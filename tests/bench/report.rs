@@ -1,7 +1,10 @@
 //! What was measured, as a table for people and as JSON for programs.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
+use crate::change::{FLOOR, SWANCTL, TCP};
 use crate::race::{Entry, Spread};
 
 /// One thing that several did. The first entry is the agent's; the others are compared with it.
@@ -22,18 +25,27 @@ impl Contest {
     /// The rows of a table: who, the figure with its quartiles, and how many times the agent's it is.
     pub fn print(&self) {
         println!("\n{}; {} connections\n", self.title, self.size);
-        println!("  {:<44} {:>12} {:>23}   times the agent's", "", format!("median {}", self.unit), "quartiles");
+        let median = format!("median, {}", self.unit);
+        println!("  {:<44} {median:>19} {:>21}   times the first (quartiles)", "", "quartiles");
         for entry in &self.entries {
             let Spread { low, middle, high } = entry.spread();
             let quartiles = format!("{} .. {}", figure(low), figure(high));
             let ratio = if std::ptr::eq(entry, &raw const self.entries[0]) { String::new() } else { self.ratio(entry) };
-            println!("  {:<44} {:>12} {quartiles:>23}   {ratio}", entry.name, figure(middle));
+            println!("  {:<44} {:>19} {quartiles:>21}   {ratio}", entry.name, figure(middle));
         }
     }
 
+    /// How many times the first entry's figure this is, as `12.3` or `1/12.3`, with the quartiles.
     fn ratio(&self, entry: &Entry) -> String {
         let Spread { low, middle, high } = entry.against(&self.entries[0]);
-        format!("{} ({} .. {})", figure(middle), figure(low), figure(high))
+        let times = |ratio: f64| if ratio < 1.0 { format!("1/{}", figure(1.0 / ratio)) } else { figure(ratio) };
+        format!("{} ({} .. {})", times(middle), times(low), times(high))
+    }
+
+    /// The entry of this name; panics if it did not take part.
+    pub fn entry(&self, name: &str) -> &Entry {
+        let found = self.entries.iter().find(|entry| entry.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not in {}", self.title))
     }
 
     /// The contest with all its rounds.
@@ -56,6 +68,27 @@ impl Contest {
             "entries": entries.collect::<Vec<_>>(),
         })
     }
+}
+
+/// One change at all sizes, as a table in Markdown; empty if there are no such contests.
+pub fn summary(contests: &[Contest]) -> String {
+    let changes: Vec<_> = contests.iter().filter(|contest| contest.key == "change").collect();
+    let Some(first) = changes.first() else { return String::new() };
+    let row = |name: &str, cell: &dyn Fn(&Contest) -> String| {
+        let cells: Vec<_> = changes.iter().map(|contest| cell(contest)).collect();
+        format!("| {name} | {} |\n", cells.join(" | "))
+    };
+    let with_quartiles =
+        |Spread { low, middle, high }| format!("{} ({}–{})", figure(middle), figure(low), figure(high));
+    let mut table = row("connections", &|contest| contest.size.to_string());
+    let _ = writeln!(table, "|---|{}", "---:|".repeat(changes.len()));
+    for name in first.entries.iter().map(|entry| &entry.name) {
+        table += &row(&format!("{name}, ms"), &|contest| with_quartiles(contest.entry(name).spread()));
+    }
+    let ratio = |over: &'static str, under: &'static str| {
+        row(&format!("{over} ÷ {under}"), &|contest| with_quartiles(contest.entry(over).against(contest.entry(under))))
+    };
+    table + &ratio(TCP, FLOOR) + &ratio(SWANCTL, TCP)
 }
 
 fn spread(Spread { low, middle, high }: Spread) -> Value {
