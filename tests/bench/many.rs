@@ -105,8 +105,8 @@ fn reads(world: &World, options: &Options, beside: &str) -> Contest {
         Runner::new("GET by uuid", options.laps, || read(format!("/{}", seed::id(n)), 1)),
         Runner::new("bare list-sas of all", 2, || timed(|| bare.list_sas(None)).0),
         Runner::new("bare list-sas of one", options.laps, || timed(|| bare.list_sas(Some(&of_one))).0),
-        Runner::new("swanctl --list-conns", 2, || swanctl(world, &["--list-conns"], world.size)),
-        Runner::new("swanctl --list-sas", 2, || swanctl(world, &["--list-sas"], 0)),
+        Runner::new("swanctl --list-conns", 1, || swanctl(world, &["--list-conns"], world.size)),
+        Runner::new("swanctl --list-sas", 1, || swanctl(world, &["--list-sas"], 0)),
     ];
     Contest {
         key: if beside.starts_with("nobody") { "queries" } else { "queries_beside_changes" },

@@ -54,7 +54,7 @@ impl Options {
         Self {
             parts: PARTS.map(Into::into).to_vec(),
             sizes: vec![1, 100, 1000, 5000, 10_000],
-            rounds: 7,
+            rounds: 5,
             laps: 20,
             changes: 1000,
             idle: Duration::from_mins(1),

@@ -8,7 +8,7 @@ use crate::report::{Contest, figure};
 
 /// The panels, from the top left corner of the first; all in pixels.
 const PANEL: (f64, f64) = (400.0, 300.0);
-const CORNERS: [(f64, f64); 2] = [(70.0, 70.0), (550.0, 70.0)];
+const CORNERS: [(f64, f64); 2] = [(70.0, 80.0), (560.0, 80.0)];
 /// Distinct also to the colour-blind (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#56b4e9", "#000000", "#999999", "#d55e00", "#009e73"];
 
@@ -49,8 +49,8 @@ fn ratios(changes: &[&Contest]) -> Vec<Line> {
 
 fn head(machine: &str) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"980\" height=\"520\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"980\" height=\"520\" fill=\"white\"/>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1020\" height=\"540\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"1020\" height=\"540\" fill=\"white\"/>\n\
          <text x=\"70\" y=\"28\" font-size=\"16\">One ChangeIPsecConnection, by the number of connections loaded</text>\n\
          <text x=\"70\" y=\"47\" fill=\"#555\">medians and quartiles; {}</text>\n",
         escaped(machine)
@@ -97,6 +97,7 @@ fn panel(svg: &mut String, (left, top): (f64, f64), title: &str, lines: &[Line])
         let _ = writeln!(svg, "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"#ddd\"/>");
         let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{mark}</text>", bottom + 16.0);
     }
+    figures(svg, lines, right, &up);
     for (i, line) in lines.iter().enumerate() {
         curve(svg, line, &across, &up);
         let y = bottom + 42.0 + 18.0 * f64::from(u8::try_from(i).unwrap_or(u8::MAX));
@@ -106,7 +107,7 @@ fn panel(svg: &mut String, (left, top): (f64, f64), title: &str, lines: &[Line])
     }
 }
 
-/// The medians, joined, with a bar from quartile to quartile, and the figure at the last.
+/// The medians, joined, with a bar from quartile to quartile.
 fn curve(svg: &mut String, line: &Line, across: &Axis, up: &Axis) {
     let own = line.colour;
     let mut path = String::new();
@@ -118,9 +119,18 @@ fn curve(svg: &mut String, line: &Line, across: &Axis, up: &Axis) {
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{own}\"/>");
     }
     let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{own}\" stroke-width=\"1.5\"/>");
-    if let Some((size, spread)) = line.points.last() {
-        let (x, y) = (across.place(f64::from(*size)) + 5.0, up.place(spread.middle) - 5.0);
-        let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{own}\">{}</text>", figure(spread.middle));
+}
+
+/// The last figure of each line, at its right end, from the top down and none over another.
+fn figures(svg: &mut String, lines: &[Line], right: f64, up: &Axis) {
+    let last = |line: &Line| Some((up.place(line.points.last()?.1.middle), line.points.last()?.1.middle, line.colour));
+    let mut ends: Vec<_> = lines.iter().filter_map(last).collect();
+    ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut free = f64::MIN;
+    for (place, value, colour) in ends {
+        let y = (place + 4.0).max(free);
+        free = y + 13.0;
+        let _ = writeln!(svg, "<text x=\"{:.0}\" y=\"{y:.1}\" fill=\"{colour}\">{}</text>", right + 8.0, figure(value));
     }
 }
 
