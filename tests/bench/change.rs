@@ -22,8 +22,6 @@ const RECORD: usize = 1200;
 /// A change over HTTP, by TCP and by the Unix socket, against the bare requests and against swanctl.
 pub fn one_change(world: &World, options: &Options) -> Contest {
     let bare = world.bare();
-    // What swanctl unloads because it stands in no file would be loaded anew each time: that is another race.
-    load_all(world, &bare);
     let (mut tcp, mut unix) = (world.agent.client_tcp(), world.agent.client());
     let laps = options.laps;
     let mut entries = race(

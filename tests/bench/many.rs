@@ -20,7 +20,6 @@ const WRITERS: usize = 4;
 /// Many changes, by 1, 8 and 64 callers.
 pub fn callers(world: &World, options: &Options) -> Contest {
     let bare = world.bare();
-    load_all(world, &bare);
     let mut runners: Vec<_> = CALLERS
         .into_iter()
         .map(|callers| {
