@@ -47,19 +47,20 @@ fn main() -> ExitCode {
     let mut world = World::new();
     let machine = Machine::this(world.bare().version());
     println!("{}", machine.line());
-    let contests = measure(&mut world, &options);
-    write(&machine, &contests);
-    println!("\n{:.0} s in all. {}", start.elapsed().as_secs_f64(), NOTE);
+    let mut results = Results { machine, contests: Vec::new() };
+    measure(&mut world, &options, &mut results);
+    println!("\n{}", report::summary(&results.contests));
+    println!("{:.0} s in all; the results lie in {}. {NOTE}", start.elapsed().as_secs_f64(), directory().display());
     ExitCode::SUCCESS
 }
 
 /// What has to be known to read the tables.
 const NOTE: &str = "No peer answers: the agent begins up to 100 negotiations a second, each given up after 4 s, and \
-                    charon works on them under all rivals alike. Before each figure the rivals took turns, lap by lap.";
+                    charon works on them under all rivals alike. Rivals take turns, lap by lap; ratios are made \
+                    within a round, and quartiles are shown.";
 
-/// All parts that are wanted, printed as they come.
-fn measure(world: &mut World, options: &Options) -> Vec<Contest> {
-    let mut results = Results::default();
+/// All parts that are wanted.
+fn measure(world: &mut World, options: &Options, results: &mut Results) {
     for size in &options.sizes {
         world.grow(*size);
         if options.has("memory") {
@@ -69,7 +70,9 @@ fn measure(world: &mut World, options: &Options) -> Vec<Contest> {
             results.add(change::one_change(world, options));
         }
     }
-    results.0.extend(footprint::per_connection(&results.0).inspect(Contest::print));
+    if let Some(contest) = footprint::per_connection(&results.contests) {
+        results.add(contest);
+    }
     if options.has("idle") {
         results.add(footprint::idle(world, options));
     }
@@ -84,35 +87,28 @@ fn measure(world: &mut World, options: &Options) -> Vec<Contest> {
     if options.has("starts") {
         results.add(starts::starts(world, options));
     }
-    results.0
 }
 
 /// What was measured so far.
-#[derive(Default)]
-struct Results(Vec<Contest>);
-
-impl Results {
-    fn add(&mut self, contest: Contest) {
-        contest.print();
-        self.0.push(contest);
-    }
+struct Results {
+    machine: Machine,
+    contests: Vec<Contest>,
 }
 
-/// Leaves the results in `target/bench/`.
-fn write(machine: &Machine, contests: &[Contest]) {
-    let directory = directory();
-    fs::create_dir_all(&directory).expect("a directory for the results");
-    let put = |name: &str, text: &str| {
-        let file = directory.join(name);
-        fs::write(&file, text).expect("the results are written");
-        println!("wrote {}", file.display());
-    };
-    println!("\n{}", report::summary(contests));
-    let all: Vec<_> = contests.iter().map(Contest::json).collect();
-    let results = json!({ "machine": machine.json(), "note": NOTE, "contests": all });
-    put("gateway.json", &format!("{results:#}\n"));
-    if let Some(svg) = picture::draw(contests, &machine.line()) {
-        put("gateway.svg", &svg);
+impl Results {
+    /// Prints the contest and writes all results anew: what was measured stays if a later part fails.
+    fn add(&mut self, contest: Contest) {
+        contest.print();
+        self.contests.push(contest);
+        let directory = directory();
+        fs::create_dir_all(&directory).expect("a directory for the results");
+        let put = |name: &str, text: &str| fs::write(directory.join(name), text).expect("the results are written");
+        let contests: Vec<_> = self.contests.iter().map(Contest::json).collect();
+        let results = json!({ "machine": self.machine.json(), "note": NOTE, "contests": contests });
+        put("gateway.json", &format!("{results:#}\n"));
+        if let Some(svg) = picture::draw(&self.contests, &self.machine.line()) {
+            put("gateway.svg", &svg);
+        }
     }
 }
 
