@@ -100,6 +100,16 @@ impl World {
         self.changes.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// As [`World::change`], over a connection that was just in use: the agent closes those that nobody uses, and
+    /// while swanctl works nobody does.
+    pub fn change_at_once(&self, client: &mut Client, token: bool) -> Duration {
+        client.request("GET", "/healthz", &[], &[]).expect("an answer").expect(200);
+        let before = client.connections();
+        let time = self.change(client, token);
+        assert_eq!(client.connections(), before, "the connection was kept");
+        time
+    }
+
     /// Changes a connection over `client`, another one each time; how long the answer took.
     pub fn change(&self, client: &mut Client, token: bool) -> Duration {
         let number = self.next();

@@ -163,9 +163,9 @@ impl Lab {
         output(self.complete(side, &mut command, arguments))
     }
 
-    /// The same command without a limit and without anything around it, for who measures it.
+    /// The same command without a limit, for who measures it. swanctl does not end with charon: it must be tethered.
     pub fn swanctl_command(&self, side: Side, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.program(side, SWANCTL));
+        let mut command = tethered(self.program(side, SWANCTL));
         self.complete(side, &mut command, arguments);
         command
     }
