@@ -238,3 +238,63 @@ impl Story {
 fn ends_a_tunnel(code: Code) -> bool {
     matches!(code, Code::PeerDeleted | Code::DpdTimeout)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swan::tale::Weight;
+
+    fn clue(code: Code, weight: Weight) -> Clue {
+        Clue { code, weight, child: None, version: None, details: code.name().into() }
+    }
+
+    fn cause(story: &Story) -> Option<Code> {
+        story.cause(None).map(|known| known.clue.code)
+    }
+
+    #[tokio::test]
+    async fn a_weaker_clue_waits_for_a_minute() {
+        let (mut story, now, at) = (Story::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        assert!(story.suspect(clue(Code::AuthFailed, Weight::Evidence), at, now));
+        assert!(!story.suspect(clue(Code::PeerRefusedAuth, Weight::Answer), at, now + Duration::from_secs(59)));
+        assert_eq!(cause(&story), Some(Code::AuthFailed));
+        assert!(story.suspect(clue(Code::PeerRefusedAuth, Weight::Answer), at, now + Duration::from_secs(61)));
+        assert!(story.suspect(clue(Code::TsMismatch, Weight::Answer), at, now), "an equal one counts at once");
+        story.outlive();
+        assert!(story.suspect(clue(Code::PeerUnreachable, Weight::Sign), at, now), "so does any after an IKE SA");
+        story.begin_anew();
+        assert_eq!(cause(&story), None);
+    }
+
+    #[tokio::test]
+    async fn the_same_is_told_once_and_a_gap_is_none() {
+        let (mut story, now, at) = (Story::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(story.observe(true, true, at, now), Tell::Nothing, "found at a start");
+        assert_eq!(story.observe(false, false, at, now), Tell::Later(later(6)));
+        assert_eq!(story.observe(true, false, at, later(1)), Tell::Nothing, "a rekeying");
+        assert_eq!(story.observe(false, false, at, later(2)), Tell::Later(later(8)));
+        story.suspect(clue(Code::NoProposalIke, Weight::Answer), at, later(2));
+        assert_eq!(story.observe(false, false, at, later(4)), Tell::Down);
+        assert_eq!(story.observe(false, false, at, later(5)), Tell::Nothing);
+        assert_eq!(story.observe(true, false, at, later(9)), Tell::Up);
+        story.suspect(clue(Code::PeerDeleted, Weight::Sign), at, later(10));
+        assert_eq!(story.observe(true, false, at, later(11)), Tell::Nothing, "it is listed a moment longer");
+        assert_eq!(story.observe(false, false, at, later(11)), Tell::Down, "at once");
+        assert_eq!(story.trigger(), Some(Code::PeerDeleted));
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_keeps_its_numbers() {
+        let mut story = Story::default();
+        for n in 0..1000 {
+            story.add(Speaker::Charon, &format!("{n}: {}", "é".repeat(n)), Timestamp::UNIX_EPOCH);
+        }
+        let all = story.lines(usize::MAX, 0);
+        assert!(all.iter().map(|line| line.text.len()).sum::<usize>() <= BYTES && !all.is_empty());
+        assert_eq!(all.last().map(|line| line.number), Some(1000));
+        assert_eq!(story.lines(2, 0), all[all.len() - 2..]);
+        assert_eq!(story.lines(usize::MAX, 999), all[all.len() - 1..]);
+        assert!(story.lines(usize::MAX, 1000).is_empty() && story.lines(usize::MAX, 5000).is_empty());
+    }
+}
