@@ -8,7 +8,7 @@ use crate::report::{Contest, figure};
 
 /// The panels, from the top left corner of the first; all in pixels.
 const PANEL: (f64, f64) = (400.0, 300.0);
-const CORNERS: [(f64, f64); 2] = [(70.0, 80.0), (560.0, 80.0)];
+const CORNERS: [(f64, f64); 2] = [(70.0, 80.0), (600.0, 80.0)];
 /// Distinct also to the colour-blind (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#56b4e9", "#000000", "#999999", "#d55e00", "#009e73"];
 
@@ -49,8 +49,8 @@ fn ratios(changes: &[&Contest]) -> Vec<Line> {
 
 fn head(machine: &str) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1020\" height=\"540\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"1020\" height=\"540\" fill=\"white\"/>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1060\" height=\"560\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"1060\" height=\"560\" fill=\"white\"/>\n\
          <text x=\"70\" y=\"28\" font-size=\"16\">One ChangeIPsecConnection, by the number of connections loaded</text>\n\
          <text x=\"70\" y=\"47\" fill=\"#555\">medians and quartiles; {}</text>\n",
         escaped(machine)
@@ -97,10 +97,12 @@ fn panel(svg: &mut String, (left, top): (f64, f64), title: &str, lines: &[Line])
         let _ = writeln!(svg, "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"#ddd\"/>");
         let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{mark}</text>", bottom + 16.0);
     }
+    let middle = f64::midpoint(left, right);
+    let _ = writeln!(svg, "<text x=\"{middle}\" y=\"{:.0}\" text-anchor=\"middle\">connections</text>", bottom + 32.0);
     figures(svg, lines, right, &up);
     for (i, line) in lines.iter().enumerate() {
         curve(svg, line, &across, &up);
-        let y = bottom + 42.0 + 18.0 * f64::from(u8::try_from(i).unwrap_or(u8::MAX));
+        let y = bottom + 56.0 + 18.0 * f64::from(u8::try_from(i).unwrap_or(u8::MAX));
         let (text, own) = (escaped(&line.name), line.colour);
         let _ = writeln!(svg, "<path d=\"M{left} {:.0}h24\" stroke=\"{own}\" stroke-width=\"3\"/>", y - 4.0);
         let _ = writeln!(svg, "<text x=\"{:.0}\" y=\"{y:.0}\">{text}</text>", left + 32.0);
