@@ -215,7 +215,7 @@ async fn collection(
         }
         Method::GET | Method::HEAD => {
             let query = Query::parse(&pairs)?;
-            let items = api.agent.views().await.iter().map(|view| api.item(view)).collect();
+            let items = query::find(&api, &query).await;
             Ok(json_response(StatusCode::OK, &query.reply(items)))
         }
         _ => Err(no_method(&method, &uri)),

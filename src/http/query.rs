@@ -1,6 +1,9 @@
 //! The query language of `QueryIPSecConnection` (contract 1.11), evaluated on inventories.
 
+mod find;
 mod order;
+
+pub use find::find;
 
 use super::{error::Failure, inventory, parse};
 use crate::error::Error;
@@ -114,8 +117,7 @@ impl Query {
     /// The reply for these inventories.
     #[must_use]
     pub fn reply(&self, items: Vec<Item>) -> Value {
-        let holds = |item: &Item| self.conditions.iter().all(|condition| condition.holds(item));
-        let mut found: Vec<_> = items.into_iter().filter(holds).map(|item| item.inventory).collect();
+        let mut found: Vec<_> = items.into_iter().filter(|item| self.holds(item)).map(|item| item.inventory).collect();
         if let Some(field) = &self.group_by {
             let mut seen = BTreeSet::new();
             found.retain(|item| seen.insert(item.get(field).map(as_text)));
@@ -137,6 +139,26 @@ impl Query {
             }
         }
         reply(page, self.with_count.then_some(total))
+    }
+}
+
+impl Query {
+    fn holds(&self, item: &Item) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(item))
+    }
+
+    /// Whether it depends on the status which connections are found, or in which order.
+    fn judges_status(&self) -> bool {
+        let named = [self.sort.as_ref().map(|(field, _)| field), self.group_by.as_ref()];
+        self.conditions
+            .iter()
+            .map(|condition| &condition.field)
+            .chain(named.into_iter().flatten())
+            .any(|f| f == "status")
+    }
+
+    fn shows_status(&self) -> bool {
+        !self.count && self.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "status"))
     }
 }
 
