@@ -1,7 +1,7 @@
 # Installs what Debian must give, then builds, shows or tests. Needs Rust, make and root.
 
-PACKAGES := gcc libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
-	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap
+PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
+	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian
 
 # The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
 # making one takes a minute and a half.
@@ -14,7 +14,12 @@ LAB := create:: policies:: half:: heal::charon_goes keys::a_new_key_is_negotiate
 	networks::several_networks_ikev2 networks::ipv6 parts::a_disabled reasons::proposals_differ_ikev2 \
 	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes
 
-.PHONY: build demo man test bench bench-small lab roots lint deps
+# The package, and the program that makes it, which is kept outside of the clone.
+DEB := target/cygnet.deb
+CARGO_DEB ?= /var/cache/cygnet/cargo-deb
+CARGO_DEB_VERSION := 3.8.0
+
+.PHONY: build demo man test deb box bench bench-small lab roots lint deps
 
 build: deps
 	cargo build --release --locked
@@ -41,6 +46,17 @@ bench: deps
 # Whether the benchmark still runs; its figures say little.
 bench-small: deps
 	cargo bench --locked --bench gateway -- --small
+# Made from the release profile. lintian may warn; an error of it is one.
+deb: build $(CARGO_DEB)/bin/cargo-deb
+	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --output $(DEB)
+	lintian --allow-root --fail-on error $(DEB)
+
+$(CARGO_DEB)/bin/cargo-deb:
+	cargo install --locked --version $(CARGO_DEB_VERSION) --root $(CARGO_DEB) cargo-deb
+
+# The package on machines with systemd, three at once at most. Takes about a minute.
+box: deb
+	CYGNET_DEB=$(abspath $(DEB)) cargo test --locked --test box -- --ignored
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 

@@ -13,6 +13,7 @@ mod feed;
 mod hear;
 mod memory;
 mod plan;
+mod pulse;
 mod reasons;
 mod reconcile;
 mod rehearse;
@@ -30,6 +31,7 @@ pub use entry::Drift;
 pub use feed::{Event, Feed, Happening};
 pub use memory::{Loaded, Step};
 pub use plan::{Impact, Plan, impact};
+pub use pulse::Turns;
 pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
@@ -48,6 +50,7 @@ use crate::{
 use claims::Claims;
 use entry::Entry;
 use hear::Tales;
+use pulse::Pulse;
 use schedule::Schedule;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -80,6 +83,7 @@ pub struct Agent {
     limits: Limits,
     /// The zero of the clock for flows.
     started: std::time::Instant,
+    pulse: Arc<Pulse>,
 }
 
 impl Agent {
@@ -107,8 +111,9 @@ impl Agent {
             rehearses: settings.charon.rehearse_rekey,
             limits: conditions::limits(&settings.condition),
             started: std::time::Instant::now(),
+            pulse: Arc::default(),
         });
-        tokio::spawn(schedule::run(Arc::downgrade(&agent), queue));
+        tokio::spawn(schedule::run(Arc::downgrade(&agent), queue, Arc::clone(&agent.pulse)));
         agent
     }
 
@@ -135,6 +140,11 @@ impl Agent {
     /// What happened lately.
     pub fn feed(&self) -> &Feed {
         &self.feed
+    }
+
+    /// How often the agent's loops have turned: both go on for as long as nothing hangs.
+    pub fn turns(&self) -> Turns {
+        self.pulse.turns()
     }
 
     /// The last `count` lines of the log of `id` that stand behind its line `after`.

@@ -27,7 +27,7 @@ mod truth;
 mod why;
 mod wire;
 
-pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential};
+pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
 pub use envelope::{Envelope, Params};
 pub use jobs::Jobs;
 

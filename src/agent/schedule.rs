@@ -1,6 +1,6 @@
 //! When to look at which connection again. One task, one queue, whatever the number of connections.
 
-use super::Agent;
+use super::{Agent, pulse::Pulse};
 use crate::ipsec::ConnectionId;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::{Instant, sleep_until},
+    time::{Instant, interval, sleep_until},
 };
 
 /// How many connections are looked at side by side.
@@ -20,6 +20,9 @@ const PARALLEL: usize = 32;
 const PACE: Duration = Duration::from_millis(10);
 /// How many may begin at once after a pause.
 const BURST: u32 = 32;
+
+/// How often the queue turns when there is nothing to do.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// The way into the queue.
 pub struct Schedule {
@@ -58,13 +61,16 @@ impl Schedule {
 }
 
 /// Works the queue off until the agent is gone.
-pub async fn run(agent: Weak<Agent>, mut queue: Queue) {
+pub async fn run(agent: Weak<Agent>, mut queue: Queue, pulse: Arc<Pulse>) {
     let mut due: BTreeSet<(Instant, ConnectionId)> = BTreeSet::new();
     let mut planned: HashMap<ConnectionId, Instant> = HashMap::new();
     let slots = Arc::new(Semaphore::new(PARALLEL));
+    let mut beat = interval(BEAT);
     loop {
+        pulse.queue_turned();
         let next = due.first().copied();
         tokio::select! {
+            _ = beat.tick() => {}
             woken = queue.recv() => {
                 let Some((id, when)) = woken else { return };
                 match planned.get(&id) {

@@ -67,6 +67,7 @@ impl Agent {
         let mut sweep = Instant::now() + self.sweep_pause();
         let mut sample = Instant::now() + self.sample_pause();
         loop {
+            self.pulse.watch_turned();
             tokio::select! {
                 notice = self.swan.next(&mut events) => match notice {
                     Some(Notice::Event(name, message)) => self.happened(&name, &message).await,
@@ -128,6 +129,99 @@ impl Agent {
             self.schedule.wake(id, Instant::now());
         }
     }
+
+    /// Brings every connection of ours, wanted or not, to where the store wants it.
+    async fn synchronise(&self, charon: &Charon) -> Result<()> {
+        let present = self.present().await?;
+        let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
+        // What is not wanted goes first: its key may be in the way of another's.
+        let strangers =
+            present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id)).inspect(note_stranger);
+        let all = strangers.chain(stored.iter().copied());
+        let outcomes = futures_util::stream::iter(all).map(|id| self.restore(id, charon)).buffered(PARALLEL);
+        let mut outcomes = std::pin::pin!(outcomes);
+        while let Some((id, outcome)) = outcomes.next().await {
+            self.pulse.watch_turned();
+            match outcome {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, id: ConnectionId, charon: &Charon) -> (ConnectionId, Result<()>) {
+        let entry = self.entry(id);
+        let mut memory = entry.memory.lock().await;
+        *memory = Memory::default();
+        let outcome = match self.distrust(id, &mut memory).await {
+            Ok(()) => self.converge(id, &entry, &mut memory, charon).await,
+            failed => failed,
+        };
+        (id, outcome)
+    }
+
+    /// Whose objects there are: in charon's lists, among its SAs and in conf.d.
+    async fn present(&self) -> Result<BTreeSet<ConnectionId>> {
+        let (connections, secrets) = self.swan.loaded().await?;
+        let running = self.swan.observe(None).await?;
+        let files = self.files();
+        let sas = running.iter().filter_map(|ike| names::owner(&ike.name));
+        Ok(connections.into_iter().chain(secrets).chain(sas).chain(files).collect())
+    }
+
+    /// Whose files there are in conf.d. A directory that cannot be read is no reason to leave charon alone.
+    fn files(&self) -> BTreeSet<ConnectionId> {
+        let listed = block_in_place(|| disk::list(&self.conf_dir));
+        let names =
+            listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be looked after")).unwrap_or_default();
+        names.iter().filter_map(|name| names::file_owner(name)).collect()
+    }
+
+    /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
+    /// somebody unloaded or loaded. What is found is put back by the reconciler.
+    async fn sweep(&self) -> Result<()> {
+        let (connections, secrets) = self.swan.loaded().await?;
+        let (connections, secrets): (BTreeSet<_>, BTreeSet<_>) =
+            (connections.into_iter().collect(), secrets.into_iter().collect());
+        let files = self.files();
+        let now = Instant::now();
+        self.forget_entries();
+        for record in self.store.all() {
+            let (id, entry) = (record.id, self.entry(record.id));
+            let complete = connections.contains(&id) && (secrets.contains(&id) || !self.swan.has_events());
+            let lost = record.is_loaded() && !complete;
+            if lost {
+                // A change in progress knows better, and is looked at the next time.
+                let Ok(mut memory) = entry.memory.try_lock() else { continue };
+                memory.loaded = Loaded::Nothing;
+            }
+            if lost || entry.file_changed(&self.conf_path(id)) || !self.swan.has_events() {
+                self.schedule.wake(id, now);
+            }
+        }
+        let strangers: BTreeSet<_> = connections.iter().chain(&secrets).chain(&files).collect();
+        for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
+            note_stranger(id);
+            self.schedule.wake(*id, now);
+        }
+        Ok(())
+    }
+
+    /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
+    fn forget_entries(&self) {
+        self.lock_entries().retain(|id, entry| Arc::strong_count(entry) > 1 || self.store.get(*id).is_some());
+    }
+
+    /// Whether the record of `id` is damaged: then nothing of it is touched.
+    pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
+        self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
+    }
+}
+
+fn note_stranger(id: &ConnectionId) {
+    tracing::warn!(uuid = %id, "a connection under our names that is not stored, in charon or in conf.d; it is removed");
 }
 
 /// The numbers in a rekeying event: whether it is of an IKE SA, the old and the new number.
@@ -148,6 +242,7 @@ fn rekeying(event: &str, message: &Section) -> Option<(bool, u64, u64)> {
 async fn watch(agent: std::sync::Weak<Agent>) {
     let mut pause = RETRY.0;
     while let Some(agent) = agent.upgrade() {
+        agent.pulse.watch_turned();
         let outcome = agent.follow().await;
         if matches!(agent.life(), Life::Up(_)) {
             pause = RETRY.0;

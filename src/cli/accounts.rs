@@ -24,7 +24,7 @@ pub fn passwd(config: &Path, name: &str) -> ExitCode {
         let digest = Sha512::digest(password).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let digest = Zeroizing::new(digest);
         edit(config, |accounts| accounts.set_password(name, &digest).map_err(|e| anyhow!(e)))?;
-        Ok(format!("the password of {name} is set; `systemctl reload cygnet` takes it over\n"))
+        Ok(format!("the password of {name} is set; `systemctl restart cygnet` takes it over, and no tunnel notices\n"))
     })
 }
 

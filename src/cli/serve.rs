@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
-    agent::{Agent, Life},
+    agent::{Agent, Life, Turns},
     gateway::Places,
     http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server, tls::Tls},
     settings::{Backend, Settings},
@@ -25,9 +25,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How long requests under way may take after the order to stop.
 const FINISHING: Duration = Duration::from_secs(10);
+/// How often systemd is told how it goes.
+const BEAT: Duration = Duration::from_secs(2);
 
 pub fn run(config: &Path) -> ExitCode {
     start_log();
+    keep_memory_secret();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| runtime.block_on(serve(config)));
     match outcome {
@@ -51,6 +54,20 @@ fn start_log() {
         .with(fmt::layer().with_writer(std::io::stderr).with_ansi(terminal))
         .with(filter)
         .init();
+}
+
+/// Keys are in memory: it is neither dumped nor readable through `/proc` for processes of the same user. Against
+/// swapping the unit has `MemorySwapMax=0`: keys pass through many buffers, which `mlock` one by one could not cover.
+fn keep_memory_secret() {
+    use nix::sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+    };
+    for outcome in [prctl::set_dumpable(false), setrlimit(Resource::RLIMIT_CORE, 0, 0)] {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "a crash of this process could leave keys behind in a core dump");
+        }
+    }
 }
 
 async fn serve(config: &Path) -> Result<()> {
@@ -160,7 +177,8 @@ struct Live<'a> {
 
 /// Obeys signals until one says to stop.
 async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
-    let mut beat = tokio::time::interval(Duration::from_secs(2));
+    let mut beat = tokio::time::interval(BEAT);
+    let mut last = live.agent.turns();
     loop {
         tokio::select! {
             _ = orders.terminate.recv() => return Ok(()),
@@ -169,7 +187,7 @@ async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
                 Ok(()) => tracing::info!("gateway, auth and the TLS files were read anew"),
                 Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
             },
-            _ = beat.tick() => notify(&[NotifyState::Watchdog, NotifyState::Status(&status(live.agent))]),
+            _ = beat.tick() => last = report(live.agent, last),
         }
     }
 }
@@ -182,10 +200,33 @@ impl Live<'_> {
         if let (Some(tls), Some(files)) = (self.tls, &settings.tls) {
             tls.reload(files).map_err(|e| anyhow!(e))?;
         }
+        note_handed_over(&settings);
         self.api.auth().set_credentials(credentials);
         self.api.set_places(Places::of(&settings, Some(self.config)));
         self.agent.set_gateway(settings.gateway);
         Ok(())
+    }
+}
+
+/// Tells systemd how it goes. The watchdog is answered only if both loops of the agent have turned since it was
+/// answered last, so that an agent that answers calls but looks after nothing is started anew.
+fn report(agent: &Agent, last: Turns) -> Turns {
+    let turns = agent.turns();
+    if let Some(what) = turns.standing(last) {
+        notify(&[NotifyState::Status(&format!("{what} does not turn; {}", status(agent)))]);
+        return last;
+    }
+    notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]);
+    turns
+}
+
+/// Says which files a reload cannot have read anew: whoever took a token away relies on it.
+fn note_handed_over(settings: &Settings) {
+    let auth = [&settings.auth.tokens_file, &settings.auth.accounts_file].into_iter().flatten();
+    let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
+    for path in auth.chain(tls).filter(|path| http::is_handed_over(path)) {
+        let path = path.display();
+        tracing::warn!(%path, "this file is as it was at the start: `systemctl restart cygnet` takes over a new one");
     }
 }
 

@@ -9,7 +9,7 @@ mod tokens;
 
 pub use accounts::Accounts;
 pub use sessions::Session;
-pub use tokens::{Tokens, credential};
+pub use tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;
 use crate::error::{Error, Result};

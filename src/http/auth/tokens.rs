@@ -55,19 +55,69 @@ impl Tokens {
     }
 }
 
-/// Where the tokens are: a path, or without a slash the name of a credential that systemd hands over.
+/// Where a credential is read: at its path; without a slash, as the credential of this name that systemd hands over. A
+/// file of the directory `CYGNET_CREDENTIALS` was handed over too, by the unit, and is read there: the agent itself may
+/// not read that directory.
 ///
 /// # Errors
-/// When it is a credential's name and there are no credentials.
+/// When it is a credential's name and there are no credentials, or systemd has not handed the file over.
 pub fn credential(path: &Path) -> Result<PathBuf, String> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    place(path, variable("CREDENTIALS_DIRECTORY"), variable("CYGNET_CREDENTIALS"))
+}
+
+/// Whether what the path names comes from systemd, and so stays as it was when the agent was started.
+#[must_use]
+pub fn is_handed_over(path: &Path) -> bool {
+    credential(path).is_ok_and(|place| place != path)
+}
+
+fn place(path: &Path, handed: Option<PathBuf>, source: Option<PathBuf>) -> Result<PathBuf, String> {
+    let name = path.file_name().unwrap_or_default();
     if path.components().count() > 1 || path.has_root() {
-        return Ok(path.into());
+        let (Some(handed), true) = (handed, source.is_some() && path.parent() == source.as_deref()) else {
+            return Ok(path.into());
+        };
+        // systemd names the files of a directory so: LoadCredential=cygnet:DIRECTORY.
+        let mut file = std::ffi::OsString::from("cygnet_");
+        file.push(name);
+        let place = handed.join(file);
+        return if place.exists() { Ok(place) } else { Err(not_handed(path)) };
     }
-    match std::env::var_os("CREDENTIALS_DIRECTORY") {
-        Some(directory) => Ok(Path::new(&directory).join(path)),
+    match handed {
+        Some(directory) => Ok(directory.join(path)),
         None => Err(format!(
             "\"{}\" names a credential, and CREDENTIALS_DIRECTORY is not set: give a path with a slash",
             path.display()
         )),
+    }
+}
+
+fn not_handed(path: &Path) -> String {
+    format!(
+        "{} was not there when the agent was started, or it is empty: make it, then `systemctl restart cygnet`; \
+         systemd hands credentials over at the start alone",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_read_where_systemd_put_it() {
+        let handed = tempfile::tempdir().expect("a directory");
+        let there = || Some(handed.path().to_owned());
+        let source = || Some(PathBuf::from("/etc/cygnet/credentials"));
+        std::fs::write(handed.path().join("cygnet_tokens"), "").expect("written");
+        let tokens = Path::new("/etc/cygnet/credentials/tokens");
+        assert_eq!(place(tokens, there(), source()), Ok(handed.path().join("cygnet_tokens")));
+        assert!(place(Path::new("/etc/cygnet/credentials/key"), there(), source()).expect_err("none").contains("key"));
+        assert_eq!(place(tokens, None, source()), Ok(tokens.into()), "the command line reads it as root");
+        assert_eq!(place(tokens, there(), None), Ok(tokens.into()));
+        assert_eq!(place(Path::new("/other/tokens"), there(), source()), Ok("/other/tokens".into()));
+        assert_eq!(place(Path::new("tokens"), there(), source()), Ok(handed.path().join("tokens")));
+        assert!(place(Path::new("tokens"), None, None).is_err());
     }
 }

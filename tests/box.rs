@@ -1,0 +1,14 @@
+//! The package on real machines with systemd: installed, locked down, reaching charon, serving, surviving, upgraded and
+//! removed; and two gateways whose tunnel comes back after a reboot and a power cut. `make box` builds the package and
+//! runs this: it needs root, and `CYGNET_DEB` names the package.
+
+#[path = "box/life.rs"]
+mod life;
+#[path = "box/machine.rs"]
+mod machine;
+#[path = "box/pair.rs"]
+mod pair;
+#[path = "box/sandbox.rs"]
+mod sandbox;
+#[path = "support/skip.rs"]
+mod skip;

@@ -1,0 +1,163 @@
+//! The life of the package on one machine: installed beside a charon that runs, reloaded, killed, hung, upgraded,
+//! removed and purged. charon is never restarted on the way.
+
+use crate::machine::{Machine, newer, package, possible};
+use serde_json::{Value, json};
+
+/// The settings of these tests, beyond those of the package.
+const SETTINGS: &str = "conf_dir = \"/var/lib/cygnet/swanctl\"\n[charon]\nwait = \"0s\"\n\
+    [[gateway.vips]]\nuuid = \"8db7a95857db4771b309933783a6975e\"\naddress = \"192.0.2.1\"\n\
+    [[gateway.l3_networks]]\nuuid = \"5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f\"\ncidrs = [\"10.1.0.0/24\"]\n";
+/// Obviously of a test.
+const TOKEN: &str = "test-only-token-4711";
+
+fn create(machine: &Machine) -> String {
+    let body = json!({ "params": { "name": "box", "vipUuid": "8db7a95857db4771b309933783a6975e",
+        "peerAddress": "192.0.2.2", "authKey": "test-only-key", "l3NetworkUuid": "5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f",
+        "peerCidrs": ["10.2.0.0/24"] } });
+    let answer = machine.call("POST", "/zstack/v1/ipsec", &body);
+    answer["inventory"]["uuid"].as_str().expect("a uuid").to_owned()
+}
+
+/// Waits until the agent is another process than `before`, and holds charon.
+#[track_caller]
+fn comes_back(machine: &Machine, before: &str) -> String {
+    machine.wait("the agent is started anew", || {
+        let now = machine.show("cygnet", "MainPID");
+        now != before && now != "0" && machine.is_ready()
+    });
+    machine.show("cygnet", "MainPID")
+}
+
+#[test]
+#[ignore = "needs the package: make box"]
+fn the_package_lives_beside_charon() {
+    if !possible() {
+        return;
+    }
+    let machine = Machine::boot();
+    machine.run("systemctl start strongswan");
+    let charon = machine.show("strongswan", "MainPID");
+    machine.install(&package());
+    machine.wait("the agent is ready", || machine.is_ready());
+    assert_eq!(machine.run("systemctl is-enabled cygnet").trim(), "enabled");
+    settings_are_reloaded(&machine);
+    let uuid = create(&machine);
+    let file = format!("/var/lib/cygnet/swanctl/cygnet-{uuid}.conf");
+    assert_eq!(machine.run(&format!("stat --format=%U:%G:%a {file}")).trim(), "cygnet:cygnet:600");
+    swanctl_finds_it(&machine, &uuid);
+    tokens_come_through_systemd(&machine);
+    it_survives(&machine);
+    the_doctor_looks(&machine);
+
+    let aside = tempfile::tempdir().expect("a directory");
+    let before = machine.show("cygnet", "MainPID");
+    machine.install(&newer(&package(), aside.path()));
+    assert_ne!(comes_back(&machine, &before), before);
+    assert!(machine.run("dpkg-query --show cygnet").trim().ends_with(".1"));
+    assert!(machine.shell("cat /etc/cygnet/cygnet.toml").contains("10.1.0.0/24"), "the settings were kept");
+    let listed = machine.call("GET", &format!("/zstack/v1/ipsec/{uuid}"), &Value::Null);
+    assert_eq!(listed["inventories"][0]["name"], "box", "{listed:#}");
+
+    machine.run("dpkg --remove cygnet");
+    assert_eq!(machine.show("cygnet", "ActiveState"), "inactive");
+    machine.run(&format!("test -e {file}"));
+    assert!(machine.run("swanctl --list-conns").contains(&format!("cygnet-{uuid}")), "tunnels go on");
+    assert_eq!(machine.show("strongswan", "MainPID"), charon, "charon was never restarted");
+    machine.run("dpkg --purge cygnet");
+    for gone in ["/var/lib/cygnet", "/etc/cygnet", "/etc/swanctl/conf.d/cygnet.conf", "/etc/strongswan.d/cygnet.conf"] {
+        machine.run(&format!("test ! -e {gone}"));
+    }
+    machine.run("systemctl restart strongswan");
+    assert!(!machine.run("swanctl --list-conns").contains("cygnet-"));
+}
+
+fn settings_are_reloaded(machine: &Machine) {
+    machine.write("/etc/cygnet/cygnet.toml", SETTINGS);
+    let before = machine.show("cygnet", "MainPID");
+    machine.run("systemctl reload cygnet");
+    let candidates = "/zstack/v1/ipsec/candidatesL3Networks?vipUuid=8db7a95857db4771b309933783a6975e";
+    machine.wait("the settings are taken over", || {
+        let answer = machine.try_call("GET", candidates, &Value::Null);
+        answer.is_some_and(|(_, answer)| answer.to_string().contains("5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f"))
+    });
+    assert_eq!(machine.show("cygnet", "MainPID"), before);
+}
+
+/// What an operator's `swanctl --load-all` makes of our files: the same that is loaded. It unloads what it does not find.
+fn swanctl_finds_it(machine: &Machine, uuid: &str) {
+    let said = machine.run("swanctl --load-all --noprompt");
+    assert!(said.contains(&format!("loaded connection 'cygnet-{uuid}'")), "{said}");
+    let refused = machine.try_run(&format!(
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups cat /var/lib/cygnet/swanctl/cygnet-{uuid}.conf"
+    ));
+    assert!(!refused.status.success(), "others may read the key");
+    // A directory that is not there yet must not cost the operator his own connections.
+    machine.write("/etc/swanctl/conf.d/site.conf", "connections {\n\tsite {\n\t\tremote_addrs = 192.0.2.9\n\t}\n}\n");
+    machine.shell("mv /var/lib/cygnet/swanctl /var/lib/cygnet/aside && swanctl --load-conns; mv /var/lib/cygnet/aside /var/lib/cygnet/swanctl");
+    assert!(machine.run("swanctl --list-conns").contains("site:"));
+    machine.shell("rm /etc/swanctl/conf.d/site.conf && swanctl --load-conns");
+}
+
+fn tokens_come_through_systemd(machine: &Machine) {
+    let named =
+        format!("listen = \"127.0.0.1:8080\"\n{}[auth]\ntokens_file = \"/etc/cygnet/credentials/tokens\"\n", SETTINGS);
+    machine.write("/etc/cygnet/cygnet.toml", &named);
+    assert!(!machine.try_run("systemctl restart cygnet").status.success(), "a credential that is missing is an error");
+    machine.run("systemctl stop cygnet");
+    assert!(machine.shell("journalctl --no-pager -u cygnet").contains("/etc/cygnet/credentials/tokens was not there"));
+    machine.shell(&format!("umask 077; echo test:{TOKEN} >/etc/cygnet/credentials/tokens"));
+    machine.shell("systemctl reset-failed cygnet; systemctl start cygnet");
+    machine.wait("the agent is ready", || machine.is_ready());
+    let ask = |token: &str| {
+        machine.shell(&format!(
+            "curl -s -o /dev/null -w '%{{http_code}}' -H 'Authorization: OAuth {token}' http://127.0.0.1:8080/zstack/v1/ipsec"
+        ))
+    };
+    assert_eq!(ask(TOKEN), "200");
+    assert_ne!(ask("test-only-another"), "200");
+    machine.run("systemctl reload cygnet");
+    machine.wait("a reload says what it cannot do", || {
+        machine.shell("journalctl --no-pager -u cygnet").contains("is as it was at the start")
+    });
+}
+
+/// It is started anew when it is killed and when it hangs, and not for nothing.
+fn it_survives(machine: &Machine) {
+    assert!(machine.show("cygnet", "StatusText").contains("1 connections, strongSwan"));
+    let first = machine.show("cygnet", "MainPID");
+    machine.run(&format!("kill -KILL {first}"));
+    let second = comes_back(machine, &first);
+    machine.run("mkdir -p /etc/systemd/system/cygnet.service.d");
+    machine.write("/etc/systemd/system/cygnet.service.d/box.conf", "[Service]\nWatchdogSec=8s\n");
+    machine.run("systemctl daemon-reload");
+    machine.run("systemctl restart cygnet");
+    let third = comes_back(machine, &second);
+    // charon that is stopped is no reason to think that the agent hangs.
+    let charon = machine.show("strongswan", "MainPID");
+    machine.run(&format!("kill -STOP {charon}"));
+    machine.wait("charon is missed", || machine.show("cygnet", "StatusText").contains("charon"));
+    machine.run(&format!("kill -CONT {charon}"));
+    machine.wait("charon is back", || machine.is_ready());
+    assert_eq!(machine.show("cygnet", "MainPID"), third);
+    machine.run(&format!("kill -STOP {third}"));
+    comes_back(machine, &third);
+    assert!(machine.shell("journalctl --no-pager -u cygnet").contains("Watchdog timeout"));
+    machine.run("rm -r /etc/systemd/system/cygnet.service.d");
+    machine.run("systemctl daemon-reload");
+}
+
+/// From within the sandbox, what cannot be looked at is no fault.
+fn the_doctor_looks(machine: &Machine) {
+    let report = machine.call("GET", "/cygnet/v1/doctor", &Value::Null);
+    let findings = report["findings"].as_array().expect("a list");
+    for finding in findings.iter().filter(|finding| finding["level"] != "info") {
+        // The box has neither the address nor a peer, and the kernel's clock is the host's.
+        let expected = ["addresses", "forwarding", "clock", "data_plane", "rp_filter"];
+        assert!(expected.iter().any(|check| finding["check"] == *check), "{finding:#}");
+    }
+    let passed = report["passed"].as_array().expect("a list");
+    for check in ["charon", "vici", "include", "modes", "leftovers", "store"] {
+        assert!(passed.iter().any(|item| item["check"] == check), "{check}: {report:#}");
+    }
+}
