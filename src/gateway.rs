@@ -21,6 +21,8 @@ pub type Seen<T> = Result<T, String>;
 
 /// How long one look may take, whatever hangs: a process, a file system, charon.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The user of the packaged unit.
+const SERVICE: &str = "cygnet";
 
 /// Where to look.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct Places {
 pub struct Facts {
     /// The user that looked.
     pub uid: u32,
+    /// The user that the agent runs as where the package made one.
+    pub service: Option<u32>,
     /// Where the connections' files are.
     pub conf_dir: PathBuf,
     /// charon's vici socket.
@@ -119,6 +123,7 @@ pub async fn gather(places: &Places, swan: &Swan) -> Facts {
     );
     Facts {
         uid: nix::unistd::Uid::effective().as_raw(),
+        service: nix::unistd::User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()),
         conf_dir: places.conf_dir.clone(),
         vici,
         charon,

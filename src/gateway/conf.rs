@@ -151,6 +151,10 @@ async fn rehearse(places: &Places) -> Seen<Rehearsal> {
     let seen = seen.map_err(|_| "swanctl did not end".to_owned())?.map_err(fail)?;
     let names = seen.loads.iter().filter_map(|load| load.body.0.keys().next().cloned());
     let rehearsal = Rehearsal { connections: names.collect(), broken: broken(&said) };
+    // swanctl runs as root; what it may not read as another user says nothing of its files.
+    if let Some(line) = rehearsal.broken.iter().find(|line| line.contains("Permission denied")) {
+        return Err(format!("no rehearsal as this user: {line}"));
+    }
     // Then it has not come as far as its files. Its other lines explain how to use it.
     match said.stderr.lines().find(|line| line.contains("connecting to")) {
         Some(line) => Err(format!("swanctl: {line}")),

@@ -55,6 +55,8 @@ pub fn files(places: &Places) -> Seen<Vec<File>> {
     let mut found = Vec::new();
     let mut add = |path: PathBuf, purpose| match fs::metadata(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // In a directory that is closed to us it is closed to others too, which is what would be asked.
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && purpose == Purpose::Secret => Ok(()),
         Err(e) => Err(format!("{}: {e}", path.display())),
         Ok(metadata) => {
             found.push(file(path, purpose, &metadata));

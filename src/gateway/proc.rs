@@ -115,6 +115,10 @@ fn name(directory: &Path) -> String {
 /// When `/proc` cannot be read.
 pub fn processes(root: &Path) -> Seen<Vec<Process>> {
     fs::metadata(root.join("proc")).map_err(|e| format!("/proc: {e}"))?;
+    // A `/proc` that hides the processes of others (hidepid, ProtectProc=) hides the first one too.
+    if root.join("proc/self").exists() && !root.join("proc/1").exists() {
+        return Err("those of other users are hidden from this one; run `cygnet doctor` as root".into());
+    }
     let namespace = |directory: &Path| fs::read_link(directory.join("ns/net")).ok();
     let own = namespace(&root.join("proc/self"));
     let known = pids(root).filter_map(|(pid, directory)| {

@@ -13,14 +13,15 @@ pub fn modes(case: &Case) -> Judged {
         Ok(files) => files,
         Err(why) => return Err(unseen("the files' modes", why)),
     };
-    let found = files.iter().filter_map(|file| mode(file, case.facts.uid)).collect();
+    let found = files.iter().filter_map(|file| mode(file, [case.facts.uid, case.facts.service.unwrap_or(case.facts.uid)])).collect();
     judged(found, format!("{} files and directories", files.len()))
 }
 
-fn mode(file: &File, uid: u32) -> Option<Finding> {
+/// `ours` are the users that may own it beside root: who looked, and who runs the agent.
+fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
     let (path, mode) = (file.path.display(), file.mode);
     let evidence = format!("{} {mode:04o}", file.owners);
-    if ![0, uid].contains(&file.uid) {
+    if file.uid != 0 && !ours.contains(&file.uid) {
         let what = format!("{path} belongs to {}, who can change it", file.owners);
         return Some(finding(Level::Error, what, format!("chown root: {path}")).with(evidence));
     }
@@ -113,9 +114,10 @@ mod tests {
             (Purpose::Rule, 0o775, 0, Some(Level::Warning)),
             (Purpose::Rule, 0o777, 0, Some(Level::Error)),
             (Purpose::Rule, 0o755, 33, Some(Level::Error)),
+            (Purpose::Key, 0o600, 777, None),
         ] {
             let file = File { path: "/x".into(), purpose, mode, uid, owners: "u:g".into() };
-            assert_eq!(super::mode(&file, 0).map(|finding| finding.level), level, "{file:?}");
+            assert_eq!(super::mode(&file, [0, 777]).map(|finding| finding.level), level, "{file:?}");
         }
     }
 

@@ -143,6 +143,7 @@ fn facts(record: &Record, charon: Charon) -> Facts {
     let rehearsal = conf::Rehearsal { connections: vec![name.clone()], broken: Vec::new() };
     Facts {
         uid: 0,
+        service: None,
         conf_dir: "/etc/swanctl/conf.d".into(),
         vici: charon::Socket { path: "/run/charon.vici".into(), rights: Ok("root:root 0770".into()), connect: Ok(()) },
         charon: Ok(charon::Answers { charon, connections: vec![name.clone()], running: vec![running(name, record)] }),
