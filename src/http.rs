@@ -1,6 +1,7 @@
 //! What callers say and hear. The routes are on this page; each handler is a few lines below.
 
 mod actions;
+mod audit;
 mod auth;
 pub mod doctor;
 mod envelope;
@@ -43,7 +44,7 @@ use axum::{
     extract::{Path, Query as UrlQuery, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
@@ -118,7 +119,9 @@ impl Api {
         if !warnings.is_empty() {
             truth::extend(&mut body, json!({ "warnings": truth::warnings(&warnings) }));
         }
-        json_response(StatusCode::OK, &body)
+        let mut response = json_response(StatusCode::OK, &body);
+        response.extensions_mut().insert(audit::Told { id: Some(view.record.id), ..audit::Told::default() });
+        response
     }
 }
 
@@ -176,8 +179,16 @@ async fn authenticate(
     request: Request,
     next: Next,
 ) -> Answer {
-    api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()))?;
-    Ok(next.run(request).await)
+    match api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri())) {
+        Ok(caller) => Ok(audit::answered(&api, &caller, origin, request, next).await),
+        Err(failure) => {
+            let response = failure.into_response();
+            if let Some(write) = audit::Write::of(&api, &request, origin, None) {
+                write.ended(&api, &response);
+            }
+            Ok(response)
+        }
+    }
 }
 
 /// Adds the classes of the elements to the result of a write, if the caller asks for them (contract 1.4).

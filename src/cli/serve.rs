@@ -42,7 +42,8 @@ pub fn run(config: &Path) -> ExitCode {
     }
 }
 
-/// Logs to standard error, which systemd keeps; levels per module by `RUST_LOG`.
+/// Logs to the journal with fields if standard error leads there, else to standard error as text; levels per module by
+/// `RUST_LOG`.
 fn start_log() {
     use tracing_subscriber::{filter::Targets, fmt, prelude::*};
     let filter: Targets = std::env::var("RUST_LOG")
@@ -50,10 +51,18 @@ fn start_log() {
         .and_then(|v| v.parse().ok())
         .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(terminal))
-        .with(filter)
-        .init();
+    let journal = stderr_is_journal().then(|| tracing_journald::layer().ok()).flatten();
+    // CYGNET_UUID and so on; they would stand without a prefix among systemd's own.
+    let journal = journal.map(|layer| layer.with_field_prefix(Some("CYGNET".into())));
+    let text = journal.is_none().then(|| fmt::layer().with_writer(std::io::stderr).with_ansi(terminal));
+    tracing_subscriber::registry().with(text).with(journal).with(filter).init();
+}
+
+/// Whether standard error is the journal's: systemd names its device and inode.
+fn stderr_is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let stderr = nix::sys::stat::fstat(std::io::stderr()).ok();
+    named.zip(stderr).is_some_and(|(named, stderr)| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Keys are in memory: it is neither dumped nor readable through `/proc` for processes of the same user. Against

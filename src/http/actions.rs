@@ -1,6 +1,6 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
-use super::{Answer, Envelope, Shared, id_of, no_method, parse, wire::Tags};
+use super::{Answer, Envelope, Shared, audit::Told, id_of, no_method, parse, wire::Tags};
 use crate::{
     agent::How,
     error::{Error, Result},
@@ -11,6 +11,7 @@ use axum::{
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::{Method, Uri},
+    response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 
@@ -48,19 +49,29 @@ pub async fn act(
     if envelope.has("changeIPSecConnectionState") {
         let params = envelope.params("changeIPSecConnectionState")?;
         let wanted = parse::state_event(&params)?;
-        return edit(&state, &uuid, how, move |old| {
+        let done = edit(&state, &uuid, how, move |old| {
             let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
             tagged(&new, params.tags)
         })
         .await;
+        return Ok(named("ChangeIPSecConnectionState", done));
     }
     if envelope.has("reconnectIPsecConnection") {
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
         let how = How { immediate: true, ..how };
         let tags = envelope.params("reconnectIPsecConnection")?.tags;
-        return edit(&state, &uuid, how, |old| tagged(&old.renewed(Timestamp::now()), tags)).await;
+        let done = edit(&state, &uuid, how, |old| tagged(&old.renewed(Timestamp::now()), tags)).await;
+        return Ok(named("ReconnectIPsecConnection", done));
     }
     Err(no_method(&method, &uri))
+}
+
+/// The answer with the action's name, which the audit trail cannot read off the path.
+fn named(action: &'static str, answer: Answer) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
+    response.extensions_mut().insert(Told { action: Some(action), ..told });
+    response
 }
 
 /// The time of a change; of none, the time that is stored.

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use limits::{Limits, Who};
 use sessions::Sessions;
 use std::{
+    fmt,
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
     time::Instant,
@@ -29,8 +30,41 @@ use tokio::sync::Semaphore;
 pub enum Origin {
     /// Over TCP, from this address; whether by TLS.
     Network(IpAddr, bool),
-    /// Over the Unix socket, from a process whose user was checked.
-    Local,
+    /// Over the Unix socket, from a process of this user, which was checked.
+    Local(u32),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(address, _) => address.fmt(f),
+            Self::Local(_) => f.write_str("this machine"),
+        }
+    }
+}
+
+/// Who calls, by what they showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A session of this account.
+    Account(String),
+    /// The static token of this name.
+    Token(String),
+    /// The access key with this id.
+    AccessKey(String),
+    /// A user of this machine, over the Unix socket.
+    User(u32),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(name) => write!(f, "account {name}"),
+            Self::Token(name) => write!(f, "token {name}"),
+            Self::AccessKey(id) => write!(f, "access key {id}"),
+            Self::User(uid) => write!(f, "uid {uid}"),
+        }
+    }
 }
 
 /// What the credential files say; read anew on SIGHUP.
@@ -82,15 +116,17 @@ impl Auth {
     ///
     /// # Errors
     /// 400 or 403 as the contract says, `ID.1001` for an unknown or expired session.
-    pub fn check(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<(), Failure> {
-        if origin == Origin::Local {
-            return Ok(());
+    pub fn check(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<Caller, Failure> {
+        if let Origin::Local(uid) = origin {
+            return Ok(Caller::User(uid));
         }
         let now = Timestamp::now();
         match claim(headers)? {
             Claim::Session(token) => {
-                let known = self.credentials().tokens.know(token) | self.sessions.touch(token, now);
-                if known { Ok(()) } else { Err(Error::Session.into()) }
+                // Both are looked up, whichever it is: time does not tell.
+                let (credentials, session) = (self.credentials(), self.sessions.touch(token, now));
+                let named = credentials.tokens.name(token).map(|name| Caller::Token(name.into()));
+                named.or(session.map(|session| Caller::Account(session.account))).ok_or_else(|| Error::Session.into())
             }
             Claim::Signature(value) => {
                 signature::check(value, headers, method, path, &self.credentials().accounts, now)
@@ -104,8 +140,8 @@ impl Auth {
     /// 400 or 403 as the contract says.
     pub fn check_form(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<(), Failure> {
         match self.check(origin, headers, method, path) {
-            Err(Failure::Api(_)) => Ok(()),
-            other => other,
+            Ok(_) | Err(Failure::Api(_)) => Ok(()),
+            Err(other) => Err(other),
         }
     }
 

@@ -1,5 +1,6 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
+use super::audit::Told;
 use crate::{
     error::{Error, Resource},
     ipsec::Code,
@@ -45,7 +46,12 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::Text(status, text) => (status, text).into_response(),
-            Self::Api(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": object(&error) })),
+            Self::Api(error) => {
+                let body = json!({ "error": object(&error) });
+                let mut response = json_response(StatusCode::SERVICE_UNAVAILABLE, &body);
+                response.extensions_mut().insert(Told { code: Some(code(&error).0), ..Told::default() });
+                response
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{
     Answer, Api, Shared,
+    audit::RequestId,
     auth::Origin,
     envelope,
     error::{Failure, json_response, object},
@@ -188,7 +189,8 @@ pub async fn asynchronous(
     let time = allowed_time(&headers)?.unwrap_or(Duration::from_secs(TIME));
     api.jobs.begin(&id, Timestamp::now())?;
     note(&parts, origin, Some(&id));
-    let request = Request::from_parts(parts, Body::from(bytes));
+    let mut request = Request::from_parts(parts, Body::from(bytes));
+    request.extensions_mut().insert(RequestId(id.clone()));
     let (job, shared) = (id.clone(), Arc::clone(&api));
     tokio::spawn(async move {
         let outcome = tokio::time::timeout(time, next.run(request)).await;

@@ -77,7 +77,7 @@ pub async fn plan(
 }
 
 /// The members of the inventory that differ; of the key is only said that it does.
-fn fields(before: &Value, after: &Value, new_key: bool) -> Vec<Value> {
+pub(super) fn fields(before: &Value, after: &Value, new_key: bool) -> Vec<Value> {
     let mut found = Vec::new();
     for name in MEMBERS.iter().filter(|name| !["authKey", "createDate", "lastOpDate", "status"].contains(name)) {
         if before.get(name) != after.get(name) {

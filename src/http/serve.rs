@@ -88,10 +88,11 @@ impl Server {
             while let Some(accepted) = server.stop.run_until_cancelled(listener.accept()).await {
                 match accepted {
                     Ok((stream, _)) if is_allowed(&stream) => {
-                        let Some(slot) = server.slot(Origin::Local).await else { return };
+                        let origin = Origin::Local(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()));
+                        let Some(slot) = server.slot(origin).await else { return };
                         let server = server.clone();
                         server.tasks.clone().spawn(async move {
-                            server.connection(stream, Origin::Local).await;
+                            server.connection(stream, origin).await;
                             drop(slot);
                         });
                     }
@@ -114,7 +115,7 @@ impl Server {
     async fn slot(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
         let slots = match origin {
             Origin::Network(..) => &self.network,
-            Origin::Local => &self.local,
+            Origin::Local(_) => &self.local,
         };
         Arc::clone(slots).acquire_owned().await.ok()
     }

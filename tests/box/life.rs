@@ -45,6 +45,7 @@ fn the_package_lives_beside_charon() {
     let uuid = create(&machine);
     let file = format!("/var/lib/cygnet/swanctl/cygnet-{uuid}.conf");
     assert_eq!(machine.run(&format!("stat --format=%U:%G:%a {file}")).trim(), "cygnet:cygnet:600");
+    writes_are_in_the_journal(&machine, &uuid);
     swanctl_finds_it(&machine, &uuid);
     tokens_come_through_systemd(&machine);
     it_survives(&machine);
@@ -83,6 +84,25 @@ fn settings_are_reloaded(machine: &Machine) {
         answer.is_some_and(|(_, answer)| answer.to_string().contains("5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f"))
     });
     assert_eq!(machine.show("cygnet", "MainPID"), before);
+}
+
+fn writes_are_in_the_journal(machine: &Machine, uuid: &str) {
+    let body = json!({ "changeIPsecConnection": { "peerAddress": "192.0.2.2", "authKey": "test-only-other-key", "lifeTime": 1000 } });
+    machine.call("PUT", &format!("/zstack/v1/ipsec/config/{uuid}"), &body);
+    let find = |rest: &str| machine.shell(&format!("journalctl --no-pager -u cygnet CYGNET_UUID={uuid} {rest}"));
+    machine
+        .wait("the change is in the journal", || find("--output=cat").contains("ChangeIPsecConnection by uid 0: done"));
+    let said = find("--output=cat");
+    assert!(said.contains("CreateIPsecConnection by uid 0: done; it is new"), "{said}");
+    assert!(said.contains("lifeTime 3600 -> 1000") && said.contains("authKey changed"), "{said}");
+    let fields = find("CYGNET_ACTION=ChangeIPsecConnection --output=json");
+    let fields: Value = serde_json::from_str(fields.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&fields["CYGNET_PEER"], &fields["CYGNET_CALLER"]), (&json!("192.0.2.2"), &json!("uid 0")));
+    assert!(fields["CYGNET_DURATION_MS"].is_string() && fields["CYGNET_REQUEST"].is_string(), "{fields:#}");
+    assert!(
+        !machine.run("journalctl --no-pager --output=export -u cygnet").contains("test-only-"),
+        "a key is in the journal"
+    );
 }
 
 /// What an operator's `swanctl --load-all` makes of our files: the same that is loaded. It unloads what it does not find.

@@ -88,6 +88,9 @@ fn the_time_that_a_write_may_take_is_the_callers_to_say() {
         (answer.status != 202).then_some(answer)
     });
     assert_eq!(ended.expect(503).json()["error"]["code"], "SYS.1001");
+    let logs = b.logs();
+    let audits = logs.lines().filter(|line| line.contains("cygnet::audit") && line.contains("nobody waited"));
+    assert_eq!(audits.count(), 2, "a write that nobody waits for is in the trail: {logs}");
 }
 
 #[test]
@@ -105,4 +108,34 @@ fn who_asks_for_a_write_is_logged_with_the_address_it_is_for() {
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(lines[0].contains("203.0.113.77") && lines[0].contains("POST") && lines[0].contains("127.0.0.1"));
     assert!(!logs.contains("an address") && !logs.contains(KEY) && !logs.contains(TOKEN));
+}
+
+#[test]
+fn every_write_leaves_a_line_in_the_audit_trail() {
+    let b = Bench::start();
+    let uuid =
+        b.create(&params(7, &json!({}))).expect(200).json()["inventory"]["uuid"].as_str().expect("a uuid").to_owned();
+    let path = format!("/zstack/v1/ipsec/{uuid}/actions");
+    let body = json!({ "changeIPSecConnectionState": { "stateEvent": "disable" } }).to_string();
+    b.ask("PUT", &path, body.as_bytes()).expect(200);
+    b.ask("PUT", &path.replace(&uuid, &uuid.replace(&uuid[..4], "ffff")), body.as_bytes()).expect(503);
+    b.tcp()
+        .request("DELETE", &format!("/zstack/v1/ipsec/{uuid}"), &[("Authorization", "OAuth no-token")], b"")
+        .expect("answered");
+    b.ask("GET", PATH, b"").expect(200);
+    let logs = b.logs();
+    let trail: Vec<_> = logs.lines().filter(|line| line.contains("cygnet::audit")).collect();
+    assert_eq!(trail.len(), 4, "{trail:#?}");
+    for (line, words) in trail.iter().zip([
+        ["CreateIPsecConnection by", "done; it is new", &uuid],
+        ["ChangeIPSecConnectionState by", "state \"Enabled\" -> \"Disabled\"", &uuid],
+        ["ChangeIPSecConnectionState by", "refused (SYS.1003)", "ffff"],
+        ["DeleteIPsecConnection by nobody known", "refused (ID.1001)", &uuid],
+    ]) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
+    }
+    assert!(
+        trail[0].contains("request=") && trail[0].contains("peer=198.51.100.7") && trail[0].contains("duration_ms=")
+    );
+    assert!(trail[0].contains("by token test:"), "{}", trail[0]);
 }

@@ -13,7 +13,10 @@ pub fn modes(case: &Case) -> Judged {
         Ok(files) => files,
         Err(why) => return Err(unseen("the files' modes", why)),
     };
-    let found = files.iter().filter_map(|file| mode(file, [case.facts.uid, case.facts.service.unwrap_or(case.facts.uid)])).collect();
+    let found = files
+        .iter()
+        .filter_map(|file| mode(file, [case.facts.uid, case.facts.service.unwrap_or(case.facts.uid)]))
+        .collect();
     judged(found, format!("{} files and directories", files.len()))
 }
 

@@ -41,9 +41,9 @@ impl Sessions {
         Some((uuid, session))
     }
 
-    /// Uses the session `uuid`, which prolongs it; false if there is none.
-    pub fn touch(&self, uuid: &str, now: Timestamp) -> bool {
-        self.prolong(uuid, LIFE, now).is_some()
+    /// Uses the session `uuid`, which prolongs it; `None` if there is none.
+    pub fn touch(&self, uuid: &str, now: Timestamp) -> Option<Session> {
+        self.prolong(uuid, LIFE, now)
     }
 
     /// Lets the session `uuid` live for `seconds` from now, if that is longer than it has.
@@ -86,14 +86,14 @@ mod tests {
         let sessions = Sessions::default();
         let start = Timestamp::UNIX_EPOCH;
         let (uuid, _) = sessions.begin("a", start).expect("room");
-        assert!(sessions.touch(&uuid, later(start, LIFE - 1)));
+        assert!(sessions.touch(&uuid, later(start, LIFE - 1)).is_some());
         assert!(sessions.is_valid(&uuid, later(start, 2 * LIFE - 2)), "used, it lives on");
-        assert!(!sessions.touch(&uuid, later(start, 2 * LIFE)), "unused, it ends");
+        assert!(sessions.touch(&uuid, later(start, 2 * LIFE)).is_none(), "unused, it ends");
         let (uuid, _) = sessions.begin("a", start).expect("room");
         assert!(sessions.prolong(&uuid, 31_536_000, start).is_some());
-        assert!(sessions.touch(&uuid, later(start, 31_000_000)), "a use does not shorten it");
+        assert!(sessions.touch(&uuid, later(start, 31_000_000)).is_some(), "a use does not shorten it");
         sessions.end(&uuid);
-        assert!(!sessions.touch(&uuid, start));
+        assert!(sessions.touch(&uuid, start).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests that are signed with an access key (contract 1.10).
 
-use super::accounts::Accounts;
+use super::{Caller, accounts::Accounts};
 use crate::http::error::Failure;
 use axum::http::{HeaderMap, Method, StatusCode, header::DATE};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -22,7 +22,7 @@ pub fn check(
     path: &str,
     accounts: &Accounts,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<Caller, Failure> {
     let forbidden = |text: String| Err(Failure::Text(StatusCode::FORBIDDEN, text));
     let date = headers.get(DATE).and_then(|date| date.to_str().ok());
     let date = date.ok_or_else(|| Failure::bad_request("'Date' must be incuded in request header"))?;
@@ -45,7 +45,7 @@ pub fn check(
         Hmac::<Sha1>::new_from_slice(key.secret.as_bytes()).map(|mac| mac.chain_update(text).verify_slice(&given));
     match signed {
         // Compared in constant time.
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(Caller::AccessKey(id.into())),
         _ => forbidden("wrong accessKey signature".into()),
     }
 }

@@ -46,12 +46,14 @@ impl Tokens {
         self.0.is_empty()
     }
 
-    /// Whether `token` is one of them.
+    /// The name of `token`, if it is one of them.
     #[must_use]
-    pub fn know(&self, token: &str) -> bool {
+    pub fn name(&self, token: &str) -> Option<&str> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         // All are compared, in full: time tells neither which one was near nor how near.
-        self.0.iter().fold(Choice::from(0), |known, (_, other)| known | digest.ct_eq(other)).into()
+        let matches: Vec<Choice> = self.0.iter().map(|(_, other)| digest.ct_eq(other)).collect();
+        let found = self.0.iter().zip(matches).rfind(|(_, matches)| bool::from(*matches));
+        found.map(|((name, _), _)| name.as_str())
     }
 }
 
@@ -63,7 +65,7 @@ impl Tokens {
 /// When it is a credential's name and there are no credentials, or systemd has not handed the file over.
 pub fn credential(path: &Path) -> Result<PathBuf, String> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    place(path, variable("CREDENTIALS_DIRECTORY"), variable("CYGNET_CREDENTIALS"))
+    place(path, variable("CREDENTIALS_DIRECTORY").as_deref(), variable("CYGNET_CREDENTIALS").as_deref())
 }
 
 /// Whether what the path names comes from systemd, and so stays as it was when the agent was started.
@@ -72,10 +74,10 @@ pub fn is_handed_over(path: &Path) -> bool {
     credential(path).is_ok_and(|place| place != path)
 }
 
-fn place(path: &Path, handed: Option<PathBuf>, source: Option<PathBuf>) -> Result<PathBuf, String> {
+fn place(path: &Path, handed: Option<&Path>, source: Option<&Path>) -> Result<PathBuf, String> {
     let name = path.file_name().unwrap_or_default();
     if path.components().count() > 1 || path.has_root() {
-        let (Some(handed), true) = (handed, source.is_some() && path.parent() == source.as_deref()) else {
+        let (Some(handed), true) = (handed, source.is_some() && path.parent() == source) else {
             return Ok(path.into());
         };
         // systemd names the files of a directory so: LoadCredential=cygnet:DIRECTORY.
@@ -108,8 +110,8 @@ mod tests {
     #[test]
     fn a_credential_is_read_where_systemd_put_it() {
         let handed = tempfile::tempdir().expect("a directory");
-        let there = || Some(handed.path().to_owned());
-        let source = || Some(PathBuf::from("/etc/cygnet/credentials"));
+        let there = || Some(handed.path());
+        let source = || Some(Path::new("/etc/cygnet/credentials"));
         std::fs::write(handed.path().join("cygnet_tokens"), "").expect("written");
         let tokens = Path::new("/etc/cygnet/credentials/tokens");
         assert_eq!(place(tokens, there(), source()), Ok(handed.path().join("cygnet_tokens")));

@@ -1,0 +1,167 @@
+//! The audit trail: one line of the log per write, with who asked, what it changed and what came of it. The values are
+//! fields, by which the journal finds them (`CYGNET_UUID`, `CYGNET_ACTION`, ...). Of a key it says that it changed.
+
+use super::{Api, auth::Caller, auth::Origin, native, paths::path_of};
+use crate::{agent::View, ipsec::ConnectionId, store::Record};
+use axum::{
+    extract::Request,
+    http::{Method, Uri},
+    middleware::Next,
+    response::Response,
+};
+use serde_json::Value;
+use std::{sync::Arc, time::Instant};
+
+/// The longest value that is shown, in characters.
+const SHOWN: usize = 200;
+
+/// A request's number: that of its job, if it is one.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// What an answer says of itself, for the trail.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// The connection that it is about, where the path does not say so.
+    pub id: Option<ConnectionId>,
+    /// The action, where the path has several.
+    pub action: Option<&'static str>,
+    /// The code of an error.
+    pub code: Option<&'static str>,
+}
+
+/// A write that is under way.
+pub struct Write {
+    method: Method,
+    uri: Uri,
+    request: String,
+    origin: Origin,
+    who: String,
+    began: Instant,
+    before: Option<Arc<Record>>,
+    logged: bool,
+}
+
+impl Write {
+    /// The write that `request` of `caller` asks for; `None` if it asks for none.
+    pub fn of(api: &Api, request: &Request, origin: Origin, caller: Option<&Caller>) -> Option<Self> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let number = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+        let before = owner(request.uri()).and_then(|id| api.agent.store().get(id));
+        Some(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            request: number.unwrap_or_else(|| uuid::Uuid::new_v4().as_simple().to_string()),
+            origin,
+            who: caller.map_or_else(|| "nobody known".into(), ToString::to_string),
+            began: Instant::now(),
+            before,
+            logged: false,
+        })
+    }
+
+    /// Logs what came of it. Of two writes to one connection at once, each shows what both changed.
+    pub fn ended(mut self, api: &Api, response: &Response) {
+        let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
+        let after = told.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
+        let changed = changes(api, self.before.as_ref(), after.as_ref());
+        let status = response.status();
+        let result = match told.code {
+            _ if status.is_success() => "done".to_owned(),
+            Some(code) => format!("refused ({code})"),
+            None => format!("refused ({})", status.as_u16()),
+        };
+        self.log(&told, after.as_ref(), &changed, &result);
+    }
+
+    fn log(&mut self, told: &Told, after: Option<&Arc<Record>>, changed: &str, result: &str) {
+        self.logged = true;
+        let (who, action) = (&self.who, self.action(told));
+        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.wish.peer));
+        tracing::info!(
+            target: "cygnet::audit",
+            uuid = told.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
+            action,
+            request = self.request,
+            peer,
+            caller = who,
+            address = %self.origin,
+            changed,
+            result,
+            duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "{action} by {who}: {result}{}{changed}", if changed.is_empty() { "" } else { "; " }
+        );
+    }
+
+    fn action(&self, told: &Told) -> String {
+        let path = path_of(&self.uri);
+        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+        let name = match (self.method.as_str(), parts.as_slice()) {
+            (_, [_, "ipsec", "config", ..]) => Some("ChangeIPsecConnection"),
+            ("POST", [_, "ipsec"]) => Some("CreateIPsecConnection"),
+            ("PUT", [_, "ipsec", _]) => Some("UpdateIPsecConnection"),
+            ("DELETE", [_, "ipsec", _]) => Some("DeleteIPsecConnection"),
+            ("POST", [.., "remote-cidrs"]) => Some("AddRemoteCidrsToIPsecConnection"),
+            ("DELETE", [.., "remote-cidrs"]) => Some("RemoveRemoteCidrsFromIPsecConnection"),
+            ("POST", [.., "l3networks"]) => Some("AttachL3NetworksToIPsecConnection"),
+            ("DELETE", [.., "l3networks"]) => Some("DetachL3NetworksFromIPsecConnection"),
+            _ => told.action,
+        };
+        name.map_or_else(|| format!("{} {}", self.method, route(&parts)), Into::into)
+    }
+}
+
+impl Drop for Write {
+    /// A caller who hung up, or whose time was over, does not stop a change that has begun.
+    fn drop(&mut self) {
+        if !self.logged {
+            self.log(&Told::default(), None, "", "nobody waited for the result; a change that has begun goes on");
+        }
+    }
+}
+
+/// A path without what stands between its words: the uuid of a session opens doors.
+fn route(parts: &[&str]) -> String {
+    let shown: Vec<_> = parts.iter().map(|part| if part.len() >= 32 { "-" } else { part }).collect();
+    format!("/{}", shown.join("/"))
+}
+
+/// Has a call answered, and logs it if it is a write.
+pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Request, next: Next) -> Response {
+    let write = Write::of(api, &request, origin, Some(caller));
+    let response = next.run(request).await;
+    if let Some(write) = write {
+        write.ended(api, &response);
+    }
+    response
+}
+
+/// The connection that a path names.
+fn owner(uri: &Uri) -> Option<ConnectionId> {
+    path_of(uri).split('/').find_map(|part| part.parse().ok())
+}
+
+/// What differs between the records, as a line.
+fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String {
+    let inventory = |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None });
+    let (Some(old), Some(new)) = (before, after) else {
+        return match (before, after) {
+            (None, Some(_)) => "it is new".into(),
+            (Some(_), None) => "it is gone".into(),
+            _ => String::new(),
+        };
+    };
+    let fields = native::fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth);
+    fields.iter().map(change).collect::<Vec<_>>().join(", ")
+}
+
+fn change(field: &Value) -> String {
+    let name = field["field"].as_str().unwrap_or_default();
+    if field.get("changed").is_some() {
+        return format!("{name} changed");
+    }
+    let show = |value: &Value| value.to_string().chars().take(SHOWN).collect::<String>();
+    format!("{name} {} -> {}", show(&field["from"]), show(&field["to"]))
+}
