@@ -57,8 +57,10 @@ fn carries(machines: [&Machine; 2]) {
     }
     machines[0]
         .wait("packets arrive", || machines[0].try_run("ping -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1").status.success());
+    // Ends that begin at once make two SAs for a moment; one of them carries.
     let sas = machines[0].run("swanctl --list-sas");
-    assert!(sas.contains("ESTABLISHED") && !sas.contains(" 0 packets"), "the packets took another way:\n{sas}");
+    let is_used = |line: &str| line.trim_start().starts_with("in ") && !line.contains(" 0 packets");
+    assert!(sas.lines().any(is_used), "the packets took another way:\n{sas}");
 }
 
 #[test]
