@@ -44,6 +44,7 @@ impl Agent {
         let outcomes = futures_util::stream::iter(all).map(|(id, listed)| self.restore(id, listed, charon));
         let mut outcomes = std::pin::pin!(outcomes.buffered(PARALLEL));
         while let Some((id, outcome)) = outcomes.next().await {
+            self.pulse.watch_turned();
             match outcome {
                 Err(error @ Error::Unreachable { .. }) => return Err(error),
                 Err(error) => tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force"),

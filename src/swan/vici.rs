@@ -1,26 +1,22 @@
 //! The vici client: the commands that this agent gives to charon, each with a deadline.
 //!
-//! Commands, lists and events have a socket each: charon answers one socket strictly in order, and a
-//! long list must not hold up a change. A lost socket is connected anew by the next call.
+//! Commands, lists, attempts to negotiate and events have a socket each: charon answers one socket strictly in order, and
+//! neither a long list nor a hundred attempts must hold up a change. A lost socket is connected anew by the next call.
 
 mod ikev1;
 pub mod link;
+mod slot;
 
 use super::{packet::Packet, plan::Request, section::Section};
 use crate::error::{Error, Result};
 use link::{Failure, Link, Notice, Reply, Stream};
+use slot::Slot;
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
-use tokio::{
-    sync::{Mutex, mpsc},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 
 /// How many names of ours fit into one answer with room for as many of other people's: 512 KiB at 46 bytes each are 11 000.
 pub const MANY: usize = 8000;
@@ -31,14 +27,7 @@ pub struct Vici {
     deadline: Duration,
     commands: Slot,
     lists: Slot,
-}
-
-/// A socket that is connected when it is needed, and the streams that are registered on it.
-#[derive(Default)]
-struct Slot {
-    connected: Mutex<Option<(Link, Vec<&'static str>)>>,
-    /// How often it was connected.
-    lives: AtomicU64,
+    attempts: Box<Slot>,
 }
 
 /// What `version` answers.
@@ -54,7 +43,13 @@ impl Vici {
     /// charon at the socket `path`; nothing is connected yet.
     #[must_use]
     pub fn new(path: &Path, deadline: Duration) -> Self {
-        Self { path: path.into(), deadline, commands: Slot::default(), lists: Slot::default() }
+        Self {
+            path: path.into(),
+            deadline,
+            commands: Slot::default(),
+            lists: Slot::default(),
+            attempts: Box::default(),
+        }
     }
 
     /// The daemon and its version.
@@ -141,7 +136,8 @@ impl Vici {
     /// When charon refuses it or does not answer.
     pub async fn initiate(&self, ike: &str, child: &str) -> Result<()> {
         let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        self.command("initiate", child, body).await
+        let answer = self.call(&self.attempts, "initiate", child, body, None).await?.message;
+        obeyed("initiate", child, &answer)
     }
 
     /// A number that changes when charon may have been started anew. The numbers of its SAs then
@@ -273,29 +269,6 @@ impl Vici {
         // Those who wait for the one who connects wait no longer than for an answer.
         let connected = timeout(self.deadline, slot.link(&self.path, self.deadline, stream)).await;
         connected.map_err(|_| Failure::Deadline(self.deadline))?
-    }
-}
-
-impl Slot {
-    /// The connected socket, on which `stream` is registered.
-    async fn link(&self, path: &Path, deadline: Duration, stream: Option<&'static str>) -> Result<Link, Failure> {
-        let mut slot = self.connected.lock().await;
-        // Taken out until all is done: a socket on which a caller gave up half-way through a registration is closed,
-        // since charon sends every event as often as it was registered.
-        let (link, mut streams) = if let Some(connected) = slot.take().filter(|(link, _)| !link.is_closed()) {
-            connected
-        } else {
-            let link = Link::connect(path, deadline).await?.0;
-            self.lives.fetch_add(1, Ordering::Relaxed);
-            (link, Vec::new())
-        };
-        if let Some(name) = stream.filter(|name| !streams.contains(name)) {
-            // A streaming command sends nothing unless its event was registered first.
-            link.call(&Packet::Register(name.into()), None).await?;
-            streams.push(name);
-        }
-        *slot = Some((link.clone(), streams));
-        Ok(link)
     }
 }
 

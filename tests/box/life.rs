@@ -122,7 +122,7 @@ fn swanctl_finds_it(machine: &Machine, uuid: &str) {
 
 fn tokens_come_through_systemd(machine: &Machine) {
     let named =
-        format!("listen = \"127.0.0.1:8080\"\n{}[auth]\ntokens_file = \"/etc/cygnet/credentials/tokens\"\n", SETTINGS);
+        format!("listen = \"127.0.0.1:8080\"\n{SETTINGS}[auth]\ntokens_file = \"/etc/cygnet/credentials/tokens\"\n");
     machine.write("/etc/cygnet/cygnet.toml", &named);
     assert!(!machine.try_run("systemctl restart cygnet").status.success(), "a credential that is missing is an error");
     machine.run("systemctl stop cygnet");

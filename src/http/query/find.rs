@@ -1,7 +1,7 @@
 //! Which connections a query is about, with as few questions to charon as it needs.
 
-use super::{Item, Query};
-use crate::{agent::View, http::Api};
+use super::{Item, Operator, Query};
+use crate::{agent::View, http::Api, ipsec::ConnectionId};
 
 /// Up to so many connections, charon is asked for the SAs of each; of more, for all.
 const FEW: usize = 32;
@@ -10,6 +10,9 @@ const FEW: usize = 32;
 /// that is asked for by its name costs no list of all SAs.
 pub async fn find(api: &Api, query: &Query) -> Vec<Item> {
     let unseen = |record| View { record, running: None };
+    if let Some(id) = query.only() {
+        return api.agent.view(id).await.iter().map(|view| api.item(view)).collect();
+    }
     let held = || api.agent.store().all().into_iter().map(unseen).filter(|view| query.holds(&api.item(view)));
     let views = if query.judges_status() {
         api.agent.views().await
@@ -26,4 +29,12 @@ pub async fn find(api: &Api, query: &Query) -> Vec<Item> {
         }
     };
     views.iter().map(|view| api.item(view)).collect()
+}
+
+impl Query {
+    /// The one connection that can be found, if a condition says which.
+    fn only(&self) -> Option<ConnectionId> {
+        let is_exact = |condition: &&super::Condition| condition.field == "uuid" && condition.operator == Operator::Eq;
+        self.conditions.iter().find(is_exact).and_then(|condition| condition.value.parse().ok())
+    }
 }
