@@ -47,7 +47,7 @@ bench: deps
 bench-small: deps
 	cargo bench --locked --bench gateway -- --small
 # Made from the release profile. lintian may warn; an error of it is one.
-deb: build $(CARGO_DEB)/bin/cargo-deb
+deb: build man $(CARGO_DEB)/bin/cargo-deb
 	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --output $(DEB)
 	lintian --allow-root --fail-on error $(DEB)
 
