@@ -1,6 +1,6 @@
 //! The man pages and completions that a package ships: made from the definitions of the command line.
 
-#[path = "../../examples/man.rs"]
+#[path = "../../packaging/man.rs"]
 #[allow(dead_code, reason = "its main is not run here")]
 mod man;
 
