@@ -10,6 +10,7 @@ mod confirm;
 pub mod doctor;
 mod entry;
 mod feed;
+mod files;
 mod hear;
 mod memory;
 mod plan;
@@ -65,6 +66,7 @@ pub struct Agent {
     store: Store,
     swan: Swan,
     conf_dir: PathBuf,
+    swanctl_dir: PathBuf,
     wait: Duration,
     gateway: RwLock<Arc<Gateway>>,
     claims: Mutex<Claims>,
@@ -97,6 +99,7 @@ impl Agent {
             store,
             swan,
             conf_dir: settings.conf_dir(),
+            swanctl_dir: settings.swanctl_dir.clone(),
             wait: settings.charon.wait,
             gateway: RwLock::new(Arc::new(settings.gateway.clone())),
             claims: Mutex::new(claims),

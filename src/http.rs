@@ -275,7 +275,7 @@ async fn config(
         return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?)?;
+    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
     let how = parse::how(&pairs)?;
     let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&view))

@@ -2,6 +2,7 @@
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
 pub mod algorithm;
+pub mod certs;
 pub mod condition;
 pub mod connection;
 pub mod flow;
@@ -16,10 +17,11 @@ pub mod status;
 pub mod weakness;
 
 pub use algorithm::{DhGroup, Encryption, Integrity};
+pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Protocol};
 pub use flow::{Flow, Limits, Use};
-pub use identity::{Identity, IdentityKind};
+pub use identity::{Dn, Identity, IdentityKind};
 pub use lifetime::Lifetime;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;

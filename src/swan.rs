@@ -3,6 +3,7 @@
 pub mod alert;
 mod charon;
 pub mod conf;
+pub mod credentials;
 pub mod diff;
 pub mod message;
 pub mod names;
@@ -22,6 +23,7 @@ use crate::{
 };
 pub use charon::Charon;
 use plan::Loadable;
+use std::collections::BTreeSet;
 use swanctl::Swanctl;
 use vici::{Vici, link::Notice};
 
@@ -81,7 +83,14 @@ impl Swan {
             Self::Vici(vici) => vici,
             Self::Swanctl(swanctl) => return swanctl.load(new, previous).await,
         };
-        let error = match load_all(vici, new).await {
+        let loaded = match load_all(vici, new).await {
+            // A secret from before the certificates.
+            Ok(()) if !new.requests.iter().any(|r| r.command == "load-shared") => {
+                vici.unload_shared(&names::secret(new.id)).await
+            }
+            outcome => outcome,
+        };
+        let error = match loaded {
             Err(error @ Error::Refused { .. }) => error,
             // A charon that does not answer cannot be told to undo either.
             other => return other,
@@ -111,6 +120,29 @@ impl Swan {
             other => other?,
         }
         vici.unload_shared(&names::secret(id)).await
+    }
+
+    /// Forgets the private key of this id. Through swanctl, which keeps charon's keys equal to its files, the next load
+    /// does that.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn unload_key(&self, id: &str) -> Result<()> {
+        match self {
+            Self::Vici(vici) => vici.unload_key(id).await,
+            Self::Swanctl(_) => Ok(()),
+        }
+    }
+
+    /// The ids of the private keys that charon holds; `None` where they cannot be listed.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn private_keys(&self) -> Result<Option<BTreeSet<String>>> {
+        match self {
+            Self::Vici(vici) => Ok(Some(vici.keys().await?.into_iter().collect())),
+            Self::Swanctl(_) => Ok(None),
+        }
     }
 
     /// The names of all connections that were loaded over vici, ours or not.

@@ -1,6 +1,8 @@
 //! Debian's real swanctl and our own client send the same bytes: the text that we render is loaded by both into a fake
 //! charon, and the requests are compared byte for byte. It needs `/usr/sbin/swanctl` and no privileges.
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/connections.rs"]
 mod connections;
 #[path = "support/fake_charon.rs"]
@@ -8,21 +10,23 @@ mod fake_charon;
 #[path = "support/skip.rs"]
 mod skip;
 
+use certificates::{Ca, Kind};
 use connections::{address, group, nets, parts, psk};
 use cygnet::{
     ipsec::{
-        AhProposal, Connection, Encryption, EspProposal, Identity, IdentityKind, IkeProposal, IkeVersion, Integrity,
-        Lifetime, Mode, Parts, Protocol,
+        AhProposal, Auth, Certs, Connection, Encryption, EspProposal, Identity, IdentityKind, IkeProposal, IkeVersion,
+        Integrity, Lifetime, Mode, Parts, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     swan::{
         conf::{self, Traps},
+        credentials::{self, File},
         plan,
         vici::Vici,
     },
 };
 use fake_charon::{FakeCharon, Recorded};
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 const SWANCTL: &str = "/usr/sbin/swanctl";
 
@@ -145,9 +149,28 @@ fn keys() -> Vec<Change> {
     keys.into_iter().map(|key| Box::new(move |p: &mut Parts| p.auth = psk(&key)) as Change).collect()
 }
 
+/// Certificates of all kinds, with what may stand beside them.
+fn certificates() -> Vec<Change> {
+    let mut bundles: Vec<_> = Kind::ALL
+        .map(|kind| {
+            let ca = Ca::new(kind, "C=CH, CN=test-only CA");
+            ca.issue(kind, "CN=gw", &["gw.example", "192.0.2.1"]).bundle(&[&ca])
+        })
+        .to_vec();
+    let (root, other) = (Ca::new(Kind::Ecdsa, "CN=root"), Ca::new(Kind::Ecdsa, "CN=other"));
+    let between = root.intermediate("CN=between");
+    let own = between.issue(Kind::Ecdsa, "CN=gw", &["gw.example"]);
+    bundles.push(own.bundle(&[&between, &root, &other]) + &root.crl(&[7]));
+    let with = |text: &String| {
+        let certs = Certs::new(text).unwrap_or_else(|e| panic!("{e}"));
+        Box::new(move |p: &mut Parts| p.auth = Auth::Certs(Arc::new(certs))) as Change
+    };
+    bundles.iter().map(with).collect()
+}
+
 /// All connections to compare, with ids of their own.
 fn cases() -> Vec<Connection> {
-    let changes = [algorithms(), shapes(), identities(), keys()].into_iter().flatten();
+    let changes = [algorithms(), shapes(), identities(), keys(), certificates()].into_iter().flatten();
     let made = (0_u32..).zip(changes).map(|(n, change)| {
         let mut parts = parts(n);
         change(&mut parts);
@@ -166,9 +189,17 @@ fn write_files(directory: &Path, cases: &[Connection], traps: Traps) {
     for case in cases {
         let text = conf::render(case, traps).expect("renders");
         fs::write(directory.join(format!("conf.d/cygnet-{}.conf", case.id())), text.expose()).expect("written");
+        for file in files(case) {
+            fs::write(directory.join(file.directory).join(&file.name), file.expose()).expect("written");
+        }
     }
     // Where AppArmor confines swanctl it does so by its path.
     fs::copy(SWANCTL, directory.join("swanctl")).expect("copied");
+}
+
+/// The files of a connection with certificates.
+fn files(case: &Connection) -> Vec<File> {
+    case.auth.certs().map_or_else(Vec::new, |certs| credentials::files(case.id(), certs))
 }
 
 /// Runs swanctl, which must load everything.
@@ -189,6 +220,8 @@ fn loads(requests: Vec<Recorded>) -> (Vec<String>, BTreeMap<String, Vec<u8>>) {
     let (mut order, mut packets) = (Vec::new(), BTreeMap::new());
     for request in requests.into_iter().filter(|r| r.command.starts_with("load-")) {
         let name = request.body.text("id").or(request.body.0.keys().next().map(String::as_str));
+        // Certificates and keys have no name but their contents.
+        let name = request.body.text("data").filter(|data| data.starts_with("-----")).or(name);
         let object = format!("{} {}", request.command, name.expect("a load has an object"));
         order.push(object.clone());
         assert!(packets.insert(object, request.bytes).is_none(), "loaded twice");
@@ -213,7 +246,7 @@ async fn sent_by_us(cases: &[Connection], traps: Traps) -> (Vec<String>, BTreeMa
     let vici = Vici::new(charon.path(), Duration::from_secs(20));
     for case in cases {
         let text = conf::render(case, traps).expect("renders");
-        for request in plan::load(&conf::parse(text.expose()).expect("parses")).expect("a plan") {
+        for request in plan::load(&conf::parse(text.expose()).expect("parses"), &files(case)).expect("a plan") {
             vici.load(&request).await.expect("loaded");
         }
     }
@@ -229,13 +262,19 @@ async fn swanctl_and_our_client_send_the_same_bytes() {
     for traps in [Traps::Supported, Traps::Unsupported] {
         let (order, theirs) = sent_by_swanctl(&cases, traps);
         let (_, ours) = sent_by_us(&cases, traps).await;
-        assert_eq!(theirs.len(), 2 * cases.len(), "swanctl loads every secret and every connection");
+        let certified = cases.iter().filter(|case| case.auth.certs().is_some()).count();
+        let credentials = cases.iter().map(|case| files(case).len()).sum::<usize>();
+        let count = 2 * cases.len() - certified + credentials;
+        assert_eq!(theirs.len(), count, "swanctl loads every certificate, key, secret and connection");
         assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
         for (object, bytes) in &theirs {
             let show = |bytes: &[u8]| bytes.escape_ascii().to_string();
             assert!(ours[object] == *bytes, "{object}:\nswanctl {}\nwe      {}", show(bytes), show(&ours[object]));
         }
-        let secrets = order.iter().take_while(|object| object.starts_with("load-shared")).count();
-        assert_eq!(secrets, cases.len(), "secrets come before connections");
+        let is_credential = |object: &&String| object.starts_with("load-cert") || object.starts_with("load-key");
+        assert_eq!(order.iter().take_while(is_credential).count(), credentials, "certificates and keys come first");
+        let rest = order.iter().skip(credentials);
+        let secrets = rest.take_while(|object| object.starts_with("load-shared")).count();
+        assert_eq!(secrets, cases.len() - certified, "secrets come before connections");
     }
 }

@@ -7,6 +7,10 @@
 mod algorithms;
 #[path = "lab/calls.rs"]
 mod calls;
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "lab/certs.rs"]
+mod certs;
 #[path = "lab/conditions.rs"]
 mod conditions;
 #[path = "support/connections.rs"]

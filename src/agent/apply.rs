@@ -15,6 +15,7 @@ use crate::{
     ipsec::ConnectionId,
     store::{self, Record},
     swan::{
+        credentials::File,
         names,
         plan::{Loadable, Request},
         section::Section,
@@ -130,7 +131,7 @@ impl Agent {
         if immediate && outcome.is_ok() {
             memory.hurry();
         }
-        entry.note_file(&self.conf_path(id));
+        entry.note_files(&self.paths(id));
         entry.publish(&memory);
         self.note_doubt(id, outcome, &mut memory)
     }
@@ -161,7 +162,7 @@ impl Agent {
         }
         let before = old.map(|old| loadable(old, &charon)).transpose()?.flatten();
         let after = loadable(new, &charon)?;
-        let written = block_in_place(|| disk::read(&self.conf_path(new.id)))?;
+        let written = block_in_place(|| self.written(new.id, after.as_ref()))?;
         // Of a connection that is new nothing can be loaded.
         let loaded = if old.is_none() { &Loaded::Nothing } else { &memory.loaded };
         let steps = configure(after.as_ref(), written.as_deref(), loaded);
@@ -177,8 +178,20 @@ impl Agent {
         let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
         let listed = async { if loads { self.swan.observe(Some(id)).await } else { Ok(Vec::new()) } };
         let staged = async { block_in_place(|| self.stage(new, &prepared)) };
-        let (running, (staged, file)) = tokio::try_join!(listed, staged)?;
-        self.load(id, &prepared, memory).await?;
+        let laid = match tokio::try_join!(listed, staged) {
+            Ok(laid) => self.load(id, &prepared, memory).await.map(|()| laid),
+            failed => failed,
+        };
+        let (before, after) = (files(prepared.before.as_ref()), files(prepared.after.as_ref()));
+        let (running, (staged, file)) = match laid {
+            Ok(laid) => laid,
+            Err(error) => {
+                if !matches!(error, Error::Unreachable { .. }) {
+                    self.discard(id, after, before).await;
+                }
+                return Err(error);
+            }
+        };
         let committed = block_in_place(|| {
             let record = staged.place()?;
             let Some(file) = file.map(disk::Staged::place).transpose()? else {
@@ -199,6 +212,7 @@ impl Agent {
                 return Err(error);
             }
         };
+        self.discard(id, before, after).await;
         if let (Some(before), Some(after)) = (connection(prepared.before.as_ref()), connection(prepared.after.as_ref()))
         {
             memory.outdate(&running, before, after);
@@ -216,6 +230,8 @@ impl Agent {
     fn stage(&self, new: Record, prepared: &Prepared) -> Result<(store::Staged, Option<disk::Staged>)> {
         let path = self.conf_path(new.id);
         let written = prepared.after.as_ref().filter(|_| prepared.steps.contains(&Step::Write));
+        // Nothing points at them yet, and one that lies there already is the same.
+        written.map(|after| self.place_credentials(after)).transpose()?;
         let Some(after) = written else { return Ok((self.store.stage(new)?, None)) };
         let file = || disk::stage(&path, after.conf.expose().as_bytes(), 0o600);
         let (file, record) = disk::side_by_side(file, || self.store.stage(new))?;
@@ -252,6 +268,7 @@ impl Agent {
         let steps = vec![if prepared.before.is_some() { Step::Load } else { Step::Unload }];
         let back = Prepared { before: prepared.after, after: prepared.before, steps };
         let charon = self.load(id, &back, memory).await;
+        self.discard(id, files(back.before.as_ref()), files(back.after.as_ref())).await;
         for error in [disk.err(), charon.err()].into_iter().flatten() {
             tracing::error!(uuid = %id, %error, "a failed change could not be undone at once");
             memory.doubt();
@@ -288,6 +305,11 @@ pub(super) async fn uncancelled<T: Send + 'static>(
 /// The error for a connection that does not exist.
 pub(super) fn not_found(id: ConnectionId) -> Error {
     Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
+}
+
+/// The files of certificates and keys.
+fn files(loadable: Option<&Loadable>) -> &[File] {
+    loadable.map_or(&[], |loadable| &loadable.files)
 }
 
 /// The body of the `load-conn` request.

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, Code, ConnectionId, Identity, State},
+    ipsec::{Auth, Certs, Code, ConnectionId, Identity, Psk, State},
     store::Record,
 };
 use std::{collections::HashMap, net::IpAddr};
@@ -14,7 +14,9 @@ pub struct Claims {
     /// Who joins these two addresses.
     pairs: HashMap<(IpAddr, IpAddr), Vec<ConnectionId>>,
     /// The keys under a peer's identity, of enabled connections.
-    keys: HashMap<Identity, Vec<(ConnectionId, Auth)>>,
+    keys: HashMap<Identity, Vec<(ConnectionId, Psk)>>,
+    /// Who has a private key of this name.
+    pub(super) private: HashMap<String, Vec<ConnectionId>>,
 }
 
 impl Claims {
@@ -43,8 +45,9 @@ impl Claims {
         }
         let connection = &record.connection;
         let keys = self.keys.get(&connection.remote_id).into_iter().flatten();
-        let clash = |(id, auth): &&(ConnectionId, Auth)| *id != record.id && *auth != connection.auth;
-        if let Some((other, _)) = keys.into_iter().find(clash).filter(|_| record.state == State::Enabled) {
+        let own = key(record);
+        let clash = |(id, psk): &&(ConnectionId, Psk)| *id != record.id && own.is_some_and(|own| own != psk);
+        if let Some((other, _)) = keys.into_iter().find(clash) {
             let text = format!(
                 "the ipsec connection[uuid:{other}, name:{}] has another authKey for the same remote identity[{}]: \
                  charon could not tell which key to use; give the peers different remoteIds, or the same authKey",
@@ -59,20 +62,39 @@ impl Claims {
     /// Adds what `record` has, without asking.
     pub fn add(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
-        if record.state == State::Enabled {
-            let key = (record.id, record.connection.auth.clone());
-            self.keys.entry(record.connection.remote_id.clone()).or_default().push(key);
+        if let Some(name) = private_key(record) {
+            self.private.entry(name).or_default().push(record.id);
+        }
+        if let Some(psk) = key(record) {
+            self.keys.entry(record.connection.remote_id.clone()).or_default().push((record.id, psk.clone()));
         }
     }
 
     /// Takes away once what [`Claims::add`] added.
     pub fn release(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
-        if record.state == State::Enabled {
-            let same = |(id, auth): &(ConnectionId, Auth)| *id == record.id && *auth == record.connection.auth;
+        if let Some(name) = private_key(record) {
+            remove(&mut self.private, &name, |id| *id == record.id);
+        }
+        if let Some(own) = key(record) {
+            let same = |(id, psk): &(ConnectionId, Psk)| *id == record.id && psk == own;
             remove(&mut self.keys, &record.connection.remote_id, same);
         }
     }
+}
+
+/// The key that charon is to hold for the peer's identity. Certificates are found by what the peer proves, and several
+/// for one identity are not in each other's way.
+fn key(record: &Record) -> Option<&Psk> {
+    match &record.connection.auth {
+        Auth::Psk(psk) if record.state == State::Enabled => Some(psk),
+        Auth::Psk(_) | Auth::Certs(_) => None,
+    }
+}
+
+/// charon's name of the private key that it is to hold.
+fn private_key(record: &Record) -> Option<String> {
+    record.connection.auth.certs().filter(|_| record.state == State::Enabled).map(Certs::key_id)
 }
 
 fn pair(record: &Record) -> (IpAddr, IpAddr) {

@@ -9,7 +9,7 @@ use crate::ipsec::{Connection, ConnectionId, Flow, IkeSa};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::SystemTime,
 };
@@ -27,7 +27,7 @@ pub struct Entry {
     drift: Mutex<Option<Drift>>,
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
-    stamp: Mutex<Option<Stamp>>,
+    stamps: Mutex<Vec<Option<Stamp>>>,
     story: Mutex<Story>,
     /// What the counters of its children did, by name.
     flows: Mutex<BTreeMap<String, Flow>>,
@@ -112,15 +112,19 @@ impl Entry {
         lock(&self.rehearsal).as_ref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
     }
 
-    /// Remembers the file as it is now.
-    pub fn note_file(&self, path: &Path) {
-        *lock(&self.stamp) = stamp(path);
+    /// Remembers the files as they are now.
+    pub fn note_files(&self, paths: &[PathBuf]) {
+        *lock(&self.stamps) = stamps(paths);
     }
 
-    /// Whether the file is not as it was remembered.
-    pub fn file_changed(&self, path: &Path) -> bool {
-        *lock(&self.stamp) != stamp(path)
+    /// Whether the files are not as they were remembered.
+    pub fn files_changed(&self, paths: &[PathBuf]) -> bool {
+        *lock(&self.stamps) != stamps(paths)
     }
+}
+
+fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
+    paths.iter().map(|path| stamp(path)).collect()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

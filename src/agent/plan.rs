@@ -8,8 +8,7 @@ use crate::{
     swan::{
         conf,
         diff::{self, Difference},
-        plan::Loadable,
-        section::Section,
+        plan::{Loadable, Request},
     },
 };
 use std::sync::Arc;
@@ -127,11 +126,10 @@ impl Agent {
 
 /// The requests of the step that loads, by command and name.
 fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
-    let first_key =
-        |body: &Section| body.text("id").map_or_else(|| body.0.keys().next().cloned().unwrap_or_default(), Into::into);
     match after {
         Some(after) if steps.contains(&Step::Load) => {
-            after.requests.iter().map(|request| format!("{} {}", request.command, first_key(&request.body))).collect()
+            let line = |request: &Request| format!("{} {}", request.command, request.object()).trim_end().to_owned();
+            after.requests.iter().map(line).collect()
         }
         None if steps.contains(&Step::Unload) => vec!["unload-conn".into(), "unload-shared".into()],
         _ => Vec::new(),

@@ -131,7 +131,7 @@ impl Agent {
         let saved = self.save_again(id, entry);
         let record = self.store.get(id);
         let wanted = record.map(|record| loadable(&record, charon)).transpose()?.flatten();
-        let written = block_in_place(|| disk::read(&self.conf_path(id)))?;
+        let written = block_in_place(|| self.written(id, wanted.as_ref()))?;
         let mut steps = configure(wanted.as_ref(), written.as_deref(), &memory.loaded);
         if memory.loaded != Loaded::Unknown && steps == [Step::Write] {
             // Who edits or removes a file may have loaded it too.
@@ -140,7 +140,7 @@ impl Agent {
         for step in &steps {
             self.take(id, step, wanted.as_ref(), memory).await?;
         }
-        entry.note_file(&self.conf_path(id));
+        entry.note_files(&self.paths(id));
         saved.map(|()| steps)
     }
 
@@ -157,11 +157,15 @@ impl Agent {
         let path = self.conf_path(id);
         match (step, wanted) {
             (Step::Load, Some(wanted)) => {
+                block_in_place(|| self.place_credentials(wanted))?;
                 self.swan.load(wanted, None).await?;
                 self.note_loaded(id, memory, Loaded::These(wanted.digest()));
             }
             (Step::Write, Some(wanted)) => {
-                block_in_place(|| disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600))?;
+                block_in_place(|| {
+                    self.place_credentials(wanted)?;
+                    disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600)
+                })?;
             }
             (Step::Unload, _) => {
                 self.swan.unload(id).await?;

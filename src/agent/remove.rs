@@ -41,7 +41,10 @@ impl Agent {
             other => other?,
         }
         // The record last: as long as it is there, the connection is.
-        let erased = block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id)));
+        let erased = match self.discard_all(&record, enforce).await {
+            Ok(()) => block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id))),
+            failed => failed,
+        };
         if let Err(error) = erased {
             // It stays: the reconciler writes and loads it again and brings it up.
             entry.unsaved.store(true, Ordering::Relaxed);

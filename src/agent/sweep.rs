@@ -9,7 +9,8 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::{ConnectionId, IkeSa},
+    ipsec::{Auth, ConnectionId, IkeSa},
+    store::Record,
     swan::{Charon, names},
 };
 use futures_util::StreamExt;
@@ -51,6 +52,7 @@ impl Agent {
                 Ok(()) => {}
             }
         }
+        self.sweep_credentials().await;
         Ok(())
     }
 
@@ -86,6 +88,12 @@ impl Agent {
         names.iter().filter_map(|name| names::file_owner(name)).collect()
     }
 
+    /// The private keys that charon holds, if there is a connection that needs one and charon can tell.
+    async fn private_keys(&self) -> Result<Option<BTreeSet<String>>> {
+        let needed = |record: &Arc<Record>| record.is_loaded() && record.connection.auth.certs().is_some();
+        if self.store.all().iter().any(needed) { self.swan.private_keys().await } else { Ok(None) }
+    }
+
     /// How long until the next [`Agent::sweep`].
     pub(super) fn sweep_pause(&self) -> Duration {
         SWEEP.saturating_mul(self.thousands())
@@ -106,19 +114,24 @@ impl Agent {
         let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
         let connections: BTreeSet<_> = connections.into_iter().collect();
         let secrets: Option<BTreeSet<_>> = secrets.map(|secrets| secrets.into_iter().collect());
+        let keys = self.private_keys().await?;
         let files = self.files();
         let now = Instant::now();
+        self.sweep_credentials().await;
         self.forget_entries();
         for record in self.store.all() {
             let (id, entry) = (record.id, self.entry(record.id));
-            let has_secret = secrets.as_ref().is_none_or(|secrets| secrets.contains(&id));
+            let has_secret = match &record.connection.auth {
+                Auth::Psk(_) => secrets.as_ref().is_none_or(|secrets| secrets.contains(&id)),
+                Auth::Certs(certs) => keys.as_ref().is_none_or(|keys| keys.contains(&certs.key_id())),
+            };
             let lost = record.is_loaded() && !(connections.contains(&id) && has_secret);
             if lost {
                 // A change in progress knows better, and is looked at the next time.
                 let Ok(mut memory) = entry.memory.try_lock() else { continue };
                 memory.loaded = Loaded::Nothing;
             }
-            if lost || entry.file_changed(&self.conf_path(id)) || !self.swan.has_events() {
+            if lost || entry.files_changed(&self.paths(id)) || !self.swan.has_events() {
                 self.schedule.wake(id, now);
             }
         }

@@ -7,11 +7,12 @@ use crate::{
     ipsec::{
         Connection, Finding, Protocol,
         condition::carriers,
-        weakness::{untested_pfs, weaknesses, without_local_address},
+        weakness::{expiring, untested_pfs, weaknesses, without_local_address},
     },
     settings::policy::Stance,
     store::Record,
 };
+use jiff::Timestamp;
 
 /// What the caller should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,7 @@ impl Agent {
 
     fn findings(&self, connection: &Connection) -> Vec<Finding> {
         let mut found = weaknesses(connection);
+        found.extend(expiring(connection, Timestamp::now()));
         if self.policy.stance("no-local-address") != Stance::Off {
             match host::addresses() {
                 Ok(addresses) => {

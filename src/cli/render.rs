@@ -65,12 +65,12 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
             None => made_up(args)?,
         };
         let params = envelope.params("changeIPsecConnection")?;
-        return Ok(parse::change(&params, parse::Rest::Defaults)?(&given, TIME)?);
+        return Ok(parse::change(&params, parse::Rest::Defaults, Timestamp::now())?(&given, TIME)?);
     }
     let mut params = envelope.params("params")?;
     params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());
     params.members.entry("name").or_insert_with(|| "offline".into());
-    let record = parse::create(&params, &gateway(config, args, &params)?, TIME)?;
+    let record = parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?;
     with_networks(&record, args)
 }
 

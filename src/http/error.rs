@@ -146,7 +146,7 @@ pub(super) fn field_of(part: &str) -> &'static str {
         "protocol.encryption" => "policyEncryptionAlgorithm",
         "protocol.integrity" => "policyAuthAlgorithm",
         "protocol.pfs" => "pfs",
-        "auth.psk" => "authKey",
+        "auth.psk" | "auth.certs" => "authKey",
         _ => "peerCidrs",
     }
 }

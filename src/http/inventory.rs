@@ -50,8 +50,12 @@ pub const MEMBERS: [&str; 27] = [
 pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
     let record = &view.record;
     let (wish, options) = (&record.wish, &record.wish.options);
-    let Auth::Psk(psk) = &options.auth;
-    let key = if mask { MASK.into() } else { String::from_utf8_lossy(psk.expose()).into_owned() };
+    let (auth_mode, key) = match &options.auth {
+        Auth::Psk(psk) => ("psk", String::from_utf8_lossy(psk.expose()).into_owned()),
+        // A private key never leaves the gateway.
+        Auth::Certs(certs) => ("certs", certs.masked_pem(MASK)),
+    };
+    let key = if mask { MASK.into() } else { key };
     let status = view.status().map(|status| match status {
         Status::Connecting => "Connecting",
         Status::Ready => "Ready",
@@ -63,7 +67,7 @@ pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
         "name": wish.names.name,
         "description": wish.names.description,
         "peerAddress": wish.peer,
-        "authMode": "psk",
+        "authMode": auth_mode,
         "authKey": key,
         "vipUuid": wish.vip.uuid,
         "ikeAuthAlgorithm": options.ike.integrity.row().wire,

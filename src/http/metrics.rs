@@ -4,14 +4,16 @@
 use super::{Answer, Shared};
 use crate::{
     agent::{Agent, Host, Life, View},
-    ipsec::{Code, State as Wanted, Status},
+    ipsec::{Certs, Code, State as Wanted, Status},
 };
 use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use std::collections::BTreeMap;
 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge>;
@@ -27,6 +29,7 @@ pub async fn metrics(State(api): Shared) -> Answer {
     about_connections(&mut registry, &views);
     about_reasons(&mut registry, &api.agent, &views);
     about_traffic(&mut registry, &views);
+    about_certificates(&mut registry, &views, Timestamp::now());
     about_events(&mut registry, &api.agent);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|e| crate::error::Error::Internal(format!("cannot encode metrics: {e}")))?;
@@ -110,6 +113,23 @@ fn about_traffic(registry: &mut Registry, views: &[View]) {
         for (direction, sum) in sums.into_iter().filter(|_| children().next().is_some()) {
             let labels = vec![("uuid", view.record.id.to_string()), ("direction", direction.to_owned())];
             bytes.get_or_create(&labels).set(sum.try_into().unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// Of each role the certificate that ends first.
+fn about_certificates(registry: &mut Registry, views: &[View], now: Timestamp) {
+    let help = "Seconds until the first certificate of a connection in this role expires, negative when it has";
+    let expiry = gauges(registry, "cert_expiry_seconds", help);
+    for view in views {
+        let mut first = BTreeMap::new();
+        for (role, certificate) in view.record.connection.auth.certs().into_iter().flat_map(Certs::by_role) {
+            let end = first.entry(role).or_insert(certificate.not_after);
+            *end = certificate.not_after.min(*end);
+        }
+        for (role, end) in first {
+            let labels = vec![("uuid", view.record.id.to_string()), ("certificate", role.name().to_owned())];
+            expiry.get_or_create(&labels).set(end.duration_since(now).as_secs());
         }
     }
 }

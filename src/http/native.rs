@@ -3,7 +3,10 @@
 use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
 use crate::{
     agent::{Life, Seen, Step, View},
-    ipsec::{ChildSa, ChildState, IkeSa, IkeState},
+    ipsec::{
+        ChildSa, ChildState, Identity, IkeSa, IkeState,
+        certs::{Certificate, Role},
+    },
     swan::diff::Difference,
 };
 use axum::{
@@ -47,9 +50,24 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
-    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
+    let certificates = certificates(&view, Timestamp::now());
+    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "certificates": certificates }));
     why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
+}
+
+/// The certificates of the connection, if it has some: whom they are for, and when they end.
+fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
+    let certs = view.record.connection.auth.certs()?;
+    let item = |(role, certificate): (Role, &Certificate)| {
+        json!({
+            "role": role.name(), "subject": certificate.subject.text,
+            "alternatives": certificate.alternatives.iter().map(Identity::plain).collect::<Vec<_>>(),
+            "not_before": certificate.not_before.to_string(), "not_after": certificate.not_after.to_string(),
+            "expires_s": certificate.not_after.duration_since(now).as_secs(),
+        })
+    };
+    Some(certs.by_role().map(item).collect())
 }
 
 /// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done.
@@ -60,7 +78,7 @@ pub async fn plan(
     body: Body,
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?)?;
+    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
     let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
     let view = |record| View { record, running: None };
     let (before, after) =

@@ -41,7 +41,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let vip_uuid = mandatory("vipUuid", own.vip_uuid, 255)?;
     let peer = mandatory("peerAddress", own.peer_address, 255)?;
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
-    let options = options(block, Some(key), None, true)?;
+    let options = options(block, Some(key), None, true, now)?;
     let id = resource_uuid(own.resource_uuid)?;
     let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
@@ -63,13 +63,15 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
-/// defaults, not the stored values (contract, trap 3), unless the caller says that the rest is kept.
+/// defaults, not the stored values (contract, trap 3), unless the caller says that the rest is kept. Certificates must be
+/// valid `now`; what comes back also takes the time to store.
 ///
 /// # Errors
 /// The first parameter that is wrong, by name.
 pub fn change(
     params: &Params,
     rest: Rest,
+    now: Timestamp,
 ) -> Result<impl FnOnce(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
     let block = option_block(params)?;
@@ -79,16 +81,16 @@ pub fn change(
         // All that does not depend on the stored record is checked before it is looked up.
         peer_address(&mandatory("peerAddress", peer.clone(), 255)?)?;
         let key = mandatory("authKey", key.clone(), usize::MAX)?;
-        options(block.clone(), Some(key), None, false)?;
+        options(block.clone(), Some(key), None, false, now)?;
     }
     let tags = params.tags.clone();
-    Ok(move |old: &Record, now| {
+    Ok(move |old: &Record, changed| {
         let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
-        let options = options(block, key, Some(&old.wish.options), false)?;
+        let options = options(block, key, Some(&old.wish.options), false, now)?;
         let peer = peer.map_or(Ok(old.wish.peer), |text| peer_address(&text))?;
         let mut wish = Wish { peer, options, ..old.wish.clone() };
         tags.apply(&mut wish.names);
-        old.changed(wish, now).map_err(conflict)
+        old.changed(wish, changed).map_err(conflict)
     })
 }
 

@@ -1,9 +1,9 @@
 //! An IPsec connection: one IKE configuration with its CHILD_SA configurations.
 //! [`Connection::new`] holds every rule that joins several values.
 
-use super::{AhProposal, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector};
+use super::{AhProposal, Certs, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 /// The uuid of a connection, printed as 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,6 +92,19 @@ pub enum Protocol {
 pub enum Auth {
     /// By a key that both know.
     Psk(Psk),
+    /// By certificates; shared, because a connection is copied often.
+    Certs(Arc<Certs>),
+}
+
+impl Auth {
+    /// The certificates, if that is the proof.
+    #[must_use]
+    pub fn certs(&self) -> Option<&Certs> {
+        match self {
+            Self::Psk(_) => None,
+            Self::Certs(certs) => Some(certs),
+        }
+    }
 }
 
 /// What a connection is made of, before the rules that join the parts were checked.
@@ -109,7 +122,7 @@ pub struct Parts {
     pub ike: IkeProposal,
     /// Lifetime of the IKE SA.
     pub ike_lifetime: Lifetime,
-    /// Who we are; by default the local address.
+    /// Who we are; by default the local address, with certificates the subject of ours.
     pub local_id: Option<Identity>,
     /// Who the peer is; by default its address.
     pub remote_id: Option<Identity>,
@@ -187,6 +200,8 @@ pub enum Part {
     LocalId,
     /// Who the peer is.
     RemoteId,
+    /// The certificates.
+    Certs,
     /// The networks behind this gateway.
     LocalNets,
     /// The networks behind the peer.
@@ -203,6 +218,7 @@ impl Part {
             Self::IkeEncryption => "ike.encryption",
             Self::LocalId => "local_id",
             Self::RemoteId => "remote_id",
+            Self::Certs => "auth.certs",
             Self::LocalNets => "local_nets",
             Self::RemoteNets => "remote_nets",
         }
@@ -245,6 +261,7 @@ impl Connection {
                 ),
             );
         }
+        let local_id = local_id(&parts)?;
         let (local, remote) = networks(&parts)?;
         let children = children(&parts, &local, &remote)?;
         Ok(Self {
@@ -254,7 +271,7 @@ impl Connection {
             version: parts.version,
             ike: parts.ike,
             ike_lifetime: parts.ike_lifetime,
-            local_id: parts.local_id.unwrap_or(Identity::Ip(parts.local_addr)),
+            local_id,
             remote_id: parts.remote_id.unwrap_or(Identity::Ip(parts.remote_addr)),
             auth: parts.auth,
             ike_generation: parts.ike_generation,
@@ -290,6 +307,28 @@ impl Connection {
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+}
+
+/// Who we are. What a certificate does not say, charon would silently replace by its subject.
+fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
+    let Some(certs) = parts.auth.certs() else {
+        return Ok(parts.local_id.clone().unwrap_or(Identity::Ip(parts.local_addr)));
+    };
+    let certificate = &certs.certificate;
+    if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
+        return conflict(Part::Certs, "has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)");
+    }
+    match &parts.local_id {
+        None => Identity::subject(certificate.subject.clone()).map_err(|why| Conflict {
+            part: Part::Certs,
+            why: Invalid::new(format!("has a certificate whose subject {why}; give a localId that it has beside it")),
+        }),
+        Some(id) if certificate.is_for(id) => Ok(id.clone()),
+        Some(id) => conflict(
+            Part::LocalId,
+            format!("{:?} is not in the gateway's certificate; it has {}", id.plain(), certificate.names()),
+        ),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Identities: who a gateway says it is (RFC 7296, section 3.5).
 //! `Display` writes strongSwan's spelling, in which charon cannot mistake one kind for another.
 
+mod dn;
+
 use super::Invalid;
+pub use dn::Dn;
 use std::{fmt, net::IpAddr};
 
 /// How the text of an identity is to be read.
@@ -26,6 +29,8 @@ pub enum Identity {
     Email(String),
     /// `ID_KEY_ID`: bytes without a meaning of their own.
     KeyId(Vec<u8>),
+    /// `ID_DER_ASN1_DN`: the subject of a certificate.
+    Dn(Dn),
 }
 
 /// The longest spelling in bytes: charon cuts the owners of a secret at 255 without a word.
@@ -61,6 +66,33 @@ impl Identity {
         }
     }
 
+    /// The identity that `text` is where certificates prove it: a name made of attributes is a distinguished name.
+    ///
+    /// # Errors
+    /// As [`Identity::new`], and when a distinguished name is not one.
+    pub fn certified(kind: IdentityKind, text: &str) -> Result<Self, Invalid> {
+        if kind != IdentityKind::Name || !text.contains('=') {
+            return Self::new(kind, text);
+        }
+        if text.contains('*') {
+            return Err(Invalid::new(format!("{text:?} is a wildcard: name exactly one peer")));
+        }
+        Self::subject(Dn::new(text)?)
+    }
+
+    /// The identity of a certificate's subject.
+    ///
+    /// # Errors
+    /// When it is longer than charon can read.
+    pub fn subject(dn: Dn) -> Result<Self, Invalid> {
+        match dn.der.len() {
+            n if n > dn::MAX => {
+                Err(Invalid::new(format!("is too long: its encoding has {n} bytes, {} are possible", dn::MAX)))
+            }
+            _ => Ok(Self::Dn(dn)),
+        }
+    }
+
     /// The identity as charon's log writes it: without its kind.
     #[must_use]
     pub fn plain(&self) -> String {
@@ -68,6 +100,7 @@ impl Identity {
             Self::Ip(address) => address.to_string(),
             Self::Fqdn(name) | Self::Email(name) => name.clone(),
             Self::KeyId(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Dn(dn) => dn.text.clone(),
         }
     }
 
@@ -109,6 +142,10 @@ impl fmt::Display for Identity {
             Self::KeyId(bytes) => {
                 f.write_str("keyid:#")?;
                 bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+            Self::Dn(dn) => {
+                f.write_str("asn1dn:#")?;
+                dn.der.iter().try_for_each(|b| write!(f, "{b:02x}"))
             }
         }
     }

@@ -5,9 +5,11 @@
 //! of strength, PFS). IKEv1 aggressive mode is not here because it cannot occur: it is never rendered.
 
 mod key;
+mod validity;
 
 use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Protocol};
 use std::net::IpAddr;
+pub use validity::expiring;
 
 /// A weak choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Weakness {
     NoLocalAddress,
     /// Whether the peer has the same PFS shows at the first rekeying only.
     UntestedPfs,
+    /// A certificate, or the list of the revoked ones, ends soon.
+    ExpiringCert,
 }
 
 /// The weak groups: number, the settings' word, our code, the reason.
@@ -61,7 +65,7 @@ impl Weakness {
         let groups = (0..GROUPS.len()).map(Self::Group);
         let first = [Self::TripleDes, Self::Md5, Self::Sha1];
         let rest = [Self::NoPfs, Self::ShortKey, Self::GuessableKey, Self::NoLocalAddress, Self::UntestedPfs];
-        first.into_iter().chain(groups).chain(rest)
+        first.into_iter().chain(groups).chain(rest).chain([Self::ExpiringCert])
     }
 
     /// Its word in the settings.
@@ -77,6 +81,7 @@ impl Weakness {
             Self::GuessableKey => "guessable-key",
             Self::NoLocalAddress => "no-local-address",
             Self::UntestedPfs => "untested-pfs",
+            Self::ExpiringCert => "expiring-cert",
         }
     }
 
@@ -93,6 +98,7 @@ impl Weakness {
             Self::GuessableKey => "GUESSABLE_KEY",
             Self::NoLocalAddress => "NO_LOCAL_ADDRESS",
             Self::UntestedPfs => "UNTESTED_PFS",
+            Self::ExpiringCert => "EXPIRING_CERT",
         }
     }
 
@@ -125,8 +131,9 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
             "is none: who learns the key of the IKE SA can read all traffic under it; choose a group such as dh-group19",
         )),
     });
-    let Auth::Psk(psk) = &connection.auth;
-    found.extend(key::weaknesses(psk.expose(), connection));
+    if let Auth::Psk(psk) = &connection.auth {
+        found.extend(key::weaknesses(psk.expose(), connection));
+    }
     found
 }
 

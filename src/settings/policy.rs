@@ -18,7 +18,7 @@ pub enum Stance {
 }
 
 /// The choices that a stance can be taken on.
-pub const CHOICES: [&str; 15] = [
+pub const CHOICES: [&str; 16] = [
     "3des",
     "md5",
     "sha1",
@@ -34,6 +34,7 @@ pub const CHOICES: [&str; 15] = [
     "guessable-key",
     "no-local-address",
     "untested-pfs",
+    "expiring-cert",
 ];
 
 /// The stance on each choice.

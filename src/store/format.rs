@@ -7,17 +7,19 @@ use super::record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Psk,
-        State,
+        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime,
+        Mode, Psk, State,
     },
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 use zeroize::Zeroizing;
 
-/// The version that this program writes.
-pub const VERSION: u32 = 1;
+/// The version of records with a pre-shared key; programs that know no certificates read it too.
+const WITH_PSK: u32 = 1;
+/// The version of records with certificates.
+const WITH_CERTS: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +50,11 @@ struct File {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unproven: bool,
     /// The key as hexadecimal digits, wiped with the rest.
-    psk_hex: Zeroizing<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    psk_hex: Option<Zeroizing<String>>,
+    /// The bundle of certificates with its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certs_pem: Option<Zeroizing<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,9 +127,12 @@ pub fn to_bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
 fn file(record: &Record) -> File {
     let wish = &record.wish;
     let options = &wish.options;
-    let Auth::Psk(psk) = &options.auth;
+    let (version, psk_hex, certs_pem) = match &options.auth {
+        Auth::Psk(psk) => (WITH_PSK, Some(psk.expose_hex()), None),
+        Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
+    };
     File {
-        version: VERSION,
+        version,
         uuid: record.id.to_string(),
         name: wish.names.name.clone(),
         description: wish.names.description.clone(),
@@ -162,7 +171,8 @@ fn file(record: &Record) -> File {
         remote: wish.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
         unproven: record.unproven,
-        psk_hex: psk.expose_hex(),
+        psk_hex,
+        certs_pem,
     }
 }
 
@@ -185,8 +195,8 @@ fn remote(entry: &RemoteCidr) -> Remote {
 /// What is wrong with them, without quoting a value.
 pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let version = serde_json::from_slice::<Version>(bytes).map_err(|e| place(&e))?.version;
-    if version != VERSION {
-        return Err(format!("it has version {version}, this program reads {VERSION}"));
+    if ![WITH_PSK, WITH_CERTS].contains(&version) {
+        return Err(format!("it has version {version}, this program reads {WITH_PSK} and {WITH_CERTS}"));
     }
     let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
@@ -238,7 +248,7 @@ fn options(file: &File) -> Result<Options, String> {
     let integrity = |name: &str, member| Integrity::from_wire(name).ok_or_else(|| unknown(member));
     let group = |number: u16, member| DhGroup::new(number.into()).ok_or_else(|| unknown(member));
     Ok(Options {
-        auth: Auth::Psk(Psk::from_hex(&file.psk_hex).map_err(|_| unknown("psk_hex"))?),
+        auth: auth(file)?,
         id_kind: meaning(&ID_KINDS, &file.identity.kind).ok_or_else(|| unknown("identity.kind"))?,
         local_id: file.identity.local.clone(),
         remote_id: file.identity.remote.clone(),
@@ -265,6 +275,18 @@ fn options(file: &File) -> Result<Options, String> {
         mode: meaning(&MODES, &child.mode).ok_or_else(|| unknown("child.mode"))?,
         lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
     })
+}
+
+/// The proof of identity that the version promises, and no other.
+fn auth(file: &File) -> Result<Auth, String> {
+    match (file.version, &file.psk_hex, &file.certs_pem) {
+        (WITH_PSK, Some(hex), None) => Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into()),
+        (WITH_CERTS, None, Some(pem)) => match Certs::new(pem) {
+            Ok(certs) => Ok(Auth::Certs(Arc::new(certs))),
+            Err(_) => Err("certs_pem is not valid".into()),
+        },
+        (version, ..) => Err(format!("it does not have the one proof of identity of version {version}")),
+    }
 }
 
 fn read_local(local: Local) -> Result<Network, String> {

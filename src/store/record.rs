@@ -174,7 +174,13 @@ impl Wish {
     fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
         let options = &self.options;
         let identity = |part, text: &Option<String>| {
-            let read = |text: &String| Identity::new(options.id_kind, text).map_err(|why| Conflict { part, why });
+            let read = |text: &String| {
+                let identity = match options.auth {
+                    Auth::Psk(_) => Identity::new(options.id_kind, text),
+                    Auth::Certs(_) => Identity::certified(options.id_kind, text),
+                };
+                identity.map_err(|why| Conflict { part, why })
+            };
             text.as_ref().map(read).transpose()
         };
         let (encryption, integrity, pfs) = (options.encryption, options.integrity, options.pfs);

@@ -4,10 +4,10 @@
 //! a hostile value might smuggle into the text, the result is our connection or a refusal.
 
 use super::{
-    names,
+    credentials, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Connection, IkeVersion, Mode, Protocol};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Protocol};
 use askama::Template;
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
@@ -63,11 +63,30 @@ impl fmt::Debug for Conf {
 struct ConnectionConf<'a> {
     c: &'a Connection,
     name: String,
-    secret: String,
+    /// The name of the secret, and the key in hexadecimal digits.
+    secret: Option<(String, &'a str)>,
+    certs: Option<CertNames>,
     version: u8,
     mode: &'static str,
     traps: Traps,
-    key: &'a str,
+}
+
+/// The names of the files of a connection with certificates.
+struct CertNames {
+    own: String,
+    cas: String,
+}
+
+impl CertNames {
+    fn new(id: ConnectionId, certs: &Certs) -> Self {
+        let files = credentials::files(id, certs);
+        // The intermediates, which come behind the roots, are no end of a chain.
+        let of = |directory, count| {
+            let names = files.iter().filter(|file| file.directory == directory).take(count);
+            names.map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        Self { own: of(credentials::X509, 1), cas: of(credentials::X509CA, certs.cas.len()) }
+    }
 }
 
 /// Renders `connection` as the text of its file in conf.d.
@@ -75,12 +94,16 @@ struct ConnectionConf<'a> {
 /// # Errors
 /// When the template fails, which is a fault of this program.
 pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
-    let Auth::Psk(psk) = &connection.auth;
-    let key = psk.expose_hex();
+    let id = connection.id();
+    let key = match &connection.auth {
+        Auth::Psk(psk) => Some(psk.expose_hex()),
+        Auth::Certs(_) => None,
+    };
     let template = ConnectionConf {
         c: connection,
-        name: names::connection(connection.id()),
-        secret: names::secret(connection.id()),
+        name: names::connection(id),
+        secret: key.as_ref().map(|key| (names::secret(id), key.as_str())),
+        certs: connection.auth.certs().map(|certs| CertNames::new(id, certs)),
         version: match connection.version {
             IkeVersion::Any => 0,
             IkeVersion::V1 => 1,
@@ -91,7 +114,6 @@ pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
             Mode::Transport => "transport",
         },
         traps,
-        key: &key,
     };
     let text = template.render().map_err(|e| Broken { line: 0, why: e.to_string() })?;
     Ok(Conf(Zeroizing::new(text + "\n")))

@@ -21,6 +21,20 @@ pub fn file(id: ConnectionId) -> String {
     format!("cygnet-{id}.conf")
 }
 
+/// The name of a file with a certificate or key of a connection.
+#[must_use]
+pub fn credential(id: ConnectionId, digits: &str) -> String {
+    format!("cygnet-{id}-{digits}.pem")
+}
+
+/// Whose certificate or key is in the file of this name, if it is ours.
+#[must_use]
+pub fn credential_owner(name: &str) -> Option<ConnectionId> {
+    let (id, digits) = name.strip_prefix("cygnet-")?.strip_suffix(".pem")?.split_once('-')?;
+    let ours = digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    id.parse().ok().filter(|_| ours)
+}
+
 /// Whose connection or child this is, if it is ours.
 #[must_use]
 pub fn owner(name: &str) -> Option<ConnectionId> {
@@ -53,6 +67,7 @@ mod tests {
         assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(secret_owner(&secret(id)), Some(id));
         assert_eq!(file_owner(&file(id)), Some(id));
+        assert_eq!(credential_owner(&credential(id, "0a1b2c3d")), Some(id));
         for foreign in [
             "cygnet",
             "cygnet-",
@@ -67,5 +82,8 @@ mod tests {
         }
         assert_eq!(secret_owner("ike-00112233445566778899aabbccddeeff"), None);
         assert_eq!(file_owner("cygnet-00112233445566778899aabbccddeeff.conf.bak"), None);
+        for foreign in ["cygnet-00112233445566778899aabbccddeeff.pem", "ca.pem", "cygnet-x-0a1b2c3d.pem"] {
+            assert_eq!(credential_owner(foreign), None, "{foreign}");
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The vici requests that a parsed file means, in swanctl's order and spelling:
-//! first the secrets, then the connections. A differential test holds this to the real swanctl.
+//! first certificates and keys, then the secrets, then the connections. A differential test holds this to the real swanctl.
 
 use super::{
     conf::{self, Conf, Traps},
+    credentials::{self, File},
     message, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Connection, ConnectionId, Psk};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, Psk, certs::Certificate};
 use sha2::{Digest as _, Sha256};
 
 /// One vici request.
@@ -16,6 +17,18 @@ pub struct Request {
     pub command: &'static str,
     /// Its arguments.
     pub body: Section,
+}
+
+impl Request {
+    /// The name or id of what it is about; certificates and keys have none.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        let first = || self.body.0.keys().next().map(String::as_str).unwrap_or_default();
+        match self.command {
+            "load-cert" | "load-key" => "",
+            _ => self.body.text("id").unwrap_or_else(first),
+        }
+    }
 }
 
 /// Tells requests apart without holding them, and their key, in memory.
@@ -29,6 +42,8 @@ pub struct Loadable {
     pub id: ConnectionId,
     /// The file's text.
     pub conf: Conf,
+    /// The files of certificates and keys that the text needs.
+    pub files: Vec<File>,
     /// What the text means.
     pub requests: Vec<Request>,
 }
@@ -42,12 +57,13 @@ impl Loadable {
     pub fn new(connection: &Connection, traps: Traps) -> Result<Self, Unplannable> {
         let conf = conf::render(connection, traps).map_err(|_| Unplannable("the template fails"))?;
         let file = conf::parse(conf.expose()).map_err(|_| Unplannable("the rendered text cannot be read back"))?;
-        let requests = load(&file)?;
-        match requests.as_slice() {
-            [secret, load] if is_secret_of(connection, secret) && is_connection(connection, load) => {}
+        let files = connection.auth.certs().map_or_else(Vec::new, |certs| credentials::files(connection.id(), certs));
+        let requests = load(&file, &files)?;
+        match requests.split_last() {
+            Some((load, proof)) if is_proof_of(connection, proof) && is_connection(connection, load) => {}
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }
-        Ok(Self { id: connection.id(), conf, requests })
+        Ok(Self { id: connection.id(), conf, files, requests })
     }
 
     /// What tells these requests apart from others: the SHA-256 of their packets.
@@ -63,13 +79,37 @@ impl Loadable {
     }
 }
 
-/// Whether `request` loads exactly the key of `connection`, for its peer alone.
-fn is_secret_of(connection: &Connection, request: &Request) -> bool {
-    let Auth::Psk(psk) = &connection.auth;
-    request.command == "load-shared"
-        && request.body.text("id") == Some(&names::secret(connection.id()))
-        && request.body.bytes("data") == Some(psk.expose())
-        && request.body.items("owners").eq([connection.remote_id.to_string()])
+/// Whether `requests` load exactly the proof of identity of `connection`: its key, for its peer alone, or its
+/// certificates and their private key.
+fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
+    match (&connection.auth, requests) {
+        (Auth::Psk(psk), [request]) => {
+            request.command == "load-shared"
+                && request.body.text("id") == Some(&names::secret(connection.id()))
+                && request.body.bytes("data") == Some(psk.expose())
+                && request.body.items("owners").eq([connection.remote_id.to_string()])
+        }
+        (Auth::Certs(certs), [public @ .., key]) => {
+            let data = |request: &Request, pem: &str| request.body.bytes("data") == Some(pem.as_bytes());
+            key.command == "load-key"
+                && data(key, &certs.key.expose_pem())
+                && public.len() == certs.certificates().count() + certs.crls.len()
+                && public.iter().all(|request| request.command == "load-cert")
+        }
+        _ => false,
+    }
+}
+
+/// Whether the section of a connection names exactly its certificate, and the roots that the peer's must chain to.
+fn is_certified(connection: &Connection, body: &Section) -> bool {
+    let items = |side, key| {
+        let section = body.section(side);
+        section.into_iter().flat_map(move |s: &Section| s.items(key)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (own, cas) = connection.auth.certs().map_or_else(Default::default, |certs: &Certs| {
+        (vec![certs.certificate.pem()], certs.cas.iter().map(Certificate::pem).collect::<Vec<_>>())
+    });
+    items("local", "certs") == own && items("remote", "cacerts") == cas
 }
 
 /// Whether `request` loads the one connection with its identities and exactly its children.
@@ -79,6 +119,7 @@ fn is_connection(connection: &Connection, request: &Request) -> bool {
     let id_of = |side| body.section(side).and_then(|s: &Section| s.text("id"));
     let children = body.section("children").into_iter().flat_map(Section::sections);
     request.command == "load-conn"
+        && is_certified(connection, body)
         && id_of("local") == Some(&connection.local_id.to_string())
         && id_of("remote") == Some(&connection.remote_id.to_string())
         && body.items("remote_addrs").eq([connection.remote_addr.to_string()])
@@ -105,20 +146,20 @@ const LISTS: [&str; 11] = [
 #[error("{0}")]
 pub struct Unplannable(&'static str);
 
-/// The requests that load `file`.
+/// The requests that load `file`, and the `credentials` in swanctl's directories.
 ///
 /// # Errors
 /// When the file has parts that swanctl would read in a way that is not written here.
-pub fn load(file: &Section) -> Result<Vec<Request>, Unplannable> {
+pub fn load(file: &Section, credentials: &[File]) -> Result<Vec<Request>, Unplannable> {
     if file.0.keys().any(|key| key != "connections" && key != "secrets") {
         return Err(Unplannable("the file has other parts than connections and secrets"));
     }
-    let mut requests = Vec::new();
+    let mut requests: Vec<_> = credentials.iter().map(load_credential).collect();
     for (name, secret) in file.section("secrets").into_iter().flat_map(Section::sections) {
         requests.push(Request { command: "load-shared", body: load_shared(name, secret)? });
     }
     for (name, connection) in file.section("connections").into_iter().flat_map(Section::sections) {
-        let body = Section::new().with(name, Value::Section(with_lists(connection)));
+        let body = Section::new().with(name, Value::Section(with_lists(connection, credentials)?));
         requests.push(Request { command: "load-conn", body });
     }
     Ok(requests)
@@ -147,16 +188,41 @@ fn load_shared(name: &str, secret: &Section) -> Result<Section, Unplannable> {
         .with("owners", Value::List(owners)))
 }
 
-/// The same section with its lists split.
-fn with_lists(section: &Section) -> Section {
-    let split = |bytes: &[u8]| bytes.split(|b| *b == b',').map(|item| item.trim_ascii().to_vec()).collect();
-    let value = |(key, value): (&String, &Value)| {
-        let value = match value {
-            Value::Text(bytes) if LISTS.contains(&key.as_str()) => Value::List(split(bytes)),
-            Value::Section(inner) => Value::Section(with_lists(inner)),
-            other => other.clone(),
-        };
-        (key.clone(), value)
+/// The request that loads a certificate, a revocation list or a private key.
+fn load_credential(file: &File) -> Request {
+    let data = || Value::Text(file.expose().to_vec());
+    let (command, kind, flag) = match file.directory {
+        credentials::PRIVATE => ("load-key", "any", None),
+        credentials::X509CRL => ("load-cert", "X509_CRL", None),
+        credentials::X509CA => ("load-cert", "X509", Some("CA")),
+        _ => ("load-cert", "X509", Some("NONE")),
     };
-    Section(section.0.iter().map(value).collect())
+    let body = Section::new().with("type", kind);
+    let body = flag.map_or_else(|| body.clone(), |flag| body.clone().with("flag", flag));
+    Request { command, body: body.with("data", data()) }
+}
+
+/// Keys whose values are names of files, which swanctl sends in their place, and the directories of those.
+const FILES: [(&str, &str); 2] = [("certs", credentials::X509), ("cacerts", credentials::X509CA)];
+
+/// The same section with its lists split, and the contents of files in place of their names.
+fn with_lists(section: &Section, files: &[File]) -> Result<Section, Unplannable> {
+    let split = |bytes: &[u8]| bytes.split(|b| *b == b',').map(|item| item.trim_ascii().to_vec()).collect::<Vec<_>>();
+    let content = |directory: &str, name: &[u8]| {
+        let file = files.iter().find(|file| file.directory == directory && file.name.as_bytes() == name);
+        file.map(|file| file.expose().to_vec()).ok_or(Unplannable("a file that the text names is not there"))
+    };
+    let value = |(key, value): (&String, &Value)| {
+        let directory = FILES.iter().find(|(name, _)| name == key).map(|(_, directory)| directory);
+        let value = match (value, directory) {
+            (Value::Text(bytes), Some(directory)) => {
+                Value::List(split(bytes).iter().map(|name| content(directory, name)).collect::<Result<_, _>>()?)
+            }
+            (Value::Text(bytes), None) if LISTS.contains(&key.as_str()) => Value::List(split(bytes)),
+            (Value::Section(inner), _) => Value::Section(with_lists(inner, files)?),
+            (other, _) => other.clone(),
+        };
+        Ok((key.clone(), value))
+    };
+    section.0.iter().map(value).collect::<Result<_, _>>().map(Section)
 }

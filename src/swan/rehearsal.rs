@@ -22,7 +22,7 @@ pub struct Stage {
 /// What swanctl asked for.
 #[derive(Debug, Default)]
 pub struct Rehearsed {
-    /// `load-shared` and `load-conn`, in order.
+    /// What is loaded, in order: certificates, keys, secrets and connections.
     pub loads: Vec<Request>,
     /// The connections that it would unload.
     pub unloads: Vec<String>,
@@ -64,6 +64,12 @@ impl Stage {
             "get-conns" => return Section::new().with("conns", list(&self.connections)),
             "get-shared" | "get-keys" => return Section::new().with("keys", list(&[])),
             "load-conn" => seen.loads.push(Request { command: "load-conn", body }),
+            "load-cert" => seen.loads.push(Request { command: "load-cert", body }),
+            "load-key" => {
+                seen.loads.push(Request { command: "load-key", body });
+                // swanctl wants to know what it may not unload.
+                return Section::new().with("success", "yes").with("id", "00");
+            }
             "load-shared" => seen.loads.push(Request { command: "load-shared", body }),
             "unload-conn" => seen.unloads.extend(body.text("name").map(Into::into)),
             _ => {}

@@ -109,8 +109,7 @@ impl Vici {
     /// # Errors
     /// When charon refuses it or does not answer.
     pub async fn load(&self, request: &Request) -> Result<()> {
-        let name = request.body.text("id").or_else(|| request.body.0.keys().next().map(String::as_str));
-        self.command(request.command, name.unwrap_or_default(), request.body.clone()).await
+        self.command(request.command, request.object(), request.body.clone()).await
     }
 
     /// Forgets a secret; that there is none is no error.
@@ -119,6 +118,25 @@ impl Vici {
     /// When charon refuses it or does not answer.
     pub async fn unload_shared(&self, id: &str) -> Result<()> {
         self.command("unload-shared", id, Section::new().with("id", id)).await
+    }
+
+    /// The ids of the loaded private keys.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        Ok(self.query("get-keys").await?.items("keys").map(Into::into).collect())
+    }
+
+    /// Forgets a private key; that there is none is no error.
+    ///
+    /// # Errors
+    /// When charon refuses it or does not answer.
+    pub async fn unload_key(&self, id: &str) -> Result<()> {
+        match self.command("unload-key", id, Section::new().with("id", id)).await {
+            Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
+            other => other,
+        }
     }
 
     /// Forgets a connection; its SAs stay.

@@ -124,11 +124,11 @@ pub fn lifetime(b: &Bench) -> Option<u32> {
     assert_eq!((stored, written), (vec![format!("{}.json", uuid(N))], vec![format!("{name}.conf")]), "nothing else");
     let record = format::from_bytes(&fs::read(b.record(&uuid(N))).expect("the record")).expect("it is whole");
     let text = fs::read_to_string(b.conf(&uuid(N))).expect("the file in conf.d");
-    let requests = plan::load(&conf::parse(&text).expect("it parses")).expect("it means something");
+    let requests = plan::load(&conf::parse(&text).expect("it parses"), &[]).expect("it means something");
     assert_eq!(b.charon.connection(&name).as_ref(), requests[1].body.section(&name), "charon and conf.d");
     let key = b.charon.secret(&secret).and_then(|secret| secret.bytes("data").map(<[u8]>::to_vec));
     assert_eq!(key.as_deref(), requests[0].body.bytes("data"), "the key in charon and conf.d");
-    let Auth::Psk(psk) = &record.connection.auth;
+    let Auth::Psk(psk) = &record.connection.auth else { panic!("a key") };
     assert_eq!(key.as_deref(), Some(psk.expose()), "the key in charon and the store");
     let lifetime = record.connection.lifetime.hard();
     assert!(text.contains(&format!("life_time = {lifetime}s\n")), "the store and conf.d");

@@ -11,7 +11,7 @@ use cygnet::{
 pub fn conf(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(file) = conf::parse(text) {
-        let _ = plan::load(&file);
+        let _ = plan::load(&file, &[]);
     }
 }
 
@@ -27,7 +27,7 @@ pub fn message(bytes: &[u8]) {
 /// A request body as `ChangeIPsecConnection` and as `CreateIPsecConnection`.
 pub fn body(bytes: &[u8]) {
     if let Ok(params) = Envelope::parse(bytes).and_then(|envelope| envelope.params("changeIPsecConnection")) {
-        let _ = parse::change(&params, parse::Rest::Defaults).is_ok();
+        let _ = parse::change(&params, parse::Rest::Defaults, jiff_epoch()).is_ok();
         let _ = parse::create(&params, &cygnet::settings::Gateway::default(), jiff_epoch());
     }
 }

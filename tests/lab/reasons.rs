@@ -28,7 +28,7 @@ pub fn view(pair: &Pair, side: Side) -> Value {
 
 /// Waits until one end names one of `codes`.
 #[track_caller]
-fn named(pair: &Pair, side: Side, codes: &[&str]) -> Value {
+pub fn named(pair: &Pair, side: Side, codes: &[&str]) -> Value {
     let reason = poll(PATIENCE, || {
         let reason = view(pair, side)["reason"].clone();
         codes.contains(&reason["code"].as_str()?).then_some(reason)

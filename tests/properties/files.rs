@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// The requests of the rendered text.
 fn requests(connection: &Connection, traps: Traps) -> Vec<Request> {
     let text = conf::render(connection, traps).expect("renders");
-    plan::load(&conf::parse(text.expose()).expect("parses")).expect("a plan")
+    plan::load(&conf::parse(text.expose()).expect("parses"), &[]).expect("a plan")
 }
 
 /// The items of a list that has to be there.
@@ -120,7 +120,7 @@ fn proposal(protocol: Protocol) -> (&'static str, &'static str, Vec<Transform>) 
 
 /// The secret: these bytes, for the peer alone.
 fn check_secret(c: &Connection, request: &Request) {
-    let Auth::Psk(psk) = &c.auth;
+    let Auth::Psk(psk) = &c.auth else { panic!("a key") };
     assert_eq!((request.command, request.body.text("type")), ("load-shared", Some("ike")));
     assert_eq!(request.body.text("id"), Some(format!("ike-cygnet-{}", c.id()).as_str()));
     assert!(request.body.bytes("data") == Some(psk.expose()), "another key");
@@ -168,7 +168,7 @@ proptest! {
         let text = text.expose();
         let at = text.floor_char_boundary(at.index(text.len()));
         if let Ok(file) = conf::parse(&format!("{}{with}{}", &text[..at], &text[at..])) {
-            let _ = plan::load(&file);
+            let _ = plan::load(&file, &[]);
         }
     }
 }
@@ -191,7 +191,7 @@ proptest! {
     #[test]
     fn parsing_arbitrary_text_does_not_panic(text in prop_oneof![generate::text(), "([a-z{}\"#=.\\\\ ]{0,6}\n?){0,12}"]) {
         if let Ok(file) = conf::parse(&text) {
-            let _ = plan::load(&file);
+            let _ = plan::load(&file, &[]);
         }
     }
 }

@@ -41,7 +41,7 @@ fn check_connection(connection: &Connection) {
     hidden("Conf", &text);
     let file = conf::parse(text.expose()).expect("parses");
     hidden("Section of a file", &file);
-    for request in plan::load(&file).expect("a plan") {
+    for request in plan::load(&file, &[]).expect("a plan") {
         hidden("Request", &request);
         hidden("Section of a request", &request.body);
         hidden("Packet", &Packet::Request(request.command.into(), request.body));

@@ -5,25 +5,25 @@ use crate::{
     error::{Error, Result},
     http::wire::{Integer, OptionBlock},
     ipsec::{
-        Auth, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Psk,
+        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
+        Mode, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
 };
-use std::net::IpAddr;
+use jiff::Timestamp;
+use std::{net::IpAddr, sync::Arc};
 
-/// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept.
+/// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept. Certificates
+/// that are given must be valid `now`.
 pub(super) fn options(
     block: OptionBlock,
     key: Option<String>,
     old: Option<&Options>,
     creating: bool,
+    now: Timestamp,
 ) -> Result<Options> {
-    let auth_mode =
-        choice("authMode", 255, block.auth_mode, &[("psk", AuthMode::Psk), ("certs", AuthMode::Certs)], AuthMode::Psk)?;
-    if auth_mode == AuthMode::Certs {
-        return Err(Error::argument("field[authMode] certs is not supported by this agent yet: use psk"));
-    }
+    let auth_mode = choice("authMode", 255, block.auth_mode, &AUTH_MODES, AuthMode::Psk)?;
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
     let local_id = identity("localId", block.local_id)?;
     let remote_id = identity("remoteId", block.remote_id)?;
@@ -34,7 +34,7 @@ pub(super) fn options(
     // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
     let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |o| o.id_kind);
     Ok(Options {
-        auth: auth(key, old)?,
+        auth: auth(auth_mode, key, old, now)?,
         id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
         local_id: kept(&local_id, old.map(|o| &o.local_id)),
         remote_id: kept(&remote_id, old.map(|o| &o.remote_id)),
@@ -54,12 +54,16 @@ pub(super) fn options(
     })
 }
 
-/// The proof of identity: a new key, or the stored one.
-fn auth(key: Option<String>, old: Option<&Options>) -> Result<Auth> {
-    match (key, old) {
-        (None, Some(old)) => Ok(old.auth.clone()),
-        (key, _) => Ok(Auth::Psk(psk(mandatory("authKey", key, usize::MAX)?)?)),
+/// The proof of identity: a new one, or the stored one if it is of that kind.
+fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, now: Timestamp) -> Result<Auth> {
+    if let (None, Some(old)) = (&key, old.filter(|old| AuthMode::of(&old.auth) == mode)) {
+        return Ok(old.auth.clone());
     }
+    let key = mandatory("authKey", key, usize::MAX)?;
+    Ok(match mode {
+        AuthMode::Psk => Auth::Psk(psk(key)?),
+        AuthMode::Certs => Auth::Certs(Arc::new(certs(key, now)?)),
+    })
 }
 
 /// `block` with what is stored where it says nothing. Identities that are left out are kept in any case.
@@ -67,6 +71,7 @@ pub(super) fn filled(block: OptionBlock, old: &Options) -> OptionBlock {
     let text = |new: Option<String>, stored: &str| new.or_else(|| Some(stored.to_owned()));
     let number = |new: Option<Integer>, stored: i64| new.or(Some(Integer(stored)));
     OptionBlock {
+        auth_mode: text(block.auth_mode, word(&AUTH_MODES, AuthMode::of(&old.auth))),
         id_type: text(block.id_type, word(&ID_TYPES, old.id_kind)),
         ike_version: text(block.ike_version, word(&IKE_VERSIONS, old.version)),
         ike_auth_algorithm: text(block.ike_auth_algorithm, old.ike.integrity.row().wire),
@@ -93,6 +98,18 @@ enum AuthMode {
     Psk,
     Certs,
 }
+
+impl AuthMode {
+    fn of(auth: &Auth) -> Self {
+        match auth {
+            Auth::Psk(_) => Self::Psk,
+            Auth::Certs(_) => Self::Certs,
+        }
+    }
+}
+
+/// `authMode`.
+const AUTH_MODES: [(&str, AuthMode); 2] = [("psk", AuthMode::Psk), ("certs", AuthMode::Certs)];
 
 /// `idType`.
 pub const ID_TYPES: [(&str, IdentityKind); 3] =
@@ -183,4 +200,19 @@ fn psk(key: String) -> Result<Psk> {
         return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
     }
     Psk::new(key.as_bytes()).map_err(|e| Error::argument(format!("field[authKey] {e}")))
+}
+
+/// The bundle in `key`, all of it valid at `now`.
+fn certs(key: String, now: Timestamp) -> Result<Certs> {
+    let key = zeroize::Zeroizing::new(key);
+    let refused = |why: Invalid| Error::Named {
+        text: format!("field[authKey] {why}"),
+        elaboration: format!("{}: {}", Code::CertInvalid.name(), Code::CertInvalid.advice()),
+    };
+    if key.as_str() == MASK {
+        return Err(refused(Invalid::new("is the mask of a hidden bundle, not a bundle: give the bundle itself")));
+    }
+    let certs = Certs::new(&key).map_err(refused)?;
+    certs.check_at(now).map_err(refused)?;
+    Ok(certs)
 }

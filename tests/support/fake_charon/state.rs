@@ -13,6 +13,9 @@ use indexmap::IndexMap;
 pub struct State {
     pub connections: IndexMap<String, Section>,
     pub secrets: IndexMap<String, Section>,
+    /// Private keys by their ids.
+    pub keys: IndexMap<String, Section>,
+    pub certificates: Vec<Section>,
     running: Vec<Running>,
     last_id: u64,
     pub establish: bool,
@@ -62,6 +65,8 @@ impl State {
     pub fn restart(&mut self) {
         self.connections.clear();
         self.secrets.clear();
+        self.keys.clear();
+        self.certificates.clear();
         self.running.clear();
         self.last_id = 0;
     }
@@ -89,7 +94,10 @@ impl State {
             "get-algorithms" => Answer::new(answers::algorithms(&self.lacks)),
             "get-conns" => Answer::new(Section::new().with("conns", list(self.connections.keys()))),
             "get-shared" => Answer::new(Section::new().with("keys", list(self.secrets.keys()))),
-            "get-keys" => Answer::new(Section::new().with("keys", list([]))),
+            "get-keys" => Answer::new(Section::new().with("keys", list(self.keys.keys()))),
+            "load-key" => self.load_key(body),
+            "unload-key" => self.unload_key(body),
+            "load-cert" => self.load_cert(body),
             "get-authorities" => Answer::new(Section::new().with("authorities", list([]))),
             "get-pools" => Answer::new(Section::new()),
             "reload-settings" | "clear-creds" => Answer::yes(),
@@ -119,6 +127,28 @@ impl State {
 
     fn unload_shared(&mut self, body: &Section) -> Answer {
         self.secrets.shift_remove(body.text("id").unwrap_or_default());
+        Answer::yes()
+    }
+
+    fn load_key(&mut self, body: &Section) -> Answer {
+        match body.text("data").and_then(cygnet::ipsec::certs::key_id_of) {
+            None => Answer::no("parsing any private key failed"),
+            Some(id) => {
+                self.keys.insert(id.clone(), body.clone());
+                Answer::new(Answer::yes().response.with("id", id))
+            }
+        }
+    }
+
+    fn unload_key(&mut self, body: &Section) -> Answer {
+        match self.keys.shift_remove(body.text("id").unwrap_or_default()) {
+            Some(_) => Answer::yes(),
+            None => Answer::no("private key not found"),
+        }
+    }
+
+    fn load_cert(&mut self, body: &Section) -> Answer {
+        self.certificates.push(body.clone());
         Answer::yes()
     }
 

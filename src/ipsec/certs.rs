@@ -1,0 +1,292 @@
+//! The proof of identity by certificates: a private key, the gateway's certificate, intermediates, the CAs that the
+//! peer's certificate must chain to, and revocation lists. It comes and goes as one bundle of PEM blocks.
+//!
+//! What can be told without a clock is checked where the value is made, so that a stored bundle stays readable when a
+//! certificate of it expires; the rest is [`Certs::check_at`]'s matter. No error quotes the bundle but for names.
+
+mod key;
+mod pem;
+mod x509;
+
+use super::Invalid;
+use jiff::Timestamp;
+pub use key::PrivateKey;
+use pem::Block;
+use sha1::{Digest as _, Sha1};
+pub use x509::{Certificate, Crl};
+use zeroize::Zeroizing;
+
+/// A bundle whose parts fit each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certs {
+    /// The private key.
+    pub key: PrivateKey,
+    /// The certificate of this gateway.
+    pub certificate: Certificate,
+    /// CAs between certificates and the roots.
+    pub intermediates: Vec<Certificate>,
+    /// The roots that the peer's certificate must chain to.
+    pub cas: Vec<Certificate>,
+    /// What was revoked.
+    pub crls: Vec<Crl>,
+}
+
+/// What a certificate is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It is this gateway's.
+    Gateway,
+    /// It stands between others and a root.
+    Intermediate,
+    /// It is a root.
+    Ca,
+}
+
+impl Role {
+    /// Its name in views and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Intermediate => "intermediate",
+            Self::Ca => "ca",
+        }
+    }
+}
+
+impl Certs {
+    /// The longest part as text: a vici value's length is 16 bits.
+    pub const MAX_PART: usize = 65_535;
+    /// The most blocks: one message to charon must hold the certificates.
+    pub const MAX_BLOCKS: usize = 64;
+    /// The longest bundle in bytes: a message to charon must hold it beside the connection.
+    pub const MAX: usize = 262_144;
+
+    /// The bundle in `text`.
+    ///
+    /// # Errors
+    /// When a part is missing, cannot be read, or does not fit the others.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        if text.len() > Self::MAX {
+            return Err(Invalid::new(format!("must have at most {} bytes, it has {}", Self::MAX, text.len())));
+        }
+        let blocks = pem::blocks(text)?;
+        if blocks.is_empty() {
+            return Err(Invalid::new(
+                "has no PEM block: with certs it is a bundle of the private key, the gateway's certificate and the CA",
+            ));
+        }
+        if blocks.len() > Self::MAX_BLOCKS {
+            return Err(Invalid::new(format!("has {} blocks, {} are possible", blocks.len(), Self::MAX_BLOCKS)));
+        }
+        let (key, certificates, crls) = sorted(blocks)?;
+        let certs = Self::arranged(key, certificates, crls)?;
+        certs.check_chains()?;
+        certs.check_lists()?;
+        certs.check_lengths()?;
+        Ok(certs)
+    }
+
+    /// Tells the certificates apart: the gateway's is that of the key, roots are signed by themselves.
+    fn arranged(key: PrivateKey, certificates: Vec<Certificate>, crls: Vec<Crl>) -> Result<Self, Invalid> {
+        let (mut own, others): (Vec<_>, Vec<_>) =
+            certificates.into_iter().partition(|certificate| certificate.public == key.public());
+        let certificate = own.pop();
+        let Some(certificate) = certificate else {
+            return Err(Invalid::new(match others.iter().find(|other| !other.is_ca) {
+                Some(other) => {
+                    format!("has a private key that does not belong to the certificate '{}'", other.subject.text)
+                }
+                None => "has no certificate that belongs to its private key".into(),
+            }));
+        };
+        if !own.is_empty() {
+            return Err(Invalid::new(format!("has {} certificates for its private key: give one", own.len() + 1)));
+        }
+        if let Some(other) = others.iter().find(|other| !other.is_ca) {
+            return Err(Invalid::new(format!(
+                "has the certificate '{}', which is neither a CA nor that of the private key",
+                other.subject.text
+            )));
+        }
+        let (cas, intermediates): (Vec<_>, Vec<_>) = others.into_iter().partition(Certificate::is_self_signed);
+        if cas.is_empty() {
+            return Err(Invalid::new(
+                "has no CA: the certificate, signed by itself, of the CA that the peer's certificate must chain to",
+            ));
+        }
+        Ok(Self { key, certificate, intermediates, cas, crls })
+    }
+
+    /// Everything of ours must reach a CA of the bundle, by names and signatures.
+    fn check_chains(&self) -> Result<(), Invalid> {
+        for certificate in std::iter::once(&self.certificate).chain(&self.intermediates) {
+            if !self.reaches_ca(certificate) {
+                return Err(Invalid::new(format!(
+                    "has the certificate '{}', whose chain does not reach a CA of the bundle: an intermediate or the \
+                     CA is missing, or is another one of the same name",
+                    certificate.subject.text
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn reaches_ca(&self, certificate: &Certificate) -> bool {
+        let mut reached = vec![certificate];
+        let mut rest: Vec<_> = self.intermediates.iter().collect();
+        while let Some(current) = reached.pop() {
+            if self.cas.iter().any(|ca| current.is_signed_by(ca)) {
+                return true;
+            }
+            let (issuers, others) = rest.into_iter().partition(|other| current.is_signed_by(other));
+            reached.extend::<Vec<_>>(issuers);
+            rest = others;
+        }
+        false
+    }
+
+    /// A revocation list is one of a CA of the bundle; nothing of the bundle is revoked.
+    fn check_lists(&self) -> Result<(), Invalid> {
+        for crl in &self.crls {
+            let is_known = self.cas.iter().chain(&self.intermediates).any(|ca| crl.is_signed_by(ca));
+            if !is_known {
+                return Err(Invalid::new(format!(
+                    "has an X509 CRL of '{}', which no CA of the bundle has signed",
+                    crl.issuer_text
+                )));
+            }
+            if let Some(revoked) = self.certificates().find(|certificate| crl.revokes(certificate)) {
+                return Err(Invalid::new(format!(
+                    "has the certificate '{}', which its X509 CRL of '{}' has revoked",
+                    revoked.subject.text, crl.issuer_text
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_lengths(&self) -> Result<(), Invalid> {
+        let parts = self.certificates().map(|c| c.pem().len()).chain(self.crls.iter().map(|crl| crl.pem().len()));
+        match parts.max().filter(|length| *length > Self::MAX_PART) {
+            Some(length) => {
+                Err(Invalid::new(format!("has a block of {length} bytes, strongSwan takes {} of one", Self::MAX_PART)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What can be told with a clock only.
+    ///
+    /// # Errors
+    /// When a certificate is not valid at `now`, or a revocation list is not of this time.
+    pub fn check_at(&self, now: Timestamp) -> Result<(), Invalid> {
+        for certificate in self.certificates() {
+            let (name, first, last) = (&certificate.subject.text, certificate.not_before, certificate.not_after);
+            if now < first {
+                return Err(Invalid::new(format!("has the certificate '{name}', which is not valid before {first}")));
+            }
+            if now > last {
+                return Err(Invalid::new(format!("has the certificate '{name}', which expired at {last}")));
+            }
+        }
+        for crl in &self.crls {
+            if now < crl.this_update {
+                let from = crl.this_update;
+                let name = &crl.issuer_text;
+                return Err(Invalid::new(format!("has an X509 CRL of '{name}' that is not valid before {from}")));
+            }
+            if let Some(until) = crl.next_update.filter(|until| now > *until) {
+                let name = &crl.issuer_text;
+                return Err(Invalid::new(format!("has an X509 CRL of '{name}' that is out of date since {until}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// All certificates: the gateway's, the intermediates, the CAs.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.certificate).chain(&self.intermediates).chain(&self.cas)
+    }
+
+    /// The same, each with what it is there for.
+    pub fn by_role(&self) -> impl Iterator<Item = (Role, &Certificate)> {
+        let of = |role| move |certificate| (role, certificate);
+        let own = std::iter::once(&self.certificate).map(of(Role::Gateway));
+        own.chain(self.intermediates.iter().map(of(Role::Intermediate))).chain(self.cas.iter().map(of(Role::Ca)))
+    }
+
+    /// charon's name of the private key: the SHA-1 of the public key's bits, in hexadecimal digits.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        key_id(&self.certificate.public)
+    }
+
+    /// The bundle as text, in an order of its own.
+    #[must_use]
+    pub fn expose_pem(&self) -> Zeroizing<String> {
+        let (key, rest) = (self.key.expose_pem(), self.public_pem());
+        let mut text = Zeroizing::new(String::with_capacity(key.len() + rest.len()));
+        text.push_str(&key);
+        text.push_str(&rest);
+        text
+    }
+
+    /// The same with `mask` in place of the private key.
+    #[must_use]
+    pub fn masked_pem(&self, mask: &str) -> String {
+        self.key.masked(mask) + &self.public_pem()
+    }
+
+    fn public_pem(&self) -> String {
+        self.certificates().map(Certificate::pem).chain(self.crls.iter().map(Crl::pem)).collect()
+    }
+}
+
+/// Bytes that are no secret as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+fn key_id(public: &[u8]) -> String {
+    hex(&Sha1::digest(public))
+}
+
+/// charon's name of the private key in `text`, if that is one.
+#[must_use]
+pub fn key_id_of(text: &str) -> Option<String> {
+    let block = pem::blocks(text).ok()?.pop()?;
+    let key = PrivateKey::new(block).ok()?;
+    Some(key_id(key.public()))
+}
+
+/// The blocks by what they are.
+fn sorted(blocks: Vec<Block>) -> Result<(PrivateKey, Vec<Certificate>, Vec<Crl>), Invalid> {
+    let (mut key, mut certificates, mut crls) = (None, Vec::new(), Vec::new());
+    for block in blocks {
+        match block.label {
+            pem::CERTIFICATE => {
+                let certificate = Certificate::new(&block.der)?;
+                // The same one twice says nothing more.
+                if !certificates.contains(&certificate) {
+                    certificates.push(certificate);
+                }
+            }
+            pem::CRL => crls.push(Crl::new(&block.der)?),
+            pem::ENCRYPTED => return Err(pem::encrypted()),
+            pem::PKCS8 | pem::PKCS1 | pem::SEC1 if key.is_some() => {
+                return Err(Invalid::new("has several private keys: give the one of the gateway's certificate"));
+            }
+            pem::PKCS8 | pem::PKCS1 | pem::SEC1 => key = Some(PrivateKey::new(block)?),
+            pem::EC_PARAMETERS => {}
+            label => return Err(Invalid::new(format!("has a block of the kind {label}, which is of no use here"))),
+        }
+    }
+    let key = key.ok_or_else(|| Invalid::new("has no private key"))?;
+    if certificates.is_empty() {
+        return Err(Invalid::new("has no certificate"));
+    }
+    Ok((key, certificates, crls))
+}

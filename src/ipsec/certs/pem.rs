@@ -1,0 +1,114 @@
+//! PEM text (RFC 7468), as strictly as a bundle of credentials deserves. Errors name a block, never its contents.
+
+use crate::ipsec::Invalid;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+/// One block.
+pub struct Block {
+    /// What stands between `BEGIN` and the dashes.
+    pub label: &'static str,
+    /// What it encodes.
+    pub der: Zeroizing<Vec<u8>>,
+}
+
+/// The labels that a bundle may have, and those that are refused with a reason of their own.
+const LABELS: [&str; 10] = [
+    CERTIFICATE,
+    CRL,
+    PKCS8,
+    PKCS1,
+    SEC1,
+    ENCRYPTED,
+    "EC PARAMETERS",
+    "PUBLIC KEY",
+    "TRUSTED CERTIFICATE",
+    "CERTIFICATE REQUEST",
+];
+/// A certificate.
+pub const CERTIFICATE: &str = "CERTIFICATE";
+/// A certificate revocation list.
+pub const CRL: &str = "X509 CRL";
+/// A private key in PKCS #8 (RFC 5208, RFC 5958).
+pub const PKCS8: &str = "PRIVATE KEY";
+/// An RSA private key in PKCS #1 (RFC 8017).
+pub const PKCS1: &str = "RSA PRIVATE KEY";
+/// An EC private key in SEC 1 (RFC 5915).
+pub const SEC1: &str = "EC PRIVATE KEY";
+/// A private key under a passphrase.
+pub const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+/// What stands before an EC key of some programs; the key says it too.
+pub const EC_PARAMETERS: &str = "EC PARAMETERS";
+
+/// The blocks of `text`, in their order; what stands around them is commentary.
+///
+/// # Errors
+/// When a block does not end, has an unknown label, is encrypted, or is not base64.
+pub fn blocks(text: &str) -> Result<Vec<Block>, Invalid> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")) else {
+            if line.starts_with("-----") {
+                return Err(Invalid::new("has a line of dashes that begins no PEM block"));
+            }
+            continue;
+        };
+        let number = found.len() + 1;
+        let label = LABELS.into_iter().find(|known| *known == label).ok_or_else(|| unknown(number))?;
+        let end = format!("-----END {label}-----");
+        let mut body = Zeroizing::new(String::with_capacity(text.len()));
+        loop {
+            let line = lines.next().ok_or_else(|| Invalid::new(format!("ends within its block {number} ({label})")))?;
+            if line == end {
+                break;
+            }
+            check_line(line, number, label)?;
+            body.push_str(line);
+        }
+        let der = STANDARD.decode(body.as_bytes()).map(Zeroizing::new);
+        let der = der.map_err(|_| Invalid::new(format!("has a block {number} ({label}) that is not base64")))?;
+        found.push(Block { label, der });
+    }
+    Ok(found)
+}
+
+fn unknown(number: usize) -> Invalid {
+    Invalid::new(format!(
+        "has a block {number} of an unknown kind: a private key, certificates and X509 CRLs are what it may hold"
+    ))
+}
+
+fn check_line(line: &str, number: usize, label: &str) -> Result<(), Invalid> {
+    if line.starts_with("Proc-Type:") && line.contains("ENCRYPTED") {
+        return Err(encrypted());
+    }
+    if line.contains('*') {
+        return Err(Invalid::new(
+            "has the mask of a hidden private key in place of the key: give the whole bundle, the key included",
+        ));
+    }
+    if line.starts_with("-----") || line.contains(':') {
+        return Err(Invalid::new(format!("has a block {number} ({label}) with a line that is not base64")));
+    }
+    Ok(())
+}
+
+/// The refusal of an encrypted key.
+pub fn encrypted() -> Invalid {
+    Invalid::new("has a private key under a passphrase, which this agent cannot know: give it unencrypted")
+}
+
+/// `der` as a PEM block.
+pub fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let digits = Zeroizing::new(STANDARD.encode(der));
+    // Its final size at once: what grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(digits.len() + digits.len() / 64 + 80 + 2 * label.len()));
+    text.extend(["-----BEGIN ", label, "-----\n"]);
+    for start in (0..digits.len()).step_by(64) {
+        text.push_str(&digits[start..digits.len().min(start + 64)]);
+        text.push('\n');
+    }
+    text.extend(["-----END ", label, "-----\n"]);
+    text
+}

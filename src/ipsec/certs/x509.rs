@@ -1,0 +1,202 @@
+//! X.509 certificates and revocation lists (RFC 5280), as far as a connection needs to know them.
+
+use super::pem;
+use crate::ipsec::{Dn, Identity, Invalid};
+use jiff::Timestamp;
+use std::net::IpAddr;
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::GeneralName,
+    oid_registry::OID_SIG_ED25519,
+    prelude::{FromDer, SubjectPublicKeyInfo},
+    revocation_list::CertificateRevocationList,
+    time::ASN1Time,
+};
+
+/// A certificate that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: Vec<u8>,
+    /// Whom it certifies.
+    pub subject: Dn,
+    /// Its first moment.
+    pub not_before: Timestamp,
+    /// Its last moment.
+    pub not_after: Timestamp,
+    /// The names of its subject beside the distinguished one that IKE knows: host names, mail and IP addresses.
+    pub alternatives: Vec<Identity>,
+    pub(super) issuer: Vec<u8>,
+    pub(super) serial: Vec<u8>,
+    pub(super) is_ca: bool,
+    pub(super) public: Vec<u8>,
+    /// Whether its key is an Ed25519 key, which IKEv1 does not know.
+    pub is_ed25519: bool,
+}
+
+impl Certificate {
+    /// The certificate `der`.
+    ///
+    /// # Errors
+    /// When it is none, or has values that IKE cannot use.
+    pub(super) fn new(der: &[u8]) -> Result<Self, Invalid> {
+        let unreadable = || Invalid::new("has a certificate that cannot be read");
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| unreadable())?;
+        if !rest.is_empty() {
+            return Err(unreadable());
+        }
+        let subject = Dn { der: parsed.subject().as_raw().to_vec(), text: parsed.subject().to_string() };
+        let names = parsed.subject_alternative_name().map_err(|_| unreadable())?;
+        let alternatives =
+            names.map_or_else(Vec::new, |names| names.value.general_names.iter().filter_map(alternative).collect());
+        let info = parsed.public_key();
+        Ok(Self {
+            der: der.to_vec(),
+            subject,
+            not_before: timestamp(parsed.validity().not_before).ok_or_else(unreadable)?,
+            not_after: timestamp(parsed.validity().not_after).ok_or_else(unreadable)?,
+            alternatives,
+            issuer: parsed.issuer().as_raw().to_vec(),
+            serial: parsed.raw_serial().to_vec(),
+            is_ca: parsed.is_ca(),
+            public: info.subject_public_key.data.to_vec(),
+            is_ed25519: info.algorithm.algorithm == OID_SIG_ED25519,
+        })
+    }
+
+    /// It as PEM text.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem::encode(pem::CERTIFICATE, &self.der).to_string()
+    }
+
+    /// What it is, in binary.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether its subject may be called so.
+    #[must_use]
+    pub fn is_for(&self, identity: &Identity) -> bool {
+        let same = |name: &Identity| match (name, identity) {
+            // Host names are compared without regard to case, by charon too.
+            (Identity::Fqdn(a), Identity::Fqdn(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a == b,
+        };
+        matches!(identity, Identity::Dn(dn) if dn.der == self.subject.der) || self.alternatives.iter().any(same)
+    }
+
+    /// All its names, for people.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let subject = format!("the subject '{}'", self.subject.text);
+        let others = self.alternatives.iter().map(|name| match name {
+            Identity::Ip(address) => format!("the address {address}"),
+            name => format!("the name '{}'", name.plain()),
+        });
+        std::iter::once(subject).chain(others).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether its issuer is itself.
+    pub(super) fn is_self_signed(&self) -> bool {
+        self.is_signed_by(self)
+    }
+
+    /// Whether `ca` issued it: by its name and by its signature.
+    pub(super) fn is_signed_by(&self, ca: &Self) -> bool {
+        ca.is_ca && self.issuer == ca.subject.der && self.verifies(ca)
+    }
+
+    fn verifies(&self, ca: &Self) -> bool {
+        let signed = X509Certificate::from_der(&self.der).ok();
+        let issuer = X509Certificate::from_der(&ca.der).ok();
+        signed
+            .zip(issuer)
+            .is_some_and(|((_, signed), (_, issuer))| signed.verify_signature(Some(issuer.public_key())).is_ok())
+    }
+
+    fn with_key<T>(&self, work: impl FnOnce(&SubjectPublicKeyInfo<'_>) -> T) -> Option<T> {
+        X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| work(parsed.public_key()))
+    }
+}
+
+/// A name that IKE can use; wildcards are none.
+fn alternative(name: &GeneralName<'_>) -> Option<Identity> {
+    let sound = |text: &str| !text.is_empty() && !text.contains('*');
+    match name {
+        GeneralName::DNSName(name) if sound(name) => Some(Identity::Fqdn((*name).into())),
+        GeneralName::RFC822Name(name) if sound(name) => Some(Identity::Email((*name).into())),
+        GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+            .ok()
+            .map(Identity::Ip),
+        _ => None,
+    }
+}
+
+fn timestamp(time: ASN1Time) -> Option<Timestamp> {
+    Timestamp::from_second(time.timestamp()).ok()
+}
+
+/// A list of revoked certificates that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crl {
+    der: Vec<u8>,
+    issuer: Vec<u8>,
+    /// Who issued it, for people.
+    pub issuer_text: String,
+    /// Its first moment.
+    pub this_update: Timestamp,
+    /// When there is a newer one, if it says so.
+    pub next_update: Option<Timestamp>,
+    revoked: Vec<Vec<u8>>,
+}
+
+impl Crl {
+    /// The list `der`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn new(der: &[u8]) -> Result<Self, Invalid> {
+        let unreadable = || Invalid::new("has an X509 CRL that cannot be read");
+        let (rest, parsed) = CertificateRevocationList::from_der(der).map_err(|_| unreadable())?;
+        if !rest.is_empty() {
+            return Err(unreadable());
+        }
+        Ok(Self {
+            der: der.to_vec(),
+            issuer: parsed.issuer().as_raw().to_vec(),
+            issuer_text: parsed.issuer().to_string(),
+            this_update: timestamp(parsed.last_update()).ok_or_else(unreadable)?,
+            next_update: parsed.next_update().and_then(timestamp),
+            revoked: parsed.iter_revoked_certificates().map(|entry| entry.raw_serial().to_vec()).collect(),
+        })
+    }
+
+    /// It as PEM text.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem::encode(pem::CRL, &self.der).to_string()
+    }
+
+    /// What it is, in binary.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether `ca` issued it: by its name and by its signature.
+    pub(super) fn is_signed_by(&self, ca: &Certificate) -> bool {
+        let verified = || {
+            let (_, parsed) = CertificateRevocationList::from_der(&self.der).ok()?;
+            ca.with_key(|key| parsed.verify_signature(key).is_ok())
+        };
+        self.issuer == ca.subject.der && verified() == Some(true)
+    }
+
+    /// Whether `certificate` is revoked by it.
+    pub(super) fn revokes(&self, certificate: &Certificate) -> bool {
+        self.issuer == certificate.issuer && self.revoked.contains(&certificate.serial)
+    }
+}

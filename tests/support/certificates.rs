@@ -1,0 +1,148 @@
+//! CAs and certificates to test with, made on the spot: nothing of them outlives the test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+
+/// The kind of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Rsa,
+    Ecdsa,
+    Ecdsa384,
+    Ed25519,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Rsa, Self::Ecdsa, Self::Ecdsa384, Self::Ed25519];
+
+    /// A new key of this kind. Those of RSA are made by openssl, because ring cannot.
+    fn key(self) -> KeyPair {
+        match self {
+            Self::Rsa => {
+                let output = std::process::Command::new("openssl")
+                    .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+                    .output()
+                    .expect("openssl runs");
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                KeyPair::from_pem(&String::from_utf8(output.stdout).expect("PEM")).expect("a key")
+            }
+            Self::Ecdsa => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key"),
+            Self::Ecdsa384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key"),
+            Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key"),
+        }
+    }
+}
+
+/// A CA: its key, what it was made of, and its certificate.
+pub struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key.
+pub struct Issued {
+    pub key: String,
+    pub pem: String,
+}
+
+/// What a certificate is made of, beside its names.
+pub struct Wanted<'a> {
+    pub kind: Kind,
+    pub subject: &'a str,
+    pub alternatives: &'a [&'a str],
+    /// Its first and last year.
+    pub years: (i32, i32),
+    pub serial: u64,
+}
+
+/// The parameters of a certificate with this subject, such as `C=CH, CN=gw`.
+fn params(subject: &str, alternatives: &[&str]) -> CertificateParams {
+    let names: Vec<_> = alternatives.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("names");
+    params.distinguished_name = DistinguishedName::new();
+    for part in subject.split(", ") {
+        let (word, value) = part.split_once('=').expect("an attribute");
+        let kind = match word {
+            "C" => DnType::CountryName,
+            "O" => DnType::OrganizationName,
+            "CN" => DnType::CommonName,
+            other => panic!("{other} is not used here"),
+        };
+        params.distinguished_name.push(kind, value);
+    }
+    params.key_identifier_method = KeyIdMethod::Sha256;
+    params
+}
+
+fn of_ca(subject: &str) -> CertificateParams {
+    let mut params = params(subject, &[]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+impl Ca {
+    /// A root.
+    pub fn new(kind: Kind, subject: &str) -> Self {
+        let (params, key) = (of_ca(subject), kind.key());
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A CA under this one.
+    pub fn intermediate(&self, subject: &str) -> Self {
+        let (params, key) = (of_ca(subject), Kind::Ecdsa.key());
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate of this century.
+    pub fn issue(&self, kind: Kind, subject: &str, alternatives: &[&str]) -> Issued {
+        self.issue_as(&Wanted { kind, subject, alternatives, years: (2000, 2090), serial: 1 })
+    }
+
+    /// A certificate as wanted.
+    pub fn issue_as(&self, wanted: &Wanted<'_>) -> Issued {
+        let (mut params, key) = (params(wanted.subject, wanted.alternatives), wanted.kind.key());
+        params.not_before = date_time_ymd(wanted.years.0, 1, 1);
+        params.not_after = date_time_ymd(wanted.years.1, 1, 1);
+        params.serial_number = Some(SerialNumber::from(wanted.serial));
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Issued { key: key.serialize_pem(), pem }
+    }
+
+    /// The list of its certificates with these serial numbers, as revoked.
+    pub fn crl(&self, serials: &[u64]) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(serials.len() as u64 + 1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+}
+
+impl Issued {
+    /// The bundle with these CAs.
+    pub fn bundle(&self, cas: &[&Ca]) -> String {
+        let cas: String = cas.iter().map(|ca| ca.pem.as_str()).collect();
+        format!("{}{}{cas}", self.key, self.pem)
+    }
+}
