@@ -12,6 +12,10 @@ mod auth;
 mod beside;
 #[path = "http/bodies.rs"]
 mod bodies;
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "http/certs.rs"]
+mod certs;
 #[path = "http/change.rs"]
 mod change;
 #[path = "http/charon.rs"]

@@ -2,6 +2,10 @@
 //! keys in every form that bytes take on their way (text, hexadecimal, base64, lists of numbers, ...) in every place
 //! that is not meant to have them. The places that must have them are the control: there the search has to find them.
 
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "secrets/certs.rs"]
+mod certs;
 #[path = "support/http.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;

@@ -73,6 +73,10 @@ impl Agent {
         if let Some(text) = unspoken(&record.connection, &charon) {
             return reason(Code::IkeVersionMismatch, text);
         }
+        let certs = record.connection.auth.certs();
+        if let Some(why) = certs.and_then(|certs| certs.check_certificates_at(Timestamp::now()).err()) {
+            return reason(Code::CertInvalid, format!("this gateway's bundle {why}"));
+        }
         let missing = charon.missing(&record.connection);
         if !missing.is_empty() {
             let list: Vec<_> =

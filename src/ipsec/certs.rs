@@ -181,6 +181,15 @@ impl Certs {
     /// # Errors
     /// When a certificate is not valid at `now`, or a revocation list is not of this time.
     pub fn check_at(&self, now: Timestamp) -> Result<(), Invalid> {
+        self.check_certificates_at(now)?;
+        self.check_lists_at(now)
+    }
+
+    /// Whether all certificates are valid.
+    ///
+    /// # Errors
+    /// When one is not valid at `now`.
+    pub fn check_certificates_at(&self, now: Timestamp) -> Result<(), Invalid> {
         for certificate in self.certificates() {
             let (name, first, last) = (&certificate.subject.text, certificate.not_before, certificate.not_after);
             if now < first {
@@ -190,6 +199,10 @@ impl Certs {
                 return Err(Invalid::new(format!("has the certificate '{name}', which expired at {last}")));
             }
         }
+        Ok(())
+    }
+
+    fn check_lists_at(&self, now: Timestamp) -> Result<(), Invalid> {
         for crl in &self.crls {
             if now < crl.this_update {
                 let from = crl.this_update;

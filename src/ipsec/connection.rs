@@ -1,7 +1,9 @@
 //! An IPsec connection: one IKE configuration with its CHILD_SA configurations.
 //! [`Connection::new`] holds every rule that joins several values.
 
-use super::{AhProposal, Certs, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector};
+use super::{
+    AhProposal, Certs, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector, certs::Certificate,
+};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -320,16 +322,27 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
         return conflict(Part::Certs, "has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)");
     }
     match &parts.local_id {
-        None => Identity::subject(certificate.subject.clone()).map_err(|why| Conflict {
-            part: Part::Certs,
-            why: Invalid::new(format!("has a certificate whose subject {why}; give a localId that it has beside it")),
-        }),
+        // An empty sequence: a name that would fit everybody.
+        None if certificate.subject.der.len() <= 2 => conflict(
+            Part::Certs,
+            format!("has a certificate without a subject: give a localId that it has ({})", certificate.names()),
+        ),
+        None => subject_of(certificate),
+        Some(id) if certificate.is_subject(id) => subject_of(certificate),
         Some(id) if certificate.is_for(id) => Ok(id.clone()),
         Some(id) => conflict(
             Part::LocalId,
             format!("{:?} is not in the gateway's certificate; it has {}", id.plain(), certificate.names()),
         ),
     }
+}
+
+/// The subject as the certificate has it.
+fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
+    Identity::subject(certificate.subject.clone()).map_err(|why| Conflict {
+        part: Part::Certs,
+        why: Invalid::new(format!("has a certificate whose subject {why}; give a localId that it has beside it")),
+    })
 }
 
 /// Both addresses are those of single hosts, of one family, and differ.

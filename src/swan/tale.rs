@@ -101,6 +101,8 @@ pub struct Tale {
     configured: Option<String>,
     /// The ends that a configuration was looked for.
     ends: Option<String>,
+    /// What was wrong with a certificate; what charon says afterwards is only what followed from it.
+    certificate: Option<String>,
     /// The message that is sent again and again.
     step: Option<&'static str>,
 }
@@ -146,6 +148,8 @@ impl Tale {
             .or_else(|| after("looking for pre-shared key peer configs matching "))
         {
             self.ends = Some(ends);
+        } else if verdict::is_of_a_certificate(text) {
+            self.certificate = Some(text.to_owned());
         }
     }
 

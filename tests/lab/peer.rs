@@ -30,6 +30,12 @@ impl Charon {
         self.runtime.block_on(self.vici.shared()).expect("get-shared")
     }
 
+    /// The ids of the private keys.
+    #[track_caller]
+    pub fn keys(&self) -> Vec<String> {
+        self.runtime.block_on(self.vici.keys()).expect("get-keys")
+    }
+
     /// Loads a secret of exactly these bytes.
     #[track_caller]
     pub fn load_secret(&self, id: &str, key: &[u8], owners: &[&str]) {

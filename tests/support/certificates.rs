@@ -1,10 +1,12 @@
 //! CAs and certificates to test with, made on the spot: nothing of them outlives the test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use std::time::Duration;
 
 /// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +55,14 @@ pub struct Wanted<'a> {
     pub kind: Kind,
     pub subject: &'a str,
     pub alternatives: &'a [&'a str],
-    /// Its first and last year.
-    pub years: (i32, i32),
+    /// Its first and last moment.
+    pub valid: (Timestamp, Timestamp),
     pub serial: u64,
+}
+
+/// The first moment of a year.
+pub fn year(year: i16) -> Timestamp {
+    format!("{year}-01-01T00:00:00Z").parse().expect("a time")
 }
 
 /// The parameters of a certificate with this subject, such as `C=CH, CN=gw`.
@@ -67,7 +74,12 @@ fn params(subject: &str, alternatives: &[&str]) -> CertificateParams {
         let (word, value) = part.split_once('=').expect("an attribute");
         let kind = match word {
             "C" => DnType::CountryName,
-            "O" => DnType::OrganizationName,
+            // As strongSwan's own tools encode it; elsewhere it is UTF-8.
+            "O" => {
+                let value = DnValue::PrintableString(value.try_into().expect("printable"));
+                params.distinguished_name.push(DnType::OrganizationName, value);
+                continue;
+            }
             "CN" => DnType::CommonName,
             other => panic!("{other} is not used here"),
         };
@@ -101,14 +113,18 @@ impl Ca {
 
     /// A certificate of this century.
     pub fn issue(&self, kind: Kind, subject: &str, alternatives: &[&str]) -> Issued {
-        self.issue_as(&Wanted { kind, subject, alternatives, years: (2000, 2090), serial: 1 })
+        self.issue_as(&Wanted { kind, subject, alternatives, valid: (year(2000), year(2090)), serial: 1 })
     }
 
     /// A certificate as wanted.
     pub fn issue_as(&self, wanted: &Wanted<'_>) -> Issued {
         let (mut params, key) = (params(wanted.subject, wanted.alternatives), wanted.kind.key());
-        params.not_before = date_time_ymd(wanted.years.0, 1, 1);
-        params.not_after = date_time_ymd(wanted.years.1, 1, 1);
+        let moment = |time: Timestamp| {
+            let since = u64::try_from(time.as_second()).expect("after 1970");
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(since)
+        };
+        params.not_before = moment(wanted.valid.0);
+        params.not_after = moment(wanted.valid.1);
         params.serial_number = Some(SerialNumber::from(wanted.serial));
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Issued { key: key.serialize_pem(), pem }
@@ -124,7 +140,7 @@ impl Ca {
         });
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
+            next_update: date_time_ymd(2049, 1, 1),
             crl_number: SerialNumber::from(serials.len() as u64 + 1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

@@ -229,6 +229,11 @@ impl FakeCharon {
         self.shared.lock().state.secrets.keys().cloned().collect()
     }
 
+    /// The ids of the private keys.
+    pub fn keys(&self) -> Vec<String> {
+        self.shared.lock().state.keys.keys().cloned().collect()
+    }
+
     /// Loads what an operator would load: a connection or a secret behind the agent's back. Nothing is recorded.
     pub fn load(&self, connection: Option<(&str, Section)>, secret: Option<(&str, Section)>) {
         let state = &mut self.shared.lock().state;

@@ -11,6 +11,7 @@ use x509_parser::{
     prelude::{FromDer, SubjectPublicKeyInfo},
     revocation_list::CertificateRevocationList,
     time::ASN1Time,
+    x509::X509Name,
 };
 
 /// A certificate that could be read.
@@ -44,7 +45,7 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(unreadable());
         }
-        let subject = Dn { der: parsed.subject().as_raw().to_vec(), text: parsed.subject().to_string() };
+        let subject = Dn { der: parsed.subject().as_raw().to_vec(), text: shown(parsed.subject()) };
         let names = parsed.subject_alternative_name().map_err(|_| unreadable())?;
         let alternatives =
             names.map_or_else(Vec::new, |names| names.value.general_names.iter().filter_map(alternative).collect());
@@ -83,7 +84,13 @@ impl Certificate {
             (Identity::Fqdn(a), Identity::Fqdn(b)) => a.eq_ignore_ascii_case(b),
             (a, b) => a == b,
         };
-        matches!(identity, Identity::Dn(dn) if dn.der == self.subject.der) || self.alternatives.iter().any(same)
+        self.is_subject(identity) || self.alternatives.iter().any(same)
+    }
+
+    /// Whether that is its subject; the same text may be encoded in several ways.
+    #[must_use]
+    pub fn is_subject(&self, identity: &Identity) -> bool {
+        matches!(identity, Identity::Dn(dn) if dn.der == self.subject.der || dn.text == self.subject.text)
     }
 
     /// All its names, for people.
@@ -122,7 +129,7 @@ impl Certificate {
 
 /// A name that IKE can use; wildcards are none.
 fn alternative(name: &GeneralName<'_>) -> Option<Identity> {
-    let sound = |text: &str| !text.is_empty() && !text.contains('*');
+    let sound = |text: &str| !text.is_empty() && !text.contains(|c: char| c == '*' || c.is_control());
     match name {
         GeneralName::DNSName(name) if sound(name) => Some(Identity::Fqdn((*name).into())),
         GeneralName::RFC822Name(name) if sound(name) => Some(Identity::Email((*name).into())),
@@ -133,6 +140,11 @@ fn alternative(name: &GeneralName<'_>) -> Option<Identity> {
             .map(Identity::Ip),
         _ => None,
     }
+}
+
+/// The name for people, on one line whatever is in it.
+fn shown(name: &X509Name<'_>) -> String {
+    name.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn timestamp(time: ASN1Time) -> Option<Timestamp> {
@@ -167,7 +179,7 @@ impl Crl {
         Ok(Self {
             der: der.to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
-            issuer_text: parsed.issuer().to_string(),
+            issuer_text: shown(parsed.issuer()),
             this_update: timestamp(parsed.last_update()).ok_or_else(unreadable)?,
             next_update: parsed.next_update().and_then(timestamp),
             revoked: parsed.iter_revoked_certificates().map(|entry| entry.raw_serial().to_vec()).collect(),

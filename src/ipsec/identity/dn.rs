@@ -46,7 +46,7 @@ impl Dn {
     /// # Errors
     /// When a part is no attribute, or its word is not known.
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        let mut names = Vec::new();
+        let (mut names, mut texts) = (Vec::new(), Vec::new());
         for part in text.split(',') {
             let (word, value) = part.split_once('=').ok_or_else(|| {
                 Invalid::new(format!("{:?} is not an attribute of a distinguished name, such as CN=gw", part.trim()))
@@ -57,10 +57,11 @@ impl Dn {
             if value.is_empty() {
                 return Err(Invalid::new(format!("has no value for its attribute {name}")));
             }
+            texts.push(format!("{name}={value}"));
             let pair = [field(OBJECT_IDENTIFIER, oid), field(kind(oid, value), value.as_bytes())].concat();
             names.extend(field(SET, &field(SEQUENCE, &pair)));
         }
-        Ok(Self { der: field(SEQUENCE, &names), text: text.into() })
+        Ok(Self { der: field(SEQUENCE, &names), text: texts.join(", ") })
     }
 }
 
@@ -106,7 +107,7 @@ mod tests {
             assert!(rest.is_empty());
             assert_eq!(name.to_string(), text);
         }
-        assert_eq!(Dn::new("c = CH,cn=gw").expect("a name").der, Dn::new("C=CH, CN=gw").expect("a name").der);
+        assert_eq!(Dn::new("c = CH,cn=gw").expect("a name"), Dn::new("C=CH, CN=gw").expect("a name"));
         for wrong in ["", "gw", "CN=", "CN=gw,", "XY=gw", "=gw"] {
             assert!(Dn::new(wrong).is_err(), "{wrong:?}");
         }

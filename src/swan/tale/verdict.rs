@@ -10,8 +10,8 @@ impl Tale {
             .proposals(text)
             .or_else(|| self.selectors(text))
             .or_else(|| self.proof(text))
+            .or_else(|| self.certificates(text))
             .or_else(|| self.identities(text))
-            .or_else(|| certificates(text))
             .or_else(|| self.silence(text))
             .or_else(|| self.end(text))
             .or_else(|| local(text))
@@ -126,6 +126,18 @@ impl Tale {
         found(code, Weight::Evidence, format!("the peer's proof is not as required: {broken}"))
     }
 
+    /// What is wrong with a certificate, and what charon says when it has no other that would do.
+    fn certificates(&self, text: &str) -> Option<Found> {
+        let followed = text.starts_with("no trusted ")
+            || matches!(text, "no matching peer config found" | "no peer config found" | "no alternative config found");
+        let details = match &self.certificate {
+            Some(known) if followed => known.clone() + "; " + text,
+            _ if is_of_a_certificate(text) || text.starts_with("no trusted ") => text.to_owned(),
+            _ => return None,
+        };
+        found(Code::CertInvalid, Weight::Evidence, details)
+    }
+
     fn silence(&self, text: &str) -> Option<Found> {
         if text == "DPD check timed out, enforcing DPD action" {
             return found(Code::DpdTimeout, Weight::Answer, "the peer does not answer DPD any more".into());
@@ -173,19 +185,21 @@ fn is_of_a_child(code: Code) -> bool {
     matches!(code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
 }
 
-fn certificates(text: &str) -> Option<Found> {
+/// Whether `text` says what is wrong with a certificate.
+pub(super) fn is_of_a_certificate(text: &str) -> bool {
     let signs = [
-        "no trusted ",
         "no issuer certificate found for ",
         "subject certificate invalid",
+        "issuer certificate invalid",
         "certificate was revoked",
         "no certificate found for ",
+        "no private key found for ",
         "certificate policy ",
         "self-signed certificate ",
         "signature validation failed",
+        "constraint check failed: peer not authenticated by CA ",
     ];
-    let is_sign = signs.iter().any(|sign| text.starts_with(sign));
-    is_sign.then(|| (Code::CertInvalid, Weight::Evidence, text.to_owned()))
+    signs.iter().any(|sign| text.starts_with(sign))
 }
 
 /// What this gateway itself cannot do.

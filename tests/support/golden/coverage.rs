@@ -38,7 +38,7 @@ pub fn wanted() -> Vec<Use> {
         }
     };
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    want("authMode", words(&["psk"]));
+    want("authMode", words(&["psk", "certs"]));
     want("transformProtocol", words(&["esp", "ah"]));
     want("idType", words(&ID_TYPES.map(|(word, _)| word)));
     want("ikeVersion", words(&IKE_VERSIONS.map(|(word, _)| word)));

@@ -1,0 +1,152 @@
+//! Certificates as a client and a monitor see them, with a fake charon: the masked bundle, what is loaded and forgotten,
+//! what a refusal by charon leaves over (nothing), when certificates end.
+
+use crate::{
+    certificates::{Ca, Kind, Wanted, year},
+    fake_charon::Behaviour,
+    serve::{Bench, Options, change, files, params, uuid, wait_until},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, fs};
+
+const DIRECTORIES: [&str; 4] = ["x509", "x509ca", "x509crl", "private"];
+
+fn ca() -> Ca {
+    Ca::new(Kind::Ecdsa, "CN=test-only CA")
+}
+
+fn certified(bundle: &str) -> Value {
+    json!({ "authMode": "certs", "authKey": bundle, "idType": "name", "remoteId": "CN=peer" })
+}
+
+fn bundle(ca: &Ca) -> String {
+    ca.issue(Kind::Ecdsa, "CN=gw", &["gw.example"]).bundle(&[ca])
+}
+
+/// What lies in swanctl's directories of certificates and keys.
+fn placed(b: &Bench) -> BTreeSet<String> {
+    let swanctl = b.conf_dir().parent().expect("a directory").to_owned();
+    let listed = DIRECTORIES.iter().filter(|directory| swanctl.join(directory).exists());
+    listed
+        .flat_map(|directory| files(&swanctl.join(directory)).into_iter().map(move |f| format!("{directory}/{f}")))
+        .collect()
+}
+
+fn keys(b: &Bench) -> Vec<String> {
+    b.charon.keys()
+}
+
+#[test]
+fn a_whole_life() {
+    let b = Bench::start();
+    b.charon.establish(true);
+    let ca = ca();
+    let first = bundle(&ca);
+    let created = b.create(&params(7, &certified(&first))).expect(200).json();
+    let shown = created["inventory"]["authKey"].as_str().expect("a bundle");
+    assert_eq!(created["inventory"]["authMode"], "certs");
+    assert!(shown.starts_with("-----BEGIN PRIVATE KEY-----\n******\n-----END PRIVATE KEY-----\n"), "{shown}");
+    assert!(shown.ends_with(ca.pem()) && shown.matches("BEGIN CERTIFICATE").count() == 2, "{shown}");
+    let order: Vec<_> = b.charon.commands().into_iter().filter(|command| command.starts_with("load-")).collect();
+    assert_eq!(order, ["load-cert", "load-cert", "load-key", "load-conn"]);
+    let (files_before, keys_before) = (placed(&b), keys(&b));
+    assert_eq!((files_before.len(), keys_before.len()), (3, 1));
+    // What is shown cannot be sent back: the key is not in it.
+    let back = b.change(&uuid(7), &change(7, &certified(shown)));
+    assert!(back.status == 503 && back.text().contains("field[authKey] has the mask"), "{}", back.text());
+    // The same again changes nothing.
+    b.charon.forget_requests();
+    b.change(&uuid(7), &change(7, &certified(&first))).expect(200);
+    assert_eq!(b.charon.requests_of("load-conn").len(), 0);
+    b.change(&uuid(7), &change(7, &certified(&bundle(&ca)))).expect(200);
+    assert_eq!((placed(&b).len(), placed(&b).intersection(&files_before).count()), (3, 1), "the CA stays");
+    assert!(keys(&b).len() == 1 && keys(&b) != keys_before);
+    b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"").expect(200);
+    assert_eq!((placed(&b), keys(&b)), (BTreeSet::new(), Vec::new()));
+}
+
+#[test]
+fn a_shared_private_key_stays_until_nobody_has_it() {
+    let b = Bench::start();
+    let bundle = bundle(&ca());
+    for n in [7, 8] {
+        b.create(&params(n, &certified(&bundle))).expect(200);
+    }
+    b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"").expect(200);
+    assert_eq!((placed(&b).len(), keys(&b).len()), (3, 1));
+    b.change(&uuid(8), &change(8, &json!({ "authKey": "test-only-key", "idType": "fqdn", "remoteId": "peer" })))
+        .expect(200);
+    assert_eq!((placed(&b), keys(&b)), (BTreeSet::new(), Vec::new()));
+    assert_eq!(b.charon.secrets().len(), 1);
+}
+
+#[test]
+fn what_charon_refuses_leaves_nothing() {
+    let b = Bench::start();
+    let ca = ca();
+    for command in ["load-cert", "load-key", "load-conn"] {
+        b.charon.once(command, Behaviour::Refuse("parsing any private key failed".into()));
+        let refused = b.create(&params(7, &certified(&bundle(&ca))));
+        assert!(
+            refused.status == 503 && refused.text().contains("parsing any private key failed"),
+            "{}",
+            refused.text()
+        );
+        assert_eq!((placed(&b), keys(&b)), (BTreeSet::new(), Vec::new()), "{command}");
+    }
+    // Of a Change too: the old one stays in force.
+    b.create(&params(7, &certified(&bundle(&ca)))).expect(200);
+    let before = (placed(&b), keys(&b), b.inventory(&uuid(7))["authKey"].clone());
+    b.charon.once("load-conn", Behaviour::Refuse("no".into()));
+    assert_eq!(b.change(&uuid(7), &change(7, &certified(&bundle(&ca)))).status, 503);
+    assert_eq!((placed(&b), keys(&b), b.inventory(&uuid(7))["authKey"].clone()), before);
+}
+
+/// An agent that dies leaves files behind at any moment; the next one takes away what nobody has.
+#[test]
+fn a_restart_finds_everything_and_sweeps() {
+    let mut b = Bench::start();
+    b.create(&params(7, &certified(&bundle(&ca())))).expect(200);
+    let wanted = placed(&b);
+    let swanctl = b.conf_dir().parent().expect("a directory").to_owned();
+    assert!(b.stop().success());
+    let key = wanted.iter().find(|name| name.starts_with("private/")).expect("a key");
+    for stray in [uuid(7), uuid(9)].map(|uuid| format!("private/cygnet-{uuid}-00000000.pem")) {
+        fs::copy(swanctl.join(key), swanctl.join(stray)).expect("copied");
+    }
+    fs::remove_file(swanctl.join(key)).expect("removed");
+    b.charon.kill();
+    b.charon.revive();
+    b.run();
+    wait_until("the files are as they should be", || (placed(&b) == wanted).then_some(()));
+    wait_until("the key is there", || (keys(&b).len() == 1).then_some(()));
+}
+
+#[test]
+fn the_end_is_announced() {
+    let b =
+        Bench::with(&Options { policy: "[policy]\ndefault = \"off\"\nexpiring-cert = \"warn\"", ..Options::default() });
+    let ca = ca();
+    let until = |days: i64| {
+        let valid = (year(2000), Timestamp::now() + SignedDuration::from_hours(24 * days));
+        let wanted = Wanted { kind: Kind::Ecdsa, subject: "CN=gw", alternatives: &[], valid, serial: 2 };
+        ca.issue_as(&wanted).bundle(&[&ca])
+    };
+    let soon = b.create(&params(7, &certified(&until(29)))).expect(200).json();
+    let warning = &soon["warnings"][0];
+    assert_eq!([&warning["code"], &warning["field"]], ["EXPIRING_CERT", "authKey"], "{soon}");
+    assert!(warning["message"].as_str().is_some_and(|text| text.contains("'CN=gw', which expires at ")), "{warning}");
+    let late = b.create(&params(8, &certified(&until(31)))).expect(200).json();
+    assert_eq!(late.get("warnings"), None, "{late}");
+    let view = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    let certificates = view["certificates"].as_array().expect("a list");
+    assert_eq!(certificates.iter().map(|one| one["role"].as_str()).collect::<Vec<_>>(), [Some("gateway"), Some("ca")]);
+    let seconds = 29 * 86_400;
+    let near = |value: i64| (seconds - 60..=seconds).contains(&value);
+    assert!(near(certificates[0]["expires_s"].as_i64().expect("a number")), "{certificates:?}");
+    let metrics = b.ask("GET", "/metrics", b"").expect(200).text();
+    let start = format!("cygnet_cert_expiry_seconds{{uuid=\"{}\",certificate=\"gateway\"}} ", uuid(7));
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
+    assert!(near(line.parse().expect("a number")), "{line}");
+}
