@@ -5,6 +5,8 @@
 
 #[path = "crash/calls.rs"]
 mod calls;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/http.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;

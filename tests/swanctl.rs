@@ -1,8 +1,11 @@
 //! The fallback backend against a real charon: everything goes through the swanctl program, whose exit code 0 is not
 //! believed, and which is not let near charon when it would unload what is not ours.
 
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
+use certificates::{Ca, Kind};
 use serde_json::{Value, json};
 use std::{fs, time::Duration};
 use support::{
@@ -92,6 +95,32 @@ fn a_connection_lives_through_swanctl_alone() {
     bed.agent.delete(&uuid).expect(200);
     assert!(bed.lab.list_conns(Side::A).is_empty());
     assert_eq!(fs::read_dir(bed.agent.conf_dir()).expect("conf.d").count(), 0);
+}
+
+#[test]
+fn certificates_go_through_swanctl_too() {
+    let Some((bed, peer)) = Bed::new() else { return };
+    let (uuid, there) = (create(&bed.agent, Side::A), create(&peer, Side::B));
+    wait_ready(&bed.agent, &uuid);
+    let ca = Ca::new(Kind::Ecdsa, "CN=test-only CA");
+    let name = |side: Side| format!("{}.example", side.letter());
+    let certified = |side: Side| {
+        let bundle = ca.issue(Kind::Ecdsa, "CN=gw", &[&name(side)]).bundle(&[&ca]);
+        json!({ "authMode": "certs", "authKey": bundle, "idType": "fqdn",
+                "localId": name(side), "remoteId": name(side.other()) })
+    };
+    peer.change(&there, &body(Side::B, &certified(Side::B))).expect(200);
+    bed.change(&uuid, &certified(Side::A)).expect(200);
+    wait_ready(&bed.agent, &uuid);
+    wait_until(PATIENCE, "it runs under its names", || {
+        let sas = bed.lab.sas(Side::A);
+        let named = sas.as_array()?.iter().any(|sa| sa["local-id"] == name(Side::A) && sa["state"] == "ESTABLISHED");
+        named.then_some(())
+    });
+    let private = bed.lab.swanctl_dir(Side::A).join("private");
+    assert_eq!(fs::read_dir(&private).expect("a directory").count(), 1);
+    bed.agent.delete(&uuid).expect(200);
+    assert_eq!(fs::read_dir(&private).expect("a directory").count(), 0);
 }
 
 #[test]

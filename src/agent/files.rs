@@ -99,6 +99,16 @@ impl Agent {
         Ok(())
     }
 
+    /// Removes the half-written files that a crash left behind; there may be private keys in them.
+    pub(super) fn clean_credentials(&self) {
+        let directories = DIRECTORIES.map(|directory| self.swanctl_dir.join(directory));
+        for directory in directories.iter().filter(|directory| directory.exists()) {
+            if let Err(error) = block_in_place(|| disk::clean(directory)) {
+                tracing::error!(%error, "what a crash left behind beside certificates cannot be removed");
+            }
+        }
+    }
+
     /// Takes away what lies in swanctl's directories under our names and belongs to no connection.
     pub(super) async fn sweep_credentials(&self) {
         for id in self.stray_credentials(None).into_keys() {

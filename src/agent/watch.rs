@@ -44,6 +44,7 @@ impl Agent {
         if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
             tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
         }
+        self.clean_credentials();
         for damaged in self.store.damaged() {
             tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
         }

@@ -50,8 +50,10 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
-    let certificates = certificates(&view, Timestamp::now());
-    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "certificates": certificates }));
+    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
+    if let Some(certificates) = certificates(&view, Timestamp::now()) {
+        truth::extend(&mut body, json!({ "certificates": certificates }));
+    }
     why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }

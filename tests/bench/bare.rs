@@ -63,7 +63,7 @@ impl Bare {
         let record = seed::foreign(lifetime);
         let rendered = Loadable::new(&record.connection, self.traps).expect("it can be rendered");
         let text = rendered.conf.expose().replace("cygnet-", "rivals-");
-        let requests = plan::load(&conf::parse(&text).expect("our own text")).expect("a connection");
+        let requests = plan::load(&conf::parse(&text).expect("our own text"), &[]).expect("a connection");
         assert_eq!(requests.len(), 2, "a secret and a connection");
         Foreign { requests, text, record: format::to_bytes(&record).expect("a record").to_vec() }
     }

@@ -1,16 +1,17 @@
 //! The calls that are killed, and what must be there afterwards.
 
 use crate::{
+    certificates::{Ca, Kind},
     client::Client,
     serve::{Bench, Options, TOKEN, change, files, params, uuid, wait_until},
 };
 use cygnet::{
-    ipsec::Auth,
+    ipsec::{Auth, Certs},
     store::format,
-    swan::{conf, plan},
+    swan::{conf, credentials, plan},
 };
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::LazyLock};
 
 /// The connection.
 pub const N: u8 = 7;
@@ -29,16 +30,21 @@ pub enum Call {
     Confirmed,
     /// On trial, and the tunnel does not come up before the kill.
     Trial,
+    /// From a key to certificates.
+    Certified,
+    /// From certificates to others.
+    Renewed,
 }
 
 impl Call {
-    pub const ALL: [Self; 5] = [Self::Create, Self::Change, Self::Delete, Self::Confirmed, Self::Trial];
+    pub const ALL: [Self; 7] =
+        [Self::Create, Self::Change, Self::Delete, Self::Confirmed, Self::Trial, Self::Certified, Self::Renewed];
 
     /// The lifetime before and after: that of the old connection and that of the new, where there is one.
     pub fn states(self) -> (Option<u32>, Option<u32>) {
         match self {
             Self::Create => (None, Some(OLD)),
-            Self::Change | Self::Confirmed => (Some(OLD), Some(NEW)),
+            Self::Change | Self::Confirmed | Self::Certified | Self::Renewed => (Some(OLD), Some(NEW)),
             Self::Delete => (Some(OLD), None),
             // Nobody has confirmed it.
             Self::Trial => (Some(OLD), Some(OLD)),
@@ -53,7 +59,7 @@ impl Call {
         } else {
             // It may exist.
             ask(b, "POST", PATH, &json!({ "params": params(N, &json!({ "lifeTime": OLD })) }));
-            let change = change(N, &json!({ "lifeTime": OLD }));
+            let change = change(N, &if self == Self::Renewed { certified(0, OLD) } else { json!({ "lifeTime": OLD }) });
             assert_eq!(ask(b, "PUT", &format!("{PATH}/config/{}", uuid(N)), &json!({ "params": change })), Some(200));
         }
         assert_eq!(lifetime(b), self.states().0, "{self:?} is prepared");
@@ -66,11 +72,23 @@ impl Call {
         match self {
             Self::Create => ask(b, "POST", PATH, &json!({ "params": params(N, &json!({ "lifeTime": OLD })) })),
             Self::Change => ask(b, "PUT", &path, &json!({ "params": new })),
+            Self::Certified | Self::Renewed => {
+                ask(b, "PUT", &path, &json!({ "params": change(N, &certified(1, NEW)) }))
+            }
             Self::Delete => ask(b, "DELETE", &format!("{PATH}/{}", uuid(N)), &Value::Null),
             Self::Confirmed => ask(b, "PUT", &(path + "?confirm=10s"), &json!({ "params": new })),
             Self::Trial => on_trial(b, path + "?confirm=10s", json!({ "params": new })),
         }
     }
+}
+
+/// A Change to one of two bundles of certificates.
+fn certified(n: usize, lifetime: u32) -> Value {
+    static BUNDLES: LazyLock<[String; 2]> = LazyLock::new(|| {
+        let ca = Ca::new(Kind::Ecdsa, "CN=test-only CA");
+        [(); 2].map(|()| ca.issue(Kind::Ecdsa, "CN=gw", &["gw.example"]).bundle(&[&ca]))
+    });
+    json!({ "lifeTime": lifetime, "authMode": "certs", "authKey": BUNDLES[n], "idType": "fqdn", "remoteId": "peer" })
 }
 
 /// One call over TCP: who comes over the Unix socket is looked up in files, which are no targets here.
@@ -99,7 +117,24 @@ fn on_trial(b: &Bench, path: String, body: Value) -> Option<u16> {
 /// The files by whose paths a kill is aimed at the calls that concern them.
 pub fn targets(b: &Bench) -> Vec<PathBuf> {
     let trial = b.connections_dir().join(format!("{}.before-trial", uuid(N)));
-    vec![b.record(&uuid(N)), b.conf(&uuid(N)), trial, b.connections_dir(), b.conf_dir()]
+    let private = swanctl_dir(b).join(credentials::PRIVATE);
+    vec![b.record(&uuid(N)), b.conf(&uuid(N)), trial, b.connections_dir(), b.conf_dir(), private]
+}
+
+fn swanctl_dir(b: &Bench) -> PathBuf {
+    b.conf_dir().parent().expect("a directory").to_owned()
+}
+
+/// What lies in swanctl's directories of certificates and keys.
+fn placed(b: &Bench) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for directory in credentials::DIRECTORIES {
+        let path = swanctl_dir(b).join(directory);
+        for name in if path.exists() { files(&path) } else { Vec::new() } {
+            found.insert(format!("{directory}/{name}"), fs::read(path.join(&name)).expect("readable"));
+        }
+    }
+    found
 }
 
 /// An agent that is not started yet.
@@ -117,19 +152,30 @@ pub fn lifetime(b: &Bench) -> Option<u32> {
         names.0.iter().chain(&names.1).all(|name| !name.starts_with(".cygnet-")).then_some(names)
     });
     if stored.is_empty() {
-        let loaded = (b.charon.connections(), b.charon.secrets());
+        let loaded = (b.charon.connections(), [b.charon.secrets(), b.charon.keys()].concat());
         assert_eq!((written, loaded), (vec![], (vec![], vec![])), "nothing is left of it");
+        assert_eq!(placed(b), BTreeMap::new());
         return None;
     }
     assert_eq!((stored, written), (vec![format!("{}.json", uuid(N))], vec![format!("{name}.conf")]), "nothing else");
     let record = format::from_bytes(&fs::read(b.record(&uuid(N))).expect("the record")).expect("it is whole");
     let text = fs::read_to_string(b.conf(&uuid(N))).expect("the file in conf.d");
-    let requests = plan::load(&conf::parse(&text).expect("it parses"), &[]).expect("it means something");
-    assert_eq!(b.charon.connection(&name).as_ref(), requests[1].body.section(&name), "charon and conf.d");
+    let certs = record.connection.auth.certs();
+    let credentials = certs.map_or_else(Vec::new, |certs| credentials::files(record.id, certs));
+    let requests = plan::load(&conf::parse(&text).expect("it parses"), &credentials).expect("it means something");
+    let last = requests.last().expect("it loads the connection");
+    assert_eq!(b.charon.connection(&name).as_ref(), last.body.section(&name), "charon and conf.d");
     let key = b.charon.secret(&secret).and_then(|secret| secret.bytes("data").map(<[u8]>::to_vec));
-    assert_eq!(key.as_deref(), requests[0].body.bytes("data"), "the key in charon and conf.d");
-    let Auth::Psk(psk) = &record.connection.auth else { panic!("a key") };
-    assert_eq!(key.as_deref(), Some(psk.expose()), "the key in charon and the store");
+    let wanted = credentials.iter().map(|file| (format!("{}/{}", file.directory, file.name), file.expose().to_vec()));
+    assert_eq!(placed(b), wanted.collect(), "the files of certificates");
+    assert_eq!(b.charon.keys(), certs.map(Certs::key_id).into_iter().collect::<Vec<_>>(), "private keys in charon");
+    match &record.connection.auth {
+        Auth::Psk(psk) => {
+            assert_eq!(key.as_deref(), requests[0].body.bytes("data"), "the key in charon and conf.d");
+            assert_eq!(key.as_deref(), Some(psk.expose()), "the key in charon and the store");
+        }
+        Auth::Certs(_) => assert_eq!(key, None, "the key from before"),
+    }
     let lifetime = record.connection.lifetime.hard();
     assert!(text.contains(&format!("life_time = {lifetime}s\n")), "the store and conf.d");
     Some(lifetime)
