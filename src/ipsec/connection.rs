@@ -373,23 +373,26 @@ fn addresses(parts: &Parts) -> Result<(), Conflict> {
 }
 
 /// The networks of both sides, checked against each other.
-/// In transport mode a side without networks means the gateway itself.
+/// Transport mode protects what the gateways themselves send, and nothing else: a side without networks means that.
+/// Of other hosts charon takes no account; two of them would never agree on a `CHILD_SA`.
 fn networks(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>), Conflict> {
     let (mut local, mut remote) = (parts.local_nets.clone(), parts.remote_nets.clone());
     if parts.mode == Mode::Transport {
-        for (nets, address) in [(&mut local, parts.local_addr), (&mut remote, parts.remote_addr)] {
-            if nets.is_empty() {
-                nets.push(TrafficSelector::host(address));
-            }
-        }
-        for (part, nets) in [(Part::LocalNets, &local), (Part::RemoteNets, &remote)] {
-            if let Some(net) = nets.iter().find(|net| !net.is_host()) {
+        let sides =
+            [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, parts.remote_addr)];
+        for (part, nets, address) in sides {
+            let gateway = TrafficSelector::host(address);
+            if let Some(net) = nets.iter().find(|net| **net != gateway) {
                 return conflict(
                     part,
                     format!(
-                        "transport mode joins two hosts, and {net} is a network: use tunnel mode, or a /32 (IPv6: /128)"
+                        "transport mode joins the gateways themselves, and {net} is not {gateway}: use tunnel mode, or \
+                         leave the networks out"
                     ),
                 );
+            }
+            if nets.is_empty() {
+                nets.push(gateway);
             }
         }
     }

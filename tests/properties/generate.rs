@@ -139,31 +139,33 @@ pub fn nets(side: u8) -> impl Strategy<Value = Vec<TrafficSelector>> {
     shapes.prop_map(move |shapes| shapes.into_iter().enumerate().map(|(i, (v4, bits))| net((i, v4, bits))).collect())
 }
 
-/// Hosts of one side.
-pub fn hosts(side: u8) -> impl Strategy<Value = Vec<TrafficSelector>> {
-    let host = move |n: u8| TrafficSelector::host(Ipv4Addr::new(192, 168, side, n).into());
-    proptest::collection::btree_set(any::<u8>(), 0..4).prop_map(move |set| set.into_iter().map(host).collect())
-}
-
-/// A mode with networks that it can carry: mode, ours, theirs.
+/// A mode with networks that it can carry: mode, ours, theirs. Those of transport mode are the gateways: here, none.
 pub fn carried() -> impl Strategy<Value = (Mode, Vec<TrafficSelector>, Vec<TrafficSelector>)> {
     prop_oneof![
         3 => (Just(Mode::Tunnel), nets(1), nets(2)),
-        1 => (Just(Mode::Transport), hosts(1), hosts(2)),
+        1 => (Just(Mode::Transport), Just(Vec::new()), Just(Vec::new())),
     ]
 }
 
 /// Arbitrary parts that fit each other; what the rules between them refuse is left out.
 pub fn connection() -> impl Strategy<Value = Connection> {
     let ends = (address(), address(), option::of(identity()), option::of(identity()));
-    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), carried());
+    // Whether the gateways are named as the networks of transport mode.
+    let named = (any::<bool>(), any::<bool>());
+    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), (carried(), named));
     let parts = (id(), ends, version(), ike(), rest).prop_map(|(id, ends, version, ike, rest)| {
         let (local_addr, remote_addr, local_id, remote_id) = ends;
-        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (mode, local_nets, remote_nets)) = rest;
+        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named)) = rest;
+        let (mode, mut local_nets, mut remote_nets) = carried;
+        let remote_addr = same_family(local_addr, remote_addr);
+        if mode == Mode::Transport {
+            local_nets.extend(named.0.then(|| TrafficSelector::host(local_addr)));
+            remote_nets.extend(named.1.then(|| TrafficSelector::host(remote_addr)));
+        }
         Parts {
             id,
             local_addr,
-            remote_addr: same_family(local_addr, remote_addr),
+            remote_addr,
             version,
             ike,
             ike_lifetime,
