@@ -121,10 +121,12 @@ fn with_wanted(view: &View, code: Code, details: &str) -> String {
         Code::NoProposalIke if !details.contains("wanted here") => {
             format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())
         }
-        Code::NoProposalChild if !details.contains("wanted here") => match connection.protocol {
-            Protocol::Esp(esp) => format!("{details}; wanted here: ESP {esp}"),
-            Protocol::Ah(ah) => format!("{details}; wanted here: AH {ah}"),
-        },
+        Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
+            match connection.protocol {
+                Protocol::Esp(esp) => format!("{details}; wanted here: ESP {esp}"),
+                Protocol::Ah(ah) => format!("{details}; wanted here: AH {ah}"),
+            }
+        }
         Code::TsMismatch => {
             let wanted: Vec<_> =
                 connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();

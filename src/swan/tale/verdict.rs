@@ -209,6 +209,12 @@ fn local(text: &str) -> Option<Found> {
     if lacks {
         return found(Code::AlgorithmUnsupported, Weight::Evidence, text.to_owned());
     }
+    // The kernel has its reasons, which charon does not tell in words. To the peer it says NO_PROPOSAL_CHOSEN.
+    if text.starts_with("unable to install ") && text.ends_with(" IPsec SA (SAD) in kernel") {
+        let details = "this gateway's kernel refuses the SA: it lacks an algorithm, or AH would have to pass a NAT, which \
+                       it cannot";
+        return found(Code::AlgorithmUnsupported, Weight::Evidence, details.into());
+    }
     let failed = text.starts_with("unable to install ") || text.starts_with("error writing to socket: ");
     failed.then(|| (Code::Unknown, Weight::Answer, format!("charon on this gateway: {text}")))
 }
