@@ -1,7 +1,8 @@
 # Installs what Debian must give, then builds, shows or tests. Needs Rust, make and root.
 
 PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
-	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian
+	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
+	e2fsprogs
 
 # The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
 # making one takes a minute and a half.
@@ -19,7 +20,11 @@ DEB := target/cygnet.deb
 CARGO_DEB ?= /var/cache/cygnet/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
-.PHONY: build demo man test deb box bench bench-small lab roots lint deps
+# Debian's User-Mode Linux, for the tests on a kernel of their own; kept outside of the clone too.
+CYGNET_UML ?= /var/cache/cygnet/uml
+export CYGNET_UML
+
+.PHONY: build demo man test deb box bench bench-small lab roots kernel lint deps
 
 build: deps
 	cargo build --release --locked
@@ -63,6 +68,13 @@ roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 # Made once; to have newer packages, remove the directory.
 $(CYGNET_ROOTS)/%: | deps
 	tests/support/lab/root.sh $@
+
+# ESP and AH of a real kernel, and power cuts.
+kernel: deps | $(CYGNET_UML)
+	cargo test --locked --test kernel -- --ignored boots:: cuts::
+
+$(CYGNET_UML): | deps
+	tests/kernel/fetch.sh $@
 
 lint:
 	cargo fmt --check

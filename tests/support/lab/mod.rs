@@ -25,7 +25,7 @@ mod sas;
 mod traffic;
 
 pub use charon::CharonOptions;
-pub use process::Process;
+pub use process::{Process, tethered};
 pub use traffic::{Capture, CaptureCounts, Ping, PingResult};
 
 /// Programs that a lab runs beside strongSwan's, each with the Debian package that brings it.
@@ -206,6 +206,11 @@ impl Lab {
     /// longer lives give it to [`Lab::spawn`].
     pub fn command_in(&self, side: Side, program: impl AsRef<std::ffi::OsStr>) -> Command {
         in_namespace(&self.namespace(side), program)
+    }
+
+    /// A command that runs `program` in the namespace of the bridge, between the gateways.
+    pub fn command_in_middle(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        in_namespace(&self.middle(), program)
     }
 
     /// Starts a command that lives as long as its handle and the lab.

@@ -153,6 +153,11 @@ impl Lab {
         inside(&self.namespace(side), || TcpStream::connect_timeout(&address, Duration::from_secs(5)))
     }
 
+    /// Does `work` on a thread in the namespace of the bridge.
+    pub fn inside_middle<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        inside(&self.middle(), work)
+    }
+
     /// Does `work` on a thread in the gateway's namespace: for sockets and for `/proc/sys/net`.
     pub fn inside<T: Send>(&self, side: Side, work: impl FnOnce() -> T + Send) -> T {
         inside(&self.namespace(side), work)

@@ -45,6 +45,8 @@ pub struct CaptureCounts {
     pub esp_in_udp: usize,
     /// ESP directly on IP.
     pub esp: usize,
+    /// AH, whatever stands behind its header, where it can be read.
+    pub ah: usize,
     /// IKE messages.
     pub ike: usize,
     /// Echo requests and replies in the clear, IPv4 and IPv6.
@@ -218,6 +220,8 @@ fn count(file: &PathBuf, counts: &mut CaptureCounts) {
             &mut counts.esp_in_udp
         } else if line.contains(" ESP(") {
             &mut counts.esp
+        } else if line.contains(" AH(") {
+            &mut counts.ah
         } else if line.contains("isakmp") {
             &mut counts.ike
         } else if line.contains("ICMP echo") || line.contains("ICMP6, echo") {

@@ -1,0 +1,34 @@
+//! What only a kernel with IPsec of its own shows (tier T2): ESP and AH, tunnel and transport mode, traps, NAT, and what
+//! is left of the agent's files after a power cut. `make kernel` runs it.
+//!
+//! The tests of `boots` and `cuts` start User-Mode Linux, and this same program in it, with the tests whose names begin
+//! with `on_`: there the whole lab runs as elsewhere, but for kernel-libipsec. A machine that cannot do that says SKIPPED
+//! and why.
+
+#[path = "kernel/bed.rs"]
+mod bed;
+#[path = "kernel/boots.rs"]
+mod boots;
+#[path = "kernel/cuts.rs"]
+mod cuts;
+#[path = "kernel/machine.rs"]
+mod machine;
+#[path = "kernel/on_packets.rs"]
+mod on_packets;
+#[path = "kernel/on_power.rs"]
+mod on_power;
+#[path = "kernel/on_traps.rs"]
+mod on_traps;
+#[path = "lab/pair.rs"]
+#[allow(dead_code, reason = "the lab's tests use all of it")]
+mod pair;
+mod support;
+#[path = "kernel/writes.rs"]
+mod writes;
+
+use std::fmt::Display;
+
+/// A line on stderr.
+fn say(line: impl Display) {
+    eprintln!("{line}");
+}
