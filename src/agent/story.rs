@@ -162,11 +162,14 @@ impl Story {
         (self.attempted, self.trigger) = (false, None);
     }
 
-    /// The cause for `child`, or for the connection.
+    /// The cause for `child`, or for the connection. All children have the same algorithms: what this gateway could not
+    /// do when the peer asked, it cannot do for any of them, whatever the peer makes of it.
     #[must_use]
     pub fn cause(&self, child: Option<&str>) -> Option<&Known> {
         let own = child.and_then(|child| self.clues.get(&Some(child.to_owned())));
-        own.or_else(|| self.clues.get(&None)).or_else(|| match child {
+        let all = self.clues.get(&None);
+        let unable = all.filter(|known| known.clue.code == Code::AlgorithmUnsupported && !known.outlived);
+        unable.or(own).or(all).or_else(|| match child {
             Some(_) => None,
             None => self.clues.values().max_by_key(|known| known.clue.weight),
         })
@@ -264,6 +267,10 @@ mod tests {
         assert!(story.suspect(clue(Code::PeerUnreachable, Weight::Sign), at, now), "so does any after an IKE SA");
         story.begin_anew();
         assert_eq!(cause(&story), None);
+        let of_child = Clue { child: Some("c".into()), ..clue(Code::NoProposalChild, Weight::Answer) };
+        story.suspect(of_child, at, now);
+        story.suspect(clue(Code::AlgorithmUnsupported, Weight::Evidence), at, now);
+        assert_eq!(story.cause(Some("c")).map(|known| known.clue.code), Some(Code::AlgorithmUnsupported));
     }
 
     #[tokio::test]
