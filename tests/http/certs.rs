@@ -6,6 +6,7 @@ use crate::{
     fake_charon::Behaviour,
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
+use cygnet::store::format;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
@@ -149,4 +150,41 @@ fn the_end_is_announced() {
     let start = format!("cygnet_cert_expiry_seconds{{uuid=\"{}\",certificate=\"gateway\"}} ", uuid(7));
     let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
     assert!(near(line.parse().expect("a number")), "{line}");
+}
+
+#[test]
+fn a_record_has_the_proof_that_its_version_promises() {
+    let b = Bench::start();
+    b.create(&params(7, &certified(&bundle(&ca())))).expect(200);
+    let text = fs::read_to_string(b.record(&uuid(7))).expect("there");
+    let read = |text: &str| format::from_bytes(text.as_bytes()).map(|record| record.connection.auth.certs().is_some());
+    assert_eq!(read(&text), Ok(true));
+    for (from, to) in [
+        ("\"version\": 2", "\"version\": 1"),
+        ("\"version\": 2", "\"version\": 3"),
+        ("\"certs_pem\"", "\"psk_hex\""),
+        ("\"certs_pem\"", "\"psk_hex\": \"00\",\n  \"certs_pem\""),
+        ("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE"),
+    ] {
+        assert!(text.contains(from));
+        let why = read(&text.replacen(from, to, 1)).expect_err(to);
+        assert!(!why.contains("BEGIN"), "{why}");
+    }
+}
+
+/// A part of a Change keeps the bundle, and another proof needs its own key.
+#[test]
+fn what_a_change_does_not_say_is_kept() {
+    let b = Bench::start();
+    b.create(&params(7, &certified(&bundle(&ca())))).expect(200);
+    let before = (placed(&b), b.inventory(&uuid(7))["authKey"].clone());
+    let part = |more: &Value| {
+        let body = json!({ "changeIPsecConnection": more }).to_string();
+        b.ask("PUT", &format!("/zstack/v1/ipsec/config/{}?keep=true", uuid(7)), body.as_bytes())
+    };
+    part(&json!({ "lifeTime": 1234 })).expect(200);
+    assert_eq!((placed(&b), b.inventory(&uuid(7))["authKey"].clone()), before);
+    assert_eq!(b.inventory(&uuid(7))["authMode"], "certs");
+    let refused = part(&json!({ "authMode": "psk" }));
+    assert!(refused.status == 503 && refused.text().contains("field[authKey]"), "{}", refused.text());
 }

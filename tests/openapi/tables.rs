@@ -11,7 +11,7 @@ use cygnet::{
         parse::{ID_TYPES, IKE_VERSIONS, MODES},
     },
     ipsec::{
-        Lifetime, Psk,
+        Certs, Lifetime, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
 };
@@ -88,7 +88,8 @@ fn ranges_are_those_of_the_model() {
             assert_eq!((&members[member]["minimum"], &members[member]["maximum"]), (&json!(low), &json!(high)));
         }
     }
-    assert_eq!(document["components"]["schemas"]["AuthKey"]["maxLength"], Psk::MAX);
+    let kinds = &document["components"]["schemas"]["AuthKey"]["anyOf"];
+    assert_eq!([&kinds[0]["maxLength"], &kinds[1]["maxLength"]], [Psk::MAX, Certs::MAX]);
 }
 
 #[test]
