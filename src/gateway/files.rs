@@ -2,7 +2,7 @@
 //! not read.
 
 use super::{Places, Seen, charon::owners};
-use crate::swan::names;
+use crate::swan::{credentials, names};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{
     fs::{self, Metadata},
@@ -76,6 +76,15 @@ pub fn files(places: &Places) -> Seen<Vec<File>> {
     }
     for path in names_in(&places.conf_dir)?.into_iter().filter(|name| names::file_owner(name).is_some()) {
         add(places.conf_dir.join(path), Purpose::Key)?;
+    }
+    let private = places.swanctl_dir.join(credentials::PRIVATE);
+    // Closed to us, it is closed to others too, as above.
+    for path in crate::disk::list(&private)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|name| names::credential_owner(name).is_some())
+    {
+        add(private.join(path), Purpose::Key)?;
     }
     for path in names_in(&records)? {
         add(records.join(path), Purpose::Key)?;
