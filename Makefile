@@ -59,9 +59,10 @@ deb: build man $(CARGO_DEB)/bin/cargo-deb
 $(CARGO_DEB)/bin/cargo-deb:
 	cargo install --locked --version $(CARGO_DEB_VERSION) --root $(CARGO_DEB) cargo-deb
 
-# The package on machines with systemd, three at once at most. Takes about a minute.
-box: deb
+# The package on machines with systemd, three at once at most, and in the root of Debian 13. Takes about a minute.
+box: deb $(CYGNET_ROOTS)/trixie
 	CYGNET_DEB=$(abspath $(DEB)) cargo test --locked --test box -- --ignored
+	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB))
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 
