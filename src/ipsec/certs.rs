@@ -6,12 +6,14 @@
 
 mod key;
 mod pem;
+mod role;
 mod x509;
 
 use super::Invalid;
 use jiff::Timestamp;
 pub use key::PrivateKey;
 use pem::Block;
+pub use role::Role;
 use sha1::{Digest as _, Sha1};
 pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
@@ -29,29 +31,6 @@ pub struct Certs {
     pub cas: Vec<Certificate>,
     /// What was revoked.
     pub crls: Vec<Crl>,
-}
-
-/// What a certificate is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// It is this gateway's.
-    Gateway,
-    /// It stands between others and a root.
-    Intermediate,
-    /// It is a root.
-    Ca,
-}
-
-impl Role {
-    /// Its name in views and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Intermediate => "intermediate",
-            Self::Ca => "ca",
-        }
-    }
 }
 
 impl Certs {
