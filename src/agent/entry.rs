@@ -9,9 +9,9 @@ use crate::ipsec::{Connection, ConnectionId, Flow, IkeSa};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
-    time::SystemTime,
 };
 use tokio::sync::Notify;
 
@@ -48,7 +48,12 @@ pub struct Drift {
 
 /// What changes when a file is written by anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp(SystemTime, u64);
+struct Stamp {
+    inode: u64,
+    /// Seconds and nanoseconds; nobody can set it back.
+    changed: (i64, i64),
+    length: u64,
+}
 
 impl Entry {
     /// What is known of the connection's life.
@@ -117,9 +122,24 @@ impl Entry {
         *lock(&self.stamps) = stamps(paths);
     }
 
+    /// Remembers the files as they were at `moment`.
+    pub fn note_moment(&self, moment: Moment) {
+        *lock(&self.stamps) = moment.0;
+    }
+
     /// Whether the files are not as they were remembered.
     pub fn files_changed(&self, paths: &[PathBuf]) -> bool {
         *lock(&self.stamps) != stamps(paths)
+    }
+}
+
+/// The files as they were when they were looked at.
+pub struct Moment(Vec<Option<Stamp>>);
+
+impl Moment {
+    /// The files as they are now.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        Self(stamps(paths))
     }
 }
 
@@ -129,7 +149,7 @@ fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let data = std::fs::symlink_metadata(path).ok()?;
-    Some(Stamp(data.modified().ok()?, data.len()))
+    Some(Stamp { inode: data.ino(), changed: (data.ctime(), data.ctime_nsec()), length: data.len() })
 }
 
 /// The value; a panic elsewhere cannot leave it half changed, so its poison is not passed on.

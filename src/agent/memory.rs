@@ -5,10 +5,12 @@
 
 use crate::{
     ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
+    store::Record,
     swan::{plan::Digest, section::Section},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -55,6 +57,8 @@ pub struct Memory {
     pub outdated: Outdated,
     /// How often the record is still to be loaded into charon anew; see [`Memory::doubt`].
     reloads: u8,
+    /// The record for which charon's configuration and the files were last found, or made, as wanted.
+    configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.
     impatient: bool,
     complete_since: Option<Instant>,
@@ -107,6 +111,19 @@ impl Memory {
         self.reloads = self.reloads.saturating_sub(1);
         self.loaded = if self.reloads > 0 { Loaded::Unknown } else { now_loaded };
         self.reloads > 0
+    }
+
+    /// Charon's configuration and the files are as `record` wants them.
+    pub fn note_configured(&mut self, record: Option<Arc<Record>>) {
+        self.configured = record;
+    }
+
+    /// Whether that is known of `record`, as long as nobody touches the files: rendering it anew for each event would
+    /// cost more than all the rest.
+    #[must_use]
+    pub fn is_configured(&self, record: Option<&Arc<Record>>) -> bool {
+        let same = self.configured.as_ref().zip(record).is_some_and(|(known, record)| Arc::ptr_eq(known, record));
+        same && matches!(self.loaded, Loaded::These(_))
     }
 
     /// The caller wants the outdated SAs gone even if that costs traffic, because their key leaked.

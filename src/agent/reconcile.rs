@@ -4,6 +4,7 @@
 
 use super::{
     Agent, Entry, Host, Life, Speaker, View,
+    entry::Moment,
     feed::Happening,
     loadable,
     memory::{Loaded, Memory, Step},
@@ -130,7 +131,12 @@ impl Agent {
     ) -> Result<Vec<Step>> {
         let saved = self.save_again(id, entry);
         let record = self.store.get(id);
-        let wanted = record.map(|record| loadable(&record, charon)).transpose()?.flatten();
+        if saved.is_ok() && memory.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
+            return Ok(Vec::new());
+        }
+        // Before they are read: an edit in between is found the next time.
+        let moment = Moment::of(&self.paths(id));
+        let wanted = record.as_ref().map(|record| loadable(record, charon)).transpose()?.flatten();
         let written = block_in_place(|| self.written(id, wanted.as_ref()))?;
         let mut steps = configure(wanted.as_ref(), written.as_deref(), &memory.loaded);
         if memory.loaded != Loaded::Unknown && steps == [Step::Write] {
@@ -140,7 +146,12 @@ impl Agent {
         for step in &steps {
             self.take(id, step, wanted.as_ref(), memory).await?;
         }
-        entry.note_files(&self.paths(id));
+        if steps.iter().any(|step| matches!(step, Step::Write | Step::Erase)) {
+            entry.note_files(&self.paths(id));
+        } else {
+            entry.note_moment(moment);
+        }
+        memory.note_configured(record.filter(|_| saved.is_ok()));
         saved.map(|()| steps)
     }
 
