@@ -1,32 +1,16 @@
 //! What a change costs the traffic: a ping every 20 ms while both ends are changed, five times for each kind of change
 //! and each order of the ends.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::calls::native;
-use crate::pair::{Pair, Tunnel};
-use crate::support::lab::{PingResult, Side};
+use crate::pair::Pair;
+use crate::support::lab::Side;
+use crate::traffic::{ACCEPTABLE, changed};
 use crate::{lab, say};
 
-/// One packet may be on its way when the old SA goes (strongswan-facts.md 3.4).
-const ACCEPTABLE: u64 = 1;
 /// Changes of each kind in each order.
 const RUNS: usize = 5;
-
-/// Changes both ends in this order under a ping; what became of it.
-fn changed(pair: &Pair, before: &[Tunnel; 2], order: [Side; 2], options: &Value) -> ([Tunnel; 2], PingResult) {
-    let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
-    ping.wait_for_replies(10);
-    for side in order {
-        pair.change(side, options);
-    }
-    let after = pair.renewed(before, 1);
-    // The last packets of the old SAs, if they were to be missed.
-    ping.wait_for_replies(10);
-    (after, ping.stop())
-}
 
 /// Goes to and fro between `there` and nothing said, in both orders.
 fn measure(what: &str, there: &Value) {

@@ -49,7 +49,7 @@ impl Operator {
     }
 }
 
-fn text(side: Side) -> String {
+pub fn text(side: Side) -> String {
     let (own, peer) = (side, side.other());
     format!(
         "connections {{\n  operator {{\n    version = 2\n    local_addrs = {}\n    remote_addrs = {}\n    \

@@ -7,28 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab;
+use crate::operator;
 use crate::pair::{PATIENCE, Pair, Tunnel};
 use crate::peer::Charon;
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
-
-/// What an operator has made by hand, beside the agent.
-fn foreign(side: Side) -> String {
-    let (own, peer) = (side, side.other());
-    format!(
-        "connections {{\n  operator {{\n    version = 2\n    local_addrs = {}\n    remote_addrs = {}\n    proposals = aes256-sha256-x25519\n\
-         local {{\n auth = psk\n id = {}.operator.example\n }}\n remote {{\n auth = psk\n id = {}.operator.example\n }}\n\
-         children {{\n foreign {{\n local_ts = 172.3{}.0.0/16\n remote_ts = 172.3{}.0.0/16\n }}\n }}\n  }}\n}}\n\
-         secrets {{\n  ike-operator {{\n    id-1 = {}.operator.example\n    secret = test-only-operator\n  }}\n}}\n",
-        own.wan(),
-        peer.wan(),
-        own.letter(),
-        peer.letter(),
-        own.number(),
-        peer.number(),
-        peer.letter()
-    )
-}
 
 /// The operator's tunnel by charon's numbers.
 fn operators(lab: &Lab) -> Vec<(Value, Value)> {
@@ -41,7 +24,7 @@ fn with_operator(lab: &Lab) -> Pair {
     let pair = Pair::up(lab, &json!({}));
     for side in Side::BOTH {
         lab.add_lan(side, &format!("172.3{}.0.1/16", side.number()));
-        lab.load_conf(side, "operator", &foreign(side));
+        lab.load_conf(side, "operator", &operator::text(side));
     }
     let up = lab.swanctl(Side::A, &["--initiate", "--ike", "operator", "--child", "foreign", "--timeout", "5"]);
     assert!(up.status.success(), "{up:?}");

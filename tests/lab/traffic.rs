@@ -9,10 +9,10 @@ use crate::support::lab::{PingResult, Side};
 use crate::{lab_for, say};
 
 /// One packet may be on its way when the old SA goes (strongswan-facts.md 3.4).
-const ACCEPTABLE: u64 = 1;
+pub const ACCEPTABLE: u64 = 1;
 
 /// Changes both ends in this order under a ping; what became of it.
-fn changed(pair: &Pair, before: &[Tunnel; 2], order: [Side; 2], options: &Value) -> ([Tunnel; 2], PingResult) {
+pub fn changed(pair: &Pair, before: &[Tunnel; 2], order: [Side; 2], options: &Value) -> ([Tunnel; 2], PingResult) {
     let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
     ping.wait_for_replies(10);
     for side in order {

@@ -1,0 +1,129 @@
+//! The rules that join the networks of both sides, and the children that are made of them.
+
+use super::{Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, conflict};
+use crate::ipsec::TrafficSelector;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// The networks of both sides, checked against each other.
+/// Transport mode protects what the gateways themselves send, and nothing else: a side without networks means that.
+/// Of other hosts charon takes no account; two of them would never agree on a `CHILD_SA`.
+pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>), Conflict> {
+    let (mut local, mut remote) = (parts.local_nets.clone(), parts.remote_nets.clone());
+    if parts.mode == Mode::Transport {
+        let sides =
+            [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, parts.remote_addr)];
+        for (part, nets, address) in sides {
+            let gateway = TrafficSelector::host(address);
+            if let Some(net) = nets.iter().find(|net| **net != gateway) {
+                return conflict(
+                    part,
+                    format!(
+                        "transport mode joins the gateways themselves, and {net} is not {gateway}: use tunnel mode, or \
+                         leave the networks out"
+                    ),
+                );
+            }
+            if nets.is_empty() {
+                nets.push(gateway);
+            }
+        }
+    }
+    disjoint(&remote, |a, b| format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"))?;
+    for remote in &remote {
+        if let Some(local) = local.iter().find(|local| local.overlaps(*remote) && (remote.net().prefix_len() != 0)) {
+            return conflict(
+                Part::RemoteNets,
+                format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped"),
+            );
+        }
+    }
+    let mut seen = BTreeSet::new();
+    local.retain(|net| seen.insert(*net));
+    Ok((local, remote))
+}
+
+fn disjoint(
+    nets: &[TrafficSelector],
+    text: impl Fn(TrafficSelector, TrafficSelector) -> String,
+) -> Result<(), Conflict> {
+    let mut sorted = nets.to_vec();
+    sorted.sort_unstable();
+    // Sorted by address, a network that overlaps any other overlaps its neighbour.
+    match sorted.windows(2).find(|pair| pair[0].overlaps(pair[1])) {
+        Some(pair) => conflict(Part::RemoteNets, text(pair[0], pair[1])),
+        None => Ok(()),
+    }
+}
+
+/// The children that carry `local` to `remote`, never two families in one.
+pub(super) fn children(
+    parts: &Parts,
+    local: &[TrafficSelector],
+    remote: &[TrafficSelector],
+) -> Result<Vec<Child>, Conflict> {
+    let mut pairs = Vec::new();
+    for v4 in [true, false] {
+        let of = |nets: &[TrafficSelector]| nets.iter().copied().filter(|net| net.is_v4() == v4).collect::<Vec<_>>();
+        let (local_side, remote_side) = (of(local), of(remote));
+        if local_side.is_empty() && !local.is_empty() && !remote_side.is_empty() {
+            let family = if v4 { "IPv4" } else { "IPv6" };
+            return conflict(
+                Part::RemoteNets,
+                format!("{} has no local network of its family ({family}) to be joined with", remote_side[0]),
+            );
+        }
+        if local_side.is_empty() || remote_side.is_empty() {
+            continue;
+        }
+        if parts.version == IkeVersion::V2 {
+            pairs.push((local_side, remote_side));
+        } else {
+            // An IKEv1 quick mode carries one pair only, and `Any` may end in IKEv1.
+            pairs.extend(local_side.iter().flat_map(|l| remote_side.iter().map(|r| (vec![*l], vec![*r]))));
+        }
+    }
+    if pairs.len() > Connection::MAX_CHILDREN {
+        return conflict(
+            Part::RemoteNets,
+            format!(
+                "{} pairs of networks are too many for one connection: at most {}",
+                pairs.len(),
+                Connection::MAX_CHILDREN
+            ),
+        );
+    }
+    if let Some((l, r)) = pairs.iter().find(|(l, r)| l.len().max(r.len()) > Connection::MAX_SELECTORS) {
+        return conflict(
+            Part::RemoteNets,
+            format!(
+                "{} networks are too many for one child: at most {}",
+                l.len().max(r.len()),
+                Connection::MAX_SELECTORS
+            ),
+        );
+    }
+    Ok(named(parts.id, pairs))
+}
+
+/// The networks as text, which must never change: the children's names are made of it.
+fn list(nets: &[TrafficSelector]) -> String {
+    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Names the children by a digest of their selectors; a collision moves to the next digest.
+fn named(id: ConnectionId, pairs: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector>)>) -> Vec<Child> {
+    let mut taken = BTreeSet::new();
+    let mut name = |local: &[TrafficSelector], remote: &[TrafficSelector]| {
+        let mut salt = 0_u32;
+        loop {
+            let digest = Sha256::digest(format!("{} {} {salt}", list(local), list(remote)));
+            let name = format!("cygnet-{id}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]);
+            if taken.insert(name.clone()) {
+                return name;
+            }
+            salt += 1;
+        }
+    };
+    pairs.into_iter().map(|(local, remote)| Child { name: name(&local, &remote), local, remote }).collect()
+}
