@@ -10,6 +10,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    collections::HashMap,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -72,7 +73,7 @@ impl Tracer {
     pub fn seen(mut self) -> Vec<String> {
         self.release();
         let output = fs::read_to_string(&self.output).expect("strace writes what it sees");
-        output.lines().filter(|line| line.contains('(')).map(ToOwned::to_owned).collect()
+        whole(&output).into_iter().filter(|line| line.contains('(')).collect()
     }
 
     /// Ends strace; the agent runs on, if it still does.
@@ -87,6 +88,26 @@ impl Tracer {
             self.strace.try_wait().expect("a child")
         });
     }
+}
+
+/// The calls, one a line. strace tells a call in two parts where another thread made one meanwhile: the path is in the
+/// first, what came of it in the second.
+fn whole(output: &str) -> Vec<String> {
+    let mut begun = HashMap::new();
+    let mut calls = Vec::new();
+    for line in output.lines() {
+        let thread = line.split_whitespace().next().unwrap_or_default();
+        if let Some(first) = line.strip_suffix("<unfinished ...>") {
+            begun.insert(thread, first.trim_end());
+        } else if let (true, Some((_, rest))) = (line.contains(" <... "), line.split_once(" resumed>")) {
+            calls.push(format!("{}{rest}", begun.remove(thread).unwrap_or(thread)));
+        } else {
+            calls.push(line.to_owned());
+        }
+    }
+    // What never came back is a call too.
+    calls.extend(begun.into_values().map(ToOwned::to_owned));
+    calls
 }
 
 /// Whether the process has ended, waited for or not.
