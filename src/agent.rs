@@ -3,6 +3,7 @@
 //! The record in the store is the truth. What stands in conf.d, what charon holds and which SAs run
 //! are made to follow it, by one function for every cause: [`Agent::reconcile`].
 
+mod admission;
 mod apply;
 mod claims;
 mod conditions;
@@ -12,6 +13,7 @@ mod entry;
 mod feed;
 mod files;
 mod hear;
+mod log;
 mod memory;
 mod plan;
 mod pulse;
@@ -30,13 +32,13 @@ pub use apply::How;
 pub use conditions::Seen;
 pub use entry::Drift;
 pub use feed::{Event, Feed, Happening};
+pub use log::{Entry as LogEntry, Speaker};
 pub use memory::{Loaded, Step};
 pub use plan::{Impact, Plan, impact};
 pub use pulse::Turns;
 pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
-pub use story::{Entry as LogEntry, Speaker};
 pub use view::View;
 pub use warnings::Warning;
 pub use watch::Life;
@@ -59,7 +61,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
-use tokio::sync::{Notify, watch as channel};
+use tokio::{
+    sync::{Notify, watch as channel},
+    time::Instant,
+};
 
 /// The agent; shared by the HTTP server and its own tasks.
 pub struct Agent {
@@ -78,6 +83,8 @@ pub struct Agent {
     /// Connections to be looked at when charon is there.
     deferred: Mutex<BTreeSet<ConnectionId>>,
     tales: Mutex<Tales>,
+    /// What this host has, and when it was asked.
+    host: Mutex<Option<(Instant, Arc<Host>)>>,
     feed: Feed,
     policy: Policy,
     /// Whether changes are rehearsed that do not say.
@@ -108,6 +115,7 @@ impl Agent {
             schedule,
             doubts: Notify::new(),
             deferred: Mutex::default(),
+            host: Mutex::default(),
             tales: Mutex::default(),
             feed: Feed::new(jiff::Timestamp::now()),
             policy: settings.policy.clone(),
@@ -152,7 +160,7 @@ impl Agent {
 
     /// The last `count` lines of the log of `id` that stand behind its line `after`.
     pub fn log(&self, id: ConnectionId, count: usize, after: u64) -> Vec<LogEntry> {
-        self.entry(id).story().lines(count, after)
+        self.entry(id).story().log.lines(count, after)
     }
 
     fn lock_tales(&self) -> MutexGuard<'_, Tales> {

@@ -20,7 +20,7 @@ pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Protocol};
-pub use flow::{Flow, Limits, Use};
+pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKind};
 pub use lifetime::Lifetime;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};

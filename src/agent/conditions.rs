@@ -3,7 +3,7 @@
 use super::{Agent, View};
 use crate::{
     error::Result,
-    ipsec::{Condition, IkeSa, Limits, Use, condition},
+    ipsec::{Child, Condition, Flows, IkeSa, Limits, Use, condition},
     settings, store,
     swan::names,
 };
@@ -35,11 +35,8 @@ impl Agent {
             self.note_counters(&view.record, running, now);
         }
         let entry = self.entry(view.record.id);
-        let seen = |child| {
-            let flow = |flows: &mut std::collections::BTreeMap<String, crate::ipsec::Flow>| {
-                let child: &crate::ipsec::Child = child;
-                flows.get(&child.name).map(|flow| flow.now(now, self.limits))
-            };
+        let seen = |child: &Child| {
+            let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.limits));
             let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
             let condition = condition(wanted, child, running, traffic);
             let tells_since = matches!(condition, Condition::UpIdle | Condition::NoInbound | Condition::NoOutbound);
@@ -66,7 +63,7 @@ impl Agent {
         self.entry(record.id).with_flows(&record.connection, |flows| {
             for child in &record.connection.children {
                 let sas = running.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == child.name);
-                flows.entry(child.name.clone()).or_default().look(sas, now);
+                flows.look(&child.name, sas, now);
             }
         });
     }

@@ -5,10 +5,9 @@ use super::{
     rehearse::Rehearsal,
     story::Story,
 };
-use crate::ipsec::{Connection, ConnectionId, Flow, IkeSa};
+use crate::ipsec::{Connection, ConnectionId, Flows, IkeSa};
 use jiff::Timestamp;
 use std::{
-    collections::BTreeMap,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
@@ -30,9 +29,9 @@ pub struct Entry {
     stamps: Mutex<Vec<Option<Stamp>>>,
     story: Mutex<Story>,
     /// What the counters of its children did, by name.
-    flows: Mutex<BTreeMap<String, Flow>>,
+    flows: Mutex<Flows>,
     /// The last rehearsal, and of what.
-    rehearsal: Mutex<Option<(Connection, Rehearsal)>>,
+    rehearsal: Mutex<Option<Box<(Connection, Rehearsal)>>>,
 }
 
 /// Something of a connection was not as we left it, and was put back.
@@ -101,20 +100,21 @@ impl Entry {
     }
 
     /// Works with the flows of the children; those of children that are not wanted any more are forgotten.
-    pub fn with_flows<T>(&self, wanted: &Connection, work: impl FnOnce(&mut BTreeMap<String, Flow>) -> T) -> T {
+    pub fn with_flows<T>(&self, wanted: &Connection, work: impl FnOnce(&mut Flows) -> T) -> T {
         let mut flows = lock(&self.flows);
-        flows.retain(|name, _| wanted.children.iter().any(|child| child.name == *name));
+        flows.retain(|name| wanted.children.iter().any(|child| child.name == name));
         work(&mut flows)
     }
 
     /// Remembers how the rekeying of `connection` went; `None`: that it is not known.
     pub fn note_rehearsal(&self, connection: &Connection, rehearsal: Option<Rehearsal>) {
-        *lock(&self.rehearsal) = rehearsal.map(|rehearsal| (connection.clone(), rehearsal));
+        *lock(&self.rehearsal) = rehearsal.map(|rehearsal| Box::new((connection.clone(), rehearsal)));
     }
 
     /// The last rehearsal, if it was of just this connection.
     pub fn rehearsal(&self, connection: &Connection) -> Option<Rehearsal> {
-        lock(&self.rehearsal).as_ref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
+        let last = lock(&self.rehearsal);
+        last.as_deref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
     }
 
     /// Remembers the files as they are now.

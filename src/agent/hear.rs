@@ -1,6 +1,10 @@
 //! Listens to charon: its log lines and alerts go into the stories of the connections that they belong to.
 
-use super::{Agent, feed::Happening, story::Speaker};
+use super::{
+    Agent,
+    feed::Happening,
+    log::{self, Speaker},
+};
 use crate::{
     ipsec::{Code, ConnectionId},
     swan::{
@@ -58,11 +62,7 @@ impl Agent {
         }
         for id in owners {
             if !is_chatter(&line) {
-                self.entry(id).story().add(
-                    Speaker::Charon,
-                    &format!("[{}] {}", line.group, line.text),
-                    Timestamp::now(),
-                );
+                self.note(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
             }
             match &news {
                 Some(News::Clue(clue)) => self.suspect_cause(id, clue.clone()),
@@ -81,7 +81,7 @@ impl Agent {
             None => alert.remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
         };
         for id in owners.into_iter().take(NAMESAKES) {
-            self.entry(id).story().add(Speaker::Charon, &format!("[alert] {}", alert.kind), Timestamp::now());
+            self.note(id, Speaker::Charon, &format!("[alert] {}", alert.kind));
             if let Some(clue) = alert.clue() {
                 self.suspect_cause(id, clue);
             }
@@ -114,13 +114,18 @@ impl Agent {
         Some(clue)
     }
 
+    /// Adds a line to the log of the connection.
+    pub(super) fn note(&self, id: ConnectionId, speaker: Speaker, text: &str) {
+        self.entry(id).story().log.add(speaker, text, Timestamp::now(), log::room(self.store.count()));
+    }
+
     /// Tells those who listen, and the log of the connection.
     pub(super) fn tell(&self, id: ConnectionId, what: Happening) {
         let words = match &what {
             Happening::Down(reason) => format!("down: {}: {}", reason.code.name(), reason.details),
             other => other.name().to_owned(),
         };
-        self.entry(id).story().add(Speaker::Agent, &words, Timestamp::now());
+        self.note(id, Speaker::Agent, &words);
         self.feed.tell(Some(id), what);
     }
 

@@ -24,6 +24,8 @@ const DUPLICATE: Duration = Duration::from_secs(3);
 const COURTESY: Duration = Duration::from_millis(500);
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
+/// While charon is at work, the first look comes after as long a pause as that before an attempt of this number.
+const LOOKS: u32 = 3;
 /// The waits between attempts.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -67,8 +69,6 @@ pub struct Memory {
     /// How often charon was found at work since the last attempt.
     looks: u32,
     not_before: Option<Instant>,
-    /// The moment that the agent gave this connection to negotiate in.
-    turn: Option<Instant>,
 }
 
 /// A step towards what is wanted, in the order in which they are taken.
@@ -143,16 +143,16 @@ impl Memory {
         self.is_complete() && self.outdated.ike.is_empty() && self.outdated.children.is_empty()
     }
 
-    /// Negotiation waits for `turn`, and then needs no other.
-    pub fn postpone(&mut self, turn: Instant) {
+    /// Others negotiate first: the attempt that [`Memory::steps`] asked for at `now` was not made.
+    pub fn postpone(&mut self, now: Instant) {
         self.attempts = self.attempts.saturating_sub(1);
-        self.not_before = Some(turn);
-        self.turn = Some(turn);
+        self.not_before = Some(now);
     }
 
-    /// Whether the turn that was waited for has come; it is used up by asking.
-    pub fn takes_turn(&mut self, now: Instant) -> bool {
-        self.turn.take_if(|turn| *turn <= now).is_some()
+    /// Whether an attempt was made that did not lead to what is wanted, and another since, or now.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.attempts > 1
     }
 
     /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
@@ -210,8 +210,8 @@ impl Memory {
         let missing: Vec<_> =
             missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
         if missing.is_empty() {
-            // No event tells that charon gave up on a peer that does not answer.
-            let pause = back_off(self.looks, wanted.id());
+            // What comes of it, an event or a line of the log tells, but not always that charon gave up.
+            let pause = back_off(self.looks + LOOKS, wanted.id());
             self.looks = self.looks.saturating_add(1);
             return (Vec::new(), Some(now + pause));
         }

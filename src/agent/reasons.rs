@@ -7,7 +7,16 @@ use crate::{
     swan::tale::Weight,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// So long what the host said holds for [`Agent::host`].
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// What this host is asked once for many connections.
 pub struct Host {
@@ -31,6 +40,16 @@ impl Host {
 }
 
 impl Agent {
+    /// This host as it was a moment ago: when thousands of tunnels go down at once, each has its reason told.
+    pub(super) fn host(&self) -> Arc<Host> {
+        let now = Instant::now();
+        let mut seen = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = seen.take().filter(|(at, _)| now.duration_since(*at) < MOMENT);
+        let (at, host) = fresh.unwrap_or_else(|| (now, Arc::new(Host::look())));
+        *seen = Some((at, Arc::clone(&host)));
+        host
+    }
+
     /// Why the connection is not up, or `None` if it is.
     pub fn reason(&self, view: &View, host: &Host) -> Option<Reason> {
         if view.status() == Some(Status::Ready) {

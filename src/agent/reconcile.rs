@@ -3,7 +3,8 @@
 //! drifted object all end here.
 
 use super::{
-    Agent, Entry, Host, Life, Speaker, View,
+    Agent, Entry, Life, Speaker, View,
+    admission::Claim,
     entry::Moment,
     feed::Happening,
     loadable,
@@ -47,6 +48,15 @@ pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loa
         (None, Some(_)) => steps.push(Step::Erase),
     }
     steps
+}
+
+/// How urgent it is to negotiate.
+fn claim(record: &Record, memory: &Memory) -> Claim {
+    match (memory.has_failed(), record.unproven) {
+        (true, _) => Claim::Again,
+        (false, true) => Claim::New,
+        (false, false) => Claim::Known,
+    }
 }
 
 /// SAs, and the life of charon in which their numbers mean something.
@@ -197,6 +207,7 @@ impl Agent {
     /// The steps on SAs.
     async fn advance(&self, id: ConnectionId, memory: &mut Memory, listed: Option<Listed>) -> Result<()> {
         let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
+            self.schedule.waive(id);
             return match listed {
                 Some(listed) if listed.sas.is_empty() => Ok(()),
                 _ => self.close_all(id).await,
@@ -207,23 +218,25 @@ impl Agent {
             None => Listed { life: self.swan.life(), sas: self.observed(id).await? },
         };
         let now = Instant::now();
+        let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);
         if record.unproven && memory.is_proven() {
             self.note_proven(&record);
         }
-        let initiates = steps.iter().any(|step| matches!(step, Step::Initiate(_)));
-        let waits = initiates && !memory.takes_turn(now);
-        let turn = if waits { self.schedule.turn(now, !record.unproven) } else { now };
-        if turn > now {
+        if had_failed && memory.is_complete() {
+            self.schedule.succeeded();
+        }
+        if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
+            self.schedule.waive(id);
+        } else if !self.schedule.may_begin(id, claim(&record, memory)) {
             // Others are being negotiated: charon must not drown in half-open SAs.
-            memory.postpone(turn);
-            self.schedule.wake(id, turn);
+            memory.postpone(now);
             return Ok(());
         }
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
             let entry = self.entry(id);
-            entry.story().add(Speaker::Agent, &format!("next step: {step:?}"), Timestamp::now());
+            self.note(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
                     entry.story().attempt();
@@ -264,7 +277,7 @@ impl Agent {
             Tell::Up => self.tell(id, Happening::Up),
             Tell::Down => {
                 let view = View { record, running: Some(Vec::new()) };
-                self.tell(id, Happening::Down(self.cause(&view, &Host::look())));
+                self.tell(id, Happening::Down(self.cause(&view, &self.host())));
             }
         }
     }

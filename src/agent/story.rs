@@ -1,19 +1,12 @@
 //! What is known of a connection's life: the lines of charon's log that belong to it, with the agent's own marks
 //! between them, and the causes of failure that they told. No effects; time comes in as an argument.
 
+use super::log::Log;
 use crate::{ipsec::reason::Code, swan::tale::Clue};
 use jiff::Timestamp;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many lines are kept of a connection, how many bytes of each, and how many bytes of all: ten thousand connections
-/// shall not take more than a few KiB each.
-const LINES: usize = 100;
-const WIDTH: usize = 400;
-const BYTES: usize = 4096;
 /// A weaker clue does not displace a stronger one that is younger than this.
 const FRESH: Duration = Duration::from_mins(1);
 /// A clue that is older than this when the tunnel goes down has nothing to do with that.
@@ -23,36 +16,6 @@ const ENDING: Duration = Duration::from_secs(3);
 /// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none. Without a cause,
 /// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
 const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
-
-/// Who said a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
-    /// charon.
-    Charon,
-    /// This agent.
-    Agent,
-}
-
-/// A line of a connection's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Counts the lines of this connection, from 1.
-    pub number: u64,
-    /// When it was heard.
-    pub at: Timestamp,
-    /// Who said it.
-    pub speaker: Speaker,
-    /// What was said; never a key.
-    pub text: String,
-}
-
-/// A line as it is kept: its number is its place.
-#[derive(Debug)]
-struct Kept {
-    at_us: i64,
-    speaker: Speaker,
-    text: Box<str>,
-}
 
 /// A clue and its time.
 #[derive(Debug, Clone)]
@@ -89,12 +52,11 @@ pub enum Tell {
 /// The story of one connection.
 #[derive(Debug, Default)]
 pub struct Story {
-    lines: VecDeque<Kept>,
-    /// How many lines there were, and how many bytes those have that are kept.
-    count: u64,
-    bytes: usize,
-    /// By child; without one, of the whole connection.
-    clues: BTreeMap<Option<String>, Known>,
+    /// What was said of it.
+    pub log: Log,
+    /// One for each child and one for the whole connection, at most. A list, since a map would have room for a dozen in
+    /// each of thousands of connections.
+    clues: Vec<Known>,
     told: Option<Told>,
     down: Option<(Instant, Timestamp)>,
     attempted: bool,
@@ -103,42 +65,13 @@ pub struct Story {
 }
 
 impl Story {
-    /// Adds a line.
-    pub fn add(&mut self, speaker: Speaker, text: &str, at: Timestamp) {
-        let mut end = text.len().min(WIDTH);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.count += 1;
-        self.bytes += end;
-        self.lines.push_back(Kept { at_us: at.as_microsecond(), speaker, text: text[..end].into() });
-        while self.lines.len() > LINES || self.bytes > BYTES {
-            self.bytes -= self.lines.pop_front().map_or(0, |line| line.text.len());
-        }
-    }
-
-    /// The last `count` lines of those behind the line `after`.
-    #[must_use]
-    pub fn lines(&self, count: usize, after: u64) -> Vec<Entry> {
-        let first = self.count - self.lines.len() as u64 + 1;
-        let skipped = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX).min(self.lines.len());
-        let skipped = skipped.max(self.lines.len().saturating_sub(count));
-        let entry = |(number, line): (u64, &Kept)| Entry {
-            number,
-            at: Timestamp::from_microsecond(line.at_us).unwrap_or_default(),
-            speaker: line.speaker,
-            text: line.text.to_string(),
-        };
-        (first..).zip(&self.lines).skip(skipped).map(entry).collect()
-    }
-
     /// Takes in a clue; true if it is the cause now and was not before.
     pub fn suspect(&mut self, clue: Clue, at: Timestamp, now: Instant) -> bool {
         if ends_a_tunnel(clue.code) {
             self.trigger = Some((clue.code, now));
         }
-        let of = clue.child.clone();
-        let known = self.clues.get(&of);
+        let place = self.clues.iter().position(|known| known.clue.child == clue.child);
+        let known = place.map(|place| &self.clues[place]);
         let weaker = known.is_some_and(|known| {
             !known.outlived && clue.weight < known.clue.weight && now.duration_since(known.last) < FRESH
         });
@@ -147,13 +80,17 @@ impl Story {
         }
         let same = known.filter(|known| known.clue.code == clue.code);
         let (since, is_new) = same.map_or((at, true), |known| (known.since, false));
-        self.clues.insert(of, Known { clue, since, last: now, outlived: false });
+        let known = Known { clue, since, last: now, outlived: false };
+        match place {
+            Some(place) => self.clues[place] = known,
+            None => self.clues.push(known),
+        }
         is_new
     }
 
     /// The IKE SA was established: the causes that were known may be over.
     pub fn outlive(&mut self) {
-        self.clues.values_mut().for_each(|known| known.outlived = true);
+        self.clues.iter_mut().for_each(|known| known.outlived = true);
     }
 
     /// The configuration was changed: what was wrong with the earlier one says nothing of this.
@@ -166,12 +103,12 @@ impl Story {
     /// do when the peer asked, it cannot do for any of them, whatever the peer makes of it.
     #[must_use]
     pub fn cause(&self, child: Option<&str>) -> Option<&Known> {
-        let own = child.and_then(|child| self.clues.get(&Some(child.to_owned())));
-        let all = self.clues.get(&None);
+        let of = |child: Option<&str>| self.clues.iter().find(|known| known.clue.child.as_deref() == child);
+        let (own, all) = (child.and_then(|_| of(child)), of(None));
         let unable = all.filter(|known| known.clue.code == Code::AlgorithmUnsupported && !known.outlived);
         unable.or(own).or(all).or_else(|| match child {
             Some(_) => None,
-            None => self.clues.values().max_by_key(|known| known.clue.weight),
+            None => self.clues.iter().max_by_key(|known| known.clue.weight),
         })
     }
 
@@ -204,7 +141,7 @@ impl Story {
         if up {
             // charon says that the tunnel was closed before it lists the SA as gone.
             let is_ending = |known: &Known| ends_a_tunnel(known.clue.code) && now.duration_since(known.last) < ENDING;
-            self.clues.retain(|_, known| is_ending(known));
+            self.clues.retain(is_ending);
             self.down = None;
             self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
             let before = self.told.replace(Told::Up);
@@ -212,7 +149,7 @@ impl Story {
             return if is_news { Tell::Up } else { Tell::Nothing };
         }
         let (since, _) = *self.down.get_or_insert_with(|| {
-            self.clues.retain(|_, known| now.duration_since(known.last) < RECENT);
+            self.clues.retain(|known| now.duration_since(known.last) < RECENT);
             (now, at)
         });
         let code = self.cause(None).map(|known| known.clue.code);
@@ -289,19 +226,5 @@ mod tests {
         assert_eq!(story.observe(true, false, at, later(11)), Tell::Nothing, "it is listed a moment longer");
         assert_eq!(story.observe(false, false, at, later(11)), Tell::Down, "at once");
         assert_eq!(story.trigger(), Some(Code::PeerDeleted));
-    }
-
-    #[test]
-    fn the_log_is_bounded_and_keeps_its_numbers() {
-        let mut story = Story::default();
-        for n in 0..1000 {
-            story.add(Speaker::Charon, &format!("{n}: {}", "é".repeat(n)), Timestamp::UNIX_EPOCH);
-        }
-        let all = story.lines(usize::MAX, 0);
-        assert!(all.iter().map(|line| line.text.len()).sum::<usize>() <= BYTES && !all.is_empty());
-        assert_eq!(all.last().map(|line| line.number), Some(1000));
-        assert_eq!(story.lines(2, 0), all[all.len() - 2..]);
-        assert_eq!(story.lines(usize::MAX, 999), all[all.len() - 1..]);
-        assert!(story.lines(usize::MAX, 1000).is_empty() && story.lines(usize::MAX, 5000).is_empty());
     }
 }

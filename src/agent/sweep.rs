@@ -21,15 +21,16 @@ use std::{
 };
 use tokio::{task::block_in_place, time::Instant};
 
-/// How often conf.d and charon's lists are compared with what they should be, for up to a thousand connections. Of
-/// more, the lists are longer, and they are asked for more rarely.
-const SWEEP: Duration = Duration::from_secs(5);
-const SWEPT: usize = 1000;
+/// How often conf.d and charon's lists are compared with what they should be; see [`pause`].
+pub(super) const SWEEP: Duration = Duration::from_secs(5);
 /// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
-const SAMPLE: Duration = Duration::from_secs(10);
+pub(super) const SAMPLE: Duration = Duration::from_secs(10);
+/// Looking at everything takes at most this part of the time, unless the pause would be so many times the usual.
+const SHARE: u32 = 200;
+const LONGEST: u32 = 20;
 /// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
 /// for before the next is sent.
-const PARALLEL: usize = 64;
+const PARALLEL: usize = 8;
 
 impl Agent {
     /// Brings every connection of ours, wanted or not, to where the store wants it.
@@ -94,20 +95,6 @@ impl Agent {
         if self.store.all().iter().any(needed) { self.swan.private_keys().await } else { Ok(None) }
     }
 
-    /// How long until the next [`Agent::sweep`].
-    pub(super) fn sweep_pause(&self) -> Duration {
-        SWEEP.saturating_mul(self.thousands())
-    }
-
-    /// How long until the counters are looked at again.
-    pub(super) fn sample_pause(&self) -> Duration {
-        SAMPLE.saturating_mul(self.thousands())
-    }
-
-    fn thousands(&self) -> u32 {
-        u32::try_from(self.store.count().div_ceil(SWEPT).max(1)).unwrap_or(u32::MAX)
-    }
-
     /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
     /// somebody unloaded or loaded. What is found is put back by the reconciler.
     pub(super) async fn sweep(&self) -> Result<()> {
@@ -152,6 +139,12 @@ impl Agent {
     pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
         self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
     }
+}
+
+/// How long until everything is looked at again, after it `took` so long: of thousands of connections the lists are long,
+/// and are asked for more rarely.
+pub(super) fn pause(usual: Duration, took: Duration) -> Duration {
+    (took * SHARE).clamp(usual, usual * LONGEST)
 }
 
 fn note_stranger(id: &ConnectionId) {

@@ -2,17 +2,21 @@
 //! events; when the stream ends or charon stops answering, begin again. Events are hints: after each
 //! the SAs are listed anew. What no event tells is looked for from time to time.
 
-use super::{Agent, feed::Happening};
+use super::{
+    Agent,
+    feed::Happening,
+    sweep::{SAMPLE, SWEEP, pause},
+};
 use crate::{
     disk,
     error::Result,
     swan::{Charon, names, section::Section, vici::link::Notice},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     task::block_in_place,
-    time::{Instant, interval, sleep_until},
+    time::{Instant, interval, sleep},
 };
 
 /// Whether charon is there.
@@ -56,6 +60,7 @@ impl Agent {
     /// One life of charon, from connecting to the end of its events.
     async fn follow(&self) -> Result<()> {
         self.forget_tales();
+        self.schedule.begin_anew();
         let mut events = self.swan.events().await?;
         let charon = Arc::new(self.swan.probe().await?);
         self.synchronise(&charon).await?;
@@ -65,8 +70,10 @@ impl Agent {
         // What was put off until now: a change that waits for its SAs, a step that failed.
         self.wake_deferred();
         let mut beat = interval(BEAT);
-        let mut sweep = Instant::now() + self.sweep_pause();
-        let mut sample = Instant::now() + self.sample_pause();
+        // Timers that live as long as the loop: to set them anew for each line of charon's log would cost more than to
+        // read it.
+        let mut sweep = pin!(sleep(SWEEP));
+        let mut sample = pin!(sleep(SAMPLE));
         loop {
             self.pulse.watch_turned();
             tokio::select! {
@@ -76,14 +83,16 @@ impl Agent {
                     None => return Ok(()),
                 },
                 _ = beat.tick() => self.swan.ping().await?,
-                () = sleep_until(sample) => {
+                () = &mut sample => {
+                    let began = Instant::now();
                     self.sample().await?;
-                    sample = Instant::now() + self.sample_pause();
+                    sample.as_mut().reset(Instant::now() + pause(SAMPLE, began.elapsed()));
                 }
                 () = self.doubts.notified() => self.swan.ping().await?,
-                () = sleep_until(sweep) => {
+                () = &mut sweep => {
+                    let began = Instant::now();
                     self.sweep().await?;
-                    sweep = Instant::now() + self.sweep_pause();
+                    sweep.as_mut().reset(Instant::now() + pause(SWEEP, began.elapsed()));
                 }
             }
         }

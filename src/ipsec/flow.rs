@@ -2,13 +2,12 @@
 //! Pure: seconds come in as arguments, on a clock that never jumps and whose zero is the caller's.
 
 use super::ChildSa;
-use std::collections::BTreeMap;
 
 /// What the counters of one child did so far, over all SAs that carried it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flow {
     /// The packets of each SA at the last look, in and out.
-    seen: BTreeMap<u64, (u64, u64)>,
+    seen: Vec<(u64, (u64, u64))>,
     began: Option<i64>,
     inbound: Way,
     outbound: Way,
@@ -57,7 +56,8 @@ impl Flow {
         let before = std::mem::take(&mut self.seen);
         let (mut received, mut sent) = (None, None);
         for sa in sas {
-            let old = before.get(&sa.unique_id).copied().unwrap_or_default();
+            let old = before.iter().find(|(number, _)| *number == sa.unique_id);
+            let old = old.map(|(_, packets)| *packets).unwrap_or_default();
             let at = |unused: Option<u64>| now.saturating_sub_unsigned(unused.unwrap_or(0));
             if sa.packets.0 > old.0 {
                 received = received.max(Some(at(sa.unused.0)));
@@ -68,7 +68,7 @@ impl Flow {
             let made = now.saturating_sub_unsigned(sa.age);
             self.began = Some(self.began.map_or(made, |began| began.min(made)));
             // A look that was taken earlier and comes later must not make packets new again.
-            self.seen.insert(sa.unique_id, (sa.packets.0.max(old.0), sa.packets.1.max(old.1)));
+            self.seen.push((sa.unique_id, (sa.packets.0.max(old.0), sa.packets.1.max(old.1))));
         }
         self.inbound.note(received, sent);
         self.outbound.note(sent, received);
@@ -88,6 +88,40 @@ impl Flow {
         } else {
             (Use::Both, None)
         }
+    }
+}
+
+/// The flows of a connection's children that have SAs. A list, since a map would have room for a dozen in each of
+/// thousands of connections.
+#[derive(Debug, Default)]
+pub struct Flows(Vec<(String, Flow)>);
+
+impl Flows {
+    /// That of the child of this name.
+    #[must_use]
+    pub fn get(&self, child: &str) -> Option<&Flow> {
+        self.0.iter().find(|(name, _)| name == child).map(|(_, flow)| flow)
+    }
+
+    /// Takes in the SAs of the child of this name as they are at `now`.
+    pub fn look<'a>(&mut self, child: &str, sas: impl IntoIterator<Item = &'a ChildSa>, now: i64) {
+        let mut sas = sas.into_iter().peekable();
+        let place = self.0.iter().position(|(name, _)| name == child);
+        match (place, sas.peek()) {
+            (Some(place), None) => drop(self.0.swap_remove(place)),
+            (Some(place), Some(_)) => self.0[place].1.look(sas, now),
+            (None, None) => {}
+            (None, Some(_)) => {
+                let mut flow = Flow::default();
+                flow.look(sas, now);
+                self.0.push((child.to_owned(), flow));
+            }
+        }
+    }
+
+    /// Forgets the children whose names are not wanted.
+    pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| is_wanted(name));
     }
 }
 

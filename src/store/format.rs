@@ -224,8 +224,8 @@ fn place(error: &serde_json::Error) -> String {
 
 fn wish(file: File) -> Result<Wish, String> {
     let options = options(&file)?;
-    let local = file.local.into_iter().map(read_local).collect::<Result<_, _>>()?;
-    let remote = file.remote.iter().map(read_remote).collect::<Result<_, _>>()?;
+    let local = all(file.local.into_iter().map(read_local))?;
+    let remote = all(file.remote.iter().map(read_remote))?;
     Ok(Wish {
         names: Names {
             name: file.name,
@@ -289,9 +289,15 @@ fn auth(file: &File) -> Result<Auth, String> {
     }
 }
 
+/// What was read, in no more memory than it needs: a list that grows takes room for four, in thousands of records.
+fn all<T, E>(read: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
+    let mut all = read.collect::<Result<Vec<_>, _>>()?;
+    all.shrink_to_fit();
+    Ok(all)
+}
+
 fn read_local(local: Local) -> Result<Network, String> {
-    let cidrs = local.cidrs.iter().map(|cidr| cidr.parse()).collect::<Result<_, _>>();
-    let cidrs = cidrs.map_err(|_| "local.cidrs is not valid")?;
+    let cidrs = all(local.cidrs.iter().map(|cidr| cidr.parse())).map_err(|_| "local.cidrs is not valid")?;
     Ok(Network { uuid: uuid(&local.uuid, "local.uuid")?, network: local.network, cidrs, created: local.created })
 }
 

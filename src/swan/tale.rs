@@ -7,6 +7,9 @@
 
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use super::section::Section;
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
@@ -139,6 +142,8 @@ impl Tale {
             }
         } else if let Some(name) = text.strip_prefix("establishing CHILD_SA ") {
             self.child = name.split('{').next().map(str::to_owned);
+            self.asked = true;
+        } else if text.starts_with("CHILD_SA ") && text.contains(" established with SPIs ") {
             self.asked = true;
         } else if let Some(proposals) = after("received proposals: ") {
             self.received = Some(proposals);

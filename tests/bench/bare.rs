@@ -99,6 +99,12 @@ impl Bare {
         self.runtime.block_on(self.vici.list_sas(name)).expect("charon lists").len()
     }
 
+    /// How many negotiations charon is at work on.
+    pub fn half_open(&self) -> usize {
+        let stats = self.runtime.block_on(self.vici.stats()).expect("charon counts");
+        stats.section("ikesas").and_then(|sas| sas.number("half-open")).expect("a number of half-open SAs")
+    }
+
     /// How many connections charon has.
     pub fn connections(&self) -> usize {
         self.runtime.block_on(self.vici.connections()).expect("charon lists").len()

@@ -11,12 +11,19 @@ use crate::world::{SIDE, World};
 /// Times in `/proc/PID/stat` are in hundredths of a second on every Linux that Debian runs on.
 const TICKS: f64 = 100.0;
 
+/// When memory is looked at: for `Contest::key`, and for people.
+pub type Moment = (&'static str, &'static str);
+/// The agent is ready, and no peer was tried.
+pub const STARTED: Moment = ("memory", "Resident memory after the start");
+/// All that is kept of a connection is there, the lines of charon's log too.
+pub const TRIED: Moment = ("memory_tried", "Resident memory when every peer was tried");
+
 /// The resident memory of both programs.
-pub fn memory(world: &World) -> Contest {
+pub fn memory(world: &World, (key, title): Moment) -> Contest {
     let entry = |name: &str, pid| Entry { name: name.to_owned(), rounds: vec![vec![resident(pid)]] };
     Contest {
-        key: "memory",
-        title: "Resident memory after the start".to_owned(),
+        key,
+        title: title.to_owned(),
         size: world.size,
         unit: "KiB",
         entries: pids(world).map(|(name, pid)| entry(name, pid)).into(),
@@ -25,7 +32,7 @@ pub fn memory(world: &World) -> Contest {
 
 /// What each connection adds to the memory of both: from the smallest to the largest number that was measured.
 pub fn per_connection(contests: &[Contest]) -> Option<Contest> {
-    let mut measured = contests.iter().filter(|contest| contest.key == "memory");
+    let mut measured = contests.iter().filter(|contest| contest.key == TRIED.0);
     let few = measured.next()?;
     let many = measured.next_back()?;
     let added = f64::from(many.size - few.size);

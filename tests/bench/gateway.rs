@@ -55,16 +55,22 @@ fn main() -> ExitCode {
 }
 
 /// What has to be known to read the tables.
-const NOTE: &str = "No peer answers: the agent begins up to 100 negotiations a second, each given up after 4 s, and \
-                    charon works on them under all rivals alike. Rivals take turns, lap by lap; ratios are made \
-                    within a round, and quartiles are shown.";
+const NOTE: &str = "No peer answers: every one is tried once, 100 a second, each given up after 4 s; then changes are \
+                    measured, while they are tried again, four a second, under all rivals alike. Rivals take \
+                    turns, lap by lap; ratios are made within a round, and quartiles are shown.";
 
 /// All parts that are wanted.
 fn measure(world: &mut World, options: &Options, results: &mut Results) {
     for size in &options.sizes {
         world.grow(*size);
         if options.has("memory") {
-            results.add(footprint::memory(world));
+            results.add(footprint::memory(world, footprint::STARTED));
+        }
+        if options.has("memory") || options.has("change") || options.has("idle") {
+            world.settle();
+        }
+        if options.has("memory") {
+            results.add(footprint::memory(world, footprint::TRIED));
         }
         if options.has("change") {
             results.add(change::one_change(world, options));

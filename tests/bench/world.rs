@@ -20,6 +20,9 @@ use crate::support::{poll, wait_until};
 pub const SIDE: Side = Side::A;
 /// How long the agent may take to start, whatever it has to load.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// More negotiations than this are never on their way at once among peers that were tried before: four a second, for 4 s
+/// each, and a first burst of 32.
+const TRIED_AGAIN: usize = 60;
 /// The lifetimes that changes set, from the one that is stored upwards.
 const LIFETIMES: (u32, u32) = (3601, 600_000);
 
@@ -39,7 +42,9 @@ impl World {
     pub fn new() -> Self {
         let lab = Lab::new();
         lab.start_charon(SIDE);
-        let options = AgentOptions { wait: "0s".to_owned(), patience: PATIENCE, ..AgentOptions::default() };
+        let environment = of_the_unit();
+        let options =
+            AgentOptions { wait: "0s".to_owned(), patience: PATIENCE, environment, ..AgentOptions::default() };
         let agent = Agent::start(&lab, SIDE, options);
         Self { lab, agent, size: 0, changes: AtomicU32::new(0) }
     }
@@ -85,6 +90,19 @@ impl World {
         });
     }
 
+    /// Waits until every peer was tried once, and all were given up: from then on they are tried as those whose attempts
+    /// failed.
+    pub fn settle(&self) {
+        crate::progress("waiting until every peer was tried once");
+        let bare = self.bare();
+        let mut most = 0;
+        wait_until(PATIENCE, "the end of the first attempts", || {
+            let now = bare.half_open();
+            most = most.max(now);
+            (now < most.min(TRIED_AGAIN)).then_some(())
+        });
+    }
+
     /// A durable file that is nobody's, on the disk of the agent's files.
     pub fn spare_file(&self) -> PathBuf {
         self.agent.state_dir().join("spare")
@@ -124,6 +142,14 @@ impl World {
     pub fn idle(&self, time: Duration) {
         assert!(poll(time, || self.agent.pid().is_none().then_some(())).is_none(), "the agent goes on");
     }
+}
+
+/// What the unit sets of the C library's memory: the agent runs as it does when it is installed.
+fn of_the_unit() -> Vec<(String, String)> {
+    let lines = include_str!("../../systemd/cygnet.service").lines();
+    let settings = lines.filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+    let of_memory = settings.filter(|(name, _)| name.starts_with("MALLOC_"));
+    of_memory.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// A lifetime for the change of this number.
