@@ -34,6 +34,11 @@ impl Host {
         Self { addresses: addresses.ok() }
     }
 
+    /// Its addresses, if it tells.
+    pub(super) fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
+        self.addresses.as_ref()
+    }
+
     fn lacks(&self, address: IpAddr) -> bool {
         self.addresses.as_ref().is_some_and(|all| !all.contains(&address))
     }

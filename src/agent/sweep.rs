@@ -26,7 +26,7 @@ pub(super) const SWEEP: Duration = Duration::from_secs(5);
 /// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
 pub(super) const SAMPLE: Duration = Duration::from_secs(10);
 /// Looking at everything takes at most this part of the time, unless the pause would be so many times the usual.
-const SHARE: u32 = 200;
+const SHARE: u32 = 1000;
 const LONGEST: u32 = 20;
 /// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
 /// for before the next is sent.

@@ -1,9 +1,8 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
-use super::{Agent, How, Outcome, View};
+use super::{Agent, Host, How, Outcome, View};
 use crate::{
     error::{Error, Result},
-    host,
     ipsec::{
         Connection, Finding, Protocol,
         condition::carriers,
@@ -41,8 +40,9 @@ impl Agent {
     /// stand in the way of another network, or of what makes it better.
     pub(super) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
         let old = old.map(|old| &old.connection);
-        let had = old.map(|old| self.findings(old)).unwrap_or_default();
-        let mut found = self.findings(&new.connection);
+        let host = Host::look();
+        let had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
+        let mut found = self.findings(&new.connection, &host);
         found.retain(|finding| !had.contains(finding));
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
         let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
@@ -57,7 +57,7 @@ impl Agent {
 
     /// The warnings for what is to become of `old`.
     pub(super) fn cautions(&self, old: Option<&Connection>, new: &Connection, tests_pfs: bool) -> Vec<Warning> {
-        let mut found = self.findings(new);
+        let mut found = self.findings(new, &self.host());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
         found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into).collect()
     }
@@ -66,7 +66,7 @@ impl Agent {
     #[must_use]
     pub fn warnings(&self, view: &View) -> Vec<Warning> {
         let connection = &view.record.connection;
-        let mut found = self.findings(connection);
+        let mut found = self.findings(connection, &self.host());
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
@@ -82,17 +82,12 @@ impl Agent {
         self.policy.stance(finding.weakness.setting()) != Stance::Off
     }
 
-    fn findings(&self, connection: &Connection) -> Vec<Finding> {
+    fn findings(&self, connection: &Connection, host: &Host) -> Vec<Finding> {
         let mut found = weaknesses(connection);
         found.extend(expiring(connection, Timestamp::now()));
         if self.policy.stance("no-local-address") != Stance::Off {
-            match host::addresses() {
-                Ok(addresses) => {
-                    let addresses: Vec<_> = addresses.into_iter().collect();
-                    found.extend(without_local_address(connection, &addresses));
-                }
-                Err(error) => tracing::warn!(uuid = %connection.id(), %error, "nothing is said of local addresses"),
-            }
+            // A host that does not tell its addresses has said why in the log.
+            found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));
         }
         found
     }

@@ -8,7 +8,7 @@ mod key;
 mod validity;
 
 use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Protocol};
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 pub use validity::expiring;
 
 /// A weak choice.
@@ -162,7 +162,7 @@ fn weak_group(group: DhGroup, part: &'static str) -> Option<Finding> {
 
 /// The local selectors in which none of `host`'s addresses is. In transport mode a missing address is another fault.
 #[must_use]
-pub fn without_local_address(connection: &Connection, host: &[IpAddr]) -> Vec<Finding> {
+pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -> Vec<Finding> {
     let lonely = |child: &&Child| !child.local.iter().any(|net| host.iter().any(|address| net.net().contains(address)));
     let mut nets: Vec<_> =
         connection.children.iter().filter(lonely).flat_map(|child| &child.local).map(ToString::to_string).collect();

@@ -7,10 +7,12 @@ use crate::bare::Bare;
 use crate::options::Options;
 use crate::race::{Entry, Runner, race, timed};
 use crate::report::Contest;
-use crate::world::{SIDE, World, lifetime};
+use crate::world::{SIDE, Which, World, lifetime};
 
 /// The name of the agent over TCP.
 pub const TCP: &str = "change over TCP";
+/// The same, of one connection again and again: what it takes more than the floor is the agent's.
+pub const SAME: &str = "change of the same connection";
 /// The name of the floor, for tables and the picture.
 pub const FLOOR: &str = "bare vici pair + one durable file";
 /// The name of the usual way.
@@ -22,14 +24,15 @@ const RECORD: usize = 1200;
 /// A change over HTTP, by TCP and by the Unix socket, against the bare requests and against swanctl.
 pub fn one_change(world: &World, options: &Options) -> Contest {
     let bare = world.bare();
-    let (mut tcp, mut unix) = (world.agent.client_tcp(), world.agent.client());
+    let (mut tcp, mut again, mut unix) = (world.agent.client_tcp(), world.agent.client_tcp(), world.agent.client());
     let laps = options.laps;
     let mut entries = race(
         &format!("one change of {}", world.size),
         options.rounds,
         vec![
-            Runner::new(TCP, laps, || world.change_at_once(&mut tcp, true)),
-            Runner::new("change over the Unix socket", laps, || world.change_at_once(&mut unix, false)),
+            Runner::new(TCP, laps, || world.change_at_once(&mut tcp, true, Which::Another)),
+            Runner::new(SAME, laps, || world.change_at_once(&mut again, true, Which::Same)),
+            Runner::new("change over the Unix socket", laps, || world.change_at_once(&mut unix, false, Which::Another)),
             Runner::new(FLOOR, laps, || floor(world, &bare)),
             Runner::new("one durable file alone", laps, || durable_file(world)),
             Runner::new(SWANCTL, 1, || load_all(world, &bare)),

@@ -26,6 +26,15 @@ const TRIED_AGAIN: usize = 60;
 /// The lifetimes that changes set, from the one that is stored upwards.
 const LIFETIMES: (u32, u32) = (3601, 600_000);
 
+/// Which connection is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Each time another one, that nobody touched for long.
+    Another,
+    /// The same each time, as that of the floor is.
+    Same,
+}
+
 /// The gateway.
 pub struct World {
     /// The namespaces and charon.
@@ -120,18 +129,23 @@ impl World {
 
     /// As [`World::change`], over a connection that was just in use: the agent closes those that nobody uses, and
     /// while swanctl works nobody does.
-    pub fn change_at_once(&self, client: &mut Client, token: bool) -> Duration {
+    pub fn change_at_once(&self, client: &mut Client, token: bool, which: Which) -> Duration {
         client.request("GET", "/healthz", &[], &[]).expect("an answer").expect(200);
         let before = client.connections();
-        let time = self.change(client, token);
+        let time = self.change_one(client, token, which);
         assert_eq!(client.connections(), before, "the connection was kept");
         time
     }
 
     /// Changes a connection over `client`, another one each time; how long the answer took.
     pub fn change(&self, client: &mut Client, token: bool) -> Duration {
+        self.change_one(client, token, Which::Another)
+    }
+
+    fn change_one(&self, client: &mut Client, token: bool, which: Which) -> Duration {
         let number = self.next();
-        let (n, lifetime) = (number % self.size, lifetime(number));
+        let n = if which == Which::Another { number % self.size } else { self.size / 2 };
+        let lifetime = lifetime(number);
         let (path, body) = (format!("/zstack/v1/ipsec/config/{}", seed::id(n)), seed::change(n, lifetime).to_string());
         let (time, answer) = crate::race::timed(|| request(client, "PUT", &path, body.as_bytes(), token));
         assert_eq!(answer["inventory"]["lifeTime"], lifetime, "the change was made: {answer}");

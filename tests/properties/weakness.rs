@@ -101,7 +101,7 @@ fn short_and_guessable_keys_are_told_apart_and_good_ones_let_be() {
 
 fn lonely(local: &str, host: &[&str]) -> Vec<String> {
     let connection = connection(Parts { local_nets: nets(local), ..parts(1) });
-    let host: Vec<_> = host.iter().map(|text| address(text)).collect();
+    let host = host.iter().map(|text| address(text)).collect();
     without_local_address(&connection, &host).into_iter().map(|finding| finding.advice).collect()
 }
 
