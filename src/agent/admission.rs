@@ -33,7 +33,7 @@ impl Claim {
     fn pace(self) -> Duration {
         match self {
             Self::Known | Self::New => Duration::from_millis(10),
-            Self::Again => Duration::from_millis(250),
+            Self::Again => Duration::from_millis(400),
         }
     }
 
@@ -167,9 +167,9 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         assert_eq!(begun(&mut Admission::new(start), 0..10_000, Claim::New, start, second), 100);
-        assert_eq!(begun(&mut Admission::new(start), 0..10_000, Claim::Again, start, second), 4);
+        assert_eq!(begun(&mut Admission::new(start), 0..10_000, Claim::Again, start, second), 3);
         let later = start + Duration::from_mins(1);
-        assert_eq!(begun(&mut Admission::new(start), 0..10_000, Claim::Again, later, second), 4 + 32);
+        assert_eq!(begun(&mut Admission::new(start), 0..10_000, Claim::Again, later, second), 3 + 32);
     }
 
     #[test]

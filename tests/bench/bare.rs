@@ -31,7 +31,7 @@ pub struct Bare {
     version: String,
 }
 
-/// A connection that is nobody's but this benchmark's: its requests, its file and the bytes that a record has.
+/// A connection as this benchmark alone loads it: its requests, its file and the bytes that a record has.
 pub struct Foreign {
     requests: Vec<Request>,
     /// The text of the file in conf.d.
@@ -66,6 +66,14 @@ impl Bare {
         let requests = plan::load(&conf::parse(&text).expect("our own text"), &[]).expect("a connection");
         assert_eq!(requests.len(), 2, "a secret and a connection");
         Foreign { requests, text, record: format::to_bytes(&record).expect("a record").to_vec() }
+    }
+
+    /// The agent's connection number `n` with this lifetime, behind its back: it looks at names, not at lifetimes.
+    pub fn own(&self, n: u32, lifetime: i64) -> Foreign {
+        let record = seed::changed(n, lifetime);
+        let loadable = Loadable::new(&record.connection, self.traps).expect("it can be rendered");
+        let record = format::to_bytes(&record).expect("a record").to_vec();
+        Foreign { requests: loadable.requests, text: String::new(), record }
     }
 
     /// Loads the connection and makes a file of a record's bytes durable: no change can do less.

@@ -15,6 +15,8 @@ pub const TCP: &str = "change over TCP";
 pub const SAME: &str = "change of the same connection";
 /// The name of the floor, for tables and the picture.
 pub const FLOOR: &str = "bare vici pair + one durable file";
+/// The floor of changes that each touch another connection: charon looks for its secret in a list.
+pub const FLOOR_ANOTHER: &str = "bare vici pair of another connection + one durable file";
 /// The name of the usual way.
 pub const SWANCTL: &str = "swanctl --load-all";
 
@@ -34,6 +36,7 @@ pub fn one_change(world: &World, options: &Options) -> Contest {
             Runner::new(SAME, laps, || world.change_at_once(&mut again, true, Which::Same)),
             Runner::new("change over the Unix socket", laps, || world.change_at_once(&mut unix, false, Which::Another)),
             Runner::new(FLOOR, laps, || floor(world, &bare)),
+            Runner::new(FLOOR_ANOTHER, laps, || floor_another(world, &bare)),
             Runner::new("one durable file alone", laps, || durable_file(world)),
             Runner::new(SWANCTL, 1, || load_all(world, &bare)),
         ],
@@ -60,6 +63,13 @@ fn observing(world: &World, bare: &Bare, options: &Options) -> Entry {
 pub fn floor(world: &World, bare: &Bare) -> Duration {
     let foreign = bare.foreign(lifetime(world.next()));
     timed(|| bare.change(&foreign, &world.spare_file())).0
+}
+
+/// The same for a connection that nobody touched for long, as in a change.
+fn floor_another(world: &World, bare: &Bare) -> Duration {
+    let number = world.next();
+    let own = bare.own(number % world.size, lifetime(number));
+    timed(|| bare.change(&own, &world.spare_file())).0
 }
 
 /// What of the floor is the disk's: a file as long as a record.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::change::{FLOOR, SAME, SWANCTL, TCP};
+use crate::change::{FLOOR, FLOOR_ANOTHER, SAME, SWANCTL, TCP};
 use crate::race::{Entry, Spread};
 
 /// One thing that several did. The first entry is the agent's; the others are compared with it.
@@ -88,7 +88,7 @@ pub fn summary(contests: &[Contest]) -> String {
     let ratio = |over: &'static str, under: &'static str| {
         row(&format!("{over} ÷ {under}"), &|contest| with_quartiles(contest.entry(over).against(contest.entry(under))))
     };
-    table + &ratio(TCP, FLOOR) + &ratio(SAME, FLOOR) + &ratio(SWANCTL, TCP)
+    table + &ratio(TCP, FLOOR_ANOTHER) + &ratio(SAME, FLOOR) + &ratio(SWANCTL, TCP)
 }
 
 fn spread(Spread { low, middle, high }: Spread) -> Value {

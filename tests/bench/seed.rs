@@ -41,9 +41,14 @@ pub fn record(n: u32) -> Record {
     Record { unproven: false, ..made }
 }
 
+/// The same with another lifetime of the tunnel.
+pub fn changed(n: u32, lifetime: i64) -> Record {
+    Record::new(id(n), wish(n, lifetime), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other")
+}
+
 /// A connection as [`record`], of somebody else: its names are changed where it is rendered.
 pub fn foreign(lifetime: i64) -> Record {
-    Record::new(id(FOREIGN), wish(FOREIGN, lifetime), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other")
+    changed(FOREIGN, lifetime)
 }
 
 /// The body of a `ChangeIPsecConnection` that sets another lifetime of the tunnel.

@@ -20,7 +20,7 @@ use crate::support::{poll, wait_until};
 pub const SIDE: Side = Side::A;
 /// How long the agent may take to start, whatever it has to load.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// More negotiations than this are never on their way at once among peers that were tried before: four a second, for 4 s
+/// More negotiations than this are never on their way at once among peers that were tried before: five in two seconds, for 4 s
 /// each, and a first burst of 32.
 const TRIED_AGAIN: usize = 60;
 /// The lifetimes that changes set, from the one that is stored upwards.
