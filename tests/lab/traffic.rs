@@ -24,6 +24,15 @@ pub fn changed(pair: &Pair, before: &[Tunnel; 2], order: [Side; 2], options: &Va
     (after, ping.stop())
 }
 
+/// Asserts that each change of a `series`, which says what they lost, loses at most [`ACCEPTABLE`]. charon's end that
+/// answers sends by the new SA before the other end has it (facts 3.4): where a busy machine lets that one wait for longer
+/// than a packet takes to follow another, the machine is measured. So: once more, and no third time.
+pub fn assert_kept(pair: &Pair, what: &str, mut series: impl FnMut() -> Vec<u64>) {
+    let is_good = |lost: &[u64]| lost.iter().all(|lost| *lost <= ACCEPTABLE);
+    let lost = Some(series()).filter(|lost| is_good(lost)).unwrap_or_else(series);
+    assert!(is_good(&lost), "{what}: {lost:?}\n{}", pair.agent(Side::A).logs());
+}
+
 fn traffic_goes_on(version: &str) {
     let Some(lab) = lab_for(version) else { return };
     let mut pair = Pair::start_waiting(&lab, ["100ms", "100ms"]);
@@ -41,12 +50,16 @@ fn traffic_goes_on(version: &str) {
     ] {
         let options = with(&base, &change);
         // There in one order, and back in the other.
-        for (order, options) in [(Side::BOTH, &options), ([Side::B, Side::A], &with_ids_kept(&base, what))] {
-            let (after, ping) = changed(&pair, &now, order, options);
-            say(format!("{version}, {what}, {} first: {} of {} lost", order[0].letter(), ping.lost(), ping.sent));
-            assert!(ping.lost() <= ACCEPTABLE, "{version}, {what}: {ping:?}\n{}", pair.agent(Side::A).logs());
-            now = after;
-        }
+        let ways = [(Side::BOTH, &options), ([Side::B, Side::A], &with_ids_kept(&base, what))];
+        assert_kept(&pair, &format!("{version}, {what}"), || {
+            let way = |(order, options): ([Side; 2], &Value)| {
+                let (after, ping) = changed(&pair, &now, order, options);
+                say(format!("{version}, {what}, {} first: {} of {} lost", order[0].letter(), ping.lost(), ping.sent));
+                now = after;
+                ping.lost()
+            };
+            ways.map(way).into()
+        });
     }
 }
 
