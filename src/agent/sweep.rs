@@ -21,13 +21,13 @@ use std::{
 };
 use tokio::{task::block_in_place, time::Instant};
 
-/// How often conf.d and charon's lists are compared with what they should be; see [`pause`].
+/// How often conf.d and charon's lists are compared with what they should be; see [`Agent::pause`].
 pub(super) const SWEEP: Duration = Duration::from_secs(5);
 /// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
 pub(super) const SAMPLE: Duration = Duration::from_secs(10);
-/// Looking at everything takes at most this part of the time, unless the pause would be so many times the usual.
-const SHARE: u32 = 1000;
-const LONGEST: u32 = 20;
+/// The pause grows with each so many connections, up to so many times the usual: of thousands the lists are long.
+const SWEPT: usize = 500;
+const LONGEST: usize = 20;
 /// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
 /// for before the next is sent.
 const PARALLEL: usize = 8;
@@ -95,6 +95,13 @@ impl Agent {
         if self.store.all().iter().any(needed) { self.swan.private_keys().await } else { Ok(None) }
     }
 
+    /// How long until everything is looked at again that is `usual`ly looked at this often. It depends on the number of
+    /// connections and not on the time that it took: a busy machine must not make drift stay for longer.
+    pub(super) fn pause(&self, usual: Duration) -> Duration {
+        let times = self.store.count().div_ceil(SWEPT).clamp(1, LONGEST);
+        usual.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
+    }
+
     /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
     /// somebody unloaded or loaded. What is found is put back by the reconciler.
     pub(super) async fn sweep(&self) -> Result<()> {
@@ -139,12 +146,6 @@ impl Agent {
     pub(super) fn is_left_alone(&self, id: ConnectionId) -> bool {
         self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
     }
-}
-
-/// How long until everything is looked at again, after it `took` so long: of thousands of connections the lists are long,
-/// and are asked for more rarely.
-pub(super) fn pause(usual: Duration, took: Duration) -> Duration {
-    (took * SHARE).clamp(usual, usual * LONGEST)
 }
 
 fn note_stranger(id: &ConnectionId) {

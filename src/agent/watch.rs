@@ -5,7 +5,7 @@
 use super::{
     Agent,
     feed::Happening,
-    sweep::{SAMPLE, SWEEP, pause},
+    sweep::{SAMPLE, SWEEP},
 };
 use crate::{
     disk,
@@ -72,8 +72,8 @@ impl Agent {
         let mut beat = interval(BEAT);
         // Timers that live as long as the loop: to set them anew for each line of charon's log would cost more than to
         // read it.
-        let mut sweep = pin!(sleep(SWEEP));
-        let mut sample = pin!(sleep(SAMPLE));
+        let mut sweep = pin!(sleep(self.pause(SWEEP)));
+        let mut sample = pin!(sleep(self.pause(SAMPLE)));
         loop {
             self.pulse.watch_turned();
             tokio::select! {
@@ -84,15 +84,13 @@ impl Agent {
                 },
                 _ = beat.tick() => self.swan.ping().await?,
                 () = &mut sample => {
-                    let began = Instant::now();
                     self.sample().await?;
-                    sample.as_mut().reset(Instant::now() + pause(SAMPLE, began.elapsed()));
+                    sample.as_mut().reset(Instant::now() + self.pause(SAMPLE));
                 }
                 () = self.doubts.notified() => self.swan.ping().await?,
                 () = &mut sweep => {
-                    let began = Instant::now();
                     self.sweep().await?;
-                    sweep.as_mut().reset(Instant::now() + pause(SWEEP, began.elapsed()));
+                    sweep.as_mut().reset(Instant::now() + self.pause(SWEEP));
                 }
             }
         }

@@ -2,8 +2,8 @@
 //! objects that somebody unloaded, edited, removed or added. What is the operator's own is not touched.
 
 use crate::{
-    fake_charon::Behaviour,
-    serve::{Bench, Options, files, params, uuid, wait_until},
+    fake_charon::{Behaviour, Recorded},
+    serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
 use cygnet::swan::section::{Section, Value as Setting};
 use serde_json::{Value, json};
@@ -143,4 +143,27 @@ fn strangers_with_our_names_go_and_the_operators_own_stays() {
         ["cygnet-by-hand.conf".into(), format!("{}.conf", name(7)), "operator.conf".into()]
     );
     assert_eq!(native(&b, 7)["drift"], Value::Null);
+}
+
+/// Tunnels that do not come up wait behind all others for their next attempt, but not when they are changed.
+#[test]
+fn what_fails_again_and_again_is_tried_rarely() {
+    const ALL: u8 = 40;
+    const PACE: Duration = Duration::from_millis(400);
+    let began = Instant::now();
+    let b = Bench::start();
+    (1..=ALL).for_each(|n| drop(b.create(&params(n, &json!({}))).expect(200)));
+    b.charon.wait_for("initiate", usize::from(ALL) + 10);
+    let attempts = || b.charon.requests_of("initiate").len();
+    let again = attempts() - usize::from(ALL);
+    let most = began.elapsed().as_millis() / PACE.as_millis() + 2;
+    assert!(again as u128 <= most, "{again} of at most {most} after {:?}", began.elapsed());
+    b.charon.forget_requests();
+    b.change(&uuid(ALL), &change(ALL, &json!({ "lifeTime": 4321 }))).expect(200);
+    wait_until("it is tried as it is now", || {
+        let of_it = |request: &Recorded| request.body.text("ike") == Some(name(ALL).as_str());
+        b.charon.requests_of("initiate").iter().any(of_it).then_some(())
+    });
+    let others = attempts();
+    assert!(others <= usize::from(ALL) / 2, "it did not wait behind {others} others");
 }
