@@ -4,6 +4,7 @@ pub mod condition;
 mod duration;
 pub mod policy;
 
+use crate::disk::open::{Kind, read_to_string};
 use duration::duration;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -200,7 +201,7 @@ impl Settings {
     /// One text that names the file and what is wrong in it.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {place}: {e}"))?;
+        let text = read_to_string(path, Kind::Operator).map_err(|e| format!("cannot read {place}: {e}"))?;
         Self::parse(&text).map_err(|e| format!("{place}: {e}"))
     }
 
@@ -209,7 +210,11 @@ impl Settings {
     /// # Errors
     /// What is wrong in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let settings: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        // On one line: a log shows no text of several.
+        let settings: Self = toml::from_str(text).map_err(|e| match e.span() {
+            Some(span) => format!("line {}: {}", text[..span.start].matches('\n').count() + 1, e.message()),
+            None => e.message().to_owned(),
+        })?;
         settings.check()?;
         Ok(settings)
     }

@@ -2,7 +2,10 @@
 //! not read.
 
 use super::{Places, Seen, charon::owners};
-use crate::swan::{credentials, names};
+use crate::{
+    disk::open::Kind,
+    swan::{credentials, names},
+};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{
     fs::{self, Metadata},
@@ -121,7 +124,7 @@ pub fn space(directory: &Path) -> Seen<Space> {
 /// # Errors
 /// When it is there and cannot be read.
 pub fn ipsec_conf(path: &Path) -> Seen<Vec<String>> {
-    let bytes = crate::disk::read(path).map_err(|e| e.to_string())?.unwrap_or_default();
+    let bytes = crate::disk::read_as(path, Kind::Operator).map_err(|e| e.to_string())?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let name = |line: &str| {
         let mut words = line.split_whitespace();
