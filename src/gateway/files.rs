@@ -80,14 +80,14 @@ pub fn files(places: &Places) -> Seen<Vec<File>> {
     for path in names_in(&places.conf_dir)?.into_iter().filter(|name| names::file_owner(name).is_some()) {
         add(places.conf_dir.join(path), Purpose::Key)?;
     }
-    let private = places.swanctl_dir.join(credentials::PRIVATE);
-    // Closed to us, it is closed to others too, as above.
-    for path in crate::disk::list(&private)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|name| names::credential_owner(name).is_some())
-    {
-        add(private.join(path), Purpose::Key)?;
+    for directory in credentials::DIRECTORIES {
+        let path = places.swanctl_dir.join(directory);
+        // Closed to us, it is closed to others too, as above.
+        for name in crate::disk::list(&path).unwrap_or_default() {
+            let is_key = directory == credentials::PRIVATE && names::credential_owner(&name).is_some();
+            // swanctl trusts whatever lies there.
+            add(path.join(name), if is_key { Purpose::Key } else { Purpose::Rule })?;
+        }
     }
     for path in names_in(&records)? {
         add(records.join(path), Purpose::Key)?;

@@ -126,7 +126,9 @@ fn tokens_come_through_systemd(machine: &Machine) {
     machine.write("/etc/cygnet/cygnet.toml", &named);
     assert!(!machine.try_run("systemctl restart cygnet").status.success(), "a credential that is missing is an error");
     machine.run("systemctl stop cygnet");
-    assert!(machine.shell("journalctl --no-pager -u cygnet").contains("/etc/cygnet/credentials/tokens was not there"));
+    machine.wait("the journal says which one", || {
+        machine.shell("journalctl --no-pager -u cygnet").contains("/etc/cygnet/credentials/tokens was not there")
+    });
     machine.shell(&format!("umask 077; echo test:{TOKEN} >/etc/cygnet/credentials/tokens"));
     machine.shell("systemctl reset-failed cygnet; systemctl start cygnet");
     machine.wait("the agent is ready", || machine.is_ready());
