@@ -25,7 +25,7 @@ use std::{
 pub struct Terminal {
     child: Child,
     /// The program's side.
-    terminal: File,
+    slave: File,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     shown: String,
@@ -39,7 +39,7 @@ impl Terminal {
         let mut command = command(b, arguments);
         command.envs(environment.iter().copied()).stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("started");
-        let terminal = File::from(pair.slave.try_clone().expect("another handle"));
+        let slave = File::from(pair.slave.try_clone().expect("another handle"));
         let keyboard = File::from(pair.master);
         let mut output = keyboard.try_clone().expect("another handle");
         let (sender, screen) = channel();
@@ -52,7 +52,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, terminal, keyboard, screen, shown: String::new() }
+        Self { child, slave, keyboard, screen, shown: String::new() }
     }
 
     /// Waits until this was shown.
@@ -79,7 +79,7 @@ impl Terminal {
 
     /// Whether it shows what is typed.
     pub fn echoes(&self) -> bool {
-        let now = tcgetattr(&self.terminal).expect("a terminal");
+        let now = tcgetattr(&self.slave).expect("a terminal");
         now.local_flags.contains(LocalFlags::ECHO)
     }
 
@@ -96,7 +96,7 @@ impl Terminal {
     pub fn end(mut self) -> (i32, String) {
         let code = self.child.wait().expect("a child").code().expect("no signal");
         // Nobody holds the other side any more: what was shown comes to its end.
-        self.terminal = File::open("/dev/null").expect("opened");
+        self.slave = File::open("/dev/null").expect("opened");
         while let Ok(part) = self.screen.recv_timeout(PATIENCE) {
             self.shown += &String::from_utf8_lossy(&part);
         }
