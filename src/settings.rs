@@ -210,11 +210,7 @@ impl Settings {
     /// # Errors
     /// What is wrong in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // On one line: a log shows no text of several.
-        let settings: Self = toml::from_str(text).map_err(|e| match e.span() {
-            Some(span) => format!("line {}: {}", text[..span.start].matches('\n').count() + 1, e.message()),
-            None => e.message().to_owned(),
-        })?;
+        let settings: Self = toml::from_str(text).map_err(|e| wrong(text, &e))?;
         settings.check()?;
         Ok(settings)
     }
@@ -244,6 +240,14 @@ impl Settings {
     pub fn conf_dir(&self) -> PathBuf {
         self.conf_dir.clone().unwrap_or_else(|| self.swanctl_dir.join("conf.d"))
     }
+}
+
+/// What is wrong in `text`, and in which line; on one line itself, as logs are.
+fn wrong(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
+    let number = before.matches('\n').count();
+    let line: String = text.lines().nth(number).unwrap_or_default().trim().chars().take(80).collect();
+    format!("line {}, `{line}`: {}", number + 1, error.message())
 }
 
 impl Gateway {
