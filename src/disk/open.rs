@@ -13,6 +13,7 @@ use std::{
     path::Path,
     sync::OnceLock,
 };
+use zeroize::Zeroizing;
 
 /// The user of the packaged unit: what it wrote, root reads as its own (`cygnet doctor`, `cygnet passwd`).
 const SERVICE: &str = "cygnet";
@@ -93,8 +94,11 @@ pub fn read(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`], and when it is not UTF-8.
 pub fn read_to_string(path: &Path, kind: Kind) -> io::Result<String> {
-    // The error of the conversion holds the bytes, which may be a secret: it goes no further.
-    String::from_utf8(read(path, kind)?).map_err(|_| wrong("it is not UTF-8".into()))
+    String::from_utf8(read(path, kind)?).map_err(|error| {
+        // They may be a secret.
+        drop(Zeroizing::new(error.into_bytes()));
+        wrong("it is not UTF-8; remove it, or put the right file in its place".into())
+    })
 }
 
 /// What is wrong with a thing of this kind, and what to do.
