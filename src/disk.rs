@@ -1,10 +1,13 @@
-//! Files that are replaced whole and durably, or not at all.
+//! Files that are replaced whole and durably, or not at all, and read only if they are ours.
+
+pub mod open;
 
 use crate::error::{Error, Result};
+use open::Kind;
 use std::{
-    fs::{File, Permissions},
+    fs::{File, Metadata, Permissions},
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -28,6 +31,11 @@ pub struct Staged {
 pub fn stage(target: &Path, bytes: &[u8], mode: u32) -> Result<Staged> {
     let fail = |doing, e| Error::storage(doing, target, e);
     let directory = parent(target)?;
+    if bytes.len() as u64 > Kind::State.limit() {
+        // It could not be read again.
+        let why = format!("{} bytes are more than a file of the agent may have", bytes.len());
+        return Err(fail("write", std::io::Error::other(why)));
+    }
     let mut file = tempfile::Builder::new()
         .prefix(PREFIX)
         .suffix(SUFFIX)
@@ -40,6 +48,18 @@ pub fn stage(target: &Path, bytes: &[u8], mode: u32) -> Result<Staged> {
 }
 
 impl Staged {
+    /// Gives the contents the owner, group and mode of `other` before they are in place.
+    ///
+    /// # Errors
+    /// When this process may not.
+    pub fn belong_as(&mut self, other: &Metadata) -> Result<()> {
+        let file = self.file.as_file();
+        fchown(file, Some(other.uid()), Some(other.gid()))
+            .and_then(|()| file.set_permissions(Permissions::from_mode(other.mode() & 0o7777)))
+            .and_then(|()| file.sync_all())
+            .map_err(|e| Error::storage("give its owner to", &self.target, e))
+    }
+
     /// Puts the contents in place and makes the change of name durable.
     ///
     /// # Errors
@@ -94,16 +114,30 @@ pub fn remove(target: &Path) -> Result<()> {
     }
 }
 
+/// The bytes of `target`, a file that the agent writes, or `None` if it does not exist.
+///
+/// # Errors
+/// When it cannot be read; [`is_foreign`] tells whether there is something else in its place.
+pub fn read(target: &Path) -> Result<Option<Vec<u8>>> {
+    read_as(target, Kind::State)
+}
+
 /// The bytes of `target`, or `None` if it does not exist.
 ///
 /// # Errors
-/// When it exists and cannot be read.
-pub fn read(target: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(target) {
+/// As [`open::read`].
+pub fn read_as(target: &Path, kind: Kind) -> Result<Option<Vec<u8>>> {
+    match open::read(target, kind) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::storage("read", target, e)),
         Ok(bytes) => Ok(Some(bytes)),
     }
+}
+
+/// Whether `error` says that a thing under a name of ours is no file of ours: a link, a pipe, another user's, too large.
+#[must_use]
+pub fn is_foreign(error: &Error) -> bool {
+    matches!(error, Error::Storage { source, .. } if source.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Removes the temporary files that a crash left behind in `directory`. To be called before anything
@@ -135,17 +169,23 @@ pub fn list(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes `directory` with mode 0700 if it does not exist.
+/// Makes `directory` with mode 0700 if it does not exist. What is there must be ours, and so must a link to it: where
+/// others may write, they may have been first.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be made, or somebody else's is in its place.
 pub fn private_directory(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|e| Error::storage("create", directory, e))
+    let fail = |e| Error::storage("create", directory, e);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(fail)?;
+    for found in [directory.symlink_metadata(), directory.metadata()] {
+        let uid = found.map_err(fail)?.uid();
+        if !open::is_trusted(uid) {
+            let why = format!("there is one that belongs to the user {uid}; remove it, or chown it");
+            return Err(fail(std::io::Error::other(why)));
+        }
+    }
+    Ok(())
 }
 
 /// Runs both, waiting for the disk side by side: one commit of the file system's journal serves both.

@@ -3,6 +3,7 @@
 
 pub mod charon;
 pub mod conf;
+pub mod doors;
 pub mod files;
 pub mod nat;
 pub mod net;
@@ -78,6 +79,8 @@ pub struct Facts {
     pub conf: conf::Conf,
     /// The files that matter, with their modes.
     pub files: Seen<Vec<files::File>>,
+    /// Groups that are as good as root, and have members.
+    pub doors: Seen<Vec<doors::Door>>,
     /// The names in `conf_dir`.
     pub conf_files: Seen<Vec<String>>,
     /// The connections in ipsec.conf.
@@ -137,6 +140,7 @@ pub async fn gather(places: &Places, swan: &Swan) -> Facts {
         synchronised,
         conf,
         files: disk.files,
+        doors: disk.doors,
         conf_files: disk.conf_files,
         ipsec_conf: disk.ipsec_conf,
         space: disk.space,
@@ -149,22 +153,24 @@ struct Read {
     kernel: Seen<proc::Kernel>,
     processes: Seen<Vec<proc::Process>>,
     files: Seen<Vec<files::File>>,
+    doors: Seen<Vec<doors::Door>>,
     conf_files: Seen<Vec<String>>,
     ipsec_conf: Seen<Vec<String>>,
     space: Seen<files::Space>,
 }
 
 async fn look(places: &Places) -> Read {
-    let (sockets, kernel, processes, files, conf_files, ipsec_conf, space) = tokio::join!(
+    let (sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space) = tokio::join!(
         reading(places, |places| proc::udp(&places.root)),
         reading(places, |places| proc::kernel(&places.root)),
         reading(places, |places| proc::processes(&places.root)),
         reading(places, files::files),
+        reading(places, doors::doors),
         reading(places, |places| crate::disk::list(&places.conf_dir).map_err(|e| e.to_string())),
         reading(places, |places| files::ipsec_conf(&places.below("etc/ipsec.conf"))),
         reading(places, |places| files::space(&places.state_dir)),
     );
-    Read { sockets, kernel, processes, files, conf_files, ipsec_conf, space }
+    Read { sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space }
 }
 
 /// Reads files on a thread that may block: a hung file system costs the answer, not the doctor.

@@ -29,7 +29,7 @@ mod why;
 mod wire;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
-pub use envelope::{Envelope, Params};
+pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 
 use crate::{

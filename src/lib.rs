@@ -15,7 +15,7 @@
 //!    swan, swan::{vici, swanctl, rehearsal}   the ways to charon }
 //! 2  swan::{conf, section, message, packet, plan, observe, ...}   strongSwan's languages, pure
 //! 1  ipsec          the model, in RFC 7296's words; no I/O
-//! 0  error, settings
+//! 0  error, settings, visible, disk::open
 //! ```
 //!
 //! The way of a change: `http::wire` (bytes) → `http::parse` (checks) → `ipsec` (valid values) →
@@ -33,3 +33,4 @@ pub mod ipsec;
 pub mod settings;
 pub mod store;
 pub mod swan;
+pub mod visible;

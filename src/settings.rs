@@ -4,6 +4,7 @@ pub mod condition;
 mod duration;
 pub mod policy;
 
+use crate::disk::open::{Kind, read_to_string};
 use duration::duration;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -200,7 +201,7 @@ impl Settings {
     /// One text that names the file and what is wrong in it.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {place}: {e}"))?;
+        let text = read_to_string(path, Kind::Operator).map_err(|e| format!("cannot read {place}: {e}"))?;
         Self::parse(&text).map_err(|e| format!("{place}: {e}"))
     }
 
@@ -209,7 +210,7 @@ impl Settings {
     /// # Errors
     /// What is wrong in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let settings: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let settings: Self = toml::from_str(text).map_err(|e| wrong(text, &e))?;
         settings.check()?;
         Ok(settings)
     }
@@ -239,6 +240,14 @@ impl Settings {
     pub fn conf_dir(&self) -> PathBuf {
         self.conf_dir.clone().unwrap_or_else(|| self.swanctl_dir.join("conf.d"))
     }
+}
+
+/// What is wrong in `text`, and in which line; on one line itself, as logs are.
+fn wrong(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
+    let number = before.matches('\n').count();
+    let line: String = text.lines().nth(number).unwrap_or_default().trim().chars().take(80).collect();
+    format!("line {}, `{line}`: {}", number + 1, error.message())
 }
 
 impl Gateway {

@@ -263,7 +263,15 @@ fn end_trials(directory: &Path) -> Result<()> {
         let Some(stem) = name.strip_suffix(TRIAL) else { continue };
         let (trial, path) = (directory.join(&name), directory.join(format!("{stem}.json")));
         tracing::warn!(uuid = stem, "a change was on trial when the agent ended: the connection before it is put back");
-        match disk::read(&trial)? {
+        let before = match disk::read(&trial) {
+            Err(error) if disk::is_foreign(&error) => {
+                // It shows among the damaged files, and what is in force stays.
+                tracing::error!(uuid = stem, %error, "the connection before a trial cannot be put back");
+                continue;
+            }
+            outcome => outcome?,
+        };
+        match before {
             Some(bytes) if !bytes.is_empty() => {
                 let bytes = zeroize::Zeroizing::new(bytes);
                 let told_apart = told_apart(&bytes, &path, stem.parse().ok());

@@ -2,6 +2,10 @@
 //! removed; and two gateways whose tunnel comes back after a reboot and a power cut. `make box` builds the package and
 //! runs this: it needs root, and `CYGNET_DEB` names the package.
 
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "box/credentials.rs"]
+mod credentials;
 #[path = "box/life.rs"]
 mod life;
 #[path = "box/machine.rs"]

@@ -9,6 +9,8 @@ mod client;
 mod fake_charon;
 #[path = "cli/follow.rs"]
 mod follow;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/names.rs"]

@@ -35,6 +35,8 @@ mod errors;
 mod events;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "http/foreign.rs"]
+mod foreign;
 #[path = "http/heal.rs"]
 mod heal;
 #[path = "http/jobs.rs"]

@@ -4,7 +4,7 @@
 
 use super::{Agent, claims::Claims};
 use crate::{
-    disk,
+    disk::{self, open::Kind},
     error::Result,
     ipsec::{ConnectionId, certs},
     store::Record,
@@ -37,7 +37,11 @@ impl Agent {
 
     /// What is written of `wanted`: the text in conf.d, or nothing if a file is missing that it points at.
     pub(super) fn written(&self, id: ConnectionId, wanted: Option<&Loadable>) -> Result<Option<Vec<u8>>> {
-        let text = disk::read(&self.conf_path(id))?;
+        let text = match ours(disk::read(&self.conf_path(id)))? {
+            // Another text than any: it is replaced, or removed.
+            Content::Foreign => Some(Vec::new()),
+            Content::Ours(bytes) => bytes,
+        };
         for file in wanted.into_iter().flat_map(|wanted| &wanted.files) {
             if !self.is_placed(file)? {
                 return Ok(None);
@@ -47,7 +51,9 @@ impl Agent {
     }
 
     fn is_placed(&self, file: &File) -> Result<bool> {
-        let bytes = disk::read(&self.credential_path(file.directory, &file.name))?.map(zeroize::Zeroizing::new);
+        let path = self.credential_path(file.directory, &file.name);
+        let Content::Ours(bytes) = ours(disk::read_as(&path, Kind::Pem))? else { return Ok(false) };
+        let bytes = bytes.map(zeroize::Zeroizing::new);
         Ok(bytes.is_some_and(|bytes| bytes.as_slice() == file.expose()))
     }
 
@@ -55,7 +61,11 @@ impl Agent {
     pub(super) fn place_credentials(&self, wanted: &Loadable) -> Result<()> {
         for file in &wanted.files {
             if !self.is_placed(file)? {
-                disk::private_directory(&self.swanctl_dir.join(file.directory))?;
+                let directory = self.swanctl_dir.join(file.directory);
+                // One that is there is swanctl's, and as the operator wants it.
+                if !directory.exists() {
+                    disk::private_directory(&directory)?;
+                }
                 disk::replace(&self.credential_path(file.directory, &file.name), file.expose(), 0o600)?;
             }
         }
@@ -83,7 +93,11 @@ impl Agent {
         for (directory, name) in places {
             let path = self.credential_path(directory, &name);
             if directory == PRIVATE {
-                let bytes = block_in_place(|| disk::read(&path))?.map(zeroize::Zeroizing::new);
+                // A foreign thing holds no key that we gave to charon.
+                let bytes = match ours(block_in_place(|| disk::read_as(&path, Kind::Pem)))? {
+                    Content::Ours(bytes) => bytes.map(zeroize::Zeroizing::new),
+                    Content::Foreign => None,
+                };
                 let text = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
                 let key = text.and_then(certs::key_id_of).filter(|key| !self.lock_claims().is_key_of_others(key, id));
                 if let Some(key) = key {
@@ -142,6 +156,25 @@ impl Agent {
             !places.is_empty() && !self.is_left_alone(*id)
         });
         found
+    }
+}
+
+/// What was read under a name of ours.
+enum Content {
+    /// A file of ours, or nothing.
+    Ours(Option<Vec<u8>>),
+    /// A link, a pipe, another user's file, or one that is far too large.
+    Foreign,
+}
+
+/// Tells what is no file of ours from a disk that fails.
+fn ours(read: Result<Option<Vec<u8>>>) -> Result<Content> {
+    match read {
+        Err(error) if disk::is_foreign(&error) => {
+            tracing::warn!(%error, "under a name of ours is something else; it is replaced or removed");
+            Ok(Content::Foreign)
+        }
+        outcome => outcome.map(Content::Ours),
     }
 }
 

@@ -156,9 +156,8 @@ impl Agent {
         for step in &steps {
             self.take(id, step, wanted.as_ref(), memory).await?;
         }
-        if steps.iter().any(|step| matches!(step, Step::Write | Step::Erase)) {
-            entry.note_files(&self.paths(id));
-        } else {
+        // What was written now is looked at the next time: somebody may have been at it already.
+        if !steps.iter().any(|step| matches!(step, Step::Write | Step::Erase)) {
             entry.note_moment(moment);
         }
         memory.note_configured(record.filter(|_| saved.is_ok()));

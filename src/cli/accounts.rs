@@ -1,27 +1,23 @@
 //! `cygnet passwd` and `cygnet accesskey`: write the accounts file.
 
-use anyhow::{Context, Result, anyhow, bail};
-use cygnet::{disk, http::Accounts, settings::Settings};
+use super::input;
+use anyhow::{Context, Result, anyhow};
+use cygnet::{disk, http::Accounts, settings::Settings, visible::visible};
 use sha2::{Digest, Sha512};
 use std::{
-    io::{BufRead, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use zeroize::Zeroizing;
 
-/// Sets the password of an account, which is read from standard input.
+/// Sets the password of an account.
 pub fn passwd(config: &Path, name: &str) -> ExitCode {
     report(|| {
-        let mut password = Zeroizing::new(String::new());
-        std::io::stdin().lock().read_line(&mut password).context("cannot read the password")?;
-        let password = password.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            bail!("the password is empty: give it on standard input");
-        }
+        let password = input::password()?;
         // Clients send the SHA-512 of the password in lower-case hexadecimal digits.
-        let digest = Sha512::digest(password).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let digest =
+            Sha512::digest(password.as_bytes()).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let digest = Zeroizing::new(digest);
         edit(config, |accounts| accounts.set_password(name, &digest).map_err(|e| anyhow!(e)))?;
         Ok(format!("the password of {name} is set; `systemctl restart cygnet` takes it over, and no tunnel notices\n"))
@@ -44,7 +40,7 @@ fn report(work: impl FnOnce() -> Result<String>) -> ExitCode {
         }
         Err(error) => {
             // Nothing is left to do if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", visible(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -53,16 +49,15 @@ fn report(work: impl FnOnce() -> Result<String>) -> ExitCode {
 /// Changes the accounts file, which keeps its mode and owner; a new one is for its owner alone.
 fn edit<T>(config: &Path, change: impl FnOnce(&mut Accounts) -> Result<T>) -> Result<T> {
     let path = file(config)?;
-    let before = std::fs::metadata(&path).ok();
+    let before = path.symlink_metadata().ok();
     let mut accounts =
         if before.is_some() { Accounts::read(&path).map_err(|e| anyhow!(e))? } else { Accounts::default() };
     let result = change(&mut accounts)?;
-    disk::replace(&path, accounts.to_text().as_bytes(), 0o600)?;
+    let mut file = disk::stage(&path, accounts.to_text().as_bytes(), 0o600)?;
     if let Some(before) = before {
-        chown(&path, Some(before.uid()), Some(before.gid()))
-            .with_context(|| format!("cannot give {} its owner", path.display()))?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(before.mode() & 0o7777))?;
+        file.belong_as(&before)?;
     }
+    file.commit()?;
     Ok(result)
 }
 

@@ -69,7 +69,8 @@ pub enum Command {
     Doctor(Json),
     /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
     Render(RenderArgs),
-    /// Sets the password of an account, read from standard input, in the accounts file.
+    /// Sets the password of an account in the accounts file. A terminal asks for it twice; else it is the first line of
+    /// standard input.
     Passwd {
         /// The account; it is made if there is none.
         account: String,

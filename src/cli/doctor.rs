@@ -2,7 +2,13 @@
 
 use super::{args::Json, client::Client, serve};
 use anyhow::{Context, Result, anyhow, bail};
-use cygnet::{agent::doctor, gateway::Places, http, settings::Settings};
+use cygnet::{
+    agent::doctor,
+    gateway::Places,
+    http,
+    settings::Settings,
+    visible::{visible, visible_json},
+};
 use serde_json::Value;
 use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode, time::Duration};
 
@@ -14,12 +20,12 @@ pub fn run(config: &Path, args: &Json) -> ExitCode {
     // Nothing is left to do if the output is closed.
     match report(config) {
         Ok(report) => {
-            let text = if args.json { format!("{report:#}\n") } else { table(&report) };
+            let text = if args.json { visible_json(&format!("{report:#}\n")) } else { table(&report) };
             let _ = std::io::stdout().write_all(text.as_bytes());
             if report["healthy"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", visible(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -47,7 +53,7 @@ fn report(config: &Path) -> Result<Value> {
 
 /// The report as a page for people: what is wrong first.
 fn table(report: &Value) -> String {
-    let text = |item: &Value, member: &str| item[member].as_str().unwrap_or_default().to_owned();
+    let text = |item: &Value, member: &str| visible(item[member].as_str().unwrap_or_default());
     let list = |member: &str| report[member].as_array().cloned().unwrap_or_default();
     let (findings, passed) = (list("findings"), list("passed"));
     let width = findings.iter().chain(&passed).map(|item| text(item, "check").len()).max().unwrap_or(0);

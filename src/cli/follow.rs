@@ -7,6 +7,7 @@ use super::{
     select,
     stop::{Result, Stop, print, print_json},
 };
+use cygnet::visible::visible_json;
 use serde_json::Value;
 
 /// A cursor that is of no run of the agent: with it, all that is still known is told.
@@ -50,7 +51,7 @@ pub fn events(client: &Client, args: &EventsArgs) -> Result<()> {
 /// Prints one event: as it came, or as a line for people.
 fn tell(data: &str, as_json: bool, line: impl Fn(&Value) -> String) -> Result<bool> {
     if as_json {
-        return print(&format!("{data}\n"));
+        return print(&visible_json(&format!("{data}\n")));
     }
     let value = serde_json::from_str(data).map_err(|e| Stop::failed(format!("the agent told what is no JSON: {e}")))?;
     print(&line(&value))
@@ -82,7 +83,7 @@ fn happening(event: &Value, look: Look) -> String {
         _ => text(event, "why"),
     };
     let uuid = text(event, "uuid");
-    let uuid = if uuid.is_empty() { "-" } else { &uuid };
+    let uuid = if uuid.is_empty() { "-".into() } else { safe(&uuid) };
     let line = format!(
         "{}  {}  {uuid:<32}  {}",
         safe(&text(event, "at")),

@@ -133,7 +133,7 @@ impl Counts {
         let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
         let _ = writeln!(page, "connections  {counts}");
         for (code, count) in &self.reasons {
-            let _ = writeln!(page, "             {count} {code}");
+            let _ = writeln!(page, "             {count} {}", safe(code));
         }
         page
     }

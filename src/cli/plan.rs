@@ -4,15 +4,17 @@ use super::{
     args::PlanArgs,
     ask,
     client::Client,
+    input,
     look::{Look, Table, Tone, safe, warnings},
     select,
     stop::{Result, Stop, print, print_json},
     write::{Write, with_query},
     write_args::ChangeArgs,
 };
+use cygnet::http::MAX_BODY;
 use hyper::Method;
 use serde_json::{Value, json};
-use std::{fmt::Write as _, io::Read, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 /// What a change may set beside the options.
 const MORE: [&str; 1] = ["peerAddress"];
@@ -53,13 +55,8 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
 }
 
 fn read(body: &Path) -> Result<Value> {
-    let mut text = zeroize::Zeroizing::new(String::new());
-    let read = if body == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(body).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    read.map_err(|e| Stop::failed(format!("cannot read {}: {e}", body.display())))?;
+    let text = input::text(body, MAX_BODY as u64);
+    let text = text.map_err(|e| Stop::failed(format!("cannot read {}: {e}", body.display())))?;
     serde_json::from_str(&text).map_err(|e| Stop::failed(format!("the body is not JSON: {e}")))
 }
 

@@ -1,24 +1,22 @@
 //! `cygnet render`: from a request body to swanctl.conf, asking nobody.
 
-use super::args::RenderArgs;
+use super::{args::RenderArgs, input};
 use cygnet::{
+    disk::open::Kind,
     error::Error,
     http::{
-        Envelope,
+        Envelope, MAX_BODY,
         error::{Failure, object},
         parse,
     },
     settings::{Gateway, Settings, Vip},
     store::{Network, Record, RemoteCidr, format},
     swan::{conf::Traps, plan::Loadable},
+    visible::visible_json,
 };
 use jiff::Timestamp;
 use serde_json::json;
-use std::{
-    io::{Read, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{io::Write, path::Path, process::ExitCode};
 
 /// The uuid of a connection whose body names none: rendering the same body gives the same text.
 const NAMELESS: &str = "00000000000040008000000000000000";
@@ -38,7 +36,8 @@ pub fn run(config: &Path, args: &RenderArgs) -> ExitCode {
                 Failure::Text(_, text) => Error::Argument(text),
             };
             // Nothing is left to do if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{}", json!({ "error": object(&error) }));
+            let text = json!({ "error": object(&error) }).to_string();
+            let _ = writeln!(std::io::stderr(), "{}", visible_json(&text));
             ExitCode::FAILURE
         }
     }
@@ -56,12 +55,11 @@ fn render(config: &Path, args: &RenderArgs) -> Result<Loadable, Failure> {
 }
 
 fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
-    let envelope = Envelope::parse(&read(&args.body)?)?;
+    let envelope = Envelope::parse(&read(&args.body, MAX_BODY as u64)?)?;
     if envelope.has("changeIPsecConnection") {
         let given = match &args.given {
-            Some(path) => {
-                format::from_bytes(&read(path)?).map_err(|e| Error::Argument(format!("{}: {e}", path.display())))?
-            }
+            Some(path) => format::from_bytes(&read(path, Kind::State.limit())?)
+                .map_err(|e| Error::Argument(format!("{}: {e}", path.display())))?,
             None => made_up(args)?,
         };
         let params = envelope.params("changeIPsecConnection")?;
@@ -72,6 +70,10 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
     params.members.entry("name").or_insert_with(|| "offline".into());
     let record = parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?;
     with_networks(&record, args)
+}
+
+fn read(path: &Path, limit: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+    input::bytes(path, limit).map_err(|e| Error::storage("read", path, e))
 }
 
 /// The gateway of the settings, if there are any, with the `--vip` under the name that the body asks for.
@@ -115,17 +117,6 @@ fn made_up(args: &RenderArgs) -> Result<Record, Failure> {
     let params = Envelope::parse(body.to_string().as_bytes())?.params("params")?;
     let record = parse::create(&params, &gateway, TIME)?;
     with_networks(&record, args)
-}
-
-fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    let outcome = if path == Path::new("-") {
-        std::io::stdin().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    outcome.map_err(|e| Error::storage("read", path, e))?;
-    Ok(bytes)
 }
 
 /// The uuid that [`NAMELESS`] spells is one that Create takes.

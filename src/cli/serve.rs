@@ -1,5 +1,6 @@
 //! `cygnet serve`: wires settings, store, charon, listeners and signals together.
 
+use super::logging;
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     agent::{Agent, Life, Turns},
@@ -8,6 +9,7 @@ use cygnet::{
     settings::{Backend, Settings},
     store::Store,
     swan::{Swan, swanctl::Swanctl, vici::Vici},
+    visible::visible,
 };
 use sd_notify::NotifyState;
 use std::{
@@ -29,7 +31,7 @@ const FINISHING: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_secs(2);
 
 pub fn run(config: &Path) -> ExitCode {
-    start_log();
+    logging::start();
     keep_memory_secret();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.context("cannot start").and_then(|runtime| runtime.block_on(serve(config)));
@@ -40,29 +42,6 @@ pub fn run(config: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Logs to the journal with fields if standard error leads there, else to standard error as text; levels per module by
-/// `RUST_LOG`.
-fn start_log() {
-    use tracing_subscriber::{filter::Targets, fmt, prelude::*};
-    let filter: Targets = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let journal = stderr_is_journal().then(|| tracing_journald::layer().ok()).flatten();
-    // CYGNET_UUID and so on; they would stand without a prefix among systemd's own.
-    let journal = journal.map(|layer| layer.with_field_prefix(Some("CYGNET".into())));
-    let text = journal.is_none().then(|| fmt::layer().with_writer(std::io::stderr).with_ansi(terminal));
-    tracing_subscriber::registry().with(text).with(journal).with(filter).init();
-}
-
-/// Whether standard error is the journal's: systemd names its device and inode.
-fn stderr_is_journal() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let stderr = nix::sys::stat::fstat(std::io::stderr()).ok();
-    named.zip(stderr).is_some_and(|(named, stderr)| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Keys are in memory: it is neither dumped nor readable through `/proc` for processes of the same user. Against
@@ -241,10 +220,11 @@ fn note_handed_over(settings: &Settings) {
 
 fn status(agent: &Agent) -> String {
     let count = agent.store().all().len();
+    // systemd takes each line for a message of its own.
     match agent.life() {
-        Life::Up(charon) => format!("{count} connections, strongSwan {}", charon.version),
+        Life::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
         Life::Starting => "starting".into(),
-        Life::Down { why, .. } => format!("{count} connections, {why}"),
+        Life::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
     }
 }
 

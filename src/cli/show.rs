@@ -36,7 +36,7 @@ fn items(value: &Value) -> &[Value] {
 
 fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let inventory = &view["inventory"];
-    let mut page = format!("{}  {}\n", look.say(Tone::Head, &text(inventory, "name")), text(inventory, "uuid"));
+    let mut page = format!("{}  {}\n", look.say(Tone::Head, &text(inventory, "name")), safe(&text(inventory, "uuid")));
     let is_enabled = inventory["state"] == "Enabled";
     let status = inventory["status"].as_str().unwrap_or("Unknown");
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };

@@ -1,6 +1,7 @@
 //! Why a command ends without what was asked for, and the exit code of that. `cygnet help` lists the codes.
 
 use super::look::safe;
+use cygnet::visible::visible_json;
 use serde_json::{Value, json};
 use std::{
     fmt::Display,
@@ -80,13 +81,13 @@ impl Stop {
     /// Tells it on standard error.
     pub fn tell(&self, as_json: bool) {
         let text = match (&self.object, as_json) {
-            (Some(object), true) => object.clone(),
+            (Some(object), true) => visible_json(object),
             (None, true) => {
                 let mut error = json!({ "details": self.text });
                 if let Some(hint) = &self.hint {
                     error["elaboration"] = hint.as_str().into();
                 }
-                json!({ "error": error }).to_string()
+                visible_json(&json!({ "error": error }).to_string())
             }
             (_, false) => {
                 let hint = self.hint.as_deref().map(|hint| format!("\nhint: {}", safe(hint)));
@@ -119,7 +120,7 @@ pub fn print(text: &str) -> Result<bool> {
     }
 }
 
-/// Writes JSON to standard output, for programs.
+/// Writes JSON to standard output, for programs; a terminal obeys nothing in it.
 pub fn print_json(value: &Value) -> Result<()> {
-    print(&format!("{value:#}\n")).map(drop)
+    print(&visible_json(&format!("{value:#}\n"))).map(drop)
 }

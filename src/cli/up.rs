@@ -34,7 +34,7 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
     } else {
         let status = answer["inventory"]["status"].as_str().unwrap_or("Unknown");
         let tone = if text_of(&answer["inventory"]["state"]) == "Disabled" { Tone::Plain } else { tone_of(status) };
-        print(&format!("{done} {} ({uuid}): {}\n", safe(&name), Look::of_stdout().say(tone, status)))?;
+        print(&format!("{done} {} ({}): {}\n", safe(&name), safe(&uuid), Look::of_stdout().say(tone, status)))?;
     }
     if !as_json {
         // Beside the result, for people; nothing is left to do if standard error is closed.

@@ -1,15 +1,13 @@
 //! Values that the command line brings: options by their names in the API, keys from files, networks by their CIDRs.
 
 use super::{
+    input,
     stop::{Result, Stop},
     write_args::Values,
 };
 use cygnet::settings::Gateway;
 use serde_json::{Map, Value};
-use std::{
-    io::{IsTerminal, Read},
-    path::Path,
-};
+use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
 
 /// The options that a Create takes.
@@ -30,8 +28,8 @@ pub const OPTIONS: [&str; 15] = [
     "transformProtocol",
     "lifeTime",
 ];
-/// The longest file that is read as a key, in bytes: more is a mistake.
-const LONGEST_KEY: u64 = 64 * 1024;
+/// The longest file that is read as a key, in bytes: a bundle of certificates. More is a mistake.
+const LONGEST_KEY: u64 = 256 * 1024;
 
 impl Values {
     /// Whether nothing is said.
@@ -75,18 +73,13 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
     Err(Stop::usage(format!("there is no option {name}")).hint(hint))
 }
 
-/// The key in a file, without the end of its line.
+/// The key in a file. Line ends at its end do not belong to it; all else does.
 fn key(file: &Path) -> Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    let read = if file == Path::new("-") {
-        if std::io::stdin().is_terminal() {
-            return Err(Stop::usage("a terminal would show the key").hint("pipe it in, or name a file"));
-        }
-        std::io::stdin().take(LONGEST_KEY).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(LONGEST_KEY).read_to_string(&mut text))
-    };
-    read.map_err(|e| Stop::failed(format!("cannot read the key from {}: {e}", file.display())))?;
+    if file == Path::new("-") && std::io::stdin().is_terminal() {
+        return Err(Stop::usage("a terminal would show the key").hint("pipe it in, or name a file"));
+    }
+    let text = input::text(file, LONGEST_KEY);
+    let text = text.map_err(|e| Stop::failed(format!("cannot read the key from {}: {e}", file.display())))?;
     let key = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
     if key.is_empty() {
         return Err(Stop::failed(format!("there is no key in {}", file.display())));

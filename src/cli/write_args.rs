@@ -55,7 +55,7 @@ pub struct Values {
     /// Sets an option by its name in the API, such as ikeEncryptionAlgorithm=aes-256; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Reads the pre-shared key from a file, or from standard input with `-`.
+    /// Reads the key from a file of at most 256 KiB, or from standard input with `-`; line ends at its end do not count.
     #[arg(long, value_name = "FILE")]
     pub auth_key_file: Option<PathBuf>,
 }

@@ -2,7 +2,10 @@
 //! rehearsal talks to us; charon hears nothing of it.
 
 use super::{PATIENCE, Places, Seen, tools::Said};
-use crate::swan::rehearsal::Stage;
+use crate::{
+    disk::open::{self, Kind},
+    swan::rehearsal::Stage,
+};
 use std::path::{Component, Path, PathBuf};
 use tokio::time::timeout;
 
@@ -55,7 +58,7 @@ fn includes(main: &Path) -> Seen<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Seen<String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let bytes = open::read(path, Kind::Operator).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -2,7 +2,10 @@
 //! not read.
 
 use super::{Places, Seen, charon::owners};
-use crate::swan::{credentials, names};
+use crate::{
+    disk::open::Kind,
+    swan::{credentials, names},
+};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::{
     fs::{self, Metadata},
@@ -77,14 +80,14 @@ pub fn files(places: &Places) -> Seen<Vec<File>> {
     for path in names_in(&places.conf_dir)?.into_iter().filter(|name| names::file_owner(name).is_some()) {
         add(places.conf_dir.join(path), Purpose::Key)?;
     }
-    let private = places.swanctl_dir.join(credentials::PRIVATE);
-    // Closed to us, it is closed to others too, as above.
-    for path in crate::disk::list(&private)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|name| names::credential_owner(name).is_some())
-    {
-        add(private.join(path), Purpose::Key)?;
+    for directory in credentials::DIRECTORIES {
+        let path = places.swanctl_dir.join(directory);
+        // Closed to us, it is closed to others too, as above.
+        for name in crate::disk::list(&path).unwrap_or_default() {
+            let is_key = directory == credentials::PRIVATE && names::credential_owner(&name).is_some();
+            // swanctl trusts whatever lies there.
+            add(path.join(name), if is_key { Purpose::Key } else { Purpose::Rule })?;
+        }
     }
     for path in names_in(&records)? {
         add(records.join(path), Purpose::Key)?;
@@ -121,7 +124,7 @@ pub fn space(directory: &Path) -> Seen<Space> {
 /// # Errors
 /// When it is there and cannot be read.
 pub fn ipsec_conf(path: &Path) -> Seen<Vec<String>> {
-    let bytes = crate::disk::read(path).map_err(|e| e.to_string())?.unwrap_or_default();
+    let bytes = crate::disk::read_as(path, Kind::Operator).map_err(|e| e.to_string())?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let name = |line: &str| {
         let mut words = line.split_whitespace();

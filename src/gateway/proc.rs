@@ -2,6 +2,7 @@
 //! those of our own network namespace; of processes only those in it count.
 
 use super::Seen;
+use crate::disk::open::{self, Kind};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -52,7 +53,7 @@ pub struct Kernel {
 pub fn udp(root: &Path) -> Seen<Vec<UdpSocket>> {
     let mut found = sockets(&read(&root.join("proc/net/udp"))?);
     // Without IPv6 there is no such file.
-    found.extend(sockets(&fs::read_to_string(root.join("proc/net/udp6")).unwrap_or_default()));
+    found.extend(sockets(&read(&root.join("proc/net/udp6")).unwrap_or_default()));
     let holders = holders(root, &found.iter().map(|(.., inode)| inode.clone()).collect());
     let socket = |(address, port, inode)| UdpSocket { address, port, holder: holders.get(&inode).cloned() };
     Ok(found.into_iter().map(socket).collect())
@@ -106,7 +107,7 @@ fn pids(root: &Path) -> impl Iterator<Item = (u32, PathBuf)> {
 }
 
 fn name(directory: &Path) -> String {
-    fs::read_to_string(directory.join("comm")).unwrap_or_default().trim_end().to_owned()
+    read(&directory.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// The programs of IPsec in our network namespace.
@@ -138,17 +139,17 @@ pub fn processes(root: &Path) -> Seen<Vec<Process>> {
 pub fn kernel(root: &Path) -> Seen<Kernel> {
     let sys = root.join("proc/sys/net");
     let forward_v4 = read(&sys.join("ipv4/ip_forward"))?.trim() == "1";
-    let forward_v6 = fs::read_to_string(sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
+    let forward_v6 = read(&sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
     let entries = fs::read_dir(sys.join("ipv4/conf")).into_iter().flatten().flatten();
     let filter = |entry: fs::DirEntry| {
-        let value = fs::read_to_string(entry.path().join("rp_filter")).ok()?.trim().parse().ok()?;
+        let value = read(&entry.path().join("rp_filter")).ok()?.trim().parse().ok()?;
         Some((entry.file_name().into_string().ok()?, value))
     };
     Ok(Kernel { forward_v4, forward_v6, rp_filter: entries.filter_map(filter).collect() })
 }
 
 fn read(path: &Path) -> Seen<String> {
-    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+    open::read_to_string(path, Kind::Kernel).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 #[cfg(test)]

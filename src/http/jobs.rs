@@ -70,7 +70,11 @@ impl Jobs {
         let mut jobs = HashMap::new();
         for name in disk::list(&directory)? {
             let path = directory.join(&name);
-            let job = disk::read(&path)?.and_then(|bytes| serde_json::from_slice::<Job>(&bytes).ok());
+            let bytes = match disk::read(&path) {
+                Err(error) if disk::is_foreign(&error) => None,
+                outcome => outcome?,
+            };
+            let job = bytes.and_then(|bytes| serde_json::from_slice::<Job>(&bytes).ok());
             let id = name.strip_suffix(".json").map(str::to_owned);
             match (id, job) {
                 (Some(id), Some(mut job)) => {
@@ -80,7 +84,11 @@ impl Jobs {
                     jobs.insert(id, job);
                 }
                 // What is no job of ours is not read again.
-                _ => disk::remove(&path)?,
+                _ => {
+                    if let Err(error) = disk::remove(&path) {
+                        tracing::warn!(%error, "what is no job stays among the jobs; remove it");
+                    }
+                }
             }
         }
         Ok(Self { directory, jobs: Mutex::new(jobs) })

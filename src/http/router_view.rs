@@ -5,7 +5,10 @@ use super::{
     error::{Failure, json_response},
     id_of, parse, query,
 };
-use crate::error::{Error, Result};
+use crate::{
+    disk::open::{Kind, open},
+    error::{Error, Result},
+};
 use axum::{
     body::Body,
     extract::{Path, Query as UrlQuery, State},
@@ -81,8 +84,7 @@ pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
 /// The end of charon's log file.
 fn tail(path: &FilePath) -> Result<String, Failure> {
     let read = || -> std::io::Result<String> {
-        let mut file = std::fs::File::open(path)?;
-        let length = file.metadata()?.len();
+        let (mut file, length) = open(path, Kind::Log)?;
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;

@@ -8,7 +8,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use nix::unistd::{Group, Uid};
-use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
@@ -158,7 +164,13 @@ async fn pause(error: &io::Error) {
 pub async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixStream::connect(path).await {
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+        // A file that is no socket refuses too, and is not ours to remove.
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            if !path.symlink_metadata()?.file_type().is_socket() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there and no socket; remove it"));
+            }
+            std::fs::remove_file(path)?;
+        }
         Err(_) => {}
     }
     if let Some(directory) = path.parent() {

@@ -1,7 +1,10 @@
 //! TLS for the management plane: rustls, certificates that can be replaced while running, and client
 //! certificates where the settings name a CA for them.
 
-use crate::settings::Tls as Settings;
+use crate::{
+    disk::open::{self, Kind},
+    settings::Tls as Settings,
+};
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -15,6 +18,7 @@ use tokio_rustls::{
         server::WebPkiClientVerifier,
     },
 };
+use zeroize::Zeroizing;
 
 /// What new connections are greeted with; old ones keep what they began with.
 #[derive(Clone)]
@@ -51,8 +55,8 @@ fn read(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
     let place = |path: &Path| super::credential(path);
     let certificates = certificates(&place(&settings.cert)?)?;
     let path = place(&settings.key)?;
-    let key =
-        PrivateKeyDer::from_pem_file(&path).map_err(|e| format!("{}: no private key in PEM: {e}", path.display()))?;
+    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(pem(&path)?));
+    let key = key.map_err(|e| format!("{}: no private key in PEM: {e}", path.display()))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
@@ -75,9 +79,13 @@ fn read(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
     Ok(Arc::new(config))
 }
 
+fn pem(path: &Path) -> Result<Vec<u8>, String> {
+    open::read(path, Kind::Operator).map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let wrong = |e: &dyn std::fmt::Display| format!("{}: no certificates in PEM: {e}", path.display());
-    let found = CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|e| wrong(&e))?;
+    let pem = pem(path)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| wrong(&e))?;
     if found.is_empty() { Err(wrong(&"there is none")) } else { Ok(found) }
 }

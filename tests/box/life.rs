@@ -5,7 +5,7 @@ use crate::machine::{Machine, newer, package, possible};
 use serde_json::{Value, json};
 
 /// The settings of these tests, beyond those of the package.
-const SETTINGS: &str = "conf_dir = \"/var/lib/cygnet/swanctl\"\n[charon]\nwait = \"0s\"\n\
+pub const SETTINGS: &str = "conf_dir = \"/var/lib/cygnet/swanctl\"\n[charon]\nwait = \"0s\"\n\
     [[gateway.vips]]\nuuid = \"8db7a95857db4771b309933783a6975e\"\naddress = \"192.0.2.1\"\n\
     [[gateway.l3_networks]]\nuuid = \"5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f\"\ncidrs = [\"10.1.0.0/24\"]\n";
 /// Obviously of a test.
@@ -21,7 +21,7 @@ fn create(machine: &Machine) -> String {
 
 /// Waits until the agent is another process than `before`, and holds charon.
 #[track_caller]
-fn comes_back(machine: &Machine, before: &str) -> String {
+pub fn comes_back(machine: &Machine, before: &str) -> String {
     machine.wait("the agent is started anew", || {
         let now = machine.show("cygnet", "MainPID");
         now != before && now != "0" && machine.is_ready()
@@ -126,7 +126,9 @@ fn tokens_come_through_systemd(machine: &Machine) {
     machine.write("/etc/cygnet/cygnet.toml", &named);
     assert!(!machine.try_run("systemctl restart cygnet").status.success(), "a credential that is missing is an error");
     machine.run("systemctl stop cygnet");
-    assert!(machine.shell("journalctl --no-pager -u cygnet").contains("/etc/cygnet/credentials/tokens was not there"));
+    machine.wait("the journal says which one", || {
+        machine.shell("journalctl --no-pager -u cygnet").contains("/etc/cygnet/credentials/tokens was not there")
+    });
     machine.shell(&format!("umask 077; echo test:{TOKEN} >/etc/cygnet/credentials/tokens"));
     machine.shell("systemctl reset-failed cygnet; systemctl start cygnet");
     machine.wait("the agent is ready", || machine.is_ready());

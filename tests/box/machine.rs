@@ -89,7 +89,8 @@ impl Machine {
         self.try_words(&line.split(' ').collect::<Vec<_>>())
     }
 
-    fn try_words<S: AsRef<OsStr>>(&self, words: &[S]) -> Output {
+    /// Runs a command.
+    pub fn try_words<S: AsRef<OsStr>>(&self, words: &[S]) -> Output {
         script().arg("exec").arg(self.directory.path()).args(words).output().expect("the script runs")
     }
 
@@ -120,10 +121,11 @@ impl Machine {
         said(&command.stdin(input).output().expect("the script runs"), &to);
     }
 
-    /// Installs a package. The settings that are there are kept.
-    pub fn install(&self, package: &Path) {
+    /// Installs a package; all that was said. The settings that are there are kept.
+    #[track_caller]
+    pub fn install(&self, package: &Path) -> String {
         self.put(package, "/var/tmp/cygnet.deb");
-        self.run("dpkg --install --force-confold /var/tmp/cygnet.deb");
+        self.shell("dpkg --install --force-confold /var/tmp/cygnet.deb 2>&1")
     }
 
     /// Calls the agent over its Unix socket; `None` if it does not answer.
@@ -190,18 +192,42 @@ impl Drop for Machine {
 
 /// A package like `package` with a higher version.
 pub fn newer(package: &Path, directory: &Path) -> PathBuf {
-    let tree = directory.join("tree");
+    repacked(package, &directory.join("newer.deb"), |tree, version| {
+        edit(&tree.join("DEBIAN/control"), &[(&format!("Version: {version}"), &format!("Version: {version}.1"))]);
+    })
+}
+
+/// A package like `package` as version 0.1.0-1 was: the group of the socket may write where swanctl looks.
+pub fn released(package: &Path, directory: &Path) -> PathBuf {
+    repacked(package, &directory.join("released.deb"), |tree, version| {
+        edit(&tree.join("DEBIAN/control"), &[(&format!("Version: {version}"), "Version: 0.1.0-0")]);
+        edit(&tree.join("usr/lib/tmpfiles.d/cygnet.conf"), &[("root cygnet-certs", "root cygnet")]);
+        edit(&tree.join("usr/lib/sysusers.d/cygnet.conf"), &[("g cygnet-certs -", "")]);
+        edit(&tree.join("usr/lib/systemd/system/cygnet.service"), &[("cygnet-vici cygnet-certs ", "cygnet-vici ")]);
+    })
+}
+
+/// Replaces texts in a file, which must be there.
+#[track_caller]
+fn edit(path: &Path, texts: &[(&str, &str)]) {
+    let mut text = fs::read_to_string(path).expect("read");
+    for (old, new) in texts {
+        assert!(text.contains(old), "{old} is not in {}", path.display());
+        text = text.replace(old, new);
+    }
+    fs::write(path, text).expect("written");
+}
+
+/// The package `new`: `package` with its tree changed, which is told the version.
+fn repacked(package: &Path, new: &Path, change: impl FnOnce(&Path, &str)) -> PathBuf {
+    let tree = new.with_extension("tree");
     let run = |arguments: &[&OsStr]| {
         said(&Command::new("dpkg-deb").args(arguments).output().expect("dpkg-deb runs"), &arguments);
     };
     run(&["-R".as_ref(), package.as_ref(), tree.as_ref()]);
-    let control = tree.join("DEBIAN/control");
-    let text = fs::read_to_string(&control).expect("read");
-    let version = text.lines().find_map(|line| line.strip_prefix("Version: ")).expect("a version");
-    fs::write(&control, text.replace(&format!("Version: {version}"), &format!("Version: {version}.1")))
-        .expect("written");
+    let text = fs::read_to_string(tree.join("DEBIAN/control")).expect("read");
+    change(&tree, text.lines().find_map(|line| line.strip_prefix("Version: ")).expect("a version"));
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let new = directory.join("newer.deb");
     run(&["--root-owner-group".as_ref(), "-Zgzip".as_ref(), "-b".as_ref(), tree.as_ref(), new.as_ref()]);
-    new
+    new.into()
 }

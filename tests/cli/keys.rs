@@ -58,3 +58,69 @@ fn a_key_that_is_none_is_refused_and_not_shown() {
     assert!(ended.err.contains("cannot read the key from /nowhere/key"), "{}", ended.err);
     assert_eq!(key_of(&b), KEY);
 }
+
+#[test]
+fn what_is_too_long_is_refused_and_not_cut() {
+    let b = up();
+    let (file, most) = (b.path("key"), 256 * 1024);
+    let name = file.to_str().expect("UTF-8");
+    fs::write(&file, "k".repeat(most + 1)).expect("written");
+    for words in
+        [&["change", "site-7", "--yes", "--auth-key-file", name][..], &["plan", "site-7", "--auth-key-file", name]]
+    {
+        let ended = run(&b, words).ends(1);
+        assert!(ended.err.contains("it is longer than 262144 bytes; it is not cut"), "{}", ended.err);
+    }
+    let ended = fed(&b, &["change", "site-7", "--yes", "--auth-key-file", "-"], &"k".repeat(most + 1)).ends(1);
+    assert!(ended.err.contains("cannot read the key from -: it is longer than"), "{}", ended.err);
+    // The whole of what is just as long as it may be goes to the agent, which judges it.
+    fs::write(&file, format!("{}\n", "k".repeat(most - 1))).expect("written");
+    let ended = run(&b, &["change", "site-7", "--yes", "--auth-key-file", name]).ends(1);
+    assert!(!ended.err.contains("it is longer than") && ended.err.contains("authKey"), "{}", ended.err);
+    assert_eq!(key_of(&b), KEY);
+    fs::write(&file, " ".repeat(1024 * 1024 + 1)).expect("written");
+    let ended = run(&b, &["plan", "site-7", name]).ends(1);
+    assert!(ended.err.contains("it is longer than 1048576 bytes"), "{}", ended.err);
+    let ended = run(&b, &["render", name]).ends(1);
+    assert!(ended.err.contains("it is longer than 1048576 bytes"), "{}", ended.err);
+}
+
+#[test]
+fn line_ends_at_the_end_are_not_of_the_key() {
+    let b = up();
+    for end in ["", "\n", "\r\n", "\n\n"] {
+        fed(&b, &["change", "site-7", "--yes", "--wait", "--auth-key-file", "-"], &format!("{OTHER_KEY}{end}")).ends(0);
+        assert_eq!(key_of(&b), OTHER_KEY, "{end:?}");
+    }
+}
+
+#[test]
+fn a_password_from_a_pipe_is_its_first_line() {
+    let b = up();
+    let (settings, file) = (b.path("cygnet.toml"), b.path("accounts"));
+    let text = fs::read_to_string(&settings).expect("settings");
+    let line = format!("[auth]\naccounts_file = \"{}\"", file.display());
+    fs::write(&settings, text.replace("[auth]", &line)).expect("settings");
+    let long = "x".repeat(1024);
+    for input in [
+        "test-only-pass\n",
+        "test-only-pass",
+        "test-only-pass\r\n",
+        "test-only-pass\nmore\n",
+        &long,
+        &(long.clone() + "\r\n"),
+    ] {
+        fed(&b, &["passwd", "admin"], input).ends(0);
+        let accounts = cygnet::http::Accounts::read(&file).expect("read");
+        let password = input.lines().next().expect("a line");
+        let digest = <sha2::Sha512 as sha2::Digest>::digest(password);
+        let digest = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        assert!(accounts.account("admin").expect("there").has_password(&digest), "{input:?}");
+    }
+    let before = fs::read_to_string(&file).expect("there");
+    for (input, word) in [("", "empty"), ("\n", "empty"), (&*(long + "x"), "longer than 1024 bytes")] {
+        let ended = fed(&b, &["passwd", "admin"], input).ends(1);
+        assert!(ended.err.contains(word), "{}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(&file).expect("there"), before);
+}

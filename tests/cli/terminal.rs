@@ -2,9 +2,10 @@
 
 use crate::{
     run::{run, up},
-    serve::{Bench, uuid},
+    serve::{Bench, Options, uuid},
     tty::Terminal,
 };
+use nix::sys::signal::Signal;
 
 const CHANGE: [&str; 4] = ["change", "site-7", "--set", "lifeTime=1000"];
 const ESCAPE: char = '\u{1b}';
@@ -100,4 +101,56 @@ fn a_terminal_would_show_a_key() {
     let b = up();
     let (code, text) = Terminal::start(&b, &["change", "site-7", "--yes", "--auth-key-file", "-"], &[]).end();
     assert!(code == 2 && text.contains("a terminal would show the key"), "{text}");
+}
+
+/// Types a password twice; what was shown.
+fn passwd(b: &Bench, first: &str, second: &str) -> (i32, String) {
+    let mut terminal = Terminal::start(b, &["passwd", "admin"], &[]);
+    terminal.until("New password: ");
+    terminal.types(first);
+    terminal.until("Retype new password: ");
+    terminal.types(second);
+    terminal.end()
+}
+
+fn with_accounts(b: &Bench) -> std::path::PathBuf {
+    let (settings, file) = (b.path("cygnet.toml"), b.path("accounts"));
+    let text = std::fs::read_to_string(&settings).expect("settings");
+    let line = format!("[auth]\naccounts_file = \"{}\"", file.display());
+    std::fs::write(&settings, text.replace("[auth]", &line)).expect("settings");
+    file
+}
+
+#[test]
+fn a_password_is_asked_for_twice_and_not_shown() {
+    let b = Bench::idle(&Options::default());
+    let file = with_accounts(&b);
+    let (code, text) = passwd(&b, "test-only-one", "test-only-two");
+    assert!(code == 1 && text.contains("the two passwords differ; nothing was changed"), "{text}");
+    assert!(!text.contains("test-only-") && !file.exists(), "{text}");
+    let (code, text) = passwd(&b, "test-only-one", "test-only-one");
+    assert!(code == 0 && text.contains("the password of admin is set") && !text.contains("test-only-"), "{text}");
+    let stored = std::fs::read_to_string(&file).expect("written");
+    assert!(stored.contains("name = \"admin\"") && stored.contains("$argon2id$"), "{stored}");
+    let mut terminal = Terminal::start(&b, &["passwd", "admin"], &[]);
+    terminal.until("New password: ");
+    terminal.types("");
+    let (code, text) = terminal.end();
+    assert!(code == 1 && text.contains("the password is empty") && !text.contains("Retype"), "{text}");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), stored);
+}
+
+/// However it ends, the terminal echoes again.
+#[test]
+fn the_echo_comes_back() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP] {
+        let b = Bench::idle(&Options::default());
+        with_accounts(&b);
+        let mut terminal = Terminal::start(&b, &["passwd", "admin"], &[]);
+        terminal.until("New password: ");
+        assert!(!terminal.echoes());
+        terminal.signal(signal);
+        let (code, text) = terminal.until_ended(|terminal| assert!(terminal.echoes(), "{signal}"));
+        assert!(code == 1 && text.contains("interrupted"), "{text}");
+    }
 }

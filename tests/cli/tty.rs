@@ -4,7 +4,14 @@ use crate::{
     run::{command, keyless},
     serve::{Bench, PATIENCE},
 };
-use nix::pty::openpty;
+use nix::{
+    pty::openpty,
+    sys::{
+        signal::{Signal, kill},
+        termios::{LocalFlags, tcgetattr},
+    },
+    unistd::Pid,
+};
 use std::{
     fs::File,
     io::{Read, Write},
@@ -17,6 +24,8 @@ use std::{
 /// A program in a terminal.
 pub struct Terminal {
     child: Child,
+    /// The program's side.
+    slave: File,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     shown: String,
@@ -30,6 +39,7 @@ impl Terminal {
         let mut command = command(b, arguments);
         command.envs(environment.iter().copied()).stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("started");
+        let slave = File::from(pair.slave.try_clone().expect("another handle"));
         let keyboard = File::from(pair.master);
         let mut output = keyboard.try_clone().expect("another handle");
         let (sender, screen) = channel();
@@ -42,7 +52,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keyboard, screen, shown: String::new() }
+        Self { child, slave, keyboard, screen, shown: String::new() }
     }
 
     /// Waits until this was shown.
@@ -62,13 +72,34 @@ impl Terminal {
         self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("typed");
     }
 
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().expect("a pid")), signal).expect("it runs");
+    }
+
+    /// Whether it shows what is typed.
+    pub fn echoes(&self) -> bool {
+        let now = tcgetattr(&self.slave).expect("a terminal");
+        now.local_flags.contains(LocalFlags::ECHO)
+    }
+
+    /// Waits for the end of the program, looks, and ends as [`Terminal::end`].
+    #[track_caller]
+    pub fn until_ended(mut self, look: impl FnOnce(&Self)) -> (i32, String) {
+        self.child.wait().expect("a child");
+        look(&self);
+        self.end()
+    }
+
     /// Waits for the end: the exit code and all that was shown.
     #[track_caller]
     pub fn end(mut self) -> (i32, String) {
+        let code = self.child.wait().expect("a child").code().expect("no signal");
+        // Nobody holds the other side any more: what was shown comes to its end.
+        self.slave = File::open("/dev/null").expect("opened");
         while let Ok(part) = self.screen.recv_timeout(PATIENCE) {
             self.shown += &String::from_utf8_lossy(&part);
         }
-        let code = self.child.wait().expect("a child").code().expect("no signal");
         keyless(&self.shown);
         (code, std::mem::take(&mut self.shown))
     }

@@ -67,6 +67,38 @@ fn what_files_say() {
     assert_eq!(tree.finds(&["modes"]).findings.iter().filter(|f| f.check == "modes").count(), 2);
 }
 
+/// swanctl trusts what lies there, and whoever may write to charon's socket is as good as root.
+#[test]
+fn who_is_as_good_as_root() {
+    let tree = Tree::new();
+    tree.write("swanctl/x509ca/planted.pem", "");
+    tree.finds(&[]);
+    std::os::unix::fs::chown(tree.path("swanctl/x509ca/planted.pem"), Some(65534), None).expect("root may");
+    assert!(words(&tree.finds(&["modes"])).contains("x509ca/planted.pem belongs to"));
+    std::os::unix::fs::chown(tree.path("swanctl/x509ca/planted.pem"), Some(0), None).expect("root may");
+    tree.write("etc/group", "root:x:0:\nvpn:x:4711:root,cygnet,alice\ncerts:x:4712:\n");
+    tree.write("etc/passwd", "root:x:0:0::/:/bin/sh\nbob:x:1000:4711::/:/bin/sh\ncarol:x:1001:4712::/:/bin/sh\n");
+    for (path, group) in [("charon.vici", 4711), ("swanctl/x509ca", 4712)] {
+        std::os::unix::fs::chown(tree.path(path), None, Some(group)).expect("root may");
+        tree.mode(path, 0o750);
+    }
+    tree.finds(&[]);
+    tree.mode("charon.vici", 0o770);
+    let report = tree.finds(&["modes"]);
+    let found = report.findings.iter().find(|finding| finding.check == "modes").expect("found");
+    assert!(
+        found.what.contains("the group vpn, which can write") && found.what.contains("as good as root"),
+        "{found:?}"
+    );
+    assert_eq!(found.evidence.as_deref(), Some("alice, bob"));
+    tree.mode("swanctl/x509ca", 0o1775);
+    let text = words(&tree.finds(&["modes"]));
+    assert!(text.contains("the group certs") && text.contains("carol"), "{text}");
+    tree.write("etc/group", "vpn:x:4711:cygnet\ncerts:x:4712:\n");
+    tree.write("etc/passwd", "root:x:0:0::/:/bin/sh\n");
+    tree.finds(&[]);
+}
+
 #[test]
 fn damage_and_leftovers() {
     let tree = Tree::new();

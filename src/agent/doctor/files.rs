@@ -2,7 +2,10 @@
 
 use super::{Case, Finding, Judged, Level, finding, judged, some, unseen};
 use crate::{
-    gateway::files::{File, Purpose, Space},
+    gateway::{
+        doors::Door,
+        files::{File, Purpose, Space},
+    },
     ipsec::ConnectionId,
     swan::names,
 };
@@ -13,10 +16,14 @@ pub fn modes(case: &Case) -> Judged {
         Ok(files) => files,
         Err(why) => return Err(unseen("the files' modes", why)),
     };
-    let found = files
+    let mut found: Vec<_> = files
         .iter()
         .filter_map(|file| mode(file, [case.facts.uid, case.facts.service.unwrap_or(case.facts.uid)]))
         .collect();
+    match &case.facts.doors {
+        Ok(doors) => found.extend(doors.iter().map(door)),
+        Err(why) => found.extend(unseen("who is in the groups of charon's socket and of certificates", why)),
+    }
     judged(found, format!("{} files and directories", files.len()))
 }
 
@@ -40,6 +47,14 @@ fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
         Purpose::Key | Purpose::Secret | Purpose::Rule => return None,
     };
     Some(finding(level, format!("{path} {what}"), format!("chmod {right} {path}")).with(evidence))
+}
+
+/// A group of people that can become root.
+fn door(door: &Door) -> Finding {
+    let (path, group) = (door.path.display(), &door.group);
+    let what = format!("users are in the group {group}, which can write {path}: that is as good as root");
+    let fix = format!("take them out of it: gpasswd -d USER {group}; only services belong in it");
+    finding(Level::Warning, what, fix).with(some(&door.members))
 }
 
 /// Nothing under our names belongs to no connection.

@@ -161,6 +161,7 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         synchronised: Ok(true),
         conf: conf::Conf { includes: Ok(vec!["/etc/swanctl/conf.d/*.conf".into()]), rehearsal: Ok(rehearsal) },
         files: Ok(Vec::new()),
+        doors: Ok(Vec::new()),
         conf_files: Ok(vec![names::file(record.id)]),
         ipsec_conf: Ok(Vec::new()),
         space: Ok(files::Space { bytes: 1 << 30, files: None, read_only: false }),

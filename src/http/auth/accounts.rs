@@ -3,6 +3,7 @@
 //! A password is kept as Argon2id over the SHA-512 that clients send of it (contract 1.10). The secret
 //! of an access key is kept as it is: it signs requests, and cannot be checked from a digest.
 
+use crate::disk::open::{Kind, read_to_string};
 use argon2::{
     Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
     password_hash::{SaltString, rand_core::OsRng},
@@ -56,7 +57,8 @@ impl Accounts {
     /// A text that names the file and the place in it, without any secret.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read the accounts file {place}: {e}"))?;
+        let text =
+            read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the accounts file {place}: {e}"))?;
         let text = Zeroizing::new(text);
         let accounts: Self = toml::from_str(&text).map_err(|e| format!("{place}: {}", e.message()))?;
         let unhashed = |account: &&Account| account.password.as_ref().is_some_and(|p| PasswordHash::new(p).is_err());

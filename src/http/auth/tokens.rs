@@ -1,5 +1,6 @@
 //! Static tokens: one file, one line each.
 
+use crate::disk::open::{Kind, read_to_string};
 use sha2::{Digest, Sha256};
 use std::{
     os::unix::fs::MetadataExt,
@@ -19,7 +20,8 @@ impl Tokens {
     /// A text that names the file and line, without the token.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read the tokens file {place}: {e}"))?;
+        let text =
+            read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the tokens file {place}: {e}"))?;
         let text = Zeroizing::new(text);
         if std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o007 != 0) {
             tracing::warn!(path = %place, "every user of this machine can read or write the tokens file: chmod 0640 it");
