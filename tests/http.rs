@@ -41,6 +41,8 @@ mod heal;
 mod jobs;
 #[path = "http/keep.rs"]
 mod keep;
+#[path = "http/lengths.rs"]
+mod lengths;
 #[path = "http/life.rs"]
 mod life;
 #[path = "http/limits.rs"]
