@@ -3,7 +3,7 @@
 use super::{
     Answer, Envelope, Shared,
     error::{Failure, json_response},
-    id_of, parse, query,
+    id_of, inventory, parse, query,
 };
 use crate::error::{Error, Result};
 use axum::{
@@ -56,8 +56,8 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
 pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Body) -> Answer {
     let (start, limit) = parse::page_of(&Envelope::read(body).await?.params("params")?)?;
     let views = api.agent.views().await;
-    let inventories = views.iter().skip(start).take(limit).map(|view| api.inventory(view)).collect();
-    Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
+    let page = views.into_iter().skip(start).take(limit).collect();
+    Ok(query::reply(page, &inventory::MEMBERS, api.lens(), None))
 }
 
 /// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.

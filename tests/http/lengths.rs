@@ -51,11 +51,80 @@ fn keys_and_bundles() {
     let plan = json!({ "changeIPsecConnection": change(1, &json!({ "authKey": longer })) }).to_string();
     refused(&b.ask("POST", &format!("/cygnet/v1/connections/{}/plan", uuid(1)), plan.as_bytes()), &words);
 
-    let certified = |key: String| json!({ "authMode": "certs", "authKey": key, "idType": "name", "remoteId": "CN=peer" });
+    let certified =
+        |key: String| json!({ "authMode": "certs", "authKey": key, "idType": "name", "remoteId": "CN=peer" });
     b.create(&params(3, &certified(bundle(Certs::MAX)))).expect(200);
     let words = format!("field[authKey] must have at most {} bytes, it has {}", Certs::MAX, Certs::MAX + 1);
     refused(&b.create(&params(4, &certified(bundle(Certs::MAX + 1)))), &words);
     refused(&b.change(&uuid(3), &change(3, &certified(bundle(Certs::MAX + 1)))), &words);
+}
+
+/// Each CA of one name may have signed each certificate that names it: what has to be tried is bounded, not only the bytes.
+#[test]
+fn cas_of_one_name() {
+    let b = Bench::start();
+    let root = Ca::new(Kind::Ecdsa, "CN=one name");
+    let leaf = root.issue(Kind::Ecdsa, "CN=gw", &["gw.example"]);
+    let bundle = |count: usize| {
+        let others: Vec<_> = (0..count).map(|_| root.intermediate("CN=one name")).collect();
+        leaf.bundle(&std::iter::once(&root).chain(&others).collect::<Vec<_>>())
+    };
+    let certified = |key: &str| json!({ "authMode": "certs", "authKey": key, "idType": "name", "remoteId": "CN=peer" });
+    // Of `n` CAs beside the root, and the leaf: n + 2 signatures by n + 1 issuers.
+    b.create(&params(1, &certified(&bundle(14)))).expect(200);
+    let many = bundle(15);
+    let words = format!(
+        "field[authKey] has 272 pairs of a certificate or X509 CRL and a CA with its issuer's name, {}",
+        Certs::MAX_SIGNATURES
+    );
+    refused(&b.create(&params(2, &certified(&many))), &words);
+    assert!(Certs::new(&many).is_ok(), "one that is stored stays readable");
+}
+
+/// An answer that is sent in pieces is the same as one that is not.
+#[test]
+fn long_lists_come_in_pieces() {
+    let b = Bench::start();
+    for n in 1..=30 {
+        b.create(&params(n, &json!({ "description": "d".repeat(2048), "authKey": "k".repeat(MAX_PSK) }))).expect(200);
+    }
+    let short = b.ask("GET", "/zstack/v1/ipsec?limit=2&sort=name", b"").expect(200);
+    assert!(short.header("content-length").is_some());
+    for list in ["/zstack/v1/ipsec?replyWithCount=true", "/cygnet/v1/connections?replyWithCount=true"] {
+        let long = b.ask("GET", list, b"").expect(200);
+        assert_eq!(long.header("transfer-encoding"), Some("chunked"), "{list}");
+        let (body, text) = (long.json(), long.text().len());
+        assert!(text > 30 * 2048 && body["total"] == 30, "{list}");
+        let items = body["inventories"].as_array().or_else(|| body["connections"].as_array()).expect("a list");
+        assert_eq!(items.len(), 30, "{list}");
+        if let Some(classes) = body["schema"].as_object() {
+            assert_eq!(classes.len(), 90);
+            assert_eq!(classes["inventories[29].peerCidrs[0]"], "org.zstack.ipsec.IPsecPeerCidrInventory");
+        }
+    }
+    assert_eq!(b.ask("HEAD", "/zstack/v1/ipsec", b"").expect(200).text(), "");
+}
+
+#[test]
+fn queries() {
+    let b = Bench::start();
+    b.create(&params(1, &json!({}))).expect(200);
+    let many = |count: usize| format!("/zstack/v1/ipsec?{}", "q=name~=site%25&".repeat(count));
+    assert_eq!(b.ask("GET", &many(32), b"").expect(200).json()["inventories"].as_array().map(Vec::len), Some(1));
+    let refused = |path: &str, words: &str| {
+        let answer = b.ask("GET", path, b"");
+        assert!(answer.status == 400 && answer.text().contains(words), "{} {}", answer.status, answer.text());
+    };
+    refused(&many(33), "[q], at most 32 conditions are possible, there are 33");
+    let list = |count: usize| format!("/zstack/v1/ipsec?q=createDate!?={}", ",".repeat(count - 1));
+    b.ask("GET", &list(1000), b"").expect(200);
+    refused(&list(1001), "a condition on [createDate] must have at most 1000 values, it has 1001");
+    refused(&list(1001).replace("/zstack/v1/ipsec", "/cygnet/v1/connections"), "at most 1000 values");
+    let pattern = |count: usize| format!("/zstack/v1/ipsec?q=name~={}", "_".repeat(count));
+    b.ask("GET", &pattern(4096), b"").expect(200);
+    refused(&pattern(4097), "a condition on [name] must have at most 4096 characters in its pattern, it has 4097");
+    let shown = b.ask("GET", &format!("/zstack/v1/ipsec?fields={}uuid", "uuid,name,".repeat(500)), b"").expect(200);
+    assert_eq!(shown.json()["inventories"][0].as_object().map(serde_json::Map::len), Some(2));
 }
 
 #[test]
@@ -107,7 +176,10 @@ fn texts_and_lists() {
     let unknown = json!({ "params": { "l3NetworkUuids": vec!["x"; MAX_LIST + 1] } }).to_string();
     let answer = b.ask("POST", &path(3, "/l3networks"), unknown.as_bytes());
     refused(&answer, &format!("field[l3NetworkUuids] must have at most {MAX_LIST} elements"));
-    refused(&b.create(&params(5, &json!({ "tagUuids": vec!["x"; MAX_LIST + 1] }))), "field[tagUuids] must have at most");
+    refused(
+        &b.create(&params(5, &json!({ "tagUuids": vec!["x"; MAX_LIST + 1] }))),
+        "field[tagUuids] must have at most",
+    );
 }
 
 #[test]
@@ -145,7 +217,10 @@ fn what_is_stored_beyond_the_limits_stays_usable() {
     let kept = json!({ "changeIPsecConnection": { "lifeTime": 1600 } }).to_string();
     b.ask("PUT", &format!("/zstack/v1/ipsec/config/{}?keep=true", uuid(1)), kept.as_bytes()).expect(200);
     let other = "j".repeat(65_535);
-    refused(&b.change(&uuid(1), &change(1, &json!({ "authKey": other }))), "field[authKey] must have at most 4096 bytes");
+    refused(
+        &b.change(&uuid(1), &change(1, &json!({ "authKey": other }))),
+        "field[authKey] must have at most 4096 bytes",
+    );
     refused(&update(&b, 1, &json!({ "userTags": tags(MAX_TAGS + 1, 3999) })), "field[userTags] must have at most 100");
     let disable = json!({ "changeIPSecConnectionState": { "stateEvent": "disable" } }).to_string();
     b.ask("PUT", &path(1, "/actions"), disable.as_bytes()).expect(200);
