@@ -26,7 +26,9 @@ pub fn tags(field: &str, tags: &[String], stored: &[String]) -> Result<()> {
         return Ok(());
     }
     at_most(field, tags.len(), MAX_TAGS, "elements")?;
-    tags.iter().enumerate().try_for_each(|(number, tag)| at_most(&format!("{field}[{number}]"), tag.len(), MAX_TAG, "bytes"))
+    tags.iter()
+        .enumerate()
+        .try_for_each(|(number, tag)| at_most(&format!("{field}[{number}]"), tag.len(), MAX_TAG, "bytes"))
 }
 
 /// Refuses `count` where it is more than `most`.

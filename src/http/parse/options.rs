@@ -59,13 +59,7 @@ pub(super) fn options(
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again
 /// however long it is; whether it is the stored one is not known before the record is.
-fn auth(
-    mode: AuthMode,
-    key: Option<String>,
-    old: Option<&Options>,
-    creating: bool,
-    now: Timestamp,
-) -> Result<Auth> {
+fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, creating: bool, now: Timestamp) -> Result<Auth> {
     if let (None, Some(old)) = (&key, old.filter(|old| AuthMode::of(&old.auth) == mode)) {
         return Ok(old.auth.clone());
     }
@@ -229,7 +223,7 @@ fn certs(key: String, now: Timestamp) -> Result<Certs> {
     if key.as_str() == MASK {
         return Err(refused(Invalid::new("is the mask of a hidden bundle, not a bundle: give the bundle itself")));
     }
-    let certs = Certs::new(&key).map_err(refused)?;
+    let certs = Certs::given(&key).map_err(refused)?;
     certs.check_at(now).map_err(refused)?;
     Ok(certs)
 }
