@@ -95,7 +95,8 @@ fn ranges_are_those_of_the_model() {
     assert_eq!([&kinds[0]["maxLength"], &kinds[1]["maxLength"]], [MAX_PSK, Certs::MAX]);
     let tags = &document["components"]["schemas"]["Tags"];
     assert_eq!([&tags["maxItems"], &tags["items"]["maxLength"]], [MAX_TAGS, MAX_TAG]);
-    for (list, parameters) in [("peerCidrs", "CreateParams"), ("peerCidrs", "AddCidrs"), ("l3NetworkUuids", "AttachNetworks")]
+    for (list, parameters) in
+        [("peerCidrs", "CreateParams"), ("peerCidrs", "AddCidrs"), ("l3NetworkUuids", "AttachNetworks")]
     {
         let members = component(&document, parameters);
         let member = members.get(list).or_else(|| members["params"]["properties"].get(list));
