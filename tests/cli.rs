@@ -11,6 +11,8 @@ mod fake_charon;
 mod follow;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/makefile.rs"]
+mod makefile;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/pages.rs"]
@@ -21,6 +23,8 @@ mod run;
 mod serve;
 #[path = "cli/ships.rs"]
 mod ships;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/tty.rs"]
