@@ -129,7 +129,7 @@ impl Certs {
             let (signed, others): (Vec<_>, Vec<_>) =
                 rest.into_iter().partition(|certificate| certificate.is_signed_by(issuer));
             // The gateway's own certificate vouches for nobody.
-            issuers.extend(signed.into_iter().filter(|signed| !std::ptr::eq(*signed, &self.certificate)));
+            issuers.extend(signed.into_iter().filter(|signed| !std::ptr::eq(*signed, &raw const self.certificate)));
             rest = others;
         }
         match rest.first() {

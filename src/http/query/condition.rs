@@ -173,8 +173,7 @@ impl Condition {
             Operator::Ge => order != Ordering::Less,
             Operator::Lt => order == Ordering::Less,
             Operator::Le => order != Ordering::Greater,
-            Operator::In | Operator::NotIn | Operator::Like | Operator::NotLike => false,
-            Operator::Null | Operator::NotNull => false,
+            _ => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! SQL's LIKE: `%` is any text, `_` any one character.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many places one word holds.
 const WORD: usize = u64::BITS as usize;
@@ -13,10 +13,11 @@ pub struct Pattern {
     length: usize,
     /// The places behind a `%`: what stands there stays whatever comes.
     stay: Vec<u64>,
-    /// The places that a character moves, where it stands in the pattern.
-    moved: HashMap<char, Vec<u64>>,
-    /// The places that any other character moves: those before a `_`.
-    others: Vec<u64>,
+    /// The places that a character moves: first those before a `_`, which any character moves.
+    moved: Vec<Vec<u64>>,
+    /// Which of these is that of an ASCII character, and of another one that stands in the pattern.
+    ascii: [u16; 128],
+    wide: HashMap<char, u16>,
 }
 
 impl Pattern {
@@ -26,7 +27,7 @@ impl Pattern {
         let length = text.chars().filter(|c| *c != '%').count();
         let words = length / WORD + 1;
         let (mut stay, mut others) = (vec![0; words], vec![0; words]);
-        let mut places: HashMap<char, Vec<usize>> = HashMap::new();
+        let mut places: BTreeMap<char, Vec<usize>> = BTreeMap::new();
         let mut place = 0;
         for c in text.chars() {
             match c {
@@ -36,12 +37,19 @@ impl Pattern {
             }
             place += usize::from(c != '%');
         }
-        let moved = places.into_iter().map(|(c, places)| {
-            let mut moved = others.clone();
-            places.into_iter().for_each(|place| set(&mut moved, place));
-            (c, moved)
-        });
-        Self { length, stay, moved: moved.collect(), others }
+        let mut pattern = Self { length, stay, moved: vec![others], ascii: [0; 128], wide: HashMap::new() };
+        for (number, (c, places)) in (1..).zip(places) {
+            let mut moved = pattern.moved[0].clone();
+            for place in places {
+                set(&mut moved, place);
+            }
+            pattern.moved.push(moved);
+            match pattern.ascii.get_mut(c as usize) {
+                Some(index) => *index = number,
+                None => drop(pattern.wide.insert(c, number)),
+            }
+        }
+        pattern
     }
 
     /// How many steps a text of `bytes` bytes takes at most.
@@ -56,7 +64,8 @@ impl Pattern {
         let mut taken = vec![0; self.stay.len()];
         set(&mut taken, 0);
         for c in text.chars() {
-            let moved = self.moved.get(&c).unwrap_or(&self.others);
+            let number = self.ascii.get(c as usize).or_else(|| self.wide.get(&c)).copied().unwrap_or_default();
+            let moved = &self.moved[usize::from(number)];
             let mut carry = 0;
             for (word, (moved, stay)) in taken.iter_mut().zip(moved.iter().zip(&self.stay)) {
                 let moving = *word & moved;
