@@ -16,7 +16,7 @@ pub struct Pattern {
     /// The places that a character moves: first those before a `_`, which any character moves.
     moved: Vec<Vec<u64>>,
     /// Which of these is that of an ASCII character, and of another one that stands in the pattern.
-    ascii: [u16; 128],
+    ascii: Box<[u16; 128]>,
     wide: HashMap<char, u16>,
 }
 
@@ -37,7 +37,7 @@ impl Pattern {
             }
             place += usize::from(c != '%');
         }
-        let mut pattern = Self { length, stay, moved: vec![others], ascii: [0; 128], wide: HashMap::new() };
+        let mut pattern = Self { length, stay, moved: vec![others], ascii: Box::new([0; 128]), wide: HashMap::new() };
         for (number, (c, places)) in (1..).zip(places) {
             let mut moved = pattern.moved[0].clone();
             for place in places {
