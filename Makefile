@@ -1,4 +1,4 @@
-# Installs what Debian must give, then builds, shows or tests. Needs Rust, make and root.
+# Installs what Debian must give, then builds, shows or tests. Needs Rust and make, and root where packages are missing.
 
 PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
 	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
@@ -15,6 +15,9 @@ LAB := create:: policies:: half:: heal::charon_goes keys::a_new_key_is_negotiate
 	networks::several_networks_ikev2 networks::ipv6 parts::a_disabled reasons::proposals_differ_ikev2 \
 	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes
 
+# The lowest Rust that builds.
+RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
 # The package, and the program that makes it, which is kept outside of the clone.
 DEB := target/cygnet.deb
 CARGO_DEB ?= /var/cache/cygnet/cargo-deb
@@ -24,7 +27,7 @@ CARGO_DEB_VERSION := 3.8.0
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
-.PHONY: build demo man test deb box bench bench-small lab roots kernel lint deps
+.PHONY: build demo man test deb box bench bench-small lab roots kernel lint rust deps
 
 build: deps
 	cargo build --release --locked
@@ -77,14 +80,21 @@ kernel: deps | $(CYGNET_UML)
 $(CYGNET_UML): | deps
 	tests/kernel/fetch.sh $@
 
-lint:
+lint: rust
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
+rust:
+	@command -v cargo >/dev/null || { echo "There is no cargo in PATH. Install Rust $(RUST) or newer:" \
+		"https://www.rust-lang.org/tools/install" >&2; exit 1; }
+
 # Only what is missing is fetched, so that a machine that has it all needs no network.
-deps:
+deps: rust
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "Install what these packages of Debian have:" $$missing >&2; exit 1; }; \
+		[ "$$(id -u)" = 0 ] || { echo "Packages are missing, and only root can install them. Run this first:" \
+			"sudo apt-get install --no-install-recommends" $$missing >&2; exit 1; }; \
 		echo "installing:" $$missing; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi

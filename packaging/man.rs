@@ -4,6 +4,8 @@
 #[path = "../src/cli/args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 pub mod args;
+#[path = "settings_page.rs"]
+pub mod settings_page;
 #[path = "../src/cli/write_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod write_args;
@@ -32,13 +34,17 @@ fn main() -> io::Result<()> {
 /// # Errors
 /// When a file cannot be written.
 pub fn write(directory: &Path) -> io::Result<()> {
-    let mut command = args::Cli::command();
+    // `help` is no command of its own: it shows the pages of the others.
+    let mut command = args::Cli::command().disable_help_subcommand(true);
     command.build();
     let pages = directory.join("man/man8");
     fs::create_dir_all(&pages)?;
-    for command in std::iter::once(&command).chain(command.get_subcommands().filter(|c| c.get_name() != "help")) {
+    for command in std::iter::once(&command).chain(command.get_subcommands()) {
         page(&pages, command)?;
     }
+    let pages = directory.join("man/man5");
+    fs::create_dir_all(&pages)?;
+    fs::write(pages.join("cygnet.toml.5"), settings_page::page())?;
     for (shell, place) in COMPLETIONS {
         let place = directory.join(place);
         fs::create_dir_all(&place)?;
@@ -57,5 +63,7 @@ fn page(directory: &Path, command: &Command) -> io::Result<()> {
     let mut page = Vec::new();
     // A date would make each build another one.
     clap_mangen::Man::new(command.clone()).section("8").date("").render(&mut page)?;
+    page.extend(b".SH \"SEE ALSO\"\ncygnet.toml(5)");
+    page.extend(if name == "cygnet" { &b"\n"[..] } else { b", cygnet(8)\n" });
     fs::write(directory.join(format!("{name}.8")), page)
 }

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 use tools::Tools;
 
 /// A fact, or why it could not be had.
@@ -173,15 +174,22 @@ async fn look(places: &Places) -> Read {
     Read { sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space }
 }
 
+/// How many reads may hang at once: what hangs holds its thread, however often the doctor is asked.
+static READS: Semaphore = Semaphore::const_new(16);
+
 /// Reads files on a thread that may block: a hung file system costs the answer, not the doctor.
 async fn reading<T: Send + 'static>(
     places: &Places,
     read: impl FnOnce(&Places) -> Seen<T> + Send + 'static,
 ) -> Seen<T> {
     let places = places.clone();
-    match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || read(&places))).await {
-        Ok(Ok(seen)) => seen,
-        Ok(Err(error)) => Err(error.to_string()),
+    let look = async {
+        let permit = READS.acquire().await.map_err(|e| e.to_string())?;
+        let read = move || (read(&places), drop(permit)).0;
+        tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?
+    };
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(seen) => seen,
         Err(_) => Err(format!("not read within {} s", PATIENCE.as_secs())),
     }
 }

@@ -50,7 +50,7 @@ use axum::{
 use error::{Failure, json_response};
 use jiff::{Timestamp, tz::TimeZone};
 use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
-use query::{Item, Query};
+use query::{Lens, Query};
 use serde_json::{Value, json};
 use std::{path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -108,8 +108,17 @@ impl Api {
         inventory::inventory(view, self.mask_auth_key, &TimeZone::system())
     }
 
-    fn item(&self, view: &crate::agent::View) -> Item {
-        Item { inventory: self.inventory(view), beyond: inventory::beyond(view) }
+    /// How connections are shown.
+    fn lens(&self) -> Lens {
+        Lens { zone: TimeZone::system(), mask: self.mask_auth_key, keys: true }
+    }
+
+    /// The answer to `query`.
+    fn found(&self, query: &Query, found: query::Found) -> Response {
+        match query.total(&found) {
+            Some(total) if query.count => json_response(StatusCode::OK, &json!({ "total": total })),
+            total => query::reply(found.page, query.shown(), self.lens(), total),
+        }
     }
 
     /// The answer to a write: its result, and beside it what the caller should know, if there is anything.
@@ -226,8 +235,8 @@ async fn collection(
         }
         Method::GET | Method::HEAD => {
             let query = Query::parse(&pairs)?;
-            let items = query::find(&api, &query).await;
-            Ok(json_response(StatusCode::OK, &query.reply(items)))
+            let found = query::find(&api, &query).await?;
+            Ok(api.found(&query, found))
         }
         _ => Err(no_method(&method, &uri)),
     }
@@ -249,8 +258,8 @@ async fn item(
                 Ok(id) => api.agent.view(id).await.ok(),
                 Err(_) => None,
             };
-            let items = found.iter().map(|view| api.item(view)).collect();
-            Ok(json_response(StatusCode::OK, &query.reply(items)))
+            let found = query.select(found.into_iter().collect(), &api.lens()).await?;
+            Ok(api.found(&query, found))
         }
         Method::DELETE => {
             let enforce = parse::delete_mode(&pairs)?;

@@ -13,6 +13,8 @@ mod follow;
 mod hostile;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/makefile.rs"]
+mod makefile;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/pages.rs"]
@@ -23,6 +25,8 @@ mod run;
 mod serve;
 #[path = "cli/ships.rs"]
 mod ships;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/tty.rs"]

@@ -197,3 +197,38 @@ fn the_checker_sees_what_is_wrong() {
     assert_eq!(holds(&snippet("agent", "x . y.unwrap()"), &[".unwrap()"]).len(), 1);
     assert_eq!(holds(&snippet("agent", "json[\"pfs\"]"), &ZSTACK).len(), 1);
 }
+
+/// The item of the standard library in `src/` that is the newest, and the Rust that first had it. clippy refuses what is
+/// newer than `rust-version`; with this, the version is the lowest that builds.
+const NEWEST: (&str, &str) = (".floor_char_boundary(", "1.91");
+
+/// The lowest Rust that builds is what the manifest says: that of the newest item that we use, or of the dependency that
+/// wants the newest.
+#[test]
+fn the_manifest_names_the_lowest_rust_that_builds() {
+    let version = |text: &str| -> Vec<u32> {
+        let mut parts: Vec<u32> = text.split('.').map(|part| part.parse().expect("a number")).collect();
+        parts.resize(3, 0);
+        parts
+    };
+    let mut command = std::process::Command::new(env!("CARGO"));
+    command.args(["metadata", "--locked", "--offline", "--format-version", "1"]);
+    // What is for other systems need not be there.
+    command.args(["--filter-platform", "x86_64-unknown-linux-gnu"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let others =
+        metadata["packages"].as_array().expect("packages").iter().filter(|package| package["name"] != "cygnet");
+    let wanted =
+        others.filter_map(|package| Some((version(package["rust_version"].as_str()?), package["name"].as_str()?)));
+    let dependency = wanted.max().expect("dependencies say what they want");
+    let used = sources(Path::new("src")).iter().any(|source| source.code.contains(NEWEST.0));
+    assert!(used, "{} is not used any more: what is the newest item now?", NEWEST.0);
+    let ours = version(env!("CARGO_PKG_RUST_VERSION"));
+    assert_eq!(
+        ours,
+        version(NEWEST.1).max(dependency.0.clone()),
+        "the dependency that wants the newest is {dependency:?}"
+    );
+}

@@ -43,12 +43,16 @@ mod heal;
 mod jobs;
 #[path = "http/keep.rs"]
 mod keep;
+#[path = "http/lengths.rs"]
+mod lengths;
 #[path = "http/life.rs"]
 mod life;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/query.rs"]
 mod query;
+#[path = "http/readers.rs"]
+mod readers;
 #[path = "http/readme.rs"]
 mod readme;
 #[path = "http/rehearse.rs"]

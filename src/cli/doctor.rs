@@ -11,6 +11,7 @@ use cygnet::{
 };
 use serde_json::Value;
 use std::{fmt::Write as _, io::Write, path::Path, process::ExitCode, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the agent may take, in whose place we can look ourselves; longer than its slowest looks take.
 const GLANCE: Duration = Duration::from_secs(15);
@@ -43,11 +44,26 @@ fn report(config: &Path) -> Result<Value> {
             let runtime = runtime.context("cannot start")?;
             let swan = serve::swan(&settings);
             let places = Places::of(&settings, Some(config));
-            let report = runtime.block_on(async { doctor::examine(&settings, &places, &swan).await });
+            let report = runtime.block_on(async {
+                tokio::select! {
+                    report = doctor::examine(&settings, &places, &swan) => Ok(report),
+                    signal = ended() => Err(signal),
+                }
+            });
             // A look at a file system that hangs is not waited for.
             runtime.shutdown_background();
-            Ok(http::doctor::json(&report))
+            report.map(|report| http::doctor::json(&report))
         }
+    }
+}
+
+/// Waits for a signal that ends the command; the programs that were started end with it.
+async fn ended() -> anyhow::Error {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    // Without a handler the signal ends the process at once.
+    tokio::select! {
+        _ = term.recv() => anyhow!("ended by SIGTERM"),
+        _ = tokio::signal::ctrl_c() => anyhow!("interrupted"),
     }
 }
 

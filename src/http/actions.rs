@@ -26,7 +26,7 @@ pub(super) async fn update(state: Shared, uuid: &str, body: Body, uri: &Uri) -> 
     let names = parse::update(&envelope.params("updateIPsecConnection")?)?;
     edit(&state, uuid, How::default(), move |old| {
         let mut wish = old.wish.clone();
-        names.apply(&mut wish.names);
+        names.apply(&mut wish.names)?;
         with_wish(old, wish)
     })
     .await
@@ -100,7 +100,8 @@ pub async fn remote_cidrs(
                     return Err(Error::Argument(text));
                 }
                 wish.remote.extend(added);
-                params.tags.apply(&mut wish.names);
+                parse::room("peerCidrs", wish.remote.len())?;
+                params.tags.apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -113,7 +114,7 @@ pub async fn remote_cidrs(
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
                 }
                 wish.remote.retain(|entry| !gone.contains(&entry.cidr));
-                tags.apply(&mut wish.names);
+                tags.apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -152,7 +153,8 @@ pub async fn l3_networks(
                     }
                     wish.local.push(network);
                 }
-                params.tags.apply(&mut wish.names);
+                parse::room("l3NetworkUuids", wish.local.len())?;
+                params.tags.apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -169,7 +171,7 @@ pub async fn l3_networks(
                     )));
                 }
                 wish.local.retain(|network| !gone.contains(&network.network));
-                tags.apply(&mut wish.names);
+                tags.apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -181,7 +183,7 @@ pub async fn l3_networks(
 /// `record` with the tags that came with an action.
 fn tagged(record: &Record, tags: Tags) -> Result<Record> {
     let mut wish = record.wish.clone();
-    tags.apply(&mut wish.names);
+    tags.apply(&mut wish.names)?;
     with_wish(record, wish)
 }
 

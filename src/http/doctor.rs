@@ -1,38 +1,91 @@
 //! `GET /cygnet/v1/doctor`: what is wrong on this gateway, as JSON. Nothing is changed, and no key is shown.
+//!
+//! One examination runs at a time: whoever asks meanwhile gets its answer. It ends when all have left who asked for it,
+//! or at its deadline, and the programs that it started end with it.
 
-use super::{Answer, Api, Shared, error::json_response};
+use super::{
+    Answer, Api, Shared,
+    error::{Failure, json_response},
+};
 use crate::{
-    agent::doctor::{Finding, Report},
+    agent::{
+        Agent,
+        doctor::{Finding, Report},
+    },
+    error::Error,
     gateway::Places,
     settings::Settings,
 };
 use axum::{extract::State, http::StatusCode};
+use futures_util::{
+    FutureExt,
+    future::{self, BoxFuture, WeakShared},
+};
 use serde_json::{Value, json};
-use std::sync::{PoisonError, RwLock};
+use std::{
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::time::timeout;
 
-/// Where the doctor looks; it changes when the settings are read anew.
-pub struct Where(RwLock<Places>);
+/// How long an examination may take: less than the command waits. Each of its looks has a shorter limit of its own.
+const DEADLINE: Duration = Duration::from_secs(14);
+
+/// An examination that runs; its report, if it came to its end.
+type Examination = BoxFuture<'static, Option<Arc<Value>>>;
+
+/// Where the doctor looks, and the examination that runs.
+pub struct Where {
+    /// They change when the settings are read anew.
+    places: RwLock<Places>,
+    running: Mutex<Option<WeakShared<Examination>>>,
+}
 
 impl Where {
     /// At the places of `settings`.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        Self(RwLock::new(Places::of(settings, None)))
+        Self { places: RwLock::new(Places::of(settings, None)), running: Mutex::default() }
+    }
+
+    /// The examination that runs, or a new one.
+    fn examination(&self, agent: &Arc<Agent>) -> future::Shared<Examination> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(joined) = running.as_ref().and_then(WeakShared::upgrade).filter(|joined| joined.peek().is_none()) {
+            return joined;
+        }
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let agent = Arc::clone(agent);
+        let examine = async move {
+            let report = timeout(DEADLINE, agent.doctor(&places)).await.ok()?;
+            Some(Arc::new(json(&report)))
+        };
+        let new = examine.boxed().shared();
+        *running = new.downgrade();
+        new
     }
 }
 
 impl Api {
     /// Has the doctor look elsewhere from now on: at the settings file and what it names.
     pub fn set_places(&self, places: Places) {
-        *self.places.0.write().unwrap_or_else(PoisonError::into_inner) = places;
+        *self.places.places.write().unwrap_or_else(PoisonError::into_inner) = places;
     }
 }
 
 /// The report of the running agent. 200 also when something is wrong: the question was answered.
 pub(super) async fn doctor(State(api): Shared) -> Answer {
-    let places = api.places.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let report = api.agent.doctor(&places).await;
-    Ok(json_response(StatusCode::OK, &json(&report)))
+    let report = api.places.examination(&api.agent).await;
+    let report = report.ok_or_else(late)?;
+    Ok(json_response(StatusCode::OK, &report))
+}
+
+fn late() -> Failure {
+    Error::Internal(format!(
+        "the examination did not end within {} s: see what hangs on this gateway",
+        DEADLINE.as_secs()
+    ))
+    .into()
 }
 
 /// A report as JSON.

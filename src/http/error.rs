@@ -6,7 +6,7 @@ use crate::{
     ipsec::Code,
 };
 use axum::{
-    http::{Method, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderName, Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
@@ -59,7 +59,13 @@ impl IntoResponse for Failure {
 /// A JSON answer, in the form that every client takes.
 #[must_use]
 pub fn json_response(status: StatusCode, body: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json;charset=UTF-8")], body.to_string()).into_response()
+    (status, json_type(), body.to_string()).into_response()
+}
+
+/// The header of that form.
+#[must_use]
+pub fn json_type() -> [(HeaderName, &'static str); 1] {
+    [(CONTENT_TYPE, "application/json;charset=UTF-8")]
 }
 
 /// The error object of `error`.

@@ -4,7 +4,7 @@ use super::parse::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 use crate::{
     agent::View,
     ipsec::{Auth, State, Status},
-    store::{Network, RemoteCidr},
+    store::{Network, Options, RemoteCidr},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
@@ -48,68 +48,89 @@ pub const MEMBERS: [&str; 27] = [
 /// The inventory of `view`; members without a value are left out. With `mask`, the key is hidden.
 #[must_use]
 pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
+    let members = MEMBERS.iter().map(|name| ((*name).to_owned(), member(view, name, mask, zone)));
+    members.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>().into()
+}
+
+/// The member `name` of the inventory of `view`; null if it has no value, or does not exist.
+#[must_use]
+pub fn member(view: &View, name: &str, mask: bool, zone: &TimeZone) -> Value {
     let record = &view.record;
-    let (wish, options) = (&record.wish, &record.wish.options);
-    let (auth_mode, key) = match &options.auth {
-        Auth::Psk(psk) => ("psk", String::from_utf8_lossy(psk.expose()).into_owned()),
+    let (wish, id) = (&record.wish, record.id.to_string());
+    match name {
+        "uuid" => id.into(),
+        "name" => wish.names.name.as_str().into(),
+        "description" => wish.names.description.as_deref().into(),
+        "peerAddress" => wish.peer.to_string().into(),
+        "authKey" => auth_key(&wish.options.auth, mask),
+        "vipUuid" => wish.vip.uuid.as_str().into(),
+        "state" => if record.state == State::Enabled { "Enabled" } else { "Disabled" }.into(),
+        "status" => status(view).into(),
+        "createDate" => date(record.created, zone).into(),
+        "lastOpDate" => date(record.changed, zone).into(),
+        "peerCidrs" => wish.remote.iter().map(|entry| cidr(entry, &id, zone)).collect(),
+        "l3NetworkRefs" => wish.local.iter().map(|network| network_ref(network, &id, zone)).collect(),
+        _ => option(&wish.options, name),
+    }
+}
+
+/// The member `name`, one of the options.
+fn option(options: &Options, name: &str) -> Value {
+    match name {
+        "authMode" => match options.auth {
+            Auth::Psk(_) => "psk".into(),
+            Auth::Certs(_) => "certs".into(),
+        },
+        "ikeAuthAlgorithm" => options.ike.integrity.row().wire.into(),
+        "ikeEncryptionAlgorithm" => options.ike.encryption.row().wire.into(),
+        "ikeDhGroup" => options.ike.group.row().number.into(),
+        "policyAuthAlgorithm" => options.integrity.row().wire.into(),
+        "policyEncryptionAlgorithm" => options.encryption.row().wire.into(),
+        "pfs" => options.pfs.map_or("none", |group| group.row().wire).into(),
+        "policyMode" => word(&MODES, options.mode).into(),
+        "transformProtocol" => if options.ah { "ah" } else { "esp" }.into(),
+        "ikeVersion" => word(&IKE_VERSIONS, options.version).into(),
+        "idType" => word(&ID_TYPES, options.id_kind).into(),
+        "localId" => options.local_id.as_deref().into(),
+        "remoteId" => options.remote_id.as_deref().into(),
+        "ikeLifeTime" => options.ike_lifetime.hard().into(),
+        "lifeTime" => options.lifetime.hard().into(),
+        _ => Value::Null,
+    }
+}
+
+fn auth_key(auth: &Auth, mask: bool) -> Value {
+    match auth {
+        _ if mask => MASK.into(),
+        Auth::Psk(psk) => String::from_utf8_lossy(psk.expose()).into(),
         // A private key never leaves the gateway.
-        Auth::Certs(certs) => ("certs", certs.masked_pem(MASK)),
-    };
-    let key = if mask { MASK.into() } else { key };
-    let status = view.status().map(|status| match status {
+        Auth::Certs(certs) => certs.masked_pem(MASK).into(),
+    }
+}
+
+fn status(view: &View) -> Option<&'static str> {
+    view.status().map(|status| match status {
         Status::Connecting => "Connecting",
         Status::Ready => "Ready",
         Status::Disconnected => "Disconnected",
-    });
-    let id = record.id.to_string();
-    let mut members = json!({
-        "uuid": id,
-        "name": wish.names.name,
-        "description": wish.names.description,
-        "peerAddress": wish.peer,
-        "authMode": auth_mode,
-        "authKey": key,
-        "vipUuid": wish.vip.uuid,
-        "ikeAuthAlgorithm": options.ike.integrity.row().wire,
-        "ikeEncryptionAlgorithm": options.ike.encryption.row().wire,
-        "ikeDhGroup": options.ike.group.row().number,
-        "policyAuthAlgorithm": options.integrity.row().wire,
-        "policyEncryptionAlgorithm": options.encryption.row().wire,
-        "pfs": options.pfs.map_or("none", |group| group.row().wire),
-        "policyMode": word(&MODES, options.mode),
-        "transformProtocol": if options.ah { "ah" } else { "esp" },
-        "ikeVersion": word(&IKE_VERSIONS, options.version),
-        "idType": word(&ID_TYPES, options.id_kind),
-        "localId": options.local_id,
-        "remoteId": options.remote_id,
-        "state": if record.state == State::Enabled { "Enabled" } else { "Disabled" },
-        "status": status,
-        "ikeLifeTime": options.ike_lifetime.hard(),
-        "lifeTime": options.lifetime.hard(),
-        "createDate": date(record.created, zone),
-        "lastOpDate": date(record.changed, zone),
-        "peerCidrs": wish.remote.iter().map(|entry| cidr(entry, &id, zone)).collect::<Vec<_>>(),
-        "l3NetworkRefs": wish.local.iter().map(|network| network_ref(network, &id, zone)).collect::<Vec<_>>(),
-    });
-    if let Value::Object(members) = &mut members {
-        members.retain(|_, value| !value.is_null());
-    }
-    members
+    })
 }
 
-/// What a query may ask for beyond the inventory: tags, the VIP and the local networks.
+/// The list `name` that a query may look into beyond the inventory: tags, the VIP or the local networks.
 #[must_use]
-pub fn beyond(view: &View) -> Value {
+pub fn beyond(view: &View, name: &str) -> Option<Value> {
     let wish = &view.record.wish;
-    let networks = wish.local.iter().flat_map(|network| {
-        network.cidrs.iter().map(|cidr| json!({ "uuid": network.network, "cidr": cidr.to_string() }))
-    });
-    json!({
-        "__systemTag__": wish.names.system_tags,
-        "__userTag__": wish.names.user_tags,
-        "vip": [{ "uuid": wish.vip.uuid, "ip": wish.vip.address }],
-        "l3Network": networks.collect::<Vec<_>>(),
-    })
+    let networks = || {
+        let cidrs = wish.local.iter().flat_map(|network| network.cidrs.iter().map(move |cidr| (network, cidr)));
+        cidrs.map(|(network, cidr)| json!({ "uuid": network.network, "cidr": cidr.to_string() })).collect()
+    };
+    match name {
+        "__systemTag__" => Some(json!(wish.names.system_tags)),
+        "__userTag__" => Some(json!(wish.names.user_tags)),
+        "vip" => Some(json!([{ "uuid": wish.vip.uuid, "ip": wish.vip.address }])),
+        "l3Network" => Some(networks()),
+        _ => None,
+    }
 }
 
 fn cidr(entry: &RemoteCidr, connection: &str, zone: &TimeZone) -> Value {
@@ -130,32 +151,31 @@ pub fn date(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%b %-d, %Y %-I:%M:%S %p").to_string()
 }
 
-/// `schema`: the class of each element of `inventories`, parents first, which typed clients need.
+/// How many elements the lists of classes of their own have in the inventory of `view`, if it has them.
 #[must_use]
-pub fn schema(inventories: &[Value]) -> Value {
-    let mut classes = Map::new();
-    for (index, inventory) in inventories.iter().enumerate() {
-        classes_of(&format!("inventories[{index}]"), inventory, &mut classes);
-    }
-    Value::Object(classes)
+pub fn counts(view: &View, shown: &[&str]) -> [usize; 2] {
+    let wish = &view.record.wish;
+    [("peerCidrs", wish.remote.len()), ("l3NetworkRefs", wish.local.len())]
+        .map(|(name, count)| if shown.contains(&name) { count } else { 0 })
 }
 
-/// The same for the result of a write.
+/// The class of each element of the inventory at `place` that has so many in its lists, parents first; typed clients need
+/// them.
+pub fn classes(place: &str, counts: [usize; 2]) -> impl Iterator<Item = (String, &'static str)> {
+    let lists = [("peerCidrs", CIDR_CLASS), ("l3NetworkRefs", REF_CLASS)].into_iter().zip(counts);
+    let of = move |((member, class), count): ((&'static str, &'static str), usize)| {
+        let place = place.to_owned();
+        (0..count).map(move |item| (format!("{place}.{member}[{item}]"), class))
+    };
+    std::iter::once((place.to_owned(), CONNECTION_CLASS)).chain(lists.flat_map(of))
+}
+
+/// `schema`: the classes of the result of a write.
 #[must_use]
 pub fn result_schema(inventory: &Value) -> Value {
-    let mut classes = Map::new();
-    classes_of("inventory", inventory, &mut classes);
-    Value::Object(classes)
-}
-
-fn classes_of(place: &str, inventory: &Value, classes: &mut Map<String, Value>) {
-    classes.insert(place.into(), CONNECTION_CLASS.into());
-    for (member, class) in [("peerCidrs", CIDR_CLASS), ("l3NetworkRefs", REF_CLASS)] {
-        let count = inventory.get(member).and_then(Value::as_array).map_or(0, Vec::len);
-        for item in 0..count {
-            classes.insert(format!("{place}.{member}[{item}]"), class.into());
-        }
-    }
+    let count = |member| inventory.get(member).and_then(Value::as_array).map_or(0, Vec::len);
+    let classes = classes("inventory", [count("peerCidrs"), count("l3NetworkRefs")]);
+    classes.map(|(place, class)| (place, class.into())).collect::<Map<_, _>>().into()
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 
 mod check;
 mod how;
+pub mod limits;
 mod names;
 mod networks;
 mod options;
 
 pub use how::{Rest, delete_mode, how, number, page, page_of, required_value, rest, value};
 pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, peer_cidrs, tags, text_list};
+pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 
 use super::{
@@ -45,12 +46,13 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let id = resource_uuid(own.resource_uuid)?;
     let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
+        limits::elements("tagUuids", tags.len())?;
         return Err(not_found("tagUuids", tags.join(","), Resource::TagPattern).into());
     }
     let vip = gateway.vip(&vip_uuid).ok_or_else(|| not_found("vipUuid", vip_uuid, Resource::Vip))?;
     let local = optional_network("l3NetworkUuid", own.l3_network_uuid, gateway, now)?;
     let mut names = Names { name, description, ..Names::default() };
-    params.tags.clone().apply(&mut names);
+    params.tags.clone().apply(&mut names)?;
     let wish = Wish {
         names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
@@ -89,7 +91,7 @@ pub fn change(
         let options = options(block, key, Some(&old.wish.options), false, now)?;
         let peer = peer.map_or(Ok(old.wish.peer), |text| peer_address(&text))?;
         let mut wish = Wish { peer, options, ..old.wish.clone() };
-        tags.apply(&mut wish.names);
+        tags.apply(&mut wish.names)?;
         old.changed(wish, changed).map_err(conflict)
     })
 }

@@ -3,7 +3,7 @@
 use super::{
     Answer, Envelope, Shared,
     error::{Failure, json_response},
-    id_of, parse, query,
+    id_of, inventory, parse, query,
 };
 use crate::{
     disk::open::{Kind, open},
@@ -20,7 +20,7 @@ use std::{
     path::Path as FilePath,
     time::Duration,
 };
-use tokio::{process::Command, time::timeout};
+use tokio::{process::Command, sync::Semaphore, time::timeout};
 
 type Pairs = UrlQuery<Vec<(String, String)>>;
 
@@ -30,6 +30,8 @@ const LINES: (usize, usize) = (30, 10_000);
 const TAIL: u64 = 4 * 1024 * 1024;
 /// How long the journal may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many read charon's log at once: each is a program that reads the journal, or some megabytes of a file.
+static READERS: Semaphore = Semaphore::const_new(2);
 
 /// `GetCandidateL3NetworksForIpSecConnection`: the local networks that could be attached.
 pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
@@ -59,8 +61,8 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
 pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Body) -> Answer {
     let (start, limit) = parse::page_of(&Envelope::read(body).await?.params("params")?)?;
     let views = api.agent.views().await;
-    let inventories = views.iter().skip(start).take(limit).map(|view| api.inventory(view)).collect();
-    Ok(json_response(StatusCode::OK, &query::reply(inventories, None)))
+    let page = views.into_iter().skip(start).take(limit).collect();
+    Ok(query::reply(page, &inventory::MEMBERS, api.lens(), None))
 }
 
 /// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.
@@ -72,8 +74,13 @@ pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         let own: Vec<_> = own.iter().map(|line| format!("{} {}", line.at, line.text)).collect();
         return Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": own.join("\n") })));
     }
-    let text = match &api.charon_log {
-        Some(path) => tail(path)?,
+    let turn = timeout(PATIENCE, READERS.acquire()).await;
+    let _turn =
+        turn.map_err(|_| Error::Refused { doing: "the log".into(), words: "too many read it: try again".into() })?;
+    let text = match api.charon_log.clone() {
+        Some(path) => {
+            tokio::task::spawn_blocking(move || tail(&path)).await.map_err(|e| Error::Internal(e.to_string()))??
+        }
         None => journal(lines).await?,
     };
     let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).collect();

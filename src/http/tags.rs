@@ -1,17 +1,23 @@
 //! What the tags of a request do: they replace those that are stored, and one of them names the peer.
 
-use super::wire::Tags;
-use crate::store::Names;
+use super::{parse, wire::Tags};
+use crate::{error::Result, store::Names};
 
 impl Tags {
     /// Puts the tags that were given in the place of those that are stored.
-    pub fn apply(self, names: &mut Names) {
+    ///
+    /// # Errors
+    /// When there are too many, or one is too long.
+    pub fn apply(self, names: &mut Names) -> Result<()> {
         if let Some(tags) = self.system_tags {
+            parse::limits::tags("systemTags", &tags, &names.system_tags)?;
             names.system_tags = tags;
         }
         if let Some(tags) = self.user_tags {
+            parse::limits::tags("userTags", &tags, &names.user_tags)?;
             names.user_tags = tags;
         }
+        Ok(())
     }
 
     /// The peer's identity that the system tag `remoteId::<id>` names.

@@ -15,6 +15,7 @@ pub use key::PrivateKey;
 use pem::Block;
 pub use role::Role;
 use sha1::{Digest as _, Sha1};
+use std::collections::HashMap;
 pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
 
@@ -38,14 +39,29 @@ impl Certs {
     pub const MAX_PART: usize = 65_535;
     /// The most blocks: one message to charon must hold the certificates.
     pub const MAX_BLOCKS: usize = 64;
+    /// The most signatures that a bundle may ask to be verified. One has about as many as it has parts; more are possible
+    /// where many of its CAs have the same name.
+    pub const MAX_SIGNATURES: usize = 256;
     /// The longest bundle in bytes: a message to charon must hold it beside the connection.
     pub const MAX: usize = 262_144;
 
-    /// The bundle in `text`.
+    /// The bundle in `text`, which a caller gives.
+    ///
+    /// # Errors
+    /// As [`Certs::new`], and when it would take too many signatures to tell.
+    pub fn given(text: &str) -> Result<Self, Invalid> {
+        Self::within(text, Self::MAX_SIGNATURES)
+    }
+
+    /// The bundle in `text`, which is stored.
     ///
     /// # Errors
     /// When a part is missing, cannot be read, or does not fit the others.
     pub fn new(text: &str) -> Result<Self, Invalid> {
+        Self::within(text, usize::MAX)
+    }
+
+    fn within(text: &str, most_signatures: usize) -> Result<Self, Invalid> {
         if text.len() > Self::MAX {
             return Err(Invalid::new(format!("must have at most {} bytes, it has {}", Self::MAX, text.len())));
         }
@@ -59,6 +75,13 @@ impl Certs {
             return Err(Invalid::new(format!("has {} blocks, {} are possible", blocks.len(), Self::MAX_BLOCKS)));
         }
         let (key, certificates, crls) = sorted(blocks)?;
+        let signatures = signatures(&certificates, &crls);
+        if signatures > most_signatures {
+            return Err(Invalid::new(format!(
+                "has {signatures} pairs of a certificate or X509 CRL and a CA with its issuer's name, \
+                 {most_signatures} are possible: leave out CAs of the same name that are of no use"
+            )));
+        }
         let certs = Self::arranged(key, certificates, crls)?;
         certs.check_chains()?;
         certs.check_lists()?;
@@ -97,32 +120,26 @@ impl Certs {
         Ok(Self { key, certificate, intermediates, cas, crls })
     }
 
-    /// Everything of ours must reach a CA of the bundle, by names and signatures.
+    /// Everything of ours must reach a CA of the bundle, by names and signatures. The CAs are followed downwards, so that
+    /// each pair of certificates is looked at once.
     fn check_chains(&self) -> Result<(), Invalid> {
-        for certificate in std::iter::once(&self.certificate).chain(&self.intermediates) {
-            if !self.reaches_ca(certificate) {
-                return Err(Invalid::new(format!(
-                    "has the certificate '{}', whose chain does not reach a CA of the bundle: an intermediate or the \
-                     CA is missing, or is another one of the same name",
-                    certificate.subject.text
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn reaches_ca(&self, certificate: &Certificate) -> bool {
-        let mut reached = vec![certificate];
-        let mut rest: Vec<_> = self.intermediates.iter().collect();
-        while let Some(current) = reached.pop() {
-            if self.cas.iter().any(|ca| current.is_signed_by(ca)) {
-                return true;
-            }
-            let (issuers, others) = rest.into_iter().partition(|other| current.is_signed_by(other));
-            reached.extend::<Vec<_>>(issuers);
+        let mut rest: Vec<_> = std::iter::once(&self.certificate).chain(&self.intermediates).collect();
+        let mut issuers: Vec<_> = self.cas.iter().collect();
+        while let Some(issuer) = issuers.pop() {
+            let (signed, others): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|certificate| certificate.is_signed_by(issuer));
+            // The gateway's own certificate vouches for nobody.
+            issuers.extend(signed.into_iter().filter(|signed| !std::ptr::eq(*signed, &raw const self.certificate)));
             rest = others;
         }
-        false
+        match rest.first() {
+            None => Ok(()),
+            Some(certificate) => Err(Invalid::new(format!(
+                "has the certificate '{}', whose chain does not reach a CA of the bundle: an intermediate or the CA is \
+                 missing, or is another one of the same name",
+                certificate.subject.text
+            ))),
+        }
     }
 
     /// A revocation list is one of a CA of the bundle; nothing of the bundle is revoked.
@@ -233,6 +250,16 @@ impl Certs {
     fn public_pem(&self) -> String {
         self.certificates().map(Certificate::pem).chain(self.crls.iter().map(Crl::pem)).collect()
     }
+}
+
+/// How many signatures have to be verified at most: each certificate and list may be signed by each CA of its issuer's name.
+fn signatures(certificates: &[Certificate], crls: &[Crl]) -> usize {
+    let mut cas: HashMap<&[u8], usize> = HashMap::new();
+    for ca in certificates.iter().filter(|certificate| certificate.is_ca) {
+        *cas.entry(&ca.subject.der).or_default() += 1;
+    }
+    let issuers = certificates.iter().map(|certificate| &certificate.issuer).chain(crls.iter().map(|crl| &crl.issuer));
+    issuers.filter_map(|issuer| cas.get(issuer.as_slice())).sum()
 }
 
 /// Bytes that are no secret as hexadecimal digits.

@@ -5,7 +5,9 @@
 mod man;
 
 use clap::CommandFactory;
-use std::fs;
+use cygnet::settings::{Settings, policy};
+use man::settings_page::SETTINGS;
+use std::{collections::BTreeSet, fs};
 
 #[test]
 fn the_definitions_are_sound() {
@@ -37,4 +39,91 @@ fn every_subcommand_has_a_page_and_is_completed() {
         count += 1;
     }
     assert!(count > 20, "the subcommands were found");
+}
+
+/// The members that the settings have at `section`, as they say themselves when there is another one.
+fn members(section: &str) -> Option<BTreeSet<String>> {
+    let heading = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+    let error = Settings::parse(&format!("{heading}nosuch = 1")).expect_err("no such setting");
+    if section == "policy" {
+        return Some(policy::CHOICES.iter().map(ToString::to_string).chain(["default".into()]).collect());
+    }
+    let list = error.split_once("unknown field `nosuch`, expected ")?.1.lines().next()?;
+    Some(list.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+/// The settings in the packaged file, set or not, as `section.name`; each has a comment before it, or its neighbour has.
+fn described() -> BTreeSet<String> {
+    let (mut section, mut found, mut is_explained) = (String::new(), BTreeSet::new(), false);
+    for line in SETTINGS.lines() {
+        let setting = line.strip_prefix('#').unwrap_or(line);
+        if line.starts_with("# ") {
+            is_explained = true;
+        } else if setting.starts_with('[') {
+            section = setting.trim_matches(['[', ']']).to_owned() + ".";
+            found.insert(section.trim_end_matches('.').to_owned());
+        } else if let Some((name, _)) = setting.split_once(" = ") {
+            assert!(is_explained, "{line} has no comment");
+            found.insert(section.clone() + name);
+        } else {
+            is_explained = false;
+        }
+    }
+    found
+}
+
+#[test]
+fn every_setting_is_described_in_the_file_and_on_its_page() {
+    let page = man::settings_page::page();
+    let described = described();
+    let mut sections = vec![String::new()];
+    let mut count = 0;
+    while let Some(section) = sections.pop() {
+        // A setting without members is a value.
+        let Some(members) = members(&section) else { continue };
+        for name in members {
+            let path = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+            let is_section = described.iter().any(|other| other.starts_with(&format!("{path}.")));
+            assert!(is_section || described.contains(&path), "{path} is not in packaging/cygnet.toml");
+            if !is_section {
+                count += 1;
+                let shown = format!("\\fB{} = ", name.replace('-', "\\-"));
+                assert!(page.contains(&shown), "{path} is not on the page");
+            }
+            sections.push(path);
+        }
+    }
+    assert!(count > 35, "{count} settings were found");
+}
+
+#[test]
+fn what_the_settings_file_shows_is_valid() {
+    let all: String = SETTINGS
+        .lines()
+        .filter(|line| !line.starts_with("# "))
+        .map(|line| line.strip_prefix('#').unwrap_or(line).to_owned() + "\n")
+        .collect();
+    Settings::parse(&all).unwrap_or_else(|error| panic!("{error}\n{all}"));
+    Settings::parse(SETTINGS).expect("as it is installed");
+}
+
+#[test]
+fn every_page_that_is_named_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    man::write(directory.path()).expect("written");
+    let mut count = 0;
+    for section in ["5", "8"] {
+        for entry in fs::read_dir(directory.path().join(format!("man/man{section}"))).expect("pages") {
+            let text = fs::read_to_string(entry.expect("a page").path()).expect("text").replace("\\-", "-");
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-.()".contains(c)));
+            for word in words.map(|word| word.trim_matches('.')).filter(|word| word.starts_with("cygnet")) {
+                let Some((name, of)) = word.split_once('(') else { continue };
+                let Some((of, _)) = of.split_once(')').filter(|(of, _)| ["5", "8"].contains(of)) else { continue };
+                let path = directory.path().join(format!("man/man{of}/{name}.{of}"));
+                assert!(path.exists(), "{name}({of}) is named and does not exist");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count} pages are named");
 }

@@ -147,9 +147,13 @@ impl Demo {
         });
         let result = ping.stop();
         self.steps.done(&format!(
-            "the old SAs are closed; of {} pings during the change {} were lost",
+            "the old SAs are closed; of {} pings during the change {}",
             result.sent,
-            result.lost()
+            match result.lost() {
+                0 => "none was lost".into(),
+                1 => "1 was lost".into(),
+                lost => format!("{lost} were lost"),
+            }
         ));
     }
 

@@ -2,10 +2,16 @@
 
 use crate::{
     fake_charon::Behaviour,
-    serve::{Bench, KEY, Options, hex, params},
+    serve::{Bench, KEY, Options, hex, params, wait_until},
 };
 use serde_json::{Value, json};
-use std::process::{Command, Output};
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::{Command, Output},
+};
 
 fn doctor(bench: &Bench, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
@@ -72,8 +78,66 @@ fn a_charon_that_does_not_answer_is_a_finding_of_the_running_agent() {
 #[test]
 fn settings_that_cannot_be_read_are_an_error() {
     let bench = Bench::idle(&Options::default());
-    std::fs::write(bench.path("cygnet.toml"), "lisen = 1").expect("written");
+    fs::write(bench.path("cygnet.toml"), "lisen = 1").expect("written");
     let output = doctor(&bench, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("lisen"), "{output:?}");
+}
+
+/// How often the running agent has examined the gateway: nobody else asks charon for its algorithms.
+fn examinations(bench: &Bench) -> usize {
+    bench.charon.commands().iter().filter(|command| *command == "get-algorithms").count()
+}
+
+#[test]
+fn who_asks_while_the_doctor_looks_gets_the_same_answer() {
+    const ASKERS: usize = 60;
+    let bench = Bench::with(&Options { timeout: "60s", ..Options::default() });
+    bench.charon.forget_requests();
+    bench.charon.once("get-algorithms", Behaviour::Late);
+    let open = || fs::read_dir(format!("/proc/{}/fd", bench.pid())).expect("it lives").count();
+    let before = open();
+    std::thread::scope(|scope| {
+        let ask = || bench.ask("GET", "/cygnet/v1/doctor", b"").expect(200).json();
+        let askers: Vec<_> = (0..ASKERS).map(|_| scope.spawn(ask)).collect();
+        wait_until("all have come", || (open() >= before + ASKERS).then_some(()));
+        bench.charon.release();
+        let reports: Vec<_> = askers.into_iter().map(|asker| asker.join().expect("answered")).collect();
+        assert!(reports.iter().all(|report| report["passed"].is_array()));
+    });
+    // One, and perhaps a second for those whose request was read when the first had ended.
+    assert!((1..=3).contains(&examinations(&bench)), "{} examinations", examinations(&bench));
+}
+
+#[test]
+fn an_examination_that_all_have_left_ends_with_its_programs() {
+    let mut bench = Bench::idle(&Options::default());
+    let (program, started) = (bench.path("bin/nft"), bench.path("started"));
+    fs::create_dir(bench.path("bin")).expect("a directory");
+    fs::write(&program, format!("#!/bin/sh\necho $$ >> {}\nexec /bin/sleep 600\n", started.display()))
+        .expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    bench.run();
+    let ask = || {
+        let mut stream = UnixStream::connect(bench.path("cygnet.sock")).expect("connected");
+        stream.write_all(b"GET /cygnet/v1/doctor HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+        stream
+    };
+    let runs = |count: usize| {
+        let pids: Vec<String> = fs::read_to_string(&started).ok()?.lines().map(str::to_owned).collect();
+        (pids.len() >= count).then_some(pids)
+    };
+    let sockets = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", bench.pid())).expect("it lives").flatten();
+        open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket"))).count()
+    };
+    let before = sockets();
+    let askers = [ask(), ask()];
+    let first = wait_until("a program", || runs(1));
+    drop(askers);
+    wait_until("they are gone", || (sockets() <= before).then_some(()));
+    wait_until("its end", || (!Path::new(&format!("/proc/{}", first[0])).exists()).then_some(()));
+    // Who comes then gets an examination of his own.
+    let _asker = ask();
+    assert_eq!(wait_until("another examination", || runs(2)).len(), 2);
 }

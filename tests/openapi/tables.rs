@@ -8,10 +8,13 @@ use crate::{
 use cygnet::{
     http::{
         inventory::MEMBERS,
-        parse::{ID_TYPES, IKE_VERSIONS, MODES},
+        parse::{
+            ID_TYPES, IKE_VERSIONS, MODES,
+            limits::{MAX_LIST, MAX_PSK, MAX_TAG, MAX_TAGS},
+        },
     },
     ipsec::{
-        Certs, Lifetime, Psk,
+        Certs, Lifetime,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
 };
@@ -89,7 +92,16 @@ fn ranges_are_those_of_the_model() {
         }
     }
     let kinds = &document["components"]["schemas"]["AuthKey"]["anyOf"];
-    assert_eq!([&kinds[0]["maxLength"], &kinds[1]["maxLength"]], [Psk::MAX, Certs::MAX]);
+    assert_eq!([&kinds[0]["maxLength"], &kinds[1]["maxLength"]], [MAX_PSK, Certs::MAX]);
+    let tags = &document["components"]["schemas"]["Tags"];
+    assert_eq!([&tags["maxItems"], &tags["items"]["maxLength"]], [MAX_TAGS, MAX_TAG]);
+    for (list, parameters) in
+        [("peerCidrs", "CreateParams"), ("peerCidrs", "AddCidrs"), ("l3NetworkUuids", "AttachNetworks")]
+    {
+        let members = component(&document, parameters);
+        let member = members.get(list).or_else(|| members["params"]["properties"].get(list));
+        assert_eq!(member.expect(list)["maxItems"], MAX_LIST, "{parameters}");
+    }
 }
 
 #[test]

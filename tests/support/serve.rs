@@ -113,6 +113,10 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
         command.arg("serve").arg("--config").arg(self.path("cygnet.toml"));
         command.env("RUST_LOG", self.log).env("TZ", "UTC").env_remove("CYGNET_CONFIG").stdin(Stdio::null());
+        if let Some(path) = std::env::var_os("PATH").filter(|_| self.path("bin").exists()) {
+            // Programs of the test come before those of this machine.
+            command.env("PATH", format!("{}:{}", self.path("bin").display(), path.to_string_lossy()));
+        }
         command
     }
 

@@ -35,12 +35,15 @@ pub fn update(params: &Params) -> Result<Update, Failure> {
 
 impl Update {
     /// Puts what the update says into `names`.
-    pub fn apply(self, names: &mut Names) {
+    ///
+    /// # Errors
+    /// When there are too many tags, or one is too long.
+    pub fn apply(self, names: &mut Names) -> Result<()> {
         if let Some(name) = self.name {
             names.name = name;
         }
         names.description = self.description.or(names.description.take());
-        self.tags.apply(names);
+        self.tags.apply(names)
     }
 }
 

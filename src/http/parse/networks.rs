@@ -1,6 +1,6 @@
 //! Networks: the CIDRs behind the peer, and the local networks of this gateway.
 
-use super::{check::text, not_found};
+use super::{check::text, limits, not_found};
 use crate::{
     error::{Error, Resource, Result},
     http::{
@@ -59,9 +59,19 @@ pub fn cidr_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<TrafficS
 /// # Errors
 /// When there is none.
 pub fn text_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<String>> {
-    let values = texts(field, pairs).into_iter().map(|value| text(field, Some(value), 255));
+    let values = texts(field, pairs);
+    limits::elements(field, values.len())?;
+    let values = values.into_iter().map(|value| text(field, Some(value), 255));
     let values: Vec<_> = values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     if values.is_empty() { super::check::mandatory_value(field, None) } else { Ok(values) }
+}
+
+/// Refuses what makes a list of a stored connection too long.
+///
+/// # Errors
+/// When it would have so many elements.
+pub fn room(field: &str, count: usize) -> Result<()> {
+    limits::elements(field, count)
 }
 
 /// The tags in a query string.
@@ -105,6 +115,7 @@ pub(super) fn elements(field: &str, list: Vec<Option<String>>) -> Result<Vec<Str
     if list.is_empty() {
         return Err(Error::argument(format!("field[{field}] must be a nonempty list")));
     }
+    limits::elements(field, list.len())?;
     let element = |text: Option<String>| {
         text.ok_or_else(|| Error::argument(format!("field[{field}] cannot contain a NULL element")))
     };

@@ -1,6 +1,9 @@
 //! The option block of Create and Change (contract 1.13): defaults, valid values and ranges.
 
-use super::check::{choice, invalid_choice, mandatory, text};
+use super::{
+    check::{choice, invalid_choice, mandatory, text},
+    limits,
+};
 use crate::{
     error::{Error, Result},
     http::wire::{Integer, OptionBlock},
@@ -34,7 +37,7 @@ pub(super) fn options(
     // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
     let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |o| o.id_kind);
     Ok(Options {
-        auth: auth(auth_mode, key, old, now)?,
+        auth: auth(auth_mode, key, old, creating, now)?,
         id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
         local_id: kept(&local_id, old.map(|o| &o.local_id)),
         remote_id: kept(&remote_id, old.map(|o| &o.remote_id)),
@@ -54,14 +57,22 @@ pub(super) fn options(
     })
 }
 
-/// The proof of identity: a new one, or the stored one if it is of that kind.
-fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, now: Timestamp) -> Result<Auth> {
+/// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again
+/// however long it is; whether it is the stored one is not known before the record is.
+fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, creating: bool, now: Timestamp) -> Result<Auth> {
     if let (None, Some(old)) = (&key, old.filter(|old| AuthMode::of(&old.auth) == mode)) {
         return Ok(old.auth.clone());
     }
     let key = mandatory("authKey", key, usize::MAX)?;
     Ok(match mode {
-        AuthMode::Psk => Auth::Psk(psk(key)?),
+        AuthMode::Psk => {
+            let psk = psk(key)?;
+            let is_stored = || old.is_some_and(|old| matches!(&old.auth, Auth::Psk(stored) if *stored == psk));
+            if (creating || old.is_some()) && !is_stored() {
+                limits::at_most("authKey", psk.expose().len(), limits::MAX_PSK, "bytes")?;
+            }
+            Auth::Psk(psk)
+        }
         AuthMode::Certs => Auth::Certs(Arc::new(certs(key, now)?)),
     })
 }
@@ -212,7 +223,7 @@ fn certs(key: String, now: Timestamp) -> Result<Certs> {
     if key.as_str() == MASK {
         return Err(refused(Invalid::new("is the mask of a hidden bundle, not a bundle: give the bundle itself")));
     }
-    let certs = Certs::new(&key).map_err(refused)?;
+    let certs = Certs::given(&key).map_err(refused)?;
     certs.check_at(now).map_err(refused)?;
     Ok(certs)
 }

@@ -5,26 +5,76 @@ use jiff::civil::DateTime;
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// A value as conditions see it.
-#[must_use]
-pub fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), Into::into)
+/// A value, read once: what a member has, or what a condition wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Datum {
+    /// As text.
+    pub text: String,
+    number: Option<f64>,
+    date: Option<DateTime>,
 }
 
-/// The order of a member's value and a text in a condition.
-#[must_use]
-pub fn with_text(field: &str, value: &Value, wanted: &str) -> Ordering {
-    let number = || Some(value.as_f64()?.total_cmp(&wanted.trim().parse().ok()?));
-    let time = || Some(date(field, &as_text(value))?.cmp(&date(field, wanted)?));
-    number().or_else(time).unwrap_or_else(|| as_text(value).as_str().cmp(wanted))
+impl Datum {
+    /// The value of the member `field`.
+    #[must_use]
+    pub fn of(field: &str, value: &Value) -> Self {
+        let text = value.as_str().map_or_else(|| value.to_string(), Into::into);
+        Self { number: value.as_f64(), date: date(field, &text), text }
+    }
+
+    /// What a condition on `field` compares with.
+    #[must_use]
+    pub fn wanted(field: &str, text: &str) -> Self {
+        Self { number: text.trim().parse().ok(), date: date(field, text), text: text.into() }
+    }
+
+    /// How it compares with `other`: by size or time if both have one.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        match (self.number, other.number, self.date, other.date) {
+            (Some(a), Some(b), ..) => a.total_cmp(&b),
+            (.., Some(a), Some(b)) => a.cmp(&b),
+            _ => self.text.cmp(&other.text),
+        }
+    }
 }
 
-/// The order of two inventories by a member, which may be absent; absent ones come first.
-#[must_use]
-pub fn of_members(field: &str, a: Option<&Value>, b: Option<&Value>) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) => with_text(field, a, &as_text(b)),
-        (a, b) => a.is_some().cmp(&b.is_some()),
+/// What `?=` looks for. Of each kind the values are sorted, so that a list of any length is looked through in few steps.
+#[derive(Debug)]
+pub struct List {
+    numbers: Vec<f64>,
+    dates: Vec<DateTime>,
+    texts: Vec<String>,
+}
+
+impl List {
+    /// The elements of `text`, between commas.
+    #[must_use]
+    pub fn new(field: &str, text: &str) -> Self {
+        let all: Vec<_> = text.split(',').map(|item| Datum::wanted(field, item.trim())).collect();
+        let mut numbers: Vec<_> = all.iter().filter_map(|item| item.number).collect();
+        let mut dates: Vec<_> = all.iter().filter_map(|item| item.date).collect();
+        let mut texts: Vec<_> = all.into_iter().map(|item| item.text).collect();
+        numbers.sort_by(f64::total_cmp);
+        dates.sort_unstable();
+        texts.sort_unstable();
+        Self { numbers, dates, texts }
+    }
+
+    /// How many elements it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether one of them is equal to `value`. What is a number or a date equals no text that is none.
+    #[must_use]
+    pub fn holds(&self, value: &Datum) -> bool {
+        match (value.number, value.date) {
+            (Some(number), _) => self.numbers.binary_search_by(|other| other.total_cmp(&number)).is_ok(),
+            (_, Some(date)) => self.dates.binary_search(&date).is_ok(),
+            _ => self.texts.binary_search(&value.text).is_ok(),
+        }
     }
 }
 
@@ -37,39 +87,10 @@ fn date(field: &str, text: &str) -> Option<DateTime> {
     DateTime::strptime("%b %d, %Y %I:%M:%S %p", text).ok().or_else(|| text.parse().ok())
 }
 
-/// SQL's LIKE: `%` is any text, `_` any one character. Linear in time for every pattern.
-#[must_use]
-pub fn like(text: &str, pattern: &str) -> bool {
-    let (text, pattern): (Vec<_>, Vec<_>) = (text.chars().collect(), pattern.chars().collect());
-    let (mut t, mut p) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('%') => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(c) if *c == '_' || *c == text[t] => {
-                t += 1;
-                p += 1;
-            }
-            _ => match retry {
-                // Let the last `%` take one character more.
-                Some((after, from)) => {
-                    retry = Some((after, from + 1));
-                    p = after;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '%')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -86,22 +107,28 @@ mod tests {
             ("createDate", json!("Nov 14, 2017 12:20:57 AM"), "2017-11-14", Ordering::Greater),
             ("name", json!("Nov 14, 2017 10:20:57 PM"), "2017-11-14 22:20:57", Ordering::Greater),
         ] {
-            assert_eq!(with_text(field, &value, wanted), order, "{field} {value} {wanted}");
+            assert_eq!(
+                Datum::of(field, &value).order(&Datum::wanted(field, wanted)),
+                order,
+                "{field} {value} {wanted}"
+            );
         }
     }
 
-    #[test]
-    fn like_is_sqls() {
-        for (text, pattern, holds) in [
-            ("site-a", "site%", true),
-            ("site-a", "%-a", true),
-            ("site-a", "s_te%a", true),
-            ("site-a", "site", false),
-            ("", "%", true),
-            ("", "_", false),
-            ("aaaaaaaaaaaaaaaaaaaaaaaaaaab", "%a%a%a%a%c", false),
-        ] {
-            assert_eq!(like(text, pattern), holds, "{text} ~= {pattern}");
+    proptest! {
+        #[test]
+        fn a_list_holds_what_is_equal_to_one_of_its_elements(
+            field in prop::sample::select(vec!["lifeTime", "name", "createDate"]),
+            number in any::<bool>(),
+            place in 0_usize..6,
+            list in prop::collection::vec(0_usize..7, 0..6),
+        ) {
+            let words = ["600", "600.0", "6e2", "a", "2017-11-14", "Nov 14, 2017 12:00:00 AM", ""];
+            let value = if number { json!(600) } else { json!(words[place]) };
+            let text = list.iter().map(|place| words[*place].replace(',', "")).collect::<Vec<_>>().join(" ,");
+            let value = Datum::of(field, &value);
+            let equal = |item: &str| value.order(&Datum::wanted(field, item.trim())) == Ordering::Equal;
+            prop_assert_eq!(List::new(field, &text).holds(&value), text.split(',').any(equal));
         }
     }
 }

@@ -155,7 +155,7 @@ fn timestamp(time: ASN1Time) -> Option<Timestamp> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crl {
     der: Vec<u8>,
-    issuer: Vec<u8>,
+    pub(super) issuer: Vec<u8>,
     /// Who issued it, for people.
     pub issuer_text: String,
     /// Its first moment.

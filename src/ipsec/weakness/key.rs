@@ -83,9 +83,9 @@ fn guessable(key: &[u8], connection: &Connection) -> Option<&'static str> {
         Some("it follows the order of the alphabet or of the digits")
     } else if lower.len() < 20 && lower.iter().all(u8::is_ascii_digit) {
         Some("it has digits only")
-    } else if is_left_of(&lower, &own_words(connection)) < LEFT {
+    } else if is_made_of(&lower, &own_words(connection)) {
         Some("it is made of the connection's own addresses and identities")
-    } else if is_left_of(&lower, &WORDS.map(str::to_owned)) < LEFT {
+    } else if is_made_of(&lower, &WORDS.map(str::to_owned)) {
         Some("it is made of common words")
     } else {
         None
@@ -102,7 +102,25 @@ fn different(key: &[u8]) -> usize {
 
 /// Whether a part of at most half the key, again and again, is the key.
 fn is_repeated(key: &[u8]) -> bool {
-    (1..=key.len() / 2).any(|period| key.iter().zip(&key[period..]).all(|(a, b)| a == b))
+    let period = key.len() - border(key.len(), |a, b| key[a] == key[b]);
+    period <= key.len() / 2 && period > 0
+}
+
+/// The length of the longest beginning, short of all, that is also the end of a text of `length` bytes (Knuth, Morris and
+/// Pratt). `same` compares the bytes at two places; it is called at most three times
+/// for each byte.
+fn border(length: usize, mut same: impl FnMut(usize, usize) -> bool) -> usize {
+    // Numbers that tell how a key repeats itself are a part of it.
+    let mut borders = Zeroizing::new(vec![0; length]);
+    let mut longest = 0;
+    for at in 1..length {
+        while longest > 0 && !same(at, longest) {
+            longest = borders[longest - 1];
+        }
+        longest += usize::from(same(at, longest));
+        borders[at] = longest;
+    }
+    longest
 }
 
 /// Whether most bytes are the neighbours, in order, of those before them.
@@ -111,10 +129,11 @@ fn is_sequence(key: &[u8]) -> bool {
     steps * 4 >= key.len().saturating_sub(1) * 3
 }
 
-/// How many bytes are left of the key without `words`.
-fn is_left_of(key: &[u8], words: &[String]) -> usize {
+/// Whether fewer than [`LEFT`] bytes are left of the key without `words`. It looks no further than at the byte that
+/// makes them enough.
+fn is_made_of(key: &[u8], words: &[String]) -> bool {
     let (mut left, mut at) = (0, 0);
-    while at < key.len() {
+    while at < key.len() && left < LEFT {
         let here = words.iter().filter(|word| key[at..].starts_with(word.as_bytes())).map(String::len).max();
         match here {
             Some(length) if length > 0 => at += length,
@@ -125,7 +144,7 @@ fn is_left_of(key: &[u8], words: &[String]) -> usize {
             }
         }
     }
-    left
+    left < LEFT
 }
 
 /// What stands in the connection beside the key, in lower case.
@@ -140,4 +159,44 @@ fn own_words(connection: &Connection) -> Vec<String> {
     words.push(connection.id().to_string());
     words.retain(|word| word.len() >= 4);
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What [`is_repeated`] must say, by trying every part.
+    fn repeats(key: &[u8]) -> bool {
+        (1..=key.len() / 2).any(|period| key.iter().zip(&key[period..]).all(|(a, b)| a == b))
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_repeats_itself_as_trying_every_part_says(
+            part in prop::collection::vec(b'a'..=b'c', 0..8),
+            times in 0_usize..6,
+            rest in prop::collection::vec(b'a'..=b'c', 0..8),
+        ) {
+            let key = [part.repeat(times), rest].concat();
+            prop_assert_eq!(is_repeated(&key), repeats(&key), "{:?}", key);
+        }
+    }
+
+    #[test]
+    fn the_steps_grow_with_the_length_of_the_key_alone() {
+        for length in [64, 4096, 65_536] {
+            let alike = vec![b'a'; length];
+            let other_end = [vec![b'a'; length - 1], vec![b'b']].concat();
+            let halves = [vec![b'a'; length / 2 - 1], vec![b'b'], vec![b'a'; length / 2]].concat();
+            for key in [alike, other_end, halves] {
+                let mut steps = 0;
+                border(key.len(), |a, b| {
+                    steps += 1;
+                    key[a] == key[b]
+                });
+                assert!(steps <= 3 * key.len(), "{steps} steps for {} bytes", key.len());
+            }
+        }
+    }
 }

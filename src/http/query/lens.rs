@@ -1,0 +1,41 @@
+//! How this API shows connections: one member of an inventory at a time, so that a query makes no more than it looks at.
+
+use crate::{agent::View, http::inventory};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+/// What callers see of connections.
+#[derive(Debug, Clone)]
+pub struct Lens {
+    /// The zone of dates.
+    pub zone: TimeZone,
+    /// Whether keys are hidden.
+    pub mask: bool,
+    /// Whether there are keys at all, hidden or not.
+    pub keys: bool,
+}
+
+impl Lens {
+    /// The member `name` of the inventory of `view`, if it has a value.
+    #[must_use]
+    pub fn member(&self, view: &View, name: &str) -> Option<Value> {
+        let shown = self.keys || name != "authKey";
+        Some(inventory::member(view, name, self.mask, &self.zone)).filter(|value| shown && !value.is_null())
+    }
+
+    /// The list `name` that conditions may look into.
+    #[must_use]
+    pub fn list(&self, view: &View, name: &str) -> Vec<Value> {
+        match inventory::beyond(view, name).or_else(|| self.member(view, name)) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The inventory of `view` with the members of `fields`.
+    #[must_use]
+    pub fn inventory(&self, view: &View, fields: &[&str]) -> Value {
+        let member = |name: &&str| Some(((*name).to_owned(), self.member(view, name)?));
+        fields.iter().filter_map(member).collect::<Map<_, _>>().into()
+    }
+}
