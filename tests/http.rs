@@ -37,6 +37,8 @@ mod events;
 mod fake_charon;
 #[path = "http/heal.rs"]
 mod heal;
+#[path = "http/hooks.rs"]
+mod hooks;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/keep.rs"]
@@ -61,6 +63,8 @@ mod sdk;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/strangers.rs"]
+mod strangers;
 #[path = "support/stream.rs"]
 mod stream;
 #[path = "http/tls.rs"]

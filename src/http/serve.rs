@@ -1,7 +1,12 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::{auth::Origin, framing::Watched, tls::Tls};
+use super::{
+    auth::Origin,
+    framing::Watched,
+    tally::{Tally, What},
+    tls::Tls,
+};
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -38,6 +43,7 @@ pub struct Server {
     local: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    tally: Tally,
 }
 
 impl Server {
@@ -45,7 +51,8 @@ impl Server {
     #[must_use]
     pub fn new(router: Router, stop: CancellationToken) -> Self {
         let slots = |count| Arc::new(Semaphore::new(count));
-        Self { router, network: slots(MAX_NETWORK), local: slots(MAX_LOCAL), stop, tasks: TaskTracker::new() }
+        let (network, local, tasks) = (slots(MAX_NETWORK), slots(MAX_LOCAL), TaskTracker::new());
+        Self { router, network, local, stop, tasks, tally: Tally::default() }
     }
 
     /// Serves TCP connections, by TLS if there is any.
@@ -71,8 +78,13 @@ impl Server {
                         None => server.connection(stream, origin).await,
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => server.connection(stream, origin).await,
-                            Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
-                            Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
+                            Ok(Err(error)) if server.tally.is_first(What::Handshake, origin) => {
+                                tracing::info!(%peer, %error, "a TLS handshake failed");
+                            }
+                            Err(_) if server.tally.is_first(What::Handshake, origin) => {
+                                tracing::info!(%peer, "a TLS handshake took too long");
+                            }
+                            _ => {}
                         },
                     }
                     drop(slot);
@@ -96,8 +108,14 @@ impl Server {
                             drop(slot);
                         });
                     }
-                    Ok(_) => {
-                        tracing::warn!("a process of a user who is neither root nor in the group {GROUP} was refused");
+                    Ok((stream, _)) => {
+                        let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                        if server.tally.is_first(What::Process, Origin::Local(uid)) {
+                            tracing::warn!(
+                                uid,
+                                "a process of a user who is neither root nor in the group {GROUP} was refused"
+                            );
+                        }
                     }
                     Err(error) => pause(&error).await,
                 }
