@@ -91,7 +91,7 @@ pub async fn asynchronous(
     next: Next,
 ) -> Answer {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return direct(request, next, None).await;
+        return read(&api, origin, request, next).await;
     }
     let checked = api.auth.check(origin, request.headers(), request.method(), &super::signed_path(request.uri()));
     let caller = match checked {
@@ -197,9 +197,18 @@ impl Work {
     }
 }
 
-/// Has a call answered at once, within `time` if there is any. Its headers must be right all the same.
+/// A read is always direct, but what it has of a job must have its form; what is wrong with its credentials comes first.
+async fn read(api: &Api, origin: Origin, request: Request, next: Next) -> Answer {
+    let Err(wrong) = job_id(request.headers()) else { return Ok(next.run(request).await) };
+    let path = super::signed_path(request.uri());
+    match api.auth.check(origin, request.headers(), request.method(), &path) {
+        Err(text @ Failure::Text(..)) => Err(text),
+        _ => Err(wrong),
+    }
+}
+
+/// Has a write answered at once, within `time` if there is any.
 async fn direct(request: Request, next: Next, time: Option<Duration>) -> Answer {
-    job_id(request.headers())?;
     let answer = next.run(request);
     let Some(time) = time else { return Ok(answer.await) };
     // A change that has begun goes on by itself.

@@ -216,3 +216,26 @@ fn an_acknowledged_job_survives_a_kill_at_any_moment() {
         }
     }
 }
+
+#[test]
+fn jobs_of_an_older_agent_are_taken_over() {
+    let mut b = Bench::start();
+    b.stop();
+    let directory = b.path("state/jobs");
+    let put = |name: &str, ended: &str| {
+        let outcome = json!([200, { "success": true }]);
+        let job = json!({ "began": "2020-01-01T00:00:00Z", "ended": ended, "outcome": outcome });
+        std::fs::write(directory.join(name), job.to_string()).expect("written");
+    };
+    let early = "e".repeat(32);
+    // The clock was ahead when it ended; the other one ended long ago.
+    put(&format!("{JOB}.json"), "2999-01-01T00:00:00Z");
+    put(&format!("{early}.json"), "2020-01-01T00:00:00Z");
+    b.run();
+    assert_eq!(outcome(&b, JOB), (200, json!({ "success": true })));
+    assert_eq!(outcome(&b, &early).0, 404);
+    let (status, text) = call(&b, "POST", PATH, &[("X-Job-UUID", JOB)], &creation());
+    assert_eq!(status, 202, "it is nobody's duplicate: {text}");
+    assert_eq!(outcome(&b, &location(&text)).1["inventory"]["uuid"], uuid(7));
+    wait_until("what has expired is removed", || (files(&directory).len() == 2).then_some(()));
+}

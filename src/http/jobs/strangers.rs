@@ -69,7 +69,7 @@ mod tests {
     fn many_addresses_push_out_those_that_have_most() {
         let mut strangers = Strangers::default();
         strangers.add([192, 0, 2, 1].into(), "quiet");
-        for n in 0..u8::MAX {
+        for n in 0..24 {
             (0..PER_ADDRESS).for_each(|m| strangers.add([198, 51, 100, n].into(), &format!("{n} {m}")));
         }
         assert!(strangers.has("quiet"));

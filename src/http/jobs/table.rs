@@ -17,7 +17,7 @@ const MOST: usize = 2000;
 /// What the requests under way and the results of one caller may take together, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
 /// How many expired jobs go with each new one: none pays for all that were before it.
-const SWEPT: usize = 64;
+const SWEPT: usize = 8;
 
 /// All jobs, by the id that polling names.
 #[derive(Default)]
