@@ -107,10 +107,18 @@ pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// # Errors
 /// When it cannot be removed or the directory not be made durable.
 pub fn remove(target: &Path) -> Result<()> {
+    if unlink(target)? { sync_directory(target) } else { Ok(()) }
+}
+
+/// Removes `target`, and tells whether it was there. After a power cut it may be there again.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn unlink(target: &Path) -> Result<bool> {
     match std::fs::remove_file(target) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::storage("remove", target, e)),
-        Ok(()) => sync_directory(target),
+        Ok(()) => Ok(true),
     }
 }
 

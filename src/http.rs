@@ -23,6 +23,7 @@ mod query;
 mod router_view;
 pub mod serve;
 mod tags;
+mod tally;
 pub mod tls;
 mod truth;
 mod why;
@@ -38,6 +39,7 @@ use crate::{
     ipsec::ConnectionId,
     settings::{Asynchronous, Settings},
 };
+use auth::Caller;
 use axum::{
     Extension, Router,
     body::Body,
@@ -61,7 +63,8 @@ pub struct Api {
     auth: Auth,
     jobs: Jobs,
     mode: Asynchronous,
-    web_hook_hosts: Vec<String>,
+    hooks: hook::Hooks,
+    refused: tally::Tally,
     charon_log: Option<PathBuf>,
     mask_auth_key: bool,
     stop: CancellationToken,
@@ -80,7 +83,8 @@ impl Api {
             auth,
             jobs,
             mode: settings.jobs.mode,
-            web_hook_hosts: settings.jobs.web_hook_hosts.clone(),
+            hooks: hook::Hooks::new(settings.jobs.web_hook_hosts.clone()),
+            refused: tally::Tally::default(),
             charon_log: settings.charon.log.clone(),
             mask_auth_key: settings.mask_auth_key,
             stop: stop.clone(),
@@ -182,19 +186,20 @@ pub fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
+/// Lets known callers pass. Of a write that may become a job it is known already who calls.
 async fn authenticate(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
     request: Request,
     next: Next,
 ) -> Answer {
-    match api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri())) {
+    let known = request.extensions().get::<Caller>().cloned();
+    let check = || api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()));
+    match known.map_or_else(check, Ok) {
         Ok(caller) => Ok(audit::answered(&api, &caller, origin, request, next).await),
         Err(failure) => {
             let response = failure.into_response();
-            if let Some(write) = audit::Write::of(&api, &request, origin, None) {
-                write.ended(&api, &response);
-            }
+            audit::refused(&api, &request, origin, &response);
             Ok(response)
         }
     }

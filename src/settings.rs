@@ -80,7 +80,34 @@ pub struct Jobs {
     #[serde(rename = "async")]
     pub mode: Asynchronous,
     /// The hosts (`name`, or `name:port`) that results may be posted to.
-    pub web_hook_hosts: Vec<String>,
+    pub web_hook_hosts: Vec<WebHookHost>,
+}
+
+/// A host that results may be posted to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WebHookHost {
+    /// A name or an address.
+    pub host: String,
+    /// The port; without one, that of the scheme alone.
+    pub port: Option<u16>,
+}
+
+impl TryFrom<String> for WebHookHost {
+    type Error = String;
+
+    /// Takes `name`, `name:port`, and IPv6 addresses with or without brackets.
+    fn try_from(text: String) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+            _ => (text.as_str(), None),
+        };
+        let wrong = || format!("\"{text}\" is not a host or host:port, as in plane.example or plane.example:8080");
+        let port = port.map(|port| port.parse().map_err(|_| wrong())).transpose()?;
+        let host = host.trim_matches(['[', ']']);
+        let is_host = !host.is_empty() && !host.contains(|c: char| "/@[] ".contains(c) || c.is_control());
+        if is_host { Ok(Self { host: host.into(), port }) } else { Err(wrong()) }
+    }
 }
 
 /// Which writes are answered with 202 and a job.
@@ -296,6 +323,9 @@ mod tests {
             ("[condition]\nidle_after = \"0s\"", "idle_after"),
             ("[condition]\nidle = \"9s\"", "idle"),
             ("[[gateway.vips]]\nuuid = \"a\"\naddress = \"x\"", "address"),
+            ("[jobs]\nweb_hook_hosts = [\"a:b\"]", "host:port"),
+            ("[jobs]\nweb_hook_hosts = [\"http://a\"]", "host:port"),
+            ("[jobs]\nweb_hook_hosts = [\"\"]", "host:port"),
             ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),
             ("[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"", "twice"),
         ] {

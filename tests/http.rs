@@ -39,6 +39,8 @@ mod fake_charon;
 mod foreign;
 #[path = "http/heal.rs"]
 mod heal;
+#[path = "http/hooks.rs"]
+mod hooks;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/keep.rs"]
@@ -67,6 +69,8 @@ mod sdk;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/strangers.rs"]
+mod strangers;
 #[path = "support/stream.rs"]
 mod stream;
 #[path = "http/tls.rs"]

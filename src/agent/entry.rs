@@ -129,7 +129,9 @@ impl Entry {
 
     /// Whether the files are not as they were remembered.
     pub fn files_changed(&self, paths: &[PathBuf]) -> bool {
-        *lock(&self.stamps) != stamps(paths)
+        // Looked at first: the lock is not held over the disk.
+        let now = stamps(paths);
+        *lock(&self.stamps) != now
     }
 }
 

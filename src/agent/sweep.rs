@@ -113,7 +113,11 @@ impl Agent {
         let now = Instant::now();
         self.sweep_credentials().await;
         self.forget_entries();
-        for record in self.store.all() {
+        let records = self.store.all();
+        // Of thousands of files that takes a while, which no runtime worker should spend.
+        let is_edited = |id: &ConnectionId| self.entry(*id).files_changed(&self.paths(*id));
+        let edited: BTreeSet<_> = block_in_place(|| records.iter().map(|record| record.id).filter(is_edited).collect());
+        for record in records {
             let (id, entry) = (record.id, self.entry(record.id));
             let has_secret = match &record.connection.auth {
                 Auth::Psk(_) => secrets.as_ref().is_none_or(|secrets| secrets.contains(&id)),
@@ -125,7 +129,7 @@ impl Agent {
                 let Ok(mut memory) = entry.memory.try_lock() else { continue };
                 memory.loaded = Loaded::Nothing;
             }
-            if lost || entry.files_changed(&self.paths(id)) || !self.swan.has_events() {
+            if lost || edited.contains(&id) || !self.swan.has_events() {
                 self.schedule.wake(id, now);
             }
         }

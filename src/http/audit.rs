@@ -1,7 +1,8 @@
 //! The audit trail: one line of the log per write, with who asked, what it changed and what came of it. The values are
 //! fields, by which the journal finds them (`CYGNET_UUID`, `CYGNET_ACTION`, ...). Of a key it says that it changed.
+//! Each write of a known caller has its line; those of strangers are counted (`tally.rs`).
 
-use super::{Api, auth::Caller, auth::Origin, native, paths::path_of};
+use super::{Api, auth::Caller, auth::Origin, native, paths::path_of, tally::What};
 use crate::{agent::View, ipsec::ConnectionId, store::Record};
 use axum::{
     extract::Request,
@@ -136,6 +137,17 @@ pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Reque
         write.ended(api, &response);
     }
     response
+}
+
+/// Logs that a write was refused for want of valid credentials. The first of an address has a line as any other write,
+/// the rest are counted: strangers must not drown what callers did.
+pub fn refused(api: &Api, request: &Request, origin: Origin, response: &Response) {
+    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(What::Write, origin) {
+        return;
+    }
+    if let Some(write) = Write::of(api, request, origin, None) {
+        write.ended(api, response);
+    }
 }
 
 /// The connection that a path names.

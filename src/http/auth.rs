@@ -134,17 +134,6 @@ impl Auth {
         }
     }
 
-    /// Checks what can be checked without knowing sessions: what a job is refused for before it begins.
-    ///
-    /// # Errors
-    /// 400 or 403 as the contract says.
-    pub fn check_form(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<(), Failure> {
-        match self.check(origin, headers, method, path) {
-            Ok(_) | Err(Failure::Api(_)) => Ok(()),
-            Err(other) => Err(other),
-        }
-    }
-
     /// Logs the account `name` in with the SHA-512 of its password, as lower-case hexadecimal digits.
     ///
     /// # Errors

@@ -48,6 +48,13 @@ pub async fn read_bytes(mut body: Body) -> Result<Bytes, Failure> {
     Err(Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes")))
 }
 
+/// Lets what comes of a stranger's body pass, and keeps none of it.
+pub fn drop_rest(body: Body) {
+    if !body.is_end_stream() {
+        tokio::spawn(timeout(BODY_TIME, swallow(body)));
+    }
+}
+
 /// The bytes of a body; none if it is too long.
 async fn collect(body: &mut Body) -> Result<Option<Bytes>, Failure> {
     // A length that is announced need not be waited for.

@@ -6,6 +6,7 @@ use crate::{
     ipsec::Code,
 };
 use axum::{
+    body::Bytes,
     http::{HeaderName, Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
@@ -59,13 +60,19 @@ impl IntoResponse for Failure {
 /// A JSON answer, in the form that every client takes.
 #[must_use]
 pub fn json_response(status: StatusCode, body: &Value) -> Response {
-    (status, json_type(), body.to_string()).into_response()
+    json_bytes(status, body.to_string().into())
 }
 
 /// The header of that form.
 #[must_use]
 pub fn json_type() -> [(HeaderName, &'static str); 1] {
     [(CONTENT_TYPE, "application/json;charset=UTF-8")]
+}
+
+/// A JSON answer of which the text is there already.
+#[must_use]
+pub fn json_bytes(status: StatusCode, body: Bytes) -> Response {
+    (status, json_type(), body).into_response()
 }
 
 /// The error object of `error`.

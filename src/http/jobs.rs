@@ -2,244 +2,225 @@
 //!
 //! Whoever knows a job's id may read its result, without any credentials; so keys are masked there.
 //! The outcome lies on disk too: after a restart a finished job answers as before, and one that was
-//! under way says that it was interrupted.
+//! under way says that it was interrupted. A stranger's job costs no more than a place in a ring.
+
+mod files;
+mod kept;
+mod sent;
+mod strangers;
+mod table;
+
+pub use kept::Jobs;
+pub use strangers::source;
 
 use super::{
     Answer, Api, Shared,
-    audit::RequestId,
-    auth::Origin,
+    audit::{self, RequestId},
+    auth::{Caller, Origin},
     envelope,
-    error::{Failure, json_response, object},
-    hook,
+    error::{Failure, json_bytes, json_response, object},
+    hook::{self, Hook},
     parse::MASK,
     preflight,
 };
-use crate::{disk, error::Error};
+use crate::error::Error;
 use axum::{
     Extension,
     body::{Body, to_bytes},
     extract::{Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, request::Parts},
+    http::{HeaderMap, Method, StatusCode, Uri},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use futures_util::FutureExt;
+use kept::Job;
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
-    net::IpAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::{IpAddr, Ipv4Addr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
     time::Duration,
 };
+use table::Found;
+use tokio::sync::oneshot;
 
-/// How long a finished job is kept, in seconds.
-const KEPT: i64 = 10_800;
-/// Jobs at most; above it the oldest finished one goes.
-const MOST: usize = 2000;
 /// How long a job may take unless the caller says otherwise, in seconds.
 const TIME: u64 = 1800;
 /// The longest answer of a handler.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-/// All jobs.
-pub struct Jobs {
-    directory: PathBuf,
-    jobs: Mutex<HashMap<String, Job>>,
-}
-
-/// One job, as it lies on disk; `ended` is missing while it runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Job {
-    began: Timestamp,
-    #[serde(default)]
-    ended: Option<Timestamp>,
-    /// The status and body that polling answers; none while it runs.
-    outcome: Option<(u16, Value)>,
-}
-
-impl Jobs {
-    /// The jobs in `directory`. Those that were under way when the agent ended are interrupted.
-    ///
-    /// # Errors
-    /// When the directory cannot be made or read.
-    pub fn open(directory: PathBuf) -> crate::error::Result<Self> {
-        disk::private_directory(&directory)?;
-        disk::clean(&directory)?;
-        let mut jobs = HashMap::new();
-        for name in disk::list(&directory)? {
-            let path = directory.join(&name);
-            let bytes = match disk::read(&path) {
-                Err(error) if disk::is_foreign(&error) => None,
-                outcome => outcome?,
-            };
-            let job = bytes.and_then(|bytes| serde_json::from_slice::<Job>(&bytes).ok());
-            let id = name.strip_suffix(".json").map(str::to_owned);
-            match (id, job) {
-                (Some(id), Some(mut job)) => {
-                    job.outcome.get_or_insert_with(interrupted);
-                    // What was interrupted ended now, as far as anybody knows.
-                    job.ended.get_or_insert_with(Timestamp::now);
-                    jobs.insert(id, job);
-                }
-                // What is no job of ours is not read again.
-                _ => {
-                    if let Err(error) = disk::remove(&path) {
-                        tracing::warn!(%error, "what is no job stays among the jobs; remove it");
-                    }
-                }
-            }
-        }
-        Ok(Self { directory, jobs: Mutex::new(jobs) })
-    }
-
-    /// Begins the job `id`.
-    ///
-    /// # Errors
-    /// When there is such a job, or no room is left, or it cannot be written.
-    fn begin(&self, id: &str, now: Timestamp) -> Result<(), Failure> {
-        let mut jobs = self.lock();
-        let gone: Vec<_> = jobs.iter().filter(|(_, job)| job.is_old(now)).map(|(id, _)| id.clone()).collect();
-        for id in gone {
-            self.forget(&mut jobs, &id);
-        }
-        if jobs.contains_key(id) {
-            return Err(Failure::bad_request(format!("Duplicate job uuid[{id}]")));
-        }
-        if jobs.len() >= MOST {
-            let finished = jobs.iter().filter(|(_, job)| job.outcome.is_some());
-            let oldest = finished.min_by_key(|(_, job)| job.began).map(|(id, _)| id.clone());
-            let oldest =
-                oldest.ok_or_else(|| Error::argument(format!("{MOST} jobs are under way: try again later")))?;
-            self.forget(&mut jobs, &oldest);
-        }
-        let job = Job { began: now, ended: None, outcome: None };
-        self.write(id, &job)?;
-        jobs.insert(id.into(), job);
-        Ok(())
-    }
-
-    fn finish(&self, id: &str, status: u16, body: &Value, now: Timestamp) {
-        let mut jobs = self.lock();
-        let Some(job) = jobs.get_mut(id) else { return };
-        (job.ended, job.outcome) = (Some(now), Some((status, body.clone())));
-        if let Err(error) = self.write(id, job) {
-            // The result is in memory; after a restart the job will be said to have been interrupted.
-            tracing::error!(job = id, %error, "the result of a job cannot be written");
-        }
-    }
-
-    fn write(&self, id: &str, job: &Job) -> crate::error::Result<()> {
-        let bytes = serde_json::to_vec(job).map_err(|e| Error::Internal(e.to_string()))?;
-        disk::replace(&self.directory.join(format!("{id}.json")), &bytes, 0o600)
-    }
-
-    fn forget(&self, jobs: &mut HashMap<String, Job>, id: &str) {
-        jobs.remove(id);
-        if let Err(error) = disk::remove(&self.directory.join(format!("{id}.json"))) {
-            tracing::error!(job = id, %error, "the file of an old job cannot be removed");
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Job {
-    /// Whether it ended so long ago that it is not kept.
-    fn is_old(&self, now: Timestamp) -> bool {
-        self.ended.is_some_and(|ended| now.duration_since(ended) > SignedDuration::from_secs(KEPT))
-    }
-}
 
 fn interrupted() -> (u16, Value) {
     let text = "the agent was restarted while this job ran: query the connection to see what is in force";
     (503, json!({ "error": object(&Error::Internal(text.into())) }))
 }
 
-/// `GET /api-jobs/{uuid}`: never authenticated, because clients cannot (contract 1.15).
-pub async fn poll(State(api): Shared, Path(uuid): Path<String>, method: Method) -> Answer {
+fn fresh_id() -> String {
+    uuid::Uuid::new_v4().as_simple().to_string()
+}
+
+/// `GET /api-jobs/{uuid}`: never refused for its credentials, because clients have none for it (contract 1.15).
+pub async fn poll(
+    State(api): Shared,
+    Extension(origin): Extension<Origin>,
+    Path(uuid): Path<String>,
+    uri: Uri,
+    method: Method,
+    headers: HeaderMap,
+) -> Answer {
     if method != Method::GET {
         let text = "only GET method is allowed for querying job status";
         return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text.into()));
     }
-    let job = api.jobs.lock().get(&uuid).filter(|job| !job.is_old(Timestamp::now())).cloned();
-    match job {
+    let caller = || api.auth.check(origin, &headers, &method, &super::signed_path(&uri)).ok();
+    match api.jobs.look(&uuid, || caller().map(|caller| caller.to_string())) {
         None => Err(Failure::Text(StatusCode::NOT_FOUND, "the job has been expired".into())),
-        Some(Job { outcome: None, .. }) => Ok(json_response(StatusCode::ACCEPTED, &json!({}))),
-        Some(Job { outcome: Some((status, body)), .. }) => {
-            Ok(json_response(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), &body))
+        Some(Found::Running) => Ok(json_response(StatusCode::ACCEPTED, &json!({}))),
+        Some(Found::Ended(outcome)) => {
+            let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::OK);
+            Ok(json_bytes(status, outcome.body))
         }
     }
 }
 
-/// Answers writes with 202 where the caller or the settings want it; the rest directly.
+/// Answers writes with 202 where the caller or the settings want it; the rest directly. Who writes is known before
+/// anything else is done, and whoever is not known gets nothing done.
 pub async fn asynchronous(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Answer {
-    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_write || !api.wants_job(request.headers()) {
-        return direct(&api, origin, request, next, is_write).await;
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return read(&api, origin, request, next).await;
     }
-    let headers = request.headers().clone();
+    let checked = api.auth.check(origin, request.headers(), request.method(), &super::signed_path(request.uri()));
+    let caller = match checked {
+        Ok(caller) => caller,
+        Err(Failure::Api(error)) if api.wants_job(request.headers()) => {
+            return refused(&api, origin, request, error);
+        }
+        Err(failure) => {
+            let response = failure.into_response();
+            audit::refused(&api, &request, origin, &response);
+            return Ok(response);
+        }
+    };
+    let wants_job = api.wants_job(request.headers());
+    request.extensions_mut().insert(caller.clone());
+    let (id, time) = (job_id(request.headers())?, allowed_time(request.headers())?);
+    if !wants_job {
+        note(&request, origin, None);
+        return direct(request, next, time).await;
+    }
     let (parts, body) = request.into_parts();
-    // What is signed wrongly, or is no request at all, begins no job.
-    api.auth.check_form(origin, &headers, &parts.method, &super::signed_path(&parts.uri))?;
     let bytes = envelope::read_bytes(body).await?;
     preflight::check(&parts, &bytes)?;
-    let id = job_id(&headers)?;
-    let hook = hook::target(&headers, &api.web_hook_hosts)?;
-    let time = allowed_time(&headers)?.unwrap_or(Duration::from_secs(TIME));
-    api.jobs.begin(&id, Timestamp::now())?;
-    note(&parts, origin, Some(&id));
-    let mut request = Request::from_parts(parts, Body::from(bytes));
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let (job, shared) = (id.clone(), Arc::clone(&api));
-    tokio::spawn(async move {
-        let outcome = tokio::time::timeout(time, next.run(request)).await;
-        let (status, body) = match outcome {
-            Ok(response) => result(response).await,
-            Err(_) => (503, json!({ "error": object(&Error::Timeout(time.as_secs())) })),
-        };
-        shared.jobs.finish(&job, status, &body, Timestamp::now());
-        if let Some(hook) = hook {
-            hook::deliver(&hook, &job, status == 200, &body).await;
-        }
-    });
+    let hook = api.hooks.target(&parts.headers)?;
+    let length = bytes.len();
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let (answered, sent) = sent::signal();
+    let time = time.unwrap_or(Duration::from_secs(TIME));
+    let headers = request.headers().clone();
+    let work = Work { api, origin, caller, id, length, time, hook, sent };
+    let id = work.begin(request, next).await?;
+    Ok(answered.with(accepted(&headers, origin, &id, time)))
+}
+
+/// 202 with the place where the job can be polled.
+fn accepted(headers: &HeaderMap, origin: Origin, id: &str, time: Duration) -> Response {
     let host = headers.get("Host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let scheme = if matches!(origin, Origin::Network(_, true)) { "https" } else { "http" };
     let location = format!("{scheme}://{host}/zstack/v1/api-jobs/{id}");
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Ok(json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis })))
+    json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis }))
 }
 
-/// Has a call answered at once. Its headers must be right all the same.
-async fn direct(api: &Api, origin: Origin, request: Request, next: Next, is_write: bool) -> Answer {
-    let (parts, body) = request.into_parts();
-    if parts.headers.contains_key("X-Job-UUID") {
-        api.auth.check_form(origin, &parts.headers, &parts.method, &super::signed_path(&parts.uri))?;
-        job_id(&parts.headers)?;
+/// Answers a write without valid credentials as the contract has it: 202, and the job ends with `error`.
+fn refused(api: &Api, origin: Origin, request: Request, error: Error) -> Answer {
+    let (id, time) = (job_id(request.headers())?, allowed_time(request.headers())?);
+    audit::refused(api, &request, origin, &Failure::Api(error).into_response());
+    let address = match origin {
+        Origin::Network(address, _) => address,
+        Origin::Local(_) => Ipv4Addr::LOCALHOST.into(),
+    };
+    let id = api.jobs.refuse(address, id);
+    let answer = accepted(request.headers(), origin, &id, time.unwrap_or(Duration::from_secs(TIME)));
+    envelope::drop_rest(request.into_body());
+    Ok(answer)
+}
+
+/// What a job is to do, and for whom.
+struct Work {
+    api: Arc<Api>,
+    origin: Origin,
+    caller: Caller,
+    id: String,
+    length: usize,
+    time: Duration,
+    hook: Option<Hook>,
+    sent: sent::Sent,
+}
+
+impl Work {
+    /// Begins the job, which then goes on by itself, also if the client hangs up; its id.
+    async fn begin(self, request: Request, next: Next) -> Result<String, Failure> {
+        let (tell, begun) = oneshot::channel();
+        tokio::spawn(async move {
+            let job = self.api.jobs.begin(&self.caller, &self.id, self.length).await;
+            let job = match job {
+                Ok(job) => job,
+                // Whoever asked may have gone.
+                Err(failure) => return drop(tell.send(Err(failure))),
+            };
+            note(&request, self.origin, Some(job.asked()));
+            // As above.
+            let _ = tell.send(Ok(job.id.clone()));
+            self.run(&job, request, next).await;
+        });
+        begun.await.map_err(|_| Failure::Api(Error::Internal("the job did not begin".into())))?
     }
-    if is_write {
-        note(&parts, origin, None);
+
+    async fn run(self, job: &Job, mut request: Request, next: Next) {
+        let Self { api, time, hook, sent, .. } = self;
+        request.extensions_mut().insert(RequestId(job.asked().to_owned()));
+        let work = AssertUnwindSafe(tokio::time::timeout(time, next.run(request))).catch_unwind();
+        let (status, body) = match work.await {
+            Ok(Ok(response)) => result(response).await,
+            Ok(Err(_)) => (503, json!({ "error": object(&Error::Timeout(time.as_secs())) })),
+            Err(_) => (503, json!({ "error": object(&Error::Internal("the job ended in a panic".into())) })),
+        };
+        let body = api.jobs.finish(job, status, &body).await;
+        if let Some(hook) = hook {
+            sent.long_ago(hook::DELAY).await;
+            api.hooks.deliver(&hook, job.owner(), job.asked(), status == 200, body).await;
+        }
     }
-    let time = allowed_time(&parts.headers)?.filter(|_| is_write);
-    let answer = next.run(Request::from_parts(parts, body));
+}
+
+/// A read is always direct, but what it has of a job must have its form; what is wrong with its credentials comes first.
+async fn read(api: &Api, origin: Origin, request: Request, next: Next) -> Answer {
+    let Err(wrong) = job_id(request.headers()) else { return Ok(next.run(request).await) };
+    let path = super::signed_path(request.uri());
+    match api.auth.check(origin, request.headers(), request.method(), &path) {
+        Err(text @ Failure::Text(..)) => Err(text),
+        _ => Err(wrong),
+    }
+}
+
+/// Has a write answered at once, within `time` if there is any.
+async fn direct(request: Request, next: Next, time: Option<Duration>) -> Answer {
+    let answer = next.run(request);
     let Some(time) = time else { return Ok(answer.await) };
     // A change that has begun goes on by itself.
     tokio::time::timeout(time, answer).await.map_err(|_| Failure::Api(Error::Timeout(time.as_secs())))
 }
 
-/// Logs who asks for a write: the audit trail, with the address that a proxy or a management plane names.
-fn note(parts: &Parts, origin: Origin, job: Option<&str>) {
-    let text = parts.headers.get("X-Request-Ip").and_then(|value| value.to_str().ok());
+/// Logs that a known caller asks for a write, with the address that a proxy or a management plane names.
+fn note(request: &Request, origin: Origin, job: Option<&str>) {
+    let text = request.headers().get("X-Request-Ip").and_then(|value| value.to_str().ok());
     let named: Option<IpAddr> = text.and_then(|text| text.trim().parse().ok());
-    tracing::info!(method = %parts.method, path = %super::path_of(&parts.uri), ?origin, request_ip = ?named, job, "a write is asked for");
+    let (method, path) = (request.method(), super::path_of(request.uri()));
+    tracing::info!(%method, path, ?origin, request_ip = ?named, job, "a write is asked for");
 }
 
 /// How long the work may take, if the caller says so.
@@ -251,7 +232,7 @@ fn allowed_time(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
 }
 
 fn job_id(headers: &HeaderMap) -> Result<String, Failure> {
-    let Some(id) = headers.get("X-Job-UUID") else { return Ok(uuid::Uuid::new_v4().as_simple().to_string()) };
+    let Some(id) = headers.get("X-Job-UUID") else { return Ok(fresh_id()) };
     let id = id.to_str().unwrap_or_default();
     if id.len() == 32 && id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Ok(id.into());
@@ -276,22 +257,5 @@ async fn result(response: Response) -> (u16, Value) {
 fn mask(body: &mut Value) {
     if let Some(key) = body.get_mut("inventory").and_then(|inventory| inventory.get_mut("authKey")) {
         *key = MASK.into();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_job_is_kept_three_hours_after_its_end() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let jobs = Jobs::open(directory.path().join("jobs")).expect("opened");
-        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
-        assert!(jobs.begin("a", at(0)).is_ok());
-        jobs.finish("a", 200, &json!({}), at(50_000));
-        assert!(jobs.begin("a", at(50_000 + KEPT)).is_err(), "it took long, and is kept all the same");
-        assert!(jobs.begin("a", at(50_001 + KEPT)).is_ok(), "its id is free again");
-        assert!(jobs.begin("b", at(1_000_000)).is_ok() && jobs.begin("a", at(1_000_000)).is_err(), "a runs still");
     }
 }

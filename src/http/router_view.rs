@@ -97,7 +97,7 @@ fn tail(path: &FilePath) -> Result<String, Failure> {
         file.take(TAIL).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Ok(read().map_err(|e| Error::storage("read", path, e))?)
+    Ok(tokio::task::block_in_place(read).map_err(|e| Error::storage("read", path, e))?)
 }
 
 async fn journal(lines: usize) -> Result<String, Failure> {

@@ -1,7 +1,12 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::{auth::Origin, framing::Watched, tls::Tls};
+use super::{
+    auth::Origin,
+    framing::Watched,
+    tally::{Tally, What},
+    tls::Tls,
+};
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -44,6 +49,7 @@ pub struct Server {
     local: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    tally: Tally,
 }
 
 impl Server {
@@ -51,7 +57,8 @@ impl Server {
     #[must_use]
     pub fn new(router: Router, stop: CancellationToken) -> Self {
         let slots = |count| Arc::new(Semaphore::new(count));
-        Self { router, network: slots(MAX_NETWORK), local: slots(MAX_LOCAL), stop, tasks: TaskTracker::new() }
+        let (network, local, tasks) = (slots(MAX_NETWORK), slots(MAX_LOCAL), TaskTracker::new());
+        Self { router, network, local, stop, tasks, tally: Tally::default() }
     }
 
     /// Serves TCP connections, by TLS if there is any.
@@ -77,8 +84,13 @@ impl Server {
                         None => server.connection(stream, origin).await,
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => server.connection(stream, origin).await,
-                            Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
-                            Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
+                            Ok(Err(error)) if server.tally.is_first(What::Handshake, origin) => {
+                                tracing::info!(%peer, %error, "a TLS handshake failed");
+                            }
+                            Err(_) if server.tally.is_first(What::Handshake, origin) => {
+                                tracing::info!(%peer, "a TLS handshake took too long");
+                            }
+                            _ => {}
                         },
                     }
                     drop(slot);
@@ -102,8 +114,14 @@ impl Server {
                             drop(slot);
                         });
                     }
-                    Ok(_) => {
-                        tracing::warn!("a process of a user who is neither root nor in the group {GROUP} was refused");
+                    Ok((stream, _)) => {
+                        let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                        if server.tally.is_first(What::Process, Origin::Local(uid)) {
+                            tracing::warn!(
+                                uid,
+                                "a process of a user who is neither root nor in the group {GROUP} was refused"
+                            );
+                        }
                     }
                     Err(error) => pause(&error).await,
                 }
@@ -188,10 +206,11 @@ pub async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 fn is_allowed(stream: &UnixStream) -> bool {
     let Ok(peer) = stream.peer_cred() else { return false };
     let (uid, gid) = (Uid::from_raw(peer.uid()), peer.gid());
-    let group = Group::from_name(GROUP).ok().flatten();
-    let is_member = |group: Group| {
-        let user = nix::unistd::User::from_uid(uid).ok().flatten();
-        group.gid.as_raw() == gid || user.is_some_and(|user| group.mem.contains(&user.name))
+    let is_member = || {
+        let user = || nix::unistd::User::from_uid(uid).ok().flatten();
+        let has = |group: Group| group.gid.as_raw() == gid || user().is_some_and(|user| group.mem.contains(&user.name));
+        Group::from_name(GROUP).ok().flatten().is_some_and(has)
     };
-    uid.is_root() || uid == Uid::effective() || group.is_some_and(is_member)
+    // Users and groups may come over a network: no runtime worker waits for them.
+    uid.is_root() || uid == Uid::effective() || tokio::task::block_in_place(is_member)
 }

@@ -1,20 +1,16 @@
-//! Asynchronous writes: 202, polling without credentials, web hooks, and what a restart leaves of them.
+//! Asynchronous writes: 202, polling without credentials, whose an id is, and what a restart leaves of them.
 
 use crate::{
     fake_charon::Behaviour,
-    serve::{Bench, KEY, Options, TOKEN, params, uuid, wait_until},
+    serve::{Bench, Options, TOKEN, files, params, uuid, wait_until},
 };
 use serde_json::{Value, json};
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-};
 
-const PATH: &str = "/zstack/v1/ipsec";
-const JOB: &str = "0123456789abcdef0123456789abcdef";
+pub const PATH: &str = "/zstack/v1/ipsec";
+pub const JOB: &str = "0123456789abcdef0123456789abcdef";
 
 /// One call over TCP with the token: status and text.
-fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, String) {
+pub fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, String) {
     let bearer = format!("OAuth {TOKEN}");
     let mut all = headers.to_vec();
     if !headers.iter().any(|(name, _)| *name == "Authorization") {
@@ -25,12 +21,12 @@ fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Va
     (answer.status, answer.text())
 }
 
-fn creation() -> Value {
+pub fn creation() -> Value {
     json!({ "params": params(7, &json!({})) })
 }
 
 /// Polls without credentials until the job has ended.
-fn outcome(b: &Bench, job: &str) -> (u16, Value) {
+pub fn outcome(b: &Bench, job: &str) -> (u16, Value) {
     wait_until("the job ends", || {
         let answer = b.tcp().request("GET", &format!("/zstack/v1/api-jobs/{job}"), &[], b"").expect("an answer");
         if answer.status == 202 {
@@ -91,43 +87,6 @@ fn the_settings_may_want_all_writes_or_none_to_be_jobs() {
     assert_eq!(call(&b, "POST", PATH, &[], &creation()).0, 202);
 }
 
-/// A server that takes one request after another and answers each with the next status; the requests.
-fn web_hook(listener: TcpListener, statuses: &'static [u16]) -> std::thread::JoinHandle<Vec<String>> {
-    std::thread::spawn(move || {
-        let take = |status: &u16| {
-            let (mut stream, _) = listener.accept().expect("a connection");
-            let (mut text, mut bytes) = (String::new(), [0; 4096]);
-            while !text.contains("\r\n\r\n") || !text.trim_end().ends_with('}') {
-                let count = stream.read(&mut bytes).expect("readable");
-                text += &String::from_utf8_lossy(&bytes[..count]);
-            }
-            write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").expect("written");
-            text
-        };
-        statuses.iter().map(take).collect()
-    })
-}
-
-#[test]
-fn a_web_hook_gets_the_result_if_its_host_is_allowed() {
-    let b = Bench::with(&Options { top: "jobs.web_hook_hosts = [\"127.0.0.1\"]", ..Options::default() });
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/done?x=1", listener.local_addr().expect("an address"));
-    let server = web_hook(listener, &[500, 204]);
-    assert_eq!(call(&b, "POST", PATH, &[("X-Web-Hook", &url), ("X-Job-UUID", JOB)], &creation()).0, 202);
-    let requests = server.join().expect("two requests");
-    for request in &requests {
-        assert!(request.starts_with("POST /done?x=1 HTTP/1.1\r\n"), "{request}");
-        let head = request.to_ascii_lowercase();
-        assert!(head.contains(&format!("x-job-uuid: {JOB}")) && head.contains("x-job-success: true"), "{request}");
-        assert!(request.contains("\"inventory\"") && !request.contains(KEY), "{request}");
-    }
-    for url in ["http://localhost:9/", "https://127.0.0.1/", "file:///etc/passwd", "nonsense"] {
-        let (status, text) = call(&b, "POST", PATH, &[("X-Web-Hook", url)], &creation());
-        assert!(status == 400 && text.starts_with("Invalid header[X-Web-Hook]"), "{url}: {status} {text}");
-    }
-}
-
 #[test]
 fn a_restart_keeps_results_and_owns_up_to_interruptions() {
     let mut b = Bench::start();
@@ -147,4 +106,136 @@ fn a_restart_keeps_results_and_owns_up_to_interruptions() {
     let (status, result) = outcome(&b, &hanging);
     let details = result["error"]["details"].as_str().expect("details");
     assert!(status == 503 && details.contains("restarted while this job ran"), "{result}");
+}
+
+/// Tokens of two callers, beside that of the tests.
+pub const OTHERS: [&str; 2] = ["test-only-token-of-a-second-one", "test-only-token-of-a-third-one"];
+
+/// An agent with three callers.
+pub fn three_callers(options: &Options) -> Bench {
+    let mut b = Bench::idle(options);
+    let [second, third] = OTHERS;
+    std::fs::write(b.path("tokens"), format!("test:{TOKEN}\nsecond:{second}\nthird:{third}\n")).expect("written");
+    b.run();
+    b
+}
+
+/// A write of whoever has `token`, which fails: the connection is not there. With the id of its job; status and text.
+fn update(b: &Bench, token: &str, job: &str) -> (u16, String) {
+    let bearer = format!("OAuth {token}");
+    let body = json!({ "updateIPsecConnection": { "name": job } });
+    call(b, "PUT", &format!("{PATH}/{}", uuid(9)), &[("Authorization", &bearer), ("X-Job-UUID", job)], &body)
+}
+
+fn location(text: &str) -> String {
+    let answer: Value = serde_json::from_str(text).expect("JSON");
+    answer["location"].as_str().and_then(|l| l.rsplit('/').next()).expect("a job").to_owned()
+}
+
+#[test]
+fn an_id_is_taken_for_its_caller_only() {
+    let mut b = three_callers(&Options::default());
+    let (status, _) = update(&b, OTHERS[0], JOB);
+    assert_eq!(status, 202);
+    assert_eq!(outcome(&b, JOB).1["error"]["code"], "SYS.1003");
+    let (status, text) = call(&b, "POST", PATH, &[("X-Job-UUID", JOB)], &creation());
+    let own = location(&text);
+    assert!(status == 202 && own != JOB, "{status} {text}");
+    // By the location, as the SDKs do; by the chosen id with credentials; without, it is whoever had it first.
+    assert_eq!(outcome(&b, &own).1["inventory"]["uuid"], uuid(7));
+    let polled = |b: &Bench, token: &str| {
+        let bearer = format!("OAuth {token}");
+        call(b, "GET", &format!("/zstack/v1/api-jobs/{JOB}"), &[("Authorization", &bearer)], &Value::Null)
+    };
+    let check = |b: &Bench| {
+        assert_eq!(polled(b, TOKEN).0, 200);
+        assert_eq!(polled(b, OTHERS[0]).0, 503);
+        assert_eq!(polled(b, "null").0, 503);
+        assert_eq!(update(b, OTHERS[0], JOB), (400, format!("Duplicate job uuid[{JOB}]")));
+        assert_eq!(update(b, TOKEN, JOB), (400, format!("Duplicate job uuid[{JOB}]")));
+    };
+    check(&b);
+    b.signal(nix::sys::signal::Signal::SIGKILL);
+    b.stop();
+    b.run();
+    check(&b);
+    assert_eq!(outcome(&b, &own).0, 200);
+    assert_eq!(update(&b, OTHERS[1], JOB).0, 202, "a third one may have it too");
+}
+
+#[test]
+fn one_caller_pushes_out_his_own_results_only() {
+    let b = three_callers(&Options { log: "warn", ..Options::default() });
+    call(&b, "POST", PATH, &[("X-Job-UUID", JOB)], &creation());
+    let kept = outcome(&b, JOB);
+    let jobs: Vec<_> = (0..2100).map(|n| format!("{n:032}")).collect();
+    std::thread::scope(|scope| {
+        for part in jobs.chunks(jobs.len() / 4) {
+            scope.spawn(|| part.iter().for_each(|job| assert_eq!(update(&b, OTHERS[0], job).0, 202)));
+        }
+    });
+    for job in jobs.iter().rev().take(8) {
+        assert_eq!(outcome(&b, job).0, 503);
+    }
+    assert_eq!(outcome(&b, JOB), kept);
+    let directory = b.path("state/jobs");
+    wait_until("his oldest ones go from the disk too", || (files(&directory).len() == 2001).then_some(()));
+}
+
+#[test]
+fn an_acknowledged_job_survives_a_kill_at_any_moment() {
+    let mut b = Bench::start();
+    for round in 0..5 {
+        let jobs: Vec<_> = (0..8).map(|n| format!("{round}{n:031}")).collect();
+        let acknowledged: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = jobs
+                .iter()
+                .map(|job| {
+                    let mut client = b.tcp();
+                    scope.spawn(move || {
+                        let bearer = format!("OAuth {TOKEN}");
+                        let headers = [("Authorization", bearer.as_str()), ("X-Job-UUID", job)];
+                        let body = br#"{"updateIPsecConnection":{"name":"x"}}"#;
+                        let path = format!("{PATH}/{}", uuid(9));
+                        let answer = client.request("PUT", &path, &headers, body);
+                        answer.is_ok_and(|answer| answer.status == 202).then_some(job)
+                    })
+                })
+                .collect();
+            // As soon as one is answered: the others are anywhere.
+            let mut asked = asked.into_iter();
+            let first = asked.next().and_then(|first| first.join().expect("no panic"));
+            b.signal(nix::sys::signal::Signal::SIGKILL);
+            first.into_iter().chain(asked.filter_map(|asked| asked.join().expect("no panic"))).collect()
+        });
+        assert!(!acknowledged.is_empty());
+        b.reap();
+        b.run();
+        for job in acknowledged {
+            assert_eq!(outcome(&b, job).0, 503, "{job}");
+        }
+    }
+}
+
+#[test]
+fn jobs_of_an_older_agent_are_taken_over() {
+    let mut b = Bench::start();
+    b.stop();
+    let directory = b.path("state/jobs");
+    let put = |name: &str, ended: &str| {
+        let outcome = json!([200, { "success": true }]);
+        let job = json!({ "began": "2020-01-01T00:00:00Z", "ended": ended, "outcome": outcome });
+        std::fs::write(directory.join(name), job.to_string()).expect("written");
+    };
+    let early = "e".repeat(32);
+    // The clock was ahead when it ended; the other one ended long ago.
+    put(&format!("{JOB}.json"), "2999-01-01T00:00:00Z");
+    put(&format!("{early}.json"), "2020-01-01T00:00:00Z");
+    b.run();
+    assert_eq!(outcome(&b, JOB), (200, json!({ "success": true })));
+    assert_eq!(outcome(&b, &early).0, 404);
+    let (status, text) = call(&b, "POST", PATH, &[("X-Job-UUID", JOB)], &creation());
+    assert_eq!(status, 202, "it is nobody's duplicate: {text}");
+    assert_eq!(outcome(&b, &location(&text)).1["inventory"]["uuid"], uuid(7));
+    wait_until("what has expired is removed", || (files(&directory).len() == 2).then_some(()));
 }

@@ -140,3 +140,18 @@ fn a_slow_handshake_holds_up_nobody() {
     assert_eq!(ask(&mut connect(&b, &ca, "gw.test", None)).expect("an answer"), OK);
     drop(idle);
 }
+
+#[test]
+fn failed_handshakes_are_summed_up() {
+    let mut b = bench(&authority("ca.test"), None);
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(b.address()).expect("connected");
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
+        // Until it is closed: an alert, and no more.
+        let mut bytes = Vec::new();
+        assert!(stream.read_to_end(&mut bytes).is_err() || bytes.len() < 64, "{bytes:?}");
+    }
+    assert_eq!(b.logs().matches("a TLS handshake failed").count(), 1);
+    b.stop();
+    assert!(b.logs().contains("49 more TLS handshakes with 127.0.0.1 failed"), "{}", b.logs());
+}
