@@ -3,6 +3,7 @@
 mod actions;
 mod audit;
 mod auth;
+mod budget;
 pub mod doctor;
 mod envelope;
 pub mod error;
@@ -42,7 +43,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{Extensions, HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post, put},
@@ -66,6 +67,7 @@ pub struct Api {
     mask_auth_key: bool,
     stop: CancellationToken,
     places: doctor::Where,
+    bodies: budget::Bodies,
 }
 
 type Shared = State<Arc<Api>>;
@@ -85,6 +87,7 @@ impl Api {
             mask_auth_key: settings.mask_auth_key,
             stop: stop.clone(),
             places: doctor::Where::of(settings),
+            bodies: budget::Bodies::default(),
         })
     }
 
@@ -176,11 +179,16 @@ pub fn router(api: Arc<Api>) -> Router {
 async fn authenticate(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Answer {
     match api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri())) {
-        Ok(caller) => Ok(audit::answered(&api, &caller, origin, request, next).await),
+        Ok(caller) => {
+            seated(request.extensions());
+            // Held until the answer is there: what a body becomes takes memory too.
+            let _reserved = api.bodies.reserve(&mut request).await?;
+            Ok(audit::answered(&api, &caller, origin, request, next).await)
+        }
         Err(failure) => {
             let response = failure.into_response();
             if let Some(write) = audit::Write::of(&api, &request, origin, None) {
@@ -188,6 +196,13 @@ async fn authenticate(
             }
             Ok(response)
         }
+    }
+}
+
+/// Notes that right credentials were shown on the connection: it is closed behind all strangers when room is short.
+fn seated(extensions: &Extensions) {
+    if let Some(seat) = extensions.get::<Arc<serve::room::Seat>>() {
+        seat.is_known();
     }
 }
 

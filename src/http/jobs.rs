@@ -17,7 +17,7 @@ use super::{
 use crate::{disk, error::Error};
 use axum::{
     Extension,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Path, Request, State},
     http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::Next,
@@ -180,10 +180,27 @@ pub async fn asynchronous(
     }
     let headers = request.headers().clone();
     let (parts, body) = request.into_parts();
-    // What is signed wrongly, or is no request at all, begins no job.
-    api.auth.check_form(origin, &headers, &parts.method, &super::signed_path(&parts.uri))?;
-    let bytes = envelope::read_bytes(body).await?;
-    preflight::check(&parts, &bytes)?;
+    // What is signed wrongly, or is no request at all, begins no job. The body of a stranger is not read.
+    let mut request = Request::from_parts(parts, body);
+    let path = super::signed_path(request.uri());
+    let is_known = match api.auth.check(origin, &headers, request.method(), &path) {
+        Ok(_) => {
+            super::seated(request.extensions());
+            api.bodies.reserve(&mut request).await?;
+            true
+        }
+        Err(Failure::Api(_)) => false,
+        Err(other) => return Err(other),
+    };
+    let (parts, body) = request.into_parts();
+    let bytes = if is_known {
+        let bytes = envelope::read_bytes(body).await?;
+        preflight::check(&parts, &bytes)?;
+        bytes
+    } else {
+        envelope::leave(body);
+        Bytes::new()
+    };
     let id = job_id(&headers)?;
     let hook = hook::target(&headers, &api.web_hook_hosts)?;
     let time = allowed_time(&headers)?.unwrap_or(Duration::from_secs(TIME));

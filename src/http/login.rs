@@ -15,14 +15,15 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::Response,
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
+use std::time::Instant;
 
 /// `PUT /accounts/login`: by the account's name and the SHA-512 of its password.
 pub async fn login(State(api): Shared, Extension(origin): Extension<Origin>, body: Body) -> Answer {
-    let params = Envelope::read(body).await?.params("logInByAccount")?;
+    let params = Envelope::read_login(body).await?.params("logInByAccount")?;
     let (name, digest) = parse::login(&params)?;
-    let (uuid, account, session) = api.auth.login(origin, &name, &digest).await?;
+    let (uuid, account, session) = api.auth.login(origin, &name, digest).await?;
     Ok(answer(&uuid, &account, &session))
 }
 
@@ -54,9 +55,10 @@ pub async fn renew(State(api): Shared, Path(uuid): Path<String>, body: Body) -> 
 
 fn answer(uuid: &str, account: &str, session: &Session) -> Response {
     let zone = TimeZone::system();
+    let expires = session.expires((Instant::now(), Timestamp::now()));
     let inventory = json!({
         "uuid": uuid, "accountUuid": account, "userUuid": account,
-        "expiredDate": date(session.expires, &zone), "createDate": date(session.created, &zone),
+        "expiredDate": date(expires, &zone), "createDate": date(session.created, &zone),
     });
     json_response(StatusCode::OK, &json!({ "inventory": inventory }))
 }
