@@ -28,6 +28,7 @@ pub mod tls;
 mod truth;
 mod why;
 mod wire;
+pub mod zone;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
 pub use envelope::{Envelope, Params};
@@ -49,7 +50,7 @@ use axum::{
     routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
 use query::{Item, Query};
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ impl Api {
     }
 
     fn inventory(&self, view: &crate::agent::View) -> Value {
-        inventory::inventory(view, self.mask_auth_key, &TimeZone::system())
+        inventory::inventory(view, self.mask_auth_key, &zone::local())
     }
 
     fn item(&self, view: &crate::agent::View) -> Item {
@@ -187,7 +188,9 @@ async fn authenticate(
             seated(request.extensions());
             // Held until the answer is there: what a body becomes takes memory too.
             let _reserved = api.bodies.reserve(&mut request).await?;
-            Ok(audit::answered(&api, &caller, origin, request, next).await)
+            let standing = auth::Standing::of(&caller, request.headers());
+            let response = audit::answered(&api, &caller, origin, request, next).await;
+            Ok(standing.bound(&api, response))
         }
         Err(failure) => {
             let response = failure.into_response();

@@ -45,6 +45,8 @@ mod keep;
 mod life;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/logins.rs"]
+mod logins;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readme.rs"]
@@ -73,3 +75,5 @@ mod trial;
 mod warnings;
 #[path = "http/whole.rs"]
 mod whole;
+#[path = "http/zones.rs"]
+mod zones;

@@ -6,10 +6,12 @@ mod limits;
 mod password;
 mod sessions;
 mod signature;
+mod standing;
 mod tokens;
 
 pub use accounts::Accounts;
 pub use sessions::Session;
+pub use standing::Standing;
 pub use tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;
@@ -25,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 /// Where a connection comes from; the listener says so.
@@ -109,6 +111,8 @@ pub struct Auth {
     turn: Arc<Semaphore>,
     /// Who may wait for the turn.
     queue: Semaphore,
+    /// Told when credentials were replaced, or a session was ended.
+    changes: watch::Sender<()>,
 }
 
 /// What the checks of passwords share. A check goes on, and counts, when its caller has hung up.
@@ -139,19 +143,21 @@ impl Auth {
             logins: Arc::default(),
             turn: Arc::new(Semaphore::new(1)),
             queue: Semaphore::new(QUEUE),
+            changes: watch::Sender::new(()),
         }
     }
 
-    /// Replaces the credentials, for later calls. The sessions of accounts that are gone, or that have another password,
-    /// end with it.
+    /// Replaces the credentials, for later calls. The sessions of accounts that are gone, or were made anew, end with it;
+    /// another password ends none.
     pub fn set_credentials(&self, credentials: Credentials) {
         let new = Arc::new(credentials);
         let mut place = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *place, Arc::clone(&new));
         drop(place);
         let ended = self.sessions.end_unless(|account| new.accounts.has_same(account, &old.accounts));
+        self.changes.send_replace(());
         if ended > 0 {
-            tracing::info!(ended, "sessions ended: their accounts are gone, or have another password");
+            tracing::info!(ended, "sessions ended: their accounts are gone");
         }
     }
 
@@ -248,6 +254,7 @@ impl Auth {
     /// Ends a session; that there is none is no error.
     pub fn logout(&self, uuid: &str) {
         self.sessions.end(uuid);
+        self.changes.send_replace(());
     }
 }
 

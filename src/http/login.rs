@@ -5,7 +5,7 @@ use super::{
     auth::{Origin, Session},
     error::{Failure, json_response},
     inventory::date,
-    parse,
+    parse, zone,
 };
 use crate::error::Error;
 use axum::{
@@ -15,7 +15,7 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::Response,
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde_json::json;
 use std::time::Instant;
 
@@ -54,7 +54,7 @@ pub async fn renew(State(api): Shared, Path(uuid): Path<String>, body: Body) -> 
 }
 
 fn answer(uuid: &str, account: &str, session: &Session) -> Response {
-    let zone = TimeZone::system();
+    let zone = zone::local();
     let expires = session.expires((Instant::now(), Timestamp::now()));
     let inventory = json!({
         "uuid": uuid, "accountUuid": account, "userUuid": account,

@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Failures of one account from one address within [`WINDOW`].
-const OF_ACCOUNT: u32 = 10;
-/// Failures from one address, whatever the accounts.
-const OF_PEER: u32 = 30;
+/// Failures from one address within [`WINDOW`]; where an account was logged in before, those of this account alone.
+const OF_ONE: u32 = 10;
 /// Failures in all, from where the account was never logged in before. Each costs time and an entry here.
 const OF_ALL: u32 = 100;
 /// How long failures are remembered, from the first.
@@ -61,11 +59,11 @@ impl Limits {
             let (failures, since) = count.copied()?;
             (failures >= most).then(|| WINDOW.saturating_sub(now - since)).filter(|left| !left.is_zero())
         };
-        let own = left(counts.pairs.get(attempt), OF_ACCOUNT);
+        let own = left(counts.pairs.get(attempt), OF_ONE);
         if counts.is_good(attempt) {
             return own;
         }
-        own.max(left(counts.peers.get(&attempt.peer), OF_PEER)).max(left(counts.all.as_ref(), OF_ALL))
+        own.max(left(counts.peers.get(&attempt.peer), OF_ONE)).max(left(counts.all.as_ref(), OF_ALL))
     }
 
     /// Counts a wrong password or an unknown account.
@@ -142,19 +140,25 @@ mod tests {
     fn too_many_failures_are_made_to_wait() {
         let (limits, start) = (Limits::default(), Instant::now());
         let who = attempt(1, "a");
-        fail(&limits, &who, OF_ACCOUNT - 1, start);
-        assert_eq!(limits.wait(&who, start), None);
-        fail(&limits, &who, 1, start);
-        assert_eq!(limits.wait(&who, start + WINDOW / 2), Some(WINDOW / 2));
-        assert_eq!(limits.wait(&attempt(1, "b"), start), None, "another account");
+        fail(&limits, &who, OF_ONE - 1, start);
+        assert_eq!(limits.wait(&attempt(1, "b"), start), None);
+        fail(&limits, &attempt(1, "b"), 1, start);
+        assert_eq!(limits.wait(&who, start + WINDOW / 2), Some(WINDOW / 2), "the address, whatever the accounts");
         assert_eq!(limits.wait(&attempt(2, "a"), start), None, "the owner, from elsewhere");
         assert_eq!(limits.wait(&who, start + WINDOW), None);
-        for account in ["b", "c"] {
-            fail(&limits, &attempt(1, account), OF_ACCOUNT, start);
-        }
-        assert_eq!(limits.wait(&attempt(1, "d"), start), Some(WINDOW), "the address alone");
+    }
+
+    #[test]
+    fn from_where_an_account_was_logged_in_only_its_own_failures_count() {
+        let (limits, start) = (Limits::default(), Instant::now());
+        let who = attempt(1, "a");
         limits.succeeded(&who);
-        assert_eq!(limits.wait(&who, start), None, "from where its owner logged in, others' failures do not count");
+        fail(&limits, &attempt(1, "b"), OF_ONE, start);
+        assert_eq!((limits.wait(&attempt(1, "b"), start), limits.wait(&who, start)), (Some(WINDOW), None));
+        fail(&limits, &who, OF_ONE - 1, start);
+        assert_eq!(limits.wait(&who, start), None);
+        fail(&limits, &who, 1, start);
+        assert_eq!(limits.wait(&who, start), Some(WINDOW));
     }
 
     #[test]

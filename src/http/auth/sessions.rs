@@ -67,7 +67,12 @@ impl Sessions {
 
     /// Whether there is a session `uuid`; asking does not prolong it.
     pub fn is_valid(&self, uuid: &str, now: Instant) -> bool {
-        self.lock().get(&digest(uuid)).is_some_and(|session| session.ends > now)
+        self.lives(&digest(uuid), now)
+    }
+
+    /// Whether there is a session whose uuid has this digest.
+    pub fn lives(&self, digest: &[u8; 32], now: Instant) -> bool {
+        self.lock().get(digest).is_some_and(|session| session.ends > now)
     }
 
     /// Ends the session `uuid`; that there is none is no error.
