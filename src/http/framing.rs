@@ -224,7 +224,7 @@ mod tests {
         assert!(!ambiguous(
             b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\nContent-Length: 1\r\nTransfer-Encoding: gzip\r\n\r\n"
         ));
-        let padded = |pad: &str| format!("\r\nPOST / HTTP/1.1\r\nContent-Length:{pad}1\r\n\r\na{second}", second = TWO);
+        let padded = |pad: &str| format!("\r\nPOST / HTTP/1.1\r\nContent-Length:{pad}1\r\n\r\na{TWO}");
         assert!(ambiguous(padded(" ").as_bytes()), "behind an empty line, in the second request");
         for pad in ["0", " "] {
             assert!(ambiguous(padded(&pad.repeat(300)).as_bytes()), "a length that is not read whole");

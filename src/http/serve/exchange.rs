@@ -103,9 +103,9 @@ impl HttpBody for Fed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if frame.is_pending() {
-            self.seat.rests()
+            self.seat.rests();
         } else {
-            self.seat.works()
+            self.seat.works();
         }
         frame
     }
@@ -152,5 +152,41 @@ impl HttpBody for Told {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::serve::room::Room;
+    use http_body_util::BodyExt;
+
+    fn connection(budget: u64) -> (Connection, crate::http::serve::room::Place) {
+        let room = Room::new(4, 4);
+        let origin = Origin::Network([192, 0, 2, 1].into(), false);
+        let place = room.enter(origin).expect("room");
+        let answers = Answers { callers: Budget::new(budget), strangers: Budget::new(budget) };
+        let (router, ambiguous, seat) = (Router::new(), Ambiguous::default(), place.seat());
+        (Connection { router, origin, ambiguous, seat, room, answers }, place)
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_memory_until_its_bytes_are_gone() {
+        const SIZE: u64 = 1 << 20;
+        let (connection, _place) = connection(SIZE);
+        let memory = connection.memory(SIZE).await.expect("room");
+        let told = |memory| Told {
+            body: Body::from(vec![b'x'; 1 << 20]),
+            memory,
+            _at_work: AtWork(Arc::clone(&connection.seat)),
+        };
+        let bytes = told(memory).collect().await.expect("a body").to_bytes();
+        assert_eq!(bytes.len() as u64, SIZE);
+        assert!(connection.memory(SIZE).await.is_none(), "the body is gone, its bytes wait in a queue");
+        assert!(connection.memory(100).await.is_some_and(|memory| memory.is_none()), "a small one needs none");
+        connection.seat.is_known();
+        assert!(connection.memory(SIZE).await.is_some(), "strangers have taken nothing of what callers have");
+        drop(bytes);
+        assert!(connection.memory(2 * SIZE).await.is_some(), "one that is larger than all of it gets all of it");
     }
 }

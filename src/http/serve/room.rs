@@ -1,6 +1,7 @@
 //! The places for connections. Whoever comes when all are taken gets the place of the one that has been idle for the
 //! longest, strangers' first: so the time that a connection may idle shrinks as room gets short. A connection whose
-//! request is worked on is never closed for another one.
+//! request is worked on is never closed for another one. Everybody begins as a stranger: a few are left the time to show
+//! credentials.
 
 use crate::http::auth::{Origin, Peer};
 use std::{
@@ -14,12 +15,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may wait for a place when nobody's can be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may wait for a place when all others are worked for: as long as a write on trial may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// While it waits, it looks again this often, and at once when a place becomes free.
 const LOOK: Duration = Duration::from_millis(250);
 /// Connections that may wait for a place.
 const WAITING: usize = 128;
+/// Up to this part of the places, strangers may be callers who have not said so yet.
+const NEW: usize = 4;
 /// A reader that takes nothing for so long may lose its place to another connection.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -77,9 +80,9 @@ impl Room {
         let mut seats = self.lock();
         let own = seats.values().filter(|seat| seat.peer == peer).count();
         let is_free = if own >= self.most.1 {
-            close_one(&mut seats, now, Some(peer))
+            close_one(&mut seats, now, self.most.1, Some(peer))
         } else {
-            seats.len() < self.most.0 || close_one(&mut seats, now, None)
+            seats.len() < self.most.0 || close_one(&mut seats, now, self.most.0, None)
         };
         if !is_free {
             return None;
@@ -123,11 +126,14 @@ impl Room {
     }
 }
 
-/// Closes the connection (of `peer`, if that is given) that can best be missed; whether there is one.
-fn close_one(seats: &mut BTreeMap<u64, Arc<Seat>>, now: Instant, peer: Option<Peer>) -> bool {
-    let candidates = seats.iter().filter(|(_, seat)| peer.is_none_or(|peer| seat.peer == peer));
-    let idle = candidates.filter_map(|(number, seat)| seat.idle_since(now).map(|rank| (rank, *number))).min();
-    let closed = idle.and_then(|(_, number)| seats.remove(&number));
+/// Closes the connection (of `peer`, if that is given) that can best be missed of `most`; whether there is one.
+fn close_one(seats: &mut BTreeMap<u64, Arc<Seat>>, now: Instant, most: usize, peer: Option<Peer>) -> bool {
+    let those = seats.iter().filter(|(_, seat)| peer.is_none_or(|peer| seat.peer == peer));
+    let idle = those.filter_map(|(number, seat)| seat.idle_since(now).map(|(known, since)| (known, since, *number)));
+    let (callers, strangers): (Vec<_>, Vec<_>) = idle.partition(|(known, ..)| *known);
+    let is_crowd = strangers.len() > most / NEW || callers.is_empty();
+    let oldest = if is_crowd { strangers } else { callers }.into_iter().min();
+    let closed = oldest.and_then(|(.., number)| seats.remove(&number));
     closed.inspect(|seat| seat.out.cancel()).is_some()
 }
 
