@@ -102,6 +102,9 @@ pub enum Error {
         /// What is wrong with it; never its contents.
         why: String,
     },
+    /// What all callers share is used up at this moment; the same call works later.
+    #[error("{0}")]
+    Busy(String),
     /// A fault of the agent itself.
     #[error("internal error: {0}")]
     Internal(String),

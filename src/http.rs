@@ -3,6 +3,7 @@
 mod actions;
 mod audit;
 mod auth;
+mod budget;
 pub mod doctor;
 mod envelope;
 pub mod error;
@@ -28,8 +29,9 @@ pub mod tls;
 mod truth;
 mod why;
 mod wire;
+pub mod zone;
 
-pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
+pub use auth::{Accounts, Arena, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
 pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 
@@ -44,13 +46,13 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Path, Query as UrlQuery, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{Extensions, HeaderMap, Method, StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post, put},
 };
 use error::{Failure, json_response};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
 use query::{Lens, Query};
 use serde_json::{Value, json};
@@ -69,6 +71,7 @@ pub struct Api {
     mask_auth_key: bool,
     stop: CancellationToken,
     places: doctor::Where,
+    bodies: budget::Bodies,
 }
 
 type Shared = State<Arc<Api>>;
@@ -89,6 +92,7 @@ impl Api {
             mask_auth_key: settings.mask_auth_key,
             stop: stop.clone(),
             places: doctor::Where::of(settings),
+            bodies: budget::Bodies::default(),
         })
     }
 
@@ -109,12 +113,12 @@ impl Api {
     }
 
     fn inventory(&self, view: &crate::agent::View) -> Value {
-        inventory::inventory(view, self.mask_auth_key, &TimeZone::system())
+        inventory::inventory(view, self.mask_auth_key, &zone::local())
     }
 
     /// How connections are shown.
     fn lens(&self) -> Lens {
-        Lens { zone: TimeZone::system(), mask: self.mask_auth_key, keys: true }
+        Lens { zone: zone::local(), mask: self.mask_auth_key, keys: true }
     }
 
     /// The answer to `query`.
@@ -190,18 +194,32 @@ pub fn router(api: Arc<Api>) -> Router {
 async fn authenticate(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Answer {
     let known = request.extensions().get::<Caller>().cloned();
     let check = || api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()));
     match known.map_or_else(check, Ok) {
-        Ok(caller) => Ok(audit::answered(&api, &caller, origin, request, next).await),
+        Ok(caller) => {
+            seated(request.extensions());
+            // Held until the answer is there: what a body becomes takes memory too.
+            let _reserved = api.bodies.reserve(&mut request).await?;
+            let standing = auth::Standing::of(&caller, request.headers());
+            let response = audit::answered(&api, &caller, origin, request, next).await;
+            Ok(standing.bound(&api, response))
+        }
         Err(failure) => {
             let response = failure.into_response();
             audit::refused(&api, &request, origin, &response);
             Ok(response)
         }
+    }
+}
+
+/// Notes that right credentials were shown on the connection: it is closed behind all strangers when room is short.
+fn seated(extensions: &Extensions) {
+    if let Some(seat) = extensions.get::<Arc<serve::room::Seat>>() {
+        seat.is_known();
     }
 }
 

@@ -51,6 +51,8 @@ mod lengths;
 mod life;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/logins.rs"]
+mod logins;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]
@@ -83,3 +85,5 @@ mod trial;
 mod warnings;
 #[path = "http/whole.rs"]
 mod whole;
+#[path = "http/zones.rs"]
+mod zones;

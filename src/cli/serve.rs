@@ -63,6 +63,9 @@ async fn serve(config: &Path) -> Result<()> {
     let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     let credentials = read_credentials(&settings)?;
+    if let Some(problem) = http::zone::problem() {
+        tracing::warn!("{problem}");
+    }
     let tls = settings.tls.as_ref().map(Tls::new).transpose().map_err(|e| anyhow!(e))?;
     let conf_dir = settings.conf_dir();
     if !conf_dir.is_dir() {

@@ -3,27 +3,32 @@
 
 pub mod accounts;
 mod limits;
+mod password;
 mod sessions;
 mod signature;
+mod standing;
 mod tokens;
 
 pub use accounts::Accounts;
 pub use sessions::Session;
+pub use standing::Standing;
 pub use tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;
 use crate::error::{Error, Result};
 use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 use jiff::Timestamp;
-use limits::{Limits, Who};
+use limits::{Attempt, Limits};
+pub use password::Arena;
 use sessions::Sessions;
 use std::{
     fmt,
-    net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
-    time::Instant,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use zeroize::Zeroizing;
 
 /// Where a connection comes from; the listener says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,27 @@ impl fmt::Display for Origin {
         match self {
             Self::Network(address, _) => address.fmt(f),
             Self::Local(_) => f.write_str("this machine"),
+        }
+    }
+}
+
+/// Whose connections and failures are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Those of an IPv4 address, or of an IPv6 network of 64 bits: one host may have all addresses of it.
+    Host(IpAddr),
+    /// Those of a user of this machine.
+    User(u32),
+}
+
+impl From<Origin> for Peer {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Local(uid) => Self::User(uid),
+            Origin::Network(address, _) => Self::Host(match address.to_canonical() {
+                IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+                v4 @ IpAddr::V4(_) => v4,
+            }),
         }
     }
 }
@@ -80,10 +106,26 @@ pub struct Credentials {
 pub struct Auth {
     credentials: RwLock<Arc<Credentials>>,
     sessions: Sessions,
-    limits: Limits,
+    logins: Arc<Logins>,
     /// Passwords are checked one at a time: each takes memory and time, on purpose.
-    checking: Semaphore,
+    turn: Arc<Semaphore>,
+    /// Who may wait for the turn.
+    queue: Semaphore,
+    /// Told when credentials were replaced, or a session was ended.
+    changes: watch::Sender<()>,
 }
+
+/// What the checks of passwords share. A check goes on, and counts, when its caller has hung up.
+#[derive(Default)]
+struct Logins {
+    limits: Limits,
+    arena: Mutex<Arena>,
+}
+
+/// Logins that may wait for their turn.
+const QUEUE: usize = 64;
+/// How much of a name that nobody may have is shown, in characters.
+const SHOWN: usize = 64;
 
 /// An `Authorization` header that has a form; whether it is right is another question.
 enum Claim<'a> {
@@ -98,14 +140,25 @@ impl Auth {
         Self {
             credentials: RwLock::new(Arc::new(credentials)),
             sessions: Sessions::default(),
-            limits: Limits::default(),
-            checking: Semaphore::new(1),
+            logins: Arc::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            queue: Semaphore::new(QUEUE),
+            changes: watch::Sender::new(()),
         }
     }
 
-    /// Replaces the credentials, for later calls; sessions go on.
+    /// Replaces the credentials, for later calls. The sessions of accounts that are gone, or were made anew, end with it;
+    /// another password ends none.
     pub fn set_credentials(&self, credentials: Credentials) {
-        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+        let new = Arc::new(credentials);
+        let mut place = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, Arc::clone(&new));
+        drop(place);
+        let ended = self.sessions.end_unless(|account| new.accounts.has_same(account, &old.accounts));
+        self.changes.send_replace(());
+        if ended > 0 {
+            tracing::info!(ended, "sessions ended: their accounts are gone");
+        }
     }
 
     fn credentials(&self) -> Arc<Credentials> {
@@ -120,16 +173,15 @@ impl Auth {
         if let Origin::Local(uid) = origin {
             return Ok(Caller::User(uid));
         }
-        let now = Timestamp::now();
         match claim(headers)? {
             Claim::Session(token) => {
                 // Both are looked up, whichever it is: time does not tell.
-                let (credentials, session) = (self.credentials(), self.sessions.touch(token, now));
+                let (credentials, session) = (self.credentials(), self.sessions.touch(token, Instant::now()));
                 let named = credentials.tokens.name(token).map(|name| Caller::Token(name.into()));
                 named.or(session.map(|session| Caller::Account(session.account))).ok_or_else(|| Error::Session.into())
             }
             Claim::Signature(value) => {
-                signature::check(value, headers, method, path, &self.credentials().accounts, now)
+                signature::check(value, headers, method, path, &self.credentials().accounts, Timestamp::now())
             }
         }
     }
@@ -138,30 +190,36 @@ impl Auth {
     ///
     /// # Errors
     /// The same for an unknown name and a wrong password; another after too many failures.
-    pub async fn login(&self, origin: Origin, name: &str, digest: &str) -> Result<(String, String, Session)> {
-        let mut who = vec![Who::Account(name.chars().take(255).collect())];
-        if let Origin::Network(address, _) = origin {
-            who.push(Who::Address(address));
-        }
-        if let Some(wait) = self.limits.wait(&who, Instant::now()) {
-            return Err(Error::Login(format!("too many failed logins: try again in {} s", wait.as_secs().max(1))));
-        }
-        let turn = self.checking.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
-        let (credentials, account, digest) = (self.credentials(), name.to_owned(), digest.to_owned());
+    pub async fn login(
+        &self,
+        origin: Origin,
+        name: &str,
+        digest: Zeroizing<String>,
+    ) -> Result<(String, String, Session)> {
+        let attempt = Attempt::new(origin, name);
+        self.logins.admit(&attempt, origin)?;
+        let crowded = |_| Error::Login("too many logins at once: try again in a few seconds".into());
+        let place = self.queue.try_acquire().map_err(crowded)?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
+        drop(place);
+        // Those before it in the queue may have used the tries up.
+        self.logins.admit(&attempt, origin)?;
+        let (logins, credentials) = (Arc::clone(&self.logins), self.credentials());
+        let looked_at = Arc::clone(&credentials);
         let checked = tokio::task::spawn_blocking(move || {
-            let account = credentials.accounts.account(&account)?;
-            account.has_password(&digest).then(|| account.clone())
+            let outcome = logins.check(&attempt, origin, &digest, &credentials.accounts);
+            drop(turn);
+            outcome
         });
-        let account = checked.await.map_err(|e| Error::Internal(e.to_string()))?;
-        drop(turn);
-        let Some(account) = account else {
-            self.limits.failed(&who, Instant::now());
-            tracing::warn!(account = name, ?origin, "a login failed");
+        let uuid = checked.await.map_err(|e| Error::Internal(e.to_string()))?;
+        let uuid = uuid.ok_or_else(|| Error::Login("wrong account name or password".into()))?;
+        let begun = self.sessions.begin(name, Instant::now()).ok_or(Error::TooManySessions)?;
+        // The credentials may have been replaced while the password was looked at.
+        if !self.credentials().accounts.has_same(name, &looked_at.accounts) {
+            self.sessions.end(&begun.0);
             return Err(Error::Login("wrong account name or password".into()));
-        };
-        self.limits.succeeded(name);
-        let begun = self.sessions.begin(name, Timestamp::now()).ok_or(Error::TooManySessions)?;
-        Ok((begun.0, account.uuid, begun.1))
+        }
+        Ok((begun.0, uuid, begun.1))
     }
 
     /// Lets a session live for `seconds` from now; the account's uuid and the session.
@@ -169,7 +227,8 @@ impl Auth {
     /// # Errors
     /// When there is none.
     pub fn renew(&self, uuid: &str, seconds: i64) -> Result<(String, Session)> {
-        let session = self.sessions.prolong(uuid, seconds, Timestamp::now()).ok_or(Error::Session)?;
+        let time = Duration::from_secs(seconds.try_into().unwrap_or_default());
+        let session = self.sessions.prolong(uuid, time, Instant::now()).ok_or(Error::Session)?;
         let credentials = self.credentials();
         let account = credentials.accounts.account(&session.account).map(|account| account.uuid.clone());
         Ok((account.unwrap_or_default(), session))
@@ -178,13 +237,49 @@ impl Auth {
     /// Whether there is a session `uuid`.
     #[must_use]
     pub fn is_valid(&self, uuid: &str) -> bool {
-        self.sessions.is_valid(uuid, Timestamp::now())
+        self.sessions.is_valid(uuid, Instant::now())
     }
 
     /// Ends a session; that there is none is no error.
     pub fn logout(&self, uuid: &str) {
         self.sessions.end(uuid);
+        self.changes.send_replace(());
     }
+}
+
+impl Logins {
+    /// Refuses a login whose tries are used up.
+    fn admit(&self, attempt: &Attempt, origin: Origin) -> Result<()> {
+        let now = Instant::now();
+        let Some(wait) = self.limits.wait(attempt, now) else { return Ok(()) };
+        if let Some(count) = self.limits.refused(attempt, now) {
+            let account = shown(&attempt.account);
+            tracing::warn!(account, address = %origin, count, "logins from {origin} are refused unseen: too many failed");
+        }
+        Err(Error::Login(format!("too many failed logins: try again in {} s", wait.as_secs().max(1))))
+    }
+
+    /// Looks at a password, counts what came of it and notes it; the uuid of the account if it was right.
+    fn check(&self, attempt: &Attempt, origin: Origin, digest: &str, accounts: &Accounts) -> Option<String> {
+        let mut arena = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        let uuid = accounts.with_password(&attempt.account, digest, &mut arena).map(|account| account.uuid.clone());
+        let account = shown(&attempt.account);
+        if uuid.is_some() {
+            self.limits.succeeded(attempt);
+            tracing::info!(account, address = %origin, "a login of {account} from {origin}");
+        } else {
+            self.limits.failed(attempt, Instant::now());
+            tracing::warn!(account, address = %origin, "a login as {account} from {origin} failed");
+        }
+        uuid
+    }
+}
+
+/// A name as it may stand in the journal: cut, and what is neither plain nor a letter made visible.
+fn shown(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && c != '\\') || c == ' ';
+    let text = |c: char| if plain(c) { c.to_string() } else { c.escape_unicode().to_string() };
+    name.chars().take(SHOWN).map(text).collect()
 }
 
 fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Failure> {
@@ -195,4 +290,25 @@ fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Failure> {
     }
     let signature = value.strip_prefix("ZStack").map(|value| Claim::Signature(value.trim()));
     signature.ok_or_else(|| Failure::bad_request("Authorization type must be 'OAuth'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_has_all_addresses_of_a_network() {
+        let peer = |text: &str| Peer::from(Origin::Network(text.parse().expect("an address"), false));
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:0:0:1"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
+        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+    }
+
+    #[test]
+    fn names_do_not_write_in_the_journal() {
+        assert_eq!(shown("ops@site-1 é"), "ops@site-1 é");
+        assert_eq!(shown("a\nb\u{1b}[31m\u{202e}\u{85}"), r"a\u{a}b\u{1b}[31m\u{202e}\u{85}");
+        assert_eq!(shown(&"a".repeat(300)).len(), SHOWN);
+    }
 }

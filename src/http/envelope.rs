@@ -17,8 +17,12 @@ use zeroize::Zeroizing;
 
 /// The longest body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The longest body of a login in bytes: who logs in is a stranger yet.
+const MAX_LOGIN: usize = 16 * 1024;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(20);
+/// How long nothing of a body may come.
+const STALL: Duration = Duration::from_secs(5);
 /// What a client is told that took longer.
 const LATE: &str = "the body did not come in time";
 /// How much of a body that is too long is still read, in bytes.
@@ -35,17 +39,26 @@ pub struct Params {
     pub tags: Tags,
 }
 
-/// Reads the bytes of a body, within bounds of length and time.
+/// Reads the bytes of a body, within bounds of length and time. The caller's credentials were looked at before, and
+/// [`super::budget::Bodies`] has room for it.
 ///
 /// # Errors
 /// 413, 408 or 400.
-pub async fn read_bytes(mut body: Body) -> Result<Bytes, Failure> {
-    let read = timeout(BODY_TIME, collect(&mut body)).await;
-    if let Some(bytes) = read.map_err(|_| Failure::Text(StatusCode::REQUEST_TIMEOUT, LATE.into()))?? {
+pub async fn read_bytes(body: Body) -> Result<Bytes, Failure> {
+    read_within(body, MAX_BODY).await
+}
+
+async fn read_within(mut body: Body, longest: usize) -> Result<Bytes, Failure> {
+    let read = timeout(BODY_TIME, collect(&mut body, longest)).await;
+    if let Some(bytes) = read.unwrap_or_else(|_| Err(late()))? {
         return Ok(bytes);
     }
-    tokio::spawn(timeout(BODY_TIME, swallow(body)));
-    Err(Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes")))
+    drop_rest(body);
+    Err(Failure::Text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {longest} bytes")))
+}
+
+fn late() -> Failure {
+    Failure::Text(StatusCode::REQUEST_TIMEOUT, LATE.into())
 }
 
 /// Lets what comes of a stranger's body pass, and keeps none of it.
@@ -56,17 +69,17 @@ pub fn drop_rest(body: Body) {
 }
 
 /// The bytes of a body; none if it is too long.
-async fn collect(body: &mut Body) -> Result<Option<Bytes>, Failure> {
+async fn collect(body: &mut Body, longest: usize) -> Result<Option<Bytes>, Failure> {
     // A length that is announced need not be waited for.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > MAX_BODY {
+    if announced > longest {
         return Ok(None);
     }
     let mut bytes = Vec::with_capacity(announced);
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout(STALL, body.frame()).await.map_err(|_| late())? {
         let frame = frame.map_err(|_| Failure::bad_request("the body broke off"))?;
         let Some(data) = frame.data_ref() else { continue };
-        if bytes.len() + data.len() > MAX_BODY {
+        if bytes.len() + data.len() > longest {
             return Ok(None);
         }
         bytes.extend_from_slice(data);
@@ -92,6 +105,14 @@ impl Envelope {
     pub async fn read(body: Body) -> Result<Self, Failure> {
         // A body may hold a key: the buffer is wiped if nobody else holds it.
         Self::parse(&Zeroizing::new(Vec::from(read_bytes(body).await?)))
+    }
+
+    /// Reads the body of a login, which is short.
+    ///
+    /// # Errors
+    /// As [`Envelope::read`].
+    pub async fn read_login(body: Body) -> Result<Self, Failure> {
+        Self::parse(&Zeroizing::new(Vec::from(read_within(body, MAX_LOGIN).await?)))
     }
 
     /// Reads the bytes of a body; an empty one counts as an empty object.

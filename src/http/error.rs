@@ -30,6 +30,12 @@ impl Failure {
         Self::Text(StatusCode::BAD_REQUEST, text.into())
     }
 
+    /// 503: there is no room for the call at this moment.
+    #[must_use]
+    pub fn busy(why: &str) -> Self {
+        Self::Api(Error::Busy(format!("{why}: try again in a few seconds")))
+    }
+
     /// 405: the path has no call for this method.
     #[must_use]
     pub fn not_allowed(method: &Method, path: &str) -> Self {
@@ -114,7 +120,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Timeout(_) => ("SYS.1001", "The operation timed out"),
         Error::Login(_) => ("ID.1000", "Unable to authenticate a user"),
         Error::TooManySessions => ("ID.1006", "There are too many concurrent sessions"),
-        Error::Refused { .. } | Error::Unreachable { .. } => ("SYS.1006", "An operation failed"),
+        Error::Refused { .. } | Error::Unreachable { .. } | Error::Busy(_) => ("SYS.1006", "An operation failed"),
         Error::Storage { .. } => ("SYS.1016", "An I/O error happened"),
         Error::Damaged { .. } | Error::Internal(_) => ("SYS.1000", "An internal error happened in system"),
     }

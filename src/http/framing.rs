@@ -46,20 +46,34 @@ pub struct Watched<S> {
 
 /// Where in the incoming bytes we are.
 enum Place {
-    Head(Vec<u8>),
+    Head(Head),
     Body(u64),
     /// Nothing more is to be seen.
     End,
 }
 
-/// A head longer than this is refused by the server anyway.
-const MAX_HEAD: usize = 128 * 1024;
+/// What was seen of a head: a crowd of half heads must not be kept twice, here and by the server.
+#[derive(Default)]
+struct Head {
+    /// The beginning of the present line.
+    line: Vec<u8>,
+    /// Whether the line is longer than its beginning here.
+    cut: bool,
+    /// Whether a length is written so long that it was not read.
+    padded: bool,
+    lines: usize,
+    length: Option<u64>,
+    encoded: bool,
+}
+
+/// How much of a line is looked at, in bytes: more than the names and lengths that matter here have.
+const LOOKED_AT: usize = 256;
 
 impl<S> Watched<S> {
     /// Watches `stream`.
     pub fn new(stream: S) -> (Self, Ambiguous) {
         let ambiguous = Ambiguous::default();
-        (Self { stream, place: Place::Head(Vec::new()), ambiguous: ambiguous.clone() }, ambiguous)
+        (Self { stream, place: Place::Head(Head::default()), ambiguous: ambiguous.clone() }, ambiguous)
     }
 
     fn see(&mut self, mut bytes: &[u8]) {
@@ -71,19 +85,17 @@ impl<S> Watched<S> {
                     bytes = &bytes[skipped..];
                     *left -= skipped as u64;
                     if *left == 0 {
-                        self.place = Place::Head(Vec::new());
+                        self.place = Place::Head(Head::default());
                     }
                 }
                 Place::Head(head) => {
-                    let line = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |end| end + 1);
-                    head.extend_from_slice(&bytes[..line]);
-                    bytes = &bytes[line..];
-                    if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
-                        let (next, both) = after(head);
-                        self.place = next;
-                        self.ambiguous.0.fetch_or(both, Ordering::Relaxed);
-                    } else if head.len() > MAX_HEAD {
-                        self.place = Place::End;
+                    let end = bytes.iter().position(|b| *b == b'\n');
+                    let (piece, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+                    bytes = rest;
+                    head.take(piece);
+                    if end.is_some() && head.is_over() {
+                        self.ambiguous.0.fetch_or(head.is_ambiguous(), Ordering::Relaxed);
+                        self.place = head.next();
                     }
                 }
             }
@@ -91,23 +103,48 @@ impl<S> Watched<S> {
     }
 }
 
-/// What comes behind a head, and whether it has two lengths.
-fn after(head: &[u8]) -> (Place, bool) {
-    let text = String::from_utf8_lossy(head);
-    let (mut length, mut encoded) = (None, false);
-    for (name, value) in text.lines().skip(1).filter_map(|line| line.split_once(':')) {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "content-length" => length = Some(value.trim().parse().unwrap_or(u64::MAX)),
-            "transfer-encoding" => encoded = true,
-            _ => {}
+impl Head {
+    /// Takes more of the present line.
+    fn take(&mut self, piece: &[u8]) {
+        let room = LOOKED_AT.saturating_sub(self.line.len()).min(piece.len());
+        self.line.extend_from_slice(&piece[..room]);
+        self.cut |= room < piece.len();
+    }
+
+    /// Whether the line that ends here is the empty one behind a head; else it is looked at.
+    fn is_over(&mut self) -> bool {
+        let (line, cut) = (std::mem::take(&mut self.line), std::mem::take(&mut self.cut));
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\r', '\n']);
+        self.lines += 1;
+        if text.is_empty() {
+            // Empty lines before a request are none of it.
+            return self.lines > 1;
+        }
+        if let Some((name, value)) = text.split_once(':').filter(|_| self.lines > 1) {
+            match name.trim().to_ascii_lowercase().as_str() {
+                "content-length" => self.length = Some(value.trim().parse().unwrap_or(u64::MAX)),
+                "transfer-encoding" => self.encoded = true,
+                _ => return false,
+            }
+            self.padded |= cut;
+        }
+        false
+    }
+
+    /// Whether it has two lengths, or may have.
+    fn is_ambiguous(&self) -> bool {
+        self.padded || (self.encoded && self.length.is_some())
+    }
+
+    /// What comes behind it.
+    fn next(&self) -> Place {
+        match self.length {
+            _ if self.encoded => Place::End,
+            None | Some(0) => Place::Head(Self::default()),
+            Some(length) => Place::Body(length),
         }
     }
-    let next = match length {
-        _ if encoded => Place::End,
-        None | Some(0) => Place::Head(Vec::new()),
-        Some(length) => Place::Body(length),
-    };
-    (next, encoded && length.is_some())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -122,6 +159,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -151,6 +200,9 @@ pub(super) async fn one_length(ambiguous: Option<Extension<Ambiguous>>, request:
 mod tests {
     use super::*;
 
+    /// A request with two lengths.
+    const TWO: &str = "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+
     /// Whether `bytes`, in pieces of each size, hold a head with two lengths.
     fn ambiguous(bytes: &[u8]) -> bool {
         let seen = (1..=bytes.len()).map(|size| {
@@ -172,6 +224,13 @@ mod tests {
         assert!(!ambiguous(
             b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\nContent-Length: 1\r\nTransfer-Encoding: gzip\r\n\r\n"
         ));
+        let padded = |pad: &str| format!("\r\nPOST / HTTP/1.1\r\nContent-Length:{pad}1\r\n\r\na{TWO}");
+        assert!(ambiguous(padded(" ").as_bytes()), "behind an empty line, in the second request");
+        for pad in ["0", " "] {
+            assert!(ambiguous(padded(&pad.repeat(300)).as_bytes()), "a length that is not read whole");
+        }
+        let long = format!("GET /{} HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(300), "b".repeat(300));
+        assert!(!ambiguous(long.as_bytes()) && ambiguous((long + TWO).as_bytes()));
         assert!(!ambiguous(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
     }
 }

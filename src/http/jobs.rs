@@ -112,6 +112,8 @@ pub async fn asynchronous(
         note(&request, origin, None);
         return direct(request, next, time).await;
     }
+    super::seated(request.extensions());
+    api.bodies.reserve(&mut request).await?;
     let (parts, body) = request.into_parts();
     let bytes = envelope::read_bytes(body).await?;
     preflight::check(&parts, &bytes)?;

@@ -5,7 +5,7 @@ use super::{
     auth::{Origin, Session},
     error::{Failure, json_response},
     inventory::date,
-    parse,
+    parse, zone,
 };
 use crate::error::Error;
 use axum::{
@@ -15,14 +15,15 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::Response,
 };
-use jiff::tz::TimeZone;
+use jiff::Timestamp;
 use serde_json::json;
+use std::time::Instant;
 
 /// `PUT /accounts/login`: by the account's name and the SHA-512 of its password.
 pub async fn login(State(api): Shared, Extension(origin): Extension<Origin>, body: Body) -> Answer {
-    let params = Envelope::read(body).await?.params("logInByAccount")?;
+    let params = Envelope::read_login(body).await?.params("logInByAccount")?;
     let (name, digest) = parse::login(&params)?;
-    let (uuid, account, session) = api.auth.login(origin, &name, &digest).await?;
+    let (uuid, account, session) = api.auth.login(origin, &name, digest).await?;
     Ok(answer(&uuid, &account, &session))
 }
 
@@ -53,10 +54,11 @@ pub async fn renew(State(api): Shared, Path(uuid): Path<String>, body: Body) -> 
 }
 
 fn answer(uuid: &str, account: &str, session: &Session) -> Response {
-    let zone = TimeZone::system();
+    let zone = zone::local();
+    let expires = session.expires((Instant::now(), Timestamp::now()));
     let inventory = json!({
         "uuid": uuid, "accountUuid": account, "userUuid": account,
-        "expiredDate": date(session.expires, &zone), "createDate": date(session.created, &zone),
+        "expiredDate": date(expires, &zone), "createDate": date(session.created, &zone),
     });
     json_response(StatusCode::OK, &json!({ "inventory": inventory }))
 }

@@ -1,5 +1,9 @@
-//! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
-//! bounded in number and in the time that a request's head may take.
+//! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are bounded in number, in
+//! all and per peer, in the time that a request's head may take, and in how long a peer may leave its answer unread.
+
+mod exchange;
+mod pace;
+pub mod room;
 
 use super::{
     auth::Origin,
@@ -7,12 +11,13 @@ use super::{
     tally::{Tally, What},
     tls::Tls,
 };
-use axum::{Extension, Router};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::Router;
+use exchange::{Answers, Connection};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::unistd::{Group, Uid};
+use pace::Paced;
+use room::{Room, Seat};
 use std::{
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
@@ -23,19 +28,21 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// TCP connections at once.
-const MAX_NETWORK: usize = 512;
-/// Connections of the Unix socket at once: apart, so that the network cannot lock the operator out.
-const MAX_LOCAL: usize = 64;
+/// TCP connections at once, and those from one address: a management plane may have three quarters of all.
+const NETWORK: (usize, usize) = (512, 384);
+/// Connections of the Unix socket at once, and those of one user: apart, so that neither the network nor another user
+/// can lock the operator out.
+const LOCAL: (usize, usize) = (96, 64);
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of what it is sent. A reader that is slow takes something now and then.
+const UNREAD: Duration = Duration::from_secs(30);
 /// How large the head of a request may be, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The group whose members may use the Unix socket.
@@ -45,8 +52,9 @@ const GROUP: &str = "cygnet";
 #[derive(Clone)]
 pub struct Server {
     router: Router,
-    network: Arc<Semaphore>,
-    local: Arc<Semaphore>,
+    network: Arc<Room>,
+    local: Arc<Room>,
+    answers: Answers,
     stop: CancellationToken,
     tasks: TaskTracker,
     tally: Tally,
@@ -56,9 +64,15 @@ impl Server {
     /// A server of `router` that ends when `stop` is cancelled.
     #[must_use]
     pub fn new(router: Router, stop: CancellationToken) -> Self {
-        let slots = |count| Arc::new(Semaphore::new(count));
-        let (network, local, tasks) = (slots(MAX_NETWORK), slots(MAX_LOCAL), TaskTracker::new());
-        Self { router, network, local, stop, tasks, tally: Tally::default() }
+        Self {
+            router,
+            network: Room::new(NETWORK.0, NETWORK.1),
+            local: Room::new(LOCAL.0, LOCAL.1),
+            answers: Answers::default(),
+            stop,
+            tasks: TaskTracker::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Serves TCP connections, by TLS if there is any.
@@ -76,24 +90,22 @@ impl Server {
                 // An answer in two writes must not wait for the client's acknowledgement of the first; without it, it does.
                 let _ = stream.set_nodelay(true);
                 let origin = Origin::Network(peer.ip(), tls.is_some());
-                let Some(slot) = server.slot(origin).await else { return };
-                let (acceptor, server) = (tls.as_ref().map(Tls::acceptor), server.clone());
+                let (acceptor, to) = (tls.as_ref().map(Tls::acceptor), server.clone());
                 // The handshake too is outside this loop: who is slow with it holds up nobody.
-                server.tasks.clone().spawn(async move {
+                server.seated(origin, move |seat| async move {
                     match acceptor {
-                        None => server.connection(stream, origin).await,
+                        None => to.connection(stream, origin, seat).await,
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => server.connection(stream, origin).await,
-                            Ok(Err(error)) if server.tally.is_first(What::Handshake, origin) => {
+                            Ok(Ok(stream)) => to.connection(stream, origin, seat).await,
+                            Ok(Err(error)) if to.tally.is_first(What::Handshake, origin) => {
                                 tracing::info!(%peer, %error, "a TLS handshake failed");
                             }
-                            Err(_) if server.tally.is_first(What::Handshake, origin) => {
+                            Err(_) if to.tally.is_first(What::Handshake, origin) => {
                                 tracing::info!(%peer, "a TLS handshake took too long");
                             }
                             _ => {}
                         },
                     }
-                    drop(slot);
                 });
             }
         });
@@ -107,12 +119,8 @@ impl Server {
                 match accepted {
                     Ok((stream, _)) if is_allowed(&stream) => {
                         let origin = Origin::Local(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()));
-                        let Some(slot) = server.slot(origin).await else { return };
-                        let server = server.clone();
-                        server.tasks.clone().spawn(async move {
-                            server.connection(stream, origin).await;
-                            drop(slot);
-                        });
+                        let to = server.clone();
+                        server.seated(origin, move |seat| async move { to.connection(stream, origin, seat).await });
                     }
                     Ok((stream, _)) => {
                         let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
@@ -135,25 +143,50 @@ impl Server {
         self.tasks.wait().await;
     }
 
-    /// Waits for room for a connection.
-    async fn slot(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
-        let slots = match origin {
+    fn room(&self, origin: Origin) -> &Arc<Room> {
+        match origin {
             Origin::Network(..) => &self.network,
             Origin::Local(_) => &self.local,
-        };
-        Arc::clone(slots).acquire_owned().await.ok()
+        }
+    }
+
+    /// Has a connection served in a place of its own. One for which there is none waits in a task of its own, so that
+    /// those behind it are served; after a while it is closed.
+    fn seated<F: Future<Output = ()> + Send>(
+        &self,
+        origin: Origin,
+        connection: impl FnOnce(Arc<Seat>) -> F + Send + 'static,
+    ) {
+        let (place, room) = (self.room(origin).enter(origin), Arc::clone(self.room(origin)));
+        self.tasks.spawn(async move {
+            let place = match place {
+                None => room.wait(origin).await,
+                place => place,
+            };
+            let Some(place) = place else {
+                tracing::debug!(%origin, "a connection was closed: there was no room for it");
+                return;
+            };
+            let seat = place.seat();
+            place.keep(connection(seat)).await;
+        });
     }
 
     /// Serves one connection to its end.
-    async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
-        let (stream, ambiguous) = Watched::new(stream);
-        let router = self.router.clone().layer(Extension(origin)).layer(Extension(ambiguous));
-        let service = TowerToHyperService::new(router);
+    async fn connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        origin: Origin,
+        seat: Arc<Seat>,
+    ) {
+        let (stream, ambiguous) = Watched::new(Paced::new(stream, Arc::clone(&seat), UNREAD));
+        let (router, answers) = (self.router.clone(), self.answers.clone());
+        let shared = Connection { router, origin, ambiguous, seat, room: Arc::clone(self.room(origin)), answers };
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| shared.clone().answer(request)));
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,

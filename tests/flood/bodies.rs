@@ -17,7 +17,7 @@ const PIECE: usize = 64 * 1024;
 const GROWTH: u64 = 20 * 1024;
 
 /// The most memory that the agent ever used, in KiB.
-fn peak(b: &Bench) -> u64 {
+pub fn peak(b: &Bench) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -155,3 +155,16 @@ fn failed_handshakes_are_summed_up() {
     b.stop();
     assert!(b.logs().contains("49 more TLS handshakes with 127.0.0.1 failed"), "{}", b.logs());
 }
+
+#[test]
+fn a_crowd_of_handshakes_makes_room() {
+    let ca = authority("ours");
+    let b = bench(&ca, None);
+    let mut crowd: Vec<_> = (0..450).map(|_| TcpStream::connect(b.address()).expect("connected")).collect();
+    assert_eq!(ask(&mut connect(&b, &ca, "gw.test", None)).expect("an answer"), OK);
+    let mut is_closed = |number: usize| {
+        crowd[number].set_nonblocking(true).expect("set");
+        crowd[number].read(&mut [0]).is_ok_and(|length| length == 0)
+    };
+    assert!(is_closed(0) && !is_closed(449), "the first goes, the last stays");
+}

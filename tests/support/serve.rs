@@ -42,11 +42,13 @@ pub struct Options {
     pub log: &'static str,
     /// The tables `policy` and `condition`. Warnings are off where they are not the matter: some depend on the machine.
     pub policy: &'static str,
+    /// `TZ`.
+    pub zone: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wait: "0s", timeout: "5s", top: "", log: "info", policy: "[policy]\ndefault = \"off\"" }
+        Self { wait: "0s", timeout: "5s", top: "", log: "info", policy: "[policy]\ndefault = \"off\"", zone: "UTC" }
     }
 }
 
@@ -57,6 +59,7 @@ pub struct Bench {
     running: Option<(Child, SocketAddr)>,
     stdout: Arc<Mutex<String>>,
     log: &'static str,
+    zone: &'static str,
     directory: TempDir,
 }
 
@@ -79,8 +82,8 @@ impl Bench {
     pub fn idle(options: &Options) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let charon = FakeCharon::start(&directory.path().join("charon.vici"));
-        let log = options.log;
-        let bench = Self { charon, running: None, stdout: Arc::default(), log, directory };
+        let (log, zone) = (options.log, options.zone);
+        let bench = Self { charon, running: None, stdout: Arc::default(), log, zone, directory };
         fs::create_dir_all(bench.conf_dir()).expect("conf.d");
         fs::write(bench.path("tokens"), format!("# the tests\ntest:{TOKEN}\n")).expect("tokens");
         fs::write(bench.path("cygnet.toml"), bench.settings(options)).expect("settings");
@@ -112,7 +115,7 @@ impl Bench {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
         command.arg("serve").arg("--config").arg(self.path("cygnet.toml"));
-        command.env("RUST_LOG", self.log).env("TZ", "UTC").env_remove("CYGNET_CONFIG").stdin(Stdio::null());
+        command.env("RUST_LOG", self.log).env("TZ", self.zone).env_remove("CYGNET_CONFIG").stdin(Stdio::null());
         if let Some(path) = std::env::var_os("PATH").filter(|_| self.path("bin").exists()) {
             // Programs of the test come before those of this machine.
             command.env("PATH", format!("{}:{}", self.path("bin").display(), path.to_string_lossy()));

@@ -3,9 +3,10 @@
 //! A password is kept as Argon2id over the SHA-512 that clients send of it (contract 1.10). The secret
 //! of an access key is kept as it is: it signs requests, and cannot be checked from a digest.
 
+use super::password::Arena;
 use crate::disk::open::{Kind, read_to_string};
 use argon2::{
-    Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
+    Argon2, PasswordHash, PasswordHasher,
     password_hash::{SaltString, rand_core::OsRng},
 };
 use serde::Deserialize;
@@ -74,6 +75,22 @@ impl Accounts {
     #[must_use]
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.account.iter().find(|account| account.name == name)
+    }
+
+    /// The account `name`, if `digest` is the SHA-512 of its password. For a name that is none, another account's
+    /// password is looked at, and counts for nothing: so the time that it takes tells nobody which accounts there are.
+    pub fn with_password(&self, name: &str, digest: &str, arena: &mut Arena) -> Option<&Account> {
+        let account = self.account(name).filter(|account| account.password.is_some());
+        let looked_at = account.or_else(|| self.account.iter().find(|account| account.password.is_some()));
+        let is_right = arena.is_right(looked_at?.password.as_ref()?, digest);
+        account.filter(|_| is_right)
+    }
+
+    /// Whether the account `name` is here the one that it is in `other`: its password may be another one.
+    #[must_use]
+    pub fn has_same(&self, name: &str, other: &Self) -> bool {
+        let own = self.account(name).map(|account| &account.uuid);
+        own.is_some() && own == other.account(name).map(|account| &account.uuid)
     }
 
     /// The access key `id`.
@@ -145,15 +162,6 @@ impl Accounts {
     }
 }
 
-impl Account {
-    /// Whether `digest` is the SHA-512 of the password. It takes a while, on purpose.
-    #[must_use]
-    pub fn has_password(&self, digest: &str) -> bool {
-        let Some(hash) = self.password.as_ref().and_then(|p| PasswordHash::new(p).ok()) else { return false };
-        Argon2::default().verify_password(digest.as_bytes(), &hash).is_ok()
-    }
-}
-
 /// So many random letters and digits, each as likely as any other.
 fn random(count: usize) -> String {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -173,11 +181,21 @@ mod tests {
         let key = accounts.add_key("ops@site").expect("made");
         assert!(key.id.len() == 20 && key.secret.len() == 40);
         let again: Accounts = toml::from_str(&accounts.to_text()).expect("it parses");
-        let admin = again.account("admin").expect("there");
-        assert!(admin.has_password("test-only-digest") && !admin.has_password("test-only-other"));
-        assert!(!again.account("ops@site").expect("there").has_password(""));
+        let mut arena = Arena::default();
+        let mut is_let_in = |name: &str, digest: &str| again.with_password(name, digest, &mut arena).is_some();
+        assert!(is_let_in("admin", "test-only-digest") && !is_let_in("admin", "test-only-other"));
+        assert!(!is_let_in("ops@site", "") && !is_let_in("ops@site", "test-only-digest"), "it has no password");
+        assert!(!is_let_in("nobody", "test-only-digest"), "another account's password counts for nothing");
+        let mut fresh = Arena::default();
+        assert!(again.with_password("nobody", "", &mut fresh).is_none() && fresh.was_used(), "it takes as long");
+        assert!(again.has_same("admin", &accounts) && !again.has_same("nobody", &accounts));
         assert_eq!(again.key(&key.id).expect("there").secret, key.secret);
         assert!(!accounts.to_text().contains("test-only-digest"));
+        accounts.set_password("admin", "test-only-other").expect("set");
+        assert!(again.has_same("admin", &accounts), "another password makes no other account");
+        accounts.account.clear();
+        accounts.set_password("admin", "test-only-digest").expect("set");
+        assert!(!again.has_same("admin", &accounts), "one that was made anew is another one");
     }
 
     #[test]

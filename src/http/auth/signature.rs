@@ -1,7 +1,7 @@
 //! Requests that are signed with an access key (contract 1.10).
 
 use super::{Caller, accounts::Accounts};
-use crate::http::error::Failure;
+use crate::http::{error::Failure, zone};
 use axum::http::{HeaderMap, Method, StatusCode, header::DATE};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -28,7 +28,7 @@ pub fn check(
     let date = date.ok_or_else(|| Failure::bad_request("'Date' must be incuded in request header"))?;
     let time = parse_date(date)
         .ok_or_else(|| Failure::bad_request("'Date' format error, correct format is 'EEE, dd MMM yyyy HH:mm:ss z'"))?;
-    if !is_near(time, now, &TimeZone::system()) {
+    if !is_near(time, now, &zone::local()) {
         return forbidden("requestTimeTooSkewed".into());
     }
     let (id, signature) = value

@@ -57,6 +57,12 @@ impl Tokens {
         let found = self.0.iter().zip(matches).rfind(|(_, matches)| bool::from(*matches));
         found.map(|((name, _), _)| name.as_str())
     }
+
+    /// Whether a token with this digest has the name `name`.
+    #[must_use]
+    pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {
+        self.0.iter().any(|(other, known)| other == name && bool::from(digest.ct_eq(known)))
+    }
 }
 
 /// Where a credential is read: at its path; without a slash, as the credential of this name that systemd hands over. A
