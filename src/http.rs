@@ -66,6 +66,7 @@ pub struct Api {
     mask_auth_key: bool,
     stop: CancellationToken,
     places: doctor::Where,
+    metrics: metrics::Latest,
 }
 
 type Shared = State<Arc<Api>>;
@@ -85,6 +86,7 @@ impl Api {
             mask_auth_key: settings.mask_auth_key,
             stop: stop.clone(),
             places: doctor::Where::of(settings),
+            metrics: metrics::Latest::default(),
         })
     }
 

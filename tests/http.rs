@@ -47,6 +47,8 @@ mod life;
 mod limits;
 #[path = "http/query.rs"]
 mod query;
+#[path = "http/readers.rs"]
+mod readers;
 #[path = "http/readme.rs"]
 mod readme;
 #[path = "http/rehearse.rs"]
