@@ -85,7 +85,9 @@ impl Entry {
     /// To be called before SAs that were listed are compared with the memory.
     pub fn take_in_rekeyings(&self, memory: &mut Memory) {
         let rekeyed = std::mem::take(&mut *lock(&self.rekeyed));
-        rekeyed.into_iter().for_each(|rekeying| memory.outdated.rekeyed(rekeying));
+        for rekeying in rekeyed {
+            memory.outdated.rekeyed(rekeying);
+        }
     }
 
     /// Marks the SAs that were made for an earlier configuration.

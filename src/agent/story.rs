@@ -177,12 +177,12 @@ impl Story {
 
     /// Has `what` told, or later if there were too many events.
     fn tell_now(&mut self, what: Told, now: Instant) -> Tell {
-        let may = self.may_tell(now);
-        if may > now {
-            return Tell::Later(may);
+        let when = self.may_tell(now);
+        if when > now {
+            return Tell::Later(when);
         }
-        let (many, pace) = EVENTS;
-        let earliest = now.checked_sub(pace * (many - 1)).unwrap_or(now);
+        let (burst, pace) = EVENTS;
+        let earliest = now.checked_sub(pace * (burst - 1)).unwrap_or(now);
         self.quiet_until = Some(self.quiet_until.map_or(earliest, |until| until.max(earliest)) + pace);
         self.told = Some(what);
         if what == Told::Up { Tell::Up } else { Tell::Down }

@@ -5,7 +5,10 @@ use super::{
     error::{Failure, json_response},
     id_of, parse, query,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    swan::words::{self, shorten},
+};
 use axum::{
     body::Body,
     extract::{Path, Query as UrlQuery, State},
@@ -73,7 +76,7 @@ pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         Some(path) => tail(path)?,
         None => journal(lines).await?,
     };
-    let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).collect();
+    let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).map(|line| shorten(line, words::LINE)).collect();
     let last = all[all.len().saturating_sub(lines)..].join("\n");
     Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": last })))
 }

@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout};
 /// SAs by their owners. Connections that have none are not in it.
 pub type Sas = HashMap<ConnectionId, Arc<Vec<IkeSa>>>;
 
+/// SAs of single connections, and when they were asked for.
+type Newer = HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>;
+
 /// A list of all.
 pub struct Whole {
     /// When it was asked for.
@@ -34,7 +37,7 @@ pub struct Sightings {
     whole: Moment<Arc<Whole>, Arc<Error>>,
     progress: Progress,
     /// What was seen of single connections while a list is kept or being made, and when it was asked for.
-    since: Mutex<HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>>,
+    since: Mutex<Newer>,
 }
 
 impl Sightings {
@@ -80,7 +83,7 @@ impl Sightings {
         let mut since = self.lock();
         if !wanted {
             // The next list will be newer.
-            *since = HashMap::new();
+            *since = Newer::new();
         } else if since.get(&id).is_none_or(|(at, _)| *at <= begun) {
             since.insert(id, (begun, Arc::new(sas.to_vec())));
         }
@@ -89,11 +92,11 @@ impl Sightings {
     /// Another charon: what was seen means nothing any more.
     pub fn forget(&self) {
         self.whole.forget();
-        *self.lock() = HashMap::new();
+        *self.lock() = Newer::new();
     }
 
     /// What was seen; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Newer> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -82,8 +82,8 @@ async fn what_hangs_holds_up_no_other_kind() {
         b.vici.terminate("ike-id", 1, false, life).await.expect("closed");
         b.charon.release();
     };
-    let (hung, ()) = soon(Box::pin(async { tokio::join!(hang, work) })).await;
-    assert!(hung.0.is_ok() && hung.2.is_ok(), "{hung:?}");
+    let (answers, ()) = soon(Box::pin(async { tokio::join!(hang, work) })).await;
+    assert!(answers.0.is_ok() && answers.2.is_ok(), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

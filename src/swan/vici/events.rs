@@ -61,7 +61,7 @@ async fn deliver(mut socket: Socket, mut outbox: Outbox) {
     let gone = outbox.notices.clone();
     let work = async {
         while let Some((name, message)) = socket.event().await {
-            outbox.put(name, message)
+            outbox.put(name, message);
         }
     };
     tokio::select! {
