@@ -72,6 +72,7 @@ pub struct Api {
     stop: CancellationToken,
     places: doctor::Where,
     bodies: budget::Bodies,
+    metrics: metrics::Latest,
 }
 
 type Shared = State<Arc<Api>>;
@@ -93,6 +94,7 @@ impl Api {
             stop: stop.clone(),
             places: doctor::Where::of(settings),
             bodies: budget::Bodies::default(),
+            metrics: metrics::Latest::default(),
         })
     }
 

@@ -11,6 +11,7 @@
 //! 4  agent          the use cases and the reconcile loop; the only place that orders effects
 //! 3  store, disk    the stored records and durable files        } effects
 //!    host           what this host has                          }
+//!    moment         one answer for all who ask at once          }
 //!    gateway        facts of this machine, for the doctor       }
 //!    swan, swan::{vici, swanctl, rehearsal}   the ways to charon }
 //! 2  swan::{conf, section, message, packet, plan, observe, ...}   strongSwan's languages, pure
@@ -30,6 +31,7 @@ pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod ipsec;
+pub mod moment;
 pub mod settings;
 pub mod store;
 pub mod swan;

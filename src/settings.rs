@@ -143,6 +143,29 @@ pub struct Charon {
     pub rehearse_rekey: bool,
 }
 
+/// So many calls to charon must fit into the time of a watchdog: where all are slow, one of the agent's loops stands while
+/// a call waits for an earlier one and then for its own answer, and is seen to turn only at the second look after that.
+const CALLS_IN_A_WATCHDOG: u32 = 4;
+
+impl Charon {
+    /// Whether an agent whose watchdog barks after `watchdog` may wait so long for charon.
+    ///
+    /// # Errors
+    /// When it would be killed because charon is slow: what to set otherwise.
+    pub fn check_watchdog(&self, watchdog: Duration) -> Result<(), String> {
+        let (timeout, most) = (self.timeout, watchdog / CALLS_IN_A_WATCHDOG);
+        if timeout <= most {
+            return Ok(());
+        }
+        let needed = timeout.saturating_mul(CALLS_IN_A_WATCHDOG);
+        Err(format!(
+            "charon.timeout = {timeout:?} is too long for WatchdogSec = {watchdog:?} of the service: systemd would kill \
+             cygnet while charon is slow; set charon.timeout to at most {most:?}, or WatchdogSec to at least {needed:?} \
+             (systemctl edit cygnet)"
+        ))
+    }
+}
+
 /// The two ways to charon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -311,6 +334,18 @@ mod tests {
         assert_eq!(settings.charon.wait, Duration::from_secs(5));
         assert_eq!(settings.conf_dir(), Path::new("/etc/swanctl/conf.d"));
         assert_eq!(settings.listen, None);
+    }
+
+    #[test]
+    fn the_watchdog_outlasts_four_calls_to_charon() {
+        let charon = Settings::parse("[charon]\ntimeout = \"8s\"").expect("settings").charon;
+        let seconds = Duration::from_secs;
+        assert_eq!(charon.check_watchdog(seconds(32)), Ok(()));
+        let error = charon.check_watchdog(seconds(30)).expect_err("too long");
+        for word in ["charon.timeout = 8s", "WatchdogSec = 30s", "at most 7.5s", "at least 32s"] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+        assert_eq!(Charon::default().check_watchdog(seconds(30)), Ok(()), "the package's own settings");
     }
 
     #[test]

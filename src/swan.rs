@@ -13,22 +13,39 @@ pub mod plan;
 pub mod pretty;
 pub mod rehearsal;
 pub mod section;
+mod sightings;
 pub mod swanctl;
 pub mod tale;
 pub mod vici;
+pub mod words;
 
 use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
 };
 pub use charon::Charon;
+use futures_util::FutureExt;
 use plan::Loadable;
-use std::collections::BTreeSet;
+pub use sightings::Sas;
+use sightings::{Progress, Sightings, Whole};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use swanctl::Swanctl;
-use vici::{Vici, link::Notice};
+use tokio::time::Instant;
+pub use vici::Asker;
+use vici::{Notice, Vici};
+
+/// charon, and what was seen of it a moment ago.
+pub struct Swan {
+    way: Arc<Way>,
+    sightings: Sightings,
+}
 
 /// A way to charon.
-pub enum Swan {
+enum Way {
     /// Its vici socket.
     Vici(Vici),
     /// The swanctl program.
@@ -51,23 +68,35 @@ pub enum Events {
 /// The names of the events that tell when to look at a connection again.
 const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rekey"];
 
+impl From<Vici> for Swan {
+    fn from(vici: Vici) -> Self {
+        Self { way: Arc::new(Way::Vici(vici)), sightings: Sightings::default() }
+    }
+}
+
+impl From<Swanctl> for Swan {
+    fn from(swanctl: Swanctl) -> Self {
+        Self { way: Arc::new(Way::Swanctl(swanctl)), sightings: Sightings::default() }
+    }
+}
+
 impl Swan {
     /// What charon is and can do.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn probe(&self) -> Result<Charon> {
-        let (version, stats, algorithms) = match self {
-            Self::Vici(vici) => (vici.version().await?.version, vici.stats().await?, vici.algorithms().await?),
-            Self::Swanctl(swanctl) => {
+        let (version, stats, algorithms) = match &*self.way {
+            Way::Vici(vici) => (vici.version().await?.version, vici.stats().await?, vici.algorithms().await?),
+            Way::Swanctl(swanctl) => {
                 let first = async |arguments: &[&str]| Ok::<_, Error>(swanctl.query(arguments).await?.swap_remove(0));
                 let version = first(&["--version", "--daemon"]).await?.text("version").unwrap_or_default().to_owned();
                 (version, first(&["--stats"]).await?, first(&["--list-algs"]).await?)
             }
         };
         let mut charon = Charon::new(version, &stats, algorithms);
-        charon.ikev1 = match self {
-            Self::Vici(vici) if charon.may_lack_ikev1() => vici.speaks_ikev1().await?,
+        charon.ikev1 = match &*self.way {
+            Way::Vici(vici) if charon.may_lack_ikev1() => vici.speaks_ikev1().await?,
             // It cannot be tried through swanctl; a tunnel that stays down is seen, a wrong refusal cannot be helped.
             _ => true,
         };
@@ -79,9 +108,9 @@ impl Swan {
     /// # Errors
     /// When charon refuses: it then has `previous` as before. When it does not answer, it may have either.
     pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
-        let vici = match self {
-            Self::Vici(vici) => vici,
-            Self::Swanctl(swanctl) => return swanctl.load(new, previous).await,
+        let vici = match &*self.way {
+            Way::Vici(vici) => vici,
+            Way::Swanctl(swanctl) => return swanctl.load(new, previous).await,
         };
         let loaded = match load_all(vici, new).await {
             // A secret from before the certificates.
@@ -111,9 +140,9 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn unload(&self, id: ConnectionId) -> Result<()> {
-        let vici = match self {
-            Self::Vici(vici) => vici,
-            Self::Swanctl(swanctl) => return swanctl.unload(id).await,
+        let vici = match &*self.way {
+            Way::Vici(vici) => vici,
+            Way::Swanctl(swanctl) => return swanctl.unload(id).await,
         };
         match vici.unload_connection(&names::connection(id)).await {
             Err(Error::Refused { words, .. }) if words.ends_with("not found") => {}
@@ -128,9 +157,9 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn unload_key(&self, id: &str) -> Result<()> {
-        match self {
-            Self::Vici(vici) => vici.unload_key(id).await,
-            Self::Swanctl(_) => Ok(()),
+        match &*self.way {
+            Way::Vici(vici) => vici.unload_key(id).await,
+            Way::Swanctl(_) => Ok(()),
         }
     }
 
@@ -139,9 +168,9 @@ impl Swan {
     /// # Errors
     /// When it does not answer.
     pub async fn private_keys(&self) -> Result<Option<BTreeSet<String>>> {
-        match self {
-            Self::Vici(vici) => Ok(Some(vici.keys().await?.into_iter().collect())),
-            Self::Swanctl(_) => Ok(None),
+        match &*self.way {
+            Way::Vici(vici) => Ok(Some(vici.keys().await?.into_iter().collect())),
+            Way::Swanctl(_) => Ok(None),
         }
     }
 
@@ -150,9 +179,9 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn connections(&self) -> Result<Vec<String>> {
-        match self {
-            Self::Vici(vici) => vici.connections().await,
-            Self::Swanctl(swanctl) => swanctl.connections().await,
+        match &*self.way {
+            Way::Vici(vici) => vici.connections().await,
+            Way::Swanctl(swanctl) => swanctl.connections().await,
         }
     }
 
@@ -162,30 +191,52 @@ impl Swan {
     /// # Errors
     /// When it does not answer.
     pub async fn loaded(&self, expected: usize) -> Result<(Vec<ConnectionId>, Option<Vec<ConnectionId>>)> {
-        let (connections, secrets) = match self {
-            Self::Vici(vici) if expected > vici::MANY => (vici.many_connections().await?, None),
-            Self::Vici(vici) => (vici.connections().await?, Some(vici.shared().await?)),
+        let (connections, secrets) = match &*self.way {
+            Way::Vici(vici) if expected > vici::MANY => (vici.many_connections().await?, None),
+            Way::Vici(vici) => (vici.connections().await?, Some(vici.shared().await?)),
             // swanctl cannot list secrets; it keeps them equal to the files.
-            Self::Swanctl(swanctl) => (swanctl.connections().await?, None),
+            Way::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
         let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
         Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
     }
 
-    /// The IKE SAs that bear our names; of one connection, or all.
+    /// The SAs of one connection, as charon lists them now.
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn observe(&self, id: Option<ConnectionId>) -> Result<Vec<IkeSa>> {
-        let name = id.map(names::connection);
-        let read = |listed: &[section::Section]| listed.iter().flat_map(observe::ike_sas).collect::<Vec<_>>();
-        let listed = match (self, &name) {
-            (Self::Vici(vici), _) => vici.read_sas(name.as_deref(), |item| observe::ike_sas(&item)).await?,
-            (Self::Swanctl(swanctl), Some(name)) => read(&swanctl.query(&["--list-sas", "--ike", name]).await?),
-            (Self::Swanctl(swanctl), None) => read(&swanctl.query(&["--list-sas"]).await?),
-        };
-        let ours = |sa: &IkeSa| names::owner(&sa.name).is_some_and(|owner| id.is_none_or(|id| id == owner));
-        Ok(listed.into_iter().filter(ours).collect())
+    pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let begun = Instant::now();
+        let sas = self.way.sas_of(id, asker).await?;
+        self.sightings.note(id, begun, &sas);
+        Ok(sas)
+    }
+
+    /// The SAs of all connections of ours as they were a moment ago: all who ask share one list. `None` when charon is
+    /// silent for as long as `patience`.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn all_within(&self, patience: Duration) -> Option<Result<Sas>> {
+        let way = Arc::clone(&self.way);
+        let list = |progress| async move { way.whole(progress).await.map(Arc::new).map_err(Arc::new) }.boxed();
+        Some(self.sightings.all(patience, list).await?.map_err(|error| same(&error)))
+    }
+
+    /// The same for those who wait as long as the list itself does.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn all(&self) -> Result<Sas> {
+        match self.all_within(Duration::MAX).await {
+            Some(all) => all,
+            None => Err(Error::Internal("a list that nobody waits for".into())),
+        }
+    }
+
+    /// What is asked from now on is asked another charon.
+    pub fn begin_anew(&self) {
+        self.sightings.forget();
     }
 
     /// Starts negotiating a child; the outcome shows in events and in [`Swan::observe`].
@@ -194,9 +245,9 @@ impl Swan {
     /// When charon refuses or does not answer.
     pub async fn initiate(&self, id: ConnectionId, child: &str) -> Result<()> {
         let name = names::connection(id);
-        match self {
-            Self::Vici(vici) => vici.initiate(&name, child).await,
-            Self::Swanctl(swanctl) => {
+        match &*self.way {
+            Way::Vici(vici) => vici.initiate(&name, child).await,
+            Way::Swanctl(swanctl) => {
                 swanctl.command(&["--initiate", "--ike", &name, "--child", child, "--timeout", "-1"]).await
             }
         }
@@ -204,11 +255,10 @@ impl Swan {
 
     /// A number that changes when charon may have been started anew; SAs are closed by numbers that
     /// mean something in one life only. swanctl lists and closes at once, and cannot tell.
-    #[must_use]
-    pub fn life(&self) -> u64 {
-        match self {
-            Self::Vici(vici) => vici.life(),
-            Self::Swanctl(_) => 0,
+    pub async fn life(&self) -> u64 {
+        match &*self.way {
+            Way::Vici(vici) => vici.life().await,
+            Way::Swanctl(_) => 0,
         }
     }
 
@@ -217,16 +267,16 @@ impl Swan {
     /// # Errors
     /// When it does not, within the deadline of one call.
     pub async fn ping(&self) -> Result<()> {
-        match self {
-            Self::Vici(vici) => vici.version().await.map(drop),
-            Self::Swanctl(swanctl) => swanctl.query(&["--stats"]).await.map(drop),
+        match &*self.way {
+            Way::Vici(vici) => vici.version().await.map(drop),
+            Way::Swanctl(swanctl) => swanctl.query(&["--stats"]).await.map(drop),
         }
     }
 
     /// Whether charon tells what happens; else somebody has to look from time to time.
     #[must_use]
     pub fn has_events(&self) -> bool {
-        matches!(self, Self::Vici(_))
+        matches!(*self.way, Way::Vici(_))
     }
 
     /// Starts closing an IKE SA with all its children. That it is gone already is no error.
@@ -251,9 +301,9 @@ impl Swan {
     /// # Errors
     /// When there is none of this number, charon does not answer, or was started anew after `life`.
     pub async fn rekey_child(&self, unique_id: u64, life: u64) -> Result<()> {
-        match self {
-            Self::Vici(vici) => vici.rekey_child(unique_id, life).await,
-            Self::Swanctl(swanctl) => swanctl.command(&["--rekey", "--child-id", &unique_id.to_string()]).await,
+        match &*self.way {
+            Way::Vici(vici) => vici.rekey_child(unique_id, life).await,
+            Way::Swanctl(swanctl) => swanctl.command(&["--rekey", "--child-id", &unique_id.to_string()]).await,
         }
     }
 
@@ -262,8 +312,8 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn drop_all(&self, id: ConnectionId) -> Result<()> {
-        let life = self.life();
-        for ike in self.observe(Some(id)).await? {
+        let life = self.life().await;
+        for ike in self.observe(id, Asker::Writer).await? {
             self.close("ike-id", ike.unique_id, true, life).await?;
         }
         Ok(())
@@ -271,9 +321,9 @@ impl Swan {
 
     /// Starts closing the SA of this number; with `force` the peer is told and not waited for.
     async fn close(&self, kind: &'static str, unique_id: u64, force: bool, life: u64) -> Result<()> {
-        let closed = match self {
-            Self::Vici(vici) => vici.terminate(kind, unique_id, force, life).await,
-            Self::Swanctl(swanctl) => {
+        let closed = match &*self.way {
+            Way::Vici(vici) => vici.terminate(kind, unique_id, force, life).await,
+            Way::Swanctl(swanctl) => {
                 let (option, number) = (format!("--{kind}"), unique_id.to_string());
                 let force: &[&str] = if force { &["--force"] } else { &[] };
                 swanctl.command(&[&["--terminate", &option, &number, "--timeout", "-1"], force].concat()).await
@@ -290,8 +340,8 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn events(&self) -> Result<Events> {
-        match self {
-            Self::Vici(vici) => {
+        match &*self.way {
+            Way::Vici(vici) => {
                 let happenings = vici.events(&EVENTS).await?;
                 // Before strongSwan 6.0.3 there are no alerts, and its log has to do.
                 let words = match vici.events(&["log", "alert"]).await {
@@ -300,7 +350,7 @@ impl Swan {
                 };
                 Ok(Events::Vici { happenings, words })
             }
-            Self::Swanctl(_) => Ok(Events::None),
+            Way::Swanctl(_) => Ok(Events::None),
         }
     }
 
@@ -317,6 +367,66 @@ impl Swan {
             },
             Events::None => std::future::pending().await,
         }
+    }
+}
+
+/// Of how many connections that are all on their way out each is looked at once more by itself; of more, all are.
+const FEW: usize = 32;
+
+impl Way {
+    async fn sas_of(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let name = names::connection(id);
+        let mut sas = match self {
+            Self::Vici(vici) => vici.read_sas(asker, &name, |item| observe::ike_sas(&item)).await?,
+            Self::Swanctl(swanctl) => {
+                swanctl.query(&["--list-sas", "--ike", &name]).await?.iter().flat_map(observe::ike_sas).collect()
+            }
+        };
+        sas.retain(|sa| names::owner(&sa.name) == Some(id));
+        Ok(sas)
+    }
+
+    /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
+    async fn whole(&self, progress: Progress) -> Result<Whole> {
+        let begun = Instant::now();
+        let mut sas = self.list(&progress).await?;
+        let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
+        if closing.len() > FEW {
+            sas = self.list(&progress).await?;
+        } else {
+            for id in closing {
+                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader).await?));
+                progress.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        sas.retain(|_, sas| !sas.is_empty());
+        Ok(Whole { begun, sas })
+    }
+
+    async fn list(&self, progress: &Progress) -> Result<Sas> {
+        let mut all: HashMap<_, Vec<_>> = HashMap::new();
+        let mut take = |item: &section::Section| {
+            progress.fetch_add(1, Ordering::Relaxed);
+            for sa in observe::ike_sas(item) {
+                if let Some(id) = names::owner(&sa.name) {
+                    all.entry(id).or_default().push(sa);
+                }
+            }
+        };
+        match self {
+            Self::Vici(vici) => vici.read_all_sas(|item| take(&item)).await?,
+            Self::Swanctl(swanctl) => swanctl.query(&["--list-sas"]).await?.iter().for_each(take),
+        }
+        Ok(all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect())
+    }
+}
+
+/// The error once more, for another who waited for the same.
+fn same(error: &Error) -> Error {
+    match error {
+        Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
+        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
+        other => Error::Internal(other.to_string()),
     }
 }
 

@@ -27,6 +27,8 @@ mod children;
 mod client;
 #[path = "http/concurrency.rs"]
 mod concurrency;
+#[path = "http/costs.rs"]
+mod costs;
 #[path = "http/create.rs"]
 mod create;
 #[path = "http/errors.rs"]

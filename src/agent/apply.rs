@@ -15,6 +15,7 @@ use crate::{
     ipsec::ConnectionId,
     store::{self, Record},
     swan::{
+        Asker,
         credentials::File,
         names,
         plan::{Loadable, Request},
@@ -176,7 +177,7 @@ impl Agent {
         // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
         // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
         let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
-        let listed = async { if loads { self.swan.observe(Some(id)).await } else { Ok(Vec::new()) } };
+        let listed = async { if loads { self.swan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
         let staged = async { block_in_place(|| self.stage(new, &prepared)) };
         let laid = match tokio::try_join!(listed, staged) {
             Ok(laid) => self.load(id, &prepared, memory).await.map(|()| laid),
@@ -215,6 +216,7 @@ impl Agent {
         self.discard(id, before, after).await;
         if let (Some(before), Some(after)) = (connection(prepared.before.as_ref()), connection(prepared.after.as_ref()))
         {
+            self.entry(id).take_in_rekeyings(memory);
             memory.outdate(&running, before, after);
         }
         memory.restart();

@@ -5,10 +5,9 @@ use crate::{
     error::Result,
     ipsec::{Child, Condition, Flows, IkeSa, Limits, Use, condition},
     settings, store,
-    swan::names,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// The condition of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +46,11 @@ impl Agent {
 
     /// Takes in the counters of all SAs.
     pub(super) async fn sample(&self) -> Result<()> {
-        let mut by_owner: HashMap<_, Vec<IkeSa>> = HashMap::new();
-        for ike in self.swan.observe(None).await? {
-            by_owner.entry(names::owner(&ike.name)).or_default().push(ike);
-        }
+        let all = self.swan.all().await?;
         let now = self.seconds();
         for record in self.store.all() {
-            let running = by_owner.remove(&Some(record.id)).unwrap_or_default();
-            self.note_counters(&record, &running, now);
+            let running = all.get(&record.id).map_or(&[][..], |running| running.as_slice());
+            self.note_counters(&record, running, now);
         }
         Ok(())
     }

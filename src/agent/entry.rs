@@ -1,7 +1,7 @@
 //! What the agent keeps of a connection beside its record.
 
 use super::{
-    memory::{Memory, Outdated, Step},
+    memory::{Memory, Outdated, Rekeying, Step},
     rehearse::Rehearsal,
     story::Story,
 };
@@ -14,6 +14,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// So many rekeyings are remembered at most until the memory takes them in: a peer that rekeys without end costs no more.
+const REKEYINGS: usize = 256;
+
 /// One connection's working state.
 #[derive(Default)]
 pub struct Entry {
@@ -23,6 +26,8 @@ pub struct Entry {
     pub happened: Notify,
     /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
     outdated: Mutex<Outdated>,
+    /// What was rekeyed since the memory took it in: who hears of it does not wait for the memory.
+    rekeyed: Mutex<Vec<Rekeying>>,
     drift: Mutex<Option<Drift>>,
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
@@ -62,7 +67,27 @@ impl Entry {
 
     /// To be called after every change of the memory.
     pub fn publish(&self, memory: &Memory) {
-        *lock(&self.outdated) = memory.outdated.clone();
+        let mut outdated = memory.outdated.clone();
+        lock(&self.rekeyed).iter().for_each(|rekeying| outdated.rekeyed(*rekeying));
+        *lock(&self.outdated) = outdated;
+    }
+
+    /// An SA was rekeyed; the memory takes it in with [`Entry::take_in_rekeyings`].
+    pub fn note_rekeying(&self, rekeying: Rekeying) {
+        lock(&self.outdated).rekeyed(rekeying);
+        let mut rekeyed = lock(&self.rekeyed);
+        if rekeyed.len() == REKEYINGS {
+            rekeyed.remove(0);
+        }
+        rekeyed.push(rekeying);
+    }
+
+    /// To be called before SAs that were listed are compared with the memory.
+    pub fn take_in_rekeyings(&self, memory: &mut Memory) {
+        let rekeyed = std::mem::take(&mut *lock(&self.rekeyed));
+        for rekeying in rekeyed {
+            memory.outdated.rekeyed(rekeying);
+        }
     }
 
     /// Marks the SAs that were made for an earlier configuration.

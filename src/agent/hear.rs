@@ -12,6 +12,7 @@ use crate::{
         names,
         section::Section,
         tale::{Clue, Line, News, Tale},
+        words::{self, shorten},
     },
 };
 use jiff::Timestamp;
@@ -91,8 +92,11 @@ impl Agent {
     /// Keeps what a clue means for this connection, and has the connection looked at if that is new.
     fn suspect_cause(&self, id: ConnectionId, clue: Clue) {
         let Some(clue) = self.judged(id, clue) else { return };
-        if self.entry(id).story().suspect(clue, Timestamp::now(), Instant::now()) {
-            self.schedule.wake(id, Instant::now());
+        let (entry, now) = (self.entry(id), Instant::now());
+        let mut story = entry.story();
+        if story.suspect(clue, Timestamp::now(), now) {
+            // A peer that alternates has it looked at no more often than there is something to tell.
+            self.schedule.wake(id, story.may_tell(now));
         }
     }
 
@@ -111,6 +115,7 @@ impl Agent {
             clue.details =
                 format!("the peer names itself otherwise than '{}': {}", connection.remote_id.plain(), clue.details);
         }
+        clue.details = shorten(&clue.details, words::SENTENCE);
         Some(clue)
     }
 

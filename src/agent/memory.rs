@@ -38,6 +38,29 @@ pub struct Outdated {
     pub children: BTreeMap<u64, Option<Section>>,
 }
 
+/// An SA was replaced by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rekeying {
+    /// Whether it is an IKE SA.
+    pub ike: bool,
+    /// The number of the old one.
+    pub old: u64,
+    /// The number of the new one.
+    pub new: u64,
+}
+
+impl Outdated {
+    /// A rekeyed SA keeps the configuration of the one it replaces.
+    pub fn rekeyed(&mut self, Rekeying { ike, old, new }: Rekeying) {
+        if ike {
+            self.ike.extend(self.ike.get(&old).map(|_| new));
+        } else {
+            let made_for = self.children.get(&old).cloned();
+            self.children.extend(made_for.map(|made_for| (new, made_for)));
+        }
+    }
+}
+
 /// What charon holds of a connection's configuration, as far as we know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Loaded {
@@ -170,16 +193,6 @@ impl Memory {
                     self.outdated.children.insert(sa.unique_id, made_for);
                 }
             }
-        }
-    }
-
-    /// A rekeyed SA keeps the configuration of the one it replaces.
-    pub fn rekeyed(&mut self, ike: bool, old: u64, new: u64) {
-        if ike {
-            self.outdated.ike.extend(self.outdated.ike.get(&old).map(|_| new));
-        } else {
-            let made_for = self.outdated.children.get(&old).cloned();
-            self.outdated.children.extend(made_for.map(|made_for| (new, made_for)));
         }
     }
 

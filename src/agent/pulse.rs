@@ -13,9 +13,9 @@ pub struct Pulse {
 /// How often each loop had turned at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Turns {
-    /// The watch of charon: connecting, events, pings, sweeps.
+    /// The watch of charon: it asks again and again whether charon is there.
     pub watch: u64,
-    /// The reconciler's queue. It stands when all slots are taken by work that does not end.
+    /// The reconciler's queue. It stands when all places are taken by work that does not end.
     pub queue: u64,
 }
 

@@ -4,7 +4,10 @@ use super::{Agent, Life, View, unspoken};
 use crate::{
     host,
     ipsec::{Child, Code, Protocol, Reason, State, Status, TrafficSelector},
-    swan::tale::Weight,
+    swan::{
+        tale::Weight,
+        words::{self, shorten},
+    },
 };
 use jiff::Timestamp;
 use std::{
@@ -122,7 +125,7 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: story.trigger() };
         }
         if let Some(known) = known {
-            let details = with_wanted(view, known.clue.code, &known.clue.details);
+            let details = shorten(&with_wanted(view, known.clue.code, &known.clue.details), words::SENTENCE);
             let trigger = story.trigger().filter(|trigger| *trigger != known.clue.code);
             return Reason { code: known.clue.code, since: known.since, details, trigger };
         }

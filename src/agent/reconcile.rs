@@ -16,19 +16,30 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     store::Record,
-    swan::{Charon, plan::Loadable, tale::Clue},
+    swan::{
+        Asker, Charon,
+        plan::Loadable,
+        tale::Clue,
+        words::{self, shorten},
+    },
 };
 use jiff::Timestamp;
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
-use tokio::{task::block_in_place, time::Instant};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout},
+};
 
 /// How long after the first answer everything that waited in charon's sockets has been read.
 const SECOND_LOAD: Duration = Duration::from_secs(2);
+/// How long a change of the same connection is waited for, and when to come again if it takes longer.
+const MOMENT: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_millis(200);
 /// When to try again if charon did not answer, and after any other failure.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// The steps that make charon's configuration and conf.d say what is wanted. A change takes them, a
 /// plan shows them, and the reconciler repairs with them: it is one function for all.
@@ -71,7 +82,10 @@ impl Agent {
     pub(super) async fn reconcile(&self, id: ConnectionId) {
         let Life::Up(charon) = self.life() else { return self.defer(id) };
         let entry = self.entry(id);
-        let mut memory = entry.memory.lock().await;
+        let Ok(mut memory) = timeout(MOMENT, entry.memory.lock()).await else {
+            // A change that takes long. It takes no place of the reconciler's meanwhile.
+            return self.schedule.wake(id, Instant::now() + LATER);
+        };
         if let Err(error) = self.converge(id, &entry, &mut memory, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
             self.suspect(&error);
@@ -214,8 +228,9 @@ impl Agent {
         };
         let Listed { life, sas: running } = match listed {
             Some(listed) => listed,
-            None => Listed { life: self.swan.life(), sas: self.observed(id).await? },
+            None => self.listed(id).await?,
         };
+        self.entry(id).take_in_rekeyings(memory);
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);
@@ -250,7 +265,7 @@ impl Agent {
                 Err(error) => {
                     tracing::warn!(uuid = %id, ?step, %error, "the step failed");
                     if let Step::Initiate(child) = &step {
-                        let clue = Clue::refused(child, error.to_string());
+                        let clue = Clue::refused(child, shorten(&error.to_string(), words::SENTENCE));
                         entry.story().suspect(clue, Timestamp::now(), Instant::now());
                     }
                 }
@@ -261,6 +276,11 @@ impl Agent {
             self.schedule.wake(id, again);
         }
         Ok(())
+    }
+
+    /// The SAs of the connection as they are now.
+    pub(super) async fn listed(&self, id: ConnectionId) -> Result<Listed> {
+        Ok(Listed { life: self.swan.life().await, sas: self.observed(id, Asker::Writer).await? })
     }
 
     /// Tells those who listen if the tunnel came up or went down. What a start finds up is no news.
@@ -307,8 +327,8 @@ impl Agent {
 
     /// Closes every SA of a connection that is not wanted.
     pub(super) async fn close_all(&self, id: ConnectionId) -> Result<()> {
-        let life = self.swan.life();
-        for ike in self.swan.observe(Some(id)).await? {
+        let life = self.swan.life().await;
+        for ike in self.swan.observe(id, Asker::Writer).await? {
             self.swan.close_ike(ike.unique_id, life).await?;
         }
         Ok(())

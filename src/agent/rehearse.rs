@@ -120,7 +120,7 @@ impl Agent {
 
     /// Rekeys `child` once and watches what comes of it.
     async fn rekeyed(&self, record: &Arc<Record>, child: &Child) -> Ended {
-        let life = self.swan.life();
+        let life = self.swan.life().await;
         let name = &child.name;
         let unknown = |why: String| Some((Outcome::Unknown, why));
         let Some(running) = self.look(Arc::clone(record)).await.running else {

@@ -6,7 +6,7 @@ use super::{
     feed::Happening,
     memory::{Loaded, Memory},
 };
-use crate::{disk, error::Result, ipsec::ConnectionId};
+use crate::{disk, error::Result, ipsec::ConnectionId, swan::Asker};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -67,7 +67,7 @@ impl Agent {
         self.close_all(id).await?;
         let end = Instant::now() + CLOSING;
         let mut pause = Duration::from_millis(5);
-        while !self.swan.observe(Some(id)).await?.is_empty() {
+        while !self.swan.observe(id, Asker::Writer).await?.is_empty() {
             if Instant::now() >= end {
                 // The peer does not confirm. charon goes on telling it, and drops the SA by itself.
                 tracing::warn!(uuid = %id, "the peer does not confirm that the tunnel is closed");

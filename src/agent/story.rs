@@ -17,6 +17,10 @@ const ENDING: Duration = Duration::from_secs(3);
 /// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
 const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
 
+/// How many events of one connection may follow each other at once, and how often another one may come: a peer decides how
+/// often its tunnel goes up and down, and why. What is put off is told as it is then.
+const EVENTS: (u32, Duration) = (5, Duration::from_secs(4));
+
 /// A clue and its time.
 #[derive(Debug, Clone)]
 pub struct Known {
@@ -62,6 +66,8 @@ pub struct Story {
     attempted: bool,
     /// What took the tunnel down.
     trigger: Option<(Code, Instant)>,
+    /// When another event may be told, if not before.
+    quiet_until: Option<Instant>,
 }
 
 impl Story {
@@ -144,9 +150,8 @@ impl Story {
             self.clues.retain(is_ending);
             self.down = None;
             self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
-            let before = self.told.replace(Told::Up);
-            let is_news = before != Some(Told::Up) && !(quietly && before.is_none());
-            return if is_news { Tell::Up } else { Tell::Nothing };
+            let is_news = self.told != Some(Told::Up) && !(quietly && self.told.is_none());
+            return if is_news { self.tell_now(Told::Up, now) } else { self.note_up() };
         }
         let (since, _) = *self.down.get_or_insert_with(|| {
             self.clues.retain(|known| now.duration_since(known.last) < RECENT);
@@ -161,11 +166,32 @@ impl Story {
         match self.told {
             Some(Told::Down(told)) if told == code || code.is_none() => Tell::Nothing,
             _ if now < debounced => Tell::Later(debounced),
-            _ => {
-                self.told = Some(Told::Down(code));
-                Tell::Down
-            }
+            _ => self.tell_now(Told::Down(code), now),
         }
+    }
+
+    fn note_up(&mut self) -> Tell {
+        self.told = Some(Told::Up);
+        Tell::Nothing
+    }
+
+    /// Has `what` told, or later if there were too many events.
+    fn tell_now(&mut self, what: Told, now: Instant) -> Tell {
+        let when = self.may_tell(now);
+        if when > now {
+            return Tell::Later(when);
+        }
+        let (burst, pace) = EVENTS;
+        let earliest = now.checked_sub(pace * (burst - 1)).unwrap_or(now);
+        self.quiet_until = Some(self.quiet_until.map_or(earliest, |until| until.max(earliest)) + pace);
+        self.told = Some(what);
+        if what == Told::Up { Tell::Up } else { Tell::Down }
+    }
+
+    /// When the next event may be told.
+    #[must_use]
+    pub fn may_tell(&self, now: Instant) -> Instant {
+        self.quiet_until.map_or(now, |until| until.max(now))
     }
 
     /// It is not wanted any more, or nobody can know: what comes next is news.
@@ -208,6 +234,51 @@ mod tests {
         story.suspect(of_child, at, now);
         story.suspect(clue(Code::AlgorithmUnsupported, Weight::Evidence), at, now);
         assert_eq!(story.cause(Some("c")).map(|known| known.clue.code), Some(Code::AlgorithmUnsupported));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_alternates_is_told_at_a_pace_and_its_last_word_always() {
+        let (mut story, start, at) =
+            (Story::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
+        assert_eq!(story.observe(true, false, at, start), Tell::Up);
+        let (mut told, mut again) = (Vec::new(), None);
+        let mut now = start;
+        for n in 0..2000 {
+            now += Duration::from_millis(10);
+            let code = [Code::NoProposalIke, Code::IdMismatch][n % 2];
+            story.suspect(clue(code, Weight::Evidence), at, now);
+            match story.observe(false, false, at, now) {
+                Tell::Down => told.push(code),
+                Tell::Later(when) => again = Some(when),
+                other => assert_eq!(other, Tell::Nothing),
+            }
+        }
+        assert!((5..=10).contains(&told.len()), "{} in 20 s", told.len());
+        story.suspect(clue(Code::AuthFailed, Weight::Evidence), at, now);
+        let later = again.filter(|when| *when > now).unwrap_or(now + EVENTS.1);
+        assert!(later <= now + EVENTS.1);
+        assert_eq!(story.observe(false, false, at, later), Tell::Down);
+        assert_eq!(story.told, Some(Told::Down(Some(Code::AuthFailed))), "as it is then");
+        let calm = later + EVENTS.1 * EVENTS.0;
+        assert_eq!(story.observe(true, false, at, calm), Tell::Up, "at once");
+    }
+
+    #[tokio::test]
+    async fn what_goes_up_and_down_between_two_events_is_one() {
+        let (mut story, now, at) = (Story::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
+        let (mut up, mut downs) = (true, 0);
+        for n in 0..100 {
+            story.suspect(clue(Code::PeerDeleted, Weight::Sign), at, now);
+            let tell = story.observe(up, false, at, now);
+            if n >= EVENTS.0 {
+                assert!(matches!(tell, Tell::Nothing | Tell::Later(_)), "{n}: {tell:?}");
+            }
+            downs += usize::from(tell == Tell::Down);
+            up = !up;
+        }
+        assert_eq!(downs, 2);
+        assert_eq!(story.observe(false, false, at, now + EVENTS.1), Tell::Down, "the state that stays is told");
+        assert_eq!(story.observe(false, false, at, now + EVENTS.1), Tell::Nothing);
     }
 
     #[tokio::test]

@@ -2,23 +2,19 @@
 //! after from time to time, since no event tells that somebody edited a file or unloaded a connection.
 
 use super::{
-    Agent,
+    Agent, Entry,
     memory::{Loaded, Memory},
-    reconcile::Listed,
+    reconcile::{Listed, RETRY},
 };
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::{Auth, ConnectionId, IkeSa},
+    ipsec::{Auth, ConnectionId},
     store::Record,
-    swan::{Charon, names},
+    swan::{Charon, Sas, names},
 };
 use futures_util::StreamExt;
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How often conf.d and charon's lists are compared with what they should be; see [`Agent::pause`].
@@ -28,54 +24,85 @@ pub(super) const SAMPLE: Duration = Duration::from_secs(10);
 /// The pause grows with each so many connections, up to so many times the usual: of thousands the lists are long.
 const SWEPT: usize = 500;
 const LONGEST: usize = 20;
-/// How many connections are brought into charon side by side: its requests wait in one socket, and no answer is waited
-/// for before the next is sent.
+/// How many connections are brought into charon side by side: none of its sockets waits for us meanwhile.
 const PARALLEL: usize = 8;
 
 impl Agent {
     /// Brings every connection of ours, wanted or not, to where the store wants it.
-    pub(super) async fn synchronise(&self, charon: &Charon) -> Result<()> {
-        let life = self.swan.life();
+    pub(super) async fn synchronise(self: &Arc<Self>, charon: &Arc<Charon>) -> Result<()> {
+        let life = self.swan.life().await;
         let (present, mut running) = self.present().await?;
         let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
         // What is not wanted goes first: its key may be in the way of another's.
         let strangers =
             present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id)).inspect(note_stranger);
         let all: Vec<_> = strangers.chain(stored.iter().copied()).collect();
-        let all = all.into_iter().map(|id| (id, Listed { life, sas: running.remove(&id).unwrap_or_default() }));
+        let all = all
+            .into_iter()
+            .map(|id| (id, Listed { life, sas: running.remove(&id).map(Arc::unwrap_or_clone).unwrap_or_default() }));
         let outcomes = futures_util::stream::iter(all).map(|(id, listed)| self.restore(id, listed, charon));
-        let mut outcomes = std::pin::pin!(outcomes.buffered(PARALLEL));
+        let mut outcomes = std::pin::pin!(outcomes.buffer_unordered(PARALLEL));
         while let Some((id, outcome)) = outcomes.next().await {
             self.pulse.watch_turned();
-            match outcome {
-                Err(error @ Error::Unreachable { .. }) => return Err(error),
-                Err(error) => tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force"),
-                Ok(()) => {}
-            }
+            self.note_restored(id, outcome);
         }
         self.sweep_credentials().await;
         Ok(())
     }
 
-    /// What `listed` tells may be a moment old; the events since then are worked off afterwards.
-    async fn restore(&self, id: ConnectionId, listed: Listed, charon: &Charon) -> (ConnectionId, Result<()>) {
+    /// What `listed` tells may be a moment old; the events since then are worked off afterwards. A connection that is being
+    /// changed comes when that is over: charon's return waits for no caller's change.
+    async fn restore(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        listed: Listed,
+        charon: &Arc<Charon>,
+    ) -> (ConnectionId, Result<()>) {
         let entry = self.entry(id);
-        let mut memory = entry.memory.lock().await;
-        *memory = Memory::default();
-        self.distrust(id, &listed.sas, &mut memory);
-        let outcome = self.converge(id, &entry, &mut memory, charon, Some(listed)).await;
+        let Ok(mut memory) = entry.memory.try_lock() else {
+            let (agent, charon) = (Arc::clone(self), Arc::clone(charon));
+            tokio::spawn(async move {
+                let entry = agent.entry(id);
+                let mut memory = entry.memory.lock().await;
+                let outcome = match agent.listed(id).await {
+                    Ok(listed) => agent.restore_locked(id, &entry, &mut memory, listed, &charon).await,
+                    Err(error) => Err(error),
+                };
+                agent.note_restored(id, outcome);
+            });
+            return (id, Ok(()));
+        };
+        let outcome = self.restore_locked(id, &entry, &mut memory, listed, charon).await;
         (id, outcome)
     }
 
-    /// Whose objects there are, in charon's lists, among its SAs and in conf.d; and the SAs.
-    async fn present(&self) -> Result<(BTreeSet<ConnectionId>, HashMap<ConnectionId, Vec<IkeSa>>)> {
-        let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
-        let mut running: HashMap<_, Vec<_>> = HashMap::new();
-        for ike in self.swan.observe(None).await? {
-            if let Some(id) = names::owner(&ike.name) {
-                running.entry(id).or_default().push(ike);
-            }
+    async fn restore_locked(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        memory: &mut Memory,
+        listed: Listed,
+        charon: &Charon,
+    ) -> Result<()> {
+        *memory = Memory::default();
+        self.distrust(id, &listed.sas, memory);
+        self.converge(id, entry, memory, charon, Some(listed)).await
+    }
+
+    /// One connection that cannot be put in force does not keep the others from it; it is tried again.
+    fn note_restored(&self, id: ConnectionId, outcome: Result<()>) {
+        let Err(error) = outcome else { return };
+        tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force");
+        if matches!(error, Error::Unreachable { .. }) {
+            self.suspect(&error);
+            self.schedule.wake(id, Instant::now() + RETRY.0);
         }
+    }
+
+    /// Whose objects there are, in charon's lists, among its SAs and in conf.d; and the SAs.
+    async fn present(&self) -> Result<(BTreeSet<ConnectionId>, Sas)> {
+        let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
+        let running = self.swan.all().await?;
         let loaded = connections.into_iter().chain(secrets.into_iter().flatten());
         let present = loaded.chain(running.keys().copied()).chain(self.files()).collect();
         Ok((present, running))

@@ -3,10 +3,11 @@
 use super::{Agent, Drift, Life, apply::not_found};
 use crate::{
     error::Result,
-    ipsec::{ConnectionId, IkeSa, IkeState, State, Status, status},
+    ipsec::{ConnectionId, IkeSa, State, Status, status},
     store::Record,
+    swan::{Asker, observe::all_closing},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// A connection with its observed SAs.
@@ -20,9 +21,9 @@ pub struct View {
 
 /// How often a waiting write looks if no event comes.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long who asks for the status waits for charon, and how much longer for each connection that is listed: a charon
-/// that hangs is not to hang its readers too.
-const GLANCE: (Duration, Duration) = (Duration::from_millis(750), Duration::from_millis(1));
+/// How long who asks for the status waits for charon's next word: a charon that hangs is not to hang its readers too, and
+/// a long list is read to its end.
+const GLANCE: Duration = Duration::from_millis(750);
 
 impl View {
     /// The status that the SAs show; `None` if they are unknown.
@@ -38,11 +39,6 @@ impl View {
     }
 }
 
-/// Whether there are SAs, and all on their way out.
-fn all_closing(running: &[IkeSa]) -> bool {
-    !running.is_empty() && running.iter().all(|ike| ike.state == IkeState::Closing)
-}
-
 impl Agent {
     /// The connection `id` as it is now.
     ///
@@ -50,56 +46,45 @@ impl Agent {
     /// When there is none.
     pub async fn view(&self, id: ConnectionId) -> Result<View> {
         let record = self.store.get(id).ok_or_else(|| not_found(id))?;
-        Ok(self.look(record).await)
+        Ok(self.seen(record, Asker::Reader).await)
     }
 
-    /// All connections as they are now, by uuid.
+    /// All connections as they were a moment ago, by uuid. All who ask share one list of charon's.
     pub async fn views(&self) -> Vec<View> {
-        let records = self.store.all();
-        let mut running = self.running(None).await.map(|all| {
-            let mut by_owner: HashMap<_, Vec<_>> = HashMap::new();
-            for sa in all {
-                by_owner.entry(crate::swan::names::owner(&sa.name)).or_default().push(sa);
-            }
-            by_owner
-        });
+        let all = self.answered(self.swan.all_within(GLANCE)).await;
         let view = |record: Arc<Record>| {
-            let mut running = running.as_mut().map(|all| all.remove(&Some(record.id)).unwrap_or_default());
+            let mut running = all.as_ref().map(|all| all.get(&record.id).map(|sas| sas.to_vec()).unwrap_or_default());
             self.mark(record.id, &mut running);
             View { record, running }
         };
-        let mut views: Vec<_> = records.into_iter().map(view).collect();
-        for view in views.iter_mut().filter(|view| view.running.as_deref().is_some_and(all_closing)) {
-            *view = self.look(Arc::clone(&view.record)).await;
-        }
-        views
+        self.store.all().into_iter().map(view).collect()
     }
 
+    /// The connection as it is now, for whoever changes it.
     pub(super) async fn look(&self, record: Arc<Record>) -> View {
-        let mut running = if record.is_loaded() { self.running(Some(record.id)).await } else { Some(Vec::new()) };
-        self.mark(record.id, &mut running);
+        self.seen(record, Asker::Writer).await
+    }
+
+    async fn seen(&self, record: Arc<Record>, asker: Asker) -> View {
+        let id = record.id;
+        let glance = async { timeout(GLANCE, self.observed(id, asker)).await.ok() };
+        let mut running = if record.is_loaded() { self.answered(glance).await } else { Some(Vec::new()) };
+        self.mark(id, &mut running);
         View { record, running }
     }
 
-    /// The SAs, if charon says them. Of a charon that is known to be away nobody waits for an answer.
-    async fn running(&self, id: Option<ConnectionId>) -> Option<Vec<IkeSa>> {
+    /// What `asked` tells, if charon tells it soon. Of a charon that is known to be away nobody waits for an answer.
+    async fn answered<T>(&self, asked: impl Future<Output = Option<Result<T>>>) -> Option<T> {
         if matches!(self.life(), Life::Down { .. }) {
             return None;
         }
-        let many = if id.is_some() { 1 } else { u32::try_from(self.store.all().len()).unwrap_or(u32::MAX) };
-        let listed = async {
-            match id {
-                Some(id) => self.observed(id).await,
-                None => self.swan.observe(None).await,
-            }
-        };
-        match timeout(GLANCE.0 + GLANCE.1.saturating_mul(many), listed).await {
-            Ok(Ok(running)) => return Some(running),
-            Ok(Err(error)) => {
+        match asked.await {
+            Some(Ok(running)) => return Some(running),
+            Some(Err(error)) => {
                 tracing::warn!(%error, "the status is unknown");
                 self.suspect(&error);
             }
-            Err(_) => {
+            None => {
                 tracing::warn!("the status is unknown: charon does not answer soon");
                 self.doubts.notify_one();
             }
@@ -107,11 +92,10 @@ impl Agent {
         None
     }
 
-    /// The SAs of one connection. charon walks its table while SAs move in it: one that is rekeyed can be listed as
-    /// replaced before its successor is listed at all. A second look sees that.
-    pub(super) async fn observed(&self, id: ConnectionId) -> Result<Vec<IkeSa>> {
-        let running = self.swan.observe(Some(id)).await?;
-        if all_closing(&running) { self.swan.observe(Some(id)).await } else { Ok(running) }
+    /// The SAs of one connection, with a second look where that is needed; see [`all_closing`].
+    pub(super) async fn observed(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let running = self.swan.observe(id, asker).await?;
+        if all_closing(&running) { self.swan.observe(id, asker).await } else { Ok(running) }
     }
 
     /// The last time that the connection was not as we left it.

@@ -5,18 +5,19 @@
 use super::{
     Agent,
     feed::Happening,
+    memory::Rekeying,
     sweep::{SAMPLE, SWEEP},
 };
 use crate::{
     disk,
-    error::Result,
-    swan::{Charon, names, section::Section, vici::link::Notice},
+    error::{Error, Result},
+    swan::{Charon, Events, names, section::Section, vici::Notice},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     task::block_in_place,
-    time::{Instant, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 /// Whether charon is there.
@@ -58,41 +59,85 @@ impl Agent {
     }
 
     /// One life of charon, from connecting to the end of its events.
-    async fn follow(&self) -> Result<()> {
+    async fn follow(self: &Arc<Self>) -> Result<()> {
+        self.swan.begin_anew();
         self.forget_tales();
         self.schedule.begin_anew();
-        let mut events = self.swan.events().await?;
-        let charon = Arc::new(self.swan.probe().await?);
-        self.synchronise(&charon).await?;
+        let (mut events, charon) = self.while_there(self.begun()).await?;
         tracing::info!(version = %charon.version, "charon holds what the store says");
         self.life.send_replace(Life::Up(charon));
         self.feed.tell(None, Happening::CharonBack);
         // What was put off until now: a change that waits for its SAs, a step that failed.
         self.wake_deferred();
+        self.while_there(self.heed(&mut events)).await
+    }
+
+    /// Subscribes, asks who charon is, and makes it equal to the store.
+    async fn begun(self: &Arc<Self>) -> Result<(Events, Arc<Charon>)> {
+        let events = self.swan.events().await?;
+        let charon = Arc::new(self.swan.probe().await?);
+        self.synchronise(&charon).await?;
+        Ok((events, charon))
+    }
+
+    /// Works until the work ends or charon does not answer `version`. Whatever else it does not answer, it is there.
+    async fn while_there<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            error = self.unanswered() => Err(error),
+        }
+    }
+
+    /// Asks charon again and again whether it is there, until it does not answer.
+    async fn unanswered(&self) -> Error {
         let mut beat = interval(BEAT);
-        // Timers that live as long as the loop: to set them anew for each line of charon's log would cost more than to
-        // read it.
-        let mut sweep = pin!(sleep(self.pause(SWEEP)));
-        let mut sample = pin!(sleep(self.pause(SAMPLE)));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.pulse.watch_turned();
             tokio::select! {
-                notice = self.swan.next(&mut events) => match notice {
-                    Some(Notice::Event(name, message)) => self.happened(&name, &message).await,
+                _ = beat.tick() => {}
+                () = self.doubts.notified() => {}
+            }
+            if let Err(error) = self.swan.ping().await {
+                return error;
+            }
+            self.pulse.watch_turned();
+        }
+    }
+
+    /// Takes in charon's events to their end, and looks at everything from time to time meanwhile.
+    async fn heed(&self, events: &mut Events) -> Result<()> {
+        let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples()) });
+        loop {
+            tokio::select! {
+                notice = self.swan.next(events) => match notice {
+                    Some(Notice::Event(name, message)) => self.happened(&name, &message),
                     Some(Notice::Lagged) => self.wake_all(),
                     None => return Ok(()),
                 },
-                _ = beat.tick() => self.swan.ping().await?,
-                () = &mut sample => {
-                    self.sample().await?;
-                    sample.as_mut().reset(Instant::now() + self.pause(SAMPLE));
-                }
-                () = self.doubts.notified() => self.swan.ping().await?,
-                () = &mut sweep => {
-                    self.sweep().await?;
-                    sweep.as_mut().reset(Instant::now() + self.pause(SWEEP));
-                }
+                _ = &mut looks => return Ok(()),
             }
+        }
+    }
+
+    async fn sweeps(&self) {
+        loop {
+            sleep(self.pause(SWEEP)).await;
+            self.note_looked(self.sweep().await);
+        }
+    }
+
+    async fn samples(&self) {
+        loop {
+            sleep(self.pause(SAMPLE)).await;
+            self.note_looked(self.sample().await);
+        }
+    }
+
+    /// A look that charon did not answer says nothing of charon: that is asked for itself.
+    fn note_looked(&self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "charon's lists cannot be looked at; this is tried again");
+            self.suspect(&error);
         }
     }
 
@@ -115,7 +160,7 @@ impl Agent {
     }
 
     /// Looks at the connections that an event names.
-    async fn happened(&self, event: &str, message: &Section) {
+    fn happened(&self, event: &str, message: &Section) {
         match event {
             "log" => return self.heard(message),
             "alert" => return self.alerted(message),
@@ -128,10 +173,8 @@ impl Agent {
         let owners: BTreeSet<_> = names.filter_map(names::owner).collect();
         for id in owners {
             let entry = self.entry(id);
-            if let Some((ike, old, new)) = rekeying(event, message) {
-                let mut memory = entry.memory.lock().await;
-                memory.rekeyed(ike, old, new);
-                entry.publish(&memory);
+            if let Some(rekeying) = rekeying(event, message) {
+                entry.note_rekeying(rekeying);
             }
             entry.happened.notify_waiters();
             self.schedule.wake(id, Instant::now());
@@ -139,15 +182,15 @@ impl Agent {
     }
 }
 
-/// The numbers in a rekeying event: whether it is of an IKE SA, the old and the new number.
-fn rekeying(event: &str, message: &Section) -> Option<(bool, u64, u64)> {
+/// The numbers in a rekeying event.
+fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
     let (_, sa) = message.sections().next()?;
     let of = |section: &Section, which| section.section(which)?.number("uniqueid");
     match event {
-        "ike-rekey" => Some((true, of(sa, "old")?, of(sa, "new")?)),
+        "ike-rekey" => Some(Rekeying { ike: true, old: of(sa, "old")?, new: of(sa, "new")? }),
         "child-rekey" => {
             let (_, child) = sa.section("child-sas")?.sections().next()?;
-            Some((false, of(child, "old")?, of(child, "new")?))
+            Some(Rekeying { ike: false, old: of(child, "old")?, new: of(child, "new")? })
         }
         _ => None,
     }

@@ -62,6 +62,9 @@ async fn serve(config: &Path) -> Result<()> {
     // Before anyone can know that we run: an order that nobody expects would end the process.
     let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
+    if let Some(watchdog) = sd_notify::watchdog_enabled() {
+        settings.charon.check_watchdog(watchdog).map_err(|e| anyhow!("{}: {e}", config.display()))?;
+    }
     let credentials = read_credentials(&settings)?;
     if let Some(problem) = http::zone::problem() {
         tracing::warn!("{problem}");
@@ -109,9 +112,9 @@ async fn serve(config: &Path) -> Result<()> {
 pub fn swan(settings: &Settings) -> Swan {
     let charon = &settings.charon;
     match charon.backend {
-        Backend::Vici => Swan::Vici(Vici::new(&charon.vici, charon.timeout)),
+        Backend::Vici => Vici::new(&charon.vici, charon.timeout).into(),
         Backend::Swanctl => {
-            Swan::Swanctl(Swanctl::new(&settings.swanctl_dir, &settings.conf_dir(), &charon.vici, charon.timeout))
+            Swanctl::new(&settings.swanctl_dir, &settings.conf_dir(), &charon.vici, charon.timeout).into()
         }
     }
 }

@@ -71,7 +71,7 @@ pub async fn ask(swan: &Swan) -> Seen<Answers> {
         Ok(Answers {
             charon: swan.probe().await?,
             connections: swan.connections().await?,
-            running: swan.observe(None).await?,
+            running: swan.all().await?.values().flat_map(|sas| sas.iter().cloned()).collect(),
         })
     };
     match timeout(PATIENCE, questions).await {

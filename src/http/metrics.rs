@@ -1,19 +1,23 @@
-//! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. Everything is looked up at the
-//! moment of asking; no names, addresses or keys are in it, only uuids.
+//! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. It asks for no credentials, so it is
+//! made once a second at most, however many ask; no names, addresses or keys are in it, only uuids.
 
 use super::{Answer, Shared};
 use crate::{
     agent::{Agent, Host, Life, View},
+    error::Error,
     ipsec::{Certs, Code, State as Wanted, Status},
+    moment::Moment,
 };
-use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use axum::{body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::task::spawn_blocking;
 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge>;
@@ -21,19 +25,32 @@ type Gauges = Family<Labels, Gauge>;
 /// The content type of the format (`OpenMetrics` 1.0.0).
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The text of this second, or what went wrong.
+pub type Latest = Moment<Bytes, String>;
+
 /// The handler.
 pub async fn metrics(State(api): Shared) -> Answer {
-    let mut registry = Registry::with_prefix("cygnet");
-    let views = api.agent.views().await;
-    about_charon(&mut registry, &api.agent);
-    about_connections(&mut registry, &views);
-    about_reasons(&mut registry, &api.agent, &views);
-    about_traffic(&mut registry, &views);
-    about_certificates(&mut registry, &views, Timestamp::now());
-    about_events(&mut registry, &api.agent);
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|e| crate::error::Error::Internal(format!("cannot encode metrics: {e}")))?;
+    let agent = Arc::clone(&api.agent);
+    let make = || async move { made(agent).await.map(Bytes::from) }.boxed();
+    let text = api.metrics.get(make).await.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
     Ok(([(CONTENT_TYPE, FORMAT)], text).into_response())
+}
+
+async fn made(agent: Arc<Agent>) -> Result<String, String> {
+    let views = agent.views().await;
+    // With thousands of connections it takes a while, in which others are to be served.
+    let made = spawn_blocking(move || {
+        let mut registry = Registry::with_prefix("cygnet");
+        about_charon(&mut registry, &agent);
+        about_connections(&mut registry, &views);
+        about_reasons(&mut registry, &agent, &views);
+        about_traffic(&mut registry, &views);
+        about_certificates(&mut registry, &views, Timestamp::now());
+        about_events(&mut registry, &agent);
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    made.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: impl TryInto<i64>) {

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     disk::open::{Kind, open},
     error::{Error, Result},
+    swan::words::{self, shorten},
 };
 use axum::{
     body::Body,
@@ -83,7 +84,7 @@ pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         }
         None => journal(lines).await?,
     };
-    let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).collect();
+    let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).map(|line| shorten(line, words::LINE)).collect();
     let last = all[all.len().saturating_sub(lines)..].join("\n");
     Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": last })))
 }

@@ -3,6 +3,7 @@
 use super::{
     section::Section,
     tale::{Clue, Weight},
+    words::{self, shorten},
 };
 use crate::ipsec::Code;
 use std::net::IpAddr;
@@ -26,8 +27,8 @@ impl Alert {
     pub fn read(event: &Section) -> Option<Self> {
         let (name, sa) = event.section("ike-sa").and_then(|all| all.sections().next()).unzip();
         Some(Self {
-            kind: event.text("type")?.to_owned(),
-            name: name.map(str::to_owned),
+            kind: shorten(event.text("type")?, words::NAME),
+            name: name.map(|name| shorten(name, words::NAME)),
             remote: sa.and_then(|sa| sa.text("remote-host")?.parse().ok()),
             established: sa.is_some_and(|sa| sa.text("state") == Some("ESTABLISHED")),
         })

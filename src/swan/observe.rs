@@ -13,6 +13,13 @@ pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
     message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
 }
 
+/// Whether there are SAs, and all on their way out. charon walks its table while SAs move in it: one that is rekeyed can
+/// be listed as replaced before its successor is listed at all. A second look sees that.
+#[must_use]
+pub fn all_closing(running: &[IkeSa]) -> bool {
+    !running.is_empty() && running.iter().all(|ike| ike.state == IkeState::Closing)
+}
+
 fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
     let text = |key| sa.text(key).unwrap_or_default().to_owned();
     Some(IkeSa {

@@ -9,6 +9,7 @@ use super::{
     pretty,
     rehearsal::{Rehearsed, Stage},
     section::Section,
+    words::{self, shorten},
 };
 use crate::{
     disk,
@@ -67,7 +68,9 @@ impl Swanctl {
             .lines()
             .find_map(|line| line.split_once(" failed: ").filter(|(what, _)| !what.starts_with("connecting")))
         {
-            Some((_, words)) => Err(Error::Refused { doing: arguments.join(" "), words: words.into() }),
+            Some((_, said)) => {
+                Err(Error::Refused { doing: arguments.join(" "), words: shorten(said, words::SENTENCE) })
+            }
             None => Err(unreachable(arguments, &output)),
         }
     }
@@ -121,7 +124,10 @@ impl Swanctl {
     /// and nothing to anybody else.
     async fn reload(&self, id: ConnectionId, wanted: Option<&Loadable>) -> Result<()> {
         let name = names::connection(id);
-        let refuse = |words: String| Error::Refused { doing: format!("--load-all for {name}"), words };
+        let refuse = |words: String| Error::Refused {
+            doing: format!("--load-all for {name}"),
+            words: shorten(&words, words::SENTENCE),
+        };
         let loaded = self.connections().await?;
         let (rehearsed, output) = self.rehearse(loaded).await?;
         judge(&rehearsed, &output, &name, wanted).map_err(refuse)?;
@@ -203,5 +209,8 @@ fn last_line(text: &str) -> &str {
 }
 
 fn unreachable(arguments: &[&str], output: &Output) -> Error {
-    Error::Unreachable { doing: format!("{PROGRAM} {}", arguments.join(" ")), cause: last_line(&said(output)).into() }
+    Error::Unreachable {
+        doing: format!("{PROGRAM} {}", arguments.join(" ")),
+        cause: shorten(last_line(&said(output)), words::SENTENCE),
+    }
 }

@@ -10,7 +10,10 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use super::section::Section;
+use super::{
+    section::Section,
+    words::{self, shorten},
+};
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
 
@@ -32,10 +35,11 @@ impl Line {
     #[must_use]
     pub fn read(event: &Section) -> Option<Self> {
         Some(Self {
-            group: event.text("group")?.to_owned(),
-            name: event.text("ikesa-name").map(Into::into),
+            group: shorten(event.text("group")?, words::NAME),
+            name: event.text("ikesa-name").map(|name| shorten(name, words::NAME)),
             unique_id: event.number("ikesa-uniqueid"),
-            text: event.text("msg")?.to_owned(),
+            // A peer chooses its identities, and more: of a line that is longer, both ends tell what it is about.
+            text: shorten(event.text("msg")?, words::LINE),
         })
     }
 }
@@ -123,7 +127,7 @@ impl Tale {
 
     /// Keeps what a later line may need.
     fn remember(&mut self, text: &str) {
-        let after = |prefix| text.strip_prefix(prefix).map(str::to_owned);
+        let after = |prefix| text.strip_prefix(prefix).map(|rest| shorten(rest, words::VALUE));
         if let Some(rest) = text.strip_prefix("received packet: from ") {
             self.remote = self.remote.or_else(|| address(rest));
         } else if let Some((peer, _)) = text.split_once(" is initiating ") {
@@ -141,7 +145,7 @@ impl Tale {
                 self.child = None;
             }
         } else if let Some(name) = text.strip_prefix("establishing CHILD_SA ") {
-            self.child = name.split('{').next().map(str::to_owned);
+            self.child = name.split('{').next().map(|name| shorten(name, words::NAME));
             self.asked = true;
         } else if text.starts_with("CHILD_SA ") && text.contains(" established with SPIs ") {
             self.asked = true;
@@ -154,7 +158,7 @@ impl Tale {
         {
             self.ends = Some(ends);
         } else if verdict::is_of_a_certificate(text) {
-            self.certificate = Some(text.to_owned());
+            self.certificate = Some(shorten(text, words::VALUE));
         }
     }
 

@@ -1,22 +1,25 @@
 //! The vici client: the commands that this agent gives to charon, each with a deadline.
 //!
-//! Commands, lists, attempts to negotiate and events have a socket each: charon answers one socket strictly in order, and
-//! neither a long list nor a hundred attempts must hold up a change. A lost socket is connected anew by the next call.
+//! charon answers one socket strictly in order, and different sockets side by side. So requests of each kind have sockets
+//! of their own: neither a long list nor those who look nor a hundred attempts hold up a change, a request that hangs
+//! holds up no other connection, and `version`, by which charon is known to be there, waits for nothing. Together they
+//! are fewer than charon's threads: if all of them hang, charon goes on.
 
+mod events;
 mod ikev1;
-pub mod link;
-mod slot;
+mod pool;
+mod socket;
 
-use super::{packet::Packet, plan::Request, section::Section};
+pub use events::{Events, Notice};
+
+use super::{packet::Packet, plan::Request, section::Section, words};
 use crate::error::{Error, Result};
-use link::{Failure, Link, Notice, Reply, Stream};
-use slot::Slot;
+use pool::Pool;
+use socket::Failure;
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::timeout};
 
 /// How many names of ours fit into one answer with room for as many of other people's: 512 KiB at 46 bytes each are 11 000.
 pub const MANY: usize = 8000;
@@ -25,9 +28,33 @@ pub const MANY: usize = 8000;
 pub struct Vici {
     path: PathBuf,
     deadline: Duration,
-    commands: Slot,
-    lists: Slot,
-    attempts: Box<Slot>,
+    pools: Box<Pools>,
+}
+
+/// The sockets by what they are for.
+struct Pools {
+    /// `version` alone.
+    pings: Pool,
+    /// What is loaded, and short questions.
+    commands: Pool,
+    /// What is done to SAs by their numbers.
+    acts: Pool,
+    attempts: Pool,
+    /// The SAs of one connection, for whoever changes something.
+    looks: Pool,
+    /// The same for those who only read.
+    glances: Pool,
+    /// Everything.
+    lists: Pool,
+}
+
+/// On whose behalf the SAs of a connection are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who changes something: it waits for no reader.
+    Writer,
+    /// Somebody who only reads.
+    Reader,
 }
 
 /// What `version` answers.
@@ -43,13 +70,17 @@ impl Vici {
     /// charon at the socket `path`; nothing is connected yet.
     #[must_use]
     pub fn new(path: &Path, deadline: Duration) -> Self {
-        Self {
-            path: path.into(),
-            deadline,
-            commands: Slot::default(),
-            lists: Slot::default(),
-            attempts: Box::default(),
-        }
+        let pool = |places| Pool::new(path, deadline, places);
+        let pools = Pools {
+            pings: pool(1),
+            commands: pool(3),
+            acts: pool(1),
+            attempts: pool(1),
+            looks: pool(2),
+            glances: pool(1),
+            lists: pool(1),
+        };
+        Self { path: path.into(), deadline, pools: Box::new(pools) }
     }
 
     /// The daemon and its version.
@@ -57,7 +88,7 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub async fn version(&self) -> Result<Version> {
-        let answer = self.query("version").await?;
+        let answer = self.call(&self.pools.pings, "version", "", Section::new()).await?;
         let text = |key| answer.text(key).unwrap_or_default().to_owned();
         Ok(Version { daemon: text("daemon"), version: text("version") })
     }
@@ -101,7 +132,9 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub async fn many_connections(&self) -> Result<Vec<String>> {
-        self.read_list("list-conns", "list-conn", None, |item| item.0.into_keys().collect()).await
+        let mut all = Vec::new();
+        self.stream(&self.pools.lists, "list-conns", "list-conn", None, |item| all.extend(item.0.into_keys())).await?;
+        Ok(all)
     }
 
     /// Gives charon a request of a plan; see [`super::plan::load`].
@@ -154,15 +187,18 @@ impl Vici {
     /// When charon refuses it or does not answer.
     pub async fn initiate(&self, ike: &str, child: &str) -> Result<()> {
         let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let answer = self.call(&self.attempts, "initiate", child, body, None).await?.message;
+        let answer = self.call(&self.pools.attempts, "initiate", child, body).await?;
         obeyed("initiate", child, &answer)
     }
 
     /// A number that changes when charon may have been started anew. The numbers of its SAs then
     /// begin at 1 again, and what was listed before means something else.
-    #[must_use]
-    pub fn life(&self) -> u64 {
-        self.commands.lives.load(Ordering::Relaxed)
+    pub async fn life(&self) -> u64 {
+        // Connected now: a socket of this life cannot reach a charon of the next. If it cannot be, nothing is closed.
+        if let Ok(lent) = self.pools.acts.lend().await {
+            lent.give_back();
+        }
+        self.pools.acts.lives()
     }
 
     /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`, and the number was listed
@@ -190,14 +226,15 @@ impl Vici {
 
     /// A command on an SA by its number, which means something in one life of charon only.
     async fn on_sa(&self, command: &'static str, object: &str, body: Section, life: u64) -> Result<()> {
-        // Connected first: a socket of this life cannot reach a charon of the next.
-        let link = self.link(&self.commands, None).await.map_err(|e| failed(command, object, e))?;
-        if self.life() != life {
+        let mut lent = self.pools.acts.lend().await.map_err(|e| failed(command, object, e))?;
+        if self.pools.acts.lives() != life {
+            lent.give_back();
             let words = "charon may have been started anew since the SA was listed".into();
             return Err(Error::Refused { doing: format!("{command} {object}"), words });
         }
-        let reply = link.call(&Packet::Request(command.into(), body), None).await;
-        obeyed(command, object, &reply.map_err(|e| failed(command, object, e))?.message)
+        let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
+        let answer = lent.returned(answer).map_err(|e| failed(command, object, e))?;
+        obeyed(command, object, &answer)
     }
 
     /// The loaded connections as charon describes them; of one name, or all.
@@ -216,12 +253,26 @@ impl Vici {
         self.list("list-sas", "list-sa", ike).await
     }
 
-    /// The same, of which only what `read` makes of each is kept.
+    /// The IKE SAs of the connection `ike`, of which only what `read` makes of each is kept.
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn read_sas<T: Send + 'static>(&self, ike: Option<&str>, read: fn(Section) -> Vec<T>) -> Result<Vec<T>> {
-        self.read_list("list-sas", "list-sa", ike, read).await
+    pub async fn read_sas<T>(&self, asker: Asker, ike: &str, read: fn(Section) -> Vec<T>) -> Result<Vec<T>> {
+        let pool = match asker {
+            Asker::Writer => &self.pools.looks,
+            Asker::Reader => &self.pools.glances,
+        };
+        let mut all = Vec::new();
+        self.stream(pool, "list-sas", "list-sa", Some(ike), |item| all.extend(read(item))).await?;
+        Ok(all)
+    }
+
+    /// All IKE SAs; each is given to `take` when it comes.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<()> {
+        self.stream(&self.pools.lists, "list-sas", "list-sa", None, take).await
     }
 
     /// Subscribes to `names` on a socket of its own.
@@ -229,64 +280,51 @@ impl Vici {
     /// # Errors
     /// When charon does not answer or does not know an event.
     pub async fn events(&self, names: &[&str]) -> Result<Events> {
-        let unreachable = |e| failed("events", "", e);
-        let (link, inbox) = Link::connect(&self.path, self.deadline).await.map_err(unreachable)?;
-        for name in names {
-            let register = Packet::Register((*name).into());
-            link.call(&register, None).await.map_err(|e| failed("the subscription to", name, e))?;
-        }
-        Ok(Events { inbox, _link: link })
+        Events::subscribe(&self.path, self.deadline, names).await.map_err(|(name, cause)| match name.as_str() {
+            "" => failed("events", "", cause),
+            name => failed("the subscription to", name, cause),
+        })
     }
 
     async fn query(&self, command: &'static str) -> Result<Section> {
-        Ok(self.call(&self.commands, command, "", Section::new(), None).await?.message)
+        self.call(&self.pools.commands, command, "", Section::new()).await
     }
 
     async fn command(&self, command: &'static str, object: &str, body: Section) -> Result<()> {
-        let answer = self.call(&self.commands, command, object, body, None).await?.message;
-        obeyed(command, object, &answer)
+        obeyed(command, object, &self.call(&self.pools.commands, command, object, body).await?)
     }
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
-        self.read_list(command, event, ike, |item| vec![item]).await
+        let mut all = Vec::new();
+        self.stream(&self.pools.lists, command, event, ike, |item| all.push(item)).await?;
+        Ok(all)
     }
 
-    /// What `read` makes of each item of a list; only that is kept.
-    async fn read_list<T: Send + 'static>(
+    /// A list, of one connection or all; each item is given to `take` when it comes.
+    async fn stream(
         &self,
+        pool: &Pool,
         command: &'static str,
         event: &'static str,
         ike: Option<&str>,
-        read: fn(Section) -> Vec<T>,
-    ) -> Result<Vec<T>> {
+        take: impl FnMut(Section),
+    ) -> Result<()> {
         let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
-        let all = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let sink = Arc::clone(&all);
-        // Nothing is done with it but adding: a panic elsewhere cannot leave it half changed.
-        let take = move |item| sink.lock().unwrap_or_else(PoisonError::into_inner).extend(read(item));
-        self.call(&self.lists, command, ike.unwrap_or_default(), body, Some(Stream::into(event, take))).await?;
-        Ok(std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner)))
+        let exchange = async {
+            let mut lent = pool.lend().await?;
+            let answer = lent.socket.stream(&Packet::Request(command.into(), body), event, take).await;
+            lent.returned(answer)
+        };
+        exchange.await.map(drop).map_err(|e| failed(command, ike.unwrap_or_default(), e))
     }
 
-    async fn call(
-        &self,
-        slot: &Slot,
-        command: &'static str,
-        object: &str,
-        body: Section,
-        stream: Option<Stream>,
-    ) -> Result<Reply> {
+    async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
         let exchange = async {
-            let link = self.link(slot, stream.as_ref().map(Stream::event)).await?;
-            link.call(&Packet::Request(command.into(), body), stream).await
+            let mut lent = pool.lend().await?;
+            let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
+            lent.returned(answer)
         };
         exchange.await.map_err(|e| failed(command, object, e))
-    }
-
-    async fn link(&self, slot: &Slot, stream: Option<&'static str>) -> Result<Link, Failure> {
-        // Those who wait for the one who connects wait no longer than for an answer.
-        let connected = timeout(self.deadline, slot.link(&self.path, self.deadline, stream)).await;
-        connected.map_err(|_| Failure::Deadline(self.deadline))?
     }
 }
 
@@ -296,7 +334,7 @@ fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
         Some("yes") => Ok(()),
         _ => Err(Error::Refused {
             doing: format!("{command} {object}").trim_end().into(),
-            words: answer.text("errmsg").unwrap_or("it gave no reason").into(),
+            words: words::shorten(answer.text("errmsg").unwrap_or("it gave no reason"), words::SENTENCE),
         }),
     }
 }
@@ -308,18 +346,5 @@ fn failed(command: &str, object: &str, cause: Failure) -> Error {
         Failure::Unknown => Error::Refused { doing, words: cause.to_string() },
         Failure::Request(words) => Error::Internal(format!("{doing}: {words}")),
         _ => Error::Unreachable { doing, cause: cause.to_string() },
-    }
-}
-
-/// A subscription. Dropping it closes its socket.
-pub struct Events {
-    inbox: mpsc::Receiver<Notice>,
-    _link: Link,
-}
-
-impl Events {
-    /// The next event, or `None` when charon is gone.
-    pub async fn next(&mut self) -> Option<Notice> {
-        self.inbox.recv().await
     }
 }

@@ -1,15 +1,14 @@
 //! The floor: the same requests by a client that does nothing else. No HTTP, no checks, no rendering, no looking.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cygnet::swan::{
     Charon, Swan, conf,
     conf::Traps,
-    packet::Packet,
     plan::{self, Loadable, Request},
-    vici::{Vici, link::Link},
+    vici::Vici,
 };
 use cygnet::{disk, store::format};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -25,7 +24,6 @@ const WINDOW: usize = 64;
 /// A bare client of one charon.
 pub struct Bare {
     runtime: Runtime,
-    socket: PathBuf,
     vici: Arc<Vici>,
     traps: Traps,
     version: String,
@@ -43,9 +41,9 @@ impl Bare {
     /// A client of the charon at `socket`, which runs.
     pub fn new(socket: &Path) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let probe = Swan::Vici(Vici::new(socket, DEADLINE));
+        let probe = Swan::from(Vici::new(socket, DEADLINE));
         let Charon { version, traps, .. } = runtime.block_on(probe.probe()).expect("charon says what it is");
-        Self { runtime, socket: socket.into(), vici: Arc::new(Vici::new(socket, DEADLINE)), traps, version }
+        Self { runtime, vici: Arc::new(Vici::new(socket, DEADLINE)), traps, version }
     }
 
     /// strongSwan's version.
@@ -86,20 +84,11 @@ impl Bare {
         disk::replace(file, &foreign.record, 0o600).expect("the disk takes it");
     }
 
-    /// Loads all of `loadables` over one socket, with many requests under way.
+    /// Loads all of `loadables`, with many requests under way.
     pub fn load_all(&self, loadables: &[Loadable]) {
-        let packets = loadables.iter().flat_map(|loadable| &loadable.requests);
-        let packets = packets.map(|request| Packet::Request(request.command.into(), request.body.clone()));
-        self.runtime.block_on(async {
-            let (link, _inbox) = Link::connect(&self.socket, DEADLINE).await.expect("charon listens");
-            let calls = packets.map(|packet| {
-                let link = link.clone();
-                async move { link.call(&packet, None).await }
-            });
-            let answers = stream::iter(calls).buffered(WINDOW);
-            let refused = answers.try_filter(|reply| std::future::ready(reply.message.text("success") != Some("yes")));
-            assert_eq!(refused.try_collect::<Vec<_>>().await.expect("charon answers").len(), 0, "charon takes all");
-        });
+        let calls = loadables.iter().flat_map(|loadable| &loadable.requests).map(|request| self.vici.load(request));
+        let answers = stream::iter(calls).buffered(WINDOW);
+        self.runtime.block_on(answers.try_collect::<Vec<_>>()).expect("charon takes all");
     }
 
     /// How many SAs charon lists, of one connection or all.

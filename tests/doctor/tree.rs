@@ -130,7 +130,7 @@ impl Tree {
         let mut places = Places::of(&settings, None);
         places.root = self.directory.path().into();
         places.tools = Tools { path: Some(self.path("bin").into()) };
-        let swan = Swan::Vici(Vici::new(&settings.charon.vici, Duration::from_secs(2)));
+        let swan = Swan::from(Vici::new(&settings.charon.vici, Duration::from_secs(2)));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let report = runtime.expect("a runtime").block_on(async { doctor::examine(&settings, &places, &swan).await });
         let text = format!("{report:?}");

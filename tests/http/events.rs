@@ -169,3 +169,57 @@ fn down_says_why_once() {
     let downs = events.names().iter().filter(|name| *name == "down").count();
     assert_eq!(downs, 2, "the same cause is told once: {:?}", events.all());
 }
+
+/// A peer decides what it sends and how often; what becomes of it here is bounded, and its last state is told.
+#[test]
+fn a_peer_that_alternates_and_says_much_is_told_at_a_pace_and_in_short() {
+    let b = Bench::start();
+    let events = open(&b, None);
+    b.create(&params(7, &json!({}))).expect(200);
+    let (name, peer) = (format!("cygnet-{}", uuid(7)), "198.51.100.7");
+    let many = vec!["AES_CBC_128/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024"; 180].join(", IKE:");
+    let stranger = "x".repeat(9000);
+    for n in 0..300_u64 {
+        let sa = 100 + n;
+        says(&b, sa, None, &format!("{peer} is initiating an IKE_SA"));
+        if n % 2 == 0 {
+            says(&b, sa, None, &format!("received proposals: IKE:{many}"));
+            says(&b, sa, None, &format!("configured proposals: IKE:{many}"));
+            says(&b, sa, None, "received proposals unacceptable");
+        } else {
+            says(
+                &b,
+                sa,
+                None,
+                &format!("looking for peer configs matching 192.0.2.1[{stranger}]...{peer}[{stranger}]"),
+            );
+            says(&b, sa, None, "no matching peer config found");
+        }
+    }
+    let wrong = format!("tried 1 shared key for '{stranger}' - '{stranger}', but MAC mismatched");
+    says(&b, 999, Some(&name), &wrong);
+    let last = wait_until("its last state", || {
+        events
+            .all()
+            .into_iter()
+            .rev()
+            .find(|event| event.name == "down")
+            .filter(|e| e.data["reason"]["code"] == "AUTH_FAILED")
+    });
+    let downs = events.names().iter().filter(|name| *name == "down").count();
+    assert!(downs <= 12, "{downs} events of 301 changes: {:?}", events.names());
+    let native = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    for reason in [&last.data["reason"], &native["reason"]] {
+        let details = reason["details"].as_str().expect("details");
+        assert!(details.len() <= 1100 && details.contains("MAC mismatched"), "{} bytes: {details}", details.len());
+    }
+    let log = b.ask("GET", &format!("/cygnet/v1/connections/{}/log", uuid(7)), b"").expect(200).json();
+    let longest =
+        log["lines"].as_array().into_iter().flatten().filter_map(|line| line["text"].as_str()).map(str::len).max();
+    assert!(longest.is_some_and(|longest| longest <= 400), "{longest:?}");
+    assert!(events.all().iter().all(|event| event.data.to_string().len() < 2000));
+    // What charon refuses with may be the peer's too.
+    b.charon.once("load-conn", Behaviour::Refuse(stranger));
+    let refused = b.change(&uuid(7), &change(7, &json!({ "lifeTime": 1800 }))).expect(503).text();
+    assert!(refused.len() < 2000, "{} bytes", refused.len());
+}

@@ -92,7 +92,7 @@ impl Charon {
     #[track_caller]
     pub fn close(&self, ike: &IkeSa) {
         self.runtime
-            .block_on(self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life()))
+            .block_on(async { self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life().await).await })
             .expect("terminate");
     }
 

@@ -37,6 +37,8 @@ pub enum Behaviour {
     Silence,
     /// It is done and answered when the test calls [`FakeCharon::release`], not before.
     Late,
+    /// Each streamed event, and the answer, go when the test calls [`FakeCharon::let_one_go`] for it, not before.
+    Trickle,
     /// The right answer, each byte of the frame in a write of its own.
     Split,
     /// Half of the right answer, then the end of the socket.
@@ -109,7 +111,8 @@ impl FakeCharon {
         self.acceptor = Some(server::spawn(&self.path, Arc::clone(&self.shared)));
     }
 
-    /// From now on `key`, a command or the name of an event to subscribe to, is answered so.
+    /// From now on `key`, a command or the name of an event to subscribe to, is answered so. Behind a command may stand
+    /// the name of the one connection or secret that it is about, or `*` for a list of all.
     pub fn on(&self, key: &str, behaviour: Behaviour) {
         self.shared.lock().behaviours.push((key.into(), behaviour, false));
     }
@@ -128,6 +131,17 @@ impl FakeCharon {
     pub fn release(&self) {
         self.shared.lock().released = true;
         self.shared.changed.notify_all();
+    }
+
+    /// Lets one event or answer go that [`Behaviour::Trickle`] holds.
+    pub fn let_one_go(&self) {
+        self.shared.lock().tickets += 1;
+        self.shared.changed.notify_all();
+    }
+
+    /// How many sockets are open.
+    pub fn sockets(&self) -> usize {
+        self.shared.lock().peers.len()
     }
 
     /// Whether `initiate` brings a loaded child up at once, with the events of it. At first it does not.

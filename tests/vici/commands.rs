@@ -83,16 +83,16 @@ async fn terminate_goes_by_number_and_does_not_wait() {
     let b = bench(AMPLE);
     b.charon.set_sas([sa("cygnet-a", 7)]);
     b.vici.version().await.expect("connected");
-    b.vici.terminate("ike-id", 7, false, b.vici.life()).await.expect("terminated");
+    b.vici.terminate("ike-id", 7, false, b.vici.life().await).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "7"), ("timeout", "-1")]);
     assert_eq!(b.charon.requests_of("terminate")[0].bytes, wanted);
     assert!(b.vici.list_sas(None).await.expect("answered").is_empty(), "the SA is gone");
-    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false, b.vici.life()).await else {
+    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false, b.vici.life().await).await else {
         panic!("refused")
     };
     assert_eq!((doing.as_str(), words.as_str()), ("terminate child-id 8", "no matching SAs to terminate found"));
     b.charon.set_sas([sa("cygnet-a", 9)]);
-    b.vici.terminate("ike-id", 9, true, b.vici.life()).await.expect("terminated");
+    b.vici.terminate("ike-id", 9, true, b.vici.life().await).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "9"), ("timeout", "-1"), ("force", "yes")]);
     assert_eq!(b.charon.requests_of("terminate")[2].bytes, wanted);
 }
@@ -101,7 +101,7 @@ async fn terminate_goes_by_number_and_does_not_wait() {
 async fn a_number_of_one_life_closes_nothing_in_the_next() {
     let mut b = bench(AMPLE);
     b.vici.version().await.expect("connected");
-    let life = b.vici.life();
+    let life = b.vici.life().await;
     b.charon.kill();
     b.charon.revive();
     b.charon.set_sas([sa("foreign", 7)]);
@@ -112,7 +112,7 @@ async fn a_number_of_one_life_closes_nothing_in_the_next() {
     let Err(Error::Refused { words, .. }) = b.vici.terminate("ike-id", 7, true, life).await else { panic!("refused") };
     assert!(words.contains("started anew"), "{words}");
     assert!(b.charon.requests_of("terminate").is_empty(), "charon was not asked");
-    b.vici.terminate("ike-id", 7, true, b.vici.life()).await.expect("in this life it is meant");
+    b.vici.terminate("ike-id", 7, true, b.vici.life().await).await.expect("in this life it is meant");
 }
 
 #[tokio::test]

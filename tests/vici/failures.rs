@@ -95,7 +95,6 @@ async fn a_restarted_charon_is_invisible_to_the_next_call() {
     b.vici.version().await.expect("answered");
     b.vici.list_sas(None).await.expect("answered");
     b.charon.kill();
-    tokio::task::block_in_place(|| b.charon.wait_for_goodbye());
     let error = soon(b.vici.version()).await.expect_err("it is gone");
     assert!(error.to_string().contains("charon.vici: Connection refused"), "{error}");
     b.charon.revive();

@@ -1,119 +1,130 @@
-//! One socket under load: many calls at once, calls given up, and an end that all of them see.
+//! Many calls at once, calls given up, and requests that hang: each holds up nobody but itself, as far as charon lets it.
 
-use crate::{
-    AMPLE, bench, connections,
-    fake_charon::{Behaviour, FakeCharon},
-    is_unreachable, requests, soon,
-};
-use cygnet::swan::{
-    packet::Packet,
-    section::Section,
-    vici::link::{Failure, Link, Stream},
-};
+use crate::{AMPLE, SHORT, bench, connections, fake_charon::Behaviour, is_unreachable, requests, sa, soon};
+use cygnet::swan::{section::Section, vici::Asker};
 use futures_util::future::join_all;
+use std::time::Instant;
 
-fn connections_of_a_list() -> Stream {
-    Stream::of("list-conn")
-}
-
-/// A request for `list-conns` of one name, whose answer is known by that name.
-fn list(name: &str) -> Packet {
-    Packet::Request("list-conns".into(), Section::new().with("ike", name))
-}
-
-/// A socket to a charon that has 200 connections, `list-conn` registered.
-async fn link(charon: &FakeCharon) -> Link {
-    let (link, _) = Link::connect(charon.path(), AMPLE).await.expect("connected");
-    for n in 0..200 {
-        let body = Section::new().with(&format!("conn-{n}"), Section::new().with("number", n.to_string()));
-        link.call(&Packet::Request("load-conn".into(), body), None).await.expect("loaded");
-    }
-    link.call(&Packet::Register("list-conn".into()), None).await.expect("registered");
-    link
+/// An SA as it was listed, kept whole.
+fn whole(item: Section) -> Vec<Section> {
+    vec![item]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_at_once_each_get_their_own_answer() {
     let b = bench(AMPLE);
-    let link = link(&b.charon).await;
-    let ask = |n: usize| {
-        let link = link.clone();
-        async move { link.call(&list(&format!("conn-{n}")), Some(connections_of_a_list())).await }
-    };
-    let replies = soon(join_all((0..200).map(|n| tokio::spawn(ask(n))))).await;
-    for (n, reply) in replies.into_iter().enumerate() {
-        let items = reply.expect("no panic").expect("answered").items;
-        assert_eq!(items.len(), 1, "{n}");
-        let number = items[0].section(&format!("conn-{n}")).and_then(|c| c.number::<usize>("number"));
-        assert_eq!(number, Some(n));
+    b.charon.set_sas((0..200).map(|n| sa(&format!("cygnet-{n}"), n)));
+    let names: Vec<_> = (0..200).map(|n| format!("cygnet-{n}")).collect();
+    let ask = |name| b.vici.read_sas(Asker::Writer, name, whole);
+    let replies = soon(join_all(names.iter().map(|name| ask(name)))).await;
+    for (n, reply) in (0..).zip(replies) {
+        assert_eq!(reply.expect("answered"), [sa(&format!("cygnet-{n}"), n)]);
     }
+    assert!(b.charon.sockets() <= 2, "they share {} sockets", b.charon.sockets());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_commands_at_once_all_load_their_connection() {
     let b = bench(AMPLE);
-    let plans = (0..200).map(|n| requests(&connections::connection(connections::parts(n))));
-    let plans = plans.collect::<Vec<_>>();
+    let plans = (0..200).map(|n| requests(&connections::connection(connections::parts(n)))).collect::<Vec<_>>();
     let loaded = soon(join_all(plans.iter().flatten().map(|request| b.vici.load(request)))).await;
     assert!(loaded.iter().all(Result::is_ok));
     assert_eq!((b.charon.connections().len(), b.charon.secrets().len()), (200, 200));
-    assert!(b.charon.requests().iter().all(|r| r.socket == 1), "one socket for all commands");
+    assert!(b.charon.sockets() <= 3, "they share {} sockets", b.charon.sockets());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_was_given_up_does_not_shift_the_replies() {
+async fn whoever_leaves_takes_the_request_along_and_shifts_no_answer() {
     let b = bench(AMPLE);
-    let link = link(&b.charon).await;
-    b.charon.once("list-conns", Behaviour::Late);
-    let given_up = ["conn-1", "conn-2", "conn-3"].map(|name| {
-        let link = link.clone();
-        tokio::spawn(async move { link.call(&list(name), Some(connections_of_a_list())).await })
+    b.charon.set_sas([sa("cygnet-1", 1), sa("cygnet-2", 2)]);
+    b.charon.once("list-sas cygnet-1", Behaviour::Late);
+    let vici = std::sync::Arc::new(b.vici);
+    let left = tokio::spawn({
+        let vici = std::sync::Arc::clone(&vici);
+        async move { vici.read_sas(Asker::Reader, "cygnet-1", whole).await }
     });
-    tokio::task::block_in_place(|| b.charon.wait_for("list-conns", 1));
-    for task in given_up {
-        task.abort();
-        assert!(task.await.expect_err("aborted").is_cancelled());
-    }
+    tokio::task::block_in_place(|| b.charon.wait_for("list-sas", 1));
+    left.abort();
+    assert!(left.await.expect_err("aborted").is_cancelled());
+    // Readers have one socket: were it not free again, this would wait for an answer that does not come.
+    let reply = soon(vici.read_sas(Asker::Reader, "cygnet-2", whole)).await.expect("answered");
+    assert_eq!(reply, [sa("cygnet-2", 2)]);
     b.charon.release();
-    let reply = soon(link.call(&list("conn-9"), Some(connections_of_a_list()))).await.expect("answered");
-    assert_eq!(reply.items.len(), 1);
-    assert!(reply.items[0].section("conn-9").is_some(), "{:?}", reply.items);
+    assert_eq!(soon(vici.read_sas(Asker::Reader, "cygnet-2", whole)).await.expect("answered"), [sa("cygnet-2", 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_amid_an_answer_fails_all_who_wait_at_once() {
+async fn what_hangs_holds_up_no_other_kind() {
     let b = bench(AMPLE);
-    let link = link(&b.charon).await;
-    b.charon.once("version", Behaviour::Late);
-    b.charon.once("stats", Behaviour::CloseMidAnswer);
-    let calls = ["version", "stats", "get-conns", "get-shared", "get-conns"].map(|command| {
-        let link = link.clone();
-        async move { link.call(&Packet::Request(command.into(), Section::new()), None).await }
-    });
-    let all = tokio::spawn(join_all(calls));
-    tokio::task::block_in_place(|| b.charon.wait_for("version", 1));
-    b.charon.release();
-    // `soon` would end the test: the calls' own deadline is no way out.
-    let replies = soon(all).await.expect("no panic");
-    assert!(replies[0].is_ok(), "answered before the end");
-    for reply in &replies[1..] {
-        assert!(matches!(reply, Err(Failure::Lost)), "{reply:?}");
-    }
-    assert!(link.is_closed());
+    let connection = connections::connection(connections::parts(1));
+    let name = format!("cygnet-{}", connection.id());
+    b.charon.set_sas([sa(&name, 1)]);
+    b.charon.on("list-sas *", Behaviour::Late);
+    b.charon.on("initiate", Behaviour::Late);
+    b.charon.on("load-conn cygnet-x", Behaviour::Late);
+    let hanging = cygnet::swan::plan::Request {
+        command: "load-conn",
+        body: Section::new().with("cygnet-x", Section::new().with("version", "2")),
+    };
+    let hang = async { tokio::join!(b.vici.list_sas(None), b.vici.initiate(&name, "c"), b.vici.load(&hanging)) };
+    let work = async {
+        while ["list-sas", "initiate", "load-conn"].iter().any(|command| b.charon.requests_of(command).is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        for request in requests(&connection) {
+            b.vici.load(&request).await.expect("another connection is loaded");
+        }
+        b.vici.version().await.expect("it is there");
+        for asker in [Asker::Writer, Asker::Reader] {
+            assert_eq!(b.vici.read_sas(asker, &name, whole).await.expect("looked at"), [sa(&name, 1)]);
+        }
+        let life = b.vici.life().await;
+        b.vici.terminate("ike-id", 1, false, life).await.expect("closed");
+        b.charon.release();
+    };
+    let (answers, ()) = soon(Box::pin(async { tokio::join!(hang, work) })).await;
+    assert!(answers.0.is_ok() && answers.2.is_ok(), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_may_take_any_time_as_long_as_it_grows() {
+    const ITEMS: u32 = 8;
+    let b = bench(SHORT);
+    b.charon.set_sas((0..ITEMS).map(|n| sa("cygnet-a", n)));
+    b.charon.on("list-sas *", Behaviour::Trickle);
+    let begun = Instant::now();
+    let drive = async {
+        // Eight items and the answer, each in less than a deadline, take three together.
+        let mut next = begun;
+        for _ in 0..=ITEMS {
+            next += SHORT / 3;
+            while Instant::now() < next {
+                tokio::task::yield_now().await;
+            }
+            b.charon.let_one_go();
+        }
+    };
+    let (listed, ()) = soon(Box::pin(async { tokio::join!(b.vici.list_sas(None), drive) })).await;
+    assert_eq!(listed.expect("charon is at work").len(), ITEMS as usize);
+    assert!(begun.elapsed() > SHORT * 2);
+    let silent = soon(b.vici.list_sas(None)).await;
+    assert!(is_unreachable(&silent), "one that does not grow is given up: {silent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_charon_that_hangs_up_fails_the_commands_but_not_the_client() {
     let b = bench(AMPLE);
-    b.charon.once("stats", Behaviour::Late);
-    let calls = async { tokio::join!(b.vici.stats(), b.vici.connections(), b.vici.shared()) };
+    b.charon.on("stats", Behaviour::Late);
+    b.charon.on("get-conns", Behaviour::Late);
+    let calls = async { tokio::join!(b.vici.stats(), b.vici.connections()) };
     let hang_up = async {
-        while b.charon.requests_of("stats").is_empty() {
+        while b.charon.requests().len() < 2 {
             tokio::task::yield_now().await;
         }
         b.charon.hang_up();
     };
-    let ((stats, connections, shared), ()) = soon(Box::pin(async { tokio::join!(calls, hang_up) })).await;
-    assert!(is_unreachable(&stats) && is_unreachable(&connections) && is_unreachable(&shared));
-    soon(b.vici.version()).await.expect("answered on a new socket");
+    let ((stats, connections), ()) = soon(Box::pin(async { tokio::join!(calls, hang_up) })).await;
+    assert!(is_unreachable(&stats) && is_unreachable(&connections));
+    b.charon.behave();
+    soon(b.vici.connections()).await.expect("answered on a new socket");
 }

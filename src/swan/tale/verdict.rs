@@ -1,7 +1,10 @@
 //! The lines that name a cause of failure.
 
 use super::{Clue, Tale, Weight};
-use crate::ipsec::reason::Code;
+use crate::{
+    ipsec::reason::Code,
+    swan::words::{self, shorten},
+};
 
 impl Tale {
     /// The cause that `text` names, given what was said before.
@@ -18,6 +21,7 @@ impl Tale {
             .or_else(|| other(text));
         let (code, weight, details) = found?;
         let version = self.version.filter(|_| code == Code::IkeVersionMismatch);
+        let details = shorten(&details, words::SENTENCE);
         Some(Clue { code, weight, child: self.child.clone().filter(|_| is_of_a_child(code)), version, details })
     }
 

@@ -1,10 +1,13 @@
 //! Whether charon speaks IKEv1. It tells nobody, and takes connections with `version = 1` all the same; so it is tried
 //! with a connection that can come up nowhere. Not a packet is sent.
 
-use super::{Vici, link::Stream};
+use super::Vici;
 use crate::{
     error::{Error, Result},
-    swan::section::{Section, Value},
+    swan::{
+        packet::Packet,
+        section::{Section, Value},
+    },
 };
 
 /// The connection and its child. It has the form of our own names, so that what an agent that dies in between leaves
@@ -20,16 +23,29 @@ impl Vici {
         self.command("load-conn", NAME, Section::new().with(NAME, hopeless())).await?;
         // With a time charon streams its log of the attempt; it gives up at once, so no thread is held.
         let attempt = Section::new().with("ike", NAME).with("child", NAME).with("timeout", "1000");
-        let tried = self.call(&self.lists, "initiate", NAME, attempt, Some(Stream::of("control-log"))).await;
+        let tried = self.logged(attempt).await;
         match self.unload_connection(NAME).await {
             // Somebody else has tried at the same time.
             Ok(()) | Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
-        let reply = tried?;
+        let (log, answer) = tried?;
         // Where there is IKEv1, an SA is made, which logs that it knows no peer. Where there is none, nothing is made.
         let failed = format!("establishing CHILD_SA '{NAME}' failed");
-        Ok(!reply.items.is_empty() || reply.message.text("errmsg") != Some(&failed))
+        Ok(log > 0 || answer.text("errmsg") != Some(&failed))
+    }
+
+    /// How many lines of its log charon streams of the attempt, and its answer.
+    async fn logged(&self, attempt: Section) -> Result<(usize, Section)> {
+        let mut lines = 0;
+        let exchange = async {
+            let mut lent = self.pools.attempts.lend().await?;
+            let request = Packet::Request("initiate".into(), attempt);
+            let answer = lent.socket.stream(&request, "control-log", |_| lines += 1).await;
+            lent.returned(answer)
+        };
+        let answer = exchange.await.map_err(|e| super::failed("initiate", NAME, e))?;
+        Ok((lines, answer))
     }
 }
 

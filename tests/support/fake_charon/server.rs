@@ -35,6 +35,8 @@ pub struct Inner {
     pub behaviours: Vec<(String, Behaviour, bool)>,
     pub peers: Vec<Arc<Peer>>,
     pub released: bool,
+    /// How many held events or answers may go.
+    pub tickets: usize,
     stopped: bool,
     sockets: u64,
 }
@@ -148,6 +150,13 @@ impl Shared {
         Some(behaviour)
     }
 
+    /// Waits until one more held event or answer may go.
+    fn take_ticket(&self) {
+        let held = |inner: &mut Inner| inner.tickets == 0 && !inner.stopped;
+        let mut inner = self.changed.wait_while(self.lock(), held).expect("no thread panics with the state");
+        inner.tickets = inner.tickets.saturating_sub(1);
+    }
+
     fn record(&self, recorded: Recorded) {
         self.lock().requests.push(recorded);
         self.changed.notify_all();
@@ -209,8 +218,14 @@ fn read_frame(mut stream: &UnixStream) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// What a request is about.
+fn object(body: &Section) -> &str {
+    let named = ["ike", "id", "name"].iter().find_map(|key| body.text(key));
+    named.or_else(|| body.sections().next().map(|(name, _)| name)).unwrap_or("*")
+}
+
 fn request(peer: &Peer, shared: &Shared, command: &str, body: &Section, bytes: Vec<u8>) {
-    let behaviour = shared.behaviour(command);
+    let behaviour = shared.behaviour(command).or_else(|| shared.behaviour(&format!("{command} {}", object(body))));
     shared.record(Recorded { command: command.into(), body: body.clone(), bytes, socket: peer.number });
     if let Some(Behaviour::Refuse(words)) = behaviour {
         let no = Section::new().with("success", "no").with("errmsg", words);
@@ -220,6 +235,9 @@ fn request(peer: &Peer, shared: &Shared, command: &str, body: &Section, bytes: V
         return respond(peer, shared, behaviour, &frame(&Packet::UnknownCommand));
     };
     for (event, message) in answer.streamed {
+        if matches!(behaviour, Some(Behaviour::Trickle)) {
+            shared.take_ticket();
+        }
         for _ in 0..peer.registrations(event) {
             peer.write(&frame(&Packet::Event(event.into(), message.clone())));
         }
@@ -260,6 +278,10 @@ fn respond(peer: &Peer, shared: &Shared, behaviour: Option<Behaviour>, bytes: &[
         Some(Behaviour::Late) => {
             let over = |inner: &mut Inner| !(inner.released || inner.stopped);
             drop(shared.changed.wait_while(shared.lock(), over));
+            peer.write(bytes);
+        }
+        Some(Behaviour::Trickle) => {
+            shared.take_ticket();
             peer.write(bytes);
         }
         Some(Behaviour::Split) => peer.write_split(bytes),

@@ -1,0 +1,102 @@
+//! The SAs of all connections as they were a moment ago, for all who ask for all: however many they are, charon makes one
+//! list at a time. What was seen of a single connection since then, by whoever changed it or looked after it, counts more:
+//! nobody is told less than what was seen before it asked.
+
+use crate::{error::Error, ipsec::ConnectionId, ipsec::IkeSa, moment::Moment};
+use futures_util::future::BoxFuture;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// SAs by their owners. Connections that have none are not in it.
+pub type Sas = HashMap<ConnectionId, Arc<Vec<IkeSa>>>;
+
+/// SAs of single connections, and when they were asked for.
+type Newer = HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>;
+
+/// A list of all.
+pub struct Whole {
+    /// When it was asked for.
+    pub begun: Instant,
+    /// What was listed.
+    pub sas: Sas,
+}
+
+/// How much of the list that is being made has come; it only grows.
+pub type Progress = Arc<AtomicU64>;
+
+/// What was seen.
+#[derive(Default)]
+pub struct Sightings {
+    whole: Moment<Arc<Whole>, Arc<Error>>,
+    progress: Progress,
+    /// What was seen of single connections while a list is kept or being made, and when it was asked for.
+    since: Mutex<Newer>,
+}
+
+impl Sightings {
+    /// All SAs of ours, by a list that `list` makes if there is none. Who asks waits as long as the list grows within
+    /// each `patience`; `None` when it does not.
+    pub async fn all(
+        &self,
+        patience: Duration,
+        list: impl FnOnce(Progress) -> BoxFuture<'static, Result<Arc<Whole>, Arc<Error>>>,
+    ) -> Option<Result<Sas, Arc<Error>>> {
+        let mut whole = self.whole.get(|| list(Arc::clone(&self.progress)));
+        let mut before = self.progress.load(Ordering::Relaxed);
+        loop {
+            if let Ok(made) = timeout(patience, &mut whole).await {
+                return Some(made.map(|whole| self.with_newer(&whole)));
+            }
+            let now = self.progress.load(Ordering::Relaxed);
+            if now == before {
+                return None;
+            }
+            before = now;
+        }
+    }
+
+    /// The list with what was seen of single connections since it was asked for.
+    fn with_newer(&self, whole: &Whole) -> Sas {
+        let mut all = whole.sas.clone();
+        let mut since = self.lock();
+        since.retain(|_, (at, _)| *at > whole.begun);
+        for (id, (_, sas)) in &*since {
+            if sas.is_empty() {
+                all.remove(id);
+            } else {
+                all.insert(*id, Arc::clone(sas));
+            }
+        }
+        all
+    }
+
+    /// Takes in the SAs of one connection, which were asked for at `begun`.
+    pub fn note(&self, id: ConnectionId, begun: Instant, sas: &[IkeSa]) {
+        let wanted = self.whole.is_wanted();
+        let mut since = self.lock();
+        if !wanted {
+            // The next list will be newer.
+            *since = Newer::new();
+        } else if since.get(&id).is_none_or(|(at, _)| *at <= begun) {
+            since.insert(id, (begun, Arc::new(sas.to_vec())));
+        }
+    }
+
+    /// Another charon: what was seen means nothing any more.
+    pub fn forget(&self) {
+        self.whole.forget();
+        *self.lock() = Newer::new();
+    }
+
+    /// What was seen; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+    fn lock(&self) -> MutexGuard<'_, Newer> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,71 @@
+//! What reading costs: charon's log a program, of which few run at once; long lists no memory for each reader.
+
+use crate::serve::{Bench, Options, params, wait_until};
+use serde_json::json;
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+};
+
+#[test]
+fn few_programs_read_the_journal_at_once() {
+    const ASKERS: usize = 12;
+    let mut b = Bench::idle(&Options::default());
+    let (program, started, go) = (b.path("bin/journalctl"), b.path("started"), b.path("go"));
+    fs::create_dir(b.path("bin")).expect("a directory");
+    let script = "#!/bin/sh\necho x >> STARTED\nwhile [ ! -e GO ]; do /bin/sleep 0.02; done\necho a line\n";
+    let script = script.replace("STARTED", &started.to_string_lossy()).replace("GO", &go.to_string_lossy());
+    fs::write(&program, script)
+        .and_then(|()| fs::set_permissions(&program, PermissionsExt::from_mode(0o755)))
+        .expect("a program");
+    b.run();
+    let runs = || fs::read_to_string(&started).map_or(0, |text| text.lines().count());
+    let open = || fs::read_dir(format!("/proc/{}/fd", b.pid())).expect("it lives").count();
+    let before = open();
+    std::thread::scope(|scope| {
+        let ask = || b.ask("GET", "/zstack/v1/vpc/virtual-routers/ipseclog?uuid=all", b"").expect(200).json();
+        let askers: Vec<_> = (0..ASKERS).map(|_| scope.spawn(ask)).collect();
+        wait_until("all have come", || (open() >= before + ASKERS && runs() >= 2).then_some(()));
+        assert_eq!(runs(), 2);
+        fs::write(&go, "").expect("written");
+        for asker in askers {
+            assert_eq!(asker.join().expect("answered")["ipsecLog"], "a line");
+        }
+    });
+    assert_eq!(runs(), ASKERS);
+}
+
+#[test]
+fn readers_of_long_lists_hold_no_copies() {
+    const READERS: usize = 12;
+    let b = Bench::start();
+    let tags: Vec<_> = (0..20).map(|n| format!("{n:0256}")).collect();
+    let long =
+        json!({ "systemTags": tags, "userTags": tags, "authKey": "k".repeat(4096), "description": "d".repeat(2048) });
+    for n in 1..=60 {
+        b.create(&params(n, &long)).expect(200);
+    }
+    let path = "/zstack/v1/ipsec?q=__userTag__!~=%25x%25&q=__systemTag__!~=%25x%25";
+    let one = b.ask("GET", path, b"").expect(200).text().len();
+    let status = |name: &str| -> usize {
+        let text = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
+        let line = text.lines().find(|line| line.starts_with(name)).expect(name);
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    };
+    // Its highest is from now on.
+    fs::write(format!("/proc/{}/clear_refs", b.pid()), "5").expect("its own process");
+    let before = status("VmHWM");
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let mut stream = UnixStream::connect(b.path("cygnet.sock")).expect("connected");
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+            // The answer has begun, and nobody reads on.
+            stream.read_exact(&mut [0; 1]).expect("an answer");
+            stream
+        })
+        .collect();
+    let grown = (status("VmHWM") - before) * 1024;
+    assert!(one > 300_000 && grown < READERS * one / 2, "{READERS} answers of {one} bytes take {grown}");
+    drop(readers);
+}
