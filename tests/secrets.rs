@@ -15,6 +15,8 @@ mod debug;
 mod fake_charon;
 #[path = "secrets/life.rs"]
 mod life;
+#[path = "secrets/masked.rs"]
+mod masked;
 #[path = "secrets/needles.rs"]
 mod needles;
 #[path = "support/serve.rs"]
