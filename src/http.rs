@@ -26,6 +26,7 @@ mod tags;
 pub mod tls;
 mod truth;
 mod why;
+mod wiped;
 mod wire;
 
 pub use auth::{Accounts, Auth, Credentials, Origin, Tokens, credential, is_handed_over};

@@ -1,7 +1,7 @@
 //! The listeners: TCP for the management plane, a Unix socket for this machine. Connections are
 //! bounded in number and in the time that a request's head may take.
 
-use super::{auth::Origin, framing::Watched, tls::Tls};
+use super::{auth::Origin, framing::Watched, tls::Tls, wiped::Wiped};
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -69,7 +69,7 @@ impl Server {
                 server.tasks.clone().spawn(async move {
                     match acceptor {
                         None => server.connection(stream, origin).await,
-                        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(Wiped(stream))).await {
                             Ok(Ok(stream)) => server.connection(stream, origin).await,
                             Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
                             Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
@@ -122,8 +122,8 @@ impl Server {
 
     /// Serves one connection to its end.
     async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, origin: Origin) {
-        let (stream, ambiguous) = Watched::new(stream);
-        let router = self.router.clone().layer(Extension(origin)).layer(Extension(ambiguous));
+        let (stream, ambiguous, grown) = Watched::new(stream);
+        let router = self.router.clone().layer(Extension(origin)).layer(Extension(ambiguous)).layer(Extension(grown));
         let service = TowerToHyperService::new(router);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

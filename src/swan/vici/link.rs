@@ -8,7 +8,7 @@ use crate::swan::{
     packet::{MAX_PACKET, Packet},
     section::Section,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use std::{
     collections::VecDeque,
@@ -179,6 +179,8 @@ async fn writer(
             if frames.send(bytes).await.is_err() {
                 return;
             }
+            // It is empty now, and would keep what was sent: it may be a key.
+            *frames.write_buffer_mut() = BytesMut::new();
         }
         closed.cancel();
     };
