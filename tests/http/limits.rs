@@ -76,5 +76,6 @@ fn a_client_who_hangs_up_does_not_stop_its_change_half_way() {
     let id = crate::serve::uuid(7);
     wait_until("the connection is stored", || b.record(&id).exists().then_some(()));
     wait_until("its file is there", || b.conf(&id).exists().then_some(()));
-    assert_eq!(b.inventory(&id)["name"], "site-7");
+    // It counts when both are durable.
+    wait_until("it is shown", || (b.inventory(&id)["name"] == "site-7").then_some(()));
 }
