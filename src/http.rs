@@ -28,6 +28,7 @@ mod tally;
 pub mod tls;
 mod truth;
 mod why;
+mod wiped;
 mod wire;
 pub mod zone;
 

@@ -2,6 +2,14 @@
 
 mod cli;
 
+use std::alloc::System;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory when it is freed. A key passes through buffers of many libraries (HTTP, JSON, TLS); none of them
+/// could be made to wipe its own.
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
+
 fn main() -> std::process::ExitCode {
     cli::run()
 }

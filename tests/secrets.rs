@@ -9,13 +9,23 @@ mod certs;
 #[path = "support/http.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;
+#[path = "secrets/copies.rs"]
+mod copies;
 #[path = "secrets/debug.rs"]
 mod debug;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
+#[path = "secrets/kept.rs"]
+mod kept;
 #[path = "secrets/life.rs"]
 mod life;
+#[path = "secrets/masked.rs"]
+mod masked;
+#[path = "secrets/memory.rs"]
+mod memory;
 #[path = "secrets/needles.rs"]
 mod needles;
 #[path = "support/serve.rs"]
 mod serve;
+#[path = "support/skip.rs"]
+mod skip;

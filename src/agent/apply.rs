@@ -220,7 +220,10 @@ impl Agent {
             memory.outdate(&running, before, after);
         }
         memory.restart();
+        // The old record must not be held longer than it counts: its key is in it.
+        memory.note_configured(None);
         if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {
+            self.entry(id).forget_rehearsal();
             self.entry(id).story().begin_anew();
         }
         self.tell(id, Happening::Changed);

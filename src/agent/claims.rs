@@ -36,6 +36,24 @@ impl Claims {
     /// # Errors
     /// As [`Claims::claim`].
     pub fn check(&self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+        self.check_pair(record, &name_of)?;
+        if let Some(other) = self.sharing(record, |own, other| own != other) {
+            let text = format!(
+                "the ipsec connection[uuid:{other}, name:{}] has another authKey for the same remote identity[{}]: \
+                 charon could not tell which key to use; give the peers different remoteIds, or the same authKey",
+                name_of(other),
+                record.connection.remote_id
+            );
+            return Err(super::named(Code::KeyAmbiguous, text));
+        }
+        Ok(())
+    }
+
+    /// The part of [`Claims::check`] that compares no keys.
+    ///
+    /// # Errors
+    /// When another connection joins the same two addresses.
+    pub fn check_pair(&self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         let others = self.pairs.get(&pair(record)).into_iter().flatten();
         if let Some(other) = others.into_iter().find(|other| **other != record.id) {
             return Err(Error::argument(format!(
@@ -43,20 +61,14 @@ impl Claims {
                 name_of(*other)
             )));
         }
-        let connection = &record.connection;
-        let keys = self.keys.get(&connection.remote_id).into_iter().flatten();
-        let own = key(record);
-        let clash = |(id, psk): &&(ConnectionId, Psk)| *id != record.id && own.is_some_and(|own| own != psk);
-        if let Some((other, _)) = keys.into_iter().find(clash) {
-            let text = format!(
-                "the ipsec connection[uuid:{other}, name:{}] has another authKey for the same remote identity[{}]: \
-                 charon could not tell which key to use; give the peers different remoteIds, or the same authKey",
-                name_of(*other),
-                connection.remote_id
-            );
-            return Err(super::named(Code::KeyAmbiguous, text));
-        }
         Ok(())
+    }
+
+    /// Another connection with a key for the same peer identity as `record`, if the two keys are as `wanted`.
+    pub fn sharing(&self, record: &Record, wanted: impl Fn(&Psk, &Psk) -> bool) -> Option<ConnectionId> {
+        let own = key(record)?;
+        let keys = self.keys.get(&record.connection.remote_id).into_iter().flatten();
+        keys.filter(|(id, _)| *id != record.id).find(|(_, psk)| wanted(own, psk)).map(|(id, _)| *id)
     }
 
     /// Adds what `record` has, without asking.

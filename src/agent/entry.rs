@@ -131,9 +131,14 @@ impl Entry {
         work(&mut flows)
     }
 
-    /// Remembers how the rekeying of `connection` went; `None`: that it is not known.
-    pub fn note_rehearsal(&self, connection: &Connection, rehearsal: Option<Rehearsal>) {
-        *lock(&self.rehearsal) = rehearsal.map(|rehearsal| Box::new((connection.clone(), rehearsal)));
+    /// Remembers how the rekeying of `connection` went.
+    pub fn note_rehearsal(&self, connection: &Connection, rehearsal: Rehearsal) {
+        *lock(&self.rehearsal) = Some(Box::new((connection.clone(), rehearsal)));
+    }
+
+    /// Forgets the last rehearsal, and the key of what was rehearsed.
+    pub fn forget_rehearsal(&self) {
+        *lock(&self.rehearsal) = None;
     }
 
     /// The last rehearsal, if it was of just this connection.

@@ -2,8 +2,8 @@
 
 use super::{Agent, How, Warning, apply::not_found, memory::Step};
 use crate::{
-    error::Result,
-    ipsec::{Connection, ConnectionId},
+    error::{Error, Result},
+    ipsec::{Auth, Code, Conflict, Connection, ConnectionId},
     store::Record,
     swan::{
         conf,
@@ -59,6 +59,8 @@ pub struct Plan {
     pub requests: Vec<String>,
     /// What the caller should know before.
     pub warnings: Vec<Warning>,
+    /// Whether the key counts as a new one, whatever it is.
+    pub hides_key: bool,
 }
 
 /// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
@@ -91,20 +93,30 @@ fn is_key_alone(old: &Connection, new: &Connection) -> bool {
 }
 
 impl Agent {
-    /// What changing the connection `id` by `edit` would do, if it were done as `how` says; nothing is done.
+    /// What changing the connection `id` by `edit` would do, if it were done as `how` says; nothing is done. If it
+    /// `hides_key`, the new pre-shared key is compared with no stored one: nobody can try keys with it.
     ///
     /// # Errors
     /// Those that the change itself would have before its first effect.
-    pub async fn plan(&self, id: ConnectionId, how: How, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
+    pub async fn plan(
+        &self,
+        id: ConnectionId,
+        how: How,
+        hides_key: bool,
+        edit: impl FnOnce(&Record) -> Result<Record>,
+    ) -> Result<Plan> {
         self.refuse_damaged(id)?;
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
-        let after = edit(&before)?;
+        let wanted = edit(&before)?;
+        let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
+        let after = if hides_key { wanted.with_random_key(&before).map_err(refused)? } else { wanted.clone() };
         self.judge(Some(&before), &after, self.is_rehearsed(how))?;
+        // How good the key itself is; whether a PFS is untested depends on whether the key is kept.
+        self.judge(Some(&before), &wanted, true)?;
         let entry = self.entry(id);
         // A copy to think with: what is planned leaves no trace.
         let memory = entry.memory.lock().await.clone();
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        self.lock_claims().check(&after, name_of)?;
+        let shared = self.check_claims(&after, hides_key)?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
         let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
         let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));
@@ -120,8 +132,34 @@ impl Agent {
         let mut warnings = warnings(impact, &before.connection, &after.connection);
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
-        Ok(Plan { before, after, impact, file, steps, requests, warnings })
+        let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
+        warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
+        warnings.extend(shared);
+        Ok(Plan { before, after, impact, file, steps, requests, warnings, hides_key })
     }
+
+    /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
+    fn check_claims(&self, after: &Record, hides_key: bool) -> Result<Option<Warning>> {
+        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
+        let claims = self.lock_claims();
+        if !hides_key {
+            return claims.check(after, name_of).map(|()| None);
+        }
+        claims.check_pair(after, name_of)?;
+        Ok(claims.sharing(after, |_, _| true).map(|other| Warning {
+            code: Code::KeyAmbiguous.name(),
+            part: None,
+            message: format!(
+                "the ipsec connection[uuid:{other}, name:{}] has the same remote identity: the change is refused if its \
+                 authKey is another one",
+                name_of(other)
+            ),
+        }))
+    }
+}
+
+fn refused(conflict: Conflict) -> Error {
+    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
 }
 
 /// The requests of the step that loads, by command and name.

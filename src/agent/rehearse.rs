@@ -63,7 +63,7 @@ impl Agent {
             return view;
         }
         let (agent, record) = (Arc::clone(self), Arc::clone(&view.record));
-        self.entry(record.id).note_rehearsal(&record.connection, None);
+        self.entry(record.id).forget_rehearsal();
         let rehearsal = tokio::spawn(async move { agent.rehearse(&record).await });
         // What it found is kept; or it still goes on.
         if let Ok(Err(error)) = timeout(self.wait, rehearsal).await {
@@ -84,7 +84,11 @@ impl Agent {
         }
         let rehearsal = Rehearsal { outcome, at: Timestamp::now(), details };
         let entry = self.entry(id);
-        entry.note_rehearsal(&record.connection, Some(rehearsal));
+        entry.note_rehearsal(&record.connection, rehearsal);
+        if self.store.get(id).is_none_or(|now| now.connection != record.connection) {
+            // Changed or deleted meanwhile: nobody else would forget it, and the key in it.
+            entry.forget_rehearsal();
+        }
         entry.happened.notify_waiters();
     }
 

@@ -58,6 +58,7 @@ impl Agent {
         // The entry stays while others wait for it: two of them would not exclude each other.
         *memory = Memory::default();
         memory.loaded = Loaded::Nothing;
+        entry.forget_rehearsal();
         entry.publish(&memory);
         Ok(())
     }

@@ -98,6 +98,7 @@ fn differences(page: &mut String, head: &[&'static str; 3], list: &Value, look: 
     for item in list.as_array().into_iter().flatten() {
         let name = show(item.get("field").or(item.get("setting")).unwrap_or(&Value::Null));
         let (from, to) = match item.get("changed") {
+            Some(word) if word == "unknown" => ("(hidden)".to_owned(), "(not compared)".to_owned()),
             Some(_) => ("(hidden)".to_owned(), "(changed)".to_owned()),
             None => (show(&item["from"]), show(&item["to"])),
         };

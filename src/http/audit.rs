@@ -165,7 +165,7 @@ fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>)
             _ => String::new(),
         };
     };
-    let fields = native::fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth);
+    let fields = native::fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
     fields.iter().map(change).collect::<Vec<_>>().join(", ")
 }
 

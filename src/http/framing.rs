@@ -1,6 +1,7 @@
 //! Requests with two lengths. A request that has both `Content-Length` and `Transfer-Encoding` may be
 //! one request to us and two to a proxy before us (RFC 9112, section 6.3). The HTTP library settles it
-//! in silence, so the heads are looked at here, on their way in.
+//! in silence, so the heads are looked at here, on their way in. What was read before is wiped here too: the library keeps
+//! the buffer of a connection for the next request, and the key of the last one in it.
 
 use super::{Answer, error::Failure};
 use axum::{
@@ -20,13 +21,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The library's buffer for a request; it asks for as much before each read.
+const BUFFER: usize = 8192;
 
 /// Whether a head with two lengths came by on this connection.
 #[derive(Debug, Clone, Default)]
 pub struct Ambiguous(Arc<AtomicBool>);
+
+/// Whether the library's buffer on this connection grew beyond [`BUFFER`]: it may keep what was read, out of our reach.
+#[derive(Debug, Clone, Default)]
+pub struct Grown(Arc<AtomicBool>);
 
 impl Ambiguous {
     /// Whether one came by.
@@ -42,6 +50,7 @@ pub struct Watched<S> {
     stream: S,
     place: Place,
     ambiguous: Ambiguous,
+    grown: Grown,
 }
 
 /// Where in the incoming bytes we are.
@@ -71,9 +80,10 @@ const LOOKED_AT: usize = 256;
 
 impl<S> Watched<S> {
     /// Watches `stream`.
-    pub fn new(stream: S) -> (Self, Ambiguous) {
-        let ambiguous = Ambiguous::default();
-        (Self { stream, place: Place::Head(Head::default()), ambiguous: ambiguous.clone() }, ambiguous)
+    pub fn new(stream: S) -> (Self, Ambiguous, Grown) {
+        let (ambiguous, grown) = (Ambiguous::default(), Grown::default());
+        let place = Place::Head(Head::default());
+        (Self { stream, place, ambiguous: ambiguous.clone(), grown: grown.clone() }, ambiguous, grown)
     }
 
     fn see(&mut self, mut bytes: &[u8]) {
@@ -149,10 +159,15 @@ impl Head {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.see(&buffer.filled()[before..]);
-        outcome
+        self.grown.0.fetch_or(buffer.remaining() > BUFFER, Ordering::Relaxed);
+        buffer.initialize_unfilled().fill(0);
+        // A read that fills it would have the library take a larger one.
+        let mut part = buffer.take(BUFFER - 1);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let length = part.filled().len();
+        self.see(part.filled());
+        buffer.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -164,11 +179,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
+    /// Without it, the library would copy answers into a buffer that it keeps.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
@@ -182,15 +198,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Refuses requests with two lengths, and closes the connection behind bodies in chunks.
-pub(super) async fn one_length(ambiguous: Option<Extension<Ambiguous>>, request: Request, next: Next) -> Answer {
+/// Refuses requests with two lengths, and closes the connection behind bodies in chunks, and where the buffer grew.
+pub(super) async fn one_length(
+    ambiguous: Option<Extension<Ambiguous>>,
+    grown: Option<Extension<Grown>>,
+    request: Request,
+    next: Next,
+) -> Answer {
     let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
+    let has_grown = || grown.is_some_and(|Extension(grown)| grown.0.load(Ordering::Relaxed));
     let mut response = if ambiguous.is_some_and(|Extension(ambiguous)| ambiguous.seen()) {
         Failure::bad_request("the request has both Content-Length and Transfer-Encoding").into_response()
-    } else if in_chunks {
-        next.run(request).await
     } else {
-        return Ok(next.run(request).await);
+        let response = next.run(request).await;
+        // After the request was read: its body may have made the buffer grow.
+        if !in_chunks && !has_grown() {
+            return Ok(response);
+        }
+        response
     };
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Ok(response)
@@ -206,7 +231,7 @@ mod tests {
     /// Whether `bytes`, in pieces of each size, hold a head with two lengths.
     fn ambiguous(bytes: &[u8]) -> bool {
         let seen = (1..=bytes.len()).map(|size| {
-            let (mut watched, ambiguous) = Watched::new(());
+            let (mut watched, ambiguous, _) = Watched::new(());
             bytes.chunks(size).for_each(|piece| watched.see(piece));
             ambiguous.seen()
         });

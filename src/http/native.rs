@@ -72,7 +72,8 @@ fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
     Some(certs.by_role().map(item).collect())
 }
 
-/// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done.
+/// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done, so nobody would see
+/// keys being tried: where they are masked, one that is given counts as a new one.
 pub async fn plan(
     State(api): Shared,
     Path(uuid): Path<String>,
@@ -81,14 +82,17 @@ pub async fn plan(
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
-    let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
+    let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
+    let hides_key = api.mask_auth_key && gives_key;
+    let edit = |old: &_| change(old, Timestamp::now());
+    let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
     let body = json!({
         "impact": plan.impact.name(),
-        "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth),
-        "file": plan.file.iter().map(setting).collect::<Vec<_>>(),
+        "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key),
+        "file": plan.file.iter().map(|difference| setting(difference, plan.hides_key)).collect::<Vec<_>>(),
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "warnings": truth::warnings(&plan.warnings),
@@ -97,7 +101,7 @@ pub async fn plan(
 }
 
 /// The members of the inventory that differ; of the key is only said that it does.
-pub(super) fn fields(before: &Value, after: &Value, new_key: bool) -> Vec<Value> {
+pub(super) fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bool) -> Vec<Value> {
     let mut found = Vec::new();
     for name in MEMBERS.iter().filter(|name| !["authKey", "createDate", "lastOpDate", "status"].contains(name)) {
         if before.get(name) != after.get(name) {
@@ -105,16 +109,21 @@ pub(super) fn fields(before: &Value, after: &Value, new_key: bool) -> Vec<Value>
         }
     }
     if new_key {
-        found.push(json!({ "field": "authKey", "changed": "yes" }));
+        found.push(json!({ "field": "authKey", "changed": changed(hides_key) }));
     }
     found
 }
 
-fn setting(difference: &Difference) -> Value {
+fn setting(difference: &Difference, hides_key: bool) -> Value {
     match &difference.values {
         Some((from, to)) => json!({ "setting": difference.path, "from": from, "to": to }),
-        None => json!({ "setting": difference.path, "changed": "yes" }),
+        None => json!({ "setting": difference.path, "changed": changed(hides_key) }),
     }
+}
+
+/// Whether a key that would be loaded is another one.
+fn changed(hides_key: bool) -> &'static str {
+    if hides_key { "unknown" } else { "yes" }
 }
 
 fn step(step: &Step) -> String {

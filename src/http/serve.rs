@@ -10,6 +10,7 @@ use super::{
     framing::Watched,
     tally::{Tally, What},
     tls::Tls,
+    wiped::Wiped,
 };
 use axum::Router;
 use exchange::{Answers, Connection};
@@ -95,7 +96,7 @@ impl Server {
                 server.seated(origin, move |seat| async move {
                     match acceptor {
                         None => to.connection(stream, origin, seat).await,
-                        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(Wiped(stream))).await {
                             Ok(Ok(stream)) => to.connection(stream, origin, seat).await,
                             Ok(Err(error)) if to.tally.is_first(What::Handshake, origin) => {
                                 tracing::info!(%peer, %error, "a TLS handshake failed");
@@ -179,9 +180,10 @@ impl Server {
         origin: Origin,
         seat: Arc<Seat>,
     ) {
-        let (stream, ambiguous) = Watched::new(Paced::new(stream, Arc::clone(&seat), UNREAD));
+        let (stream, ambiguous, grown) = Watched::new(Paced::new(stream, Arc::clone(&seat), UNREAD));
         let (router, answers) = (self.router.clone(), self.answers.clone());
-        let shared = Connection { router, origin, ambiguous, seat, room: Arc::clone(self.room(origin)), answers };
+        let shared =
+            Connection { router, origin, ambiguous, grown, seat, room: Arc::clone(self.room(origin)), answers };
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)

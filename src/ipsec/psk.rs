@@ -1,12 +1,13 @@
 //! The pre-shared key. It has no `Display` and no `Serialize`; `Debug` hides it; memory is wiped.
 
 use super::Invalid;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A pre-shared key (RFC 7296, section 2.15): any non-empty bytes.
+/// A pre-shared key (RFC 7296, section 2.15): any non-empty bytes. Clones share them, so that memory has them once.
 #[derive(Clone)]
-pub struct Psk(Zeroizing<Vec<u8>>);
+pub struct Psk(Arc<Zeroizing<Vec<u8>>>);
 
 impl Psk {
     /// The longest key in bytes: a vici value's length is 16 bits.
@@ -21,8 +22,15 @@ impl Psk {
         match bytes.len() {
             0 => Err(Invalid::new("cannot be an empty string")),
             n if n > Self::MAX => Err(Invalid::new(format!("must have at most {} bytes, it has {n}", Self::MAX))),
-            _ => Ok(Self(bytes)),
+            _ => Ok(Self(Arc::new(bytes))),
         }
+    }
+
+    /// A key that nobody has.
+    #[must_use]
+    pub fn random() -> Self {
+        let bytes = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
+        Self(Arc::new(Zeroizing::new(bytes)))
     }
 
     /// The key itself, for the file and the message that must hold it.
@@ -66,7 +74,7 @@ impl Psk {
 impl PartialEq for Psk {
     /// Takes the same time wherever the keys differ.
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.ct_eq(other.0.as_slice()).into()
     }
 }
 

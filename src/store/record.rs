@@ -2,7 +2,7 @@
 
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, State, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -155,6 +155,19 @@ impl Record {
         new.ike_generation = self.ike_generation.wrapping_add(1);
         new.connection.ike_generation = new.ike_generation;
         new
+    }
+
+    /// The same with a random key in place of its pre-shared one: what a change from `old` to a key means that must not be
+    /// compared with that of `old`.
+    ///
+    /// # Errors
+    /// None that [`Record::changed`] did not have.
+    pub fn with_random_key(&self, old: &Self) -> Result<Self, Conflict> {
+        let mut wish = self.wish.clone();
+        if let Auth::Psk(psk) = &mut wish.options.auth {
+            *psk = Psk::random();
+        }
+        old.changed(wish, self.changed)
     }
 
     /// Whether it says the same of the connection as `other`, whenever that was said and whatever was seen of it since.

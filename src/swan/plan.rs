@@ -9,6 +9,7 @@ use super::{
 };
 use crate::ipsec::{Auth, Certs, Connection, ConnectionId, Psk, certs::Certificate};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 /// One vici request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +70,15 @@ impl Loadable {
     /// What tells these requests apart from others: the SHA-256 of their packets.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hash = Sha256::new();
+        // In one piece: the hash keeps what does not fill a block on the stack, and of one piece that is its end, which
+        // is that of `load-conn` and no key.
+        let mut bytes = Zeroizing::new(Vec::new());
         for request in &self.requests {
-            hash.update(request.command);
+            bytes.extend_from_slice(request.command.as_bytes());
             // What cannot be encoded cannot have been loaded either.
-            hash.update(zeroize::Zeroizing::new(message::encode(&request.body).unwrap_or_default()));
+            bytes.extend_from_slice(&Zeroizing::new(message::encode(&request.body).unwrap_or_default()));
         }
-        Digest(hash.finalize().into())
+        Digest(Sha256::digest(bytes.as_slice()).into())
     }
 }
 

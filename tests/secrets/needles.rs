@@ -4,7 +4,7 @@ use crate::serve::hex;
 use std::{fs, path::Path};
 
 /// The alphabet of base64, and that of its form for URLs.
-const ALPHABETS: [&[u8; 64]; 2] = [
+pub const ALPHABETS: [&[u8; 64]; 2] = [
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
 ];
@@ -84,7 +84,7 @@ fn forms(part: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The letters of base64 that come from `part` alone when `before` bytes stand before it.
-fn base64(part: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
+pub fn base64(part: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     let bits: Vec<bool> = part.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).collect();
     // The first whole letter begins at a multiple of 6 bits of the whole.
     let skipped = (6 - before * 8 % 6) % 6;

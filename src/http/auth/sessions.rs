@@ -1,8 +1,8 @@
 //! Sessions of accounts that logged in: sliding, bounded in number, gone with the process or with their account. Their
 //! time is that of the monotonic clock: setting the wall clock neither ends nor prolongs one.
 
+use super::tokens::digest;
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -91,10 +91,6 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn digest(uuid: &str) -> [u8; 32] {
-    Sha256::digest(uuid).into()
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use std::{
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+/// Two blocks of SHA-256, in bytes.
+const ZEROS: usize = 128;
+
 /// The static tokens, kept as digests.
 #[derive(Default)]
 pub struct Tokens(Vec<(String, [u8; 32])>);
@@ -34,7 +37,7 @@ impl Tokens {
             }
             match line.split_once(':') {
                 Some((name, token)) if !name.trim().is_empty() && !token.trim().is_empty() => {
-                    tokens.push((name.trim().to_owned(), Sha256::digest(token.trim()).into()));
+                    tokens.push((name.trim().to_owned(), digest(token.trim())));
                 }
                 _ => return Err(format!("{place}: line {} is not name:token", index + 1)),
             }
@@ -51,7 +54,7 @@ impl Tokens {
     /// The name of `token`, if it is one of them.
     #[must_use]
     pub fn name(&self, token: &str) -> Option<&str> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
+        let digest = digest(token);
         // All are compared, in full: time tells neither which one was near nor how near.
         let matches: Vec<Choice> = self.0.iter().map(|(_, other)| digest.ct_eq(other)).collect();
         let found = self.0.iter().zip(matches).rfind(|(_, matches)| bool::from(*matches));
@@ -63,6 +66,14 @@ impl Tokens {
     pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {
         self.0.iter().any(|(other, known)| other == name && bool::from(digest.ct_eq(known)))
     }
+}
+
+/// The SHA-256 of a token or a session, with zeros behind it: the hash leaves the last blocks on the stack.
+pub(super) fn digest(secret: &str) -> [u8; 32] {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(secret.len() + ZEROS));
+    bytes.extend_from_slice(secret.as_bytes());
+    bytes.resize(secret.len() + ZEROS, 0);
+    Sha256::digest(bytes.as_slice()).into()
 }
 
 /// Where a credential is read: at its path; without a slash, as the credential of this name that systemd hands over. A

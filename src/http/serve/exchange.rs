@@ -2,7 +2,12 @@
 //! has taken it.
 
 use super::room::{Room, Seat};
-use crate::http::{auth::Origin, budget::Budget, error::Failure, framing::Ambiguous};
+use crate::http::{
+    auth::Origin,
+    budget::Budget,
+    error::Failure,
+    framing::{Ambiguous, Grown},
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -45,6 +50,8 @@ pub struct Connection {
     pub origin: Origin,
     /// Whether a head with two lengths came by.
     pub ambiguous: Ambiguous,
+    /// Whether the buffer for its requests grew.
+    pub grown: Grown,
     /// What is known of it.
     pub seat: Arc<Seat>,
     /// Where it sits.
@@ -62,6 +69,7 @@ impl Connection {
         let mut request = request.map(|body| Body::new(Fed { body, seat }));
         request.extensions_mut().insert(self.origin);
         request.extensions_mut().insert(self.ambiguous.clone());
+        request.extensions_mut().insert(self.grown.clone());
         request.extensions_mut().insert(Arc::clone(&self.seat));
         let response = self.router.clone().oneshot(request).await?;
         let size = response.body().size_hint().exact().unwrap_or_default();
@@ -166,8 +174,9 @@ mod tests {
         let origin = Origin::Network([192, 0, 2, 1].into(), false);
         let place = room.enter(origin).expect("room");
         let answers = Answers { callers: Budget::new(budget), strangers: Budget::new(budget) };
-        let (router, ambiguous, seat) = (Router::new(), Ambiguous::default(), place.seat());
-        (Connection { router, origin, ambiguous, seat, room, answers }, place)
+        let (ambiguous, grown) = (Ambiguous::default(), Grown::default());
+        let (router, seat) = (Router::new(), place.seat());
+        (Connection { router, origin, ambiguous, grown, seat, room, answers }, place)
     }
 
     #[tokio::test]

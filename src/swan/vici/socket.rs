@@ -5,7 +5,7 @@ use crate::swan::{
     packet::{MAX_PACKET, Packet},
     section::Section,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use nix::sys::socket::{MsgFlags, recv};
 use std::{io::ErrorKind, os::fd::AsRawFd, path::Path, time::Duration};
@@ -102,6 +102,8 @@ impl Socket {
         let late = |_| Failure::Deadline(self.deadline);
         let mut end = Instant::now() + self.deadline;
         timeout_at(end, self.frames.send(Bytes::from(bytes))).await.map_err(late)?.map_err(|_| Failure::Lost)?;
+        // It is empty now, and would keep what was sent: it may be a key.
+        *self.frames.write_buffer_mut() = BytesMut::new();
         loop {
             match timeout_at(end, next(&mut self.frames)).await.map_err(late)?.ok_or(Failure::Lost)? {
                 Packet::Event(name, message) => {
