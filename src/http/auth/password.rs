@@ -18,6 +18,7 @@ impl Arena {
 
     /// Whether a password was ever looked at in it.
     #[cfg(test)]
+    #[must_use]
     pub fn was_used(&self) -> bool {
         !self.0.is_empty()
     }

@@ -37,7 +37,9 @@ fn the_oldest_idle_stranger_goes_first_and_who_is_worked_for_stays() {
 fn callers_who_idle_make_room_for_a_few_who_have_shown_nothing_yet() {
     let room = Room::new(8, 8);
     let idle: Vec<_> = (0..8).map(|_| room.enter(from(1)).expect("room")).collect();
-    idle.iter().for_each(|place| place.seat.is_known());
+    for place in &idle {
+        place.seat.is_known();
+    }
     let new: Vec<_> = (0..3).map(|_| room.enter(from(1)).expect("the place of a caller")).collect();
     assert!(new.iter().all(|place| !is_out(place)) && idle[..3].iter().all(is_out));
     let _fourth = room.enter(from(1)).expect("three are a crowd");
