@@ -5,6 +5,7 @@ mod charon;
 pub mod conf;
 pub mod credentials;
 pub mod diff;
+mod lists;
 pub mod message;
 pub mod names;
 pub mod observe;
@@ -27,12 +28,8 @@ pub use charon::Charon;
 use futures_util::FutureExt;
 use plan::Loadable;
 pub use sightings::Sas;
-use sightings::{Progress, Sightings, Whole};
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use sightings::Sightings;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use swanctl::Swanctl;
 use tokio::time::Instant;
 pub use vici::Asker;
@@ -220,7 +217,7 @@ impl Swan {
     pub async fn all_within(&self, patience: Duration) -> Option<Result<Sas>> {
         let way = Arc::clone(&self.way);
         let list = |progress| async move { way.whole(progress).await.map(Arc::new).map_err(Arc::new) }.boxed();
-        Some(self.sightings.all(patience, list).await?.map_err(|error| same(&error)))
+        Some(self.sightings.all(patience, list).await?.map_err(|error| lists::same(&error)))
     }
 
     /// The same for those who wait as long as the list itself does.
@@ -367,66 +364,6 @@ impl Swan {
             },
             Events::None => std::future::pending().await,
         }
-    }
-}
-
-/// Of how many connections that are all on their way out each is looked at once more by itself; of more, all are.
-const FEW: usize = 32;
-
-impl Way {
-    async fn sas_of(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
-        let name = names::connection(id);
-        let mut sas = match self {
-            Self::Vici(vici) => vici.read_sas(asker, &name, |item| observe::ike_sas(&item)).await?,
-            Self::Swanctl(swanctl) => {
-                swanctl.query(&["--list-sas", "--ike", &name]).await?.iter().flat_map(observe::ike_sas).collect()
-            }
-        };
-        sas.retain(|sa| names::owner(&sa.name) == Some(id));
-        Ok(sas)
-    }
-
-    /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
-    async fn whole(&self, progress: Progress) -> Result<Whole> {
-        let begun = Instant::now();
-        let mut sas = self.list(&progress).await?;
-        let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
-        if closing.len() > FEW {
-            sas = self.list(&progress).await?;
-        } else {
-            for id in closing {
-                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader).await?));
-                progress.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        sas.retain(|_, sas| !sas.is_empty());
-        Ok(Whole { begun, sas })
-    }
-
-    async fn list(&self, progress: &Progress) -> Result<Sas> {
-        let mut all: HashMap<_, Vec<_>> = HashMap::new();
-        let mut take = |item: &section::Section| {
-            progress.fetch_add(1, Ordering::Relaxed);
-            for sa in observe::ike_sas(item) {
-                if let Some(id) = names::owner(&sa.name) {
-                    all.entry(id).or_default().push(sa);
-                }
-            }
-        };
-        match self {
-            Self::Vici(vici) => vici.read_all_sas(|item| take(&item)).await?,
-            Self::Swanctl(swanctl) => swanctl.query(&["--list-sas"]).await?.iter().for_each(take),
-        }
-        Ok(all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect())
-    }
-}
-
-/// The error once more, for another who waited for the same.
-fn same(error: &Error) -> Error {
-    match error {
-        Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
-        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
-        other => Error::Internal(other.to_string()),
     }
 }
 

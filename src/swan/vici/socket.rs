@@ -11,6 +11,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use std::{io::ErrorKind, os::fd::AsRawFd, path::Path, time::Duration};
 use tokio::{
     net::UnixStream,
+    task::coop::consume_budget,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -110,6 +111,8 @@ impl Socket {
                     if take(name, message) {
                         end = Instant::now() + self.deadline;
                     }
+                    // To read thousands of them takes a while, in which others have their turn.
+                    consume_budget().await;
                 }
                 Packet::Response(message) => return Ok(message),
                 Packet::Confirm => return Ok(Section::new()),
