@@ -6,7 +6,7 @@ use super::{
     log::{self, Speaker},
 };
 use crate::{
-    ipsec::{Code, ConnectionId},
+    ipsec::{Code, ConnectionId, Identity},
     swan::{
         alert::Alert,
         names,
@@ -105,7 +105,7 @@ impl Agent {
             clue.code = Code::Unknown;
             clue.details = format!("charon finds no connection for the peer's IKEv{version} packet: {}", clue.details);
         }
-        if clue.code == Code::NoSharedKey && !clue.details.contains(&format!("'{}'", connection.remote_id.plain())) {
+        if clue.code == Code::NoSharedKey && !mentions(&clue.details, &connection.remote_id) {
             // The key is bound to the identity that the peer should have.
             clue.code = Code::IdMismatch;
             clue.details =
@@ -133,6 +133,13 @@ impl Agent {
     pub(super) fn forget_tales(&self) {
         *self.lock_tales() = Tales::default();
     }
+}
+
+/// Whether one of the identities in quotes in `words` of charon's is `identity`.
+fn mentions(words: &str, identity: &Identity) -> bool {
+    let quoted = words.split('\'').skip(1).step_by(2).any(|text| identity.is_printed_as(text));
+    // A key id may have quotes of its own.
+    quoted || words.contains(&format!("'{}'", identity.plain()))
 }
 
 /// Lines that come for ever while nothing happens: packets, and whether the peer lives.

@@ -2,7 +2,7 @@
 
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, State, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -144,6 +144,7 @@ impl Record {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
         }
+        new.connection.key_owner = self.connection.key_owner;
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
     }
@@ -154,6 +155,14 @@ impl Record {
         let mut new = Self { changed: now, unproven: true, ..self.clone() };
         new.ike_generation = self.ike_generation.wrapping_add(1);
         new.connection.ike_generation = new.ike_generation;
+        new
+    }
+
+    /// The same connection, whose key has another owner in charon.
+    #[must_use]
+    pub fn owned(&self, key_owner: KeyOwner) -> Self {
+        let mut new = self.clone();
+        new.connection.key_owner = key_owner;
         new
     }
 
