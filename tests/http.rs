@@ -65,6 +65,8 @@ mod skip;
 mod stream;
 #[path = "http/tls.rs"]
 mod tls;
+#[path = "http/together.rs"]
+mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
 #[path = "http/trial.rs"]

@@ -1,6 +1,6 @@
 //! What a change would do, without doing it.
 
-use super::{Agent, How, Warning, apply::not_found, memory::Step};
+use super::{Agent, Companion, How, Warning, apply::not_found, memory::Step, together::Group};
 use crate::{
     error::Result,
     ipsec::{Connection, ConnectionId},
@@ -59,6 +59,8 @@ pub struct Plan {
     pub requests: Vec<String>,
     /// What the caller should know before.
     pub warnings: Vec<Warning>,
+    /// The other connections that would be changed in the same step.
+    pub others: Vec<Companion>,
 }
 
 /// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
@@ -69,7 +71,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
         (Some(before), Some(after)) => (before, after),
         _ => return Impact::Replace,
     };
-    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.clone(), c.remote_id.clone());
+    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.key(), c.remote_id.key());
     if before.requests == after.requests {
         Impact::None
     } else if ends(old) != ends(new) {
@@ -100,11 +102,13 @@ impl Agent {
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
         let after = edit(&before)?;
         self.judge(Some(&before), &after, self.is_rehearsed(how))?;
+        let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
         let entry = self.entry(id);
         // A copy to think with: what is planned leaves no trace.
         let memory = entry.memory.lock().await.clone();
         let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        self.lock_claims().check(&after, name_of)?;
+        let all: Vec<_> = std::iter::once(&after).chain(others.iter().map(|other| &other.after)).collect();
+        self.lock_claims().check(&all, name_of)?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
         let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
         let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));
@@ -120,7 +124,7 @@ impl Agent {
         let mut warnings = warnings(impact, &before.connection, &after.connection);
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
-        Ok(Plan { before, after, impact, file, steps, requests, warnings })
+        Ok(Plan { before, after, impact, file, steps, requests, warnings, others })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cygnet::ipsec::Identity;
+use cygnet::ipsec::{Dn, Identity};
 use cygnet::swan::section::{Section, Value};
 
 use crate::dice::Dice;
@@ -73,6 +73,40 @@ fn identities_are_compared_as_charon_does() {
     }
     let same = charon.iter().filter(|is| **is).count();
     assert!((PAIRS / 10..PAIRS * 9 / 10).contains(&same), "{same} of {} are one", pairs.len());
+}
+
+/// A text has no string types: charon takes what is printable for a `PrintableString`, whose case does not count.
+#[test]
+fn the_text_of_a_name_is_read_as_charon_does() {
+    let Some(lab) = lab() else { return };
+    lab.start_charon(Side::A);
+    let charon = Charon::of(&lab, Side::A);
+    let organisation: &[u8] = &[0x55, 4, 10];
+    for (number, (text, tag, value)) in [
+        ("C=CH, O=TEST only", PRINTABLE, "test ONLY"),
+        ("C=ch, O=test only", PRINTABLE, "test only"),
+        ("C=CH, O=test only", UTF8, "test only"),
+        ("C=CH, O=TEST only", UTF8, "test only"),
+        ("C=CH, O=caf\u{e9}", UTF8, "caf\u{e9}"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let encoded = dn_of(&[(C, PRINTABLE, b"CH"), (organisation, tag, value.as_bytes())], false);
+        let Identity::Dn(subject) = &encoded else { panic!("a name") };
+        let ours = Dn::new(text).expect("a name").is_text_of(subject);
+        // charon takes no text that is not ASCII.
+        if text.is_ascii() {
+            let name = format!("t{number}");
+            for id in [text.to_owned(), encoded.to_string()] {
+                charon.load_section(&name, connection(Side::A, "2", "fqdn:gw", &id));
+            }
+            let same = lab.charon_log(Side::A).contains(&format!("updated vici connection: {name}\n"));
+            assert_eq!(ours, same, "{text} and {value}");
+        } else {
+            assert!(ours, "{text}");
+        }
+    }
 }
 
 /// An identity, and another one that is the same or nearly so.

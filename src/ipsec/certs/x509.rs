@@ -82,11 +82,11 @@ impl Certificate {
         self.is_subject(identity) || self.alternatives.iter().any(|name| name.matches(identity))
     }
 
-    /// Whether that is its subject; the same text may be encoded in several ways.
+    /// Whether that is its subject, by its encoding or by its text.
     #[must_use]
     pub fn is_subject(&self, identity: &Identity) -> bool {
-        let same = |dn: &Dn| dn.text == self.subject.text || identity.matches(&Identity::Dn(self.subject.clone()));
-        matches!(identity, Identity::Dn(dn) if same(dn))
+        let by_text = matches!(identity, Identity::Dn(dn) if dn.is_text_of(&self.subject));
+        by_text || identity.matches(&Identity::Dn(self.subject.clone()))
     }
 
     /// All its names, for people.

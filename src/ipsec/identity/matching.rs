@@ -59,6 +59,7 @@ impl Identity {
 }
 
 /// ASN.1 tags of string types.
+const UTF8: u32 = 0x0c;
 const PRINTABLE: u32 = 0x13;
 const IA5: u32 = 0x16;
 
@@ -93,14 +94,25 @@ fn until_nul(value: &[u8]) -> &[u8] {
 
 impl Dn {
     fn matches(&self, other: &Self) -> bool {
-        if self.der == other.der {
-            return true;
-        }
-        let (Some(ours), Some(theirs)) = (self.attributes(), other.attributes()) else { return false };
+        self.der == other.der || self.has_attributes_of(other, |tag, _| tag)
+    }
+
+    /// Whether the text of this name is read as `other`: a text has no string types, and charon takes what is printable
+    /// for a `PrintableString`.
+    #[must_use]
+    pub fn is_text_of(&self, other: &Self) -> bool {
+        let printable = |b: &u8| b.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(b);
+        let read = |tag, value: &[u8]| if tag == UTF8 && value.iter().all(printable) { PRINTABLE } else { tag };
+        self.text == other.text || self.has_attributes_of(other, read)
+    }
+
+    /// Whether the attributes match, with ours of the string types that `tag` makes of them.
+    fn has_attributes_of(&self, other: &Self, tag: impl Fn(u32, &[u8]) -> u32) -> bool {
+        let (Some(mut ours), Some(theirs)) = (self.attributes(), other.attributes()) else { return false };
+        ours.iter_mut().for_each(|attribute| attribute.tag = tag(attribute.tag, &attribute.value));
         // Several attributes in one set are told from as many sets by the length alone.
-        self.der.len() == other.der.len()
-            && ours.len() == theirs.len()
-            && ours.iter().zip(&theirs).all(|(a, b)| a.matches(b))
+        let same_shape = self.der.len() == other.der.len() && ours.len() == theirs.len();
+        same_shape && ours.iter().zip(&theirs).all(|(a, b)| a.matches(b))
     }
 
     /// What names that match have in common.
