@@ -65,6 +65,8 @@ mod rehearse;
 mod rekeys;
 #[path = "lab/restarts.rs"]
 mod restarts;
+#[path = "lab/shared_keys.rs"]
+mod shared_keys;
 #[path = "lab/side_by_side.rs"]
 mod side_by_side;
 #[path = "lab/storm.rs"]

@@ -16,7 +16,7 @@ use crate::{lab, lab_for, say};
 const PAIRS: usize = 3000;
 
 /// A connection from this side to the other one, between these identities.
-fn connection(side: Side, version: &str, local: &str, remote: &str) -> Section {
+pub fn connection(side: Side, version: &str, local: &str, remote: &str) -> Section {
     let list = |item: &str| Value::List(vec![item.into()]);
     let end = |id: &str| Section::new().with("auth", "psk").with("id", id);
     let child = Section::new()
