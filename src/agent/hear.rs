@@ -151,3 +151,23 @@ fn is_chatter(line: &Line) -> bool {
         || text.contains("N(DPD)")
         || text.contains("N(DPD_ACK)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_found_in_charons_words_as_charon_compares_it() {
+        let said = |other: &str| format!("there is no key for 'gw.example' - '{other}'");
+        let fqdn = Identity::Fqdn("peer.example".into());
+        assert!(mentions(&said("PEER.Example"), &fqdn) && !mentions(&said("other.example"), &fqdn));
+        let mail = Identity::Email("Ops@site.example".into());
+        assert!(mentions(&said("ops@SITE.example"), &mail) && !mentions(&said("op@site.example"), &mail));
+        let address = Identity::Ip("2001:db8::1".parse().expect("an address"));
+        assert!(mentions(&said("2001:db8:0:0::1"), &address) && !mentions(&said("2001:db8::11"), &address));
+        let key_id = Identity::KeyId(b"peer".to_vec());
+        assert!(mentions(&said("peer"), &key_id) && !mentions(&said("PEER"), &key_id));
+        assert!(mentions(&said("63:61:66:c3:a9"), &Identity::KeyId("caf\u{e9}".into())));
+        assert!(mentions(&said("it's"), &Identity::KeyId("it's".into())));
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::lab;
 use crate::matching::connection;
-use crate::pair::{ORDER, PATIENCE, Pair, creation, for_side, reaches, with};
+use crate::pair::{ORDER, PATIENCE, Pair, creation, reaches, with};
 use crate::peer::Charon;
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
@@ -75,7 +75,9 @@ fn one_peer_at_two_addresses() {
     let Some(lab) = lab() else { return };
     let mut pair = gateways(&lab);
     let key = |key: &str| json!({ "authKey": key });
-    ORDER.map(|side| pair.create(side, &key("test-only-key-of-both")));
+    for side in ORDER {
+        pair.create(side, &key("test-only-key-of-both"));
+    }
     let [b, a] = ORDER.map(|side| {
         let params = second(side, &key("test-only-key-of-both"));
         uuid_of(&pair.agent(side).create(&params).expect(200).json())
