@@ -128,7 +128,8 @@ impl Agent {
         let changed = async move {
             let (record, others) = agent.put(id, how, edit).await?;
             // If an earlier change is on trial, that is over: this one counts, also after a crash.
-            for id in others.iter().map(Companion::id).chain([id]) {
+            let changed = others.iter().filter(|other| other.has_new_key()).map(Companion::id);
+            for id in changed.chain([id]) {
                 block_in_place(|| agent.store.end_trial(id)).unwrap_or_else(|error| {
                     tracing::error!(uuid = %id, %error, "the next start will put back what was there before a trial");
                 });
@@ -164,10 +165,13 @@ impl Agent {
             let old = self.store.get(id);
             let group = self.group(old.as_deref(), edit(old.as_deref())?, how.together)?;
             if group.others.iter().all(|other| ids.contains(&other.id())) {
+                // Of others whose key does not change, SAs stay as they are.
+                let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
+                let written: BTreeSet<_> = group.others.iter().map(Companion::id).chain([id]).collect();
                 let outcome = self.apply(old, group, &mut memories).await;
-                for (id, entry) in &entries {
+                for (id, entry) in entries.iter().filter(|(id, _)| written.contains(id)) {
                     let Some(memory) = memories.get_mut(id) else { continue };
-                    if how.immediate && outcome.is_ok() {
+                    if how.immediate && outcome.is_ok() && hurried.contains(id) {
                         memory.hurry();
                     }
                     entry.note_files(&self.paths(*id));

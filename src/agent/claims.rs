@@ -68,7 +68,9 @@ impl Claims {
     /// another connection: it could not tell them apart (facts 3.3, 4.1).
     pub fn claim(&mut self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         self.check(records, name_of)?;
-        records.iter().for_each(|record| self.add(record));
+        for record in records {
+            self.add(record);
+        }
         Ok(())
     }
 

@@ -72,7 +72,8 @@ impl Agent {
         let (wish, state) = (old.wish.clone(), old.state);
         let edit = move |current: Option<&Record>| {
             let current = current.ok_or_else(|| Error::not_confirmed("the connection was deleted during its trial"))?;
-            if !current.says_the_same(&on_trial) {
+            // Whose the key is to charon may have changed with another connection.
+            if !current.owned(on_trial.connection.key_owner).says_the_same(&on_trial) {
                 let why = "another call changed the connection during its trial; it is as that call left it";
                 return Err(Error::not_confirmed(why));
             }

@@ -48,6 +48,13 @@ pub(super) struct Group {
     pub others: Vec<Companion>,
 }
 
+impl Group {
+    /// The others that get another key.
+    pub fn with_new_keys(&self) -> impl Iterator<Item = ConnectionId> {
+        self.others.iter().filter(|other| other.has_new_key()).map(Companion::id)
+    }
+}
+
 /// Whose the keys may be, of the connection that is written and of those that it clashes with, in the order in which
 /// they are tried; `None`: as it is. What changes the least comes first.
 const OWNERS: [[Option<KeyOwner>; 2]; 6] = [
@@ -116,10 +123,12 @@ impl Agent {
         loop {
             let all: Vec<_> = std::iter::once(new).chain(others.values().map(|other| &other.after)).collect();
             let clashing = self.lock_claims().clashing(&all);
-            if clashing.is_empty() {
+            // One that is just being made is in nobody's store yet: the claim of the others is refused, and says why.
+            let found: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
+            if found.is_empty() {
                 return Ok(others.into_values().collect());
             }
-            for other in clashing.into_iter().filter_map(|id| self.store.get(id)) {
+            for other in found {
                 let (id, other) = with_key(other)?;
                 others.insert(id, other);
             }

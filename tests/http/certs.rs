@@ -212,7 +212,7 @@ fn a_certificate_is_for_its_names_in_any_case() {
         b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"").expect(200);
     }
     // PrintableStrings without case; a UTF8String, as CN is here, with it.
-    for (id, fits) in [("c=ch, O=TEST ONLY, CN=gw", true), ("C=CH, O=Test only, CN=GW", false)] {
+    for (id, fits) in [("c=CH, O=TEST ONLY, CN=gw", true), ("C=CH, O=Test only, CN=GW", false)] {
         let answer = b.create(&params(7, &with("name", id)));
         assert_eq!(answer.status, if fits { 200 } else { 503 }, "{id}: {}", answer.text());
         b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"");

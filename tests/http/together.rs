@@ -133,7 +133,7 @@ fn two_keys_for_one_peer_at_two_addresses() {
     let b = bench();
     b.charon.establish(true);
     let peer = json!({ "remoteId": "198.51.100.7", "authKey": OLD });
-    b.create(&with(7, &[peer.clone()])).expect(200);
+    b.create(&with(7, std::slice::from_ref(&peer))).expect(200);
     wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
     b.create(&with(8, &[peer.clone(), json!({ "vipUuid": SECOND })])).expect(200);
     wait_until("it is up", || (b.inventory(&uuid(8))["status"] == "Ready").then_some(()));
@@ -165,7 +165,7 @@ fn two_keys_for_one_peer_at_two_addresses() {
 fn whose_a_key_is_is_stored() {
     let mut b = bench();
     let peer = json!({ "remoteId": "198.51.100.7", "authKey": OLD });
-    b.create(&with(7, &[peer.clone()])).expect(200);
+    b.create(&with(7, std::slice::from_ref(&peer))).expect(200);
     b.create(&with(8, &[peer.clone(), json!({ "vipUuid": SECOND, "authKey": NEW })])).expect(200);
     let before = [7, 8].map(|n| everything(&b, n));
     b.stop();

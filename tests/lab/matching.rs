@@ -222,12 +222,16 @@ fn is_taken(lab: &Lab, version: &str, owners: [&[&str]; 2], shown: &str) -> bool
     });
     for (charon, name) in [(&a, "x"), (&b, "y")] {
         charon.unload(name);
-        keys.iter().for_each(|key| charon.forget(key));
+        for key in keys {
+            charon.forget(key);
+        }
     }
     wait_until(Duration::from_secs(10), "nothing runs", || {
         let running = [&a, &b].map(|charon| {
             let running = charon.running();
-            running.iter().for_each(|ike| charon.close(ike));
+            for ike in &running {
+                charon.close(ike);
+            }
             running.len()
         });
         (running == [0, 0]).then_some(())

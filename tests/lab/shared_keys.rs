@@ -136,7 +136,9 @@ fn is_let_in(lab: &Lab, local: &str, key: &str) -> bool {
         let refused = log.contains("but MAC mismatched");
         (refused || log.contains(&said)).then_some(!refused)
     });
-    b.running().iter().for_each(|ike| b.close(ike));
+    for ike in b.running() {
+        b.close(&ike);
+    }
     b.unload("attack");
     b.forget("attack");
     verdict

@@ -109,7 +109,9 @@ impl Dn {
     /// Whether the attributes match, with ours of the string types that `tag` makes of them.
     fn has_attributes_of(&self, other: &Self, tag: impl Fn(u32, &[u8]) -> u32) -> bool {
         let (Some(mut ours), Some(theirs)) = (self.attributes(), other.attributes()) else { return false };
-        ours.iter_mut().for_each(|attribute| attribute.tag = tag(attribute.tag, &attribute.value));
+        for attribute in &mut ours {
+            attribute.tag = tag(attribute.tag, &attribute.value);
+        }
         // Several attributes in one set are told from as many sets by the length alone.
         let same_shape = self.der.len() == other.der.len() && ours.len() == theirs.len();
         same_shape && ours.iter().zip(&theirs).all(|(a, b)| a.matches(b))
