@@ -97,6 +97,51 @@ fn each(syscall: &str, least: usize) {
     assert!(kills >= least, "the kill fired {kills} times only at {syscall}");
 }
 
+/// Lets one `syscall` of a change fail and kills the agent right after its answer; whether the fault fired.
+fn failed_at(b: &mut Bench, syscall: &str, when: usize, path: Option<&Path>) -> Option<bool> {
+    assert_eq!(change_to(b, KEYS[0]), Some(200));
+    wait_until("it is prepared", || (key(b, "prepared") == KEYS[0]).then_some(()));
+    let tracer = Tracer::attach(b, &format!("{syscall}:error=EIO:when={when}"), path)?;
+    let answer = change_to(b, KEYS[1]);
+    let fired = tracer.detach();
+    let place = format!("{syscall} #{when} on {path:?}: {fired:?}");
+    b.signal(nix::sys::signal::Signal::SIGKILL);
+    b.reap();
+    b.run();
+    let now = key(b, &place);
+    // No answer: the fault hit a wake-up call between the runtime's threads, of which the agent dies.
+    let wanted = answer.map(|status| if status == 200 { KEYS[1] } else { KEYS[0] });
+    assert!(wanted.is_none_or(|wanted| wanted == now), "{place}: {answer:?} and {now}");
+    Some(!fired.is_empty())
+}
+
+/// What was answered is what is there after the next start, whatever a broken disk refuses: also where a record that is
+/// committed cannot be put in its place.
+#[test]
+fn a_disk_that_fails_once() {
+    let mut b = idle();
+    b.run();
+    for n in BOTH {
+        assert_eq!(send(&b, "POST", PATH, &json!({ "params": params(n, &shared(KEYS[0])) })), Some(200));
+    }
+    let journal = b.connections_dir().join(format!("{}.together", uuid(7)));
+    let paths = [Some(journal), Some(b.record(&uuid(7))), Some(b.record(&uuid(8))), Some(b.connections_dir())];
+    let mut faults = 0;
+    for syscall in ["/^rename", "fsync", "/^unlink"] {
+        for path in &paths {
+            for when in 1..=MOST {
+                let Some(fired) = failed_at(&mut b, syscall, when, path.as_deref()) else { return };
+                faults += usize::from(fired);
+                if !fired {
+                    break;
+                }
+            }
+        }
+    }
+    eprintln!("the disk failed {faults} times");
+    assert!(faults >= 5, "{faults} faults only");
+}
+
 #[test]
 fn at_each_fsync() {
     each("fsync", 6);
