@@ -37,7 +37,7 @@ pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, Written},
     error::Result as AgentResult,
     ipsec::ConnectionId,
     settings::{Asynchronous, Settings},
@@ -132,15 +132,20 @@ impl Api {
         }
     }
 
-    /// The answer to a write: its result, and beside it what the caller should know, if there is anything.
-    fn written(&self, view: &crate::agent::View) -> Response {
+    /// The answer to a write: its result, and beside it what the caller should know, if there is anything, and the other
+    /// connections that were changed with it, if there are any.
+    fn written(&self, Written { view, others }: &Written) -> Response {
         let mut body = json!({ "inventory": self.inventory(view) });
         let warnings = self.agent.warnings(view);
         if !warnings.is_empty() {
             truth::extend(&mut body, json!({ "warnings": truth::warnings(&warnings) }));
         }
+        if !others.is_empty() {
+            truth::extend(&mut body, json!({ "together": native::companions(others) }));
+        }
         let mut response = json_response(StatusCode::OK, &body);
-        response.extensions_mut().insert(audit::Told { id: Some(view.record.id), ..audit::Told::default() });
+        let told = audit::Told { id: Some(view.record.id), others: others.clone(), ..audit::Told::default() };
+        response.extensions_mut().insert(told);
         response
     }
 }
@@ -312,8 +317,8 @@ async fn config(
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
     let how = parse::how(&pairs)?;
-    let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
-    Ok(api.written(&view))
+    let written = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
+    Ok(api.written(&written))
 }
 
 /// The connection that a path names; text that is no uuid names none.

@@ -3,6 +3,7 @@
 
 pub mod format;
 pub mod record;
+mod together;
 
 pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
@@ -106,6 +107,8 @@ impl Store {
     pub fn open(state_dir: &Path) -> Result<Self> {
         let directory = state_dir.join("connections");
         disk::private_directory(&directory)?;
+        // First: what is not in its place yet looks like what a crash left behind.
+        together::finish(&directory)?;
         disk::clean(&directory)?;
         end_trials(&directory)?;
         let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
@@ -120,7 +123,7 @@ impl Store {
     pub fn survey(state_dir: &Path) -> Result<(Vec<Arc<Record>>, Vec<Damaged>)> {
         let directory = state_dir.join("connections");
         let mut names = disk::list(&directory)?;
-        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name));
+        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name) && !together::is_journal(name));
         let (records, damaged) = read_all(&directory, &names);
         Ok((records.by_id.into_values().collect(), damaged))
     }

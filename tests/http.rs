@@ -79,6 +79,8 @@ mod strangers;
 mod stream;
 #[path = "http/tls.rs"]
 mod tls;
+#[path = "http/together.rs"]
+mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
 #[path = "http/trial.rs"]

@@ -34,12 +34,12 @@ impl Agent {
         id: ConnectionId,
         how: How,
         within: Duration,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record>,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
     ) -> Result<View> {
         let old = self.store.get(id);
         block_in_place(|| self.store.begin_trial(id, old.as_deref()))?;
-        let changed = match self.put(id, how.immediate, edit).await {
-            Ok(changed) => changed,
+        let changed = match self.put(id, how, edit).await {
+            Ok((changed, _)) => changed,
             Err(error) => {
                 block_in_place(|| self.store.end_trial(id))?;
                 return Err(error);
@@ -72,15 +72,16 @@ impl Agent {
         let (wish, state) = (old.wish.clone(), old.state);
         let edit = move |current: Option<&Record>| {
             let current = current.ok_or_else(|| Error::not_confirmed("the connection was deleted during its trial"))?;
-            if !current.says_the_same(&on_trial) {
+            // Whose the key is to charon may have changed with another connection.
+            if !current.owned(on_trial.connection.key_owner).says_the_same(&on_trial) {
                 let why = "another call changed the connection during its trial; it is as that call left it";
                 return Err(Error::not_confirmed(why));
             }
-            let back = current.changed(wish, Timestamp::now());
+            let back = current.changed(wish.clone(), Timestamp::now());
             let back = back.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
             Ok(Record { state, ..back })
         };
-        let record = self.put(id, false, edit).await?;
+        let (record, _) = self.put(id, How::default(), edit).await?;
         Ok(Some(self.watched(record, BACK).await))
     }
 

@@ -36,7 +36,8 @@ impl Agent {
             Ok(()) => self.close_and_verify(id).await,
             failed => failed,
         };
-        match self.note_doubt(id, gone, &mut memory) {
+        self.note_doubt(id, gone.as_ref().err(), &mut memory);
+        match gone {
             Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
             other => other?,
         }

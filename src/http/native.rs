@@ -2,7 +2,7 @@
 
 use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
 use crate::{
-    agent::{Life, Seen, Step, View},
+    agent::{Companion, Life, Seen, Step, View},
     ipsec::{
         ChildSa, ChildState, Identity, IkeSa, IkeState,
         certs::{Certificate, Role},
@@ -96,6 +96,7 @@ pub async fn plan(
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "warnings": truth::warnings(&plan.warnings),
+        "together": companions(&plan.others),
     });
     Ok(json_response(StatusCode::OK, &body))
 }
@@ -112,6 +113,15 @@ pub(super) fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bo
         found.push(json!({ "field": "authKey", "changed": changed(hides_key) }));
     }
     found
+}
+
+/// The connections that change in the same step: whether their key does, or only whose it is to charon.
+pub(super) fn companions(others: &[Companion]) -> Value {
+    let item = |other: &Companion| {
+        let changed = if other.has_new_key() { "authKey" } else { "keyOwner" };
+        json!({ "uuid": other.id().to_string(), "name": other.after.wish.names.name, "changed": changed })
+    };
+    others.iter().map(item).collect()
 }
 
 fn setting(difference: &Difference, hides_key: bool) -> Value {

@@ -130,9 +130,10 @@ impl Code {
                 "ALGORITHM_UNSUPPORTED",
                 "Install the plugin's package or kernel module that brings the algorithm, or choose another one.",
             ),
-            Self::KeyAmbiguous => {
-                ("KEY_AMBIGUOUS", "Remove the other secret that was loaded for the same peer identity.")
-            }
+            Self::KeyAmbiguous => (
+                "KEY_AMBIGUOUS",
+                "Give the peers different identities or one key, or remove the other secret for the same identity.",
+            ),
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")
             }

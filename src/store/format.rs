@@ -7,8 +7,8 @@ use super::record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime,
-        Mode, Psk, State,
+        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner,
+        Lifetime, Mode, Psk, State,
     },
 };
 use jiff::Timestamp;
@@ -72,6 +72,9 @@ struct Identities {
     local: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<String>,
+    /// Whose the key is in charon, if it is not the peer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_owner: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +150,9 @@ fn file(record: &Record) -> File {
             kind: word(&ID_KINDS, options.id_kind).into(),
             local: options.local_id.clone(),
             remote: options.remote_id.clone(),
+            key_owner: Some(record.connection.key_owner)
+                .filter(|owner| *owner != KeyOwner::default())
+                .map(|owner| word(&KEY_OWNERS, owner).into()),
         },
         ike: Ike {
             version: match options.version {
@@ -202,8 +208,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
     let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
     let generation = file.ike_generation;
+    let key_owner = file.identity.key_owner.as_deref().map(|owner| meaning(&KEY_OWNERS, owner));
+    let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
     let mut record =
         Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    record.connection.key_owner = key_owner;
     record.changed = changed;
     record.unproven = unproven;
     record.state = if enabled { State::Enabled } else { State::Disabled };
@@ -312,6 +321,7 @@ fn uuid(text: &str, member: &str) -> Result<ConnectionId, String> {
 
 const ID_KINDS: [(IdentityKind, &str); 3] =
     [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
+const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
 const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
 
 /// The word that stands for `value` in the file.

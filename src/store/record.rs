@@ -2,7 +2,7 @@
 
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -144,6 +144,7 @@ impl Record {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
         }
+        new.connection.key_owner = self.connection.key_owner;
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
     }
@@ -168,6 +169,14 @@ impl Record {
             *psk = Psk::random();
         }
         old.changed(wish, self.changed)
+    }
+
+    /// The same connection, whose key has another owner in charon.
+    #[must_use]
+    pub fn owned(&self, key_owner: KeyOwner) -> Self {
+        let mut new = self.clone();
+        new.connection.key_owner = key_owner;
+        new
     }
 
     /// Whether it says the same of the connection as `other`, whenever that was said and whatever was seen of it since.

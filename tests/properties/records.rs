@@ -2,7 +2,7 @@
 
 use crate::{cases, generate};
 use cygnet::{
-    ipsec::State,
+    ipsec::{KeyOwner, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Wish,
         format::{from_bytes, to_bytes},
@@ -76,7 +76,8 @@ pub fn record() -> impl Strategy<Value = Record> {
                 Record::new(id, wish.clone(), keys, t1).ok()
             });
             let state = if on { State::Enabled } else { State::Disabled };
-            made.map(|record| Record { changed: t2, state, ..record })
+            let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
+            made.map(|record| Record { changed: t2, state, ..record }.owned(owner))
         },
     )
 }
