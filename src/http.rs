@@ -33,7 +33,7 @@ pub use envelope::{Envelope, Params};
 pub use jobs::Jobs;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, How},
     error::Result as AgentResult,
     ipsec::ConnectionId,
     settings::{Asynchronous, Settings},
@@ -176,11 +176,14 @@ pub fn router(api: Arc<Api>) -> Router {
 async fn authenticate(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Answer {
     match api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri())) {
-        Ok(caller) => Ok(audit::answered(&api, &caller, origin, request, next).await),
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            Ok(audit::answered(&api, &caller, origin, request, next).await)
+        }
         Err(failure) => {
             let response = failure.into_response();
             if let Some(write) = audit::Write::of(&api, &request, origin, None) {
@@ -214,6 +217,7 @@ async fn collection(
     State(api): Shared,
     uri: Uri,
     UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    Extension(caller): Extension<auth::Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
@@ -221,7 +225,7 @@ async fn collection(
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
-            let how = parse::how(&pairs)?;
+            let how = asked(&pairs, &caller)?;
             Ok(api.written(&api.agent.create(record, how).await?))
         }
         Method::GET | Method::HEAD => {
@@ -253,11 +257,12 @@ async fn item(
             Ok(json_response(StatusCode::OK, &query.reply(items)))
         }
         Method::DELETE => {
+            parse::no_trial(&pairs, "a deletion cannot be put back")?;
             let enforce = parse::delete_mode(&pairs)?;
             api.agent.remove(id_of(&uuid)?, enforce).await?;
             Ok(json_response(StatusCode::OK, &json!({})))
         }
-        Method::PUT => actions::update(State(api), &uuid, body, &uri).await,
+        Method::PUT => actions::update(State(api), &uuid, &pairs, body, &uri).await,
         _ => Err(no_method(&method, &uri)),
     }
 }
@@ -268,6 +273,7 @@ async fn config(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    Extension(caller): Extension<auth::Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
@@ -275,10 +281,16 @@ async fn config(
         return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
-    let how = parse::how(&pairs)?;
+    let rest = parse::rest(&pairs)?;
+    let change = parse::change(&params, rest, Timestamp::now())?;
+    let how = How { says_all: rest == parse::Rest::Defaults, ..asked(&pairs, &caller)? };
     let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&view))
+}
+
+/// How `caller` wants a write to be done.
+fn asked(pairs: &[(String, String)], caller: &auth::Caller) -> Result<How, Failure> {
+    Ok(How { caller: Some(caller.to_string().into()), ..parse::how(pairs)? })
 }
 
 /// The connection that a path names; text that is no uuid names none.

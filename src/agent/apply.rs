@@ -3,7 +3,7 @@
 //! connection as it was; after it, everything follows the new record.
 
 use super::{
-    Agent, View, check_abilities,
+    Agent, Entry, View, check_abilities,
     feed::Happening,
     loadable,
     memory::{Loaded, Memory, Step},
@@ -13,7 +13,7 @@ use crate::{
     disk,
     error::{Error, Resource, Result},
     ipsec::ConnectionId,
-    store::{self, Record},
+    store::{self, Record, Timestamp, Trial},
     swan::{
         credentials::File,
         names,
@@ -28,7 +28,7 @@ use std::{
 use tokio::{task::block_in_place, time::Instant};
 
 /// How a write is to be done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct How {
     /// Put the old connection back if the new one is not up in this time.
     pub confirm: Option<Duration>,
@@ -36,6 +36,16 @@ pub struct How {
     pub immediate: bool,
     /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
     pub rehearse: Option<bool>,
+    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
+    pub says_all: bool,
+    /// Who asks, for others who must wait.
+    pub caller: Option<Arc<str>>,
+}
+
+/// A write that is done.
+pub(super) struct Written {
+    pub before: Option<Arc<Record>>,
+    pub record: Arc<Record>,
 }
 
 /// A change that was checked, with what it needs.
@@ -62,7 +72,7 @@ impl Agent {
         }
         let edit = move |old: Option<&Record>| match old {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
-            None => Ok(record),
+            None => Ok(record.clone()),
         };
         self.write(id, how, edit).await
     }
@@ -75,7 +85,7 @@ impl Agent {
         self: &Arc<Self>,
         id: ConnectionId,
         how: How,
-        edit: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
+        edit: impl Fn(&Record) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
         self.refuse_damaged(id)?;
         self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
@@ -85,70 +95,73 @@ impl Agent {
         self: &Arc<Self>,
         id: ConnectionId,
         how: How,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record> + Send + 'static,
+        edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<View> {
-        let (agent, judge) = (Arc::clone(self), Arc::clone(self));
-        let rehearse = self.is_rehearsed(how);
-        let edit = move |old: Option<&Record>| {
-            let new = edit(old)?;
-            judge.judge(old, &new, rehearse)?;
-            Ok(new)
-        };
+        let (agent, rehearse) = (Arc::clone(self), self.is_rehearsed(&how));
         // A task of its own: a caller who hangs up must not stop a change half way.
         if let Some(within) = how.confirm {
             let view = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
             return Ok(self.rehearsed(view, rehearse).await);
         }
-        let before = self.store.get(id);
-        let changed = async move {
-            let record = agent.put(id, how.immediate, edit).await?;
-            // If an earlier change is on trial, that is over: this one counts, also after a crash.
-            block_in_place(|| agent.store.end_trial(id)).unwrap_or_else(|error| {
-                tracing::error!(uuid = %id, %error, "the next start will put back what was there before a trial");
-            });
-            Ok(record)
-        };
-        let record = uncancelled(changed).await?;
+        let asked = how.rehearse == Some(true);
+        let Written { before, record } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
         // For what changes no tunnel, nobody waits for a tunnel.
         if before.is_some_and(|before| before.connection == record.connection && before.state == record.state) {
-            return Ok(self.rehearsed(self.look(record).await, how.rehearse == Some(true)).await);
+            return Ok(self.rehearsed(self.look(record).await, asked).await);
         }
         Ok(self.rehearsed(self.settled(record).await, rehearse).await)
     }
 
-    /// Puts what `edit` makes of the connection in force, everywhere or nowhere; waits for no tunnel.
+    /// Puts what `edit` makes of the connection in force, everywhere or nowhere; waits for no tunnel. With `confirm` it
+    /// is on trial from then on.
     pub(super) async fn put(
         &self,
         id: ConnectionId,
-        immediate: bool,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record>,
-    ) -> Result<Arc<Record>> {
+        how: &How,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<Written> {
         let entry = self.entry(id);
         let mut memory = entry.memory.lock().await;
-        let old = self.store.get(id);
-        let new = edit(old.as_deref())?;
-        let outcome = self.apply(old, new, &mut memory).await;
+        // All that is decided by what is there is decided here: others write until the lock is ours, and not after.
+        let before = self.store.get(id);
+        if how.confirm.is_some() {
+            refuse_second(before.as_deref())?;
+        }
+        let mut new = edit(before.as_deref())?;
+        self.judge(before.as_deref(), &new, self.is_rehearsed(how))?;
+        new.trial = trial(before.as_deref(), &new, how, edit).map(Box::new);
+        let record = self.in_force(&entry, before.clone(), new, how.immediate, &mut memory).await?;
+        Ok(Written { before, record })
+    }
+
+    /// Puts `new` in force in place of `old`, everywhere or nowhere, with the lock held.
+    pub(super) async fn in_force(
+        &self,
+        entry: &Entry,
+        old: Option<Arc<Record>>,
+        new: Record,
+        immediate: bool,
+        memory: &mut Memory,
+    ) -> Result<Arc<Record>> {
+        let id = new.id;
+        let outcome = self.apply(old, new, memory).await;
         if immediate && outcome.is_ok() {
             memory.hurry();
         }
         entry.note_files(&self.paths(id));
-        entry.publish(&memory);
-        self.note_doubt(id, outcome, &mut memory)
+        entry.publish(memory);
+        self.note_doubt(id, outcome, memory)
     }
 
-    async fn apply(&self, old: Option<Arc<Record>>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
+    async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
         if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
             self.schedule.wake(new.id, Instant::now());
             return Ok(Arc::clone(same));
         }
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        self.lock_claims().claim(&new, name_of)?;
+        self.claim(old.as_deref(), &mut new)?;
         let claimed = new.clone();
         let outcome = self.replace(old.as_deref(), new, memory).await;
-        let released = if outcome.is_ok() { old.as_deref() } else { Some(&claimed) };
-        if let Some(released) = released {
-            self.lock_claims().release(released);
-        }
+        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
         outcome
     }
 
@@ -293,6 +306,37 @@ impl Agent {
             None => Ok(()),
         }
     }
+}
+
+/// The trial of `new` after this write: the one that it begins, or the one that goes on beside it.
+fn trial(
+    before: Option<&Record>,
+    new: &Record,
+    how: &How,
+    edit: impl Fn(Option<&Record>) -> Result<Record>,
+) -> Option<Trial> {
+    if let Some(within) = how.confirm {
+        let now = Timestamp::now();
+        let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
+        // It is a few minutes at most.
+        let until = jiff::SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
+        return Trial::of(before, new, caller, now, until.unwrap_or(now));
+    }
+    let before = before.filter(|_| !how.says_all)?;
+    before.trial.as_ref()?.beside(|record| edit(Some(record)), before, new)
+}
+
+/// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
+pub(super) fn refuse_second(record: Option<&Record>) -> Result<()> {
+    let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
+        return Ok(());
+    };
+    let (id, name, what) = (record.id, &record.wish.names.name, if trial.before.is_some() { "change" } else { "creation" });
+    Err(Error::argument(format!(
+        "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
+         at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",
+        trial.caller, trial.began, trial.until
+    )))
 }
 
 /// Runs `work` to its end even if the caller is gone.

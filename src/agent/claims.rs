@@ -6,7 +6,10 @@ use crate::{
     ipsec::{Auth, Certs, Code, ConnectionId, Identity, Psk, State},
     store::Record,
 };
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 /// What the stored connections have taken. A change holds the old and the new until it is decided.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub struct Claims {
     keys: HashMap<Identity, Vec<(ConnectionId, Psk)>>,
     /// Who has a private key of this name.
     pub(super) private: HashMap<String, Vec<ConnectionId>>,
+    /// Who is set aside, because others have what it needs.
+    pub(super) aside: BTreeSet<ConnectionId>,
 }
 
 impl Claims {
@@ -31,11 +36,25 @@ impl Claims {
         Ok(())
     }
 
-    /// The same without taking anything.
+    /// The same without taking anything. What a trial would put back is as much in use as what it made.
     ///
     /// # Errors
     /// As [`Claims::claim`].
     pub fn check(&self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+        held(record).try_for_each(|record| self.check_one(record, &name_of))
+    }
+
+    /// Adds what `record` has, without asking, and what its trial would put back.
+    pub fn add(&mut self, record: &Record) {
+        held(record).for_each(|record| self.add_one(record));
+    }
+
+    /// Takes away once what [`Claims::add`] added.
+    pub fn release(&mut self, record: &Record) {
+        held(record).for_each(|record| self.release_one(record));
+    }
+
+    fn check_one(&self, record: &Record, name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         let others = self.pairs.get(&pair(record)).into_iter().flatten();
         if let Some(other) = others.into_iter().find(|other| **other != record.id) {
             return Err(Error::argument(format!(
@@ -59,8 +78,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Adds what `record` has, without asking.
-    pub fn add(&mut self, record: &Record) {
+    fn add_one(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
@@ -70,8 +88,7 @@ impl Claims {
         }
     }
 
-    /// Takes away once what [`Claims::add`] added.
-    pub fn release(&mut self, record: &Record) {
+    fn release_one(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);
@@ -81,6 +98,12 @@ impl Claims {
             remove(&mut self.keys, &record.connection.remote_id, same);
         }
     }
+}
+
+/// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
+fn held(record: &Record) -> impl Iterator<Item = &Record> {
+    let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+    std::iter::once(record).chain(before).filter(|record| record.aside.is_none())
 }
 
 /// The key that charon is to hold for the peer's identity. Certificates are found by what the peer proves, and several

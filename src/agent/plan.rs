@@ -1,6 +1,10 @@
 //! What a change would do, without doing it.
 
-use super::{Agent, How, Warning, apply::not_found, memory::Step};
+use super::{
+    Agent, How, Warning,
+    apply::{not_found, refuse_second},
+    memory::Step,
+};
 use crate::{
     error::Result,
     ipsec::{Connection, ConnectionId},
@@ -95,16 +99,18 @@ impl Agent {
     ///
     /// # Errors
     /// Those that the change itself would have before its first effect.
-    pub async fn plan(&self, id: ConnectionId, how: How, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
+    pub async fn plan(&self, id: ConnectionId, how: &How, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
         self.refuse_damaged(id)?;
-        let before = self.store.get(id).ok_or_else(|| not_found(id))?;
-        let after = edit(&before)?;
-        self.judge(Some(&before), &after, self.is_rehearsed(how))?;
         let entry = self.entry(id);
         // A copy to think with: what is planned leaves no trace.
         let memory = entry.memory.lock().await.clone();
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        self.lock_claims().check(&after, name_of)?;
+        let before = self.store.get(id).ok_or_else(|| not_found(id))?;
+        if how.confirm.is_some() {
+            refuse_second(Some(&before))?;
+        }
+        let after = edit(&before)?;
+        self.judge(Some(&before), &after, self.is_rehearsed(how))?;
+        self.lock_claims().check(&after, |id| self.name_of(id))?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
         let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
         let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));

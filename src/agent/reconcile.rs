@@ -72,6 +72,7 @@ impl Agent {
         let Life::Up(charon) = self.life() else { return self.defer(id) };
         let entry = self.entry(id);
         let mut memory = entry.memory.lock().await;
+        self.readmit(id);
         if let Err(error) = self.converge(id, &entry, &mut memory, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
             self.suspect(&error);
@@ -80,7 +81,8 @@ impl Agent {
         }
         let mut entries = self.lock_entries();
         // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
-        if self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
+        let is_done = !entry.unsaved.load(Ordering::Relaxed);
+        if is_done && self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
             entries.remove(&id);
         }
     }

@@ -2,7 +2,7 @@
 //! after from time to time, since no event tells that somebody edited a file or unloaded a connection.
 
 use super::{
-    Agent,
+    Agent, Entry,
     memory::{Loaded, Memory},
     reconcile::Listed,
 };
@@ -16,7 +16,7 @@ use crate::{
 use futures_util::StreamExt;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{task::block_in_place, time::Instant};
@@ -139,7 +139,10 @@ impl Agent {
 
     /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
     fn forget_entries(&self) {
-        self.lock_entries().retain(|id, entry| Arc::strong_count(entry) > 1 || self.store.get(*id).is_some());
+        let is_wanted = |id: &ConnectionId, entry: &mut Arc<Entry>| {
+            Arc::strong_count(entry) > 1 || self.store.get(*id).is_some() || entry.unsaved.load(Ordering::Relaxed)
+        };
+        self.lock_entries().retain(is_wanted);
     }
 
     /// Whether the record of `id` is damaged: then nothing of it is touched.

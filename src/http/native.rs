@@ -32,9 +32,16 @@ pub async fn readyz(State(api): Shared) -> Response {
         Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
         Life::Down { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
     };
+    let aside = api.agent.set_aside();
+    let aside: Vec<_> = aside
+        .iter()
+        .map(|record| json!({ "uuid": record.id.to_string(), "name": record.wish.names.name, "why": record.aside.as_deref() }))
+        .collect();
     let mut body = state;
-    if let Some(members) = body.as_object_mut().filter(|_| !damaged.is_empty()) {
-        members.insert("damaged".into(), damaged.into());
+    for (member, list) in [("damaged", damaged), ("set_aside", aside)] {
+        if !list.is_empty() {
+            truth::extend(&mut body, json!({ member: list }));
+        }
     }
     json_response(status, &body)
 }
@@ -81,7 +88,7 @@ pub async fn plan(
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
-    let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
+    let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, |old| change(old, Timestamp::now())).await?;
     let view = |record| View { record, running: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));

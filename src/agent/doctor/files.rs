@@ -77,6 +77,11 @@ pub fn store(case: &Case) -> Judged {
         finding(Level::Error, what, "restore or remove the file, then restart cygnet").with(&damaged.why)
     };
     let mut found: Vec<_> = case.damaged.iter().map(damage).collect();
+    found.extend(case.records.iter().filter_map(|record| {
+        let (name, id, why) = (&record.wish.names.name, record.id, record.aside.as_deref()?);
+        let what = format!("the connection {name} ({id}) clashes with another and is set aside: it is not loaded");
+        Some(finding(Level::Error, what, "change or delete one of the two connections").with(why))
+    }));
     match &case.facts.space {
         Ok(space) => found.extend(room(*space)),
         Err(why) => found.extend(unseen("the space for records", why)),

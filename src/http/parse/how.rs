@@ -41,6 +41,17 @@ pub fn rest(pairs: &[(String, String)]) -> Result<Rest, Failure> {
     Ok(if switch("keep", pairs)? == Some(true) { Rest::Kept } else { Rest::Defaults })
 }
 
+/// Refuses `confirm` where nothing can be on trial, and `why`.
+///
+/// # Errors
+/// When it is there.
+pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
+    match value("confirm", pairs)? {
+        None => Ok(()),
+        Some(_) => Err(Error::Argument(format!("the query parameter confirm is not possible here: {why}")).into()),
+    }
+}
+
 /// How a write is to be done: `confirm=60s`, `immediate=true` and `rehearse=true`.
 ///
 /// # Errors
@@ -54,7 +65,7 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
         })
     });
     let immediate = switch("immediate", pairs)?.unwrap_or(false);
-    Ok(How { confirm: confirm.transpose()?, immediate, rehearse: switch("rehearse", pairs)? })
+    Ok(How { confirm: confirm.transpose()?, immediate, rehearse: switch("rehearse", pairs)?, ..How::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.
