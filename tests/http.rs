@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
+#[path = "http/aside.rs"]
+mod aside;
 #[path = "http/auth.rs"]
 mod auth;
 #[path = "http/beside.rs"]
@@ -65,6 +67,8 @@ mod skip;
 mod stream;
 #[path = "http/tls.rs"]
 mod tls;
+#[path = "http/together.rs"]
+mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
 #[path = "http/trial.rs"]

@@ -331,7 +331,8 @@ pub(super) fn refuse_second(record: Option<&Record>) -> Result<()> {
     let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
         return Ok(());
     };
-    let (id, name, what) = (record.id, &record.wish.names.name, if trial.before.is_some() { "change" } else { "creation" });
+    let (id, name, what) =
+        (record.id, &record.wish.names.name, if trial.before.is_some() { "change" } else { "creation" });
     Err(Error::argument(format!(
         "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
          at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",

@@ -85,7 +85,9 @@ impl Agent {
             Back::Taken => self.taken(id),
             Back::Nothing => "it was removed again".into(),
             Back::Later(text) => text,
-            Back::Old(old) if begun.trial.is_none() => format!("this call changes no value of it, so {}", state(&old, None)),
+            Back::Old(old) if begun.trial.is_none() => {
+                format!("this call changes no value of it, so {}", state(&old, None))
+            }
             Back::Old(old) => {
                 let back = self.waited(&old).await;
                 let out = (seen.out + back.out).as_secs_f64();

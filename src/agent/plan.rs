@@ -99,7 +99,12 @@ impl Agent {
     ///
     /// # Errors
     /// Those that the change itself would have before its first effect.
-    pub async fn plan(&self, id: ConnectionId, how: &How, edit: impl FnOnce(&Record) -> Result<Record>) -> Result<Plan> {
+    pub async fn plan(
+        &self,
+        id: ConnectionId,
+        how: &How,
+        edit: impl FnOnce(&Record) -> Result<Record>,
+    ) -> Result<Plan> {
         self.refuse_damaged(id)?;
         let entry = self.entry(id);
         // A copy to think with: what is planned leaves no trace.

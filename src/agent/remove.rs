@@ -1,9 +1,8 @@
 //! Deletion: out of charon, its SAs seen gone, then forgotten.
 
 use super::{
-    Agent,
+    Agent, Entry,
     apply::{not_found, uncancelled},
-    Entry,
     feed::Happening,
     memory::{Loaded, Memory},
 };
@@ -37,13 +36,7 @@ impl Agent {
     }
 
     /// Deletes the connection `record` with the lock held.
-    pub(super) async fn erase(
-        &self,
-        entry: &Entry,
-        record: &Record,
-        enforce: bool,
-        memory: &mut Memory,
-    ) -> Result<()> {
+    pub(super) async fn erase(&self, entry: &Entry, record: &Record, enforce: bool, memory: &mut Memory) -> Result<()> {
         let id = record.id;
         let gone = match self.swan.unload(id).await {
             Ok(()) => self.close_and_verify(id).await,

@@ -338,7 +338,9 @@ fn options(file: &File) -> Result<Options, String> {
 /// The proof of identity that the version promises, and no other.
 fn auth(file: &File) -> Result<Auth, String> {
     match (file.version, &file.psk_hex, &file.certs_pem) {
-        (WITH_PSK | WITH_TRIAL, Some(hex), None) => Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into()),
+        (WITH_PSK | WITH_TRIAL, Some(hex), None) => {
+            Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into())
+        }
         (WITH_CERTS | WITH_TRIAL, None, Some(pem)) => match Certs::new(pem) {
             Ok(certs) => Ok(Auth::Certs(Arc::new(certs))),
             Err(_) => Err("certs_pem is not valid".into()),

@@ -1,10 +1,10 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
+use super::trial::Trial;
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
     IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, State, TrafficSelector,
 };
-use super::trial::Trial;
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
 
@@ -165,8 +165,8 @@ impl Record {
     /// Whether it says the same of the connection as `other`, whenever that was said and whatever was seen of it since.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let (changed, unproven, aside) = (other.changed, other.unproven, other.aside.clone());
-        Self { changed, unproven, aside, ..self.clone() } == *other
+        let (unproven, changed, aside) = (other.unproven, other.changed, other.aside.clone());
+        Self { unproven, changed, aside, ..self.clone() } == *other
     }
 
     /// Whether charon is to hold it: it is enabled, has something to carry, and clashes with no other.

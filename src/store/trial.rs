@@ -89,7 +89,8 @@ impl Record {
             Some(trial) => trial.before.as_ref(),
             None => Some(self),
         };
-        let back = |before: &Self| self.changed(before.wish.clone(), now).map(|back| Self { state: before.state, ..back });
+        let back =
+            |before: &Self| self.changed(before.wish.clone(), now).map(|back| Self { state: before.state, ..back });
         before.map(back).transpose()
     }
 }

@@ -64,7 +64,8 @@ fn no_trial_is_left(b: &Bench, records: usize) {
     // A record that is just being written anew, because its tunnel was seen to run.
     names.retain(|name| !name.starts_with(".cygnet-"));
     assert_eq!(names.len(), records, "{names:?}");
-    let on_trial = |name: &String| fs::read_to_string(b.connections_dir().join(name)).is_ok_and(|t| t.contains("\"trial\""));
+    let on_trial =
+        |name: &String| fs::read_to_string(b.connections_dir().join(name)).is_ok_and(|t| t.contains("\"trial\""));
     assert!(!names.iter().any(on_trial), "{names:?}");
 }
 
