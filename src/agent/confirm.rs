@@ -35,6 +35,8 @@ struct Seen {
 enum Ended {
     /// The tunnel is up, and that is stored.
     Confirmed(View),
+    /// The same of what others made of it.
+    Overruled,
     /// It is up, and that cannot be stored.
     Unstored(Seen, Error),
     /// The time is over.
@@ -71,6 +73,11 @@ impl Agent {
         let (seen, why) = match self.proven(&begun, within).await {
             Ended::Confirmed(view) => return Ok(view),
             Ended::Taken => return Err(Error::not_confirmed(self.taken(id))),
+            Ended::Overruled => {
+                let why =
+                    "another call changed the connection during its trial; what is in force now is up, and is kept";
+                return Err(Error::not_confirmed(why));
+            }
             Ended::Unstored(seen, error) => {
                 let why = format!("IPsec connection[{id}] came up, but that cannot be stored ({error})");
                 (seen, why)
@@ -135,6 +142,7 @@ impl Agent {
             last = now;
             if view.record.is_loaded() && view.status() == Some(Status::Ready) {
                 match self.confirm(&entry, begun, &view).await {
+                    Ok(Some(_)) if overruled(&view.record) => return Ended::Overruled,
                     Ok(Some(record)) => return Ended::Confirmed(View { record, ..view }),
                     // Another call came in between: what was seen is of something else.
                     Ok(None) => continue,
@@ -152,7 +160,10 @@ impl Agent {
     /// Ends the trial of `begun` if the connection is still what `view` shows.
     async fn confirm(&self, entry: &Entry, begun: &Record, view: &View) -> Result<Option<Arc<Record>>> {
         let _memory = entry.memory.lock().await;
-        let is_seen = |now: &Arc<Record>| now.connection == view.record.connection && now.state == view.record.state;
+        let is_seen = |now: &Arc<Record>| {
+            let seen = &view.record;
+            now.connection == seen.connection && now.state == seen.state && overruled(now) == overruled(seen)
+        };
         let Some(record) = self.still(begun).filter(is_seen) else { return Ok(None) };
         if record.trial.is_none() {
             return Ok(Some(record));
@@ -242,6 +253,11 @@ impl Agent {
             let _ = timeout(LOOK.min(end - now), happened).await;
         }
     }
+}
+
+/// Whether others wrote a value that is on trial.
+fn overruled(record: &Record) -> bool {
+    record.trial.as_ref().is_some_and(|trial| trial.overruled)
 }
 
 /// How the connection that was put back is.

@@ -61,6 +61,10 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }
+    if let Some(trial) = &view.record.trial {
+        let (began, until) = (trial.began.to_string(), trial.until.to_string());
+        truth::extend(&mut body, json!({ "trial": { "caller": trial.caller, "began": began, "until": until } }));
+    }
     why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }

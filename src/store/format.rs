@@ -71,6 +71,8 @@ struct OnTrial {
     caller: String,
     began: Timestamp,
     until: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    overruled: bool,
     /// The record that counts if the trial fails; none of a connection that was created on trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Box<File>>,
@@ -202,6 +204,7 @@ fn on_trial(trial: &Trial) -> OnTrial {
         caller: trial.caller.clone(),
         began: trial.began,
         until: trial.until,
+        overruled: trial.overruled,
         before: trial.before.as_ref().map(|before| Box::new(file(before))),
     }
 }
@@ -252,6 +255,7 @@ fn read_trial(trial: OnTrial) -> Result<Trial, String> {
         caller: trial.caller,
         began: trial.began,
         until: trial.until,
+        overruled: trial.overruled,
         before,
     })
 }

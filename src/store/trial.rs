@@ -16,6 +16,8 @@ pub struct Trial {
     pub began: Timestamp,
     /// When it is decided at the latest.
     pub until: Timestamp,
+    /// Whether others wrote a value that it changed: what comes up then is not what its caller asked for.
+    pub overruled: bool,
     /// The connection as if there had been no trial: what was there before, with what others wrote since. `None`: it was
     /// created on trial.
     pub before: Option<Record>,
@@ -57,11 +59,11 @@ impl Trial {
         if !new.is_loaded() || old.is_some_and(|old| agree(old, new)) {
             return None;
         }
-        Some(Self { id: ConnectionId::random(), caller, began: now, until, before: old.cloned() })
+        Some(Self { id: ConnectionId::random(), caller, began: now, until, overruled: false, before: old.cloned() })
     }
 
-    /// The trial after another caller made `new` of `old` by `edit`, or `None` if that ended it: a value that is on trial
-    /// was written, or nothing is left to put back.
+    /// The trial after another caller made `new` of `old` by `edit`, or `None` if that ended it: nothing is left to put
+    /// back.
     pub fn beside<E>(&self, edit: impl Fn(&Record) -> Result<Record, E>, old: &Record, new: &Record) -> Option<Self> {
         let Some(before) = &self.before else {
             // Whoever works on a connection that was created on trial wants it; a name says nothing of that.
@@ -70,15 +72,33 @@ impl Trial {
             return (agree(&renamed, new) && old.connection == new.connection).then(|| self.clone());
         };
         // What others write is written on both: with the trial, and as if there had been none.
-        let after = Record { trial: None, aside: None, ..edit(before).ok()? };
+        let after = edit(before).or_else(|_| before.with_networks_of(old, new)).ok()?;
+        let after = Record { trial: None, aside: None, ..after };
         let on_trial = |same: &&Agree| !same(before, old);
         let written = |same: &Agree| !same(old, new) || !same(before, &after);
-        let is_over = VALUES.iter().filter(on_trial).any(written) || agree(&after, new);
-        (!is_over).then(|| Self { before: Some(after), ..self.clone() })
+        let overruled = self.overruled || VALUES.iter().filter(on_trial).any(written);
+        (!agree(&after, new)).then(|| Self { before: Some(after), overruled, ..self.clone() })
     }
 }
 
+/// Does to `list` what made `new` of `old`.
+fn follow<T: Clone>(list: &mut Vec<T>, old: &[T], new: &[T], same: impl Fn(&T, &T) -> bool) {
+    let is_in = |all: &[T], item: &T| all.iter().any(|other| same(other, item));
+    list.retain(|item| !is_in(old, item) || is_in(new, item));
+    let added: Vec<_> = new.iter().filter(|item| !is_in(old, item) && !is_in(list, item)).cloned().collect();
+    list.extend(added);
+}
+
 impl Record {
+    /// The same with the networks and names that made `new` of `old`, for a call that presumes what is on trial.
+    fn with_networks_of(&self, old: &Self, new: &Self) -> Result<Self, Conflict> {
+        let mut wish = self.wish.clone();
+        follow(&mut wish.local, &old.wish.local, &new.wish.local, |a, b| a.network == b.network);
+        follow(&mut wish.remote, &old.wish.remote, &new.wish.remote, |a, b| a.cidr == b.cidr);
+        wish.names = new.wish.names.clone();
+        self.changed(wish, new.changed)
+    }
+
     /// The record that counts if the trial fails, made at `now`; `None` if none does. It counts its generation on from
     /// that of the trial: what charon made of that may live on, and must be told apart.
     ///

@@ -45,8 +45,24 @@ fn record(b: &Bench) -> String {
     fs::read_to_string(b.record(&uuid(7))).unwrap_or_default()
 }
 
+/// Whether a change is on trial, by what the agent says.
+fn is_on_trial(b: &Bench) -> bool {
+    b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").json()["trial"].is_object()
+}
+
 fn wait_for_trial(b: &Bench) {
-    wait_until("it is on trial", || record(b).contains("\"trial\"").then_some(()));
+    wait_until("it is on trial", || is_on_trial(b).then_some(()));
+}
+
+/// Waits until a trial that runs, or is about to, has been decided; what was put back comes up then.
+fn wait_for_end(b: &Bench, asked: &thread::ScopedJoinHandle<'_, Response>) {
+    let mut seen = false;
+    wait_until("the trial is decided", || {
+        let now = is_on_trial(b);
+        seen |= now;
+        (asked.is_finished() || seen && !now).then_some(())
+    });
+    b.charon.establish(true);
 }
 
 /// An agent with the connection 7, which is up; nothing new comes up from now on.
@@ -105,11 +121,11 @@ fn a_trial_that_waits_behind_a_change_puts_that_change_back() {
         let first = scope.spawn(|| put(&b, "", &json!({ "lifeTime": 1500 })));
         b.charon.wait_for("load-conn", 1);
         let second = scope.spawn(|| put(&b, "confirm=1s", &json!({ "lifeTime": 2000 })));
-        // The second is at the agent: it can only wait, or have looked at what is there.
-        let at_work = || b.logs().contains("nothing is ever logged here") || !second.is_finished();
-        wait_until("the second waits", || at_work().then_some(()));
+        // A third that is refused at once came in behind the second, which waits for the first.
+        put(&b, "confirm=soon", &json!({})).expect(503);
         b.charon.release();
         first.join().expect("no panic").expect(200);
+        wait_for_end(&b, &second);
         details(second.join().expect("no panic"));
     });
     assert_in_force(&b, KEY, 1500);
@@ -120,14 +136,14 @@ fn a_trial_that_waits_behind_a_change_puts_that_change_back() {
 fn of_a_change_and_a_trial_at_once_the_change_is_never_lost() {
     let b = bench();
     for round in 0..10 {
+        b.charon.establish(false);
         let lifetime = 1500 + round;
         thread::scope(|scope| {
-            let changed = scope.spawn(move || lifetime);
             let change = scope.spawn(|| put(&b, "", &json!({ "lifeTime": lifetime })));
             let trial = scope.spawn(|| put(&b, "confirm=1s", &json!({ "lifeTime": 3000 })));
             change.join().expect("no panic").expect(200);
+            wait_for_end(&b, &trial);
             details(trial.join().expect("no panic"));
-            changed.join().expect("no panic");
         });
         assert_in_force(&b, KEY, lifetime);
     }
@@ -143,6 +159,7 @@ fn a_refused_trial_of_what_is_being_created_takes_nothing_away() {
         let tried = scope.spawn(|| put(&b, "confirm=1s", &json!({ "lifeTime": 2000 })));
         b.charon.release();
         created.join().expect("no panic").expect(200);
+        wait_for_end(&b, &tried);
         tried.join().expect("no panic").expect(503);
     });
     assert_in_force(&b, KEY, 1000);
@@ -295,21 +312,66 @@ fn what_others_write_stays_when_a_trial_is_taken_back() {
 }
 
 #[test]
-fn a_value_on_trial_that_another_writes_is_his() {
-    for (query, value) in [
-        ("", json!({ "lifeTime": 2000 })),
-        ("keep=true", json!({ "lifeTime": 2000 })),
-        ("", json!({ "ikeLifeTime": 7200, "lifeTime": 2000 })),
-    ] {
+fn a_whole_change_during_a_trial_decides_it() {
+    for value in [json!({ "lifeTime": 2000, "ikeDhGroup": 19 }), json!({ "ikeLifeTime": 7200, "lifeTime": 2000 })] {
         let b = bench();
         let trial = || put(&b, "confirm=10m", &json!({ "lifeTime": 2000, "ikeDhGroup": 19 }));
-        // The same value as on trial: whoever was told 200 for it keeps it.
-        let said = details(during(&b, trial, || {
-            if query.is_empty() { put(&b, "", &value) } else { keep(&b, "", &value) }.expect(200);
-        }));
+        // Some of it is the same as on trial: whoever was told 200 for it keeps it.
+        let said = details(during(&b, trial, || drop(put(&b, "", &value).expect(200))));
         assert!(said.contains("another call changed the connection during its trial"), "{said}");
         assert_eq!(b.inventory(&uuid(7))["lifeTime"], 2000);
+        assert!(!record(&b).contains("\"trial\""));
     }
+}
+
+#[test]
+fn a_value_on_trial_that_another_writes_is_his_and_the_rest_is_taken_back() {
+    for lifetime in [2000, 3000] {
+        let b = bench();
+        let trial = || put(&b, "confirm=2s", &json!({ "lifeTime": 2000, "authKey": "test-only-wrong" }));
+        thread::scope(|scope| {
+            let asked = scope.spawn(trial);
+            wait_for_trial(&b);
+            keep(&b, "", &json!({ "lifeTime": lifetime })).expect(200);
+            wait_for_end(&b, &asked);
+            details(asked.join().expect("no panic"));
+        });
+        assert_in_force(&b, KEY, lifetime);
+    }
+}
+
+#[test]
+fn what_another_made_of_a_trial_is_never_its_success() {
+    let b = bench();
+    let answer = during(
+        &b,
+        || put(&b, "confirm=10m", &json!({ "lifeTime": 2000, "authKey": "test-only-wrong" })),
+        || {
+            keep(&b, "", &json!({ "authKey": "test-only-right" })).expect(200);
+            b.charon.establish(true);
+        },
+    );
+    let said = details(answer);
+    assert!(said.contains("another call changed the connection during its trial"), "{said}");
+    assert_in_force(&b, "test-only-right", 2000);
+}
+
+#[test]
+fn a_network_on_trial_that_another_removes_is_not_put_back() {
+    let b = bench();
+    let more = json!({ "params": { "peerCidrs": ["10.77.0.0/24", "10.78.0.0/24"] } });
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| call(&b, "POST", "/remote-cidrs?confirm=2s", &more));
+        wait_for_trial(&b);
+        call(&b, "DELETE", "/remote-cidrs?peerCidrs=10.77.0.0%2F24", &Value::Null).expect(200);
+        call(&b, "POST", "/remote-cidrs", &json!({ "params": { "peerCidrs": ["10.79.0.0/24"] } })).expect(200);
+        wait_for_end(&b, &asked);
+        details(asked.join().expect("no panic"));
+    });
+    let found = inventory(&b);
+    let cidrs: Vec<_> =
+        found["peerCidrs"].as_array().expect("a list").iter().map(|entry| entry["cidr"].clone()).collect();
+    assert_eq!(cidrs, ["10.7.2.0/24", "10.79.0.0/24"]);
 }
 
 #[test]
@@ -352,13 +414,13 @@ fn every_kind_of_write_on_trial_is_taken_back() {
         wait_until("that it runs is stored", || (disabled || !record(&b).contains("\"unproven\"")).then_some(()));
         let before = (inventory(&b), record(&b).contains("blue"));
         b.charon.establish(false);
+        if method == "DELETE" {
+            // What is left would be up already.
+            b.charon.set_sas([]);
+        }
         let said = thread::scope(|scope| {
             let asked = scope.spawn(|| call(&b, method, tail, &body));
-            wait_until("it was on trial and is not any more", || {
-                (record(&b).contains("\"trial\"") || asked.is_finished()).then_some(())
-            });
-            wait_until("it is taken back", || (!record(&b).contains("\"trial\"")).then_some(()));
-            b.charon.establish(true);
+            wait_for_end(&b, &asked);
             details(asked.join().expect("no panic"))
         });
         assert!(said.contains("not up within 1 s"), "{method} {tail}: {said}");
