@@ -65,6 +65,8 @@ mod restarts;
 mod side_by_side;
 #[path = "lab/storm.rs"]
 mod storm;
+#[path = "lab/storm_of_trials.rs"]
+mod storm_of_trials;
 #[path = "support/stream.rs"]
 mod stream;
 mod support;
