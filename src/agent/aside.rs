@@ -31,15 +31,23 @@ impl Agent {
 
     /// Takes what `new` needs, beside what `old` has. What is set aside may be written as long as it asks for no more.
     pub(super) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
-        new.aside = None;
+        // Of what a trial puts back, it says itself whether it was set aside.
+        let was = new.aside.take();
         let mut claims = self.lock_claims();
         let claimed = claims.claim(new, |id| self.name_of(id));
-        let stays = |old: &&Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
-        match (claimed, old.filter(stays).and_then(|old| old.aside.clone())) {
-            (Err(_), Some(why)) => new.aside = Some(why),
-            (outcome, _) => outcome?,
+        let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
+        let was = match old {
+            Some(old) if old.aside.is_some() => old.aside.clone().filter(|_| stays(old)),
+            _ => was,
+        };
+        match (claimed, was) {
+            (Err(_), Some(why)) => {
+                claims.aside.insert(new.id);
+                new.aside = Some(why);
+                Ok(())
+            }
+            (outcome, _) => outcome,
         }
-        Ok(())
     }
 
     /// Gives back what `record` had, and looks whether that was in somebody's way.

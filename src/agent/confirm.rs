@@ -3,7 +3,7 @@
 //! The trial lies in the record, and begins and ends under the connection's lock. If the agent dies meanwhile, its next
 //! start puts the old connection back: nobody has confirmed the new one.
 
-use super::{Agent, Entry, Host, How, View, apply::Written, memory::Memory};
+use super::{Agent, Entry, Host, How, View, apply::Written, feed::Happening, memory::Memory};
 use crate::{
     error::{Error, Result},
     ipsec::{Child, ChildSa, ChildState, ConnectionId, State, Status},
@@ -212,16 +212,20 @@ impl Agent {
 
     /// Has what was there before a trial count although it could not be put in force: the record first, and the reconciler
     /// follows it. A file that still speaks of the trial has the next start do the same.
-    async fn force_back(&self, entry: &Entry, record: &Record, old: Option<Record>, memory: &mut Memory) {
+    async fn force_back(&self, entry: &Entry, record: &Record, mut old: Option<Record>, memory: &mut Memory) {
         let id = record.id;
+        // It was reserved until now, so that nothing can be in its way: unless it was set aside before the trial.
+        let claimed = old.as_mut().map_or(Ok(()), |old| self.claim(Some(record), old));
+        if let (Err(error), Some(old)) = (claimed, &mut old) {
+            self.lock_claims().aside.insert(id);
+            old.aside = Some(error.to_string().into());
+        }
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
             tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
             entry.unsaved.store(true, Ordering::Relaxed);
         }
-        if let Some(old) = &old {
-            self.lock_claims().add(old);
-        }
         self.release(Some(record));
+        self.tell(id, if old.is_some() { Happening::Changed } else { Happening::Deleted });
         memory.doubt();
         memory.restart();
         // What charon made for the trial is not what is wanted now, whatever it looks like.

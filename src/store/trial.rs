@@ -72,7 +72,7 @@ impl Trial {
             return (agree(&renamed, new) && old.connection == new.connection).then(|| self.clone());
         };
         // What others write is written on both: with the trial, and as if there had been none.
-        let after = edit(before).or_else(|_| before.with_networks_of(old, new)).ok()?;
+        let after = edit(before).ok().or_else(|| before.with_networks_of(old, new))?;
         let after = Record { trial: None, aside: None, ..after };
         let on_trial = |same: &&Agree| !same(before, old);
         let written = |same: &Agree| !same(old, new) || !same(before, &after);
@@ -90,13 +90,19 @@ fn follow<T: Clone>(list: &mut Vec<T>, old: &[T], new: &[T], same: impl Fn(&T, &
 }
 
 impl Record {
-    /// The same with the networks and names that made `new` of `old`, for a call that presumes what is on trial.
-    fn with_networks_of(&self, old: &Self, new: &Self) -> Result<Self, Conflict> {
+    /// The same with the networks and names that made `new` of `old`, for a call that presumes what is on trial; nothing
+    /// if it wrote more than those.
+    fn with_networks_of(&self, old: &Self, new: &Self) -> Option<Self> {
+        if !VALUES.iter().all(|same| same(old, new)) {
+            return None;
+        }
         let mut wish = self.wish.clone();
         follow(&mut wish.local, &old.wish.local, &new.wish.local, |a, b| a.network == b.network);
         follow(&mut wish.remote, &old.wish.remote, &new.wish.remote, |a, b| a.cidr == b.cidr);
-        wish.names = new.wish.names.clone();
-        self.changed(wish, new.changed)
+        if old.wish.names != new.wish.names {
+            wish.names = new.wish.names.clone();
+        }
+        self.changed(wish, new.changed).ok()
     }
 
     /// The record that counts if the trial fails, made at `now`; `None` if none does. It counts its generation on from
@@ -109,8 +115,10 @@ impl Record {
             Some(trial) => trial.before.as_ref(),
             None => Some(self),
         };
-        let back =
-            |before: &Self| self.changed(before.wish.clone(), now).map(|back| Self { state: before.state, ..back });
+        let back = |before: &Self| {
+            let back = self.changed(before.wish.clone(), now)?;
+            Ok(Self { state: before.state, aside: before.aside.clone(), ..back })
+        };
         before.map(back).transpose()
     }
 }

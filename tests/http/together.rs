@@ -488,7 +488,7 @@ fn what_a_trial_would_put_back_stays_reserved() {
 #[test]
 fn a_trial_that_charon_cannot_take_back_is_taken_back_all_the_same() {
     let mut b = bench();
-    let (said, _) = thread::scope(|scope| {
+    let said = thread::scope(|scope| {
         let asked = {
             let client = b.tcp();
             let body = json!({ "changeIPsecConnection": change(7, &json!({ "authKey": "test-only-wrong" })) });
@@ -497,7 +497,7 @@ fn a_trial_that_charon_cannot_take_back_is_taken_back_all_the_same() {
         };
         wait_for_trial(&b);
         b.charon.kill();
-        (details(asked.join().expect("no panic")), ())
+        details(asked.join().expect("no panic"))
     });
     assert!(said.contains("what was there before counts again"), "{said}");
     assert!(!record(&b).contains("\"trial\""));

@@ -54,14 +54,14 @@ enum Death {
     Pause,
 }
 
-/// What happens, each after as many calls.
+/// What happens, each after as many answers.
 const DEATHS: [(usize, Death); 6] = [
-    (15, Death::Pause),
-    (35, Death::Agent),
-    (50, Death::Charon(Side::A)),
-    (70, Death::Agent),
-    (85, Death::Pause),
-    (100, Death::Charon(Side::B)),
+    (10, Death::Pause),
+    (25, Death::Agent),
+    (40, Death::Charon(Side::A)),
+    (55, Death::Agent),
+    (70, Death::Pause),
+    (80, Death::Charon(Side::B)),
 ];
 
 /// A call, and the registers that it writes if it is done.
@@ -213,7 +213,9 @@ impl Call {
 /// All that the callers share.
 struct Storm {
     socket: PathBuf,
+    /// How many calls were answered, and how many callers have made all of theirs.
     done: AtomicUsize,
+    ended: AtomicUsize,
     histories: [Mutex<Vec<Write>>; CONNECTIONS],
     kinds: Mutex<BTreeMap<String, usize>>,
 }
@@ -232,6 +234,7 @@ impl Storm {
             wait_until(CALM, "the agent is there", || UnixStream::connect(&self.socket).ok());
             self.done.fetch_add(usize::from(self.make(n, &call)), Ordering::Relaxed);
         }
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Makes a call and notes what it wrote; whether it was answered.
@@ -259,10 +262,15 @@ impl Storm {
 }
 
 /// Does what happens to the daemons, each at its time.
-fn deaths(pair: &mut Pair, done: &AtomicUsize) {
-    let done = || done.load(Ordering::Relaxed);
+fn deaths(pair: &mut Pair, storm: &Storm) {
+    let done = || storm.done.load(Ordering::Relaxed);
     for (after, death) in DEATHS {
-        wait_until(Duration::from_mins(3), "the calls go on", || (done() >= after).then_some(()));
+        // Of many calls the agent dies before it answers: then fewer things happen.
+        let is_over = || storm.ended.load(Ordering::Relaxed) == CALLERS;
+        wait_until(Duration::from_mins(3), "the calls go on", || (done() >= after || is_over()).then_some(()));
+        if is_over() {
+            return;
+        }
         match death {
             Death::Agent => {
                 pair.agent_mut(Side::A).kill();
@@ -358,6 +366,7 @@ fn storm(pair: &mut Pair, seed: u64) {
     let storm = Storm {
         socket: pair.agent(Side::A).socket(),
         done: AtomicUsize::new(0),
+        ended: AtomicUsize::new(0),
         histories: std::array::from_fn(|n| Mutex::new(vec![before(n)])),
         kinds: Mutex::default(),
     };
@@ -366,7 +375,7 @@ fn storm(pair: &mut Pair, seed: u64) {
             let storm = &storm;
             scope.spawn(move || storm.work(which, seed));
         }
-        deaths(pair, &storm.done);
+        deaths(pair, &storm);
     });
     judge(pair, &storm, seed);
     let kinds = storm.kinds.lock().expect("no panic").clone();

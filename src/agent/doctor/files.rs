@@ -151,5 +151,12 @@ mod tests {
         assert_eq!(level(1 << 30, Some(9), true), Some(Level::Error));
         case.damaged.push(crate::store::Damaged { path: "/x.json".into(), id: None, why: "line 1".into() });
         assert!(store(&case).expect_err("wrong")[0].what.contains("/x.json"));
+        let mut aside = (*case.records[0]).clone();
+        aside.aside = Some("it has the key of another".into());
+        case.records[0] = std::sync::Arc::new(aside);
+        let found = store(&case).expect_err("wrong");
+        assert!(
+            found[1].what.contains("is set aside") && found[1].evidence.as_deref() == Some("it has the key of another")
+        );
     }
 }
