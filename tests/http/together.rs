@@ -3,7 +3,7 @@
 use crate::{
     client::{Client, Response},
     fake_charon::Behaviour,
-    serve::{Bench, KEY, NETWORK, TOKEN, change, params, uuid, wait_until},
+    serve::{Bench, KEY, NETWORK, Options, TOKEN, change, params, uuid, wait_until},
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -201,6 +201,23 @@ fn a_creation_on_trial_that_another_repairs_is_kept() {
         b.inventory(&uuid(7));
         assert!(!record(&b).contains("\"trial\""));
     }
+}
+
+#[test]
+fn a_call_that_waits_never_tells_of_the_tunnel_that_another_made() {
+    let b = Bench::with(&Options { wait: "10m", ..Options::default() });
+    let wrong = params(7, &json!({ "authKey": "test-only-wrong" }));
+    let inventory = thread::scope(|scope| {
+        let created = scope.spawn(|| b.create(&wrong));
+        wait_until("it is there", || (!record(&b).is_empty()).then_some(()));
+        let repaired = scope.spawn(|| put(&b, "", &json!({})));
+        wait_until("another has repaired it", || (b.inventory(&uuid(7))["authKey"] == KEY).then_some(()));
+        b.charon.establish(true);
+        assert_eq!(repaired.join().expect("no panic").expect(200).json()["inventory"]["status"], "Ready");
+        created.join().expect("no panic").expect(200).json()["inventory"].take()
+    });
+    assert_eq!(inventory["authKey"], "test-only-wrong");
+    assert_ne!(inventory["status"], "Ready", "that key was never proven");
 }
 
 #[test]
