@@ -79,7 +79,7 @@ fn at_each_rename() {
 
 #[test]
 fn at_each_unlink() {
-    each("/^unlink", [0, 0, 2, 0, 0, 0, 2]);
+    each("/^unlink", [0, 0, 2, 0, 0, 0, 1]);
 }
 
 #[test]
