@@ -71,6 +71,8 @@ mod shared_keys;
 mod side_by_side;
 #[path = "lab/storm.rs"]
 mod storm;
+#[path = "lab/storm_of_trials.rs"]
+mod storm_of_trials;
 #[path = "support/stream.rs"]
 mod stream;
 mod support;

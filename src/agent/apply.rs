@@ -3,7 +3,7 @@
 //! connection as it was; after it, everything follows the new record.
 
 use super::{
-    Agent, View, check_abilities,
+    Agent, Entry, View, check_abilities,
     feed::Happening,
     loadable,
     memory::{Loaded, Memory, Step},
@@ -14,7 +14,7 @@ use crate::{
     disk,
     error::{Error, Resource, Result},
     ipsec::{ConnectionId, IkeSa},
-    store::{self, Record},
+    store::{self, Record, Timestamp, Trial},
     swan::{
         Asker,
         credentials::File,
@@ -31,7 +31,7 @@ use std::{
 use tokio::{sync::MutexGuard, task::block_in_place, time::Instant};
 
 /// How a write is to be done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct How {
     /// Put the old connection back if the new one is not up in this time.
     pub confirm: Option<Duration>,
@@ -41,6 +41,10 @@ pub struct How {
     pub rehearse: Option<bool>,
     /// Give the connection's key to all that share it, in one step.
     pub together: bool,
+    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
+    pub says_all: bool,
+    /// Who asks, for others who must wait.
+    pub caller: Option<Arc<str>>,
 }
 
 /// What became of a write.
@@ -48,6 +52,13 @@ pub struct Written {
     /// The connection.
     pub view: View,
     /// The other connections that were changed in the same step.
+    pub others: Vec<Companion>,
+}
+
+/// A write that is in force, whatever its tunnel does.
+pub(super) struct InForce {
+    pub before: Option<Arc<Record>>,
+    pub record: Arc<Record>,
     pub others: Vec<Companion>,
 }
 
@@ -113,34 +124,17 @@ impl Agent {
         how: How,
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
-        let (agent, judge) = (Arc::clone(self), Arc::clone(self));
-        let rehearse = self.is_rehearsed(how);
-        let edit = move |old: Option<&Record>| {
-            let new = edit(old)?;
-            judge.judge(old, &new, rehearse)?;
-            Ok(new)
-        };
+        let (agent, rehearse) = (Arc::clone(self), self.is_rehearsed(&how));
         // A task of its own: a caller who hangs up must not stop a change half way.
         if let Some(within) = how.confirm {
-            let view = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
-            return Ok(Written { view: self.rehearsed(view, rehearse).await, others: Vec::new() });
+            let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
+            return Ok(Written { view: self.rehearsed(view, rehearse).await, others });
         }
-        let before = self.store.get(id);
-        let changed = async move {
-            let (record, others) = agent.put(id, how, edit).await?;
-            // If an earlier change is on trial, that is over: this one counts, also after a crash.
-            let changed = others.iter().filter(|other| other.has_new_key()).map(Companion::id);
-            for id in changed.chain([id]) {
-                block_in_place(|| agent.store.end_trial(id)).unwrap_or_else(|error| {
-                    tracing::error!(uuid = %id, %error, "the next start will put back what was there before a trial");
-                });
-            }
-            Ok((record, others))
-        };
-        let (record, others) = uncancelled(changed).await?;
+        let asked = how.rehearse == Some(true);
+        let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
         // For what changes no tunnel, nobody waits for a tunnel.
         let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {
-            self.rehearsed(self.look(record).await, how.rehearse == Some(true)).await
+            self.rehearsed(self.look(record).await, asked).await
         } else {
             self.rehearsed(self.settled(record).await, rehearse).await
         };
@@ -148,14 +142,14 @@ impl Agent {
     }
 
     /// Puts what `edit` makes of the connection in force, with what must change in the same step, everywhere or nowhere;
-    /// waits for no tunnel. Of several connections the locks are taken in the order of their uuids: `edit` runs anew when
-    /// more of them are needed than are held.
+    /// waits for no tunnel. With `confirm` it is on trial from then on. Of several connections the locks are taken in the
+    /// order of their uuids: `edit` runs anew when more of them are needed than are held.
     pub(super) async fn put(
         &self,
         id: ConnectionId,
-        how: How,
+        how: &How,
         edit: impl Fn(Option<&Record>) -> Result<Record>,
-    ) -> Result<(Arc<Record>, Vec<Companion>)> {
+    ) -> Result<InForce> {
         let mut ids = BTreeSet::from([id]);
         loop {
             let entries: Vec<_> = ids.iter().map(|id| (*id, self.entry(*id))).collect();
@@ -163,57 +157,116 @@ impl Agent {
             for (id, entry) in &entries {
                 memories.insert(*id, entry.memory.lock().await);
             }
-            let old = self.store.get(id);
-            let group = self.group(old.as_deref(), edit(old.as_deref())?, how.together)?;
+            // All that is decided by what is there is decided here: others write until the locks are ours, and not after.
+            let before = self.store.get(id);
+            let group = self.decided(before.as_deref(), how, &edit)?;
             if group.others.iter().all(|other| ids.contains(&other.id())) {
-                // Of others whose key does not change, SAs stay as they are.
-                let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
-                let written: BTreeSet<_> = group.others.iter().map(Companion::id).chain([id]).collect();
-                let outcome = self.apply(old, group, &mut memories).await;
-                for (id, entry) in entries.iter().filter(|(id, _)| written.contains(id)) {
-                    let Some(memory) = memories.get_mut(id) else { continue };
-                    if how.immediate && outcome.is_ok() && hurried.contains(id) {
-                        memory.hurry();
-                    }
-                    entry.note_files(&self.paths(*id));
-                    entry.publish(memory);
-                    self.note_doubt(*id, outcome.as_ref().err(), memory);
-                }
-                return outcome;
+                let entries: BTreeMap<_, _> = entries.iter().map(|(id, entry)| (*id, &**entry)).collect();
+                let others = group.others.clone();
+                let record = self.group_in_force(before.clone(), group, how.immediate, &entries, &mut memories).await?;
+                return Ok(InForce { before, record, others });
             }
             ids.extend(group.others.iter().map(Companion::id));
         }
     }
 
-    async fn apply(
+    /// What `edit` makes of `before`, on trial if it is to be, and what must change with it.
+    fn decided(
+        &self,
+        before: Option<&Record>,
+        how: &How,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<Group> {
+        if how.confirm.is_some() {
+            refuse_second(before)?;
+        }
+        let new = edit(before)?;
+        self.judge(before, &new, self.is_rehearsed(how))?;
+        let mut group = self.group(before, new, how.together)?;
+        group.new.trial = trial(before, &group.new, how, edit).map(Box::new);
+        Ok(group)
+    }
+
+    /// Puts all of `group` in force, or none; their locks are held.
+    async fn group_in_force(
+        &self,
+        old: Option<Arc<Record>>,
+        group: Group,
+        immediate: bool,
+        entries: &BTreeMap<ConnectionId, &Entry>,
+        memories: &mut Memories<'_>,
+    ) -> Result<Arc<Record>> {
+        let id = group.new.id;
+        // Of others whose key does not change, SAs stay as they are.
+        let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
+        let written: Vec<_> = group.others.iter().map(Companion::id).chain([id]).collect();
+        let outcome = match memories.get_mut(&id) {
+            Some(memory) if group.others.is_empty() => self.apply(old, group.new, memory).await,
+            Some(_) => self.apply_together(old, group, memories).await,
+            None => Err(not_locked(id)),
+        };
+        for id in written {
+            if let (Some(entry), Some(memory)) = (entries.get(&id), memories.get_mut(&id)) {
+                self.wind_up(id, entry, outcome.as_ref().err(), immediate && hurried.contains(&id), memory);
+            }
+        }
+        outcome
+    }
+
+    /// Puts `new` in force in place of `old`, everywhere or nowhere, with the lock held.
+    pub(super) async fn in_force(
+        &self,
+        entry: &Entry,
+        old: Option<Arc<Record>>,
+        new: Record,
+        memory: &mut Memory,
+    ) -> Result<Arc<Record>> {
+        let id = new.id;
+        let outcome = self.apply(old, new, memory).await;
+        self.wind_up(id, entry, outcome.as_ref().err(), false, memory);
+        outcome
+    }
+
+    /// What is to be done behind every write, whether it failed with `error` or not.
+    fn wind_up(&self, id: ConnectionId, entry: &Entry, error: Option<&Error>, immediate: bool, memory: &mut Memory) {
+        if immediate && error.is_none() {
+            memory.hurry();
+        }
+        entry.note_files(&self.paths(id));
+        entry.publish(memory);
+        self.note_doubt(id, error, memory);
+    }
+
+    async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
+        if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
+            self.schedule.wake(new.id, Instant::now());
+            return Ok(Arc::clone(same));
+        }
+        self.claim(old.as_deref(), &mut new)?;
+        let claimed = new.clone();
+        let outcome = self.replace(old.as_deref(), new, memory).await;
+        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
+        outcome
+    }
+
+    async fn apply_together(
         &self,
         old: Option<Arc<Record>>,
         group: Group,
         memories: &mut Memories<'_>,
-    ) -> Result<(Arc<Record>, Vec<Companion>)> {
+    ) -> Result<Arc<Record>> {
         let Group { new, others } = group;
-        if let Some(same) = old.as_ref().filter(|old| others.is_empty() && new.says_the_same(old)) {
-            self.schedule.wake(new.id, Instant::now());
-            return Ok((Arc::clone(same), others));
-        }
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        let claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
-        self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), name_of)?;
+        let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
+        // What is set aside is let in with the rest, or nothing is.
+        claimed.iter_mut().for_each(|record| record.aside = None);
+        self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), |id| self.name_of(id))?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
-        let outcome = match claimed.as_slice() {
-            [new] => match memories.get_mut(&new.id) {
-                Some(memory) => self.replace(old.as_deref(), new.clone(), memory).await,
-                None => Err(not_locked(new.id)),
-            },
-            all => self.replace_together(old, &others, all, memories).await,
-        };
-        let mut claims = self.lock_claims();
+        let outcome = self.replace_together(old, &others, &claimed, memories).await;
         match &outcome {
-            Ok(_) => replaced.iter().for_each(|record| claims.release(record)),
-            Err(_) => claimed.iter().for_each(|record| claims.release(record)),
+            Ok(_) => replaced.iter().for_each(|record| self.release(Some(record))),
+            Err(_) => claimed.iter().for_each(|record| self.release(Some(record))),
         }
-        drop(claims);
-        outcome.map(|record| (record, others))
+        outcome
     }
 
     /// Checks `new` as far as that is possible without an effect, and says what it needs.
@@ -385,6 +438,38 @@ impl Agent {
             None => Ok(()),
         }
     }
+}
+
+/// The trial of `new` after this write: the one that it begins, or the one that goes on beside it.
+fn trial(
+    before: Option<&Record>,
+    new: &Record,
+    how: &How,
+    edit: impl Fn(Option<&Record>) -> Result<Record>,
+) -> Option<Trial> {
+    if let Some(within) = how.confirm {
+        let now = Timestamp::now();
+        let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
+        // It is a few minutes at most.
+        let until = jiff::SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
+        return Trial::of(before, new, caller, now, until.unwrap_or(now));
+    }
+    let before = before.filter(|_| !how.says_all)?;
+    before.trial.as_ref()?.beside(|record| edit(Some(record)), before, new)
+}
+
+/// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
+pub(super) fn refuse_second(record: Option<&Record>) -> Result<()> {
+    let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
+        return Ok(());
+    };
+    let (id, name, what) =
+        (record.id, &record.wish.names.name, if trial.before.is_some() { "change" } else { "creation" });
+    Err(Error::argument(format!(
+        "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
+         at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",
+        trial.caller, trial.began, trial.until
+    )))
 }
 
 /// Runs `work` to its end even if the caller is gone.

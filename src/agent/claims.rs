@@ -24,6 +24,8 @@ pub struct Claims {
     ends: Index,
     /// Who has a private key of this name.
     pub(super) private: HashMap<String, Vec<ConnectionId>>,
+    /// Who is set aside, because others have what it needs.
+    pub(super) aside: BTreeSet<ConnectionId>,
 }
 
 /// A key, and the identities by which charon finds it.
@@ -74,11 +76,13 @@ impl Claims {
         Ok(())
     }
 
-    /// The same without taking anything.
+    /// The same without taking anything. What a trial would put back is as much in use as what it made.
     ///
     /// # Errors
     /// As [`Claims::claim`].
     pub fn check(&self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+        let records: Vec<_> = records.iter().copied().flat_map(held).collect();
+        let records = records.as_slice();
         self.check_pairs(records, &name_of)?;
         let Some(record) = records.first() else { return Ok(()) };
         let clashes: Vec<_> = self.clashing(records).into_iter().map(|id| self.clash(record, id, &name_of)).collect();
@@ -146,8 +150,17 @@ impl Claims {
         found
     }
 
-    /// Adds what `record` has, without asking.
+    /// Adds what `record` has, without asking, and what its trial would put back.
     pub fn add(&mut self, record: &Record) {
+        held(record).for_each(|record| self.add_one(record));
+    }
+
+    /// Takes away once what [`Claims::add`] added.
+    pub fn release(&mut self, record: &Record) {
+        held(record).for_each(|record| self.release_one(record));
+    }
+
+    fn add_one(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
@@ -159,8 +172,7 @@ impl Claims {
         }
     }
 
-    /// Takes away once what [`Claims::add`] added.
-    pub fn release(&mut self, record: &Record) {
+    fn release_one(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);
@@ -199,6 +211,12 @@ impl Index {
             self.0.remove(&key);
         }
     }
+}
+
+/// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
+fn held(record: &Record) -> impl Iterator<Item = &Record> {
+    let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+    std::iter::once(record).chain(before).filter(|record| record.aside.is_none())
 }
 
 /// charon's name of the private key that it is to hold.

@@ -1,6 +1,11 @@
 //! What a change would do, without doing it.
 
-use super::{Agent, Companion, How, Warning, apply::not_found, memory::Step, together::Group};
+use super::{
+    Agent, Companion, How, Warning,
+    apply::{not_found, refuse_second},
+    memory::Step,
+    together::Group,
+};
 use crate::{
     error::{Error, Result},
     ipsec::{Auth, Code, Conflict, Connection, ConnectionId},
@@ -103,12 +108,18 @@ impl Agent {
     pub async fn plan(
         &self,
         id: ConnectionId,
-        how: How,
+        how: &How,
         hides_key: bool,
         edit: impl FnOnce(&Record) -> Result<Record>,
     ) -> Result<Plan> {
         self.refuse_damaged(id)?;
+        let entry = self.entry(id);
+        // A copy to think with: what is planned leaves no trace.
+        let memory = entry.memory.lock().await.clone();
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
+        if how.confirm.is_some() {
+            refuse_second(Some(&before))?;
+        }
         let wanted = edit(&before)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
         let after = if hides_key { wanted.with_random_key(&before).map_err(refused)? } else { wanted.clone() };
@@ -116,9 +127,6 @@ impl Agent {
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept.
         self.judge(Some(&before), &wanted, true)?;
         let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
-        let entry = self.entry(id);
-        // A copy to think with: what is planned leaves no trace.
-        let memory = entry.memory.lock().await.clone();
         let all: Vec<_> = std::iter::once(&after).chain(others.iter().map(|other| &other.after)).collect();
         let shared = self.check_claims(&all, hides_key)?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
@@ -144,7 +152,7 @@ impl Agent {
 
     /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
     fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
+        let name_of = |id| self.name_of(id);
         let claims = self.lock_claims();
         if !hides_key {
             return claims.check(all, name_of).map(|()| None);

@@ -1,6 +1,6 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
-use super::{Answer, Envelope, Shared, audit::Told, id_of, no_method, parse, wire::Tags};
+use super::{Answer, Envelope, Shared, asked, audit::Told, auth::Caller, id_of, no_method, parse, wire::Tags};
 use crate::{
     agent::How,
     error::{Error, Result},
@@ -8,6 +8,7 @@ use crate::{
     store::{Record, Wish},
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::{Method, Uri},
@@ -18,7 +19,8 @@ use jiff::Timestamp;
 type Pairs = UrlQuery<Vec<(String, String)>>;
 
 /// `PUT /ipsec/{uuid}`: `UpdateIPsecConnection`. Members that are left out keep what is stored.
-pub(super) async fn update(state: Shared, uuid: &str, body: Body, uri: &Uri) -> Answer {
+pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)], body: Body, uri: &Uri) -> Answer {
+    parse::no_trial(pairs, "UpdateIPsecConnection changes no tunnel")?;
     let envelope = Envelope::read(body).await?;
     if !envelope.has("updateIPsecConnection") {
         return Err(no_method(&Method::PUT, uri));
@@ -38,13 +40,14 @@ pub async fn act(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
     if method != Method::PUT {
         return Err(no_method(&method, &uri));
     }
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     let envelope = Envelope::read(body).await?;
     if envelope.has("changeIPSecConnectionState") {
         let params = envelope.params("changeIPSecConnectionState")?;
@@ -85,10 +88,11 @@ pub async fn remote_cidrs(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     match method {
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
@@ -133,10 +137,11 @@ pub async fn l3_networks(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     match method {
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;

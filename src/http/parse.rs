@@ -8,7 +8,7 @@ mod names;
 mod networks;
 mod options;
 
-pub use how::{Rest, delete_mode, how, number, page, page_of, required_value, rest, value};
+pub use how::{Rest, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value};
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};

@@ -40,13 +40,15 @@ pub enum Code {
     KeyAmbiguous,
     /// The gateway's address of the connection is not on this host.
     LocalAddressMissing,
+    /// Another stored connection has what it needs.
+    SetAside,
     /// Something else; the details are charon's own words.
     Unknown,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -64,6 +66,7 @@ impl Code {
         Self::AlgorithmUnsupported,
         Self::KeyAmbiguous,
         Self::LocalAddressMissing,
+        Self::SetAside,
         Self::Unknown,
     ];
 
@@ -133,6 +136,10 @@ impl Code {
             Self::KeyAmbiguous => (
                 "KEY_AMBIGUOUS",
                 "Give the peers different identities or one key, or remove the other secret for the same identity.",
+            ),
+            Self::SetAside => (
+                "SET_ASIDE",
+                "Change or delete one of the two connections; this one is loaded when nothing is in its way any more.",
             ),
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")

@@ -41,6 +41,17 @@ pub fn rest(pairs: &[(String, String)]) -> Result<Rest, Failure> {
     Ok(if switch("keep", pairs)? == Some(true) { Rest::Kept } else { Rest::Defaults })
 }
 
+/// Refuses `confirm` where nothing can be on trial, and `why`.
+///
+/// # Errors
+/// When it is there.
+pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
+    match value("confirm", pairs)? {
+        None => Ok(()),
+        Some(_) => Err(Error::Argument(format!("the query parameter confirm is not possible here: {why}")).into()),
+    }
+}
+
 /// How a write is to be done: `confirm=60s`, `immediate=true`, `rehearse=true` and `together=true`.
 ///
 /// # Errors
@@ -62,7 +73,7 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
         )
         .into());
     }
-    Ok(How { confirm, immediate, rehearse: switch("rehearse", pairs)?, together })
+    Ok(How { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..How::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.
