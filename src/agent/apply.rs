@@ -258,7 +258,9 @@ impl Agent {
         let Group { new, others } = group;
         let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
         // What is set aside is let in with the rest, or nothing is.
-        claimed.iter_mut().for_each(|record| record.aside = None);
+        for record in &mut claimed {
+            record.aside = None;
+        }
         self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), |id| self.name_of(id))?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
         let outcome = self.replace_together(old, &others, &claimed, memories).await;
