@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod certs;
 pub mod condition;
 pub mod connection;
+pub mod coverage;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
