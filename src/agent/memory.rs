@@ -92,6 +92,8 @@ pub struct Memory {
     /// How often charon was found at work since the last attempt.
     looks: u32,
     not_before: Option<Instant>,
+    /// Since when the peer carries some of the networks of a child, and nothing of others.
+    pub narrowed_since: Option<Instant>,
 }
 
 /// A step towards what is wanted, in the order in which they are taken.
@@ -119,6 +121,7 @@ impl Memory {
         self.attempts = 0;
         self.not_before = None;
         self.complete_since = None;
+        self.narrowed_since = None;
     }
 
     /// charon did not answer a request that it may yet obey, after we gave up on it: a stopped charon

@@ -42,7 +42,11 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
     let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
     reason(&mut page, &view["reason"], look);
-    for (title, line) in wanted(inventory, gateway) {
+    let left_out =
+        items(&view["left_out"]).iter().map(|net| format!("{} (in {})", text(net, "network"), text(net, "within")));
+    let own =
+        [("split", text(view, "split").replace("auto", "")), ("left out", left_out.collect::<Vec<_>>().join(", "))];
+    for (title, line) in wanted(inventory, gateway).into_iter().chain(own) {
         if !line.is_empty() {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }

@@ -4,7 +4,7 @@ use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::ME
 use crate::{
     agent::{Companion, Life, Seen, Step, View},
     ipsec::{
-        ChildSa, ChildState, Identity, IkeSa, IkeState,
+        ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
         condition::carriers,
         coverage,
@@ -57,7 +57,8 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
-    truth::extend(&mut body, json!({ "other_sas": other_sas(&view) }));
+    let split = view.record.wish.options.split.name();
+    truth::extend(&mut body, json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }));
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
     truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
@@ -201,6 +202,12 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
         item
     };
     connection.children.iter().enumerate().map(item).collect()
+}
+
+/// The networks that no child names, because another network contains them.
+fn left_out(view: &View) -> Vec<Value> {
+    let item = |(net, within): &(TrafficSelector, TrafficSelector)| json!({ "network": net.to_string(), "within": within.to_string() });
+    view.record.left_out().iter().map(item).collect()
 }
 
 /// All CHILD_SAs, each with its IKE SA.
