@@ -23,6 +23,7 @@ mod reconcile;
 mod rehearse;
 mod remove;
 mod schedule;
+mod split;
 mod story;
 mod sweep;
 mod together;

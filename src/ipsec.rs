@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod certs;
 pub mod condition;
 pub mod connection;
+pub mod coverage;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
@@ -20,7 +21,7 @@ pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{
-    Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
+    Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol, Split,
 };
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};

@@ -69,6 +69,8 @@ mod restarts;
 mod shared_keys;
 #[path = "lab/side_by_side.rs"]
 mod side_by_side;
+#[path = "lab/splits.rs"]
+mod splits;
 #[path = "lab/storm.rs"]
 mod storm;
 #[path = "lab/storm_of_trials.rs"]

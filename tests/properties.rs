@@ -7,6 +7,8 @@ mod bytes;
 mod conditions;
 #[path = "support/connections.rs"]
 mod connections;
+#[path = "properties/coverage.rs"]
+mod coverage;
 #[path = "properties/files.rs"]
 mod files;
 #[path = "properties/flow.rs"]

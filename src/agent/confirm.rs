@@ -6,7 +6,7 @@
 use super::{Agent, Companion, Entry, Host, How, View, apply::InForce, feed::Happening, memory::Memory};
 use crate::{
     error::{Error, Result},
-    ipsec::{Child, ChildSa, ChildState, ConnectionId, State, Status},
+    ipsec::{ChildState, ConnectionId, State, Status, status},
     store::Record,
     swan::Asker,
 };
@@ -294,14 +294,10 @@ fn describe(view: &View) -> String {
         return "there is no IKE SA: the peer does not answer, or refuses".into();
     }
     let connection = &view.record.connection;
-    let up = |child: &Child| {
-        let carries = |sa: &ChildSa| sa.state == ChildState::Installed && sa.runs(connection, child);
-        running.iter().filter(|ike| ike.runs(connection)).flat_map(|ike| &ike.children).any(carries)
-    };
     let missing: Vec<_> = connection
         .children
         .iter()
-        .filter(|child| !up(child))
+        .filter(|child| !status::carries(connection, child, running))
         .map(|child| {
             let list = |nets: &[crate::ipsec::TrafficSelector]| {
                 nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")

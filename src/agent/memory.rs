@@ -4,7 +4,7 @@
 //! carries traffic. So whatever fails, traffic goes on over what there is.
 
 use crate::{
-    ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
+    ipsec::{Child, ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, coverage},
     store::Record,
     swan::{plan::Digest, section::Section},
 };
@@ -92,6 +92,8 @@ pub struct Memory {
     /// How often charon was found at work since the last attempt.
     looks: u32,
     not_before: Option<Instant>,
+    /// Since when the peer carries some of the networks of a child, and nothing of others.
+    pub narrowed_since: Option<Instant>,
 }
 
 /// A step towards what is wanted, in the order in which they are taken.
@@ -119,6 +121,7 @@ impl Memory {
         self.attempts = 0;
         self.not_before = None;
         self.complete_since = None;
+        self.narrowed_since = None;
     }
 
     /// charon did not answer a request that it may yet obey, after we gave up on it: a stopped charon
@@ -206,12 +209,11 @@ impl Memory {
                 return (closings, Some(now + AGAIN));
             }
         }
-        let carriers: Vec<_> =
-            wanted.children.iter().map(|child| self.carriers(wanted, running, &child.name)).collect();
+        let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
         if carriers.iter().all(|carriers| !carriers.is_empty()) {
             self.attempts = 0;
             self.not_before = None;
-            let kept: Vec<_> = carriers.iter().filter_map(|carriers| carriers.first()).copied().collect();
+            let kept: Vec<_> = carriers.concat();
             return self.tidy(wanted, running, &kept, now);
         }
         self.complete_since = None;
@@ -247,21 +249,24 @@ impl Memory {
         self.outdated.children.retain(|id, _| children.contains(id));
     }
 
-    /// The SAs that carry the child as wanted, the preferred one first. The order is by numbers that
-    /// both ends see, so that of two SAs made at once both ends keep the same.
-    fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &str) -> Vec<(u64, u64)> {
-        let Some(child) = wanted.children.iter().find(|c| c.name == child) else { return Vec::new() };
+    /// The SAs that together carry the child as wanted, none of them needless; none if a part is not carried. Preferred are
+    /// the first by numbers that both ends see, so that of two SAs made at once both ends keep the same.
+    fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &Child) -> Vec<(u64, u64)> {
         let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
         let carries = |sa: &&ChildSa| {
             !self.outdated.children.contains_key(&sa.unique_id)
                 && sa.state == ChildState::Installed
-                && sa.runs(wanted, child)
+                && coverage::counts(sa, wanted)
         };
         let pairs =
             running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
         let mut pairs: Vec<_> = pairs.collect();
         pairs.sort_by_key(|(ike, sa)| (&ike.initiator_spi, (&sa.spis.0).min(&sa.spis.1)));
-        pairs.into_iter().map(|(ike, sa)| (ike.unique_id, sa.unique_id)).collect()
+        let carriers = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
+        let owner = |sa: &ChildSa| {
+            pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
+        };
+        carriers.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
     }
 
     fn has_outdated_child(&self, ike: &IkeSa) -> bool {

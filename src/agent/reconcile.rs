@@ -233,6 +233,9 @@ impl Agent {
             None => self.listed(id).await?,
         };
         self.entry(id).take_in_rekeyings(memory);
+        if self.follow_split(&record, &running, memory).await? {
+            return Ok(());
+        }
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);

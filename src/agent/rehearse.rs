@@ -8,7 +8,10 @@
 use super::{Agent, View};
 use crate::{
     error::Error,
-    ipsec::{Child, IkeSa, IkeState, Status, condition::carriers},
+    ipsec::{
+        Child, IkeSa, IkeState, Status,
+        condition::{carriers, current},
+    },
     store::Record,
 };
 use jiff::Timestamp;
@@ -130,7 +133,7 @@ impl Agent {
         let Some(running) = self.look(Arc::clone(record)).await.running else {
             return unknown(format!("charon does not answer: {name} was not rekeyed"));
         };
-        let Some(old) = carriers(&record.connection, child, &running).map(|sa| sa.unique_id).max() else {
+        let Some(old) = carriers(&record.connection, child, &running).iter().map(|sa| sa.unique_id).max() else {
             return unknown(format!("{name} went down before it was rekeyed"));
         };
         if is_ikev1(&running, old) {
@@ -147,7 +150,7 @@ impl Agent {
         while begun.elapsed() < REKEY {
             sleep(LOOK).await;
             let Some(running) = self.look(Arc::clone(record)).await.running else { continue };
-            if carriers(&record.connection, child, &running).any(|sa| sa.unique_id > old) {
+            if current(&record.connection, &running).any(|sa| sa.name == *name && sa.unique_id > old) {
                 return None;
             }
             let is_at_work = running.iter().any(|ike| ike.state == IkeState::Connecting || ike.busy);

@@ -96,7 +96,7 @@ impl Agent {
 /// Whether each child was made, or made anew, with a key exchange of its own.
 fn has_tested_pfs(view: &View) -> bool {
     let (wanted, running) = (&view.record.connection, view.running.as_deref().unwrap_or_default());
-    wanted.children.iter().all(|child| carriers(wanted, child, running).any(|sa| sa.suite.group.is_some()))
+    wanted.children.iter().all(|child| carriers(wanted, child, running).iter().any(|sa| sa.suite.group.is_some()))
 }
 
 /// Whether nothing tells yet that the peer has this PFS. Within the IKE SA that there is, it shows at once.

@@ -99,7 +99,7 @@ fn with_networks(record: &Record, args: &RenderArgs) -> Result<Record, Failure> 
         let entry = |cidr| RemoteCidr { uuid: record.id, cidr, created: TIME };
         wish.remote = cidrs("--peer-cidr", &args.peer_cidr)?.into_iter().map(entry).collect();
     }
-    record.changed(wish, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
+    record.rewritten(wish, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
 }
 
 fn cidrs<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, texts: &[String]) -> Result<Vec<T>, Error> {

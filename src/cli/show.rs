@@ -42,7 +42,11 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
     let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
     reason(&mut page, &view["reason"], look);
-    for (title, line) in wanted(inventory, gateway) {
+    let left_out =
+        items(&view["left_out"]).iter().map(|net| format!("{} (in {})", text(net, "network"), text(net, "within")));
+    let own =
+        [("split", text(view, "split").replace("auto", "")), ("left out", left_out.collect::<Vec<_>>().join(", "))];
+    for (title, line) in wanted(inventory, gateway).into_iter().chain(own) {
         if !line.is_empty() {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }
@@ -50,6 +54,7 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     drift(&mut page, &view["drift"]);
     ike_sas(&mut page, view, look);
     children(&mut page, view, look);
+    other_sas(&mut page, view, look);
     let warnings = warnings(&view["warnings"], look);
     if !warnings.is_empty() {
         let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
@@ -180,6 +185,24 @@ fn children(page: &mut String, view: &Value, look: Look) {
             let rest = [condition(), state(sa), protection, age, traffic("bytes_in"), traffic("bytes_out"), why()];
             table.row(ends().into_iter().chain(rest));
         }
+    }
+    if table.len() > 0 {
+        let _ = write!(page, "\n{}", table.page(look));
+    }
+}
+
+/// What runs under the connection and belongs to none of its children.
+fn other_sas(page: &mut String, view: &Value, look: Look) {
+    let mut table = Table::new(&["NOT WANTED", "HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT"]);
+    for sa in items(&view["other_sas"]) {
+        let nets = |name: &str| items(&sa[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+        let age = format!("{} s", text(sa, "age_s"));
+        let traffic = |name: &str| bytes(sa[name].as_u64().unwrap_or_default());
+        let state = (Tone::Unsure, text(sa, "state"));
+        let plain = |text: String| (Tone::Plain, text);
+        let [here, there] = [nets("local"), nets("remote")].map(plain);
+        let [protection, age, in_, out] = [protection(sa), age, traffic("bytes_in"), traffic("bytes_out")].map(plain);
+        table.row([plain(text(sa, "id")), here, there, state, protection, age, in_, out]);
     }
     if table.len() > 0 {
         let _ = write!(page, "\n{}", table.page(look));

@@ -160,6 +160,7 @@ pub(super) fn field_of(part: &str) -> &'static str {
         "local_id" => "localId",
         "remote_id" => "remoteId",
         "local_nets" => "l3NetworkUuid",
+        "split" => "split",
         "ike.integrity" => "ikeAuthAlgorithm",
         "ike.group" => "ikeDhGroup",
         "protocol.encryption" => "policyEncryptionAlgorithm",

@@ -4,8 +4,10 @@ use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::ME
 use crate::{
     agent::{Companion, Life, Seen, Step, View},
     ipsec::{
-        ChildSa, ChildState, Identity, IkeSa, IkeState,
+        ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
+        condition::carriers,
+        coverage,
     },
     swan::diff::Difference,
 };
@@ -55,6 +57,8 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
+    let split = view.record.wish.options.split.name();
+    truth::extend(&mut body, json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }));
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
     truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
@@ -180,13 +184,17 @@ fn ike_sas(view: &View) -> Value {
 
 fn children(view: &View, conditions: &[Seen]) -> Value {
     let connection = &view.record.connection;
-    let running: Vec<_> = view.running.iter().flatten().flat_map(|ike| &ike.children).collect();
+    let running = view.running.as_deref().unwrap_or_default();
     let item = |(number, child): (usize, &crate::ipsec::Child)| {
-        let sas: Vec<_> = running
-            .iter()
-            .filter(|sa| sa.name == child.name)
-            .map(|sa| child_sa(sa, sa.runs(connection, child)))
-            .collect();
+        let carriers = carriers(connection, child, running);
+        // A second SA that could do it alone is as wanted too, and only one too many.
+        let is_as_wanted = |ike: &IkeSa, sa: &ChildSa| {
+            let alone = || coverage::uncovered(child, [sa]).is_empty();
+            let carries = || carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
+            ike.runs(connection) && coverage::counts(sa, connection) && (carries() || alone())
+        };
+        let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
+        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(sa, is_as_wanted(ike, sa))).collect();
         let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
                                "sas": view.running.as_ref().map(|_| sas) });
@@ -194,6 +202,31 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
         item
     };
     connection.children.iter().enumerate().map(item).collect()
+}
+
+/// The networks that no child names, because another network contains them.
+fn left_out(view: &View) -> Vec<Value> {
+    let item = |(net, within): &(TrafficSelector, TrafficSelector)| json!({ "network": net.to_string(), "within": within.to_string() });
+    view.record.left_out().iter().map(item).collect()
+}
+
+/// All CHILD_SAs, each with its IKE SA.
+fn all_children(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
+    running.iter().flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)))
+}
+
+/// The CHILD_SAs of this connection that belong to none of its children: those of an earlier configuration, and those
+/// that the peer asked for.
+fn other_sas(view: &View) -> Value {
+    let Some(running) = &view.running else { return Value::Null };
+    let wanted = &view.record.connection.children;
+    let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
+    let item = |(ike, sa): (&IkeSa, &ChildSa)| {
+        let mut item = child_sa(sa, false);
+        truth::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
+        item
+    };
+    others.map(item).collect()
 }
 
 fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {

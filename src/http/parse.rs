@@ -93,7 +93,7 @@ pub fn change(
         let peer = peer.as_deref().map_or(Ok(old.wish.peer), peer_address)?;
         let mut wish = Wish { peer, options, ..old.wish.clone() };
         tags.clone().apply(&mut wish.names)?;
-        old.changed(wish, changed).map_err(conflict)
+        old.rewritten(wish, changed).map_err(conflict)
     })
 }
 

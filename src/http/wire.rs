@@ -98,6 +98,7 @@ pub struct OptionBlock {
     pub policy_mode: Option<String>,
     pub transform_protocol: Option<String>,
     pub life_time: Option<Integer>,
+    pub split: Option<String>,
 }
 
 /// Tags, which may stand beside the parameters or among them.

@@ -1,7 +1,6 @@
 //! The condition of a child: one word for what runs of it, beside what is wanted. Pure.
 
-use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, TrafficSelector, Use};
-use std::collections::BTreeSet;
+use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Use, coverage};
 
 /// What is the matter with a wanted child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,38 +78,45 @@ impl Condition {
 #[must_use]
 pub fn condition(wanted: &Connection, child: &Child, running: Option<&[IkeSa]>, traffic: Use) -> Condition {
     let Some(running) = running else { return Condition::Unknown };
-    match carriers(wanted, child, running).count() {
-        0 => unlike(child, running),
-        1 => match traffic {
-            Use::Both => Condition::Up,
-            Use::Idle => Condition::UpIdle,
-            Use::NoInbound => Condition::NoInbound,
-            Use::NoOutbound => Condition::NoOutbound,
-        },
-        _ => Condition::Duplicate,
+    let carriers = carriers(wanted, child, running);
+    if carriers.is_empty() {
+        return unlike(child, running);
+    }
+    let is_needless = |sa: &ChildSa| sa.name == child.name && !carriers.iter().any(|c| c.unique_id == sa.unique_id);
+    if current(wanted, running).any(is_needless) {
+        return Condition::Duplicate;
+    }
+    match traffic {
+        Use::Both => Condition::Up,
+        Use::Idle => Condition::UpIdle,
+        Use::NoInbound => Condition::NoInbound,
+        Use::NoOutbound => Condition::NoOutbound,
     }
 }
 
-/// The SAs that carry `child` exactly as wanted.
-pub fn carriers<'a>(
-    wanted: &'a Connection,
-    child: &'a Child,
-    running: &'a [IkeSa],
-) -> impl Iterator<Item = &'a ChildSa> {
-    installed(child, running).filter(|(ike, sa)| ike.runs(wanted) && sa.runs(wanted, child)).map(|(_, sa)| sa)
+/// The SAs that together carry `child` as wanted, none of them needless; empty if a part of it is not carried.
+#[must_use]
+pub fn carriers<'a>(wanted: &Connection, child: &Child, running: &'a [IkeSa]) -> Vec<&'a ChildSa> {
+    coverage::carriers(child, current(wanted, running))
 }
 
-/// The installed SAs of `child`, each with its IKE SA.
-fn installed<'a>(child: &'a Child, running: &'a [IkeSa]) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
+/// The installed SAs that are as wanted, whichever networks they have of those that are.
+pub fn current<'a>(wanted: &Connection, running: &'a [IkeSa]) -> impl Iterator<Item = &'a ChildSa> {
+    installed(running).filter(|(ike, sa)| ike.runs(wanted) && coverage::counts(sa, wanted)).map(|(_, sa)| sa)
+}
+
+/// The installed SAs, each with its IKE SA.
+fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
     let established = running.iter().filter(|ike| ike.state == IkeState::Established);
     let pairs = established.flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)));
-    pairs.filter(|(_, sa)| sa.name == child.name && sa.state == ChildState::Installed)
+    pairs.filter(|(_, sa)| sa.state == ChildState::Installed)
 }
 
 /// The condition when nothing runs as wanted: that of the newest SA, of those that are not of the past if there are any.
 fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
     let is_old = |(ike, sa): &(&IkeSa, &ChildSa)| ike.outdated || sa.outdated;
-    let Some((ike, sa)) = installed(child, running).max_by_key(|pair| (!is_old(pair), pair.1.unique_id)) else {
+    let own = installed(running).filter(|(_, sa)| sa.name == child.name);
+    let Some((ike, sa)) = own.max_by_key(|pair| (!is_old(pair), pair.1.unique_id)) else {
         let at_work = |ike: &IkeSa| {
             let pending = |sa: &ChildSa| sa.name == child.name && sa.state == ChildState::Pending;
             ike.state == IkeState::Connecting
@@ -120,30 +126,11 @@ fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
     };
     if is_old(&(ike, sa)) {
         Condition::Outdated
-    } else if sa.has_selectors(child) {
-        Condition::OtherAlgorithms
-    } else if is_part(&sa.local, &child.local) && is_part(&sa.remote, &child.remote) {
-        Condition::Narrowed
-    } else {
+    } else if !coverage::is_within(sa, child) {
         Condition::OtherSelectors
+    } else if coverage::uncovered(child, [sa]).is_empty() {
+        Condition::OtherAlgorithms
+    } else {
+        Condition::Narrowed
     }
-}
-
-/// Whether all that runs is wanted. charon writes a selector with a protocol as `10.1.0.0/24[tcp]`, one that is no
-/// network as `10.1.0.0..10.1.0.9`.
-fn is_part(running: &BTreeSet<String>, wanted: &[TrafficSelector]) -> bool {
-    let inside = |text: &String| {
-        let addresses = text.split('[').next().unwrap_or_default();
-        match addresses.split_once("..") {
-            // Both ends in one network: so is all between them.
-            Some((first, last)) => wanted.iter().any(|net| {
-                let holds = |end: &str| end.parse().is_ok_and(|end: std::net::IpAddr| net.net().contains(&end));
-                holds(first) && holds(last)
-            }),
-            None => {
-                addresses.parse().is_ok_and(|part: ipnet::IpNet| wanted.iter().any(|net| net.net().contains(&part)))
-            }
-        }
-    };
-    !running.is_empty() && running.iter().all(inside)
 }

@@ -3,8 +3,10 @@
 
 mod id;
 mod networks;
+mod split;
 
 pub use id::ConnectionId;
+pub use split::Split;
 
 use super::{
     AhProposal, Certs, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector, certs::Certificate,
@@ -126,6 +128,8 @@ pub struct Parts {
     pub local_nets: Vec<TrafficSelector>,
     /// Networks behind the peer.
     pub remote_nets: Vec<TrafficSelector>,
+    /// How their pairs are spread over children.
+    pub split: Split,
 }
 
 /// One wanted CHILD_SA.
@@ -194,6 +198,8 @@ pub enum Part {
     LocalNets,
     /// The networks behind the peer.
     RemoteNets,
+    /// How the pairs of networks are spread over children.
+    Split,
 }
 
 impl Part {
@@ -209,6 +215,7 @@ impl Part {
             Self::Certs => "auth.certs",
             Self::LocalNets => "local_nets",
             Self::RemoteNets => "remote_nets",
+            Self::Split => "split",
         }
     }
 }

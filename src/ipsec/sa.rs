@@ -1,7 +1,7 @@
 //! What runs: security associations as charon reports them.
 //! Unknown words of charon are kept, not guessed at.
 
-use super::{Child, Connection, IkeVersion, Mode, Protocol};
+use super::{Connection, IkeVersion, Mode, Protocol, coverage::is_address};
 use std::collections::BTreeSet;
 
 /// The state of an IKE SA (strongSwan `ike_sa_state_t`).
@@ -118,7 +118,8 @@ impl IkeSa {
         };
         version
             && !self.outdated
-            && self.hosts == (wanted.local_addr.to_string(), wanted.remote_addr.to_string())
+            && is_address(&self.hosts.0, wanted.local_addr)
+            && is_address(&self.hosts.1, wanted.remote_addr)
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
             && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))
@@ -128,23 +129,6 @@ impl IkeSa {
 }
 
 impl ChildSa {
-    /// Whether this SA is what `wanted` asks for: algorithms, mode and exactly its selectors.
-    #[must_use]
-    pub fn runs(&self, connection: &Connection, wanted: &Child) -> bool {
-        self.name == wanted.name
-            && !self.outdated
-            && self.mode == Some(connection.mode)
-            && self.runs_suite(connection.protocol)
-            && self.has_selectors(wanted)
-    }
-
-    /// Whether its selectors are exactly those of `wanted`.
-    #[must_use]
-    pub fn has_selectors(&self, wanted: &Child) -> bool {
-        let selectors = |nets: &[super::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        self.local == selectors(&wanted.local) && self.remote == selectors(&wanted.remote)
-    }
-
     /// Whether it has the algorithms of `protocol`, as far as an SA shows them.
     #[must_use]
     pub fn runs_suite(&self, protocol: Protocol) -> bool {

@@ -16,16 +16,16 @@ pub enum State {
 pub enum Status {
     /// Being negotiated, or something else runs than what is wanted.
     Connecting,
-    /// Every wanted child runs exactly as wanted: a part of its networks is not enough.
+    /// Every wanted pair of networks is carried as wanted, by one SA or by several together.
     Ready,
     /// No SA.
     Disconnected,
 }
 
-/// Whether some SA carries `child` of `wanted` as it is wanted.
+/// Whether the SAs together carry `child` of `wanted` as it is wanted.
 #[must_use]
 pub fn carries(wanted: &Connection, child: &Child, running: &[IkeSa]) -> bool {
-    carriers(wanted, child, running).next().is_some()
+    !carriers(wanted, child, running).is_empty()
 }
 
 /// The status of `wanted`, given the IKE SAs that bear its name.

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{
         Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner,
-        Lifetime, Mode, Psk, State,
+        Lifetime, Mode, Psk, Split, State,
     },
 };
 use jiff::Timestamp;
@@ -118,6 +118,9 @@ struct Child {
     #[serde(skip_serializing_if = "Option::is_none")]
     pfs: Option<u16>,
     lifetime_s: u32,
+    /// Absent in records that were stored before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    split: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -193,6 +196,7 @@ fn file(record: &Record) -> File {
             integrity: options.integrity.row().wire.into(),
             pfs: options.pfs.map(|group| group.row().number),
             lifetime_s: options.lifetime.hard(),
+            split: Some(options.split).filter(|split| *split != Split::Stored).map(|split| split.name().into()),
         },
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
@@ -345,6 +349,10 @@ fn options(file: &File) -> Result<Options, String> {
         pfs: child.pfs.map(|number| group(number, "child.pfs")).transpose()?,
         mode: meaning(&MODES, &child.mode).ok_or_else(|| unknown("child.mode"))?,
         lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
+        split: match &child.split {
+            None => Split::Stored,
+            Some(word) => meaning(&SPLITS, word).ok_or_else(|| unknown("child.split"))?,
+        },
     })
 }
 
@@ -386,6 +394,8 @@ fn uuid(text: &str, member: &str) -> Result<ConnectionId, String> {
 const ID_KINDS: [(IdentityKind, &str); 3] =
     [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
 const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
+const SPLITS: [(Split, &str); 4] =
+    [(Split::Auto, "auto"), (Split::Learned, "learned"), (Split::Pairs, "pairs"), (Split::Whole, "whole")];
 const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
 
 /// The word that stands for `value` in the file.

@@ -3,7 +3,8 @@
 use super::trial::Trial;
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split, State,
+    TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -126,6 +127,8 @@ pub struct Options {
     pub mode: Mode,
     /// Lifetime of the CHILD_SAs.
     pub lifetime: Lifetime,
+    /// How the pairs of networks are spread over CHILD_SAs.
+    pub split: Split,
 }
 
 impl Record {
@@ -152,6 +155,44 @@ impl Record {
         new.connection.key_owner = self.connection.key_owner;
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
+    }
+
+    /// The same connection with what a Change makes of its wish. One that was stored before there was a choice of the split
+    /// gets today's with the first Change of its tunnel: until then, it keeps its children.
+    ///
+    /// # Errors
+    /// When the values of `wish` cannot stand together.
+    pub fn rewritten(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
+        let new = self.changed(wish, now)?;
+        if new.wish.options.split != Split::Stored || new.connection == self.connection {
+            return Ok(new);
+        }
+        let mut wish = new.wish.clone();
+        wish.options.split = Split::Auto;
+        // It may have too many networks for one child.
+        Ok(self.changed(wish, now).unwrap_or(new))
+    }
+
+    /// The same connection with one child per pair of networks, as the peer has them. Nobody changed it: a trial goes on.
+    ///
+    /// # Errors
+    /// When there are more pairs than a connection can have children.
+    pub fn split(&self) -> Result<Self, Conflict> {
+        let mut wish = self.wish.clone();
+        wish.options.split = Split::Learned;
+        Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..self.changed(wish, self.changed)? })
+    }
+
+    /// The networks that another one of their side contains, each with that one: charon drops them from a child.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<(TrafficSelector, TrafficSelector)> {
+        if self.wish.options.version == IkeVersion::V1 {
+            return Vec::new();
+        }
+        let nets: Vec<_> = self.wish.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
+        let outer =
+            |net: &TrafficSelector| nets.iter().copied().find(|other| other != net && other.net().contains(&net.net()));
+        nets.iter().filter_map(|net| Some((*net, outer(net)?))).collect()
     }
 
     /// The same connection in a new generation: charon negotiates a new SA for it, though nothing differs.
@@ -232,6 +273,7 @@ impl Wish {
             lifetime: options.lifetime,
             local_nets: self.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect(),
             remote_nets: self.remote.iter().map(|entry| entry.cidr).collect(),
+            split: options.split,
         })
     }
 }

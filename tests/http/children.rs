@@ -83,6 +83,51 @@ fn a_part_of_the_networks_is_narrowed_and_not_ready() {
     assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
 }
 
+/// A peer with one child per pair of networks, or with smaller ones: each has its SA, and together they are what is wanted.
+#[test]
+fn parts_that_are_the_whole_together_are_ready() {
+    let b = up(Options::default().policy);
+    b.charon.establish(false);
+    b.charon.double_children();
+    let halves = |halves: [&'static [u8]; 2]| {
+        let number = std::sync::atomic::AtomicUsize::new(0);
+        b.charon.alter_children(move |child| {
+            let half = halves[number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2];
+            child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![half.to_vec()]));
+        });
+    };
+    halves([b"10.7.2.0/25", b"10.7.2.128/25"]);
+    let seen = child(&b);
+    assert_eq!(seen["condition"], "up", "{seen}");
+    assert!(seen["sas"].as_array().expect("a list").iter().all(|sa| sa["as_wanted"] == true), "{seen}");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Ready");
+    halves([b"10.7.2.0/25", b"10.7.2.128/26"]);
+    assert_eq!(child(&b)["condition"], "narrowed");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
+}
+
+/// What runs under the connection and is none of its children is shown too.
+#[test]
+fn an_sa_that_nobody_wants_is_listed() {
+    let b = up(Options::default().policy);
+    b.charon.establish(false);
+    assert_eq!(native(&b)["other_sas"], json!([]));
+    b.charon.double_children();
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    b.charon.alter_children(move |child| {
+        if number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+            child.0.insert("name".into(), "cygnet-00000000000000000000000000000007-0000beef".into());
+        }
+    });
+    let view = native(&b);
+    let others = view["other_sas"].as_array().expect("a list");
+    assert_eq!(others.len(), 1, "{view}");
+    assert_eq!((&others[0]["as_wanted"], &others[0]["remote"]), (&json!(false), &json!(["10.7.2.0/24"])), "{view}");
+    assert_eq!(view["children"][0]["sas"].as_array().map(Vec::len), Some(1), "{view}");
+    b.charon.on("list-sas", Behaviour::Silence);
+    assert_eq!(native(&b)["other_sas"], Value::Null);
+}
+
 #[test]
 fn other_algorithms_are_told() {
     let b = up(Options::default().policy);

@@ -26,7 +26,7 @@ fn suite(prf: bool) -> Suite {
 }
 
 /// An SA of the child number `child` that is as wanted.
-fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildSa {
+pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildSa {
     let child = &connection.children[child];
     let texts = |nets: &[cygnet::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect();
     ChildSa {
@@ -49,7 +49,7 @@ fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildSa {
     }
 }
 
-fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
+pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
     IkeSa {
         name: "x".into(),
         unique_id: 1,

@@ -2,7 +2,7 @@
 
 use cygnet::ipsec::{
     AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
-    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, TrafficSelector,
+    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, Split, TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -152,10 +152,11 @@ pub fn connection() -> impl Strategy<Value = Connection> {
     let ends = (address(), address(), option::of(identity()), option::of(identity()));
     // Whether the gateways are named as the networks of transport mode.
     let named = (any::<bool>(), any::<bool>());
-    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), (carried(), named));
+    let split = select(Split::ALL.to_vec());
+    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), (carried(), named, split));
     let parts = (id(), ends, version(), ike(), rest).prop_map(|(id, ends, version, ike, rest)| {
         let (local_addr, remote_addr, local_id, remote_id) = ends;
-        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named)) = rest;
+        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named, split)) = rest;
         let (mode, mut local_nets, mut remote_nets) = carried;
         let remote_addr = same_family(local_addr, remote_addr);
         if mode == Mode::Transport {
@@ -178,6 +179,7 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             lifetime,
             local_nets,
             remote_nets,
+            split,
         }
     });
     let whole = parts.prop_filter_map("the parts do not fit each other", |parts| Connection::new(parts).ok());

@@ -2,7 +2,7 @@
 
 use crate::{cases, generate};
 use cygnet::{
-    ipsec::{KeyOwner, State},
+    ipsec::{KeyOwner, Split, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Trial, Wish,
         format::{from_bytes, to_bytes},
@@ -39,21 +39,25 @@ fn options() -> impl Strategy<Value = Options> {
     let ids = (generate::identity_kind(), option::of(generate::text()), option::of(generate::text()));
     let ike = (generate::psk(), generate::version(), generate::ike(), generate::lifetimes());
     let child = (any::<bool>(), generate::encryption(), generate::integrity(), option::of(generate::group()));
-    let all = (ids, ike, child, generate::carried());
-    all.prop_map(|((id_kind, local_id, remote_id), (auth, version, ike, lifetimes), child, (mode, ..))| Options {
-        auth,
-        id_kind,
-        local_id,
-        remote_id,
-        version,
-        ike,
-        ike_lifetime: lifetimes.0,
-        ah: child.0,
-        encryption: child.1,
-        integrity: child.2,
-        pfs: child.3,
-        mode,
-        lifetime: lifetimes.1,
+    let split = proptest::sample::select(Split::ALL.to_vec());
+    let all = (ids, ike, child, generate::carried(), split);
+    all.prop_map(|((id_kind, local_id, remote_id), (auth, version, ike, lifetimes), child, (mode, ..), split)| {
+        Options {
+            auth,
+            id_kind,
+            local_id,
+            remote_id,
+            version,
+            ike,
+            ike_lifetime: lifetimes.0,
+            ah: child.0,
+            encryption: child.1,
+            integrity: child.2,
+            pfs: child.3,
+            mode,
+            lifetime: lifetimes.1,
+            split,
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 
 use cygnet::ipsec::{
     Auth, Connection, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Parts,
-    Protocol, Psk, TrafficSelector,
+    Protocol, Psk, Split, TrafficSelector,
 };
 use std::net::IpAddr;
 
@@ -49,6 +49,7 @@ pub fn parts(n: u32) -> Parts {
         lifetime: Lifetime::child(3600).expect("in range"),
         local_nets: nets("10.1.0.0/24"),
         remote_nets: nets("10.2.0.0/24"),
+        split: Split::default(),
     }
 }
 

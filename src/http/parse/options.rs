@@ -9,7 +9,7 @@ use crate::{
     http::wire::{Integer, OptionBlock},
     ipsec::{
         Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
-        Mode, Psk,
+        Mode, Psk, Split,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
@@ -54,6 +54,7 @@ pub(super) fn options(
         pfs: pfs(block.pfs, creating)?,
         mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
+        split: choice("split", 32, block.split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
     })
 }
 
@@ -129,6 +130,9 @@ pub const ID_TYPES: [(&str, IdentityKind); 3] =
 /// `ikeVersion`.
 pub const IKE_VERSIONS: [(&str, IkeVersion); 3] =
     [("ike", IkeVersion::Any), ("ikev1", IkeVersion::V1), ("ikev2", IkeVersion::V2)];
+
+/// `split`, a member of our own: which CHILD_SAs carry the pairs of networks. A Change that leaves it out keeps it.
+pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
 
 /// `policyMode`.
 pub const MODES: [(&str, Mode); 2] = [("tunnel", Mode::Tunnel), ("transport", Mode::Transport)];

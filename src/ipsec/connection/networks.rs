@@ -1,7 +1,7 @@
 //! The rules that join the networks of both sides, and the children that are made of them.
 
-use super::{Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, conflict};
-use crate::ipsec::TrafficSelector;
+use super::{Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Split, conflict};
+use crate::ipsec::{TrafficSelector, coverage};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
@@ -62,9 +62,19 @@ pub(super) fn children(
     local: &[TrafficSelector],
     remote: &[TrafficSelector],
 ) -> Result<Vec<Child>, Conflict> {
+    if parts.split == Split::Whole && parts.version == IkeVersion::V1 {
+        return conflict(
+            Part::Split,
+            "whole is not possible with ikev1, whose CHILD_SAs carry one pair of networks each",
+        );
+    }
+    let inner_dropped = |nets: &[TrafficSelector]| {
+        if parts.split.drops_inner(parts.version) { coverage::outermost(nets) } else { nets.to_vec() }
+    };
+    let (local, remote) = (&inner_dropped(local), &inner_dropped(remote));
     let mut pairs = Vec::new();
     for v4 in [true, false] {
-        let of = |nets: &[TrafficSelector]| nets.iter().copied().filter(|net| net.is_v4() == v4).collect::<Vec<_>>();
+        let of = |nets: &Vec<TrafficSelector>| nets.iter().copied().filter(|net| net.is_v4() == v4).collect::<Vec<_>>();
         let (local_side, remote_side) = (of(local), of(remote));
         if local_side.is_empty() && !local.is_empty() && !remote_side.is_empty() {
             let family = if v4 { "IPv4" } else { "IPv6" };
@@ -76,10 +86,11 @@ pub(super) fn children(
         if local_side.is_empty() || remote_side.is_empty() {
             continue;
         }
-        if parts.version == IkeVersion::V2 {
+        let is_too_long = local_side.len().max(remote_side.len()) > Connection::MAX_SELECTORS;
+        let is_free = parts.split == Split::Auto && parts.version == IkeVersion::Any;
+        if parts.split.is_whole(parts.version) && !(is_too_long && is_free) {
             pairs.push((local_side, remote_side));
         } else {
-            // An IKEv1 quick mode carries one pair only, and `Any` may end in IKEv1.
             pairs.extend(local_side.iter().flat_map(|l| remote_side.iter().map(|r| (vec![*l], vec![*r]))));
         }
     }
