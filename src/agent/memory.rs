@@ -211,7 +211,8 @@ impl Memory {
                 return (closings, Some(now + AGAIN));
             }
         }
-        let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, &child.name)).collect();
+        let carriers: Vec<_> =
+            wanted.children.iter().map(|child| self.carriers(wanted, running, &child.name)).collect();
         self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
         let closings = self.tidy(wanted, running, &carriers, now);
         if self.is_complete {

@@ -180,8 +180,11 @@ enum Move {
 fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         (0..3_u8).prop_map(Move::End),
-        (any::<u8>(), any::<bool>(), any::<bool>())
-            .prop_map(|(child, narrowed, new_ike)| Move::Peer { child, narrowed, new_ike }),
+        (any::<u8>(), any::<bool>(), any::<bool>()).prop_map(|(child, narrowed, new_ike)| Move::Peer {
+            child,
+            narrowed,
+            new_ike
+        }),
         any::<u8>().prop_map(Move::Lose),
         any::<u8>().prop_map(Move::Rekey),
         Just(Move::Change),

@@ -89,13 +89,7 @@ impl Memory {
         (closings.steps, closings.again)
     }
 
-    fn tidy_ike(
-        &self,
-        look: &Look<'_>,
-        ike: &IkeSa,
-        duplicates: &mut BTreeMap<u64, Instant>,
-        closings: &mut Closings,
-    ) {
+    fn tidy_ike(&self, look: &Look<'_>, ike: &IkeSa, duplicates: &mut BTreeMap<u64, Instant>, closings: &mut Closings) {
         let is_stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(look.wanted));
         let live: Vec<_> = ike.children.iter().filter(|sa| sa.state != ChildState::Closing).collect();
         let fates: Vec<_> = live.iter().map(|sa| self.fate(look, ike, sa, duplicates, closings)).collect();
@@ -151,9 +145,11 @@ impl Memory {
     /// Of an SA that is not as wanted. It stays until what takes its place carries; if nobody wants its traffic, it goes.
     fn fate_of_other(&self, look: &Look<'_>, sa: &ChildSa, closings: &mut Closings) -> Fate {
         let is_own = look.wanted.children.iter().any(|child| child.name == sa.name);
-        let heirs = look.wanted.children.iter().filter(|child| {
-            if is_own { child.name == sa.name } else { overlaps(sa, &child.local, &child.remote) }
-        });
+        let heirs = look
+            .wanted
+            .children
+            .iter()
+            .filter(|child| if is_own { child.name == sa.name } else { overlaps(sa, &child.local, &child.remote) });
         let since: Option<Vec<_>> = heirs.map(|child| self.carried_since.get(&child.name).copied()).collect();
         match since.map(|since| since.into_iter().max()) {
             Some(Some(since)) => Fate::GoesAt(since + OVERLAP),
@@ -177,7 +173,8 @@ impl Memory {
 
 impl Look<'_> {
     fn installed(&self, name: &str) -> impl Iterator<Item = &ChildSa> {
-        let children = self.running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
+        let children =
+            self.running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
         children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
     }
 
