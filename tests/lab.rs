@@ -51,6 +51,8 @@ mod pair;
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/planner.rs"]
+mod planner;
 #[path = "lab/policies.rs"]
 mod policies;
 #[path = "lab/proxy.rs"]

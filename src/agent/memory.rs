@@ -3,22 +3,24 @@
 //! Make before break: an SA that does not run what is wanted is closed only after one that does
 //! carries traffic. So whatever fails, traffic goes on over what there is.
 
+mod tidy;
+
+#[cfg(test)]
+mod tests;
+
 use crate::{
     ipsec::{Child, ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, coverage},
     store::Record,
     swan::{plan::Digest, section::Section},
 };
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
-const OVERLAP: Duration = Duration::from_millis(500);
-/// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
-const DUPLICATE: Duration = Duration::from_secs(3);
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
 const COURTESY: Duration = Duration::from_millis(500);
@@ -86,7 +88,9 @@ pub struct Memory {
     configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.
     impatient: bool,
-    complete_since: Option<Instant>,
+    /// Since when each wanted child is carried as wanted without a break.
+    carried_since: BTreeMap<String, Instant>,
+    is_complete: bool,
     duplicate_since: BTreeMap<u64, Instant>,
     attempts: u32,
     /// How often charon was found at work since the last attempt.
@@ -120,7 +124,8 @@ impl Memory {
     pub fn restart(&mut self) {
         self.attempts = 0;
         self.not_before = None;
-        self.complete_since = None;
+        self.is_complete = false;
+        self.carried_since.clear();
         self.narrowed_since = None;
     }
 
@@ -160,7 +165,7 @@ impl Memory {
     /// Whether at the last look everything wanted was carried.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.complete_since.is_some()
+        self.is_complete
     }
 
     /// Whether at the last look everything wanted was carried, and nothing older ran beside it.
@@ -210,20 +215,33 @@ impl Memory {
             }
         }
         let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
-        if carriers.iter().all(|carriers| !carriers.is_empty()) {
+        self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
+        let closings = self.tidy(wanted, running, &carriers, now);
+        if self.is_complete {
             self.attempts = 0;
             self.not_before = None;
-            let kept: Vec<_> = carriers.concat();
-            return self.tidy(wanted, running, &kept, now);
+            return closings;
         }
-        self.complete_since = None;
-        let surplus = self.surplus(wanted, running);
-        if !surplus.is_empty() {
-            return (surplus, Some(now + AGAIN));
+        let (closings, tidy_again) = closings;
+        if !closings.is_empty() {
+            return (closings, Some(now + AGAIN));
         }
-        let missing = wanted.children.iter().zip(&carriers).filter(|(_, carriers)| carriers.is_empty());
-        let missing: Vec<_> =
-            missing.map(|(child, _)| child.name.as_str()).filter(|name| !self.in_flight(running, name)).collect();
+        let (steps, again) = self.negotiate(wanted, running, &carriers, now);
+        (steps, again.into_iter().chain(tidy_again).min())
+    }
+
+    /// The negotiations that are due. Whatever happens, none begins while a second SA of the child is installed or one is
+    /// being negotiated: so there are never more than two, and one in the making.
+    fn negotiate(
+        &mut self,
+        wanted: &Connection,
+        running: &[IkeSa],
+        carriers: &[Vec<(u64, u64)>],
+        now: Instant,
+    ) -> (Vec<Step>, Option<Instant>) {
+        let missing = wanted.children.iter().zip(carriers).filter(|(_, carriers)| carriers.is_empty());
+        let may_begin = |name: &&str| !self.in_flight(running, name) && tidy::has_room(running, name);
+        let missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
         if missing.is_empty() {
             // What comes of it, an event or a line of the log tells, but not always that charon gave up.
             let pause = back_off(self.looks + LOOKS, wanted.id());
@@ -249,19 +267,15 @@ impl Memory {
         self.outdated.children.retain(|id, _| children.contains(id));
     }
 
-    /// The SAs that together carry the child as wanted, none of them needless; none if a part is not carried. Preferred are
-    /// the first by numbers that both ends see, so that of two SAs made at once both ends keep the same.
+    /// The SAs that together carry the child as wanted, none of them needless: the numbers of the IKE SA and of the
+    /// CHILD_SA. None if a part is not carried.
+    ///
+    /// Of several for the same networks the newest stays, because that is the one that peers send into. Of those that came
+    /// within a second, it is the one in the newest IKE SA, so that the children of a connection stay together.
     fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &Child) -> Vec<(u64, u64)> {
-        let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
-        let carries = |sa: &&ChildSa| {
-            !self.outdated.children.contains_key(&sa.unique_id)
-                && sa.state == ChildState::Installed
-                && coverage::counts(sa, wanted)
-        };
-        let pairs =
-            running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
-        let mut pairs: Vec<_> = pairs.collect();
-        pairs.sort_by_key(|(ike, sa)| (&ike.initiator_spi, (&sa.spis.0).min(&sa.spis.1)));
+        let mut pairs: Vec<_> = self.counting(wanted, running).collect();
+        let newest = pairs.iter().map(|(_, sa)| sa.age).min().unwrap_or_default();
+        pairs.sort_by_key(|(ike, sa)| Reverse((sa.age <= newest + 1, ike.unique_id, sa.unique_id)));
         let carriers = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
         let owner = |sa: &ChildSa| {
             pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
@@ -269,22 +283,23 @@ impl Memory {
         carriers.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
     }
 
-    fn has_outdated_child(&self, ike: &IkeSa) -> bool {
-        ike.children.iter().any(|sa| self.outdated.children.contains_key(&sa.unique_id))
+    /// The SAs that are as wanted, but for their networks, of which they have none that are not wanted.
+    fn counting<'a>(
+        &'a self,
+        wanted: &'a Connection,
+        running: &'a [IkeSa],
+    ) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
+        let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
+        let counts = |sa: &&ChildSa| {
+            !self.outdated.children.contains_key(&sa.unique_id)
+                && sa.state == ChildState::Installed
+                && coverage::counts(sa, wanted)
+        };
+        running.iter().filter(current).flat_map(move |ike| ike.children.iter().filter(counts).map(move |sa| (ike, sa)))
     }
 
-    /// Until what is wanted carries, the newest outdated SA that does is enough. Changes in quick succession would pile up
-    /// others, and after 32 of them charon would take one for what is wanted (`Connection::ike_generation`).
-    fn surplus(&self, wanted: &Connection, running: &[IkeSa]) -> Vec<Step> {
-        let carries = |ike: &IkeSa| {
-            let installed = |name: &str| {
-                ike.children.iter().any(|sa| sa.name == name && sa.state == ChildState::Installed && sa.age > 0)
-            };
-            ike.state == IkeState::Established && wanted.children.iter().all(|child| installed(&child.name))
-        };
-        let outdated = || running.iter().filter(|ike| !self.is_current(ike) && ike.state != IkeState::Closing);
-        let newest = outdated().filter(|ike| carries(ike)).map(|ike| ike.unique_id).max();
-        outdated().filter(|ike| Some(ike.unique_id) < newest).map(|ike| Step::CloseIke(ike.unique_id)).collect()
+    fn has_outdated_child(&self, ike: &IkeSa) -> bool {
+        ike.children.iter().any(|sa| self.outdated.children.contains_key(&sa.unique_id))
     }
 
     fn is_current(&self, ike: &IkeSa) -> bool {
@@ -297,63 +312,6 @@ impl Memory {
             let pending = |sa: &ChildSa| sa.name == child && sa.state == ChildState::Pending;
             ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
         })
-    }
-
-    /// Everything wanted is carried: close what is not, the old soon and duplicates later.
-    fn tidy(
-        &mut self,
-        wanted: &Connection,
-        running: &[IkeSa],
-        kept: &[(u64, u64)],
-        now: Instant,
-    ) -> (Vec<Step>, Option<Instant>) {
-        let since = *self.complete_since.get_or_insert(now);
-        let mut closings = Closings { steps: Vec::new(), again: None, now };
-        let mut duplicates = BTreeMap::new();
-        for ike in running.iter().filter(|ike| ike.state != IkeState::Closing) {
-            let keeps = |sa: &ChildSa| kept.contains(&(ike.unique_id, sa.unique_id));
-            if !ike.children.iter().any(keeps) {
-                let stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(wanted));
-                let first = self.duplicate_since.get(&ike.unique_id).copied().unwrap_or(now);
-                duplicates.insert(ike.unique_id, first);
-                closings.add(Step::CloseIke(ike.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
-                continue;
-            }
-            let is_left = |sa: &&ChildSa| match sa.state {
-                ChildState::Installed => !keeps(sa),
-                // charon would keep a replaced IKEv1 child until its end, also one whose end at the peer is gone.
-                ChildState::Replaced => ike.version == 1,
-                ChildState::Pending | ChildState::Closing => false,
-            };
-            for sa in ike.children.iter().filter(is_left) {
-                let stale = self.outdated.children.contains_key(&sa.unique_id)
-                    || !wanted.children.iter().any(|c| c.name == sa.name);
-                // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
-                let number = sa.unique_id | 1 << 63;
-                let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
-                duplicates.insert(number, first);
-                closings.add(Step::CloseChild(sa.unique_id), if stale { since + OVERLAP } else { first + DUPLICATE });
-            }
-        }
-        self.duplicate_since = duplicates;
-        (closings.steps, closings.again)
-    }
-}
-
-/// Steps that are due, and when the next one will be.
-struct Closings {
-    steps: Vec<Step>,
-    again: Option<Instant>,
-    now: Instant,
-}
-
-impl Closings {
-    fn add(&mut self, step: Step, when: Instant) {
-        if when <= self.now {
-            self.steps.push(step);
-        } else {
-            self.again = Some(self.again.map_or(when, |again| again.min(when)));
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::{ConnectionId, IkeSa},
+    ipsec::{ChildSa, ChildState, ConnectionId, IkeSa},
     store::Record,
     swan::{
         Asker, Charon,
@@ -68,6 +68,15 @@ fn claim(record: &Record, memory: &Memory) -> Claim {
         (false, true) => Claim::New,
         (false, false) => Claim::Known,
     }
+}
+
+/// Whether a child that is to be negotiated runs already, otherwise than wanted, in an IKE SA that charon would use: it
+/// would take the new one for a duplicate (facts 20.3). Under IKEv1 it does not.
+fn needs_generation(record: &Record, memory: &Memory, running: &[IkeSa], steps: &[Step]) -> bool {
+    let begins = |sa: &ChildSa| steps.iter().any(|step| matches!(step, Step::Initiate(name) if *name == sa.name));
+    let current = running.iter().filter(|ike| ike.version != 1 && !memory.outdated.ike.contains(&ike.unique_id));
+    let of_children = current.flat_map(|ike| &ike.children).filter(|sa| sa.state == ChildState::Installed);
+    record.is_loaded() && of_children.into_iter().any(begins)
 }
 
 /// SAs, and the life of charon in which their numbers mean something.
@@ -135,7 +144,7 @@ impl Agent {
                 if known && !repaired.is_empty() {
                     self.tell(id, Happening::Drift(entry.note_drift(id, &repaired)));
                 }
-                self.advance(id, memory, listed).await
+                self.advance(id, entry, memory, charon, listed).await
             }
             failed => failed.map(drop),
         };
@@ -220,7 +229,14 @@ impl Agent {
     }
 
     /// The steps on SAs.
-    async fn advance(&self, id: ConnectionId, memory: &mut Memory, listed: Option<Listed>) -> Result<()> {
+    async fn advance(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        memory: &mut Memory,
+        charon: &Charon,
+        listed: Option<Listed>,
+    ) -> Result<()> {
         let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
             self.schedule.waive(id);
             return match listed {
@@ -232,7 +248,7 @@ impl Agent {
             Some(listed) => listed,
             None => self.listed(id).await?,
         };
-        self.entry(id).take_in_rekeyings(memory);
+        entry.take_in_rekeyings(memory);
         if self.follow_split(&record, &running, memory).await? {
             return Ok(());
         }
@@ -252,9 +268,32 @@ impl Agent {
             memory.postpone(now);
             return Ok(());
         }
+        if needs_generation(&record, memory, &running, &steps) {
+            self.renew_children(id, entry, memory, charon, &record).await?;
+        }
+        self.walk(id, entry, steps, life).await?;
+        if let Some(again) = again {
+            self.schedule.wake(id, again);
+        }
+        Ok(())
+    }
+
+    /// Loads the children in a new generation. What runs stays as it is: charon changes no SA for it.
+    async fn renew_children(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        memory: &mut Memory,
+        charon: &Charon,
+        record: &Record,
+    ) -> Result<()> {
+        block_in_place(|| self.store.commit(self.store.stage(record.with_renewed_children())?))?;
+        self.configured(id, entry, memory, charon).await.map(drop)
+    }
+
+    async fn walk(&self, id: ConnectionId, entry: &Entry, steps: Vec<Step>, life: u64) -> Result<()> {
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
-            let entry = self.entry(id);
             self.note(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
@@ -276,9 +315,6 @@ impl Agent {
                 }
                 Ok(()) => {}
             }
-        }
-        if let Some(again) = again {
-            self.schedule.wake(id, again);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
+    ipsec::ConnectionId,
     swan::{Charon, Events, names, section::Section, vici::Notice},
 };
 use jiff::Timestamp;
@@ -40,6 +41,9 @@ pub enum Life {
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How often charon is asked whether it is there: a stopped process closes no socket.
 const BEAT: Duration = Duration::from_secs(2);
+
+/// By how many seconds the lifetime of an SA may differ from what it was configured with when charon tells of it.
+const LIFETIME_SLACK: u32 = 2;
 
 impl Agent {
     /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
@@ -173,12 +177,28 @@ impl Agent {
         let owners: BTreeSet<_> = names.filter_map(names::owner).collect();
         for id in owners {
             let entry = self.entry(id);
-            if let Some(rekeying) = rekeying(event, message) {
+            if let Some(rekeying) = rekeying(event, message).filter(|_| !self.begins_with_ours(id, message)) {
                 entry.note_rekeying(rekeying);
             }
             entry.happened.notify_waiters();
             self.schedule.wake(id, Instant::now());
         }
+    }
+}
+
+impl Agent {
+    /// Whether what charon calls a rekeying is a negotiation of what is wanted now. Under IKEv1 it says so of every quick
+    /// mode for the same networks and proposal (facts 20.2): only the lifetime of the new SA tells whose configuration it
+    /// has. Under IKEv2 a rekeying always keeps the old one.
+    fn begins_with_ours(&self, id: ConnectionId, message: &Section) -> bool {
+        let Some((_, sa)) = message.sections().next().filter(|(_, sa)| sa.number("version") == Some(1)) else {
+            return false;
+        };
+        let new = sa.section("child-sas").and_then(|children| children.sections().next()?.1.section("new"));
+        let lifetime: Option<u32> = new.and_then(|new| new.number("life-time"));
+        let wanted = self.store.get(id).map(|record| record.connection.lifetime.hard());
+        // The SA is a moment old when charon tells.
+        lifetime.zip(wanted).is_none_or(|(lifetime, wanted)| lifetime.abs_diff(wanted) <= LIFETIME_SLACK)
     }
 }
 

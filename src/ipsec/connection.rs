@@ -169,6 +169,9 @@ pub struct Connection {
     /// charon never takes a new configuration for that of an SA which was made earlier: it does not
     /// compare keys, and would join an SA that keeps its old children for ever (facts 3.1, 3.2 c, 3.3).
     pub ike_generation: u32,
+    /// How often a child that ran otherwise than wanted was to be negotiated anew. It shows in the file, because charon
+    /// negotiates no second child like one that runs, also if the peer gave less than was asked for (facts 20.3).
+    pub child_generation: u32,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -271,6 +274,7 @@ impl Connection {
             auth: parts.auth,
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
+            child_generation: 0,
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,
@@ -282,6 +286,13 @@ impl Connection {
     #[must_use]
     pub fn ike_rand(&self) -> u32 {
         self.ike_lifetime.rand() - self.ike_generation % 2
+    }
+
+    /// The spread of the CHILD_SAs' rekeying in seconds: their lifetime's, up to 15 less by generation.
+    #[must_use]
+    pub fn child_rand(&self) -> u32 {
+        let rand = self.lifetime.rand();
+        rand - self.child_generation % rand.clamp(1, CHILD_GENERATIONS)
     }
 
     /// Seconds of silence before the peer is asked whether it lives: half a minute, and up to half of
@@ -314,6 +325,9 @@ impl Connection {
         self.id
     }
 }
+
+/// So many generations of children differ from each other, if their lifetime leaves room for it.
+const CHILD_GENERATIONS: u32 = 16;
 
 /// Who we are. What a certificate does not say, charon would silently replace by its subject.
 fn local_id(parts: &Parts) -> Result<Identity, Conflict> {

@@ -51,6 +51,9 @@ struct File {
     /// How often the key was changed.
     #[serde(default)]
     ike_generation: u32,
+    /// How often a child was to be negotiated anew beside one that ran otherwise than wanted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    child_generation: u32,
     /// Whether what runs may have been made for an earlier connection.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unproven: bool,
@@ -140,6 +143,11 @@ struct Remote {
     created: Timestamp,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// The contents of `record`'s file.
 ///
 /// # Errors
@@ -201,6 +209,7 @@ fn file(record: &Record) -> File {
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
+        child_generation: record.connection.child_generation,
         unproven: record.unproven,
         psk_hex,
         certs_pem,
@@ -273,11 +282,12 @@ fn read_trial(trial: OnTrial) -> Result<Trial, String> {
 fn read_record(file: File) -> Result<Record, String> {
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
     let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
-    let generation = file.ike_generation;
+    let (generation, child_generation) = (file.ike_generation, file.child_generation);
     let key_owner = file.identity.key_owner.as_deref().map(|owner| meaning(&KEY_OWNERS, owner));
     let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
     let mut record =
         Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    record.connection.child_generation = child_generation;
     record.connection.key_owner = key_owner;
     record.changed = changed;
     record.unproven = unproven;

@@ -152,6 +152,7 @@ impl Record {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
         }
+        new.connection.child_generation = self.connection.child_generation;
         new.connection.key_owner = self.connection.key_owner;
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
@@ -201,6 +202,14 @@ impl Record {
         let mut new = Self { changed: now, unproven: true, ..self.clone() };
         new.ike_generation = self.ike_generation.wrapping_add(1);
         new.connection.ike_generation = new.ike_generation;
+        new
+    }
+
+    /// The same connection with its children in a new generation: charon negotiates one beside another that runs.
+    #[must_use]
+    pub fn with_renewed_children(&self) -> Self {
+        let mut new = self.clone();
+        new.connection.child_generation = self.connection.child_generation.wrapping_add(1);
         new
     }
 

@@ -1,0 +1,106 @@
+//! What the planner makes of real charons: it ends, it leaves one SA of each child, and it carries only what is wanted.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::calls::native;
+use crate::lab;
+use crate::pair::{KEY, PATIENCE, Pair};
+use crate::support::lab::{Lab, Side};
+use crate::support::wait_until;
+
+/// All CHILD_SAs of the connection on this side, whatever their state.
+fn children(pair: &Pair, side: Side) -> Vec<Value> {
+    pair.ike_sas(side).iter().flat_map(|ike| ike["children"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+/// How often the agent of `side` began to negotiate.
+fn attempts(pair: &Pair, side: Side) -> usize {
+    pair.agent(side).logs().lines().filter(|line| line.contains("Initiate(")).count()
+}
+
+#[test]
+fn a_change_of_the_lifetime_alone_ends() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let mut pair = Pair::start(&lab);
+        pair.create_both(&json!({ "ikeVersion": version, "lifeTime": 3600 }));
+        let before = pair.settled(1);
+        // First on one end alone, as it is everywhere for a moment.
+        pair.change(Side::A, &json!({ "ikeVersion": version, "lifeTime": 7200 }));
+        wait_until(PATIENCE, "A is Ready", || (pair.status(Side::A) == "Ready").then_some(()));
+        pair.change(Side::B, &json!({ "ikeVersion": version, "lifeTime": 7200 }));
+        let after = pair.renewed(&before, 1);
+        assert!(after[0].child("life-time").parse::<u32>().is_ok_and(|left| left > 3700), "{after:#?}");
+        let begun = Side::BOTH.map(|side| attempts(&pair, side));
+        assert!(begun.iter().sum::<usize>() <= 6, "{version}: {begun:?}");
+        pair.carries();
+    }
+}
+
+#[test]
+fn both_begin_at_once_and_carry() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let mut pair = Pair::start_waiting(&lab, ["0s", "0s"]);
+        pair.create_at_once(&json!({ "ikeVersion": version }));
+        for side in Side::BOTH {
+            wait_until(PATIENCE, "Ready", || (pair.status(side) == "Ready").then_some(()));
+        }
+        pair.carries();
+        wait_until(PATIENCE, "one is left", || {
+            let left = Side::BOTH.map(|side| children(&pair, side).len());
+            (left == [1, 1]).then_some(())
+        });
+        pair.carries();
+    }
+}
+
+/// A charon without an agent on B that has these networks of ours.
+fn plain_peer(lab: &Lab, version: &str, local: &str, extra: &str) {
+    let (a, b, lan) = (Side::A.wan(), Side::B.wan(), Side::B.lan());
+    let text = format!(
+        "connections {{\n plain {{\n version = {}\n local_addrs = {b}\n remote_addrs = {a}\n \
+         proposals = aes256-sha256-x25519\n unique = no\n local {{\n auth = psk\n id = {b}\n }}\n \
+         remote {{\n auth = psk\n id = {a}\n }}\n children {{\n k {{\n esp_proposals = aes256-sha256\n \
+         local_ts = {lan}\n remote_ts = {local}\n{extra}\n }}\n }}\n }}\n}}\n\
+         secrets {{\n ike-plain {{\n id-1 = {a}\n secret = \"{KEY}\"\n }}\n}}\n",
+        version.trim_start_matches("ikev")
+    );
+    lab.load_conf(Side::B, "plain", &text);
+}
+
+/// All CHILD_SAs on B that carry something.
+fn peers_children(lab: &Lab) -> usize {
+    let sas = lab.sas(Side::B);
+    let all = sas.as_array().into_iter().flatten().flat_map(|ike| ike["children"].as_array().into_iter().flatten());
+    all.filter(|sa| sa["state"] == "INSTALLED" || sa["state"] == "REKEYED").count()
+}
+
+/// The peer's SAs are not touched by the correction: only we can make it right, and nobody calls.
+#[test]
+fn a_narrowed_child_is_negotiated_anew_and_right_after_the_correction() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::start(&lab);
+    plain_peer(&lab, "ikev2", "10.1.0.0/25", "");
+    pair.create(Side::A, &json!({}));
+    let condition = || native(&pair, Side::A)["children"][0]["condition"].clone();
+    wait_until(PATIENCE, "narrowed", || (condition() == "narrowed").then_some(()));
+    let ike = pair.ike_sas(Side::A)[0]["uniqueid"].clone();
+    let mut most = 0;
+    wait_until(PATIENCE, "four attempts", || {
+        most = most.max(peers_children(&lab));
+        (attempts(&pair, Side::A) >= 4).then_some(())
+    });
+    assert!(!lab.charon_log(Side::A).contains("due to existing duplicate"), "{}", lab.charon_log(Side::A));
+    plain_peer(&lab, "ikev2", Side::A.lan(), "");
+    wait_until(Duration::from_mins(1), "Ready", || {
+        most = most.max(peers_children(&lab));
+        (pair.status(Side::A) == "Ready").then_some(())
+    });
+    wait_until(PATIENCE, "one is left", || (children(&pair, Side::A).len() == 1).then_some(()));
+    assert!(most <= 2, "{most} at once");
+    assert_eq!(pair.ike_sas(Side::A)[0]["uniqueid"], ike, "the IKE SA stayed");
+    // No pings: this data plane has one route to 10.2.0.0/24, and removes it with the narrowed SA.
+}
