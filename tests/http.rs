@@ -77,6 +77,8 @@ mod sdk;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/splits.rs"]
+mod splits;
 #[path = "http/strangers.rs"]
 mod strangers;
 #[path = "support/stream.rs"]

@@ -3,7 +3,10 @@
 use super::{Agent, Life, View, unspoken};
 use crate::{
     host,
-    ipsec::{Child, Code, Protocol, Reason, State, Status, TrafficSelector},
+    ipsec::{
+        Child, Code, Condition, Protocol, Reason, State, Status, TrafficSelector, Use, condition, condition::current,
+        coverage,
+    },
     swan::{
         tale::Weight,
         words::{self, shorten},
@@ -68,12 +71,37 @@ impl Agent {
 
     /// Why the connection is not up. Whether it is, the caller knows.
     pub(super) fn cause(&self, view: &View, host: &Host) -> Reason {
-        self.known_here(view).unwrap_or_else(|| self.told(view, None, host))
+        let narrowed = || view.record.connection.children.iter().find_map(|child| self.narrowed(view, child));
+        self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, None, host))
     }
 
     /// Why the child is not up. Whether it is, the caller knows.
     pub fn reason_of(&self, view: &View, child: &Child, host: &Host) -> Reason {
-        self.known_here(view).unwrap_or_else(|| self.told(view, Some(&child.name), host))
+        let narrowed = || self.narrowed(view, child);
+        self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, Some(&child.name), host))
+    }
+
+    /// The cause when the peer agreed to a part of the child: charon names no failure then, and what it said before is
+    /// about something else.
+    fn narrowed(&self, view: &View, child: &Child) -> Option<Reason> {
+        let (wanted, running) = (&view.record.connection, view.running.as_deref()?);
+        if condition(wanted, child, Some(running), Use::Idle) != Condition::Narrowed {
+            return None;
+        }
+        let sas: Vec<_> = current(wanted, running).filter(|sa| sa.name == child.name).collect();
+        let agreed: BTreeSet<_> = sas.iter().map(|sa| coverage::text_of(sa)).collect();
+        let agreed = agreed.into_iter().collect::<Vec<_>>().join("; ");
+        let part = if agreed.contains('[') { "some protocols or ports" } else { "a part of the networks" };
+        let wanted = format!("{} === {}", list(&child.local), list(&child.remote));
+        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {wanted}");
+        let story = self.entry(view.record.id);
+        let story = story.story();
+        Some(Reason {
+            code: Code::TsMismatch,
+            since: story.down_since().unwrap_or(view.record.changed),
+            details: shorten(&details, words::SENTENCE),
+            trigger: story.trigger().filter(|trigger| *trigger != Code::TsMismatch),
+        })
     }
 
     /// The causes that need no word from charon.
@@ -143,10 +171,14 @@ impl Agent {
     }
 }
 
+/// Networks as charon's log writes them.
+fn list(nets: &[TrafficSelector]) -> String {
+    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// Adds what is wanted here where the peer's answer leaves out the values.
 fn with_wanted(view: &View, code: Code, details: &str) -> String {
     let connection = &view.record.connection;
-    let list = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     match code {
         Code::NoProposalIke if !details.contains("wanted here") => {
             format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())

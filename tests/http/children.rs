@@ -80,6 +80,25 @@ fn a_part_of_the_networks_is_narrowed_and_not_ready() {
     assert_eq!((&child["condition"], &child["sas"][0]["as_wanted"]), (&json!("narrowed"), &json!(false)), "{child}");
     assert_eq!(child["sas"][0]["remote"], json!(["10.7.2.0/25"]));
     assert_eq!(child["remote"], json!(["10.7.2.0/24"]));
+    let (code, details) = (&child["reason"]["code"], child["reason"]["details"].as_str().unwrap_or_default());
+    assert_eq!(code, "TS_MISMATCH", "{child}");
+    assert!(details.contains("=== 10.7.2.0/25; wanted here: ") && details.ends_with("=== 10.7.2.0/24"), "{details}");
+    assert_eq!(native(&b)["reason"]["code"], "TS_MISMATCH");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
+}
+
+/// A peer that protects one protocol between the hosts: the rest goes in the clear, or not at all.
+#[test]
+fn a_part_of_the_protocols_is_narrowed_and_says_so() {
+    let b = up(Options::default().policy);
+    b.charon.establish(false);
+    b.charon.alter_children(|child| {
+        child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![b"10.7.2.0/24[gre]".to_vec()]));
+    });
+    let child = child(&b);
+    let details = child["reason"]["details"].as_str().unwrap_or_default();
+    assert_eq!((&child["condition"], &child["reason"]["code"]), (&json!("narrowed"), &json!("TS_MISMATCH")), "{child}");
+    assert!(details.contains("some protocols or ports only") && details.contains("10.7.2.0/24[gre]"), "{details}");
     assert_eq!(b.inventory(&uuid(7))["status"], "Connecting");
 }
 

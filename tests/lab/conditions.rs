@@ -84,6 +84,10 @@ fn what_a_peer_narrows_is_not_ready() {
     assert_eq!((&sa["local"], &sa["as_wanted"]), (&json!([half]), &json!(false)), "{told}");
     assert_eq!(told["local"], json!([Side::A.lan()]));
     assert_ne!(pair.status(Side::A), "Ready");
+    let details = told["reason"]["details"].as_str().unwrap_or_default();
+    assert_eq!(told["reason"]["code"], "TS_MISMATCH", "{told}");
+    let both = (format!("{half} === {}", Side::B.lan()), format!("wanted here: {} ===", Side::A.lan()));
+    assert!(details.contains(&both.0) && details.contains(&both.1), "{details}");
     wait_until(Duration::from_secs(10), "B has what it wants", || (pair.status(Side::B) == "Ready").then_some(()));
     // The attempts to get the rest do not pile up SAs.
     let attempts = || pair.agent(Side::A).logs().lines().filter(|line| line.contains("Initiate(")).count();

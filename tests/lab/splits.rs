@@ -147,3 +147,25 @@ fn pairs_are_one_child_each() {
     let Some(view) = carried("ikev2", Peer::PerPair, false, &json!({ "split": "pairs" })) else { return };
     assert_eq!((&view["split"], view["children"].as_array().map(Vec::len)), (&json!("pairs"), Some(4)), "{view:#}");
 }
+
+/// charon drops a network that another one of the child contains: it is left out, the view says so, and the rest is Ready.
+#[test]
+fn a_network_inside_another_is_left_out() {
+    let Some(lab) = crate::lab() else { return };
+    let nested = |side: Side| AgentOptions {
+        wait: crate::pair::WAIT[side as usize].to_owned(),
+        l3_networks: match side {
+            Side::A => vec![(NETWORKS.into(), vec!["10.1.0.0/24".into(), "10.1.0.0/16".into()])],
+            Side::B => Vec::new(),
+        },
+        ..Default::default()
+    };
+    let mut pair = crate::pair::Pair::start_with(&lab, nested);
+    pair.create(Side::B, &json!({ "peerCidrs": ["10.1.0.0/16"] }));
+    pair.create(Side::A, &json!({ "l3NetworkUuid": NETWORKS }));
+    pair.settled(1);
+    pair.carries();
+    let view = view(pair.agent(Side::A), pair.uuid(Side::A));
+    assert_eq!(view["left_out"], json!([{ "network": "10.1.0.0/24", "within": "10.1.0.0/16" }]), "{view:#}");
+    assert_eq!(view["children"][0]["local"], json!(["10.1.0.0/16"]), "{view:#}");
+}

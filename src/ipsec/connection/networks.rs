@@ -30,8 +30,21 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
         }
     }
     disjoint(&remote, |a, b| format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"))?;
+    let is_all = |net: TrafficSelector| net.net().prefix_len() == 0;
     for remote in &remote {
-        if let Some(local) = local.iter().find(|local| local.overlaps(*remote) && (remote.net().prefix_len() != 0)) {
+        // A stored connection that has it so is not damaged by that.
+        let is_new = parts.split != Split::Stored;
+        if is_new && is_all(*remote) && local.iter().any(|local| is_all(*local) && local.overlaps(*remote)) {
+            return conflict(
+                Part::RemoteNets,
+                format!(
+                    "{remote} on both sides would take every packet of this gateway, the tunnel's own included: name the \
+                     networks of one side, or use routes into an interface of the tunnel, which this program does not make"
+                ),
+            );
+        }
+        let overlaps = |local: &&TrafficSelector| local.overlaps(*remote) && !is_all(**local) && !is_all(*remote);
+        if let Some(local) = local.iter().find(overlaps) {
             return conflict(
                 Part::RemoteNets,
                 format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped"),
