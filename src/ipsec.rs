@@ -8,6 +8,7 @@ pub mod connection;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
+pub mod pass;
 pub mod proposal;
 pub mod psk;
 pub mod reason;
@@ -23,6 +24,7 @@ pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKind};
 pub use lifetime::Lifetime;
+pub use pass::{Pass, passes};
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;
 pub use reason::{Code, Reason};

@@ -4,7 +4,7 @@
 //! carries traffic. So whatever fails, traffic goes on over what there is.
 
 use crate::{
-    ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState},
+    ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, Pass},
     store::Record,
     swan::{plan::Digest, section::Section},
 };
@@ -82,6 +82,8 @@ pub struct Memory {
     pub outdated: Outdated,
     /// How often the record is still to be loaded into charon anew; see [`Memory::doubt`].
     reloads: u8,
+    /// What the connection left alone when charon was last given it; the host's networks change without a word of ours.
+    pub passes: Vec<Pass>,
     /// The record for which charon's configuration and the files were last found, or made, as wanted.
     configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.

@@ -3,7 +3,7 @@
 use super::{Agent, How, Warning, apply::not_found, memory::Step};
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, Code, Conflict, Connection, ConnectionId},
+    ipsec::{Auth, Code, Conflict, Connection, ConnectionId, Pass},
     store::Record,
     swan::{
         conf,
@@ -57,6 +57,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The requests that charon is sent first: command and name.
     pub requests: Vec<String>,
+    /// What the connection would leave alone.
+    pub passes: Vec<Pass>,
     /// What the caller should know before.
     pub warnings: Vec<Warning>,
     /// Whether the key counts as a new one, whatever it is.
@@ -135,7 +137,8 @@ impl Agent {
         let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
         warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
         warnings.extend(shared);
-        Ok(Plan { before, after, impact, file, steps, requests, warnings, hides_key })
+        let passes = prepared.after.map(|after| after.passes).unwrap_or_default();
+        Ok(Plan { before, after, impact, file, steps, requests, passes, warnings, hides_key })
     }
 
     /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.

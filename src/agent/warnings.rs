@@ -59,7 +59,8 @@ impl Agent {
     pub(super) fn cautions(&self, old: Option<&Connection>, new: &Connection, tests_pfs: bool) -> Vec<Warning> {
         let mut found = self.findings(new, &self.host());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
-        found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into).collect()
+        let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
+        found.chain(self.neighbour_warnings(new)).collect()
     }
 
     /// The warnings for what is there.
@@ -69,6 +70,9 @@ impl Agent {
         let mut found = self.findings(connection, &self.host());
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        if view.record.is_loaded() {
+            warnings.extend(self.neighbour_warnings(connection));
+        }
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
         warnings.extend(rehearsal.map(|rehearsal| Warning {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
