@@ -15,6 +15,8 @@ mod flow;
 mod generate;
 #[path = "properties/identities.rs"]
 mod identities;
+#[path = "support/identities.rs"]
+mod measured;
 #[path = "properties/passes.rs"]
 mod passes;
 #[path = "properties/records.rs"]
