@@ -26,7 +26,7 @@ pub use connection::{
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;
-pub use pass::{Pass, passes};
+pub use pass::{Pass, passes, refuse_everything};
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;
 pub use reason::{Code, Reason};

@@ -173,7 +173,8 @@ impl Agent {
     }
 }
 
-fn refused(conflict: Conflict) -> Error {
+/// The error for a connection whose parts do not fit each other.
+pub(super) fn refused(conflict: Conflict) -> Error {
     Error::Part { part: conflict.part.name(), why: conflict.why.0 }
 }
 

@@ -1,11 +1,12 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
-use super::{Agent, Host, How, Outcome, View};
+use super::{Agent, Host, How, Outcome, View, plan::refused};
 use crate::{
     error::{Error, Result},
     ipsec::{
         Connection, Finding, Protocol,
         condition::carriers,
+        refuse_everything,
         weakness::{expiring, untested_pfs, weaknesses, without_local_address},
     },
     settings::policy::Stance,
@@ -36,10 +37,13 @@ impl Agent {
         how.rehearse.unwrap_or(self.rehearses)
     }
 
-    /// Refuses what the policy refuses. What the connection had before is let pass: a policy that came later must not
+    /// Refuses what would take everything, and what the policy refuses. What the connection had before is let pass: a policy that came later must not
     /// stand in the way of another network, or of what makes it better.
     pub(super) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
         let old = old.map(|old| &old.connection);
+        if old.is_none_or(|old| refuse_everything(old).is_ok()) {
+            refuse_everything(&new.connection).map_err(refused)?;
+        }
         let host = Host::look();
         let had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
         let mut found = self.findings(&new.connection, &host);

@@ -4,7 +4,7 @@
 //! other: IPsec policies know no routes, and charon's route stands before the main table. Policies of the kind "pass"
 //! (RFC 4301, section 4.4.1: BYPASS) come before those of tunnels.
 
-use super::{Connection, ConnectionId, Mode, TrafficSelector};
+use super::{Conflict, Connection, ConnectionId, Invalid, Mode, Part, TrafficSelector};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -47,6 +47,29 @@ pub fn passes<'a>(connection: &Connection, connected: impl IntoIterator<Item = &
         Some(Pass { name: name(connection.id(), &local, &remote), local, remote })
     };
     [true, false].into_iter().filter_map(of_family).collect()
+}
+
+/// Refuses what takes each packet of a family, whoever sends it to whom: this host's own, its neighbours' and those of all
+/// other tunnels. Only routes into an interface could tell what belongs in such a tunnel, and there is none.
+///
+/// # Errors
+/// When both sides are all addresses of a family, in one selector or in several.
+pub fn refuse_everything(connection: &Connection) -> Result<(), Conflict> {
+    let is_all = |nets: &mut dyn Iterator<Item = &TrafficSelector>, v4: bool| {
+        let nets: Vec<_> = nets.filter(|net| net.is_v4() == v4).map(|net| net.net()).collect();
+        matches!(IpNet::aggregate(&nets)[..], [net] if net.prefix_len() == 0)
+    };
+    let children = || connection.children.iter();
+    let all = |v4: &bool| {
+        is_all(&mut children().flat_map(|c| &c.local), *v4) && is_all(&mut children().flat_map(|c| &c.remote), *v4)
+    };
+    let Some(v4) = [true, false].into_iter().find(all) else { return Ok(()) };
+    let net = if v4 { "0.0.0.0/0" } else { "::/0" };
+    let why = format!(
+        "{net} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: without \
+         a tunnel interface there are no routes to tell what belongs in this tunnel; name the networks of one side"
+    );
+    Err(Conflict { part: Part::RemoteNets, why: Invalid::new(why) })
 }
 
 /// Those that are in no other one, in order.

@@ -143,3 +143,27 @@ fn what_was_there_before_a_policy_may_stay_and_be_worked_on() {
     b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 19, "authKey": GOOD }))).expect(200);
     b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 2, "authKey": GOOD }))).expect(503);
 }
+
+/// All addresses on both sides, in whatever pieces and in whatever order they come, would take each packet there is.
+#[test]
+fn everything_on_both_sides_is_refused_with_the_reason() {
+    let b = bench(
+        "[policy]\ndefault = \"off\"\n[[gateway.l3_networks]]\nuuid = \"all\"\ncidrs = [\"0.0.0.0/0\", \"::/0\"]\n\
+         [[gateway.l3_networks]]\nuuid = \"halves\"\ncidrs = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+    );
+    let refused = |answer: serde_json::Value| {
+        let text = answer["error"].to_string();
+        assert!(text.contains("on both sides would take every packet") && text.contains("peerCidrs"), "{answer}");
+    };
+    for (local, remote) in [("all", "0.0.0.0/0"), ("halves", "0.0.0.0/0"), ("all", "::/0")] {
+        let answer = b.create(&params(7, &with(&json!({ "l3NetworkUuid": local, "peerCidrs": [remote] }))));
+        refused(answer.expect(503).json());
+    }
+    // One side at a time is good; the other comes with another call.
+    let half = with(&json!({ "peerCidrs": ["0.0.0.0/0"] }));
+    assert!(b.create(&params(7, &half)).expect(200).json()["error"].is_null());
+    let body = json!({ "params": { "l3NetworkUuids": ["halves"] } }).to_string();
+    let path = format!("/zstack/v1/ipsec/{}/l3networks", uuid(7));
+    refused(b.ask("POST", &path, body.as_bytes()).expect(503).json());
+    assert_eq!(b.inventory(&uuid(7))["l3NetworkRefs"].as_array().map(Vec::len), Some(1));
+}
