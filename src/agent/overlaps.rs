@@ -60,7 +60,6 @@ impl Overlaps {
     }
 
     /// The others that have exactly this pair.
-    #[cfg(test)]
     pub fn same(&self, pair: Pair, but: ConnectionId) -> impl Iterator<Item = ConnectionId> {
         self.by_local.get(&pair).into_iter().flat_map(BTreeMap::keys).copied().filter(move |id| *id != but)
     }

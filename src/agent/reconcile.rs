@@ -237,6 +237,7 @@ impl Agent {
             None => self.listed(id).await?,
         };
         self.entry(id).take_in_rekeyings(memory);
+        self.note_installed(&record, &running);
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);

@@ -40,7 +40,7 @@ fn authenticated_packets() {
 #[test]
 #[ignore = "make kernel"]
 fn neighbours() {
-    on_a_machine("on_neighbours", 2);
+    on_a_machine("on_neighbours", 3);
 }
 
 #[test]

@@ -235,3 +235,63 @@ fn ipv6_finds_its_neighbours_beside_a_default_route() {
     run(LAN.on_host(&lab).args(["ip", "-6", "neigh", "flush", "dev", "eth"]));
     all_reach(&lab, 1, "with a dead peer");
 }
+
+/// Two peers with the whole Internet behind them; the address of each is its identity.
+fn two_hubs() -> String {
+    let hub = |n: u32| {
+        format!(
+            "  hub{n} {{\n    version = 2\n    local_addrs = 192.0.2.{n}\n    remote_addrs = 192.0.2.1\n\
+             proposals = aes256-sha256-x25519\n    local {{\n auth = psk\n id = 192.0.2.{n}\n }}\n\
+             remote {{\n auth = psk\n id = 192.0.2.1\n }}\n    children {{\n      lan{n} {{\n        local_ts = 10.2.0.0/24\n\
+             remote_ts = 10.1.0.0/24\n        esp_proposals = aes256-sha256\n      }}\n    }}\n  }}\n"
+        )
+    };
+    format!(
+        "connections {{\n{}{}}}\nsecrets {{\n  ike-hub {{\n    id = 192.0.2.1\n    secret = \"{KEY}\"\n  }}\n}}\n",
+        hub(2),
+        hub(3)
+    )
+}
+
+/// The peer to which the kernel sends what the LAN of A sends to that of B.
+fn carries(lab: &Lab) -> String {
+    let said =
+        run(lab.command_in(Side::A, "ip").args(["xfrm", "policy", "list", "dir", "out", "src", "10.1.0.0/24"])).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let peer = said.split("tmpl src 192.0.2.1 dst ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    peer.unwrap_or_default().to_owned()
+}
+
+#[test]
+#[ignore = "on a machine of its own"]
+fn of_two_tunnels_with_the_same_networks_the_one_that_carries_is_told() {
+    let lab = lab();
+    run(lab.command_in(Side::B, "ip").args(["address", "add", "192.0.2.3/24", "dev", "wan"]));
+    lab.start_charon_with(Side::A, charon());
+    lab.start_charon_with(Side::B, charon());
+    lab.load_conf(Side::B, "hubs", &two_hubs());
+    let mut pair = Pair::join(&lab, |side| AgentOptions { wait: WAIT[side as usize].to_owned(), ..Default::default() });
+    let mut uuids = Vec::new();
+    for peer in ["192.0.2.2", "192.0.2.3"] {
+        let made =
+            pair.create(Side::A, &with(&algorithms(), &json!({ "peerAddress": peer, "peerCidrs": ["10.2.0.0/24"] })));
+        assert_eq!(made["status"], "Ready", "{made}\n{}", pair.agent(Side::A).logs());
+        uuids.push(pair.uuid(Side::A).to_owned());
+    }
+    let shadowed = |uuid: &String| {
+        let view =
+            pair.agent(Side::A).request("GET", &format!("/cygnet/v1/connections/{uuid}"), None).expect(200).json();
+        view["children"][0]["condition"] == "shadowed"
+    };
+    let told = || Some([shadowed(&uuids[0]), shadowed(&uuids[1])]);
+    wait_until(PATIENCE, "the first is shadowed", || told().filter(|told| *told == [true, false]));
+    assert_eq!(carries(&lab), "192.0.2.3");
+    // A rekeying installs the first one anew, and it takes the packets back.
+    let name = format!("cygnet-{}", uuids[0]);
+    let children = lab.children(Side::A);
+    let child = children.iter().filter_map(|child| child["name"].as_str()).find(|child| child.starts_with(&name));
+    let child = child.expect("a child").to_owned();
+    assert!(lab.swanctl(Side::A, &["--rekey", "--child", &child]).status.success(), "{child}");
+    wait_until(PATIENCE, "the kernel goes over", || (carries(&lab) == "192.0.2.2").then_some(()));
+    wait_until(PATIENCE, "the second is shadowed", || told().filter(|told| *told == [false, true]));
+}
