@@ -17,7 +17,7 @@ pub fn addresses() -> io::Result<BTreeSet<IpAddr>> {
 }
 
 /// The networks of the addresses of all interfaces that are up: what this host is directly connected to. What never
-/// leaves the host (127.0.0.0/8, ::1) is none of them; an address of the loopback interface beside these is.
+/// leaves the host (127.0.0.0/8, `::1`) is none of them; an address of the loopback interface beside these is.
 ///
 /// # Errors
 /// When the system does not tell.

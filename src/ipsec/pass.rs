@@ -42,7 +42,7 @@ pub fn passes<'a>(connection: &Connection, connected: impl IntoIterator<Item = &
             return None;
         }
         let on_link = ON_LINK.iter().filter_map(|text| text.parse::<IpNet>().ok()).filter(|net| covered(net));
-        let remote = widest(connected.into_iter().chain(on_link.filter(|net| net.addr().is_ipv4() == v4)).collect());
+        let remote = widest(&connected.into_iter().chain(on_link.filter(|net| net.addr().is_ipv4() == v4)).collect());
         let local: Vec<_> = local.iter().copied().filter(|net| net.is_v4() == v4).collect();
         Some(Pass { name: name(connection.id(), &local, &remote), local, remote })
     };
@@ -73,7 +73,7 @@ pub fn refuse_everything(connection: &Connection) -> Result<(), Conflict> {
 }
 
 /// Those that are in no other one, in order.
-fn widest(nets: BTreeSet<IpNet>) -> Vec<TrafficSelector> {
+fn widest(nets: &BTreeSet<IpNet>) -> Vec<TrafficSelector> {
     let alone = |net: &&IpNet| !nets.iter().any(|other| other != *net && other.contains(*net));
     nets.iter().filter(alone).filter_map(|net| TrafficSelector::new(*net).ok()).collect()
 }
