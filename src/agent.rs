@@ -16,12 +16,15 @@ mod files;
 mod hear;
 mod log;
 mod memory;
+mod neighbours;
+mod overlaps;
 mod plan;
 mod pulse;
 mod reasons;
 mod reconcile;
 mod rehearse;
 mod remove;
+mod same;
 mod schedule;
 mod split;
 mod story;
@@ -51,12 +54,13 @@ use crate::{
     error::{Error, Result},
     ipsec::{Code, Connection, ConnectionId, IkeVersion, Limits},
     settings::{Gateway, Settings, policy::Policy},
-    store::{Record, Store},
-    swan::{Charon, Swan, plan::Loadable},
+    store::Store,
+    swan::{Charon, Swan},
 };
 use claims::Claims;
 use entry::Entry;
 use hear::Tales;
+use ipnet::IpNet;
 use pulse::Pulse;
 use schedule::Schedule;
 use std::{
@@ -87,6 +91,8 @@ pub struct Agent {
     /// Connections to be looked at when charon is there.
     deferred: Mutex<BTreeSet<ConnectionId>>,
     tales: Mutex<Tales>,
+    /// The networks that this host was directly connected to when it was last asked.
+    networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// What this host has, and when it was asked.
     host: Mutex<Option<(Instant, Arc<Host>)>>,
     feed: Feed,
@@ -124,6 +130,7 @@ impl Agent {
             doubts: Notify::new(),
             deferred: Mutex::default(),
             host: Mutex::default(),
+            networks: Mutex::default(),
             tales: Mutex::default(),
             feed: Feed::new(jiff::Timestamp::now()),
             policy: settings.policy.clone(),
@@ -205,15 +212,6 @@ impl Agent {
     fn conf_path(&self, id: ConnectionId) -> PathBuf {
         self.conf_dir.join(crate::swan::names::file(id))
     }
-}
-
-/// The forms in which charon takes `record`, or `None` if it is not to hold it.
-fn loadable(record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
-    let wanted = Some(&record.connection).filter(|_| record.is_loaded());
-    wanted.map(|connection| Loadable::new(connection, charon.traps)).transpose().map_err(|e| {
-        // Our own fault: nothing was loaded or stored.
-        Error::Internal(format!("the configuration of connection {} fails its self-check: {e}", record.id))
-    })
 }
 
 /// A refusal for a cause that has a name.

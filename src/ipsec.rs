@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
+pub mod pass;
 pub mod proposal;
 pub mod psk;
 pub mod reason;
@@ -26,6 +27,7 @@ pub use connection::{
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;
+pub use pass::{Pass, passes, refuse_everything};
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;
 pub use reason::{Code, Reason};

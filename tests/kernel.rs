@@ -13,6 +13,8 @@ mod boots;
 mod cuts;
 #[path = "kernel/machine.rs"]
 mod machine;
+#[path = "kernel/on_neighbours.rs"]
+mod on_neighbours;
 #[path = "kernel/on_packets.rs"]
 mod on_packets;
 #[path = "kernel/on_power.rs"]

@@ -19,6 +19,8 @@ mod generate;
 mod identities;
 #[path = "support/identities.rs"]
 mod measured;
+#[path = "properties/passes.rs"]
+mod passes;
 #[path = "properties/records.rs"]
 mod records;
 #[path = "properties/secrets.rs"]

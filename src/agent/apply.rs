@@ -5,7 +5,6 @@
 use super::{
     Agent, Entry, View, check_abilities,
     feed::Happening,
-    loadable,
     memory::{Loaded, Memory, Step},
     reconcile::configure,
     together::{Companion, Group, not_locked},
@@ -279,8 +278,8 @@ impl Agent {
         if !old.is_some_and(stood) {
             check_abilities(&new.connection, &charon)?;
         }
-        let before = old.map(|old| loadable(old, &charon)).transpose()?.flatten();
-        let after = loadable(new, &charon)?;
+        let before = old.map(|old| self.loadable(old, &charon)).transpose()?.flatten();
+        let after = self.loadable(new, &charon)?;
         let written = block_in_place(|| self.written(new.id, after.as_ref()))?;
         // Of a connection that is new nothing can be loaded.
         let loaded = if old.is_none() { &Loaded::Nothing } else { &memory.loaded };
@@ -358,6 +357,7 @@ impl Agent {
             memory.outdate(running, before, after);
         }
         memory.restart();
+        memory.passes = prepared.after.as_ref().map(|after| after.passes.clone()).unwrap_or_default();
         // The old record must not be held longer than it counts: its key is in it.
         memory.note_configured(None);
         if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {

@@ -1,6 +1,7 @@
 //! Rules between connections: what one has taken, another may not have. Kept in maps, so that a
 //! change costs the same however many connections there are.
 
+use super::overlaps::{self, Overlaps};
 use crate::{
     error::{Error, Result},
     ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, Psk, State},
@@ -24,6 +25,8 @@ pub struct Claims {
     ends: Index,
     /// Who has a private key of this name.
     pub(super) private: HashMap<String, Vec<ConnectionId>>,
+    /// Which networks are joined.
+    pub(super) networks: Overlaps,
     /// Who is set aside, because others have what it needs.
     pub(super) aside: BTreeSet<ConnectionId>,
 }
@@ -162,6 +165,9 @@ impl Claims {
 
     fn add_one(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
+        if record.state == State::Enabled {
+            self.networks.add(record.id, overlaps::pairs(&record.connection));
+        }
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
         }
@@ -174,6 +180,9 @@ impl Claims {
 
     fn release_one(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
+        if record.state == State::Enabled {
+            self.networks.remove(record.id, overlaps::pairs(&record.connection));
+        }
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);
         }

@@ -37,7 +37,10 @@ impl Agent {
         let seen = |child: &Child| {
             let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.limits));
             let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
-            let condition = condition(wanted, child, running, traffic);
+            let condition = match condition(wanted, child, running, traffic) {
+                runs if runs.is_as_wanted() && self.is_shadowed(view.record.id, child) => Condition::Shadowed,
+                other => other,
+            };
             let tells_since = matches!(condition, Condition::UpIdle | Condition::NoInbound | Condition::NoOutbound);
             Seen { condition, since: since.filter(|_| tells_since).and_then(|since| ago(now - since)) }
         };
@@ -56,6 +59,7 @@ impl Agent {
     }
 
     fn note_counters(&self, record: &store::Record, running: &[IkeSa], now: i64) {
+        self.note_installed(record, running);
         self.entry(record.id).with_flows(&record.connection, |flows| {
             for child in &record.connection.children {
                 let sas = running.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == child.name);

@@ -16,8 +16,8 @@ mod sound;
 use super::{Agent, Life};
 use crate::{
     gateway::{self, Facts, Places},
-    ipsec::Connection,
-    settings::{Settings, Vip},
+    ipsec::{Connection, Weakness},
+    settings::{Settings, Vip, policy::Stance},
     store::{Damaged, Record, Store, Timestamp},
     swan::Swan,
 };
@@ -91,6 +91,8 @@ pub struct Case {
     pub vips: Vec<Vip>,
     /// What the agent says of charon; `None` when it does not run.
     pub agent: Option<Life>,
+    /// What is done about connections that join the same networks.
+    pub same_networks: Stance,
     /// The time.
     pub now: Timestamp,
 }
@@ -102,7 +104,7 @@ type Judged = Result<String, Vec<Finding>>;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 19] = [
+const CHECKS: [(&str, Check); 20] = [
     ("agent", charon::agent),
     ("charon", charon::reachable),
     ("vici", charon::socket),
@@ -121,6 +123,7 @@ const CHECKS: [(&str, Check); 19] = [
     ("other_tools", others::tools),
     ("foreign", others::foreign),
     ("leftovers", files::leftovers),
+    ("same_networks", others::networks),
     ("store", files::store),
 ];
 
@@ -151,7 +154,8 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
     let vips = settings.gateway.vips.clone();
-    judge(&Case { facts, records, damaged, vips, agent: None, now: Timestamp::now() })
+    let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
+    judge(&Case { facts, records, damaged, vips, agent: None, same_networks, now: Timestamp::now() })
 }
 
 impl Agent {
@@ -164,6 +168,7 @@ impl Agent {
             damaged: self.store.damaged().to_vec(),
             vips: self.gateway().vips.clone(),
             agent: Some(self.life()),
+            same_networks: self.policy.stance(Weakness::SameNetworks.setting()),
             now: Timestamp::now(),
         })
     }

@@ -8,6 +8,7 @@ use super::{
 use crate::ipsec::{Connection, ConnectionId, Flows, IkeSa};
 use jiff::Timestamp;
 use std::{
+    collections::BTreeMap,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
@@ -35,6 +36,8 @@ pub struct Entry {
     story: Mutex<Story>,
     /// What the counters of its children did, by name.
     flows: Mutex<Flows>,
+    /// The newest SA of each child that runs as wanted, by name.
+    pub newest: Mutex<BTreeMap<String, u64>>,
     /// The last rehearsal, and of what.
     rehearsal: Mutex<Option<Box<(Connection, Rehearsal)>>>,
 }

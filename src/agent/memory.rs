@@ -9,7 +9,7 @@ mod tidy;
 mod tests;
 
 use crate::{
-    ipsec::{Child, ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, coverage},
+    ipsec::{Child, ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, Pass, coverage},
     store::Record,
     swan::{plan::Digest, section::Section},
 };
@@ -84,6 +84,8 @@ pub struct Memory {
     pub outdated: Outdated,
     /// How often the record is still to be loaded into charon anew; see [`Memory::doubt`].
     reloads: u8,
+    /// What the connection left alone when charon was last given it; the host's networks change without a word of ours.
+    pub passes: Vec<Pass>,
     /// The record for which charon's configuration and the files were last found, or made, as wanted.
     configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, Code, Conflict, Connection, ConnectionId},
+    ipsec::{Auth, Code, Conflict, Connection, ConnectionId, Pass},
     store::Record,
     swan::{
         conf,
@@ -62,6 +62,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The requests that charon is sent first: command and name.
     pub requests: Vec<String>,
+    /// What the connection would leave alone.
+    pub passes: Vec<Pass>,
     /// What the caller should know before.
     pub warnings: Vec<Warning>,
     /// Whether the key counts as a new one, whatever it is.
@@ -144,10 +146,12 @@ impl Agent {
         let mut warnings = warnings(impact, &before.connection, &after.connection);
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
+        warnings.extend(self.caution_of_networks(&after));
         let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
         warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
         warnings.extend(shared);
-        Ok(Plan { before, after, impact, file, steps, requests, warnings, hides_key, others })
+        let passes = prepared.after.map(|after| after.passes).unwrap_or_default();
+        Ok(Plan { before, after, impact, file, steps, requests, passes, warnings, hides_key, others })
     }
 
     /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
@@ -170,7 +174,8 @@ impl Agent {
     }
 }
 
-fn refused(conflict: Conflict) -> Error {
+/// The error for a connection whose parts do not fit each other.
+pub(super) fn refused(conflict: Conflict) -> Error {
     Error::Part { part: conflict.part.name(), why: conflict.why.0 }
 }
 

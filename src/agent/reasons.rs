@@ -12,6 +12,7 @@ use crate::{
         words::{self, shorten},
     },
 };
+use ipnet::IpNet;
 use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
@@ -27,6 +28,8 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// What this host is asked once for many connections.
 pub struct Host {
     addresses: Option<BTreeSet<IpAddr>>,
+    /// The networks that it is directly connected to.
+    pub(super) networks: Option<BTreeSet<IpNet>>,
 }
 
 impl Host {
@@ -37,7 +40,7 @@ impl Host {
         if let Err(error) = &addresses {
             tracing::warn!(%error, "this host's addresses cannot be listed");
         }
-        Self { addresses: addresses.ok() }
+        Self { addresses: addresses.ok(), networks: host::networks().ok() }
     }
 
     /// Its addresses, if it tells.

@@ -7,7 +7,6 @@ use super::{
     admission::Claim,
     entry::Moment,
     feed::Happening,
-    loadable,
     memory::{Loaded, Memory, Step},
     story::Tell,
 };
@@ -156,7 +155,7 @@ impl Agent {
         outcome
     }
 
-    /// Makes charon's configuration and conf.d follow the record; returns the steps that it took.
+    /// Makes charon's configuration and conf.d follow the record; returns the steps that it took to repair them.
     async fn configured(
         &self,
         id: ConnectionId,
@@ -166,12 +165,15 @@ impl Agent {
     ) -> Result<Vec<Step>> {
         let saved = self.save_again(id, entry);
         let record = self.store.get(id);
-        if saved.is_ok() && memory.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
+        let loaded = record.as_ref().filter(|record| record.is_loaded());
+        let passes = loaded.map(|record| self.passes_of(&record.connection, charon)).unwrap_or_default();
+        let follows = passes == memory.passes;
+        if saved.is_ok() && follows && memory.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
             return Ok(Vec::new());
         }
         // Before they are read: an edit in between is found the next time.
         let moment = Moment::of(&self.paths(id));
-        let wanted = record.as_ref().map(|record| loadable(record, charon)).transpose()?.flatten();
+        let wanted = record.as_ref().map(|record| self.loadable(record, charon)).transpose()?.flatten();
         let written = block_in_place(|| self.written(id, wanted.as_ref()))?;
         let mut steps = configure(wanted.as_ref(), written.as_deref(), &memory.loaded);
         if memory.loaded != Loaded::Unknown && steps == [Step::Write] {
@@ -186,7 +188,9 @@ impl Agent {
             entry.note_moment(moment);
         }
         memory.note_configured(record.filter(|_| saved.is_ok()));
-        saved.map(|()| steps)
+        memory.passes = wanted.map(|wanted| wanted.passes).unwrap_or_default();
+        // That the host has other networks is no drift.
+        saved.map(|()| if follows { steps } else { Vec::new() })
     }
 
     /// Writes the record that counts if a failure may have left another one on disk.
@@ -252,6 +256,7 @@ impl Agent {
         if self.follow_split(&record, &running, memory).await? {
             return Ok(());
         }
+        self.note_installed(&record, &running);
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);

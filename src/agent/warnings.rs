@@ -1,11 +1,12 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
-use super::{Agent, Host, How, Outcome, View};
+use super::{Agent, Host, How, Outcome, View, plan::refused};
 use crate::{
     error::{Error, Result},
     ipsec::{
         Connection, Finding, Protocol,
         condition::carriers,
+        refuse_everything,
         weakness::{expiring, untested_pfs, weaknesses, without_local_address},
     },
     settings::policy::Stance,
@@ -36,13 +37,19 @@ impl Agent {
         how.rehearse.unwrap_or(self.rehearses)
     }
 
-    /// Refuses what the policy refuses. What the connection had before is let pass: a policy that came later must not
+    /// Refuses what would take everything, and what the policy refuses. What the connection had before is let pass: a policy that came later must not
     /// stand in the way of another network, or of what makes it better.
     pub(super) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
+        let same = old.and_then(|old| self.same_networks(old));
         let old = old.map(|old| &old.connection);
+        if old.is_none_or(|old| refuse_everything(old).is_ok()) {
+            refuse_everything(&new.connection).map_err(refused)?;
+        }
         let host = Host::look();
-        let had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
+        let mut had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
+        had.extend(same);
         let mut found = self.findings(&new.connection, &host);
+        found.extend(self.same_networks(new));
         found.retain(|finding| !had.contains(finding));
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
         let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
@@ -59,7 +66,13 @@ impl Agent {
     pub(super) fn cautions(&self, old: Option<&Connection>, new: &Connection, tests_pfs: bool) -> Vec<Warning> {
         let mut found = self.findings(new, &self.host());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
-        found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into).collect()
+        let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
+        found.chain(self.neighbour_warnings(new)).collect()
+    }
+
+    /// The warning for networks that another connection has too.
+    pub(super) fn caution_of_networks(&self, new: &Record) -> Option<Warning> {
+        self.same_networks(new).filter(|finding| self.is_said(finding)).map(Into::into)
     }
 
     /// The warnings for what is there.
@@ -68,7 +81,11 @@ impl Agent {
         let connection = &view.record.connection;
         let mut found = self.findings(connection, &self.host());
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
+        found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        if view.record.is_loaded() {
+            warnings.extend(self.neighbour_warnings(connection));
+        }
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
         warnings.extend(rehearsal.map(|rehearsal| Warning {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },

@@ -110,7 +110,7 @@ impl Agent {
 
     /// Takes in charon's events to their end, and looks at everything from time to time meanwhile.
     async fn heed(&self, events: &mut Events) -> Result<()> {
-        let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples()) });
+        let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples(), self.follow_networks()) });
         loop {
             tokio::select! {
                 notice = self.swan.next(events) => match notice {

@@ -62,8 +62,10 @@ pub fn tone_of(status: &str) -> Tone {
     match status {
         "Ready" | "established" | "installed" | "up" | "up_idle" => Tone::Good,
         "Disconnected" | "down" => Tone::Bad,
-        "no_inbound" | "no_outbound" | "duplicate" | "narrowed" | "other_selectors" | "other_algorithms"
-        | "outdated" | "unknown" | "Connecting" | "Unknown" | "connecting" | "pending" => Tone::Unsure,
+        "no_inbound" | "no_outbound" | "duplicate" | "shadowed" | "narrowed" | "other_selectors"
+        | "other_algorithms" | "outdated" | "unknown" | "Connecting" | "Unknown" | "connecting" | "pending" => {
+            Tone::Unsure
+        }
         _ => Tone::Plain,
     }
 }

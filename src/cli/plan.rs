@@ -7,6 +7,7 @@ use super::{
     input,
     look::{Look, Table, Tone, safe, warnings},
     select,
+    show::passes,
     stop::{Result, Stop, print, print_json},
     write::{TOGETHER, Write, with_query},
     write_args::ChangeArgs,
@@ -79,6 +80,10 @@ fn page(plan: &Value, look: Look) -> String {
         for step in steps {
             let _ = writeln!(page, "  {}", safe(step));
         }
+    }
+    let passes = passes(&plan["passes"], "");
+    if !passes.is_empty() {
+        let _ = write!(page, "\n{passes}");
     }
     let others = plan["together"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !others.is_empty() {

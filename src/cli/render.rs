@@ -9,6 +9,7 @@ use cygnet::{
         error::{Failure, object},
         parse,
     },
+    ipsec::refuse_everything,
     settings::{Gateway, Settings, Vip},
     store::{Network, Record, RemoteCidr, format},
     swan::{conf::Traps, plan::Loadable},
@@ -50,6 +51,7 @@ fn render(config: &Path, args: &RenderArgs) -> Result<Loadable, Failure> {
             "the connection has nothing to carry: give --local-cidr and --peer-cidr, or l3NetworkUuid and peerCidrs";
         return Err(Error::argument(text).into());
     }
+    refuse_everything(&record.connection).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
     let traps = if args.no_traps { Traps::Unsupported } else { Traps::Supported };
     Ok(Loadable::new(&record.connection, traps).map_err(|e| Error::Internal(e.to_string()))?)
 }

@@ -51,6 +51,7 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }
     }
+    page.push_str(&passes(&view["passes"], "  "));
     drift(&mut page, &view["drift"]);
     ike_sas(&mut page, view, look);
     children(&mut page, view, look);
@@ -120,6 +121,17 @@ fn wanted(inventory: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
         ("there", list("peerCidrs", "cidr")),
         ("changed", format!("{}; created {}", of("lastOpDate"), of("createDate"))),
     ]
+}
+
+/// What a connection leaves alone, a line for each family.
+pub(super) fn passes(list: &Value, indent: &str) -> String {
+    let nets =
+        |pass: &Value, side: &str| items(&pass[side]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    let line = |pass: &Value| {
+        let (local, remote) = (nets(pass, "local"), nets(pass, "remote"));
+        format!("{indent}left alone   {}\n", safe(&format!("{remote} (with {local}: this host is in these networks)")))
+    };
+    items(list).iter().map(line).collect()
 }
 
 fn drift(page: &mut String, drift: &Value) {

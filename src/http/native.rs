@@ -61,7 +61,8 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     truth::extend(&mut body, json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }));
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
-    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
+    let passes = api.agent.passes(&view).map(|passes| truth::passes(&passes));
+    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes }));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }
@@ -110,6 +111,7 @@ pub async fn plan(
         "file": plan.file.iter().map(|difference| setting(difference, plan.hides_key)).collect::<Vec<_>>(),
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "passes": truth::passes(&plan.passes),
         "warnings": truth::warnings(&plan.warnings),
         "together": companions(&plan.others),
     });

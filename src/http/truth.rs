@@ -4,7 +4,7 @@
 use super::error::field_of;
 use crate::{
     agent::{Outcome, Rehearsal, Seen, Warning},
-    ipsec::{ChildSa, Connection, Mode, Protocol},
+    ipsec::{ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector},
 };
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,12 @@ pub(super) fn times(sa: &ChildSa) -> Value {
         "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
     })
+}
+
+/// What a connection leaves alone.
+pub(super) fn passes(passes: &[Pass]) -> Value {
+    let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    passes.iter().map(|pass| json!({ "local": texts(&pass.local), "remote": texts(&pass.remote) })).collect()
 }
 
 /// Warnings as a list.

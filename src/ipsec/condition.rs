@@ -15,6 +15,8 @@ pub enum Condition {
     NoOutbound,
     /// Several SAs carry it as wanted.
     Duplicate,
+    /// It runs as wanted, and another connection's tunnel takes all its packets.
+    Shadowed,
     /// The peer agreed to a part of the selectors only.
     Narrowed,
     /// It runs with other selectors, of which some are not wanted.
@@ -33,12 +35,13 @@ pub enum Condition {
 
 impl Condition {
     /// All, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Up,
         Self::UpIdle,
         Self::NoInbound,
         Self::NoOutbound,
         Self::Duplicate,
+        Self::Shadowed,
         Self::Narrowed,
         Self::OtherSelectors,
         Self::OtherAlgorithms,
@@ -57,6 +60,7 @@ impl Condition {
             Self::NoInbound => "no_inbound",
             Self::NoOutbound => "no_outbound",
             Self::Duplicate => "duplicate",
+            Self::Shadowed => "shadowed",
             Self::Narrowed => "narrowed",
             Self::OtherSelectors => "other_selectors",
             Self::OtherAlgorithms => "other_algorithms",
@@ -70,7 +74,7 @@ impl Condition {
     /// Whether exactly what is wanted runs. Traffic has no say in that: what carries nothing may have nothing to carry.
     #[must_use]
     pub fn is_as_wanted(self) -> bool {
-        matches!(self, Self::Up | Self::UpIdle | Self::NoInbound | Self::NoOutbound | Self::Duplicate)
+        matches!(self, Self::Up | Self::UpIdle | Self::NoInbound | Self::NoOutbound | Self::Duplicate | Self::Shadowed)
     }
 }
 

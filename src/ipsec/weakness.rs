@@ -34,6 +34,8 @@ pub enum Weakness {
     UntestedPfs,
     /// A certificate, or the list of the revoked ones, ends soon.
     ExpiringCert,
+    /// Another connection joins the same or overlapping networks.
+    SameNetworks,
 }
 
 /// The weak groups: number, the settings' word, our code, the reason.
@@ -65,7 +67,7 @@ impl Weakness {
         let groups = (0..GROUPS.len()).map(Self::Group);
         let first = [Self::TripleDes, Self::Md5, Self::Sha1];
         let rest = [Self::NoPfs, Self::ShortKey, Self::GuessableKey, Self::NoLocalAddress, Self::UntestedPfs];
-        first.into_iter().chain(groups).chain(rest).chain([Self::ExpiringCert])
+        first.into_iter().chain(groups).chain(rest).chain([Self::ExpiringCert, Self::SameNetworks])
     }
 
     /// Its word in the settings.
@@ -82,6 +84,7 @@ impl Weakness {
             Self::NoLocalAddress => "no-local-address",
             Self::UntestedPfs => "untested-pfs",
             Self::ExpiringCert => "expiring-cert",
+            Self::SameNetworks => "same-networks",
         }
     }
 
@@ -99,6 +102,7 @@ impl Weakness {
             Self::NoLocalAddress => "NO_LOCAL_ADDRESS",
             Self::UntestedPfs => "UNTESTED_PFS",
             Self::ExpiringCert => "EXPIRING_CERT",
+            Self::SameNetworks => "SAME_NETWORKS",
         }
     }
 

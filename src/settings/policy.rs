@@ -18,7 +18,7 @@ pub enum Stance {
 }
 
 /// The choices that a stance can be taken on.
-pub const CHOICES: [&str; 16] = [
+pub const CHOICES: [&str; 17] = [
     "3des",
     "md5",
     "sha1",
@@ -35,6 +35,7 @@ pub const CHOICES: [&str; 16] = [
     "no-local-address",
     "untested-pfs",
     "expiring-cert",
+    "same-networks",
 ];
 
 /// The stance on each choice.

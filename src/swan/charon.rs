@@ -35,6 +35,13 @@ impl Charon {
         Self { version, traps, ikev1: true, plugins, algorithms }
     }
 
+    /// Whether policies of the kind "pass" keep traffic out of its tunnels. kernel-libipsec ignores them: what a route
+    /// gives to its device goes into a tunnel.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.traps == Traps::Supported && !self.plugins.iter().any(|plugin| plugin == "kernel-libipsec")
+    }
+
     /// Whether it may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
     pub(super) fn may_lack_ikev1(&self) -> bool {
         version_number(&self.version) >= [6, 1, 0]

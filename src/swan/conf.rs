@@ -7,7 +7,7 @@ use super::{
     credentials, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Protocol};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Pass, Protocol};
 use askama::Template;
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
@@ -69,6 +69,7 @@ struct ConnectionConf<'a> {
     version: u8,
     mode: &'static str,
     traps: Traps,
+    passes: &'a [Pass],
 }
 
 /// The names of the files of a connection with certificates.
@@ -89,11 +90,19 @@ impl CertNames {
     }
 }
 
-/// Renders `connection` as the text of its file in conf.d.
+/// Renders `connection` as the text of its file in conf.d, for a host whose networks it leaves out of consideration.
 ///
 /// # Errors
 /// When the template fails, which is a fault of this program.
 pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
+    render_passing(connection, traps, &[])
+}
+
+/// The same with policies for what it leaves alone.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) -> Result<Conf, Broken> {
     let id = connection.id();
     let key = match &connection.auth {
         Auth::Psk(psk) => Some(psk.expose_hex()),
@@ -114,6 +123,7 @@ pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
             Mode::Transport => "transport",
         },
         traps,
+        passes,
     };
     let text = template.render().map_err(|e| Broken { line: 0, why: e.to_string() })?;
     Ok(Conf(Zeroizing::new(text + "\n")))

@@ -35,11 +35,12 @@ pub fn credential_owner(name: &str) -> Option<ConnectionId> {
     id.parse().ok().filter(|_| ours)
 }
 
-/// Whose connection or child this is, if it is ours.
+/// Whose connection or child this is, if it is ours. What a connection leaves alone is a child to charon too.
 #[must_use]
 pub fn owner(name: &str) -> Option<ConnectionId> {
     let rest = name.strip_prefix("cygnet-")?;
     let (id, child) = rest.split_at_checked(32)?;
+    let child = child.strip_prefix("-pass").unwrap_or(child);
     let ours = child.is_empty() || (child.len() == 9 && child.starts_with('-'));
     id.parse().ok().filter(|_| ours)
 }
@@ -65,6 +66,7 @@ mod tests {
         let id: ConnectionId = "00112233445566778899aabbccddeeff".parse().expect("id");
         assert_eq!(owner(&connection(id)), Some(id));
         assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
+        assert_eq!(owner(&format!("{}-pass-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(secret_owner(&secret(id)), Some(id));
         assert_eq!(file_owner(&file(id)), Some(id));
         assert_eq!(credential_owner(&credential(id, "0a1b2c3d")), Some(id));

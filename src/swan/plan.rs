@@ -7,7 +7,7 @@ use super::{
     message, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Certs, Connection, ConnectionId, Psk, certs::Certificate};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, Pass, Psk, certs::Certificate};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -47,6 +47,8 @@ pub struct Loadable {
     pub files: Vec<File>,
     /// What the text means.
     pub requests: Vec<Request>,
+    /// What the connection leaves alone; the text has it too.
+    pub passes: Vec<Pass>,
 }
 
 impl Loadable {
@@ -56,15 +58,23 @@ impl Loadable {
     /// # Errors
     /// When it does not, which is a fault of this program; nothing may be loaded then.
     pub fn new(connection: &Connection, traps: Traps) -> Result<Self, Unplannable> {
-        let conf = conf::render(connection, traps).map_err(|_| Unplannable("the template fails"))?;
+        Self::passing(connection, traps, Vec::new())
+    }
+
+    /// The same with policies for what the connection leaves alone.
+    ///
+    /// # Errors
+    /// As [`Loadable::new`].
+    pub fn passing(connection: &Connection, traps: Traps, passes: Vec<Pass>) -> Result<Self, Unplannable> {
+        let conf = conf::render_passing(connection, traps, &passes).map_err(|_| Unplannable("the template fails"))?;
         let file = conf::parse(conf.expose()).map_err(|_| Unplannable("the rendered text cannot be read back"))?;
         let files = connection.auth.certs().map_or_else(Vec::new, |certs| credentials::files(connection.id(), certs));
         let requests = load(&file, &files)?;
         match requests.split_last() {
-            Some((load, proof)) if is_proof_of(connection, proof) && is_connection(connection, load) => {}
+            Some((load, proof)) if is_proof_of(connection, proof) && is_connection(connection, &passes, load) => {}
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }
-        Ok(Self { id: connection.id(), conf, files, requests })
+        Ok(Self { id: connection.id(), conf, files, requests, passes })
     }
 
     /// What tells these requests apart from others: the SHA-256 of their packets.
@@ -115,18 +125,20 @@ fn is_certified(connection: &Connection, body: &Section) -> bool {
     items("local", "certs") == own && items("remote", "cacerts") == cas
 }
 
-/// Whether `request` loads the one connection with its identities and exactly its children.
-fn is_connection(connection: &Connection, request: &Request) -> bool {
+/// Whether `request` loads the one connection with its identities and exactly its children and passes.
+fn is_connection(connection: &Connection, passes: &[Pass], request: &Request) -> bool {
     let name = names::connection(connection.id());
     let Some(body) = request.body.section(&name).filter(|_| request.body.0.len() == 1) else { return false };
     let id_of = |side| body.section(side).and_then(|s: &Section| s.text("id"));
     let children = body.section("children").into_iter().flat_map(Section::sections);
+    let tunnels = connection.children.iter().map(|child| child.name.as_str());
+    let names = tunnels.chain(passes.iter().map(|pass| pass.name.as_str()));
     request.command == "load-conn"
         && is_certified(connection, body)
         && id_of("local") == Some(&connection.local_id.to_string())
         && id_of("remote") == Some(&connection.remote_id.to_string())
         && body.items("remote_addrs").eq([connection.remote_addr.to_string()])
-        && children.map(|(name, _)| name).eq(connection.children.iter().map(|child| child.name.as_str()))
+        && children.map(|(name, _)| name).eq(names)
 }
 
 /// Keys whose values swanctl splits at commas (strongSwan `swanctl/commands/load_conns.c`).

@@ -202,3 +202,31 @@ fn what_is_not_there_is_down_and_what_cannot_be_asked_unknown() {
     let view = child(&b);
     assert_eq!((&view["condition"], &view["sas"]), (&json!("unknown"), &Value::Null));
 }
+
+/// Of two connections with the same networks, the one whose SA came later has the packets.
+#[test]
+fn what_another_connection_took_over_is_shadowed_and_stays_ready() {
+    let b = up(Options::default().policy);
+    let condition = |n| {
+        let view = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(n)), b"").expect(200).json();
+        view["children"][0]["condition"].as_str().expect("a word").to_owned()
+    };
+    assert_ne!(condition(7), "shadowed");
+    let same = b.inventory(&uuid(7))["peerCidrs"][0]["cidr"].clone();
+    let options = |cidr: &Value| json!({ "ikeVersion": "ikev2", "peerCidrs": [cidr] });
+    // What only overlaps has a policy of its own.
+    b.create(&params(9, &options(&json!("10.7.0.0/16")))).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(9))["status"] == "Ready").then_some(()));
+    assert_ne!(condition(7), "shadowed");
+    b.create(&params(8, &options(&same))).expect(200);
+    wait_until("the earlier one is shadowed", || (condition(7) == "shadowed").then_some(()));
+    assert_ne!(condition(8), "shadowed");
+    assert_eq!(b.inventory(&uuid(7))["status"], "Ready");
+    b.ask(
+        "PUT",
+        &format!("/zstack/v1/ipsec/{}/actions", uuid(8)),
+        br#"{"changeIPSecConnectionState": {"stateEvent": "disable"}}"#,
+    )
+    .expect(200);
+    wait_until("the other is gone", || (condition(7) != "shadowed").then_some(()));
+}

@@ -143,3 +143,74 @@ fn what_was_there_before_a_policy_may_stay_and_be_worked_on() {
     b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 19, "authKey": GOOD }))).expect(200);
     b.change(&uuid(7), &change(7, &json!({ "ikeDhGroup": 2, "authKey": GOOD }))).expect(503);
 }
+
+/// All addresses on both sides, in whatever pieces and in whatever order they come, would take each packet there is.
+#[test]
+fn everything_on_both_sides_is_refused_with_the_reason() {
+    let b = bench(
+        "[policy]\ndefault = \"off\"\n[[gateway.l3_networks]]\nuuid = \"all\"\ncidrs = [\"0.0.0.0/0\", \"::/0\"]\n\
+         [[gateway.l3_networks]]\nuuid = \"halves\"\ncidrs = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+    );
+    let refused = |answer: serde_json::Value| {
+        let text = answer["error"].to_string();
+        assert!(text.contains("on both sides would take every packet") && text.contains("peerCidrs"), "{answer}");
+    };
+    for (local, remote) in [("all", "0.0.0.0/0"), ("halves", "0.0.0.0/0"), ("all", "::/0")] {
+        let answer = b.create(&params(7, &with(&json!({ "l3NetworkUuid": local, "peerCidrs": [remote] }))));
+        refused(answer.expect(503).json());
+    }
+    // One side at a time is good; the other comes with another call.
+    let half = with(&json!({ "peerCidrs": ["0.0.0.0/0"] }));
+    assert!(b.create(&params(7, &half)).expect(200).json()["error"].is_null());
+    let body = json!({ "params": { "l3NetworkUuids": ["halves"] } }).to_string();
+    let path = format!("/zstack/v1/ipsec/{}/l3networks", uuid(7));
+    refused(b.ask("POST", &path, body.as_bytes()).expect(503).json());
+    assert_eq!(b.inventory(&uuid(7))["l3NetworkRefs"].as_array().map(Vec::len), Some(1));
+}
+
+/// Who joins the networks of another connection is told which, in the answer, in the plan and in the view; both are.
+#[test]
+fn networks_that_another_connection_joins_too_are_named() {
+    let b = bench("[policy]\ndefault = \"off\"\nsame-networks = \"warn\"");
+    let to = |cidr: &str| with(&json!({ "peerCidrs": [cidr] }));
+    let view = |n| b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(n)), b"").expect(200).json();
+    let same = pairs(&[("SAME_NETWORKS", "peerCidrs")]);
+    assert_eq!(codes(&b.create(&params(7, &to("10.7.0.0/24"))).expect(200).json()), []);
+    assert_eq!(codes(&b.create(&params(8, &to("10.8.0.0/24"))).expect(200).json()), [], "another network");
+    for (n, cidr) in [(9, "10.7.0.0/24"), (10, "10.7.0.128/25"), (11, "10.6.0.0/15"), (12, "0.0.0.0/0")] {
+        let answer = b.create(&params(n, &to(cidr))).expect(200).json();
+        assert_eq!(codes(&answer), same, "{cidr}");
+        let text = answer["warnings"].to_string();
+        assert!(text.contains(&format!("{}, name:site-7] (10.1.0.0/24 to 10.7.0.0/24)", uuid(7))), "{text}");
+        assert_eq!(codes(&view(7)), same);
+        assert!(view(7)["warnings"].to_string().contains(&uuid(n)));
+        let body = json!({ "changeIPsecConnection": change(n, &with(&json!({ "lifeTime": 1000 }))) }).to_string();
+        let path = format!("/cygnet/v1/connections/{}/plan", uuid(n));
+        let plan = codes(&b.ask("POST", &path, body.as_bytes()).expect(200).json());
+        assert!(plan.iter().any(|(code, _)| code == "SAME_NETWORKS"), "{plan:?}");
+        // What is disabled takes nothing.
+        b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(n)), DISABLE).expect(200);
+        assert_eq!((codes(&view(n)), codes(&view(7))), (Vec::new(), Vec::new()), "{cidr}");
+    }
+}
+
+const DISABLE: &[u8] = br#"{"changeIPsecConnectionState": {"stateEvent": "disable"}}"#;
+const ENABLE: &[u8] = br#"{"changeIPsecConnectionState": {"stateEvent": "enable"}}"#;
+
+/// Who never wants it says so; what is there already may stay, and be worked on.
+#[test]
+fn the_same_networks_are_refused_where_the_settings_say_so() {
+    let b = bench("[policy]\ndefault = \"off\"\nsame-networks = \"refuse\"");
+    let to = |cidr: &str| with(&json!({ "peerCidrs": [cidr] }));
+    b.create(&params(7, &to("10.7.0.0/24"))).expect(200);
+    let refused = b.create(&params(8, &to("10.7.0.0/16"))).expect(503).text();
+    assert!(refused.contains(&uuid(7)) && refused.contains("refused by policy.same-networks"), "{refused}");
+    b.create(&params(8, &to("10.8.0.0/24"))).expect(200);
+    let cidrs = json!({ "params": { "peerCidrs": ["10.7.0.0/25"] } }).to_string();
+    b.ask("POST", &format!("/zstack/v1/ipsec/{}/remote-cidrs", uuid(8)), cidrs.as_bytes()).expect(503);
+    // Nor by way of a connection that is disabled meanwhile.
+    b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(8)), DISABLE).expect(200);
+    b.ask("POST", &format!("/zstack/v1/ipsec/{}/remote-cidrs", uuid(8)), cidrs.as_bytes()).expect(200);
+    b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(8)), ENABLE).expect(503);
+    b.change(&uuid(7), &change(7, &with(&json!({ "lifeTime": 1000 })))).expect(200);
+}

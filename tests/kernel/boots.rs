@@ -39,6 +39,12 @@ fn authenticated_packets() {
 
 #[test]
 #[ignore = "make kernel"]
+fn neighbours() {
+    on_a_machine("on_neighbours", 3);
+}
+
+#[test]
+#[ignore = "make kernel"]
 fn traps() {
     on_a_machine("on_traps", 1);
 }

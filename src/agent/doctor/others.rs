@@ -1,7 +1,13 @@
 //! Other programs that do IPsec here, and connections that none of our files explain.
 
 use super::{Case, Finding, Judged, Level, finding, judged, some, unseen};
-use crate::swan::names;
+use crate::{
+    agent::overlaps::{Overlaps, pairs},
+    ipsec::ConnectionId,
+    settings::policy::Stance,
+    swan::names,
+};
+use std::collections::BTreeMap;
 
 /// No other program fights for the same ports, policies or connections.
 pub fn tools(case: &Case) -> Judged {
@@ -50,6 +56,33 @@ fn stroke(case: &Case) -> Vec<Finding> {
     }
 }
 
+/// No two connections join the same or overlapping networks.
+pub fn networks(case: &Case) -> Judged {
+    if case.same_networks == Stance::Off {
+        return Ok("not looked at (policy.same-networks)".into());
+    }
+    let mut all = Overlaps::default();
+    case.wanted().for_each(|connection| all.add(connection.id(), pairs(connection)));
+    let names: BTreeMap<_, _> = case.records.iter().map(|record| (record.id, &record.wish.names.name)).collect();
+    let name = |id: ConnectionId| names.get(&id).map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
+    let mut found = Vec::new();
+    for connection in case.wanted() {
+        // Each two are named once.
+        let of = all.of(connection.id(), pairs(connection));
+        found.extend(of.into_iter().filter(|(id, _)| *id > connection.id()).map(|(id, shared)| {
+            let shared = some(shared.iter().map(|(local, remote)| format!("{local} to {remote}")));
+            format!("{} and {}: {shared}", name(connection.id()), name(id))
+        }));
+    }
+    if found.is_empty() {
+        return Ok("each packet has one tunnel at most".into());
+    }
+    let what =
+        "connections join the same or overlapping networks: the one that was installed last takes all the packets";
+    let fix = "name other networks, or disable one of each two, unless it is meant as a standby";
+    Err(vec![finding(Level::Warning, what, fix).with(some(found))])
+}
+
 /// Every loaded connection stands in a file.
 pub fn foreign(case: &Case) -> Judged {
     let (answers, rehearsal) = match (&case.facts.charon, &case.facts.conf.rehearsal) {
@@ -76,6 +109,27 @@ mod tests {
     use super::super::sound;
     use super::*;
     use crate::gateway::proc::Process;
+
+    #[test]
+    fn connections_with_the_same_networks_are_named_once() {
+        let mut case = sound::case();
+        assert!(networks(&case).is_ok());
+        let beside = |last: u32, remote| {
+            let wish = sound::record("192.0.2.1", "192.0.2.3", "10.1.0.0/16", remote).wish.clone();
+            let id = format!("c000000000004000800000000000000{last}").parse().expect("an id");
+            std::sync::Arc::new(crate::store::Record::new(id, wish, 0, case.now).expect("a record"))
+        };
+        let (apart, over) = (beside(2, "10.3.0.0/24"), beside(3, "10.2.0.0/16"));
+        case.records.push(apart);
+        assert!(networks(&case).is_ok());
+        case.records.push(over);
+        let found = networks(&case).expect_err("wrong");
+        let evidence = found[0].evidence.clone().unwrap_or_default();
+        assert_eq!((found.len(), evidence.matches("10.2.0.0/16").count()), (1, 1), "{found:?}");
+        assert!(evidence.contains("00001") && evidence.contains("00003") && !evidence.contains("00002"), "{found:?}");
+        case.same_networks = Stance::Off;
+        assert!(networks(&case).is_ok());
+    }
 
     #[test]
     fn other_programs_are_named() {

@@ -8,7 +8,7 @@ use crate::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, Integrity,
         Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
     },
-    settings::Vip,
+    settings::{Vip, policy::Stance},
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Timestamp, Wish},
     swan::{
         Charon, names,
@@ -63,6 +63,7 @@ pub fn case() -> Case {
         damaged: Vec::new(),
         vips: vec![Vip { uuid: "vip".into(), address: address("192.0.2.1") }],
         agent: Some(Life::Up(Arc::new(charon))),
+        same_networks: Stance::Warn,
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),
         records: vec![record],
     }

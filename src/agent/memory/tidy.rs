@@ -138,10 +138,10 @@ impl Memory {
             ChildState::Replaced if ike.version != 1 || !look.is_installed(&sa.name) => Fate::Stays,
             ChildState::Replaced => self.duplicate(look, sa, duplicates),
             ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
-            // Which of the two the peer uses, only charon's own word tells.
-            ChildState::Installed if look.carrying.contains(&sa.unique_id) && ike.version == 1 => Fate::Stays,
             // What carries a part stays until the whole is carried: only a newer one for the same networks replaces it.
             ChildState::Installed if look.is_part(sa) => look.surplus(sa, closings),
+            // Which of the two the peer uses, only charon's own word tells.
+            ChildState::Installed if look.carrying.contains(&sa.unique_id) && ike.version == 1 => Fate::Stays,
             ChildState::Installed if look.carrying.contains(&sa.unique_id) => self.duplicate(look, sa, duplicates),
             ChildState::Installed => self.fate_of_other(look, sa, closings),
         }

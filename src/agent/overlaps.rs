@@ -1,0 +1,243 @@
+//! Which connections join the same or overlapping networks. A lookup costs the same with ten connections and with ten
+//! thousand: it asks for each prefix length in use, and stops at the first few others.
+
+use crate::ipsec::{Connection, ConnectionId};
+use ipnet::IpNet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+};
+
+/// A local and a remote network.
+type Pair = (IpNet, IpNet);
+/// Who has a pair, and how often: a change holds the old and the new until it is decided.
+type Holders = BTreeMap<Pair, BTreeMap<ConnectionId, usize>>;
+
+/// So many others are found at most.
+pub const SHOWN: usize = 5;
+
+/// The pairs of networks of all enabled connections.
+#[derive(Default)]
+pub struct Overlaps {
+    by_local: Holders,
+    /// The same with the remote network first.
+    by_remote: Holders,
+    /// The prefix lengths in use on each side, by family, and how often.
+    lengths: [BTreeMap<(bool, u8), usize>; 2],
+}
+
+/// Others, each with the pairs of networks that it shares.
+pub type Found = BTreeMap<ConnectionId, BTreeSet<Pair>>;
+
+impl Overlaps {
+    /// Adds the pairs of the connection `id`.
+    pub fn add(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+        for (local, remote) in pairs {
+            for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
+                *holders.entry(pair).or_default().entry(id).or_default() += 1;
+            }
+            for (lengths, net) in self.lengths.iter_mut().zip([local, remote]) {
+                *lengths.entry(kind(net)).or_default() += 1;
+            }
+        }
+    }
+
+    /// Takes away once what [`Overlaps::add`] added.
+    pub fn remove(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+        for (local, remote) in pairs {
+            for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
+                let ids = holders.entry(pair).or_default();
+                take(ids, &id);
+                if ids.is_empty() {
+                    holders.remove(&pair);
+                }
+            }
+            for (lengths, net) in self.lengths.iter_mut().zip([local, remote]) {
+                take(lengths, &kind(net));
+            }
+        }
+    }
+
+    /// The others that have exactly this pair.
+    pub fn same(&self, pair: Pair, but: ConnectionId) -> impl Iterator<Item = ConnectionId> {
+        self.by_local.get(&pair).into_iter().flat_map(BTreeMap::keys).copied().filter(move |id| *id != but)
+    }
+
+    /// The first few others than `but` whose networks overlap one of these pairs on both sides.
+    pub fn of(&self, but: ConnectionId, pairs: impl Iterator<Item = Pair>) -> Found {
+        let mut search = Search { but, found: Found::new() };
+        for (local, remote) in pairs {
+            if !self.around(local, remote, &mut search) {
+                break;
+            }
+        }
+        search.found
+    }
+
+    /// Looks for all that overlaps one pair; false when enough was found.
+    fn around(&self, local: IpNet, remote: IpNet, search: &mut Search) -> bool {
+        let (locals, remotes) = (self.widths(0, local), self.widths(1, remote));
+        // Wider on both sides, wider on one, narrower on both: all that there is.
+        let both = locals.iter().flat_map(|l| remotes.iter().map(move |r| (*l, *r)));
+        let wide = both.filter_map(|pair| Some((pair, self.by_local.get(&pair)?)));
+        let by_local = locals.iter().flat_map(|l| self.by_local.range(under(*l, remote)));
+        let by_remote = remotes.iter().flat_map(|r| self.by_remote.range(under(*r, local)));
+        let turned = |((remote, local), ids)| ((local, remote), ids);
+        let one_side = by_local.map(|(pair, ids)| (*pair, ids)).chain(by_remote.map(|(p, ids)| turned((*p, ids))));
+        for (pair, ids) in wide.chain(one_side) {
+            if !search.takes(pair, ids) {
+                return false;
+            }
+        }
+        // Whichever of the two lists is the shorter one has them all.
+        let mut inside_local = self.by_local.range(within(local));
+        let mut inside_remote = self.by_remote.range(within(remote));
+        while let (Some((a, of_a)), Some((b, of_b))) = (inside_local.next(), inside_remote.next()) {
+            let goes_on = (!remote.contains(&a.1) || search.takes(*a, of_a))
+                && (!local.contains(&b.1) || search.takes((b.1, b.0), of_b));
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// `net` and the wider ones around it whose length is in use on this side.
+    fn widths(&self, side: usize, net: IpNet) -> Vec<IpNet> {
+        let (v4, length) = kind(net);
+        let lengths = self.lengths[side].range((v4, 0)..=(v4, length)).map(|((_, length), _)| *length);
+        lengths.filter_map(|length| IpNet::new(net.addr(), length).ok()).map(|wide| wide.trunc()).collect()
+    }
+}
+
+struct Search {
+    but: ConnectionId,
+    found: Found,
+}
+
+impl Search {
+    /// Takes in who has `pair`; false when enough was found.
+    fn takes(&mut self, pair: Pair, ids: &BTreeMap<ConnectionId, usize>) -> bool {
+        for id in ids.keys().filter(|id| **id != self.but) {
+            let pairs = self.found.entry(*id).or_default();
+            if pairs.len() < SHOWN {
+                pairs.insert(pair);
+            }
+            if self.found.len() >= SHOWN {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The pairs of networks that a connection joins.
+pub fn pairs(connection: &Connection) -> impl Iterator<Item = Pair> {
+    let of_child = |child: &crate::ipsec::Child| {
+        let remotes = child.remote.clone();
+        child.local.clone().into_iter().flat_map(move |l| remotes.clone().into_iter().map(move |r| (l.net(), r.net())))
+    };
+    connection.children.iter().flat_map(of_child)
+}
+
+fn kind(net: IpNet) -> (bool, u8) {
+    (net.addr().is_ipv4(), net.prefix_len())
+}
+
+/// All networks in `net`, itself the first: they are ordered by address, then by length.
+fn ends(net: IpNet) -> (IpNet, IpNet) {
+    (net, net.broadcast().into())
+}
+
+/// All pairs whose first network is `first`, and whose second one is in `net`.
+fn under(first: IpNet, net: IpNet) -> RangeInclusive<Pair> {
+    let (from, to) = ends(net);
+    (first, from)..=(first, to)
+}
+
+/// All pairs whose first network is in `net`.
+fn within(net: IpNet) -> RangeInclusive<Pair> {
+    let (from, to) = ends(net);
+    let least = IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let most = IpNet::new_assert(Ipv6Addr::from_bits(u128::MAX).into(), 128);
+    (from, least)..=(to, most)
+}
+
+fn take<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u32) -> ConnectionId {
+        format!("{n:032x}").parse().expect("an id")
+    }
+
+    fn pair(text: &str) -> Pair {
+        let (local, remote) = text.split_once(' ').expect("two");
+        (local.parse().expect("a network"), remote.parse().expect("a network"))
+    }
+
+    /// Networks of few lengths in a small space, so that many overlap.
+    fn some(seed: u32) -> Pair {
+        let net = |n: u32| {
+            let length = [0, 8, 9, 12, 13, 16, 24][n as usize % 7];
+            let address = Ipv4Addr::from_bits(0x0a00_0000 | (n.wrapping_mul(2_654_435_761) & 0x00ff_ff00));
+            IpNet::new(address.into(), length).expect("a network").trunc()
+        };
+        (net(seed), net(seed.wrapping_mul(40_503).wrapping_add(7)))
+    }
+
+    fn overlap(a: IpNet, b: IpNet) -> bool {
+        a.contains(&b) || b.contains(&a)
+    }
+
+    /// Against a comparison with each of the others, one other at a time.
+    #[test]
+    fn what_overlaps_is_found_and_nothing_else() {
+        let all: Vec<_> = (0..60).map(some).collect();
+        for (n, known) in (1..).zip(&all) {
+            for asked in &all {
+                let mut overlaps = Overlaps::default();
+                overlaps.add(id(n), [*known].into_iter());
+                let expected = overlap(known.0, asked.0) && overlap(known.1, asked.1);
+                let found = overlaps.of(id(0), [*asked].into_iter());
+                assert_eq!(found.contains_key(&id(n)), expected, "{known:?} {asked:?}");
+                assert_eq!(overlaps.of(id(n), [*asked].into_iter()), Found::new(), "it is no other");
+            }
+        }
+        let mut overlaps = Overlaps::default();
+        (0..).zip(&all).for_each(|(n, pair)| overlaps.add(id(n), [*pair].into_iter()));
+        for (n, asked) in (0..).zip(&all) {
+            let expected = all
+                .iter()
+                .enumerate()
+                .filter(|(m, known)| *m != n as usize && overlap(known.0, asked.0) && overlap(known.1, asked.1));
+            assert_eq!(overlaps.of(id(n), [*asked].into_iter()).len(), expected.count().min(SHOWN), "{asked:?}");
+        }
+        (0..).zip(&all).for_each(|(n, pair)| overlaps.remove(id(n), [*pair].into_iter()));
+        assert!(overlaps.by_local.is_empty() && overlaps.by_remote.is_empty());
+        assert!(overlaps.lengths.iter().all(BTreeMap::is_empty));
+    }
+
+    /// A change adds the new before it takes the old away.
+    #[test]
+    fn what_is_held_twice_is_given_back_twice() {
+        let mut overlaps = Overlaps::default();
+        let both = pair("10.1.0.0/24 fd00::/8");
+        overlaps.add(id(1), [both].into_iter());
+        overlaps.add(id(1), [both].into_iter());
+        overlaps.remove(id(1), [both].into_iter());
+        assert_eq!(overlaps.same(both, id(2)).collect::<Vec<_>>(), [id(1)]);
+        assert_eq!(overlaps.of(id(2), [pair("10.1.0.0/24 ::/0")].into_iter()).len(), 1);
+        assert_eq!(overlaps.of(id(2), [pair("10.1.0.0/24 0.0.0.0/0")].into_iter()).len(), 0);
+    }
+}

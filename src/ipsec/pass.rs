@@ -1,0 +1,85 @@
+//! What a connection leaves alone: traffic with the networks that this host is directly connected to. Pure.
+//!
+//! A remote selector that covers such a network (0.0.0.0/0 above all) takes what the network and this gateway send each
+//! other: IPsec policies know no routes, and charon's route stands before the main table. Policies of the kind "pass"
+//! (RFC 4301, section 4.4.1: BYPASS) come before those of tunnels.
+
+use super::{Conflict, Connection, ConnectionId, Invalid, Mode, Part, TrafficSelector};
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// Traffic of one family that a connection does not take, although its selectors have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// `cygnet-<uuid>-pass-<8 digits made of the selectors>`: other selectors are another policy to charon.
+    pub name: String,
+    /// The connection's own side of the traffic.
+    pub local: Vec<TrafficSelector>,
+    /// The networks that this host is in, and what never leaves a link.
+    pub remote: Vec<TrafficSelector>,
+}
+
+/// What never leaves a link: multicast and broadcast on it, and IPv6's link-local addresses. IPv6 finds its neighbours by
+/// such packets (RFC 4861), and the kernel asks its IPsec policies about those too.
+const ON_LINK: [&str; 4] = ["224.0.0.0/24", "255.255.255.255/32", "fe80::/10", "ff02::/16"];
+
+/// What `connection` is to leave alone on a host that is directly `connected` to these networks: nothing where no remote
+/// selector covers one of them. Transport mode carries what the gateways themselves send each other, and nothing else.
+#[must_use]
+pub fn passes<'a>(connection: &Connection, connected: impl IntoIterator<Item = &'a IpNet>) -> Vec<Pass> {
+    if connection.mode == Mode::Transport || connection.children.is_empty() {
+        return Vec::new();
+    }
+    let children = || connection.children.iter();
+    let local: BTreeSet<_> = children().flat_map(|child| &child.local).copied().collect();
+    let remote: BTreeSet<_> = children().flat_map(|child| &child.remote).copied().collect();
+    let covered = |net: &IpNet| remote.iter().any(|selector| selector.net().contains(net));
+    let here: BTreeSet<_> = connected.into_iter().map(IpNet::trunc).filter(covered).collect();
+    let of_family = |v4: bool| {
+        let connected: Vec<_> = here.iter().filter(|net| net.addr().is_ipv4() == v4).copied().collect();
+        if connected.is_empty() {
+            return None;
+        }
+        let on_link = ON_LINK.iter().filter_map(|text| text.parse::<IpNet>().ok()).filter(|net| covered(net));
+        let remote = widest(&connected.into_iter().chain(on_link.filter(|net| net.addr().is_ipv4() == v4)).collect());
+        let local: Vec<_> = local.iter().copied().filter(|net| net.is_v4() == v4).collect();
+        Some(Pass { name: name(connection.id(), &local, &remote), local, remote })
+    };
+    [true, false].into_iter().filter_map(of_family).collect()
+}
+
+/// Refuses what takes each packet of a family, whoever sends it to whom: this host's own, its neighbours' and those of all
+/// other tunnels. Only routes into an interface could tell what belongs in such a tunnel, and there is none.
+///
+/// # Errors
+/// When both sides are all addresses of a family, in one selector or in several.
+pub fn refuse_everything(connection: &Connection) -> Result<(), Conflict> {
+    let is_all = |nets: &mut dyn Iterator<Item = &TrafficSelector>, v4: bool| {
+        let nets: Vec<_> = nets.filter(|net| net.is_v4() == v4).map(|net| net.net()).collect();
+        matches!(IpNet::aggregate(&nets)[..], [net] if net.prefix_len() == 0)
+    };
+    let children = || connection.children.iter();
+    let all = |v4: &bool| {
+        is_all(&mut children().flat_map(|c| &c.local), *v4) && is_all(&mut children().flat_map(|c| &c.remote), *v4)
+    };
+    let Some(v4) = [true, false].into_iter().find(all) else { return Ok(()) };
+    let net = if v4 { "0.0.0.0/0" } else { "::/0" };
+    let why = format!(
+        "{net} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: without \
+         a tunnel interface there are no routes to tell what belongs in this tunnel; name the networks of one side"
+    );
+    Err(Conflict { part: Part::RemoteNets, why: Invalid::new(why) })
+}
+
+/// Those that are in no other one, in order.
+fn widest(nets: &BTreeSet<IpNet>) -> Vec<TrafficSelector> {
+    let alone = |net: &&IpNet| !nets.iter().any(|other| other != *net && other.contains(*net));
+    nets.iter().filter(alone).filter_map(|net| TrafficSelector::new(*net).ok()).collect()
+}
+
+fn name(id: ConnectionId, local: &[TrafficSelector], remote: &[TrafficSelector]) -> String {
+    let list = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let digest = Sha256::digest(format!("{} {}", list(local), list(remote)));
+    format!("cygnet-{id}-pass-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+}
