@@ -42,7 +42,7 @@ pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
 pub use together::Companion;
-pub use view::View;
+pub use view::{Discount, View};
 pub use warnings::Warning;
 pub use watch::Life;
 

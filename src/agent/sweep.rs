@@ -160,7 +160,8 @@ impl Agent {
                 let Ok(mut memory) = entry.memory.try_lock() else { continue };
                 memory.loaded = Loaded::Nothing;
             }
-            if lost || edited.contains(&id) || !self.swan.has_events() {
+            let has_left = self.host().has_left(record.connection.local_addr);
+            if lost || edited.contains(&id) || has_left || !self.swan.has_events() {
                 self.schedule.wake(id, now);
             }
         }

@@ -104,3 +104,40 @@ fn a_narrowed_child_is_negotiated_anew_and_right_after_the_correction() {
     assert_eq!(pair.ike_sas(Side::A)[0]["uniqueid"], ike, "the IKE SA stayed");
     // No pings: this data plane has one route to 10.2.0.0/24, and removes it with the narrowed SA.
 }
+
+/// An operator's rule, a peer that keeps one SA, another PFS: whatever comes up is closed at once.
+#[test]
+fn a_tunnel_that_the_peer_closes_at_once_is_flapping() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let mut pair = Pair::start(&lab);
+        plain_peer(&lab, version, Side::A.lan(), "");
+        pair.create(Side::A, &json!({ "ikeVersion": version }));
+        let reason = || native(&pair, Side::A)["reason"].clone();
+        wait_until(Duration::from_mins(1), "FLAPPING", || {
+            if peers_children(&lab) > 0 {
+                lab.swanctl(Side::B, &["--terminate", "--ike", "plain", "--force", "--timeout", "1"]);
+            }
+            (reason()["code"] == "FLAPPING").then_some(())
+        });
+        let begun = attempts(&pair, Side::A);
+        assert!(begun <= 10, "{version}: {begun} attempts");
+        assert!(reason()["details"].as_str().is_some_and(|text| text.contains("the peer closes it")), "{}", reason());
+        // It comes up again, and that is not believed at once.
+        wait_until(Duration::from_mins(1), "it is up", || (peers_children(&lab) > 0).then_some(()));
+        assert_ne!(pair.status(Side::A), "Ready");
+        assert_eq!(reason()["code"], "FLAPPING");
+    }
+}
+
+#[test]
+fn without_its_address_a_tunnel_is_not_ready() {
+    let Some(lab) = lab() else { return };
+    let pair = Pair::up(&lab, &json!({}));
+    let address = format!("{}/24", Side::A.wan());
+    lab.remove_address(Side::A, &address);
+    wait_until(Duration::from_secs(5), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));
+    assert_eq!(native(&pair, Side::A)["reason"]["code"], "LOCAL_ADDRESS_MISSING");
+    lab.add_address(Side::A, &address);
+    wait_until(PATIENCE, "Ready again", || (pair.status(Side::A) == "Ready").then_some(()));
+}

@@ -132,8 +132,10 @@ impl Memory {
             ChildState::Pending if !self.is_current(ike) => Fate::GoesAt(look.now),
             ChildState::Pending | ChildState::Closing => Fate::Stays,
             // Under IKEv2 charon closes it by itself. Under IKEv1 it would stay to its end, also if the peer's end is gone.
-            ChildState::Replaced if ike.version != 1 || !look.is_installed(&sa.name) => Fate::Stays,
-            ChildState::Replaced => self.duplicate(look, sa, duplicates),
+            ChildState::Replaced if ike.version != 1 => Fate::Stays,
+            ChildState::Replaced if look.is_installed(&sa.name) => self.duplicate(look, sa, duplicates),
+            ChildState::Replaced if look.is_last(sa) => Fate::Stays,
+            ChildState::Replaced => Fate::GoesAt(look.now),
             ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
             // Which of the two the peer uses, only charon's own word tells.
             ChildState::Installed if look.carrying.contains(&sa.unique_id) && ike.version == 1 => Fate::Stays,
@@ -172,38 +174,48 @@ impl Memory {
 }
 
 impl Look<'_> {
-    fn installed(&self, name: &str) -> impl Iterator<Item = &ChildSa> {
-        let children =
-            self.running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
-        children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
+    fn is_installed(&self, name: &str) -> bool {
+        installed(self.running, name).next().is_some()
     }
 
-    fn is_installed(&self, name: &str) -> bool {
-        self.installed(name).next().is_some()
+    /// Whether no newer SA of its child is there.
+    fn is_last(&self, sa: &ChildSa) -> bool {
+        let all = self.running.iter().flat_map(|ike| &ike.children);
+        !all.into_iter()
+            .any(|other| other.name == sa.name && other.state == ChildState::Replaced && other.unique_id > sa.unique_id)
     }
 
     /// Until what is wanted carries, the newest of the others is enough, once it has carried for a moment.
     fn surplus(&self, sa: &ChildSa, closings: &mut Closings) -> Fate {
-        let newest = self.installed(&sa.name).filter(|sa| sa.age > 0).map(|sa| sa.unique_id).max();
+        let newest = installed(self.running, &sa.name).filter(|sa| sa.age > 0).map(|sa| sa.unique_id).max();
         if newest.is_some_and(|newest| sa.unique_id < newest) {
             return Fate::GoesAt(self.now);
         }
-        if self.installed(&sa.name).any(|other| other.unique_id > sa.unique_id) {
+        if installed(self.running, &sa.name).any(|other| other.unique_id > sa.unique_id) {
             closings.look_at(self.now + RIPE);
         }
         Fate::Stays
     }
 }
 
+/// The SAs of the child of this name that carry something.
+pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterator<Item = &'a ChildSa> {
+    let children = running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
+    children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
+}
+
 /// Whether another SA of the child may be negotiated: beside one that is installed, not beside two.
 pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
+    // One that is being negotiated, also in an outdated IKE SA, takes the place of two.
     let counts = |ike: &IkeSa, sa: &ChildSa| match sa.state {
-        ChildState::Installed | ChildState::Pending => true,
-        ChildState::Replaced => ike.version == 1,
-        ChildState::Closing => false,
+        ChildState::Pending => 2,
+        ChildState::Installed => 1,
+        ChildState::Replaced => usize::from(ike.version == 1),
+        ChildState::Closing => 0,
     };
     let open = running.iter().filter(|ike| ike.state != IkeState::Closing);
-    open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child && counts(ike, sa))).count() <= 1
+    let of_child = open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child).map(move |sa| (ike, sa)));
+    of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
 }
 
 /// How long duplicates stay. Of two agents the one that begins also tidies: if both did, each might close what the other
