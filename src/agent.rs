@@ -13,6 +13,7 @@ pub mod doctor;
 mod entry;
 mod feed;
 mod files;
+mod heal;
 mod hear;
 mod log;
 mod memory;

@@ -26,6 +26,8 @@ use tokio::time::Instant;
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
 const COURTESY: Duration = Duration::from_millis(500);
+/// A tunnel that hears nothing is made anew at most this often.
+const HEALED: Duration = Duration::from_mins(10);
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -91,6 +93,8 @@ pub struct Memory {
     is_complete: bool,
     duplicate_since: BTreeMap<u64, Instant>,
     pace: Pace,
+    /// When it was healed last, if nothing came from the peer since.
+    healed: Option<Instant>,
 }
 
 /// A step towards what is wanted, in the order in which they are taken.
@@ -177,6 +181,25 @@ impl Memory {
         self.pace.attempts > 1
     }
 
+    /// Something comes from the peer.
+    pub fn note_heard(&mut self) {
+        self.healed = None;
+    }
+
+    /// Whether a tunnel that hears nothing may be made anew: it is up, and was not just made anew for the same reason.
+    #[must_use]
+    pub fn may_heal(&self, now: Instant) -> bool {
+        self.is_complete && self.healed.is_none_or(|at| now.duration_since(at) >= HEALED)
+    }
+
+    /// All that runs is to be made anew, with a generation of its own, because nothing comes from the peer.
+    pub fn begin_healing(&mut self, running: &[IkeSa], now: Instant) {
+        self.outdated.ike.extend(running.iter().map(|ike| ike.unique_id));
+        self.healed = Some(now);
+        self.is_complete = false;
+        self.pace.hasten();
+    }
+
     /// How often the tunnel was closed soon after it came up, if that is often and it has not stayed up since.
     #[must_use]
     pub fn flapping(&self) -> Option<u32> {
@@ -240,6 +263,14 @@ impl Memory {
         let missing = wanted.children.iter().zip(carriers).filter(|(_, carriers)| carriers.is_empty());
         let may_begin = |name: &&str| !self.in_flight(running, name) && tidy::has_room(running, name);
         let missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
+        if missing.is_empty() && self.pace.is_overdue(now) {
+            // charon would send its first packet again ever more rarely, and miss that the peer is back.
+            let vain = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Connecting;
+            let vain: Vec<_> = running.iter().filter(vain).map(|ike| Step::CloseIke(ike.unique_id)).collect();
+            if !vain.is_empty() {
+                return (vain, Some(now + AGAIN));
+            }
+        }
         if missing.is_empty() {
             // What comes of it, an event or a line of the log tells, but not always that charon gave up.
             return (Vec::new(), Some(self.pace.look_later(wanted.id(), now)));

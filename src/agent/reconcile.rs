@@ -161,7 +161,7 @@ impl Agent {
     }
 
     /// Makes charon's configuration and conf.d follow the record; returns the steps that it took.
-    async fn configured(
+    pub(super) async fn configured(
         &self,
         id: ConnectionId,
         entry: &Entry,
@@ -253,6 +253,7 @@ impl Agent {
             None => self.listed(id).await?,
         };
         entry.take_in_rekeyings(memory);
+        let record = self.heal(record, entry, memory, charon, &running).await?;
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);

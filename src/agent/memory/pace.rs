@@ -18,6 +18,9 @@ const LOOKS: u32 = 4;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 /// A tunnel that was up for so long is well, one that flapped so many times that, up to the limit.
 const CALM: (Duration, u32) = (Duration::from_secs(30), 4);
+/// The longest wait where traffic waits for the tunnel, and for how many attempts that holds: about ten minutes.
+const HASTY: Duration = Duration::from_secs(8);
+const HASTY_ATTEMPTS: u32 = 80;
 /// What is closed sooner than this was closed at once.
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// A tunnel flaps that was closed so many times in a row at once, or twice as often before it was calm.
@@ -35,6 +38,10 @@ pub(super) struct Pace {
     /// Those that we close: that says nothing of the peer.
     closed_here: BTreeSet<u64>,
     complete_since: Option<Instant>,
+    /// The last attempt.
+    attempted: Option<Instant>,
+    /// The waits stay short: traffic waits for the peer to be back.
+    is_hasty: bool,
     /// How often in a row it was closed before it was calm.
     flaps: u32,
     /// The same, where those that were closed at once count twice.
@@ -46,6 +53,17 @@ impl Pace {
     pub fn begin_anew(&mut self) {
         (self.attempts, self.not_before, self.complete_since) = (0, None, None);
         (self.flaps, self.unrest) = (0, 0);
+    }
+
+    /// The tunnel carried until now, and carries nothing: attempts may start at once, and come often until it is up.
+    pub fn hasten(&mut self) {
+        self.begin_anew();
+        self.is_hasty = true;
+    }
+
+    /// Whether the last attempt has taken so long that another one is better, where traffic waits for it.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.is_hasty && self.attempted.is_some_and(|at| now.duration_since(at) >= HASTY)
     }
 
     /// Takes in what runs, and whether it is all that is wanted. Returns when to look again.
@@ -74,6 +92,7 @@ impl Pace {
             self.complete_since = None;
             return None;
         }
+        self.is_hasty = false;
         let calm_at = *self.complete_since.get_or_insert(now) + self.calm();
         if calm_at <= now {
             (self.flaps, self.unrest) = (0, 0);
@@ -99,8 +118,9 @@ impl Pace {
 
     /// An attempt begins now.
     pub fn attempt(&mut self, id: ConnectionId, now: Instant) -> Option<Instant> {
-        let pause = back_off(self.attempts, id);
+        let pause = self.limited(back_off(self.attempts, id));
         self.looks = 0;
+        self.attempted = Some(now);
         self.attempts = self.attempts.saturating_add(1);
         self.not_before = Some(now + pause);
         self.not_before
@@ -108,9 +128,14 @@ impl Pace {
 
     /// charon is at work: when to look what came of it, if nothing tells before.
     pub fn look_later(&mut self, id: ConnectionId, now: Instant) -> Instant {
-        let pause = back_off(self.looks + LOOKS, id);
+        let pause = self.limited(back_off(self.looks + LOOKS, id));
         self.looks = self.looks.saturating_add(1);
         now + pause
+    }
+
+    /// After many attempts in haste, the peer is not just starting anew.
+    fn limited(&self, pause: Duration) -> Duration {
+        if self.is_hasty && self.attempts < HASTY_ATTEMPTS { pause.min(HASTY) } else { pause }
     }
 
     fn calm(&self) -> Duration {

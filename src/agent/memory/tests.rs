@@ -229,6 +229,31 @@ async fn the_waits_begin_anew_when_the_peer_closes_what_was_up_for_long() {
     assert!(gaps.iter().zip([500, 1000, 2000]).all(|(gap, most)| *gap <= Duration::from_millis(most)), "{gaps:?}");
 }
 
+#[tokio::test]
+async fn what_hears_nothing_is_made_anew_beside_the_old_one_and_rarely() {
+    let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
+    let (mut memory, now) = (Memory::default(), Instant::now());
+    let old = ike(&wanted, 1, vec![child(&wanted, 0, 1, 600)]);
+    memory.steps(&wanted, std::slice::from_ref(&old), now);
+    assert!(memory.may_heal(now));
+    memory.begin_healing(std::slice::from_ref(&old), now);
+    let (steps, _) = memory.steps(&wanted, std::slice::from_ref(&old), now);
+    assert_eq!(steps, [initiated(&wanted, 0)], "the old one stays");
+    // The peer does not answer: charon's own packets come ever more rarely, so another attempt takes their place.
+    let vain = IkeSa { state: IkeState::Connecting, ..ike(&wanted, 2, vec![]) };
+    let both = [old.clone(), vain];
+    let (steps, again) = memory.steps(&wanted, &both, now + Duration::from_secs(1));
+    assert!(steps.is_empty() && again.is_some_and(|again| again <= now + Duration::from_secs(9)));
+    let (steps, _) = memory.steps(&wanted, &both, now + Duration::from_secs(8));
+    assert_eq!(steps, [Step::CloseIke(2)]);
+    let new = ike(&wanted, 3, vec![child(&wanted, 0, 3, 1)]);
+    assert_eq!(all_steps(&mut memory, &wanted, &[old, new]), [Step::CloseIke(1)]);
+    assert!(memory.is_complete() && !memory.may_heal(now + Duration::from_mins(9)));
+    assert!(memory.may_heal(now + Duration::from_mins(10)));
+    memory.note_heard();
+    assert!(memory.may_heal(now + Duration::from_mins(1)), "it was another silence");
+}
+
 /// What a dice does to a charon between two looks.
 #[derive(Debug, Clone, Copy)]
 enum Move {
