@@ -98,10 +98,11 @@ impl Memory {
             Fate::Stays => None,
         });
         // Under IKEv1 the peer may have moved the children to another IKE SA, and would lose them with this one.
-        let may_go = match live.is_empty() {
+        let may_go = if live.is_empty() && !self.is_complete {
             // It may yet get the child that it was made for, unless it was made for an earlier configuration.
-            true => !self.is_current(ike) || (self.is_complete && (is_stale || ike.version != 1)),
-            false => is_stale || (self.is_complete && ike.version != 1),
+            !self.is_current(ike)
+        } else {
+            is_stale || (self.is_complete && ike.version != 1)
         };
         match last.filter(|_| may_go) {
             Some(now) if live.is_empty() && !is_stale => {
