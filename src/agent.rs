@@ -13,6 +13,7 @@ pub mod doctor;
 mod entry;
 mod feed;
 mod files;
+mod heal;
 mod hear;
 mod log;
 mod memory;
@@ -46,7 +47,7 @@ pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
 pub use together::Companion;
-pub use view::View;
+pub use view::{Discount, View};
 pub use warnings::Warning;
 pub use watch::Life;
 

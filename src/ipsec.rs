@@ -22,7 +22,8 @@ pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{
-    Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol, Split,
+    Auth, Child, Conflict, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
+    Split,
 };
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};

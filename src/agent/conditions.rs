@@ -1,6 +1,6 @@
 //! The conditions of a connection's children: its SAs at this moment, and what their counters did until now.
 
-use super::{Agent, View};
+use super::{Agent, View, heal::Hearing};
 use crate::{
     error::Result,
     ipsec::{Child, Condition, Flows, IkeSa, Limits, Use, condition},
@@ -8,6 +8,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The condition of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,9 @@ impl Agent {
         for record in self.store.all() {
             let running = all.get(&record.id).map_or(&[][..], |running| running.as_slice());
             self.note_counters(&record, running, now);
+            if self.hearing(&record) == Hearing::Silent {
+                self.schedule.wake(record.id, Instant::now());
+            }
         }
         Ok(())
     }
@@ -69,7 +73,7 @@ impl Agent {
     }
 
     /// Seconds since the agent was made.
-    fn seconds(&self) -> i64 {
+    pub(super) fn seconds(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 }

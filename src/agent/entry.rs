@@ -27,6 +27,8 @@ pub struct Entry {
     pub happened: Notify,
     /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
     outdated: Mutex<Outdated>,
+    /// How often the tunnel flapped, if it flaps.
+    flapping: Mutex<Option<u32>>,
     /// What was rekeyed since the memory took it in: who hears of it does not wait for the memory.
     rekeyed: Mutex<Vec<Rekeying>>,
     drift: Mutex<Option<Drift>>,
@@ -73,6 +75,12 @@ impl Entry {
         let mut outdated = memory.outdated.clone();
         lock(&self.rekeyed).iter().for_each(|rekeying| outdated.rekeyed(*rekeying));
         *lock(&self.outdated) = outdated;
+        *lock(&self.flapping) = memory.flapping();
+    }
+
+    /// How often the tunnel was closed soon after it came up, if it flaps.
+    pub fn flapping(&self) -> Option<u32> {
+        *lock(&self.flapping)
     }
 
     /// An SA was rekeyed; the memory takes it in with [`Entry::take_in_rekeyings`].

@@ -3,16 +3,18 @@
 //! Make before break: an SA that does not run what is wanted is closed only after one that does
 //! carries traffic. So whatever fails, traffic goes on over what there is.
 
+mod pace;
 mod tidy;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    ipsec::{Child, ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState, Pass, coverage},
+    ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Pass, coverage},
     store::Record,
     swan::{plan::Digest, section::Section},
 };
+use pace::Pace;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +26,10 @@ use tokio::time::Instant;
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
 const COURTESY: Duration = Duration::from_millis(500);
+/// A tunnel that hears nothing is made anew at most this often.
+const HEALED: Duration = Duration::from_mins(10);
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
-/// While charon is at work, the first look comes after as long a pause as that before an attempt of this number.
-const LOOKS: u32 = 3;
-/// The waits between attempts.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
 #[derive(Debug, Clone, Default)]
@@ -94,10 +94,9 @@ pub struct Memory {
     carried_since: BTreeMap<String, Instant>,
     is_complete: bool,
     duplicate_since: BTreeMap<u64, Instant>,
-    attempts: u32,
-    /// How often charon was found at work since the last attempt.
-    looks: u32,
-    not_before: Option<Instant>,
+    pace: Pace,
+    /// When it was healed last, if nothing came from the peer since.
+    healed: Option<Instant>,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
@@ -124,8 +123,7 @@ pub enum Step {
 impl Memory {
     /// The configuration was changed: attempts may start at once.
     pub fn restart(&mut self) {
-        self.attempts = 0;
-        self.not_before = None;
+        self.pace.begin_anew();
         self.is_complete = false;
         self.carried_since.clear();
         self.narrowed_since = None;
@@ -178,14 +176,39 @@ impl Memory {
 
     /// Others negotiate first: the attempt that [`Memory::steps`] asked for at `now` was not made.
     pub fn postpone(&mut self, now: Instant) {
-        self.attempts = self.attempts.saturating_sub(1);
-        self.not_before = Some(now);
+        self.pace.attempts = self.pace.attempts.saturating_sub(1);
+        self.pace.not_before = Some(now);
     }
 
     /// Whether an attempt was made that did not lead to what is wanted, and another since, or now.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.attempts > 1
+        self.pace.attempts > 1
+    }
+
+    /// Something comes from the peer.
+    pub fn note_heard(&mut self) {
+        self.healed = None;
+    }
+
+    /// Whether a tunnel that hears nothing may be made anew: it is up, and was not just made anew for the same reason.
+    #[must_use]
+    pub fn may_heal(&self, now: Instant) -> bool {
+        self.is_complete && self.healed.is_none_or(|at| now.duration_since(at) >= HEALED)
+    }
+
+    /// All that runs is to be made anew, with a generation of its own, because nothing comes from the peer.
+    pub fn begin_healing(&mut self, running: &[IkeSa], now: Instant) {
+        self.outdated.ike.extend(running.iter().map(|ike| ike.unique_id));
+        self.healed = Some(now);
+        self.is_complete = false;
+        self.pace.hasten();
+    }
+
+    /// How often the tunnel was closed soon after it came up, if that is often and it has not stayed up since.
+    #[must_use]
+    pub fn flapping(&self) -> Option<u32> {
+        self.pace.flapping()
     }
 
     /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
@@ -213,18 +236,18 @@ impl Memory {
             let outdated = running.iter().filter(|ike| !self.is_current(ike) || self.has_outdated_child(ike));
             let closings: Vec<_> = outdated.map(|ike| Step::CloseIke(ike.unique_id)).collect();
             if !closings.is_empty() {
+                self.note_closings(&closings, running);
                 return (closings, Some(now + AGAIN));
             }
         }
         let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
         self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
-        let closings = self.tidy(wanted, running, &carriers, now);
+        let calm_at = self.pace.look(wanted, running, self.is_complete, now);
+        let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
+        self.note_closings(&closings, running);
         if self.is_complete {
-            self.attempts = 0;
-            self.not_before = None;
-            return closings;
+            return (closings, tidy_again.into_iter().chain(calm_at).min());
         }
-        let (closings, tidy_again) = closings;
         if !closings.is_empty() {
             return (closings, Some(now + AGAIN));
         }
@@ -244,23 +267,34 @@ impl Memory {
         let missing = wanted.children.iter().zip(carriers).filter(|(_, carriers)| carriers.is_empty());
         let may_begin = |name: &&str| !self.in_flight(running, name) && tidy::has_room(running, name);
         let missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
+        if missing.is_empty() && self.pace.is_overdue(now) {
+            // charon would send its first packet again ever more rarely, and miss that the peer is back.
+            let vain = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Connecting;
+            let vain: Vec<_> = running.iter().filter(vain).map(|ike| Step::CloseIke(ike.unique_id)).collect();
+            if !vain.is_empty() {
+                return (vain, Some(now + AGAIN));
+            }
+        }
         if missing.is_empty() {
             // What comes of it, an event or a line of the log tells, but not always that charon gave up.
-            let pause = back_off(self.looks + LOOKS, wanted.id());
-            self.looks = self.looks.saturating_add(1);
-            return (Vec::new(), Some(now + pause));
+            return (Vec::new(), Some(self.pace.look_later(wanted.id(), now)));
         }
-        if self.attempts == 0 && wanted.local_addr > wanted.remote_addr {
-            self.not_before.get_or_insert(now + COURTESY);
+        if self.pace.attempts == 0 && wanted.local_addr > wanted.remote_addr {
+            self.pace.not_before.get_or_insert(now + COURTESY);
         }
-        if let Some(later) = self.not_before.filter(|later| *later > now) {
+        if let Some(later) = self.pace.not_before.filter(|later| *later > now) {
             return (Vec::new(), Some(later));
         }
-        let pause = back_off(self.attempts, wanted.id());
-        self.looks = 0;
-        self.attempts = self.attempts.saturating_add(1);
-        self.not_before = Some(now + pause);
-        (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), self.not_before)
+        let again = self.pace.attempt(wanted.id(), now);
+        (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), again)
+    }
+
+    fn note_closings(&mut self, closings: &[Step], running: &[IkeSa]) {
+        for ike in running {
+            let whole = closings.contains(&Step::CloseIke(ike.unique_id));
+            let closed = |sa: &&ChildSa| whole || closings.contains(&Step::CloseChild(sa.unique_id));
+            self.pace.note_closed_here(ike.children.iter().filter(closed).map(|sa| sa.unique_id));
+        }
     }
 
     fn forget_gone(&mut self, running: &[IkeSa]) {
@@ -315,11 +349,4 @@ impl Memory {
             ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
         })
     }
-}
-
-/// Doubles with each attempt, and differs between connections so that they do not move in step.
-fn back_off(attempts: u32, id: ConnectionId) -> Duration {
-    let full = BACK_OFF.0.saturating_mul(1 << attempts.min(6)).min(BACK_OFF.1);
-    let spread = id.to_string().bytes().fold(attempts, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % 256;
-    full.mul_f64(0.75) + full.mul_f64(f64::from(spread) / 1024.0)
 }

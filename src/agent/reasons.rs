@@ -1,11 +1,11 @@
 //! Why a connection, or a child of it, is not up: what this side knows itself first, then what charon told.
 
-use super::{Agent, Life, View, unspoken};
+use super::{Agent, Life, View, unspoken, view::Discount};
 use crate::{
     host,
     ipsec::{
-        Child, Code, Condition, Protocol, Reason, State, Status, TrafficSelector, Use, condition, condition::current,
-        coverage,
+        Child, Code, Condition, ConnectionId, Protocol, Reason, State, Status, TrafficSelector, Use, condition,
+        condition::current, coverage,
     },
     swan::{
         tale::Weight,
@@ -23,13 +23,17 @@ use std::{
 use tokio::time::Instant;
 
 /// So long what the host said holds for [`Agent::host`].
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(500);
+/// So many addresses that were on this host are remembered.
+const ADDRESSES: usize = 4096;
 
 /// What this host is asked once for many connections.
 pub struct Host {
     addresses: Option<BTreeSet<IpAddr>>,
     /// The networks that it is directly connected to.
     pub(super) networks: Option<BTreeSet<IpNet>>,
+    /// Those that it had before, and has no more.
+    left: BTreeSet<IpAddr>,
 }
 
 impl Host {
@@ -40,7 +44,21 @@ impl Host {
         if let Err(error) = &addresses {
             tracing::warn!(%error, "this host's addresses cannot be listed");
         }
-        Self { addresses: addresses.ok(), networks: host::networks().ok() }
+        Self { addresses: addresses.ok(), networks: host::networks().ok(), left: BTreeSet::new() }
+    }
+
+    /// This host as it is now; what `earlier` had and this has not has left.
+    fn look_after(earlier: &Self) -> Self {
+        let now = Self::look();
+        let Some(addresses) = &now.addresses else { return Self { left: earlier.left.clone(), ..now } };
+        let known = earlier.addresses.iter().flatten().chain(&earlier.left);
+        let left = known.filter(|address| !addresses.contains(address)).take(ADDRESSES).copied().collect();
+        Self { left, ..now }
+    }
+
+    /// Whether the address was on this host since the agent was started, and is not now.
+    pub(super) fn has_left(&self, address: IpAddr) -> bool {
+        self.left.contains(&address)
     }
 
     /// Its addresses, if it tells.
@@ -58,8 +76,11 @@ impl Agent {
     pub(super) fn host(&self) -> Arc<Host> {
         let now = Instant::now();
         let mut seen = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = seen.take().filter(|(at, _)| now.duration_since(*at) < MOMENT);
-        let (at, host) = fresh.unwrap_or_else(|| (now, Arc::new(Host::look())));
+        let (at, host) = match seen.take() {
+            Some((at, host)) if now.duration_since(at) < MOMENT => (at, host),
+            Some((_, earlier)) => (now, Arc::new(Host::look_after(&earlier))),
+            None => (now, Arc::new(Host::look())),
+        };
         *seen = Some((at, Arc::clone(&host)));
         host
     }
@@ -138,6 +159,18 @@ impl Agent {
         if let Some(why) = certs.and_then(|certs| certs.check_certificates_at(Timestamp::now()).err()) {
             return reason(Code::CertInvalid, format!("this gateway's bundle {why}"));
         }
+        match view.discount {
+            Some(Discount::AddressLeft) => {
+                let details = format!("the address {} has left this gateway", record.connection.local_addr);
+                return reason(Code::LocalAddressMissing, details);
+            }
+            Some(Discount::Flapping(count)) => {
+                let (trigger, who) = self.who_closes(record.id);
+                let details = format!("the tunnel was closed {count} times in a row soon after it came up; {who}");
+                return Some(Reason { code: Code::Flapping, since, details, trigger });
+            }
+            None => {}
+        }
         let missing = charon.missing(&record.connection);
         if !missing.is_empty() {
             let list: Vec<_> =
@@ -145,6 +178,17 @@ impl Agent {
             return reason(Code::AlgorithmUnsupported, format!("this charon has no {}", list.join(", ")));
         }
         None
+    }
+
+    /// Who closed the tunnel the last time, as far as charon told.
+    fn who_closes(&self, id: ConnectionId) -> (Option<Code>, &'static str) {
+        let trigger = self.entry(id).story().trigger();
+        let who = match trigger {
+            Some(Code::PeerDeleted) => "the peer closes it",
+            Some(Code::DpdTimeout) => "the peer falls silent",
+            _ => "charon names nobody who closes it",
+        };
+        (trigger, who)
     }
 
     /// The cause that charon told. Where the address is not on this host, silence has a cause that needs no telling.

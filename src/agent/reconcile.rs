@@ -3,7 +3,7 @@
 //! drifted object all end here.
 
 use super::{
-    Agent, Entry, Life, Speaker, View,
+    Agent, Discount, Entry, Life, Speaker, View,
     admission::Claim,
     entry::Moment,
     feed::Happening,
@@ -37,6 +37,8 @@ const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// How long a change of the same connection is waited for, and when to come again if it takes longer.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
+/// How often is looked whether an address that has left this host is back.
+const AWAY: Duration = Duration::from_secs(1);
 /// When to try again if charon did not answer, and after any other failure.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -74,8 +76,10 @@ fn claim(record: &Record, memory: &Memory) -> Claim {
 fn needs_generation(record: &Record, memory: &Memory, running: &[IkeSa], steps: &[Step]) -> bool {
     let begins = |sa: &ChildSa| steps.iter().any(|step| matches!(step, Step::Initiate(name) if *name == sa.name));
     let current = running.iter().filter(|ike| ike.version != 1 && !memory.outdated.ike.contains(&ike.unique_id));
-    let of_children = current.flat_map(|ike| &ike.children).filter(|sa| sa.state == ChildState::Installed);
-    record.is_loaded() && of_children.into_iter().any(begins)
+    // What was made for an earlier configuration differs already.
+    let is_like =
+        |sa: &&ChildSa| sa.state == ChildState::Installed && !memory.outdated.children.contains_key(&sa.unique_id);
+    record.is_loaded() && current.flat_map(|ike| &ike.children).filter(is_like).any(begins)
 }
 
 /// SAs, and the life of charon in which their numbers mean something.
@@ -156,7 +160,7 @@ impl Agent {
     }
 
     /// Makes charon's configuration and conf.d follow the record; returns the steps that it took to repair them.
-    async fn configured(
+    pub(super) async fn configured(
         &self,
         id: ConnectionId,
         entry: &Entry,
@@ -253,6 +257,7 @@ impl Agent {
             None => self.listed(id).await?,
         };
         entry.take_in_rekeyings(memory);
+        let record = self.heal(record, entry, memory, charon, &running).await?;
         if self.follow_split(&record, &running, memory).await? {
             return Ok(());
         }
@@ -332,16 +337,22 @@ impl Agent {
     /// Tells those who listen if the tunnel came up or went down. What a start finds up is no news.
     fn announce(&self, id: ConnectionId, entry: &Entry, memory: &Memory, quietly: bool) {
         let wanted = self.store.get(id).filter(|record| record.is_loaded());
+        let Some(record) = wanted else { return entry.story().forget_told() };
+        let discount = self.discount(&record);
         let mut story = entry.story();
-        let Some(record) = wanted else { return story.forget_told() };
-        let told = story.observe(memory.is_complete(), quietly, Timestamp::now(), Instant::now());
+        let is_up = memory.is_complete() && discount.is_none();
+        if discount == Some(Discount::AddressLeft) {
+            // No event of charon tells that it is back.
+            self.schedule.wake(id, Instant::now() + AWAY);
+        }
+        let told = story.observe(is_up, quietly, Timestamp::now(), Instant::now());
         drop(story);
         match told {
             Tell::Nothing => {}
             Tell::Later(when) => self.schedule.wake(id, when),
             Tell::Up => self.tell(id, Happening::Up),
             Tell::Down => {
-                let view = View { record, running: Some(Vec::new()) };
+                let view = View { record, running: Some(Vec::new()), discount };
                 self.tell(id, Happening::Down(self.cause(&view, &self.host())));
             }
         }

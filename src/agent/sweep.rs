@@ -24,7 +24,7 @@ use tokio::{task::block_in_place, time::Instant};
 /// How often conf.d and charon's lists are compared with what they should be; see [`Agent::pause`].
 pub(super) const SWEEP: Duration = Duration::from_secs(5);
 /// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
-pub(super) const SAMPLE: Duration = Duration::from_secs(10);
+pub(super) const SAMPLE: Duration = Duration::from_secs(3);
 /// The pause grows with each so many connections, up to so many times the usual: of thousands the lists are long.
 const SWEPT: usize = 500;
 const LONGEST: usize = 20;
@@ -160,7 +160,8 @@ impl Agent {
                 let Ok(mut memory) = entry.memory.try_lock() else { continue };
                 memory.loaded = Loaded::Nothing;
             }
-            if lost || edited.contains(&id) || !self.swan.has_events() {
+            let has_left = self.host().has_left(record.connection.local_addr);
+            if lost || edited.contains(&id) || has_left || !self.swan.has_events() {
                 self.schedule.wake(id, now);
             }
         }

@@ -17,6 +17,17 @@ pub struct View {
     pub record: Arc<Record>,
     /// The SAs, or `None` if charon did not answer: unknown is not down.
     pub running: Option<Vec<IkeSa>>,
+    /// Why it is not Ready although its SAs are as wanted, if there is a reason.
+    pub discount: Option<Discount>,
+}
+
+/// Why SAs that are as wanted do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discount {
+    /// They were closed soon after they came up, so many times.
+    Flapping(u32),
+    /// Their address has left this host: no packet reaches them.
+    AddressLeft,
 }
 
 /// How often a waiting write looks if no event comes.
@@ -34,7 +45,10 @@ impl View {
             // It waits for networks to join: nothing is wrong with it.
             (State::Enabled, true) => Status::Connecting,
             (State::Disabled, _) => Status::Disconnected,
-            (State::Enabled, false) => status::status(&self.record.connection, running),
+            (State::Enabled, false) => match status::status(&self.record.connection, running) {
+                Status::Ready if self.discount.is_some() => Status::Connecting,
+                status => status,
+            },
         })
     }
 }
@@ -55,7 +69,7 @@ impl Agent {
         let view = |record: Arc<Record>| {
             let mut running = all.as_ref().map(|all| all.get(&record.id).map(|sas| sas.to_vec()).unwrap_or_default());
             self.mark(record.id, &mut running);
-            View { record, running }
+            View { discount: self.discount(&record), record, running }
         };
         self.store.all().into_iter().map(view).collect()
     }
@@ -70,7 +84,7 @@ impl Agent {
         let glance = async { timeout(GLANCE, self.observed(id, asker)).await.ok() };
         let mut running = if record.is_loaded() { self.answered(glance).await } else { Some(Vec::new()) };
         self.mark(id, &mut running);
-        View { record, running }
+        View { discount: self.discount(&record), record, running }
     }
 
     /// What `asked` tells, if charon tells it soon. Of a charon that is known to be away nobody waits for an answer.
@@ -96,6 +110,14 @@ impl Agent {
     pub(super) async fn observed(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
         let running = self.swan.observe(id, asker).await?;
         if all_closing(&running) { self.swan.observe(id, asker).await } else { Ok(running) }
+    }
+
+    /// Why the SAs of the connection do not count, if there is a reason.
+    pub(super) fn discount(&self, record: &Record) -> Option<Discount> {
+        if self.host().has_left(record.connection.local_addr) {
+            return Some(Discount::AddressLeft);
+        }
+        self.entry(record.id).flapping().map(Discount::Flapping)
     }
 
     /// The last time that the connection was not as we left it.

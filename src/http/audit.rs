@@ -186,7 +186,8 @@ fn owner(uri: &Uri) -> Option<ConnectionId> {
 
 /// What differs between the records, as a line.
 fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String {
-    let inventory = |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None });
+    let inventory =
+        |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None, discount: None });
     let (Some(old), Some(new)) = (before, after) else {
         return match (before, after) {
             (None, Some(_)) => "it is new".into(),

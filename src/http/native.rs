@@ -102,7 +102,7 @@ pub async fn plan(
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| change(old, Timestamp::now());
     let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, hides_key, edit).await?;
-    let view = |record| View { record, running: None };
+    let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
     let body = json!({

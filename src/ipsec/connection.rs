@@ -132,6 +132,19 @@ pub struct Parts {
     pub split: Split,
 }
 
+/// How often something was made anew without being wanted otherwise. Connections that differ in it alone are equal: nobody
+/// has changed anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Generation(pub u32);
+
+impl PartialEq for Generation {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Generation {}
+
 /// One wanted CHILD_SA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Child {
@@ -171,7 +184,7 @@ pub struct Connection {
     pub ike_generation: u32,
     /// How often a child that ran otherwise than wanted was to be negotiated anew. It shows in the file, because charon
     /// negotiates no second child like one that runs, also if the peer gave less than was asked for (facts 20.3).
-    pub child_generation: u32,
+    pub child_generation: Generation,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -274,7 +287,7 @@ impl Connection {
             auth: parts.auth,
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
-            child_generation: 0,
+            child_generation: Generation::default(),
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,
@@ -292,7 +305,7 @@ impl Connection {
     #[must_use]
     pub fn child_rand(&self) -> u32 {
         let rand = self.lifetime.rand();
-        rand - self.child_generation % rand.clamp(1, CHILD_GENERATIONS)
+        rand - self.child_generation.0 % rand.clamp(1, CHILD_GENERATIONS)
     }
 
     /// Seconds of silence before the peer is asked whether it lives: half a minute, and up to half of

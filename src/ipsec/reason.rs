@@ -38,6 +38,8 @@ pub enum Code {
     AlgorithmUnsupported,
     /// Several keys fit these identities.
     KeyAmbiguous,
+    /// The tunnel comes up and is closed soon after, again and again.
+    Flapping,
     /// The gateway's address of the connection is not on this host.
     LocalAddressMissing,
     /// Another stored connection has what it needs.
@@ -48,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -65,6 +67,7 @@ impl Code {
         Self::CharonUnreachable,
         Self::AlgorithmUnsupported,
         Self::KeyAmbiguous,
+        Self::Flapping,
         Self::LocalAddressMissing,
         Self::SetAside,
         Self::Unknown,
@@ -140,6 +143,10 @@ impl Code {
             Self::SetAside => (
                 "SET_ASIDE",
                 "Change or delete one of the two connections; this one is loaded when nothing is in its way any more.",
+            ),
+            Self::Flapping => (
+                "FLAPPING",
+                "Ask the side that closes the tunnel why; often it allows one SA only, or its networks or PFS differ.",
             ),
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")

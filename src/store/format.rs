@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner,
-        Lifetime, Mode, Psk, Split, State,
+        Auth, Certs, ConnectionId, DhGroup, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion, Integrity,
+        KeyOwner, Lifetime, Mode, Psk, Split, State,
     },
 };
 use jiff::Timestamp;
@@ -209,7 +209,7 @@ fn file(record: &Record) -> File {
         local: wish.local.iter().map(local).collect(),
         remote: wish.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
-        child_generation: record.connection.child_generation,
+        child_generation: record.connection.child_generation.0,
         unproven: record.unproven,
         psk_hex,
         certs_pem,
@@ -287,7 +287,7 @@ fn read_record(file: File) -> Result<Record, String> {
     let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
     let mut record =
         Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
-    record.connection.child_generation = child_generation;
+    record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
     record.changed = changed;
     record.unproven = unproven;

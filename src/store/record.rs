@@ -2,8 +2,8 @@
 
 use super::trial::Trial;
 use crate::ipsec::{
-    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split, State,
+    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Generation, Identity,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split, State,
     TrafficSelector,
 };
 use jiff::Timestamp;
@@ -209,7 +209,7 @@ impl Record {
     #[must_use]
     pub fn with_renewed_children(&self) -> Self {
         let mut new = self.clone();
-        new.connection.child_generation = self.connection.child_generation.wrapping_add(1);
+        new.connection.child_generation = Generation(self.connection.child_generation.0.wrapping_add(1));
         new
     }
 

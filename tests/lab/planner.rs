@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::calls::native;
-use crate::lab;
 use crate::pair::{KEY, PATIENCE, Pair};
 use crate::support::lab::{Lab, Side};
-use crate::support::wait_until;
+use crate::support::{run, wait_until};
+use crate::{lab, say};
 
 /// All CHILD_SAs of the connection on this side, whatever their state.
 fn children(pair: &Pair, side: Side) -> Vec<Value> {
@@ -103,4 +103,89 @@ fn a_narrowed_child_is_negotiated_anew_and_right_after_the_correction() {
     assert!(most <= 2, "{most} at once");
     assert_eq!(pair.ike_sas(Side::A)[0]["uniqueid"], ike, "the IKE SA stayed");
     // No pings: this data plane has one route to 10.2.0.0/24, and removes it with the narrowed SA.
+}
+
+/// An operator's rule, a peer that keeps one SA, another PFS: whatever comes up is closed at once.
+#[test]
+fn a_tunnel_that_the_peer_closes_at_once_is_flapping() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let mut pair = Pair::start(&lab);
+        plain_peer(&lab, version, Side::A.lan(), "");
+        pair.create(Side::A, &json!({ "ikeVersion": version }));
+        let reason = || native(&pair, Side::A)["reason"].clone();
+        wait_until(Duration::from_mins(1), "FLAPPING", || {
+            if peers_children(&lab) > 0 {
+                lab.swanctl(Side::B, &["--terminate", "--ike", "plain", "--force", "--timeout", "1"]);
+            }
+            (reason()["code"] == "FLAPPING").then_some(())
+        });
+        let begun = attempts(&pair, Side::A);
+        assert!(begun <= 10, "{version}: {begun} attempts");
+        assert!(reason()["details"].as_str().is_some_and(|text| text.contains("the peer closes it")), "{}", reason());
+        // It comes up again, and that is not believed at once.
+        wait_until(Duration::from_mins(1), "it is up", || (peers_children(&lab) > 0).then_some(()));
+        assert_ne!(pair.status(Side::A), "Ready");
+        assert_eq!(reason()["code"], "FLAPPING");
+    }
+}
+
+#[test]
+fn without_its_address_a_tunnel_is_not_ready() {
+    let Some(lab) = lab() else { return };
+    let pair = Pair::up(&lab, &json!({}));
+    let address = format!("{}/24", Side::A.wan());
+    lab.remove_address(Side::A, &address);
+    wait_until(Duration::from_secs(5), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));
+    assert_eq!(native(&pair, Side::A)["reason"]["code"], "LOCAL_ADDRESS_MISSING");
+    lab.add_address(Side::A, &address);
+    wait_until(PATIENCE, "Ready again", || (pair.status(Side::A) == "Ready").then_some(()));
+}
+
+/// The peer is killed and comes back without its SAs: it says nothing of what it forgot.
+#[test]
+fn a_peer_that_forgot_the_tunnel_is_no_black_hole() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let mut pair = Pair::start(&lab);
+        plain_peer(&lab, version, Side::A.lan(), "");
+        let created = pair.create(Side::A, &json!({ "ikeVersion": version }));
+        assert_eq!(created["status"], "Ready", "{created}");
+        let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
+        ping.wait_for_replies(5);
+        lab.kill_charon(Side::B);
+        lab.start_charon(Side::B);
+        plain_peer(&lab, version, Side::A.lan(), "");
+        let back = ping.received();
+        wait_until(Duration::from_secs(40), "traffic is back", || (ping.received() > back + 5).then_some(()));
+        let result = ping.stop();
+        say(format!("{version}, a peer that forgot the tunnel: {result:?}"));
+        assert_eq!(attempts(&pair, Side::A), 2, "{}", pair.agent(Side::A).logs());
+        wait_until(PATIENCE, "the old one is gone", || (children(&pair, Side::A).len() == 1).then_some(()));
+        assert_eq!(pair.status(Side::A), "Ready");
+    }
+}
+
+/// Nothing ever comes back from the application: once it is made anew, and loses nothing.
+#[test]
+fn an_application_that_sends_one_way_is_healed_once() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::start(&lab);
+    pair.create_both(&json!({}));
+    pair.settled(1);
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
+    ping.wait_for_replies(5);
+    run(lab.command_in(Side::B, "ip").args(["rule", "add", "from", Side::B.host(), "pref", "10", "blackhole"]));
+    wait_until(Duration::from_secs(40), "it is made anew", || (attempts(&pair, Side::A) == 2).then_some(()));
+    let before = pair.settled(1);
+    wait_until(Duration::from_secs(40), "it hears nothing for long", || {
+        let child = native(&pair, Side::A)["children"][0].clone();
+        let sent = child["sas"][0]["packets_out"].as_u64().unwrap_or_default();
+        (child["condition"] == "no_inbound" && sent > 100).then_some(())
+    });
+    let arrived = |side: Side| native(&pair, side)["children"][0]["sas"][0].clone();
+    assert!(arrived(Side::B)["packets_in"].as_u64() >= Some(100), "{}", arrived(Side::B));
+    assert_eq!(attempts(&pair, Side::A), 2);
+    assert_eq!(pair.settled(1)[0].spis(), before[0].spis());
+    ping.stop();
 }

@@ -30,7 +30,7 @@ fn debug_shows_no_key() {
     let loadable = Loadable::new(&record.connection, Traps::Supported).expect("loadable");
     let load = loadable.requests[0].clone();
     let packet = Packet::Request(load.command.into(), load.body.clone());
-    let view = View { record: Arc::new(record.clone()), running: None };
+    let view = View { record: Arc::new(record.clone()), running: None, discount: None };
     let printed = [
         format!("{record:?} {record:#?}"),
         format!("{:?} {:#?}", record.wish, record.wish.options.auth),

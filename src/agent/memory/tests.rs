@@ -161,6 +161,100 @@ async fn no_third_sa_of_a_child_is_negotiated() {
     }
 }
 
+/// When negotiations begin if the peer closes each tunnel `life` after it came up, over `time`.
+fn begun_when_closed_after(life: Duration, time: Duration) -> (Memory, Vec<Duration>) {
+    let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
+    let (mut memory, start) = (Memory::default(), Instant::now());
+    let (mut now, mut begun, mut number) = (start, Vec::new(), 1);
+    while now < start + time {
+        let (steps, again) = memory.steps(&wanted, &[], now);
+        if steps.contains(&initiated(&wanted, 0)) {
+            begun.push(now - start);
+            number += 1;
+            let up = |age| [ike(&wanted, number, vec![child(&wanted, 0, number, age)])];
+            memory.steps(&wanted, &up(0), now);
+            now += life;
+            memory.steps(&wanted, &up(life.as_secs()), now);
+        }
+        now = again.map_or(now, |again| again.max(now)) + Duration::from_millis(1);
+    }
+    memory.steps(&wanted, &[], now);
+    (memory, begun)
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_closed_at_once_is_tried_ever_more_rarely() {
+    for life in [0, 20, 900] {
+        let (memory, begun) = begun_when_closed_after(Duration::from_millis(life), Duration::from_hours(1));
+        let early = begun.iter().filter(|at| **at < Duration::from_secs(20)).count();
+        assert!((4..=10).contains(&early), "{life}: {begun:?}");
+        let last: Vec<_> = begun.windows(2).rev().take(20).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        assert!(last.iter().all(|gap| *gap > Duration::from_secs(44)), "{life}: {last:?}");
+        assert!(memory.flapping().is_some_and(|count| count > 20));
+    }
+    let (memory, begun) = begun_when_closed_after(Duration::from_mins(5), Duration::from_hours(1));
+    assert_eq!((memory.flapping(), begun.len()), (None, 12), "each time at once");
+}
+
+#[tokio::test]
+async fn what_stays_up_flaps_no_more() {
+    let (mut memory, _) = begun_when_closed_after(Duration::from_millis(20), Duration::from_mins(3));
+    let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
+    let up = [ike(&wanted, 99, vec![child(&wanted, 0, 99, 0)])];
+    let now = Instant::now() + Duration::from_mins(5);
+    let (_, again) = memory.steps(&wanted, &up, now);
+    assert!(memory.is_complete() && memory.flapping().is_some());
+    memory.steps(&wanted, &up, again.expect("looked at again"));
+    assert_eq!(memory.flapping(), None);
+}
+
+#[tokio::test]
+async fn the_waits_begin_anew_when_the_peer_closes_what_was_up_for_long() {
+    let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
+    let mut memory = Memory::default();
+    let mut now = Instant::now();
+    let stale = [ike(&wanted, 1, vec![child(&wanted, 0, 1, 600)])];
+    memory.outdated.ike.insert(1);
+    for _ in 0..10 {
+        let (_, again) = memory.steps(&wanted, &stale, now);
+        now = again.expect("it is tried again");
+    }
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        let (steps, again) = memory.steps(&wanted, &[], now);
+        assert_eq!(steps, [initiated(&wanted, 0)]);
+        begun.push(now);
+        now = again.expect("it is tried again");
+    }
+    let gaps: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().zip([500, 1000, 2000]).all(|(gap, most)| *gap <= Duration::from_millis(most)), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn what_hears_nothing_is_made_anew_beside_the_old_one_and_rarely() {
+    let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
+    let (mut memory, now) = (Memory::default(), Instant::now());
+    let old = ike(&wanted, 1, vec![child(&wanted, 0, 1, 600)]);
+    memory.steps(&wanted, std::slice::from_ref(&old), now);
+    assert!(memory.may_heal(now));
+    memory.begin_healing(std::slice::from_ref(&old), now);
+    let (steps, _) = memory.steps(&wanted, std::slice::from_ref(&old), now);
+    assert_eq!(steps, [initiated(&wanted, 0)], "the old one stays");
+    // The peer does not answer: charon's own packets come ever more rarely, so another attempt takes their place.
+    let vain = IkeSa { state: IkeState::Connecting, ..ike(&wanted, 2, vec![]) };
+    let both = [old.clone(), vain];
+    let (steps, again) = memory.steps(&wanted, &both, now + Duration::from_secs(1));
+    assert!(steps.is_empty() && again.is_some_and(|again| again <= now + Duration::from_secs(9)));
+    let (steps, _) = memory.steps(&wanted, &both, now + Duration::from_secs(8));
+    assert_eq!(steps, [Step::CloseIke(2)]);
+    let new = ike(&wanted, 3, vec![child(&wanted, 0, 3, 1)]);
+    assert_eq!(all_steps(&mut memory, &wanted, &[old, new]), [Step::CloseIke(1)]);
+    assert!(memory.is_complete() && !memory.may_heal(now + Duration::from_mins(9)));
+    assert!(memory.may_heal(now + Duration::from_mins(10)));
+    memory.note_heard();
+    assert!(memory.may_heal(now + Duration::from_mins(1)), "it was another silence");
+}
+
 /// What a dice does to a charon between two looks.
 #[derive(Debug, Clone, Copy)]
 enum Move {
@@ -216,12 +310,11 @@ impl World {
         let sa = ChildSa { state, ..child(&self.wanted, index, number, 0) };
         let sa = if is_narrowed { narrowed(sa) } else { sa };
         let current = |ike: &&mut IkeSa| !self.memory.outdated.ike.contains(&ike.unique_id);
-        match self.running.iter_mut().find(current).filter(|_| !new_ike) {
-            Some(ike) => ike.children.push(sa),
-            None => {
-                let number = self.number();
-                self.running.push(ike(&self.wanted, number, vec![sa]));
-            }
+        if let Some(ike) = self.running.iter_mut().find(current).filter(|_| !new_ike) {
+            ike.children.push(sa);
+        } else {
+            let number = self.number();
+            self.running.push(ike(&self.wanted, number, vec![sa]));
         }
     }
 

@@ -101,10 +101,11 @@ impl Memory {
             Fate::Stays => None,
         });
         // Under IKEv1 the peer may have moved the children to another IKE SA, and would lose them with this one.
-        let may_go = match live.is_empty() {
+        let may_go = if live.is_empty() && !self.is_complete {
             // It may yet get the child that it was made for, unless it was made for an earlier configuration.
-            true => !self.is_current(ike) || (self.is_complete && (is_stale || ike.version != 1)),
-            false => is_stale || (self.is_complete && ike.version != 1),
+            !self.is_current(ike)
+        } else {
+            is_stale || (self.is_complete && ike.version != 1)
         };
         match last.filter(|_| may_go) {
             Some(now) if live.is_empty() && !is_stale => {
@@ -135,8 +136,10 @@ impl Memory {
             ChildState::Pending if !self.is_current(ike) => Fate::GoesAt(look.now),
             ChildState::Pending | ChildState::Closing => Fate::Stays,
             // Under IKEv2 charon closes it by itself. Under IKEv1 it would stay to its end, also if the peer's end is gone.
-            ChildState::Replaced if ike.version != 1 || !look.is_installed(&sa.name) => Fate::Stays,
-            ChildState::Replaced => self.duplicate(look, sa, duplicates),
+            ChildState::Replaced if ike.version != 1 => Fate::Stays,
+            ChildState::Replaced if look.is_installed(&sa.name) => self.duplicate(look, sa, duplicates),
+            ChildState::Replaced if look.is_last(sa) => Fate::Stays,
+            ChildState::Replaced => Fate::GoesAt(look.now),
             ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
             // What carries a part stays until the whole is carried: only a newer one for the same networks replaces it.
             ChildState::Installed if look.is_part(sa) => look.surplus(sa, closings),
@@ -177,10 +180,8 @@ impl Memory {
 }
 
 impl Look<'_> {
-    fn installed(&self, name: &str) -> impl Iterator<Item = &ChildSa> {
-        let children =
-            self.running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
-        children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
+    fn is_installed(&self, name: &str) -> bool {
+        installed(self.running, name).next().is_some()
     }
 
     /// Whether `sa` carries, as wanted, a part of a child that is not carried as a whole.
@@ -189,14 +190,17 @@ impl Look<'_> {
             && self.partial.iter().any(|child| child.name == sa.name || overlaps(sa, &child.local, &child.remote))
     }
 
-    fn is_installed(&self, name: &str) -> bool {
-        self.installed(name).next().is_some()
+    /// Whether no newer SA of its child is there.
+    fn is_last(&self, sa: &ChildSa) -> bool {
+        let all = self.running.iter().flat_map(|ike| &ike.children);
+        !all.into_iter()
+            .any(|other| other.name == sa.name && other.state == ChildState::Replaced && other.unique_id > sa.unique_id)
     }
 
     /// Until what is wanted carries, the newest of the others is enough, once it has carried for a moment.
     fn surplus(&self, sa: &ChildSa, closings: &mut Closings) -> Fate {
         let same = |other: &&ChildSa| meets(&other.local, &sa.local) && meets(&other.remote, &sa.remote);
-        let others = || self.installed(&sa.name).filter(same);
+        let others = || installed(self.running, &sa.name).filter(same);
         let newest = others().filter(|sa| sa.age > 0).map(|sa| sa.unique_id).max();
         if newest.is_some_and(|newest| sa.unique_id < newest) {
             return Fate::GoesAt(self.now);
@@ -208,15 +212,24 @@ impl Look<'_> {
     }
 }
 
+/// The SAs of the child of this name that carry something.
+pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterator<Item = &'a ChildSa> {
+    let children = running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
+    children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
+}
+
 /// Whether another SA of the child may be negotiated: beside one that is installed, not beside two.
 pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
+    // One that is being negotiated, also in an outdated IKE SA, takes the place of two.
     let counts = |ike: &IkeSa, sa: &ChildSa| match sa.state {
-        ChildState::Installed | ChildState::Pending => true,
-        ChildState::Replaced => ike.version == 1,
-        ChildState::Closing => false,
+        ChildState::Pending => 2,
+        ChildState::Installed => 1,
+        ChildState::Replaced => usize::from(ike.version == 1),
+        ChildState::Closing => 0,
     };
     let open = running.iter().filter(|ike| ike.state != IkeState::Closing);
-    open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child && counts(ike, sa))).count() <= 1
+    let of_child = open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child).map(move |sa| (ike, sa)));
+    of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
 }
 
 /// How long duplicates stay. Of two agents the one that begins also tidies: if both did, each might close what the other

@@ -25,7 +25,7 @@ pub async fn find(api: &Api, query: &Query) -> Result<Found, Failure> {
     if query.judges_status() {
         return query.select(api.agent.views().await, &lens).await;
     }
-    let unseen = |record| View { record, running: None };
+    let unseen = |record| View { record, running: None, discount: None };
     let mut found = query.select(api.agent.store().all().into_iter().map(unseen).collect(), &lens).await?;
     if query.shows_status() {
         found.page = seen(api, found.page.iter().map(|view| view.record.id).collect()).await;

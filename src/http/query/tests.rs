@@ -25,7 +25,7 @@ fn view(more: &Value) -> View {
         record[name.as_str()] = value.clone();
     }
     let record: Record = format::from_bytes(record.to_string().as_bytes()).expect("a record");
-    View { record: Arc::new(record), running: None }
+    View { record: Arc::new(record), running: None, discount: None }
 }
 
 fn query(conditions: &[String]) -> Result<Query, Failure> {

@@ -44,7 +44,7 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
 
 fn accepted(case: &Case, record: Record) -> Vec<(&'static str, String)> {
     let loadable = Loadable::new(&record.connection, Traps::Supported).expect("it passes its self-check");
-    let view = View { record: Arc::new(record), running: Some(Vec::new()) };
+    let view = View { record: Arc::new(record), running: Some(Vec::new()), discount: None };
     let mut inventory = inventory(&view, false, &TimeZone::UTC);
     if !case.is_change() {
         hide_random_uuids(&mut inventory);
