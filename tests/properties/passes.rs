@@ -87,7 +87,7 @@ fn a_change_of_the_host_changes_no_child() {
     };
     let (alone, before, after) = (load(&[]), load(&connected()[..2]), load(&connected()[..3]));
     assert_eq!(Loadable::new(&connection, Traps::Supported).expect("loadable").conf, alone.conf);
-    let all = [&alone, &before, &after].map(|loadable| children(loadable));
+    let all = [&alone, &before, &after].map(children);
     assert_eq!(all.each_ref().map(Vec::len), [4, 5, 5]);
     assert!(all.iter().all(|children| children[..4] == all[0][..]));
     assert_ne!(all[1][4].0, all[2][4].0);
