@@ -262,11 +262,11 @@ impl Memory {
             running.iter().filter(current).flat_map(|ike| ike.children.iter().filter(carries).map(move |sa| (ike, sa)));
         let mut pairs: Vec<_> = pairs.collect();
         pairs.sort_by_key(|(ike, sa)| (&ike.initiator_spi, (&sa.spis.0).min(&sa.spis.1)));
-        let carriers = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
+        let chosen = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
         let owner = |sa: &ChildSa| {
             pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
         };
-        carriers.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
+        chosen.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
     }
 
     fn has_outdated_child(&self, ike: &IkeSa) -> bool {
