@@ -312,11 +312,11 @@ impl Memory {
         let mut pairs: Vec<_> = self.counting(wanted, running).collect();
         let newest = pairs.iter().map(|(_, sa)| sa.age).min().unwrap_or_default();
         pairs.sort_by_key(|(ike, sa)| Reverse((sa.age <= newest + 1, ike.unique_id, sa.unique_id)));
-        let carriers = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
+        let chosen = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
         let owner = |sa: &ChildSa| {
             pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
         };
-        carriers.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
+        chosen.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
     }
 
     /// The SAs that are as wanted, but for their networks, of which they have none that are not wanted.

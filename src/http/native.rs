@@ -192,8 +192,8 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
         // A second SA that could do it alone is as wanted too, and only one too many.
         let is_as_wanted = |ike: &IkeSa, sa: &ChildSa| {
             let alone = || coverage::uncovered(child, [sa]).is_empty();
-            let carries = || carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
-            ike.runs(connection) && coverage::counts(sa, connection) && (carries() || alone())
+            let takes_part = || carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
+            ike.runs(connection) && coverage::counts(sa, connection) && (takes_part() || alone())
         };
         let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
         let sas: Vec<_> = own.map(|(ike, sa)| child_sa(sa, is_as_wanted(ike, sa))).collect();

@@ -102,9 +102,8 @@ fn carried(version: &str, peer: Peer, peer_begins: bool, options: &Value) -> Opt
         *seen.borrow_mut() = view;
         is_ready.then_some(())
     };
-    if crate::support::poll(PATIENCE, ready).is_none() {
-        panic!("not Ready: {:#}\n{}", seen.borrow(), agent.logs());
-    }
+    let in_time = crate::support::poll(PATIENCE, ready).is_some();
+    assert!(in_time, "not Ready: {:#}\n{}", seen.borrow(), agent.logs());
     for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         reaches(&lab, Side::A, &host(Side::A, from), &host(Side::B, to));
     }
