@@ -22,6 +22,7 @@ mod reconcile;
 mod rehearse;
 mod remove;
 mod schedule;
+mod settings_drift;
 mod story;
 mod sweep;
 mod view;
@@ -39,6 +40,7 @@ pub use pulse::Turns;
 pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
+pub use settings_drift::{SettingDrift, follow_settings, reconnected};
 pub use view::View;
 pub use warnings::Warning;
 pub use watch::Life;
@@ -128,9 +130,11 @@ impl Agent {
         agent
     }
 
-    /// Replaces what the gateway has, for later calls.
+    /// Replaces what the gateway has, for later calls. Of stored connections that it moves away from, listeners are told.
     pub fn set_gateway(&self, gateway: Gateway) {
-        *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
+        let (before, now) = (self.gateway(), Arc::new(gateway));
+        *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&now);
+        self.tell_settings_drift(Some(&before), &now);
     }
 
     /// What the gateway has.

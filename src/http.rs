@@ -168,6 +168,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let native = Router::new()
         .route("/cygnet/v1/doctor", get(doctor::doctor))
         .route("/cygnet/v1/connections", get(overview::connections))
+        .route("/cygnet/v1/reconnect-all-changed", post(actions::reconnect_all_changed))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .route("/cygnet/v1/connections/{uuid}/log", get(events::log))
@@ -310,7 +311,7 @@ async fn config(
         return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
+    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let how = parse::how(&pairs)?;
     let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&view))

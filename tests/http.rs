@@ -73,6 +73,8 @@ mod sdk;
 mod serve;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/settings_drift.rs"]
+mod settings_drift;
 #[path = "http/strangers.rs"]
 mod strangers;
 #[path = "support/stream.rs"]

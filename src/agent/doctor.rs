@@ -10,6 +10,7 @@ mod nat;
 mod others;
 mod plane;
 mod ports;
+mod settings;
 #[cfg(test)]
 mod sound;
 
@@ -17,7 +18,7 @@ use super::{Agent, Life};
 use crate::{
     gateway::{self, Facts, Places},
     ipsec::Connection,
-    settings::{Settings, Vip},
+    settings::{Gateway, Settings},
     store::{Damaged, Record, Store, Timestamp},
     swan::Swan,
 };
@@ -87,8 +88,8 @@ pub struct Case {
     pub records: Vec<Arc<Record>>,
     /// The records that cannot be read.
     pub damaged: Vec<Damaged>,
-    /// The addresses that the settings promise.
-    pub vips: Vec<Vip>,
+    /// What the settings say of the gateway.
+    pub gateway: Gateway,
     /// What the agent says of charon; `None` when it does not run.
     pub agent: Option<Life>,
     /// The time.
@@ -102,7 +103,7 @@ type Judged = Result<String, Vec<Finding>>;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 19] = [
+const CHECKS: [(&str, Check); 20] = [
     ("agent", charon::agent),
     ("charon", charon::reachable),
     ("vici", charon::socket),
@@ -114,6 +115,7 @@ const CHECKS: [(&str, Check); 19] = [
     ("nat", nat::nat),
     ("data_plane", plane::plane),
     ("addresses", addresses::addresses),
+    ("settings_drift", settings::drift),
     ("clock", host::clock),
     ("include", conf::include),
     ("syntax", conf::syntax),
@@ -146,8 +148,8 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
         let why = error.to_string();
         (Vec::new(), vec![Damaged { path: settings.state_dir.join("connections"), id: None, why }])
     });
-    let vips = settings.gateway.vips.clone();
-    judge(&Case { facts, records, damaged, vips, agent: None, now: Timestamp::now() })
+    let gateway = settings.gateway.clone();
+    judge(&Case { facts, records, damaged, gateway, agent: None, now: Timestamp::now() })
 }
 
 impl Agent {
@@ -158,7 +160,7 @@ impl Agent {
             facts,
             records: self.store.all(),
             damaged: self.store.damaged().to_vec(),
-            vips: self.gateway().vips.clone(),
+            gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.life()),
             now: Timestamp::now(),
         })

@@ -1,6 +1,7 @@
 //! What happened, for those who listen: a bounded list of events, each with a cursor. Who is too slow, or comes back
 //! after a restart, is told that something was missed and reads everything anew.
 
+use super::SettingDrift;
 use crate::ipsec::{ConnectionId, reason::Reason};
 use jiff::Timestamp;
 use std::{
@@ -25,6 +26,8 @@ pub enum Happening {
     Deleted,
     /// Something was not as the agent left it, and was put back.
     Drift(Vec<&'static str>),
+    /// The settings have changed under the connection.
+    SettingsDrift(Vec<SettingDrift>),
     /// charon does not answer.
     CharonLost(String),
     /// charon answers, and holds what the store says.
@@ -41,6 +44,7 @@ impl Happening {
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Drift(_) => "drift",
+            Self::SettingsDrift(_) => "settings_drift",
             Self::CharonLost(_) => "charon_lost",
             Self::CharonBack => "charon_back",
         }

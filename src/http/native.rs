@@ -50,7 +50,8 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
-    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal }));
+    let settings = truth::settings_drift(&api.agent.settings_drift(&view.record));
+    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "settings_drift": settings }));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }
@@ -81,7 +82,7 @@ pub async fn plan(
     body: Body,
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
+    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| change(old, Timestamp::now());

@@ -3,7 +3,7 @@
 
 use super::error::field_of;
 use crate::{
-    agent::{Outcome, Rehearsal, Seen, Warning},
+    agent::{Outcome, Rehearsal, Seen, SettingDrift, Warning},
     ipsec::{ChildSa, Connection, Mode, Protocol},
 };
 use serde_json::{Map, Value, json};
@@ -56,6 +56,14 @@ pub(super) fn times(sa: &ChildSa) -> Value {
         "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
     })
+}
+
+/// Where the settings have moved away from a connection.
+pub(super) fn settings_drift(drift: &[SettingDrift]) -> Value {
+    let item = |drift: &SettingDrift| {
+        json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now })
+    };
+    drift.iter().map(item).collect()
 }
 
 /// Warnings as a list.
