@@ -5,6 +5,7 @@
 
 mod admission;
 mod apply;
+mod aside;
 mod claims;
 mod conditions;
 mod confirm;
@@ -25,11 +26,12 @@ mod schedule;
 mod settings_drift;
 mod story;
 mod sweep;
+mod together;
 mod view;
 mod warnings;
 mod watch;
 
-pub use apply::How;
+pub use apply::{How, Written};
 pub use conditions::Seen;
 pub use entry::Drift;
 pub use feed::{Event, Feed, Happening};
@@ -41,6 +43,7 @@ pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
 pub use settings_drift::{SettingDrift, follow_settings, reconnected};
+pub use together::Companion;
 pub use view::View;
 pub use warnings::Warning;
 pub use watch::Life;
@@ -102,8 +105,12 @@ impl Agent {
     #[must_use]
     pub fn new(settings: &Settings, store: Store, swan: Swan) -> Arc<Self> {
         let (schedule, queue) = Schedule::new();
-        let mut claims = Claims::default();
-        store.all().iter().for_each(|record| claims.add(record));
+        let (claims, aside) = aside::compare(&store.all());
+        for record in aside {
+            let why = record.aside.as_deref().unwrap_or_default();
+            tracing::error!(uuid = %record.id, why, "a stored connection clashes with another and is set aside: it is not loaded");
+            store.note(record);
+        }
         let agent = Arc::new(Self {
             store,
             swan,

@@ -79,6 +79,24 @@ impl Staged {
     }
 }
 
+impl Staged {
+    /// The name under which the contents lie beside the file that they will replace.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// As [`Staged::commit`]; but what cannot be put in place stays where it lies.
+    ///
+    /// # Errors
+    /// As [`rename`].
+    pub fn commit_or_leave(self) -> Result<()> {
+        let Self { file, target } = self;
+        let (_, path) = file.keep().map_err(|e| Error::storage("keep", &target, e.error))?;
+        rename(&path, &target)
+    }
+}
+
 /// Contents that are in place, but perhaps not after a power cut.
 pub struct Placed {
     target: PathBuf,
@@ -92,6 +110,15 @@ impl Placed {
     pub fn sync(&self) -> Result<()> {
         sync_directory(&self.target)
     }
+}
+
+/// Puts the file `from` in the place of `target`, in the same directory, durably.
+///
+/// # Errors
+/// When it cannot be renamed or the directory not be made durable.
+pub fn rename(from: &Path, target: &Path) -> Result<()> {
+    std::fs::rename(from, target).map_err(|e| Error::storage("replace", target, e))?;
+    sync_directory(target)
 }
 
 /// Replaces `target` with `bytes`: afterwards, also after a power cut, it is the old or the new file.

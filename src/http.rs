@@ -37,7 +37,7 @@ pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, How, Written},
     error::Result as AgentResult,
     ipsec::ConnectionId,
     settings::{Asynchronous, Settings},
@@ -132,15 +132,20 @@ impl Api {
         }
     }
 
-    /// The answer to a write: its result, and beside it what the caller should know, if there is anything.
-    fn written(&self, view: &crate::agent::View) -> Response {
+    /// The answer to a write: its result, and beside it what the caller should know, if there is anything, and the other
+    /// connections that were changed with it, if there are any.
+    fn written(&self, Written { view, others }: &Written) -> Response {
         let mut body = json!({ "inventory": self.inventory(view) });
         let warnings = self.agent.warnings(view);
         if !warnings.is_empty() {
             truth::extend(&mut body, json!({ "warnings": truth::warnings(&warnings) }));
         }
+        if !others.is_empty() {
+            truth::extend(&mut body, json!({ "together": native::companions(others) }));
+        }
         let mut response = json_response(StatusCode::OK, &body);
-        response.extensions_mut().insert(audit::Told { id: Some(view.record.id), ..audit::Told::default() });
+        let told = audit::Told { id: Some(view.record.id), others: others.clone(), ..audit::Told::default() };
+        response.extensions_mut().insert(told);
         response
     }
 }
@@ -206,6 +211,7 @@ async fn authenticate(
     match known.map_or_else(check, Ok) {
         Ok(caller) => {
             seated(request.extensions());
+            request.extensions_mut().insert(caller.clone());
             // Held until the answer is there: what a body becomes takes memory too.
             let _reserved = api.bodies.reserve(&mut request).await?;
             let standing = auth::Standing::of(&caller, request.headers());
@@ -250,6 +256,7 @@ async fn collection(
     State(api): Shared,
     uri: Uri,
     UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    Extension(caller): Extension<auth::Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
@@ -257,7 +264,7 @@ async fn collection(
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
-            let how = parse::how(&pairs)?;
+            let how = asked(&pairs, &caller)?;
             Ok(api.written(&api.agent.create(record, how).await?))
         }
         Method::GET | Method::HEAD => {
@@ -289,11 +296,12 @@ async fn item(
             Ok(api.found(&query, found))
         }
         Method::DELETE => {
+            parse::no_trial(&pairs, "a deletion cannot be put back")?;
             let enforce = parse::delete_mode(&pairs)?;
             api.agent.remove(id_of(&uuid)?, enforce).await?;
             Ok(json_response(StatusCode::OK, &json!({})))
         }
-        Method::PUT => actions::update(State(api), &uuid, body, &uri).await,
+        Method::PUT => actions::update(State(api), &uuid, &pairs, body, &uri).await,
         _ => Err(no_method(&method, &uri)),
     }
 }
@@ -304,6 +312,7 @@ async fn config(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
+    Extension(caller): Extension<auth::Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
@@ -311,10 +320,16 @@ async fn config(
         return Err(Failure::not_allowed(&method, &path_of(&uri)));
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
-    let how = parse::how(&pairs)?;
-    let view = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
-    Ok(api.written(&view))
+    let rest = parse::rest(&pairs)?;
+    let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
+    let how = How { says_all: rest == parse::Rest::Defaults, ..asked(&pairs, &caller)? };
+    let written = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
+    Ok(api.written(&written))
+}
+
+/// How `caller` wants a write to be done.
+fn asked(pairs: &[(String, String)], caller: &auth::Caller) -> Result<How, Failure> {
+    Ok(How { caller: Some(caller.to_string().into()), ..parse::how(pairs)? })
 }
 
 /// The connection that a path names; text that is no uuid names none.

@@ -19,9 +19,11 @@ pub mod weakness;
 pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
-pub use connection::{Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Protocol};
+pub use connection::{
+    Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
+};
 pub use flow::{Flow, Flows, Limits, Use};
-pub use identity::{Dn, Identity, IdentityKind};
+pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;

@@ -3,9 +3,12 @@
 
 pub mod format;
 pub mod record;
+mod together;
+mod trial;
 
 pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
+pub use trial::Trial;
 
 use crate::{
     disk,
@@ -19,7 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// How the name of a file ends in which an old record waits for the outcome of a trial.
+/// How the name of a file ends in which earlier versions had an old record wait for the outcome of a trial.
 const TRIAL: &str = ".before-trial";
 
 /// All records, in memory and on disk.
@@ -106,10 +109,30 @@ impl Store {
     pub fn open(state_dir: &Path) -> Result<Self> {
         let directory = state_dir.join("connections");
         disk::private_directory(&directory)?;
+        // First: what is not in its place yet looks like what a crash left behind.
+        together::finish(&directory)?;
         disk::clean(&directory)?;
-        end_trials(&directory)?;
+        end_old_trials(&directory)?;
         let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
-        Ok(Self { directory, records: Mutex::new(records), damaged })
+        let store = Self { directory, records: Mutex::new(records), damaged };
+        store.end_trials()?;
+        Ok(store)
+    }
+
+    /// Puts back what was on trial when the agent died. A disk that cannot be written does not stop the start: the file
+    /// still says what is to be put back, for the next one.
+    fn end_trials(&self) -> Result<()> {
+        for record in self.all().iter().filter(|record| record.trial.is_some()) {
+            tracing::warn!(uuid = %record.id, "a change was on trial when the agent ended: the connection before it is put back");
+            let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+            let back = record.without_trial(before.map_or(record.changed, |before| before.changed));
+            let back =
+                back.map_err(|e| Error::Internal(format!("{:?} of the trial of {} is not valid", e.part, record.id)))?;
+            if let Err(error) = self.put_back(record.id, back.as_ref()) {
+                tracing::error!(uuid = %record.id, %error, "the record of before the trial cannot be stored; the next start puts it back again");
+            }
+        }
+        Ok(())
     }
 
     /// The records and the damaged files in `state_dir` as they lie there; nothing is made, cleaned or put back. For
@@ -120,7 +143,7 @@ impl Store {
     pub fn survey(state_dir: &Path) -> Result<(Vec<Arc<Record>>, Vec<Damaged>)> {
         let directory = state_dir.join("connections");
         let mut names = disk::list(&directory)?;
-        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name));
+        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name) && !together::is_journal(name));
         let (records, damaged) = read_all(&directory, &names);
         Ok((records.by_id.into_values().collect(), damaged))
     }
@@ -181,10 +204,13 @@ impl Store {
     /// When the file cannot be removed.
     pub fn remove(&self, id: ConnectionId) -> Result<()> {
         disk::remove(&self.path(id))?;
-        // A trial is over too: the next start would put the connection back.
-        self.end_trial(id)?;
         self.lock().remove(id);
         Ok(())
+    }
+
+    /// Replaces what memory says of a connection where its file says the same already.
+    pub fn note(&self, record: Record) {
+        self.lock().insert(Arc::new(record));
     }
 
     /// Makes `old` count again in place of what was committed since; `None` stands for no connection.
@@ -208,28 +234,6 @@ impl Store {
             Some(record) => self.commit(self.stage((*record).clone())?).map(drop),
             None => disk::remove(&self.path(id)),
         }
-    }
-
-    /// Lays `old` aside, to be put back at the next start unless [`Store::end_trial`] is called before;
-    /// `None` stands for no connection.
-    ///
-    /// # Errors
-    /// When it cannot be written durably.
-    pub fn begin_trial(&self, id: ConnectionId, old: Option<&Record>) -> Result<()> {
-        let bytes = old.map(format::to_bytes).transpose()?;
-        disk::replace(&self.trial(id), bytes.as_ref().map_or(&[][..], |bytes| bytes.as_slice()), 0o600)
-    }
-
-    /// The connection stays as it is now.
-    ///
-    /// # Errors
-    /// When what was laid aside cannot be removed.
-    pub fn end_trial(&self, id: ConnectionId) -> Result<()> {
-        disk::remove(&self.trial(id))
-    }
-
-    fn trial(&self, id: ConnectionId) -> PathBuf {
-        self.directory.join(format!("{id}{TRIAL}"))
     }
 
     fn path(&self, id: ConnectionId) -> PathBuf {
@@ -257,8 +261,8 @@ fn read_all(directory: &Path, names: &[String]) -> (Records, Vec<Damaged>) {
     (records, damaged)
 }
 
-/// Puts back what was on trial when the agent died.
-fn end_trials(directory: &Path) -> Result<()> {
+/// Puts back what was on trial when an agent of an earlier version died.
+fn end_old_trials(directory: &Path) -> Result<()> {
     for name in disk::list(directory)? {
         let Some(stem) = name.strip_suffix(TRIAL) else { continue };
         let (trial, path) = (directory.join(&name), directory.join(format!("{stem}.json")));

@@ -20,5 +20,7 @@ mod serve;
 mod skip;
 #[path = "crash/starts.rs"]
 mod starts;
+#[path = "crash/together.rs"]
+mod together;
 #[path = "support/tracer.rs"]
 mod tracer;

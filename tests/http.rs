@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
+#[path = "http/aside.rs"]
+mod aside;
 #[path = "http/auth.rs"]
 mod auth;
 #[path = "http/beside.rs"]
@@ -55,6 +57,8 @@ mod life;
 mod limits;
 #[path = "http/logins.rs"]
 mod logins;
+#[path = "http/overlaps.rs"]
+mod overlaps;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]
@@ -71,16 +75,18 @@ mod routes;
 mod sdk;
 #[path = "support/serve.rs"]
 mod serve;
-#[path = "support/skip.rs"]
-mod skip;
 #[path = "http/settings_drift.rs"]
 mod settings_drift;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "http/strangers.rs"]
 mod strangers;
 #[path = "support/stream.rs"]
 mod stream;
 #[path = "http/tls.rs"]
 mod tls;
+#[path = "http/together.rs"]
+mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
 #[path = "http/trial.rs"]

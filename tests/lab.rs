@@ -23,11 +23,13 @@ mod dice;
 mod doctor;
 #[path = "lab/drift.rs"]
 mod drift;
+#[path = "lab/identities.rs"]
+mod every_identity;
 #[path = "lab/half.rs"]
 mod half;
 #[path = "lab/heal.rs"]
 mod heal;
-#[path = "lab/identities.rs"]
+#[path = "support/identities.rs"]
 mod identities;
 #[path = "lab/keep_up.rs"]
 mod keep_up;
@@ -37,6 +39,8 @@ mod keys;
 mod loss;
 #[path = "lab/many.rs"]
 mod many;
+#[path = "lab/matching.rs"]
+mod matching;
 #[path = "lab/networks.rs"]
 mod networks;
 #[path = "lab/operator.rs"]
@@ -61,10 +65,14 @@ mod rehearse;
 mod rekeys;
 #[path = "lab/restarts.rs"]
 mod restarts;
+#[path = "lab/shared_keys.rs"]
+mod shared_keys;
 #[path = "lab/side_by_side.rs"]
 mod side_by_side;
 #[path = "lab/storm.rs"]
 mod storm;
+#[path = "lab/storm_of_trials.rs"]
+mod storm_of_trials;
 #[path = "support/stream.rs"]
 mod stream;
 mod support;

@@ -15,6 +15,8 @@ mod flow;
 mod generate;
 #[path = "properties/identities.rs"]
 mod identities;
+#[path = "support/identities.rs"]
+mod measured;
 #[path = "properties/records.rs"]
 mod records;
 #[path = "properties/secrets.rs"]

@@ -3,17 +3,18 @@
 //! connection as it was; after it, everything follows the new record.
 
 use super::{
-    Agent, View, check_abilities,
+    Agent, Entry, View, check_abilities,
     feed::Happening,
     loadable,
     memory::{Loaded, Memory, Step},
     reconcile::configure,
+    together::{Companion, Group, not_locked},
 };
 use crate::{
     disk,
     error::{Error, Resource, Result},
-    ipsec::ConnectionId,
-    store::{self, Record},
+    ipsec::{ConnectionId, IkeSa},
+    store::{self, Record, Timestamp, Trial},
     swan::{
         Asker,
         credentials::File,
@@ -23,13 +24,14 @@ use crate::{
     },
 };
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{task::block_in_place, time::Instant};
+use tokio::{sync::MutexGuard, task::block_in_place, time::Instant};
 
 /// How a write is to be done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct How {
     /// Put the old connection back if the new one is not up in this time.
     pub confirm: Option<Duration>,
@@ -37,6 +39,27 @@ pub struct How {
     pub immediate: bool,
     /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
     pub rehearse: Option<bool>,
+    /// Give the connection's key to all that share it, in one step.
+    pub together: bool,
+    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
+    pub says_all: bool,
+    /// Who asks, for others who must wait.
+    pub caller: Option<Arc<str>>,
+}
+
+/// What became of a write.
+pub struct Written {
+    /// The connection.
+    pub view: View,
+    /// The other connections that were changed in the same step.
+    pub others: Vec<Companion>,
+}
+
+/// A write that is in force, whatever its tunnel does.
+pub(super) struct InForce {
+    pub before: Option<Arc<Record>>,
+    pub record: Arc<Record>,
+    pub others: Vec<Companion>,
 }
 
 /// A change that was checked, with what it needs.
@@ -47,13 +70,26 @@ pub(super) struct Prepared {
     pub steps: Vec<Step>,
 }
 
+/// A change that charon has and the store does not yet.
+pub(super) struct Laid {
+    pub prepared: Prepared,
+    /// What ran before.
+    pub running: Vec<IkeSa>,
+    pub record: store::Staged,
+    /// The file in conf.d, if it is to be written.
+    pub file: Option<disk::Staged>,
+}
+
+/// The working states of the connections whose locks are held.
+pub(super) type Memories<'a> = BTreeMap<ConnectionId, MutexGuard<'a, Memory>>;
+
 impl Agent {
     /// Makes the connection `record` and waits a while for it to be up.
     ///
     /// # Errors
     /// When it clashes with another connection, charon refuses it, or it cannot be stored: then
     /// nothing of it exists.
-    pub async fn create(self: &Arc<Self>, record: Record, how: How) -> Result<View> {
+    pub async fn create(self: &Arc<Self>, record: Record, how: How) -> Result<Written> {
         let id = record.id;
         if self.is_left_alone(id) {
             return Err(Error::argument(format!(
@@ -63,7 +99,7 @@ impl Agent {
         }
         let edit = move |old: Option<&Record>| match old {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
-            None => Ok(record),
+            None => Ok(record.clone()),
         };
         self.write(id, how, edit).await
     }
@@ -76,8 +112,8 @@ impl Agent {
         self: &Arc<Self>,
         id: ConnectionId,
         how: How,
-        edit: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
-    ) -> Result<View> {
+        edit: impl Fn(&Record) -> Result<Record> + Send + 'static,
+    ) -> Result<Written> {
         self.refuse_damaged(id)?;
         self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
     }
@@ -86,69 +122,151 @@ impl Agent {
         self: &Arc<Self>,
         id: ConnectionId,
         how: How,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record> + Send + 'static,
-    ) -> Result<View> {
-        let (agent, judge) = (Arc::clone(self), Arc::clone(self));
-        let rehearse = self.is_rehearsed(how);
-        let edit = move |old: Option<&Record>| {
-            let new = edit(old)?;
-            judge.judge(old, &new, rehearse)?;
-            Ok(new)
-        };
+        edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
+    ) -> Result<Written> {
+        let (agent, rehearse) = (Arc::clone(self), self.is_rehearsed(&how));
         // A task of its own: a caller who hangs up must not stop a change half way.
         if let Some(within) = how.confirm {
-            let view = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
-            return Ok(self.rehearsed(view, rehearse).await);
+            let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
+            return Ok(Written { view: self.rehearsed(view, rehearse).await, others });
         }
-        let before = self.store.get(id);
-        let changed = async move {
-            let record = agent.put(id, how.immediate, edit).await?;
-            // If an earlier change is on trial, that is over: this one counts, also after a crash.
-            block_in_place(|| agent.store.end_trial(id)).unwrap_or_else(|error| {
-                tracing::error!(uuid = %id, %error, "the next start will put back what was there before a trial");
-            });
-            Ok(record)
-        };
-        let record = uncancelled(changed).await?;
+        let asked = how.rehearse == Some(true);
+        let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
         // For what changes no tunnel, nobody waits for a tunnel.
-        if before.is_some_and(|before| before.connection == record.connection && before.state == record.state) {
-            return Ok(self.rehearsed(self.look(record).await, how.rehearse == Some(true)).await);
-        }
-        Ok(self.rehearsed(self.settled(record).await, rehearse).await)
+        let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {
+            self.rehearsed(self.look(record).await, asked).await
+        } else {
+            self.rehearsed(self.settled(record).await, rehearse).await
+        };
+        Ok(Written { view, others })
     }
 
-    /// Puts what `edit` makes of the connection in force, everywhere or nowhere; waits for no tunnel.
+    /// Puts what `edit` makes of the connection in force, with what must change in the same step, everywhere or nowhere;
+    /// waits for no tunnel. With `confirm` it is on trial from then on. Of several connections the locks are taken in the
+    /// order of their uuids: `edit` runs anew when more of them are needed than are held.
     pub(super) async fn put(
         &self,
         id: ConnectionId,
+        how: &How,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<InForce> {
+        let mut ids = BTreeSet::from([id]);
+        loop {
+            let entries: Vec<_> = ids.iter().map(|id| (*id, self.entry(*id))).collect();
+            let mut memories = BTreeMap::new();
+            for (id, entry) in &entries {
+                memories.insert(*id, entry.memory.lock().await);
+            }
+            // All that is decided by what is there is decided here: others write until the locks are ours, and not after.
+            let before = self.store.get(id);
+            let group = self.decided(before.as_deref(), how, &edit)?;
+            if group.others.iter().all(|other| ids.contains(&other.id())) {
+                let entries: BTreeMap<_, _> = entries.iter().map(|(id, entry)| (*id, &**entry)).collect();
+                let others = group.others.clone();
+                let record = self.group_in_force(before.clone(), group, how.immediate, &entries, &mut memories).await?;
+                return Ok(InForce { before, record, others });
+            }
+            ids.extend(group.others.iter().map(Companion::id));
+        }
+    }
+
+    /// What `edit` makes of `before`, on trial if it is to be, and what must change with it.
+    fn decided(
+        &self,
+        before: Option<&Record>,
+        how: &How,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<Group> {
+        if how.confirm.is_some() {
+            refuse_second(before)?;
+        }
+        let new = edit(before)?;
+        self.judge(before, &new, self.is_rehearsed(how))?;
+        let mut group = self.group(before, new, how.together)?;
+        group.new.trial = trial(before, &group.new, how, edit).map(Box::new);
+        Ok(group)
+    }
+
+    /// Puts all of `group` in force, or none; their locks are held.
+    async fn group_in_force(
+        &self,
+        old: Option<Arc<Record>>,
+        group: Group,
         immediate: bool,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record>,
+        entries: &BTreeMap<ConnectionId, &Entry>,
+        memories: &mut Memories<'_>,
     ) -> Result<Arc<Record>> {
-        let entry = self.entry(id);
-        let mut memory = entry.memory.lock().await;
-        let old = self.store.get(id);
-        let new = edit(old.as_deref())?;
-        let outcome = self.apply(old, new, &mut memory).await;
-        if immediate && outcome.is_ok() {
+        let id = group.new.id;
+        // Of others whose key does not change, SAs stay as they are.
+        let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
+        let written: Vec<_> = group.others.iter().map(Companion::id).chain([id]).collect();
+        let outcome = match memories.get_mut(&id) {
+            Some(memory) if group.others.is_empty() => self.apply(old, group.new, memory).await,
+            Some(_) => self.apply_together(old, group, memories).await,
+            None => Err(not_locked(id)),
+        };
+        for id in written {
+            if let (Some(entry), Some(memory)) = (entries.get(&id), memories.get_mut(&id)) {
+                self.wind_up(id, entry, outcome.as_ref().err(), immediate && hurried.contains(&id), memory);
+            }
+        }
+        outcome
+    }
+
+    /// Puts `new` in force in place of `old`, everywhere or nowhere, with the lock held.
+    pub(super) async fn in_force(
+        &self,
+        entry: &Entry,
+        old: Option<Arc<Record>>,
+        new: Record,
+        memory: &mut Memory,
+    ) -> Result<Arc<Record>> {
+        let id = new.id;
+        let outcome = self.apply(old, new, memory).await;
+        self.wind_up(id, entry, outcome.as_ref().err(), false, memory);
+        outcome
+    }
+
+    /// What is to be done behind every write, whether it failed with `error` or not.
+    fn wind_up(&self, id: ConnectionId, entry: &Entry, error: Option<&Error>, immediate: bool, memory: &mut Memory) {
+        if immediate && error.is_none() {
             memory.hurry();
         }
         entry.note_files(&self.paths(id));
-        entry.publish(&memory);
-        self.note_doubt(id, outcome, &mut memory)
+        entry.publish(memory);
+        self.note_doubt(id, error, memory);
     }
 
-    async fn apply(&self, old: Option<Arc<Record>>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
+    async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
         if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
             self.schedule.wake(new.id, Instant::now());
             return Ok(Arc::clone(same));
         }
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
-        self.lock_claims().claim(&new, name_of)?;
+        self.claim(old.as_deref(), &mut new)?;
         let claimed = new.clone();
         let outcome = self.replace(old.as_deref(), new, memory).await;
-        let released = if outcome.is_ok() { old.as_deref() } else { Some(&claimed) };
-        if let Some(released) = released {
-            self.lock_claims().release(released);
+        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
+        outcome
+    }
+
+    async fn apply_together(
+        &self,
+        old: Option<Arc<Record>>,
+        group: Group,
+        memories: &mut Memories<'_>,
+    ) -> Result<Arc<Record>> {
+        let Group { new, others } = group;
+        let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
+        // What is set aside is let in with the rest, or nothing is.
+        for record in &mut claimed {
+            record.aside = None;
+        }
+        self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), |id| self.name_of(id))?;
+        let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
+        let outcome = self.replace_together(old, &others, &claimed, memories).await;
+        match &outcome {
+            Ok(_) => replaced.iter().for_each(|record| self.release(Some(record))),
+            Err(_) => claimed.iter().for_each(|record| self.release(Some(record))),
         }
         outcome
     }
@@ -172,29 +290,10 @@ impl Agent {
 
     /// Puts `new` in the place of `old`, everywhere or nowhere.
     async fn replace(&self, old: Option<&Record>, new: Record, memory: &mut Memory) -> Result<Arc<Record>> {
-        let prepared = self.prepare(old, &new, memory).await?;
         let id = new.id;
-        // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
-        // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
-        let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
-        let listed = async { if loads { self.swan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
-        let staged = async { block_in_place(|| self.stage(new, &prepared)) };
-        let laid = match tokio::try_join!(listed, staged) {
-            Ok(laid) => self.load(id, &prepared, memory).await.map(|()| laid),
-            failed => failed,
-        };
-        let (before, after) = (files(prepared.before.as_ref()), files(prepared.after.as_ref()));
-        let (running, (staged, file)) = match laid {
-            Ok(laid) => laid,
-            Err(error) => {
-                if !matches!(error, Error::Unreachable { .. }) {
-                    self.discard(id, after, before).await;
-                }
-                return Err(error);
-            }
-        };
+        let Laid { prepared, running, record, file } = self.lay(old, new, memory).await?;
         let committed = block_in_place(|| {
-            let record = staged.place()?;
+            let record = record.place()?;
             let Some(file) = file.map(disk::Staged::place).transpose()? else {
                 record.sync()?;
                 if prepared.steps.contains(&Step::Erase) {
@@ -206,29 +305,67 @@ impl Agent {
             synced.and(file)?;
             Ok(self.store.adopt(record))
         });
-        let record = match committed {
-            Ok(record) => record,
+        match committed {
+            Ok(record) => {
+                self.settle(old, &record, &prepared, &running, memory).await;
+                Ok(record)
+            }
             Err(error) => {
                 self.put_back(id, old, prepared, memory).await;
-                return Err(error);
+                Err(error)
             }
+        }
+    }
+
+    /// Lays down all that `new` needs, and loads it into charon: what is left to do is to commit it.
+    pub(super) async fn lay(&self, old: Option<&Record>, new: Record, memory: &mut Memory) -> Result<Laid> {
+        let prepared = self.prepare(old, &new, memory).await?;
+        let id = new.id;
+        // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
+        // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
+        let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
+        let listed = async { if loads { self.swan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
+        let staged = async { block_in_place(|| self.stage(new, &prepared)) };
+        let laid = match tokio::try_join!(listed, staged) {
+            Ok(laid) => self.load(id, &prepared, memory).await.map(|()| laid),
+            failed => failed,
         };
-        self.discard(id, before, after).await;
-        if let (Some(before), Some(after)) = (connection(prepared.before.as_ref()), connection(prepared.after.as_ref()))
-        {
-            self.entry(id).take_in_rekeyings(memory);
-            memory.outdate(&running, before, after);
+        match laid {
+            Ok((running, (record, file))) => Ok(Laid { prepared, running, record, file }),
+            Err(error) => {
+                let (before, after) = (files(prepared.before.as_ref()), files(prepared.after.as_ref()));
+                if !matches!(error, Error::Unreachable { .. }) {
+                    self.discard(id, after, before).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What is to be done when `record` counts.
+    pub(super) async fn settle(
+        &self,
+        old: Option<&Record>,
+        record: &Record,
+        prepared: &Prepared,
+        running: &[IkeSa],
+        memory: &mut Memory,
+    ) {
+        let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
+        self.discard(record.id, files(before), files(after)).await;
+        if let (Some(before), Some(after)) = (connection(before), connection(after)) {
+            self.entry(record.id).take_in_rekeyings(memory);
+            memory.outdate(running, before, after);
         }
         memory.restart();
         // The old record must not be held longer than it counts: its key is in it.
         memory.note_configured(None);
         if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {
-            self.entry(id).forget_rehearsal();
-            self.entry(id).story().begin_anew();
+            self.entry(record.id).forget_rehearsal();
+            self.entry(record.id).story().begin_anew();
         }
-        self.tell(id, Happening::Changed);
-        self.schedule.wake(id, Instant::now());
-        Ok(record)
+        self.tell(record.id, Happening::Changed);
+        self.schedule.wake(record.id, Instant::now());
     }
 
     /// Lays the record and the file down beside those that they will replace.
@@ -262,7 +399,13 @@ impl Agent {
 
     /// Undoes a change that could not be committed, on disk and in charon. What fails here is logged:
     /// the caller gets the first reason, and the reconciler goes on repairing.
-    async fn put_back(&self, id: ConnectionId, old: Option<&Record>, prepared: Prepared, memory: &mut Memory) {
+    pub(super) async fn put_back(
+        &self,
+        id: ConnectionId,
+        old: Option<&Record>,
+        prepared: Prepared,
+        memory: &mut Memory,
+    ) {
         let disk = block_in_place(|| {
             self.store.put_back(id, old).inspect_err(|_| self.entry(id).unsaved.store(true, Ordering::Relaxed))?;
             match &prepared.before {
@@ -282,13 +425,12 @@ impl Agent {
     }
 
     /// After a request that charon did not answer, the record is loaded anew when it answers again.
-    pub(super) fn note_doubt<T>(&self, id: ConnectionId, outcome: Result<T>, memory: &mut Memory) -> Result<T> {
-        if let Err(error @ Error::Unreachable { .. }) = &outcome {
+    pub(super) fn note_doubt(&self, id: ConnectionId, failed: Option<&Error>, memory: &mut Memory) {
+        if let Some(error @ Error::Unreachable { .. }) = failed {
             memory.doubt();
             self.suspect(error);
             self.schedule.wake(id, Instant::now());
         }
-        outcome
     }
 
     /// A connection whose file is damaged is not "not found": it may be carrying traffic.
@@ -298,6 +440,38 @@ impl Agent {
             None => Ok(()),
         }
     }
+}
+
+/// The trial of `new` after this write: the one that it begins, or the one that goes on beside it.
+fn trial(
+    before: Option<&Record>,
+    new: &Record,
+    how: &How,
+    edit: impl Fn(Option<&Record>) -> Result<Record>,
+) -> Option<Trial> {
+    if let Some(within) = how.confirm {
+        let now = Timestamp::now();
+        let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
+        // It is a few minutes at most.
+        let until = jiff::SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
+        return Trial::of(before, new, caller, now, until.unwrap_or(now));
+    }
+    let before = before.filter(|_| !how.says_all)?;
+    before.trial.as_ref()?.beside(|record| edit(Some(record)), before, new)
+}
+
+/// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
+pub(super) fn refuse_second(record: Option<&Record>) -> Result<()> {
+    let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
+        return Ok(());
+    };
+    let (id, name, what) =
+        (record.id, &record.wish.names.name, if trial.before.is_some() { "change" } else { "creation" });
+    Err(Error::argument(format!(
+        "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
+         at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",
+        trial.caller, trial.began, trial.until
+    )))
 }
 
 /// Runs `work` to its end even if the caller is gone.

@@ -1,16 +1,20 @@
 //! A change on trial: the new connection is up in time, or the old one is put back.
 //!
-//! The old record lies beside the new one as long as the trial lasts. If the agent dies meanwhile,
-//! its next start puts the old connection back: nobody has confirmed the new one.
+//! The trial lies in the record, and begins and ends under the connection's lock. If the agent dies meanwhile, its next
+//! start puts the old connection back: nobody has confirmed the new one.
 
-use super::{Agent, Host, How, View};
+use super::{Agent, Companion, Entry, Host, How, View, apply::InForce, feed::Happening, memory::Memory};
 use crate::{
     error::{Error, Result},
-    ipsec::{Child, ChildSa, ChildState, ConnectionId, Status},
+    ipsec::{Child, ChildSa, ChildState, ConnectionId, State, Status},
     store::Record,
+    swan::Asker,
 };
 use jiff::Timestamp;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{
     task::block_in_place,
     time::{Instant, timeout},
@@ -28,92 +32,252 @@ struct Seen {
     out: Duration,
 }
 
+/// How a trial went.
+enum Ended {
+    /// The tunnel is up, and that is stored.
+    Confirmed(View),
+    /// The same of what others made of it.
+    Overruled,
+    /// It is up, and that cannot be stored.
+    Unstored(Seen, Error),
+    /// The time is over.
+    Late(Seen),
+    /// Another call decided what the connection is.
+    Taken,
+}
+
+/// What was put back.
+enum Back {
+    /// The connection of before, everywhere.
+    Old(Arc<Record>),
+    /// Nothing was there before, and nothing is now.
+    Nothing,
+    /// What was there before counts; charon or the disk follow when they can.
+    Later(String),
+    /// Another call was faster.
+    Taken,
+}
+
 impl Agent {
     pub(super) async fn on_trial(
         self: Arc<Self>,
         id: ConnectionId,
         how: How,
         within: Duration,
-        edit: impl FnOnce(Option<&Record>) -> Result<Record>,
-    ) -> Result<View> {
-        let old = self.store.get(id);
-        block_in_place(|| self.store.begin_trial(id, old.as_deref()))?;
-        let changed = match self.put(id, how.immediate, edit).await {
-            Ok(changed) => changed,
-            Err(error) => {
-                block_in_place(|| self.store.end_trial(id))?;
-                return Err(error);
-            }
-        };
-        let seen = self.watched(changed, within).await;
+        edit: impl Fn(Option<&Record>) -> Result<Record> + Send,
+    ) -> Result<(View, Vec<Companion>)> {
+        let InForce { record: begun, others, .. } = self.put(id, &how, edit).await?;
         // What is not to be up, such as a disabled connection, needs no proof.
-        if seen.view.status() == Some(Status::Ready) || !seen.view.record.is_loaded() {
-            block_in_place(|| self.store.end_trial(id))?;
-            return Ok(seen.view);
+        if !begun.is_loaded() {
+            return Ok((self.look(begun).await, others));
         }
-        let what = describe(&seen.view);
-        let elaboration = self.reason(&seen.view, &Host::look()).map(|reason| reason.to_string());
-        let back = self.back_to(id, old.as_deref(), seen.view.record).await;
-        block_in_place(|| self.store.end_trial(id))?;
-        let became = sum_up(back?, seen.out);
-        let text =
-            format!("IPsec connection[{id}] status down: not up within {} s ({what}); {became}", within.as_secs());
-        Err(Error::NotConfirmed { text, elaboration })
-    }
-
-    /// Puts the connection back as it was before the trial, and waits for it to be up.
-    async fn back_to(
-        self: &Arc<Self>,
-        id: ConnectionId,
-        old: Option<&Record>,
-        on_trial: Arc<Record>,
-    ) -> Result<Option<Seen>> {
-        let Some(old) = old else { return self.remove(id, true).await.map(|()| None) };
-        let (wish, state) = (old.wish.clone(), old.state);
-        let edit = move |current: Option<&Record>| {
-            let current = current.ok_or_else(|| Error::not_confirmed("the connection was deleted during its trial"))?;
-            if !current.says_the_same(&on_trial) {
-                let why = "another call changed the connection during its trial; it is as that call left it";
+        let (seen, why) = match self.proven(&begun, within).await {
+            Ended::Confirmed(view) => return Ok((view, others)),
+            Ended::Taken => return Err(Error::not_confirmed(self.taken(id))),
+            Ended::Overruled => {
+                let why =
+                    "another call changed the connection during its trial; what is in force now is up, and is kept";
                 return Err(Error::not_confirmed(why));
             }
-            let back = current.changed(wish, Timestamp::now());
-            let back = back.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
-            Ok(Record { state, ..back })
+            Ended::Unstored(seen, error) => {
+                let why = format!("IPsec connection[{id}] came up, but that cannot be stored ({error})");
+                (seen, why)
+            }
+            Ended::Late(seen) => {
+                let (within, what) = (within.as_secs(), describe(&seen.view));
+                (seen, format!("IPsec connection[{id}] status down: not up within {within} s ({what})"))
+            }
         };
-        let record = self.put(id, false, edit).await?;
-        Ok(Some(self.watched(record, BACK).await))
+        let elaboration = self.reason(&seen.view, &Host::look()).map(|reason| reason.to_string());
+        let became = match self.back_to(&begun).await {
+            Back::Taken => self.taken(id),
+            Back::Nothing => "it was removed again".into(),
+            Back::Later(text) => text,
+            Back::Old(old) if begun.trial.is_none() => {
+                format!("this call changes no value of it, so {}", state(&old, None))
+            }
+            Back::Old(old) => {
+                let back = self.waited(&old).await;
+                let out = (seen.out + back.out).as_secs_f64();
+                format!(
+                    "the old connection was put back and {}; the tunnel was out for {out:.1} s",
+                    state(&old, back.view.status())
+                )
+            }
+        };
+        Err(Error::NotConfirmed { text: format!("{why}; {became}"), elaboration })
     }
 
-    /// Watches the connection until it is up or the time is over.
-    async fn watched(&self, record: Arc<Record>, within: Duration) -> Seen {
-        let entry = self.entry(record.id);
+    /// The connection as it is now, if what `begun` put on trial still is; nothing if another call decided.
+    fn still(&self, begun: &Record) -> Option<Arc<Record>> {
+        let now = self.store.get(begun.id)?;
+        let is_same = match (&begun.trial, &now.trial) {
+            (Some(begun), Some(now)) => begun.id == now.id,
+            // Whose the key is to charon may have changed with another connection.
+            (None, None) => {
+                begun.connection == now.owned(begun.connection.key_owner).connection && begun.state == now.state
+            }
+            _ => false,
+        };
+        is_same.then_some(now)
+    }
+
+    /// What became of a trial that another call has ended.
+    fn taken(&self, id: ConnectionId) -> String {
+        match self.store.get(id) {
+            None => "the connection was deleted during its trial".into(),
+            Some(_) => "another call changed the connection during its trial; it is as that call left it".into(),
+        }
+    }
+
+    /// Watches until the tunnel is up, as it is wanted then, and confirms it; or the time is over.
+    async fn proven(&self, begun: &Record, within: Duration) -> Ended {
+        let entry = self.entry(begun.id);
         let (end, mut last) = (Instant::now() + within, Instant::now());
         let mut out = Duration::ZERO;
         loop {
             let happened = entry.happened.notified();
-            let view = self.look(Arc::clone(&record)).await;
+            let Some(record) = self.still(begun) else { return Ended::Taken };
+            let view = self.look(record).await;
             let now = Instant::now();
             if !is_carried(&view) {
                 out += now - last;
             }
             last = now;
-            if !record.is_loaded() || view.status() == Some(Status::Ready) || now >= end {
-                return Seen { view, out };
+            if view.record.is_loaded() && view.status() == Some(Status::Ready) {
+                match self.confirm(&entry, begun, &view).await {
+                    Ok(Some(_)) if overruled(&view.record) => return Ended::Overruled,
+                    Ok(Some(record)) => return Ended::Confirmed(View { record, ..view }),
+                    // Another call came in between: what was seen is of something else.
+                    Ok(None) => continue,
+                    Err(error) => return Ended::Unstored(Seen { view, out }, error),
+                }
+            }
+            if now >= end {
+                return Ended::Late(Seen { view, out });
             }
             // Woken by an event or not: the next round looks.
             let _ = timeout(LOOK.min(end - now), happened).await;
         }
     }
+
+    /// Ends the trial of `begun` if the connection is still what `view` shows.
+    async fn confirm(&self, entry: &Entry, begun: &Record, view: &View) -> Result<Option<Arc<Record>>> {
+        let _memory = entry.memory.lock().await;
+        let is_seen = |now: &Arc<Record>| {
+            let seen = &view.record;
+            now.connection == seen.connection && now.state == seen.state && overruled(now) == overruled(seen)
+        };
+        let Some(record) = self.still(begun).filter(is_seen) else { return Ok(None) };
+        if record.trial.is_none() {
+            return Ok(Some(record));
+        }
+        let proven = Record { trial: None, ..Record::clone(&record) };
+        let proven = block_in_place(|| self.store.commit(self.store.stage(proven)?))?;
+        self.lock_claims().add(&proven);
+        self.release(Some(&record));
+        Ok(Some(proven))
+    }
+
+    /// Takes the trial of `begun` back: what it changed, and nothing else.
+    async fn back_to(&self, begun: &Record) -> Back {
+        let entry = self.entry(begun.id);
+        let mut memory = entry.memory.lock().await;
+        let Some(record) = self.still(begun) else { return Back::Taken };
+        if record.trial.is_none() {
+            return Back::Old(record);
+        }
+        let old = match record.without_trial(Timestamp::now()) {
+            Ok(old) => old,
+            Err(conflict) => {
+                // It was stored as it is: it stood together then.
+                let why = format!("{} {}", conflict.part.name(), conflict.why.0);
+                tracing::error!(uuid = %begun.id, why, "what was there before a trial cannot be read any more");
+                return Back::Later(format!("the old connection cannot be put back: {why}"));
+            }
+        };
+        let outcome = match old.clone() {
+            Some(old) => {
+                let back = self.in_force(&entry, Some(Arc::clone(&record)), old, &mut memory).await;
+                back.map(Back::Old)
+            }
+            None => self.erase(&entry, &record, true, &mut memory).await.map(|()| Back::Nothing),
+        };
+        match outcome {
+            Ok(back) => back,
+            Err(error) => {
+                self.force_back(&entry, &record, old, &mut memory).await;
+                Back::Later(format!(
+                    "what was there before counts again, and is put in force as soon as that is possible ({error})"
+                ))
+            }
+        }
+    }
+
+    /// Has what was there before a trial count although it could not be put in force: the record first, and the reconciler
+    /// follows it. A file that still speaks of the trial has the next start do the same.
+    async fn force_back(&self, entry: &Entry, record: &Record, mut old: Option<Record>, memory: &mut Memory) {
+        let id = record.id;
+        // It was reserved until now, so that nothing can be in its way: unless it was set aside before the trial.
+        let claimed = old.as_mut().map_or(Ok(()), |old| self.claim(Some(record), old));
+        if let (Err(error), Some(old)) = (claimed, &mut old) {
+            self.lock_claims().aside.insert(id);
+            old.aside = Some(error.to_string().into());
+        }
+        if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
+            tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
+            entry.unsaved.store(true, Ordering::Relaxed);
+        }
+        self.release(Some(record));
+        self.tell(id, if old.is_some() { Happening::Changed } else { Happening::Deleted });
+        memory.doubt();
+        memory.restart();
+        // What charon made for the trial is not what is wanted now, whatever it looks like.
+        if let Ok(running) = self.swan.observe(id, Asker::Writer).await {
+            entry.take_in_rekeyings(memory);
+            self.distrust(id, &running, memory);
+        }
+        entry.publish(memory);
+        entry.happened.notify_waiters();
+        self.schedule.wake(id, Instant::now());
+    }
+
+    /// Watches what was put back until it is up, the time is over, or another call changes it.
+    async fn waited(&self, old: &Arc<Record>) -> Seen {
+        let entry = self.entry(old.id);
+        let (end, mut last) = (Instant::now() + BACK, Instant::now());
+        let mut out = Duration::ZERO;
+        loop {
+            let happened = entry.happened.notified();
+            let view = self.look(Arc::clone(old)).await;
+            let now = Instant::now();
+            if !is_carried(&view) {
+                out += now - last;
+            }
+            last = now;
+            let is_over = !old.is_loaded() || view.status() == Some(Status::Ready) || self.still(old).is_none();
+            if is_over || now >= end {
+                return Seen { view, out };
+            }
+            let _ = timeout(LOOK.min(end - now), happened).await;
+        }
+    }
 }
 
-/// The end of the message: what became of the connection, and how long the tunnel was out.
-fn sum_up(back: Option<Seen>, out: Duration) -> String {
-    let Some(seen) = back else { return "it was removed again".into() };
-    let out = (out + seen.out).as_secs_f64();
-    let state = if seen.view.status() == Some(Status::Ready) { "is up" } else { "is not up either" };
-    format!("the old connection was put back and {state}; the tunnel was out for {out:.1} s")
+/// Whether others wrote a value that is on trial.
+fn overruled(record: &Record) -> bool {
+    record.trial.as_ref().is_some_and(|trial| trial.overruled)
 }
 
+/// How the connection that was put back is.
+fn state(old: &Record, status: Option<Status>) -> &'static str {
+    match (old.state, status) {
+        _ if old.aside.is_some() => "is set aside",
+        (State::Disabled, _) => "is disabled",
+        (State::Enabled, Some(Status::Ready)) => "is up",
+        (State::Enabled, _) => "is not up either",
+    }
+}
 /// Whether each wanted child is carried by some SA, of whatever configuration.
 fn is_carried(view: &View) -> bool {
     let installed = |name: &str| {

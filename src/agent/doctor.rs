@@ -144,10 +144,14 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
     let facts = Box::pin(gateway::gather(places, swan)).await;
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
     // A directory that cannot be listed is a damaged store to whoever asks.
-    let (records, damaged) = surveyed.unwrap_or_else(|error| {
+    let (mut records, damaged) = surveyed.unwrap_or_else(|error| {
         let why = error.to_string();
         (Vec::new(), vec![Damaged { path: settings.state_dir.join("connections"), id: None, why }])
     });
+    // As a start would set them aside.
+    for aside in super::aside::compare(&records).1 {
+        records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
+    }
     let gateway = settings.gateway.clone();
     judge(&Case { facts, records, damaged, gateway, agent: None, now: Timestamp::now() })
 }

@@ -6,7 +6,7 @@ use super::{
     log::{self, Speaker},
 };
 use crate::{
-    ipsec::{Code, ConnectionId},
+    ipsec::{Code, ConnectionId, Identity},
     swan::{
         alert::Alert,
         names,
@@ -109,7 +109,7 @@ impl Agent {
             clue.code = Code::Unknown;
             clue.details = format!("charon finds no connection for the peer's IKEv{version} packet: {}", clue.details);
         }
-        if clue.code == Code::NoSharedKey && !clue.details.contains(&format!("'{}'", connection.remote_id.plain())) {
+        if clue.code == Code::NoSharedKey && !mentions(&clue.details, &connection.remote_id) {
             // The key is bound to the identity that the peer should have.
             clue.code = Code::IdMismatch;
             clue.details =
@@ -140,6 +140,13 @@ impl Agent {
     }
 }
 
+/// Whether one of the identities in quotes in `words` of charon's is `identity`.
+fn mentions(words: &str, identity: &Identity) -> bool {
+    let quoted = words.split('\'').skip(1).step_by(2).any(|text| identity.is_printed_as(text));
+    // A key id may have quotes of its own.
+    quoted || words.contains(&format!("'{}'", identity.plain()))
+}
+
 /// Lines that come for ever while nothing happens: packets, and whether the peer lives.
 fn is_chatter(line: &Line) -> bool {
     let text = &line.text;
@@ -148,4 +155,24 @@ fn is_chatter(line: &Line) -> bool {
         || (text.contains(" INFORMATIONAL ") && text.ends_with("[ ]"))
         || text.contains("N(DPD)")
         || text.contains("N(DPD_ACK)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_found_in_charons_words_as_charon_compares_it() {
+        let said = |other: &str| format!("there is no key for 'gw.example' - '{other}'");
+        let fqdn = Identity::Fqdn("peer.example".into());
+        assert!(mentions(&said("PEER.Example"), &fqdn) && !mentions(&said("other.example"), &fqdn));
+        let mail = Identity::Email("Ops@site.example".into());
+        assert!(mentions(&said("ops@SITE.example"), &mail) && !mentions(&said("op@site.example"), &mail));
+        let address = Identity::Ip("2001:db8::1".parse().expect("an address"));
+        assert!(mentions(&said("2001:db8:0:0::1"), &address) && !mentions(&said("2001:db8::11"), &address));
+        let key_id = Identity::KeyId(b"peer".to_vec());
+        assert!(mentions(&said("peer"), &key_id) && !mentions(&said("PEER"), &key_id));
+        assert!(mentions(&said("63:61:66:c3:a9"), &Identity::KeyId("caf\u{e9}".into())));
+        assert!(mentions(&said("it's"), &Identity::KeyId("it's".into())));
+    }
 }

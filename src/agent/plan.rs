@@ -1,6 +1,11 @@
 //! What a change would do, without doing it.
 
-use super::{Agent, How, Warning, apply::not_found, memory::Step};
+use super::{
+    Agent, Companion, How, Warning,
+    apply::{not_found, refuse_second},
+    memory::Step,
+    together::Group,
+};
 use crate::{
     error::{Error, Result},
     ipsec::{Auth, Code, Conflict, Connection, ConnectionId},
@@ -61,6 +66,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// Whether the key counts as a new one, whatever it is.
     pub hides_key: bool,
+    /// The other connections that would be changed in the same step.
+    pub others: Vec<Companion>,
 }
 
 /// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
@@ -71,7 +78,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
         (Some(before), Some(after)) => (before, after),
         _ => return Impact::Replace,
     };
-    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.clone(), c.remote_id.clone());
+    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.key(), c.remote_id.key());
     if before.requests == after.requests {
         Impact::None
     } else if ends(old) != ends(new) {
@@ -101,22 +108,27 @@ impl Agent {
     pub async fn plan(
         &self,
         id: ConnectionId,
-        how: How,
+        how: &How,
         hides_key: bool,
         edit: impl FnOnce(&Record) -> Result<Record>,
     ) -> Result<Plan> {
         self.refuse_damaged(id)?;
+        let entry = self.entry(id);
+        // A copy to think with: what is planned leaves no trace.
+        let memory = entry.memory.lock().await.clone();
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
+        if how.confirm.is_some() {
+            refuse_second(Some(&before))?;
+        }
         let wanted = edit(&before)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
         let after = if hides_key { wanted.with_random_key(&before).map_err(refused)? } else { wanted.clone() };
         self.judge(Some(&before), &after, self.is_rehearsed(how))?;
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept.
         self.judge(Some(&before), &wanted, true)?;
-        let entry = self.entry(id);
-        // A copy to think with: what is planned leaves no trace.
-        let memory = entry.memory.lock().await.clone();
-        let shared = self.check_claims(&after, hides_key)?;
+        let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
+        let all: Vec<_> = std::iter::once(&after).chain(others.iter().map(|other| &other.after)).collect();
+        let shared = self.check_claims(&all, hides_key)?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
         let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
         let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));
@@ -135,24 +147,24 @@ impl Agent {
         let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
         warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
         warnings.extend(shared);
-        Ok(Plan { before, after, impact, file, steps, requests, warnings, hides_key })
+        Ok(Plan { before, after, impact, file, steps, requests, warnings, hides_key, others })
     }
 
     /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
-    fn check_claims(&self, after: &Record, hides_key: bool) -> Result<Option<Warning>> {
-        let name_of = |id| self.store.get(id).map(|r| r.wish.names.name.clone()).unwrap_or_default();
+    fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
+        let name_of = |id| self.name_of(id);
         let claims = self.lock_claims();
         if !hides_key {
-            return claims.check(after, name_of).map(|()| None);
+            return claims.check(all, name_of).map(|()| None);
         }
-        claims.check_pair(after, name_of)?;
-        Ok(claims.sharing(after, |_, _| true).map(|other| Warning {
+        claims.check_pairs(all, name_of)?;
+        Ok(claims.clashing(all).first().map(|other| Warning {
             code: Code::KeyAmbiguous.name(),
             part: None,
             message: format!(
                 "the ipsec connection[uuid:{other}, name:{}] has the same remote identity: the change is refused if its \
                  authKey is another one",
-                name_of(other)
+                name_of(*other)
             ),
         }))
     }

@@ -81,6 +81,9 @@ impl Agent {
         let record = &view.record;
         let since = self.entry(record.id).story().down_since().unwrap_or(record.changed);
         let reason = |code, details: String| Some(Reason { code, since, details, trigger: None });
+        if let Some(why) = &record.aside {
+            return reason(Code::SetAside, format!("the connection is not loaded: {why}"));
+        }
         if record.state == State::Disabled {
             return reason(Code::NotAttempted, "the connection is disabled".into());
         }

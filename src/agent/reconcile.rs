@@ -86,6 +86,7 @@ impl Agent {
             // A change that takes long. It takes no place of the reconciler's meanwhile.
             return self.schedule.wake(id, Instant::now() + LATER);
         };
+        self.readmit(id);
         if let Err(error) = self.converge(id, &entry, &mut memory, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
             self.suspect(&error);
@@ -94,7 +95,8 @@ impl Agent {
         }
         let mut entries = self.lock_entries();
         // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
-        if self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
+        let is_done = !entry.unsaved.load(Ordering::Relaxed);
+        if is_done && self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
             entries.remove(&id);
         }
     }

@@ -1,12 +1,12 @@
 //! Deletion: out of charon, its SAs seen gone, then forgotten.
 
 use super::{
-    Agent,
+    Agent, Entry,
     apply::{not_found, uncancelled},
     feed::Happening,
     memory::{Loaded, Memory},
 };
-use crate::{disk, error::Result, ipsec::ConnectionId, swan::Asker};
+use crate::{disk, error::Result, ipsec::ConnectionId, store::Record, swan::Asker};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -32,16 +32,23 @@ impl Agent {
         let mut memory = entry.memory.lock().await;
         self.refuse_damaged(id)?;
         let record = self.store.get(id).ok_or_else(|| not_found(id))?;
+        self.erase(&entry, &record, enforce, &mut memory).await
+    }
+
+    /// Deletes the connection `record` with the lock held.
+    pub(super) async fn erase(&self, entry: &Entry, record: &Record, enforce: bool, memory: &mut Memory) -> Result<()> {
+        let id = record.id;
         let gone = match self.swan.unload(id).await {
             Ok(()) => self.close_and_verify(id).await,
             failed => failed,
         };
-        match self.note_doubt(id, gone, &mut memory) {
+        self.note_doubt(id, gone.as_ref().err(), memory);
+        match gone {
             Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
             other => other?,
         }
         // The record last: as long as it is there, the connection is.
-        let erased = match self.discard_all(&record, enforce).await {
+        let erased = match self.discard_all(record, enforce).await {
             Ok(()) => block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id))),
             failed => failed,
         };
@@ -53,13 +60,14 @@ impl Agent {
             self.schedule.wake(id, Instant::now());
             return Err(error);
         }
-        self.lock_claims().release(&record);
+        self.release(Some(record));
         self.tell(id, Happening::Deleted);
         // The entry stays while others wait for it: two of them would not exclude each other.
         *memory = Memory::default();
         memory.loaded = Loaded::Nothing;
         entry.forget_rehearsal();
-        entry.publish(&memory);
+        entry.publish(memory);
+        entry.happened.notify_waiters();
         Ok(())
     }
 

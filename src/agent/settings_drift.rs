@@ -2,7 +2,11 @@
 //! the settings said when it was made. What they say now is shown as drift first; the next Change or Reconnect takes
 //! it over, or [`Agent::reconnect_all_changed`]. A reload of the settings alone changes no tunnel.
 
-use super::{Agent, feed::Happening};
+use super::{
+    Agent, How,
+    apply::{not_found, uncancelled},
+    feed::Happening,
+};
 use crate::{
     error::{Error, Result},
     ipsec::{Conflict, ConnectionId, TrafficSelector},
@@ -11,7 +15,6 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, fmt, sync::Arc};
-use tokio::task::block_in_place;
 
 /// A value that a connection keeps although the settings have another one, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,21 +131,14 @@ impl Agent {
     }
 
     async fn take_over_settings(self: &Arc<Self>, id: ConnectionId) -> Result<()> {
-        let agent = Arc::clone(self);
+        let settings = Arc::clone(self);
         let edit = move |old: Option<&Record>| {
-            let old = old.ok_or_else(|| super::apply::not_found(id))?;
-            let wish = follow_settings(&old.wish, &agent.gateway());
+            let old = old.ok_or_else(|| not_found(id))?;
+            let wish = follow_settings(&old.wish, &settings.gateway());
             let new = old.changed(wish, Timestamp::now());
-            let new = new.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
-            agent.judge(Some(old), &new, agent.is_rehearsed(super::How::default()))?;
-            Ok(new)
+            new.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
         };
         let agent = Arc::clone(self);
-        super::apply::uncancelled(async move {
-            agent.put(id, false, edit).await?;
-            // If an earlier change is on trial, that is over, as with any other write.
-            block_in_place(|| agent.store.end_trial(id))
-        })
-        .await
+        uncancelled(async move { agent.put(id, &How::default(), edit).await }).await.map(drop)
     }
 }

@@ -14,7 +14,11 @@ use crate::{
     swan::{Charon, Sas, names},
 };
 use futures_util::StreamExt;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{task::block_in_place, time::Instant};
 
 /// How often conf.d and charon's lists are compared with what they should be; see [`Agent::pause`].
@@ -170,7 +174,10 @@ impl Agent {
 
     /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
     fn forget_entries(&self) {
-        self.lock_entries().retain(|id, entry| Arc::strong_count(entry) > 1 || self.store.get(*id).is_some());
+        let is_wanted = |id: &ConnectionId, entry: &mut Arc<Entry>| {
+            Arc::strong_count(entry) > 1 || self.store.get(*id).is_some() || entry.unsaved.load(Ordering::Relaxed)
+        };
+        self.lock_entries().retain(is_wanted);
     }
 
     /// Whether the record of `id` is damaged: then nothing of it is touched.

@@ -109,14 +109,25 @@ impl Agent {
         }
     }
 
+    /// Whether another call has changed the tunnel since `record` was written, or deleted it.
+    fn is_overtaken(&self, record: &Record) -> bool {
+        let now = self.store.get(record.id);
+        now.is_none_or(|now| now.connection != record.connection || now.state != record.state)
+    }
+
     /// The connection when it is up, or after the time that a write may wait, whichever is first.
     pub(super) async fn settled(&self, record: Arc<Record>) -> View {
         let entry = self.entry(record.id);
         let end = Instant::now() + self.wait;
         loop {
             let happened = entry.happened.notified();
-            let view = self.look(Arc::clone(&record)).await;
+            let mut view = self.look(Arc::clone(&record)).await;
             let left = end.saturating_duration_since(Instant::now());
+            if self.is_overtaken(&record) {
+                // What runs now is what another call wrote: of this connection no pair is carried.
+                view.running.iter_mut().flatten().for_each(|ike| ike.children.clear());
+                return view;
+            }
             if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
                 return view;
             }

@@ -32,7 +32,7 @@ impl From<Finding> for Warning {
 
 impl Agent {
     /// Whether a write that is done like this is rehearsed.
-    pub(super) fn is_rehearsed(&self, how: How) -> bool {
+    pub(super) fn is_rehearsed(&self, how: &How) -> bool {
         how.rehearse.unwrap_or(self.rehearses)
     }
 

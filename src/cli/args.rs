@@ -149,6 +149,9 @@ pub struct PlanArgs {
     /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// Gives the key to all connections that share it, in one step.
+    #[arg(long)]
+    pub together: bool,
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,

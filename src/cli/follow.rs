@@ -82,7 +82,12 @@ fn happening(event: &Value, look: Look) -> String {
         "settings_drift" => {
             let one = |item: &Value| {
                 let now = item["now"].as_str().unwrap_or("gone");
-                format!("{} {}: {} here, {now} in the settings", text(item, "setting"), text(item, "uuid"), text(item, "stored"))
+                format!(
+                    "{} {}: {} here, {now} in the settings",
+                    text(item, "setting"),
+                    text(item, "uuid"),
+                    text(item, "stored")
+                )
             };
             event["settings"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
         }

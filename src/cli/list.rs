@@ -126,6 +126,10 @@ impl Counts {
             let line = format!("{}: {}", text(damaged, "file"), text(damaged, "why"));
             let _ = writeln!(page, "damaged      {}", look.say(Tone::Bad, &line));
         }
+        for aside in agent["set_aside"].as_array().into_iter().flatten() {
+            let line = format!("{} ({}): {}", text(aside, "name"), text(aside, "uuid"), text(aside, "why"));
+            let _ = writeln!(page, "set aside    {}", look.say(Tone::Bad, &line));
+        }
         let counts =
             self.statuses.iter().map(|(status, count)| format!("{count} {}", look.say(tone_of(status), status)));
         let disabled = (self.disabled > 0).then(|| format!("{} disabled", self.disabled));

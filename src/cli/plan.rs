@@ -8,7 +8,7 @@ use super::{
     look::{Look, Table, Tone, safe, warnings},
     select,
     stop::{Result, Stop, print, print_json},
-    write::{Write, with_query},
+    write::{TOGETHER, Write, with_query},
     write_args::ChangeArgs,
 };
 use cygnet::http::MAX_BODY;
@@ -22,13 +22,13 @@ const MORE: [&str; 1] = ["peerAddress"];
 /// `cygnet plan`.
 pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
-    let plan = if args.values.is_empty() {
-        let body = read(args.body.as_deref().unwrap_or(Path::new("-")))?;
-        client.post(&format!("/cygnet/v1/connections/{uuid}/plan"), &body)?
+    let (query, body) = if args.values.is_empty() {
+        (vec![], read(args.body.as_deref().unwrap_or(Path::new("-")))?)
     } else {
-        let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
-        client.post(&format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), &body)?
+        (vec!["keep=true"], json!({ "changeIPsecConnection": args.values.members(&MORE)? }))
     };
+    let query: Vec<_> = query.into_iter().chain(args.together.then_some(TOGETHER)).collect();
+    let plan = client.post(&format!("/cygnet/v1/connections/{uuid}/plan?{}", query.join("&")), &body)?;
     if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
 }
 
@@ -80,11 +80,25 @@ fn page(plan: &Value, look: Look) -> String {
             let _ = writeln!(page, "  {}", safe(step));
         }
     }
+    let others = plan["together"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !others.is_empty() {
+        let _ = writeln!(page, "\n{}", look.say(Tone::Head, "changes in the same step"));
+        for other in others {
+            let _ = writeln!(page, "  {}", companion(other));
+        }
+    }
     let warnings = warnings(&plan["warnings"], look);
     if !warnings.is_empty() {
         let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
     }
     page
+}
+
+/// A connection that changes in the same step as another one.
+pub fn companion(other: &Value) -> String {
+    let text = |name: &str| safe(other[name].as_str().unwrap_or("?"));
+    let what = if other["changed"] == "authKey" { "the same authKey" } else { "the same key, under its localId" };
+    format!("{} ({}): {what}", text("name"), text("uuid"))
 }
 
 /// A table with a row per difference.

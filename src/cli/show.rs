@@ -83,9 +83,9 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
     let vip = of("vipUuid");
     // Where the settings have moved on, the connection still has the address of before.
     let moved = items(&view["settings_drift"]).iter().find(|item| item["setting"] == "gateway.vips");
-    let address = moved.map(|item| text(item, "stored")).or_else(|| {
-        gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string())
-    });
+    let address = moved
+        .map(|item| text(item, "stored"))
+        .or_else(|| gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string()));
     let vip = address.map_or_else(|| format!("vip {vip}"), |address| format!("{address} (vip {vip})"));
     let (local, remote) =
         (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
@@ -128,10 +128,13 @@ fn settings_drift(page: &mut String, drift: &Value) {
     for item in items(drift) {
         let now = match &item["now"] {
             Value::Null => "gone from the settings; the connection keeps it".to_owned(),
-            now => format!("{} in the settings now; `cygnet reconnect` takes it over", now.as_str().unwrap_or_default()),
+            now => {
+                format!("{} in the settings now; `cygnet reconnect` takes it over", now.as_str().unwrap_or_default())
+            }
         };
         let (setting, uuid) = (text(item, "setting"), text(item, "uuid"));
-        let _ = writeln!(page, "  {:<12} {}", "drift", safe(&format!("{setting} {uuid}: {}, {now}", text(item, "stored"))));
+        let _ =
+            writeln!(page, "  {:<12} {}", "drift", safe(&format!("{setting} {uuid}: {}, {now}", text(item, "stored"))));
     }
 }
 

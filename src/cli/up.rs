@@ -3,6 +3,7 @@
 use super::{
     client::Client,
     look::{Look, Tone, safe, tone_of, warnings},
+    plan::companion,
     progress::Progress,
     stop::{Code, Result, Stop, print, print_json},
 };
@@ -35,6 +36,9 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
         let status = answer["inventory"]["status"].as_str().unwrap_or("Unknown");
         let tone = if text_of(&answer["inventory"]["state"]) == "Disabled" { Tone::Plain } else { tone_of(status) };
         print(&format!("{done} {} ({}): {}\n", safe(&name), safe(&uuid), Look::of_stdout().say(tone, status)))?;
+        for other in answer["together"].as_array().into_iter().flatten() {
+            print(&format!("{done} with it: {}\n", companion(other)))?;
+        }
     }
     if !as_json {
         // Beside the result, for people; nothing is left to do if standard error is closed.

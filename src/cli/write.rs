@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 /// Where the contract has its connections.
 pub const PATH: &str = "/zstack/v1/ipsec";
 
+/// The parameter by which all connections that share a key get another one.
+pub const TOGETHER: &str = "together=true";
+
 /// A write of a connection that is stored.
 pub struct Write<'a> {
     /// Its uuid.
@@ -49,7 +52,8 @@ pub fn with_query(mut path: String, how: &How) -> String {
     let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(time)));
     let immediate = how.immediate.then(|| "immediate=true".to_owned());
     let rehearse = how.rehearse.then(|| "rehearse=true".to_owned());
-    for parameter in [confirm, immediate, rehearse].into_iter().flatten() {
+    let together = how.together.then(|| TOGETHER.to_owned());
+    for parameter in [confirm, immediate, rehearse, together].into_iter().flatten() {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str(&parameter);
     }

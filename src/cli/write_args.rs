@@ -16,6 +16,9 @@ pub struct How {
     /// Rekeys each new CHILD_SA once when the tunnel is up: shows whether the peer has the same PFS.
     #[arg(long)]
     pub rehearse: bool,
+    /// Gives the key to all connections that share it, in one step.
+    #[arg(long, conflicts_with = "confirm")]
+    pub together: bool,
     /// Waits until the tunnel is up, at most TIME (60s if it is not said).
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
     pub wait: Option<String>,

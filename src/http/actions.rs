@@ -1,8 +1,9 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
 use super::{
-    Answer, Envelope, Shared,
+    Answer, Envelope, Shared, asked,
     audit::Told,
+    auth::Caller,
     error::{json_response, object},
     id_of, no_method, parse,
     wire::Tags,
@@ -14,6 +15,7 @@ use crate::{
     store::{Record, Wish},
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::{Method, StatusCode, Uri},
@@ -26,7 +28,8 @@ use std::sync::Arc;
 type Pairs = UrlQuery<Vec<(String, String)>>;
 
 /// `PUT /ipsec/{uuid}`: `UpdateIPsecConnection`. Members that are left out keep what is stored.
-pub(super) async fn update(state: Shared, uuid: &str, body: Body, uri: &Uri) -> Answer {
+pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)], body: Body, uri: &Uri) -> Answer {
+    parse::no_trial(pairs, "UpdateIPsecConnection changes no tunnel")?;
     let envelope = Envelope::read(body).await?;
     if !envelope.has("updateIPsecConnection") {
         return Err(no_method(&Method::PUT, uri));
@@ -34,7 +37,7 @@ pub(super) async fn update(state: Shared, uuid: &str, body: Body, uri: &Uri) -> 
     let names = parse::update(&envelope.params("updateIPsecConnection")?)?;
     edit(&state, uuid, How::default(), move |old| {
         let mut wish = old.wish.clone();
-        names.apply(&mut wish.names)?;
+        names.clone().apply(&mut wish.names)?;
         with_wish(old, wish)
     })
     .await
@@ -46,20 +49,21 @@ pub async fn act(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
     if method != Method::PUT {
         return Err(no_method(&method, &uri));
     }
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     let envelope = Envelope::read(body).await?;
     if envelope.has("changeIPSecConnectionState") {
         let params = envelope.params("changeIPSecConnectionState")?;
         let wanted = parse::state_event(&params)?;
         let done = edit(&state, &uuid, how, move |old| {
             let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
-            tagged(&new, params.tags)
+            tagged(&new, params.tags.clone())
         })
         .await;
         return Ok(named("ChangeIPSecConnectionState", done));
@@ -70,7 +74,7 @@ pub async fn act(
         let tags = envelope.params("reconnectIPsecConnection")?.tags;
         let gateway = state.agent.gateway();
         let done = edit(&state, &uuid, how, move |old| {
-            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, tags)
+            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, tags.clone())
         })
         .await;
         return Ok(named("ReconnectIPsecConnection", done));
@@ -112,10 +116,11 @@ pub async fn remote_cidrs(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     match method {
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
@@ -126,9 +131,9 @@ pub async fn remote_cidrs(
                     let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
                     return Err(Error::Argument(text));
                 }
-                wish.remote.extend(added);
+                wish.remote.extend(added.iter().cloned());
                 parse::room("peerCidrs", wish.remote.len())?;
-                params.tags.apply(&mut wish.names)?;
+                params.tags.clone().apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -141,7 +146,7 @@ pub async fn remote_cidrs(
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
                 }
                 wish.remote.retain(|entry| !gone.contains(&entry.cidr));
-                tags.apply(&mut wish.names)?;
+                tags.clone().apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -160,17 +165,18 @@ pub async fn l3_networks(
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
     method: Method,
     body: Body,
 ) -> Answer {
-    let how = parse::how(&pairs)?;
+    let how = asked(&pairs, &caller)?;
     match method {
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
             edit(&state, &uuid, how, move |old| {
                 let mut wish = old.wish.clone();
-                for network in added {
+                for network in &added {
                     if wish.local.iter().any(|other| other.network == network.network) {
                         let text = format!(
                             "L3 network [{}] can not be attached to ipsec [uuid :{}]twice",
@@ -178,10 +184,10 @@ pub async fn l3_networks(
                         );
                         return Err(Error::Argument(text));
                     }
-                    wish.local.push(network);
+                    wish.local.push(network.clone());
                 }
                 parse::room("l3NetworkUuids", wish.local.len())?;
-                params.tags.apply(&mut wish.names)?;
+                params.tags.clone().apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -198,7 +204,7 @@ pub async fn l3_networks(
                     )));
                 }
                 wish.local.retain(|network| !gone.contains(&network.network));
-                tags.apply(&mut wish.names)?;
+                tags.clone().apply(&mut wish.names)?;
                 with_wish(old, wish)
             })
             .await
@@ -224,8 +230,8 @@ async fn edit(
     State(api): &Shared,
     uuid: &str,
     how: How,
-    change: impl FnOnce(&Record) -> Result<Record> + Send + 'static,
+    change: impl Fn(&Record) -> Result<Record> + Send + 'static,
 ) -> Answer {
-    let view = api.agent.change(id_of(uuid)?, how, change).await?;
-    Ok(api.written(&view))
+    let written = api.agent.change(id_of(uuid)?, how, change).await?;
+    Ok(api.written(&written))
 }

@@ -3,7 +3,11 @@
 //! Each write of a known caller has its line; those of strangers are counted (`tally.rs`).
 
 use super::{Api, auth::Caller, auth::Origin, native, paths::path_of, tally::What};
-use crate::{agent::View, ipsec::ConnectionId, store::Record};
+use crate::{
+    agent::{Companion, View},
+    ipsec::ConnectionId,
+    store::Record,
+};
 use axum::{
     extract::Request,
     http::{Method, Uri},
@@ -29,6 +33,8 @@ pub struct Told {
     pub action: Option<&'static str>,
     /// The code of an error.
     pub code: Option<&'static str>,
+    /// The other connections that were changed in the same step.
+    pub others: Vec<Companion>,
 }
 
 /// A write that is under way.
@@ -75,6 +81,29 @@ impl Write {
             None => format!("refused ({})", status.as_u16()),
         };
         self.log(&told, after.as_ref(), &changed, &result);
+        for other in &told.others {
+            self.log_other(&told, other, &result);
+        }
+    }
+
+    /// A line of its own for a connection that was changed with the one that was written.
+    fn log_other(&self, told: &Told, other: &Companion, result: &str) {
+        let (who, action) = (&self.who, self.action(told));
+        let with = told.id.map(|id| id.to_string()).unwrap_or_default();
+        let changed = if other.has_new_key() { "authKey changed" } else { "keyOwner changed" };
+        tracing::info!(
+            target: "cygnet::audit",
+            uuid = %other.id(),
+            action,
+            request = self.request,
+            peer = %other.after.wish.peer,
+            caller = who,
+            address = %self.origin,
+            changed,
+            result,
+            with,
+            "{action} by {who}: {result}; {changed} together with the connection {with}"
+        );
     }
 
     fn log(&mut self, told: &Told, after: Option<&Arc<Record>>, changed: &str, result: &str) {

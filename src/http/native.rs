@@ -2,7 +2,7 @@
 
 use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
 use crate::{
-    agent::{Life, Seen, Step, View},
+    agent::{Companion, Life, Seen, Step, View},
     ipsec::{
         ChildSa, ChildState, Identity, IkeSa, IkeState,
         certs::{Certificate, Role},
@@ -32,9 +32,16 @@ pub async fn readyz(State(api): Shared) -> Response {
         Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
         Life::Down { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
     };
+    let aside = api.agent.set_aside();
+    let aside: Vec<_> = aside
+        .iter()
+        .map(|record| json!({ "uuid": record.id.to_string(), "name": record.wish.names.name, "why": record.aside.as_deref() }))
+        .collect();
     let mut body = state;
-    if let Some(members) = body.as_object_mut().filter(|_| !damaged.is_empty()) {
-        members.insert("damaged".into(), damaged.into());
+    for (member, list) in [("damaged", damaged), ("set_aside", aside)] {
+        if !list.is_empty() {
+            truth::extend(&mut body, json!({ member: list }));
+        }
     }
     json_response(status, &body)
 }
@@ -54,6 +61,10 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "settings_drift": settings }));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
+    }
+    if let Some(trial) = &view.record.trial {
+        let (began, until) = (trial.began.to_string(), trial.until.to_string());
+        truth::extend(&mut body, json!({ "trial": { "caller": trial.caller, "began": began, "until": until } }));
     }
     why::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
@@ -86,7 +97,7 @@ pub async fn plan(
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| change(old, Timestamp::now());
-    let plan = api.agent.plan(id_of(&uuid)?, parse::how(&pairs)?, hides_key, edit).await?;
+    let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
@@ -97,6 +108,7 @@ pub async fn plan(
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "warnings": truth::warnings(&plan.warnings),
+        "together": companions(&plan.others),
     });
     Ok(json_response(StatusCode::OK, &body))
 }
@@ -113,6 +125,15 @@ pub(super) fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bo
         found.push(json!({ "field": "authKey", "changed": changed(hides_key) }));
     }
     found
+}
+
+/// The connections that change in the same step: whether their key does, or only whose it is to charon.
+pub(super) fn companions(others: &[Companion]) -> Value {
+    let item = |other: &Companion| {
+        let changed = if other.has_new_key() { "authKey" } else { "keyOwner" };
+        json!({ "uuid": other.id().to_string(), "name": other.after.wish.names.name, "changed": changed })
+    };
+    others.iter().map(item).collect()
 }
 
 fn setting(difference: &Difference, hides_key: bool) -> Value {

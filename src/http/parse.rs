@@ -8,7 +8,7 @@ mod names;
 mod networks;
 mod options;
 
-pub use how::{Rest, delete_mode, how, number, page, page_of, required_value, rest, value};
+pub use how::{Rest, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value};
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
@@ -76,7 +76,7 @@ pub fn change(
     rest: Rest,
     gateway: Arc<Gateway>,
     now: Timestamp,
-) -> Result<impl FnOnce(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
+) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
     let block = option_block(params)?;
     let peer = text("peerAddress", own.peer_address, 255)?;
@@ -89,11 +89,12 @@ pub fn change(
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
+        let block = block.clone();
         let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
-        let options = options(block, key, Some(&old.wish.options), false, now)?;
-        let peer = peer.map_or(Ok(old.wish.peer), |text| peer_address(&text))?;
+        let options = options(block, key.clone(), Some(&old.wish.options), false, now)?;
+        let peer = peer.as_deref().map_or(Ok(old.wish.peer), peer_address)?;
         let mut wish = Wish { peer, options, ..follow_settings(&old.wish, &gateway) };
-        tags.apply(&mut wish.names)?;
+        tags.clone().apply(&mut wish.names)?;
         old.changed(wish, changed).map_err(conflict)
     })
 }

@@ -60,9 +60,7 @@ pub(super) fn times(sa: &ChildSa) -> Value {
 
 /// Where the settings have moved away from a connection.
 pub(super) fn settings_drift(drift: &[SettingDrift]) -> Value {
-    let item = |drift: &SettingDrift| {
-        json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now })
-    };
+    let item = |drift: &SettingDrift| json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now });
     drift.iter().map(item).collect()
 }
 

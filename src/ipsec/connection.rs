@@ -82,6 +82,17 @@ impl Auth {
     }
 }
 
+/// Under which identity charon finds the pre-shared key. It tries each key whose owner is either end of the negotiation,
+/// and takes a peer's proof by any of them (facts 4.1): so a key has one owner, which no connection with another key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyOwner {
+    /// The peer's.
+    #[default]
+    Remote,
+    /// Ours: other connections have this peer identity too, with other keys.
+    Local,
+}
+
 /// What a connection is made of, before the rules that join the parts were checked.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -148,6 +159,8 @@ pub struct Connection {
     pub remote_id: Identity,
     /// The proof of identity.
     pub auth: Auth,
+    /// Whose the pre-shared key is to charon.
+    pub key_owner: KeyOwner,
     /// How often anything of the IKE SA was changed, its key included. It shows in the file, so that
     /// charon never takes a new configuration for that of an SA which was made earlier: it does not
     /// compare keys, and would join an SA that keeps its old children for ever (facts 3.1, 3.2 c, 3.3).
@@ -249,6 +262,7 @@ impl Connection {
             local_id,
             remote_id: parts.remote_id.unwrap_or(Identity::Ip(parts.remote_addr)),
             auth: parts.auth,
+            key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
             mode: parts.mode,
             protocol: parts.protocol,
@@ -276,6 +290,15 @@ impl Connection {
         let ike = |c: &Self| (c.local_addr, c.remote_addr, c.version, c.ike, c.ike_lifetime);
         let ends = |c: &Self| (c.local_id.clone(), c.remote_id.clone(), c.auth.clone());
         ike(self) == ike(other) && ends(self) == ends(other)
+    }
+
+    /// The identity under which charon finds the pre-shared key.
+    #[must_use]
+    pub fn key_identity(&self) -> &Identity {
+        match self.key_owner {
+            KeyOwner::Remote => &self.remote_id,
+            KeyOwner::Local => &self.local_id,
+        }
     }
 
     /// The connection's uuid.

@@ -2,9 +2,11 @@
 //! `Display` writes strongSwan's spelling, in which charon cannot mistake one kind for another.
 
 mod dn;
+mod matching;
 
 use super::Invalid;
 pub use dn::Dn;
+pub use matching::IdentityKey;
 use std::{fmt, net::IpAddr};
 
 /// How the text of an identity is to be read.
@@ -18,7 +20,8 @@ pub enum IdentityKind {
     Fqdn,
 }
 
-/// An identity that charon will take literally: never empty, never a wildcard.
+/// An identity that charon will take literally: never empty, never a wildcard. Equal are those of one spelling; which are
+/// one to charon, [`Identity::matches`] tells.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
     /// `ID_IPV4_ADDR` or `ID_IPV6_ADDR`.

@@ -40,13 +40,15 @@ pub enum Code {
     KeyAmbiguous,
     /// The gateway's address of the connection is not on this host.
     LocalAddressMissing,
+    /// Another stored connection has what it needs.
+    SetAside,
     /// Something else; the details are charon's own words.
     Unknown,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -64,6 +66,7 @@ impl Code {
         Self::AlgorithmUnsupported,
         Self::KeyAmbiguous,
         Self::LocalAddressMissing,
+        Self::SetAside,
         Self::Unknown,
     ];
 
@@ -130,9 +133,14 @@ impl Code {
                 "ALGORITHM_UNSUPPORTED",
                 "Install the plugin's package or kernel module that brings the algorithm, or choose another one.",
             ),
-            Self::KeyAmbiguous => {
-                ("KEY_AMBIGUOUS", "Remove the other secret that was loaded for the same peer identity.")
-            }
+            Self::KeyAmbiguous => (
+                "KEY_AMBIGUOUS",
+                "Give the peers different identities or one key, or remove the other secret for the same identity.",
+            ),
+            Self::SetAside => (
+                "SET_ASIDE",
+                "Change or delete one of the two connections; this one is loaded when nothing is in its way any more.",
+            ),
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")
             }

@@ -3,12 +3,15 @@
 //! A reader refuses what it does not understand: a newer `version`, an unknown member, a value that
 //! the model refuses. Errors name the member, never its value, because it may be the key.
 
-use super::record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
+use super::{
+    record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish},
+    trial::Trial,
+};
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime,
-        Mode, Psk, State,
+        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner,
+        Lifetime, Mode, Psk, State,
     },
 };
 use jiff::Timestamp;
@@ -20,6 +23,8 @@ use zeroize::Zeroizing;
 const WITH_PSK: u32 = 1;
 /// The version of records with certificates.
 const WITH_CERTS: u32 = 2;
+/// The version of records with a change on trial, whatever the proof of identity.
+const WITH_TRIAL: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +60,22 @@ struct File {
     /// The bundle of certificates with its private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certs_pem: Option<Zeroizing<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<OnTrial>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnTrial {
+    uuid: String,
+    caller: String,
+    began: Timestamp,
+    until: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    overruled: bool,
+    /// The record that counts if the trial fails; none of a connection that was created on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Box<File>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +93,9 @@ struct Identities {
     local: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<String>,
+    /// Whose the key is in charon, if it is not the peer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_owner: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,7 +156,7 @@ fn file(record: &Record) -> File {
         Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
     };
     File {
-        version,
+        version: if record.trial.is_some() { WITH_TRIAL } else { version },
         uuid: record.id.to_string(),
         name: wish.names.name.clone(),
         description: wish.names.description.clone(),
@@ -147,6 +171,9 @@ fn file(record: &Record) -> File {
             kind: word(&ID_KINDS, options.id_kind).into(),
             local: options.local_id.clone(),
             remote: options.remote_id.clone(),
+            key_owner: Some(record.connection.key_owner)
+                .filter(|owner| *owner != KeyOwner::default())
+                .map(|owner| word(&KEY_OWNERS, owner).into()),
         },
         ike: Ike {
             version: match options.version {
@@ -173,6 +200,18 @@ fn file(record: &Record) -> File {
         unproven: record.unproven,
         psk_hex,
         certs_pem,
+        trial: record.trial.as_deref().map(on_trial),
+    }
+}
+
+fn on_trial(trial: &Trial) -> OnTrial {
+    OnTrial {
+        uuid: trial.id.to_string(),
+        caller: trial.caller.clone(),
+        began: trial.began,
+        until: trial.until,
+        overruled: trial.overruled,
+        before: trial.before.as_ref().map(|before| Box::new(file(before))),
     }
 }
 
@@ -195,15 +234,47 @@ fn remote(entry: &RemoteCidr) -> Remote {
 /// What is wrong with them, without quoting a value.
 pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let version = serde_json::from_slice::<Version>(bytes).map_err(|e| place(&e))?.version;
-    if ![WITH_PSK, WITH_CERTS].contains(&version) {
-        return Err(format!("it has version {version}, this program reads {WITH_PSK} and {WITH_CERTS}"));
+    if !(WITH_PSK..=WITH_TRIAL).contains(&version) {
+        return Err(format!("it has version {version}, this program reads {WITH_PSK} to {WITH_TRIAL}"));
     }
-    let file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
+    let mut file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
+    let on_trial = file.trial.take();
+    if on_trial.is_some() != (version == WITH_TRIAL) {
+        return Err(format!("a record with a trial has version {WITH_TRIAL}, and no other has it"));
+    }
+    let trial = on_trial.map(read_trial).transpose()?;
+    let record = read_record(file)?;
+    if trial.as_ref().and_then(|trial| trial.before.as_ref()).is_some_and(|before| before.id != record.id) {
+        return Err("trial.before is of another connection".into());
+    }
+    Ok(Record { trial: trial.map(Box::new), ..record })
+}
+
+fn read_trial(trial: OnTrial) -> Result<Trial, String> {
+    let before = trial.before.map(|file| match file.version {
+        WITH_PSK | WITH_CERTS if file.trial.is_none() => read_record(*file),
+        _ => Err("trial.before is not a record without a trial".into()),
+    });
+    let before = before.transpose()?;
+    Ok(Trial {
+        id: uuid(&trial.uuid, "trial.uuid")?,
+        caller: trial.caller,
+        began: trial.began,
+        until: trial.until,
+        overruled: trial.overruled,
+        before,
+    })
+}
+
+fn read_record(file: File) -> Result<Record, String> {
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
     let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
     let generation = file.ike_generation;
+    let key_owner = file.identity.key_owner.as_deref().map(|owner| meaning(&KEY_OWNERS, owner));
+    let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
     let mut record =
         Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    record.connection.key_owner = key_owner;
     record.changed = changed;
     record.unproven = unproven;
     record.state = if enabled { State::Enabled } else { State::Disabled };
@@ -280,8 +351,10 @@ fn options(file: &File) -> Result<Options, String> {
 /// The proof of identity that the version promises, and no other.
 fn auth(file: &File) -> Result<Auth, String> {
     match (file.version, &file.psk_hex, &file.certs_pem) {
-        (WITH_PSK, Some(hex), None) => Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into()),
-        (WITH_CERTS, None, Some(pem)) => match Certs::new(pem) {
+        (WITH_PSK | WITH_TRIAL, Some(hex), None) => {
+            Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into())
+        }
+        (WITH_CERTS | WITH_TRIAL, None, Some(pem)) => match Certs::new(pem) {
             Ok(certs) => Ok(Auth::Certs(Arc::new(certs))),
             Err(_) => Err("certs_pem is not valid".into()),
         },
@@ -312,6 +385,7 @@ fn uuid(text: &str, member: &str) -> Result<ConnectionId, String> {
 
 const ID_KINDS: [(IdentityKind, &str); 3] =
     [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
+const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
 const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
 
 /// The word that stands for `value` in the file.

@@ -1,11 +1,12 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
+use super::trial::Trial;
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
 };
 use jiff::Timestamp;
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// A stored connection. The connection in it follows from the wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub struct Record {
     pub created: Timestamp,
     /// When it was changed last.
     pub changed: Timestamp,
+    /// The change that nobody has confirmed yet, while there is one.
+    pub trial: Option<Box<Trial>>,
+    /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
+    pub aside: Option<Arc<str>>,
 }
 
 /// Everything that a caller can say of a connection.
@@ -130,11 +135,11 @@ impl Record {
     /// When the values of `wish` cannot stand together.
     pub fn new(id: ConnectionId, wish: Wish, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
         let connection = wish.connection(id, ike_generation)?;
-        let (state, unproven) = (State::Enabled, true);
-        Ok(Self { id, wish, connection, state, ike_generation, unproven, created: now, changed: now })
+        let (state, unproven, trial, aside) = (State::Enabled, true, None, None);
+        Ok(Self { id, wish, connection, state, ike_generation, unproven, created: now, changed: now, trial, aside })
     }
 
-    /// The same connection with another wish.
+    /// The same connection with another wish, and no trial.
     ///
     /// # Errors
     /// When the values of `wish` cannot stand together.
@@ -144,6 +149,7 @@ impl Record {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
         }
+        new.connection.key_owner = self.connection.key_owner;
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
     }
@@ -170,16 +176,25 @@ impl Record {
         old.changed(wish, self.changed)
     }
 
+    /// The same connection, whose key has another owner in charon.
+    #[must_use]
+    pub fn owned(&self, key_owner: KeyOwner) -> Self {
+        let mut new = self.clone();
+        new.connection.key_owner = key_owner;
+        new
+    }
+
     /// Whether it says the same of the connection as `other`, whenever that was said and whatever was seen of it since.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        Self { changed: other.changed, unproven: other.unproven, ..self.clone() } == *other
+        let (unproven, changed, aside) = (other.unproven, other.changed, other.aside.clone());
+        Self { unproven, changed, aside, ..self.clone() } == *other
     }
 
-    /// Whether charon is to hold it: it is enabled and has something to carry.
+    /// Whether charon is to hold it: it is enabled, has something to carry, and clashes with no other.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.state == State::Enabled && !self.connection.children.is_empty()
+        self.state == State::Enabled && !self.connection.children.is_empty() && self.aside.is_none()
     }
 }
 

@@ -82,7 +82,7 @@ impl Loadable {
     }
 }
 
-/// Whether `requests` load exactly the proof of identity of `connection`: its key, for its peer alone, or its
+/// Whether `requests` load exactly the proof of identity of `connection`: its key, for one identity alone, or its
 /// certificates and their private key.
 fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
     match (&connection.auth, requests) {
@@ -90,7 +90,7 @@ fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
             request.command == "load-shared"
                 && request.body.text("id") == Some(&names::secret(connection.id()))
                 && request.body.bytes("data") == Some(psk.expose())
-                && request.body.items("owners").eq([connection.remote_id.to_string()])
+                && request.body.items("owners").eq([connection.key_identity().to_string()])
         }
         (Auth::Certs(certs), [public @ .., key]) => {
             let data = |request: &Request, pem: &str| request.body.bytes("data") == Some(pem.as_bytes());

@@ -126,3 +126,25 @@ fn all_connections_take_changed_settings_over() {
     run(&b, &["reconnect"]).ends(2);
     run(&b, &["reconnect", "site-7", "--all-changed"]).ends(2);
 }
+
+#[test]
+fn a_shared_key_is_changed_together() {
+    let b = Bench::start();
+    let shared = json!({ "remoteId": "198.51.100.7" });
+    for n in [7, 8] {
+        b.create(&params(n, &shared)).expect(200);
+    }
+    let key = ["--auth-key-file", "-"];
+    let ended = fed(&b, &[&["change", "site-8", "--yes"][..], &key].concat(), OTHER_KEY).ends(1);
+    assert!(ended.err.contains("site-7") && ended.err.contains("together=true"), "{}", ended.err);
+    let ended = fed(&b, &[&["plan", "site-8", "--together"][..], &key].concat(), OTHER_KEY).ends(0);
+    let line = format!("changes in the same step\n  site-7 ({}): the same authKey\n", uuid(7));
+    assert!(ended.out.contains(&line), "{}", ended.out);
+    let both = ["change", "site-8", "--yes", "--together", "--confirm", "5s"];
+    let ended = fed(&b, &[&both[..], &key].concat(), OTHER_KEY).ends(2);
+    assert!(ended.err.contains("--together") && ended.err.contains("--confirm"), "{}", ended.err);
+    let ended = fed(&b, &[&["change", "site-8", "--yes", "--together"][..], &key].concat(), OTHER_KEY).ends(4);
+    assert!(ended.out.contains(&format!("changed with it: site-7 ({}): the same authKey\n", uuid(7))), "{}", ended.out);
+    assert_eq!([7, 8].map(|n| b.inventory(&uuid(n))["authKey"].clone()), [json!(OTHER_KEY), json!(OTHER_KEY)]);
+    assert!(!ended.out.contains(OTHER_KEY) && !ended.err.contains(OTHER_KEY));
+}

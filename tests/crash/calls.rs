@@ -116,9 +116,8 @@ fn on_trial(b: &Bench, path: String, body: Value) -> Option<u16> {
 
 /// The files by whose paths a kill is aimed at the calls that concern them.
 pub fn targets(b: &Bench) -> Vec<PathBuf> {
-    let trial = b.connections_dir().join(format!("{}.before-trial", uuid(N)));
     let private = swanctl_dir(b).join(credentials::PRIVATE);
-    vec![b.record(&uuid(N)), b.conf(&uuid(N)), trial, b.connections_dir(), b.conf_dir(), private]
+    vec![b.record(&uuid(N)), b.conf(&uuid(N)), b.connections_dir(), b.conf_dir(), private]
 }
 
 fn swanctl_dir(b: &Bench) -> PathBuf {

@@ -24,8 +24,8 @@ fn interrupted(b: &mut Bench) {
     assert_eq!(Call::Trial.make(b), None);
     b.signal(Signal::SIGKILL);
     b.reap();
-    let trial = b.connections_dir().join(format!("{}.before-trial", uuid(N)));
-    assert!(trial.exists(), "the change is on trial");
+    let record = fs::read_to_string(b.record(&uuid(N))).expect("a record");
+    assert!(record.contains("\"trial\""), "the change is on trial");
     for directory in [b.connections_dir(), b.conf_dir()] {
         fs::write(directory.join(".cygnet-abc.tmp"), "half").expect("written");
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     calls::{Call, NEW, OLD, assert_done, assert_refused, idle, prepare},
-    serve::{Bench, change, params, uuid},
+    serve::{Bench, KEY, change, params, uuid, wait_until},
     skip::skipped,
 };
 use serde_json::json;
@@ -195,4 +195,70 @@ fn conf_d_is_gone() {
 #[test]
 fn conf_d_is_a_file() {
     displaced(|path| fs::write(path, "no directory\n").expect("a file"), "Not a directory");
+}
+
+/// Has a change on trial, lets `broken` break the disk, and the tunnel come up then: what cannot be stored is not
+/// confirmed, and the caller hears that. The old connection counts from then on, also after `mend` and a start.
+fn unconfirmed(b: &mut Bench, broken: impl FnOnce(), mend: impl FnOnce(), kill: bool) {
+    b.charon.establish(true);
+    prepare(b);
+    let status = |b: &Bench| b.inventory(&uuid(OLD))["status"].clone();
+    wait_until("it is up", || (status(b) == "Ready").then_some(()));
+    b.charon.establish(false);
+    let said = std::thread::scope(|scope| {
+        let b = &*b;
+        let body = json!({ "params": change(OLD, &json!({ "lifeTime": 2000, "authKey": "test-only-new" })) });
+        let path = format!("/zstack/v1/ipsec/config/{}?confirm=10m", uuid(OLD));
+        let asked = scope.spawn(move || b.ask("PUT", &path, body.to_string().as_bytes()));
+        let native = format!("/cygnet/v1/connections/{}", uuid(OLD));
+        let is_on_trial = || b.ask("GET", &native, b"").json()["trial"].is_object();
+        wait_until("it is on trial", || is_on_trial().then_some(()));
+        broken();
+        b.charon.establish(true);
+        asked.join().expect("no panic").expect(503).json()["error"]["details"].to_string()
+    });
+    assert!(said.contains("came up, but that cannot be stored"), "{said}");
+    assert!(said.contains("what was there before counts again"), "{said}");
+    assert_eq!(b.inventory(&uuid(OLD))["lifeTime"], 1000, "the answer is true at once");
+    if kill {
+        b.signal(nix::sys::signal::Signal::SIGKILL);
+        b.reap();
+        mend();
+        b.run();
+    } else {
+        mend();
+    }
+    wait_until("the disk follows", || {
+        let record = fs::read_to_string(b.record(&uuid(OLD))).unwrap_or_default();
+        (record.contains("\"lifetime_s\": 1000") && !record.contains("\"trial\"")).then_some(())
+    });
+    wait_until("it is up", || (status(b) == "Ready").then_some(()));
+    let secret = b.charon.secret(&format!("ike-cygnet-{}", uuid(OLD))).expect("loaded");
+    assert_eq!(secret.bytes("data"), Some(KEY.as_bytes()));
+}
+
+#[test]
+fn a_confirmation_that_a_full_disk_cannot_store_is_none() {
+    for kill in [false, true] {
+        let Some((mut b, disk)) = on_disk("state") else { return };
+        unconfirmed(&mut b, || disk.fill(), || disk.empty(), kill);
+        recovered(&b);
+    }
+}
+
+#[test]
+fn a_confirmation_in_an_immutable_directory_is_none() {
+    for kill in [false, true] {
+        let mut b = idle();
+        b.run();
+        prepare(&b);
+        let directory = b.connections_dir();
+        if !succeeds("chattr", &["+i"], &directory) {
+            return skipped("this file system has no immutable directories");
+        }
+        succeeds("chattr", &["-i"], &directory);
+        let locked = Immutable(directory.clone());
+        unconfirmed(&mut b, || assert!(succeeds("chattr", &["+i"], &directory)), || drop(locked), kill);
+        recovered(&b);
+    }
 }

@@ -188,3 +188,39 @@ fn what_a_change_does_not_say_is_kept() {
     let refused = part(&json!({ "authMode": "psk" }));
     assert!(refused.status == 503 && refused.text().contains("field[authKey]"), "{}", refused.text());
 }
+
+/// As charon does: names and mail addresses without letter case, addresses by value, distinguished names by the types of
+/// their strings. The file says what the caller wrote.
+#[test]
+fn a_certificate_is_for_its_names_in_any_case() {
+    let b = Bench::start();
+    let ca = ca();
+    let names = ["GW.example", "Ops@Site.example", "192.0.2.1", "2001:db8::1"];
+    let bundle = ca.issue(Kind::Ecdsa, "C=CH, O=Test only, CN=gw", &names).bundle(&[&ca]);
+    let with = |kind: &str, id: &str| {
+        let remote = if kind == "ip" { "2001:db8::9" } else { "peer" };
+        json!({ "authMode": "certs", "authKey": bundle, "idType": kind, "localId": id, "remoteId": remote })
+    };
+    for (kind, id, spelled) in [
+        ("fqdn", "gw.EXAMPLE", "fqdn:gw.EXAMPLE"),
+        ("name", "ops@SITE.EXAMPLE", "email:ops@SITE.EXAMPLE"),
+        ("ip", "2001:0db8:0:0::1", "2001:db8::1"),
+    ] {
+        b.create(&params(7, &with(kind, id))).expect(200);
+        let text = fs::read_to_string(b.conf(&uuid(7))).expect("written");
+        assert!(text.contains(&format!("id = \"{spelled}\"")), "{text}");
+        b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"").expect(200);
+    }
+    // PrintableStrings without case; a UTF8String, as CN is here, with it.
+    for (id, fits) in [("c=CH, O=TEST ONLY, CN=gw", true), ("C=CH, O=Test only, CN=GW", false)] {
+        let answer = b.create(&params(7, &with("name", id)));
+        assert_eq!(answer.status, if fits { 200 } else { 503 }, "{id}: {}", answer.text());
+        b.ask("DELETE", &format!("/zstack/v1/ipsec/{}", uuid(7)), b"");
+    }
+    for (kind, id) in [("fqdn", "gw.example.org"), ("name", "op@site.example"), ("ip", "2001:db8::2")] {
+        assert!(
+            b.create(&params(7, &with(kind, id))).expect(503).text().contains("is not in the gateway's certificate"),
+            "{id}"
+        );
+    }
+}

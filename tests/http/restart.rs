@@ -83,6 +83,28 @@ fn a_damaged_record_stops_nobody_else_and_is_never_overwritten() {
     assert!(b.charon.connections().contains(&format!("cygnet-{}", uuid(8))), "its tunnel is left alone");
 }
 
+#[test]
+fn what_an_earlier_version_left_on_trial_is_put_back() {
+    let mut b = Bench::start();
+    for n in [7, 8] {
+        b.create(&params(n, &json!({ "lifeTime": 1000 }))).expect(200);
+    }
+    let aside = |n| b.connections_dir().join(format!("{}.before-trial", uuid(n)));
+    let (changed, created) = (aside(7), aside(8));
+    let before = fs::read(b.record(&uuid(7))).expect("there");
+    b.change(&uuid(7), &change(7, &json!({ "lifeTime": 2000, "authKey": "test-only-wrong" }))).expect(200);
+    b.stop();
+    // The old record lay beside the new one, and an empty file beside what was created on trial.
+    fs::write(&changed, &before).expect("written");
+    fs::write(&created, "").expect("written");
+    b.run();
+    crate::serve::wait_until("it is ready", || (b.ask("GET", "/readyz", b"").status == 200).then_some(()));
+    let inventory = b.inventory(&uuid(7));
+    assert_eq!((&inventory["lifeTime"], &inventory["authKey"]), (&json!(1000), &json!(crate::serve::KEY)));
+    assert_eq!(files(&b.connections_dir()), [format!("{}.json", uuid(7))]);
+    assert_eq!(b.charon.connections(), [format!("cygnet-{}", uuid(7))]);
+}
+
 /// What `cygnet serve` says about settings with `line` at the top, when it will not start.
 fn refusal(line: &'static str) -> String {
     let b = Bench::idle(&Options { top: line, ..Options::default() });

@@ -63,7 +63,10 @@ fn no_trial_is_left(b: &Bench, records: usize) {
     let mut names = files(&b.connections_dir());
     // A record that is just being written anew, because its tunnel was seen to run.
     names.retain(|name| !name.starts_with(".cygnet-"));
-    assert!(names.len() == records && !names.iter().any(|name| name.contains(".before-trial")), "{names:?}");
+    assert_eq!(names.len(), records, "{names:?}");
+    let on_trial =
+        |name: &String| fs::read_to_string(b.connections_dir().join(name)).is_ok_and(|t| t.contains("\"trial\""));
+    assert!(!names.iter().any(on_trial), "{names:?}");
 }
 
 #[test]
@@ -122,7 +125,8 @@ fn another_key_that_does_not_come_up_is_undone() {
     let said = thread::scope(|scope| {
         let asked = scope.spawn(|| put(&b, "confirm=1s", &json!({ "lifeTime": 2000, "authKey": "test-only-new" })));
         wait_until("it is on trial", || changed().then_some(()));
-        assert_eq!(files(&b.connections_dir()).len(), 2, "the old record lies aside");
+        let stored = fs::read_to_string(b.record(&uuid(7))).expect("stored");
+        assert!(stored.contains("\"before\""), "the record says what would be put back");
         wait_until("the old one is put back", || (!changed()).then_some(()));
         b.charon.establish(true);
         details(asked.join().expect("no panic"), "SYS.1007")

@@ -64,7 +64,19 @@ impl Charon {
             .with("local", end(side.wan()))
             .with("remote", end(side.other().wan()))
             .with("children", Section::new().with("k", child));
+        self.load_section(name, body);
+    }
+
+    /// Loads a connection that is this section.
+    #[track_caller]
+    pub fn load_section(&self, name: &str, body: Section) {
         self.load(&Request { command: "load-conn", body: Section::new().with(name, body) });
+    }
+
+    /// Forgets a secret.
+    #[track_caller]
+    pub fn forget(&self, id: &str) {
+        self.runtime.block_on(self.vici.unload_shared(id)).expect("unload-shared");
     }
 
     /// Forgets the connection and the secret that the agent has under this name; SAs stay.

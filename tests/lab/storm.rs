@@ -60,35 +60,35 @@ fn change(dice: &mut Dice, number: usize) -> Value {
 struct Possible(Vec<Value>);
 
 /// One end of one connection.
-type End = (Side, usize);
+pub type End = (Side, usize);
 
-fn uuid((side, n): End) -> String {
+pub fn uuid((side, n): End) -> String {
     format!("{n:06x}{}000004000800000000000000a", side.letter())
 }
 
 /// The addresses: a pair for each connection, and a network behind each end.
-fn wan(side: Side, n: usize) -> String {
+pub fn wan(side: Side, n: usize) -> String {
     format!("192.0.2.{}", 100 * side.number() + n)
 }
 
-fn host(side: Side, n: usize) -> String {
+pub fn host(side: Side, n: usize) -> String {
     format!("10.{}.{n}.1", 10 + side.number())
 }
 
-fn cidr(side: Side, n: usize) -> String {
+pub fn cidr(side: Side, n: usize) -> String {
     format!("10.{}.{n}.0/24", 10 + side.number())
 }
 
-fn options((side, n): End, change: &Value) -> Value {
+pub fn options((side, n): End, change: &Value) -> Value {
     with(&for_side(side, change), &json!({ "peerAddress": wan(side.other(), n) }))
 }
 
 /// The uuids of the VIP and of the network of an end, in the settings.
-fn names((side, n): End) -> [String; 2] {
+pub fn names((side, n): End) -> [String; 2] {
     ["c", "d"].map(|kind| format!("{kind}{n:05x}{}000004000800000000000000b", side.letter()))
 }
 
-fn start(lab: &Lab) -> Pair {
+pub fn start(lab: &Lab) -> Pair {
     for side in Side::BOTH {
         for n in 0..CONNECTIONS {
             lab.add_address(side, &format!("{}/24", wan(side, n)));
@@ -103,7 +103,7 @@ fn start(lab: &Lab) -> Pair {
     })
 }
 
-fn create(pair: &Pair, end: End, change: &Value) {
+pub fn create(pair: &Pair, end: End, change: &Value) {
     let (side, n) = end;
     let [vip, network] = names(end);
     let own = json!({ "resourceUuid": uuid(end), "vipUuid": vip, "l3NetworkUuid": network,

@@ -46,6 +46,16 @@ fn none_is_no_request_and_no_warning() {
     assert_eq!(plan(&b, &json!({}))["fields"], json!([]));
 }
 
+/// charon takes both spellings for one identity; the new one is sent to the peer by a new IKE SA.
+#[test]
+fn an_identity_in_another_case_is_no_other_tunnel() {
+    let b = bench();
+    let named = |id: &str| json!({ "idType": "fqdn", "remoteId": id });
+    b.change(&uuid(7), &change(7, &named("peer.example"))).expect(200);
+    assert_eq!(plan(&b, &named("PEER.example"))["impact"], "ike");
+    assert_eq!(plan(&b, &named("other.example"))["impact"], "replace");
+}
+
 #[test]
 fn child_is_what_only_the_child_sas_have() {
     let b = bench();

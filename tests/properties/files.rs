@@ -4,7 +4,7 @@ use crate::{cases, generate};
 use askama::filters::Escaper;
 use cygnet::{
     ipsec::{
-        Auth, Connection, IkeVersion, Mode, Protocol,
+        Auth, Connection, IkeVersion, KeyOwner, Mode, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     swan::{
@@ -124,7 +124,8 @@ fn check_secret(c: &Connection, request: &Request) {
     assert_eq!((request.command, request.body.text("type")), ("load-shared", Some("ike")));
     assert_eq!(request.body.text("id"), Some(format!("ike-cygnet-{}", c.id()).as_str()));
     assert!(request.body.bytes("data") == Some(psk.expose()), "another key");
-    assert_eq!(list(&request.body, "owners"), [c.remote_id.to_string()]);
+    let owner = if c.key_owner == KeyOwner::Local { &c.local_id } else { &c.remote_id };
+    assert_eq!(list(&request.body, "owners"), [owner.to_string()]);
 }
 
 /// Names are ours, and no two are the same.

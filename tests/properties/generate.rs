@@ -2,7 +2,7 @@
 
 use cygnet::ipsec::{
     AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
-    IkeVersion, Integrity, Lifetime, Mode, Parts, Protocol, Psk, TrafficSelector,
+    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -180,7 +180,11 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             remote_nets,
         }
     });
-    parts.prop_filter_map("the parts do not fit each other", |parts| Connection::new(parts).ok())
+    let whole = parts.prop_filter_map("the parts do not fit each other", |parts| Connection::new(parts).ok());
+    (whole, any::<bool>()).prop_map(|(mut connection, is_local)| {
+        connection.key_owner = if is_local { KeyOwner::Local } else { KeyOwner::Remote };
+        connection
+    })
 }
 
 /// An address like `other`, of the family of `address`.

@@ -1,6 +1,6 @@
 //! Hostile identities are refused, or strongSwan reads exactly what the caller wrote.
 
-use crate::{cases, generate};
+use crate::{cases, generate, measured};
 use cygnet::ipsec::{Identity, IdentityKind};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -21,6 +21,15 @@ fn read(spelling: &str) -> (&'static str, Vec<u8>) {
     assert!(digits.len().is_multiple_of(2) && !digits.is_empty());
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
     (kind, digits.as_bytes().chunks(2).map(byte).collect())
+}
+
+#[test]
+fn identities_are_compared_as_charon_was_seen_to_do() {
+    for (a, b, same) in measured::pairs() {
+        assert_eq!((a.matches(&b), b.matches(&a)), (same, same), "{a} and {b}");
+        assert!(!same || a.key() == b.key(), "{a} and {b}");
+        assert!(a.matches(&a) && b.matches(&b), "{a} and {b}");
+    }
 }
 
 proptest! {
@@ -46,6 +55,14 @@ proptest! {
     #[test]
     fn two_identities_with_one_spelling_are_one(a in generate::identity(), b in generate::identity()) {
         prop_assert_eq!(a == b, a.to_string() == b.to_string());
+    }
+
+    #[test]
+    fn letter_case_counts_in_key_ids_alone(kind in generate::identity_kind(), text in "[a-zA-Z0-9.@_:-]{1,12}") {
+        let made = [text.clone(), text.to_ascii_uppercase()].map(|text| Identity::new(kind, &text));
+        let [Ok(a), Ok(b)] = made else { return Ok(()) };
+        let literal = matches!(a, Identity::KeyId(_)) && a != b;
+        prop_assert_eq!(a.matches(&b), !literal, "{} and {}", a, b);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::{cases, generate};
 use cygnet::{
-    ipsec::State,
+    ipsec::{KeyOwner, State},
     store::{
-        Names, Network, Options, Record, Reference, RemoteCidr, Wish,
+        Names, Network, Options, Record, Reference, RemoteCidr, Trial, Wish,
         format::{from_bytes, to_bytes},
     },
 };
@@ -76,7 +76,8 @@ pub fn record() -> impl Strategy<Value = Record> {
                 Record::new(id, wish.clone(), keys, t1).ok()
             });
             let state = if on { State::Enabled } else { State::Disabled };
-            made.map(|record| Record { changed: t2, state, ..record })
+            let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
+            made.map(|record| Record { changed: t2, state, ..record }.owned(owner))
         },
     )
 }
@@ -88,6 +89,21 @@ proptest! {
     fn every_record_comes_back(record in record()) {
         let bytes = to_bytes(&record).expect("written");
         prop_assert_eq!(from_bytes(&bytes).expect("read"), record);
+    }
+
+    #[test]
+    fn a_record_with_a_trial_comes_back(record in record(), before in record(), created in any::<bool>(), at in time()) {
+        let (id, caller) = (before.id, "token test".to_owned());
+        let before = (!created).then_some(Record { id: record.id, ..before });
+        // The connection in it bears the uuid: it is made anew.
+        let before = before.and_then(|b| Record::new(b.id, b.wish, b.ike_generation, b.created).ok());
+        let trial = Trial { id, caller, began: at, until: at, overruled: created, before };
+        let on_trial = Record { trial: Some(Box::new(trial)), ..record.clone() };
+        let bytes = to_bytes(&on_trial).expect("written");
+        prop_assert!(String::from_utf8_lossy(&bytes).contains("\"version\": 3"));
+        prop_assert_eq!(from_bytes(&bytes).expect("read"), on_trial);
+        let plain = to_bytes(&record).expect("written");
+        prop_assert!(!String::from_utf8_lossy(&plain).contains("\"version\": 3"));
     }
 
     #[test]

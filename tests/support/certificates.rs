@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use std::time::Duration;
 
@@ -67,8 +67,11 @@ pub fn year(year: i16) -> Timestamp {
 
 /// The parameters of a certificate with this subject, such as `C=CH, CN=gw`.
 fn params(subject: &str, alternatives: &[&str]) -> CertificateParams {
-    let names: Vec<_> = alternatives.iter().map(|name| (*name).to_owned()).collect();
+    let (mails, names): (Vec<_>, Vec<_>) =
+        alternatives.iter().map(|name| (*name).to_owned()).partition(|n| n.contains('@'));
     let mut params = CertificateParams::new(names).expect("names");
+    let mails = mails.into_iter().map(|mail| SanType::Rfc822Name(mail.try_into().expect("ASCII")));
+    params.subject_alt_names.extend(mails);
     params.distinguished_name = DistinguishedName::new();
     for part in subject.split(", ") {
         let (word, value) = part.split_once('=').expect("an attribute");

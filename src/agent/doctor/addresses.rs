@@ -31,11 +31,10 @@ pub fn addresses(case: &Case) -> Judged {
         let what = format!("{address}, the local address of {} connections, is not on this host", connections.len());
         // An address that the settings do not have any more is not to come back: its connections are to follow.
         let fix = if settings::has_moved(case, *address) { settings::TAKE_OVER.into() } else { fix(address) };
-        found.push(
-            finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))),
-        );
+        found.push(finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))));
     }
-    let unused = case.gateway.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
+    let unused =
+        case.gateway.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
     for vip in unused {
         let what = format!("{}, the VIP {} of the settings, is not on this host", vip.address, vip.uuid);
         found.push(finding(Level::Warning, what, fix(&vip.address)).with(&evidence));

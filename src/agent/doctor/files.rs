@@ -92,6 +92,11 @@ pub fn store(case: &Case) -> Judged {
         finding(Level::Error, what, "restore or remove the file, then restart cygnet").with(&damaged.why)
     };
     let mut found: Vec<_> = case.damaged.iter().map(damage).collect();
+    found.extend(case.records.iter().filter_map(|record| {
+        let (name, id, why) = (&record.wish.names.name, record.id, record.aside.as_deref()?);
+        let what = format!("the connection {name} ({id}) clashes with another and is set aside: it is not loaded");
+        Some(finding(Level::Error, what, "change or delete one of the two connections").with(why))
+    }));
     match &case.facts.space {
         Ok(space) => found.extend(room(*space)),
         Err(why) => found.extend(unseen("the space for records", why)),
@@ -161,5 +166,12 @@ mod tests {
         assert_eq!(level(1 << 30, Some(9), true), Some(Level::Error));
         case.damaged.push(crate::store::Damaged { path: "/x.json".into(), id: None, why: "line 1".into() });
         assert!(store(&case).expect_err("wrong")[0].what.contains("/x.json"));
+        let mut aside = (*case.records[0]).clone();
+        aside.aside = Some("it has the key of another".into());
+        case.records[0] = std::sync::Arc::new(aside);
+        let found = store(&case).expect_err("wrong");
+        assert!(
+            found[1].what.contains("is set aside") && found[1].evidence.as_deref() == Some("it has the key of another")
+        );
     }
 }

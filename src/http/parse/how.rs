@@ -41,10 +41,21 @@ pub fn rest(pairs: &[(String, String)]) -> Result<Rest, Failure> {
     Ok(if switch("keep", pairs)? == Some(true) { Rest::Kept } else { Rest::Defaults })
 }
 
-/// How a write is to be done: `confirm=60s`, `immediate=true` and `rehearse=true`.
+/// Refuses `confirm` where nothing can be on trial, and `why`.
 ///
 /// # Errors
-/// When a value is not one.
+/// When it is there.
+pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
+    match value("confirm", pairs)? {
+        None => Ok(()),
+        Some(_) => Err(Error::Argument(format!("the query parameter confirm is not possible here: {why}")).into()),
+    }
+}
+
+/// How a write is to be done: `confirm=60s`, `immediate=true`, `rehearse=true` and `together=true`.
+///
+/// # Errors
+/// When a value is not one, and for several connections on trial at once.
 pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
     let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
@@ -54,7 +65,15 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
         })
     });
     let immediate = switch("immediate", pairs)?.unwrap_or(false);
-    Ok(How { confirm: confirm.transpose()?, immediate, rehearse: switch("rehearse", pairs)? })
+    let (confirm, together) = (confirm.transpose()?, switch("together", pairs)?.unwrap_or(false));
+    if together && confirm.is_some() {
+        return Err(Error::argument(
+            "the query parameters confirm and together cannot be combined: a change of several connections cannot be on \
+             trial; leave one of them out",
+        )
+        .into());
+    }
+    Ok(How { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..How::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.

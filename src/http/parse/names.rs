@@ -14,6 +14,7 @@ use crate::{
 use zeroize::Zeroizing;
 
 /// What an update says; what it does not say is kept.
+#[derive(Clone)]
 pub struct Update {
     name: Option<String>,
     description: Option<String>,

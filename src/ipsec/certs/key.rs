@@ -69,7 +69,21 @@ fn plain_ed25519(der: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(plain)
 }
 
+/// The bits of the public key that belongs to the key in `der`.
 fn public_of(label: &str, der: &[u8]) -> Option<Vec<u8>> {
+    let public = read_public(label, der);
+    wipe_stack();
+    public
+}
+
+/// Overwrites what the calls before it left on the stack: the library reads numbers of the key there and wipes none.
+#[inline(never)]
+fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; 16 * 1024]);
+}
+
+#[inline(never)]
+fn read_public(label: &str, der: &[u8]) -> Option<Vec<u8>> {
     let key = match label {
         pem::PKCS8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
         pem::PKCS1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),

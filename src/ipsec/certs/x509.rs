@@ -76,21 +76,17 @@ impl Certificate {
         &self.der
     }
 
-    /// Whether its subject may be called so.
+    /// Whether its subject may be called so, as charon compares.
     #[must_use]
     pub fn is_for(&self, identity: &Identity) -> bool {
-        let same = |name: &Identity| match (name, identity) {
-            // Host names are compared without regard to case, by charon too.
-            (Identity::Fqdn(a), Identity::Fqdn(b)) => a.eq_ignore_ascii_case(b),
-            (a, b) => a == b,
-        };
-        self.is_subject(identity) || self.alternatives.iter().any(same)
+        self.is_subject(identity) || self.alternatives.iter().any(|name| name.matches(identity))
     }
 
-    /// Whether that is its subject; the same text may be encoded in several ways.
+    /// Whether that is its subject, by its encoding or by its text.
     #[must_use]
     pub fn is_subject(&self, identity: &Identity) -> bool {
-        matches!(identity, Identity::Dn(dn) if dn.der == self.subject.der || dn.text == self.subject.text)
+        let by_text = matches!(identity, Identity::Dn(dn) if dn.is_text_of(&self.subject));
+        by_text || identity.matches(&Identity::Dn(self.subject.clone()))
     }
 
     /// All its names, for people.

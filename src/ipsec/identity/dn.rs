@@ -2,7 +2,7 @@
 
 use crate::ipsec::Invalid;
 
-/// A distinguished name. Equal are those of equal bytes.
+/// A distinguished name. Equal are those of one encoding and text; charon's comparison is [`super::Identity::matches`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dn {
     /// Its DER encoding.
@@ -29,7 +29,7 @@ const ATTRIBUTES: [(&str, &[u8]); 15] = [
     ("DC", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25]),
     ("UID", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1]),
 ];
-const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
+pub(super) const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 /// The longest encoding in bytes: charon cuts the text of an identity at 511, and two digits stand for a byte.
 pub const MAX: usize = 250;
 

@@ -2,7 +2,7 @@
 //! IKE_AUTH exchange to try keys at leisure. What is found names no part of the key.
 
 use super::{Finding, Weakness};
-use crate::ipsec::Connection;
+use crate::ipsec::{Connection, Identity};
 use zeroize::Zeroizing;
 
 /// A key with fewer bytes is short: 16 random ones are 128 bits if they are binary, and about 100 as text.
@@ -150,11 +150,7 @@ fn is_made_of(key: &[u8], words: &[String]) -> bool {
 /// What stands in the connection beside the key, in lower case.
 fn own_words(connection: &Connection) -> Vec<String> {
     let addresses = [connection.local_addr, connection.remote_addr].map(|address| address.to_string());
-    let identities = [&connection.local_id, &connection.remote_id].map(|id| {
-        let text = id.to_string();
-        // Identities are written with their kind before them.
-        text.split_once(':').map_or(text.clone(), |(_, name)| name.to_owned())
-    });
+    let identities = [&connection.local_id, &connection.remote_id].map(Identity::plain);
     let mut words: Vec<_> = addresses.into_iter().chain(identities).map(|word| word.to_lowercase()).collect();
     words.push(connection.id().to_string());
     words.retain(|word| word.len() >= 4);

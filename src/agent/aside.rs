@@ -1,0 +1,89 @@
+//! Stored connections that clash: an agent of an earlier version, a restored backup or a hand may have left two that no
+//! write would have let stand beside each other. charon is never given both. Who was changed last is set aside by name:
+//! it stays stored, is shown, and can be changed and deleted; it is loaded as soon as nothing is in its way any more.
+
+use super::{Agent, claims::Claims};
+use crate::{error::Result, ipsec::ConnectionId, store::Record};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What `records` have taken, by the rules of a write, and those of them that are set aside for it.
+pub(super) fn compare(records: &[Arc<Record>]) -> (Claims, Vec<Record>) {
+    let (mut claims, mut aside) = (Claims::default(), Vec::new());
+    let mut records: Vec<_> = records.iter().collect();
+    records.sort_by_key(|record| (record.changed, record.id));
+    let name_of = |id| records.iter().find(|record| record.id == id).map(|r| r.wish.names.name.clone());
+    for record in &records {
+        if let Err(error) = claims.claim(&[record], |id| name_of(id).unwrap_or_default()) {
+            claims.aside.insert(record.id);
+            aside.push(Record { aside: Some(error.to_string().into()), ..Record::clone(record) });
+        }
+    }
+    (claims, aside)
+}
+
+impl Agent {
+    /// The connections that are set aside.
+    pub fn set_aside(&self) -> Vec<Arc<Record>> {
+        let ids: Vec<_> = self.lock_claims().aside.iter().copied().collect();
+        ids.into_iter().filter_map(|id| self.store.get(id)).filter(|record| record.aside.is_some()).collect()
+    }
+
+    /// Takes what `new` needs, beside what `old` has. What is set aside may be written as long as it asks for no more.
+    pub(super) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
+        // Of what a trial puts back, it says itself whether it was set aside.
+        let was = new.aside.take();
+        let mut claims = self.lock_claims();
+        let claimed = claims.claim(&[new], |id| self.name_of(id));
+        let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
+        let was = match old {
+            Some(old) if old.aside.is_some() => old.aside.clone().filter(|_| stays(old)),
+            _ => was,
+        };
+        match (claimed, was) {
+            (Err(_), Some(why)) => {
+                claims.aside.insert(new.id);
+                new.aside = Some(why);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Gives back what `record` had, and looks whether that was in somebody's way.
+    pub(super) fn release(&self, record: Option<&Record>) {
+        let Some(record) = record else { return };
+        let mut claims = self.lock_claims();
+        claims.release(record);
+        claims.aside.iter().for_each(|id| self.schedule.wake(*id, Instant::now()));
+    }
+
+    /// How messages name a connection.
+    pub(super) fn name_of(&self, id: ConnectionId) -> String {
+        let Some(record) = self.store.get(id) else { return String::new() };
+        let name = record.wish.names.name.clone();
+        match &record.trial {
+            Some(trial) => format!("{name}, with a change on trial until {}", trial.until),
+            None => name,
+        }
+    }
+
+    /// Lets `id` in again if it was set aside and nothing is in its way any more. Its lock is held.
+    pub(super) fn readmit(&self, id: ConnectionId) {
+        let mut claims = self.lock_claims();
+        if !claims.aside.contains(&id) {
+            return;
+        }
+        let record = self.store.get(id).filter(|record| record.aside.is_some());
+        let Some(record) = record.map(|record| Record { aside: None, ..Record::clone(&record) }) else {
+            // It was changed or deleted.
+            claims.aside.remove(&id);
+            return;
+        };
+        if claims.claim(&[&record], |id| self.name_of(id)).is_ok() {
+            claims.aside.remove(&id);
+            tracing::info!(uuid = %id, "the connection clashes with no other any more, and is loaded");
+            self.store.note(record);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A change on trial: it is in force, nobody has confirmed it, and what it would put back lies beside it in the same
+//! record. So whatever happens in between, one file says what counts.
+
+use super::Record;
+use crate::ipsec::{Conflict, ConnectionId};
+use jiff::Timestamp;
+
+/// A change that nobody has confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Tells it from the trials before and after it.
+    pub id: ConnectionId,
+    /// Who began it.
+    pub caller: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it is decided at the latest.
+    pub until: Timestamp,
+    /// Whether others wrote a value that it changed: what comes up then is not what its caller asked for.
+    pub overruled: bool,
+    /// The connection as if there had been no trial: what was there before, with what others wrote since. `None`: it was
+    /// created on trial.
+    pub before: Option<Record>,
+}
+
+/// Whether two records agree in one value that a caller can set.
+type Agree = fn(&Record, &Record) -> bool;
+
+/// The values of a tunnel. Names and networks are not among them: writes to them stand beside each other.
+const VALUES: [Agree; 17] = [
+    |a, b| a.state == b.state,
+    |a, b| a.wish.peer == b.wish.peer,
+    |a, b| a.wish.options.auth == b.wish.options.auth,
+    |a, b| a.wish.options.id_kind == b.wish.options.id_kind,
+    |a, b| a.wish.options.local_id == b.wish.options.local_id,
+    |a, b| a.wish.options.remote_id == b.wish.options.remote_id,
+    |a, b| a.wish.options.version == b.wish.options.version,
+    |a, b| a.wish.options.ike.encryption == b.wish.options.ike.encryption,
+    |a, b| a.wish.options.ike.integrity == b.wish.options.ike.integrity,
+    |a, b| a.wish.options.ike.group == b.wish.options.ike.group,
+    |a, b| a.wish.options.ike_lifetime == b.wish.options.ike_lifetime,
+    |a, b| a.wish.options.ah == b.wish.options.ah,
+    |a, b| a.wish.options.encryption == b.wish.options.encryption,
+    |a, b| a.wish.options.integrity == b.wish.options.integrity,
+    |a, b| a.wish.options.pfs == b.wish.options.pfs,
+    |a, b| a.wish.options.mode == b.wish.options.mode,
+    |a, b| a.wish.options.lifetime == b.wish.options.lifetime,
+];
+
+/// Whether both say the same in all that a caller can set.
+fn agree(a: &Record, b: &Record) -> bool {
+    a.wish == b.wish && a.state == b.state
+}
+
+impl Trial {
+    /// A trial of `new` in place of `old`, until `until`; `None` if there is nothing to prove, or to put back.
+    #[must_use]
+    pub fn of(old: Option<&Record>, new: &Record, caller: String, now: Timestamp, until: Timestamp) -> Option<Self> {
+        if !new.is_loaded() || old.is_some_and(|old| agree(old, new)) {
+            return None;
+        }
+        Some(Self { id: ConnectionId::random(), caller, began: now, until, overruled: false, before: old.cloned() })
+    }
+
+    /// The trial after another caller made `new` of `old` by `edit`, or `None` if that ended it: nothing is left to put
+    /// back.
+    pub fn beside<E>(&self, edit: impl Fn(&Record) -> Result<Record, E>, old: &Record, new: &Record) -> Option<Self> {
+        let Some(before) = &self.before else {
+            // Whoever works on a connection that was created on trial wants it; a name says nothing of that.
+            let mut renamed = old.clone();
+            renamed.wish.names = new.wish.names.clone();
+            return (agree(&renamed, new) && old.connection == new.connection).then(|| self.clone());
+        };
+        // What others write is written on both: with the trial, and as if there had been none.
+        let after = edit(before).ok().or_else(|| before.with_networks_of(old, new))?;
+        let after = Record { trial: None, aside: None, ..after };
+        let on_trial = |same: &&Agree| !same(before, old);
+        let written = |same: &Agree| !same(old, new) || !same(before, &after);
+        let overruled = self.overruled || VALUES.iter().filter(on_trial).any(written);
+        (!agree(&after, new)).then(|| Self { before: Some(after), overruled, ..self.clone() })
+    }
+}
+
+/// Does to `list` what made `new` of `old`.
+fn follow<T: Clone>(list: &mut Vec<T>, old: &[T], new: &[T], same: impl Fn(&T, &T) -> bool) {
+    let is_in = |all: &[T], item: &T| all.iter().any(|other| same(other, item));
+    list.retain(|item| !is_in(old, item) || is_in(new, item));
+    let added: Vec<_> = new.iter().filter(|item| !is_in(old, item) && !is_in(list, item)).cloned().collect();
+    list.extend(added);
+}
+
+impl Record {
+    /// The same with the networks and names that made `new` of `old`, for a call that presumes what is on trial; nothing
+    /// if it wrote more than those.
+    fn with_networks_of(&self, old: &Self, new: &Self) -> Option<Self> {
+        if !VALUES.iter().all(|same| same(old, new)) {
+            return None;
+        }
+        let mut wish = self.wish.clone();
+        follow(&mut wish.local, &old.wish.local, &new.wish.local, |a, b| a.network == b.network);
+        follow(&mut wish.remote, &old.wish.remote, &new.wish.remote, |a, b| a.cidr == b.cidr);
+        if old.wish.names != new.wish.names {
+            wish.names = new.wish.names.clone();
+        }
+        self.changed(wish, new.changed).ok()
+    }
+
+    /// The record that counts if the trial fails, made at `now`; `None` if none does. It counts its generation on from
+    /// that of the trial: what charon made of that may live on, and must be told apart.
+    ///
+    /// # Errors
+    /// When the values cannot stand together, as those of a stored record do.
+    pub fn without_trial(&self, now: Timestamp) -> Result<Option<Self>, Conflict> {
+        let before = match &self.trial {
+            Some(trial) => trial.before.as_ref(),
+            None => Some(self),
+        };
+        let back = |before: &Self| {
+            let back = self.changed(before.wish.clone(), now)?.owned(before.connection.key_owner);
+            Ok(Self { state: before.state, aside: before.aside.clone(), ..back })
+        };
+        before.map(back).transpose()
+    }
+}
