@@ -2,6 +2,7 @@
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
 pub mod algorithm;
+pub mod carried;
 pub mod certs;
 pub mod condition;
 pub mod connection;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod weakness;
 
 pub use algorithm::{DhGroup, Encryption, Integrity};
+pub use carried::{Carried, carried};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{

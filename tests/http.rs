@@ -14,6 +14,8 @@ mod auth;
 mod beside;
 #[path = "http/bodies.rs"]
 mod bodies;
+#[path = "http/carrying.rs"]
+mod carrying;
 #[path = "support/certificates.rs"]
 mod certificates;
 #[path = "http/certs.rs"]

@@ -20,6 +20,8 @@ pub enum Happening {
     Up,
     /// Something wanted is not carried, or the cause of that has become another one.
     Down(Reason),
+    /// Something carries, but not as wanted, or the cause of that has become another one: what carries, and why.
+    NotAsWanted(&'static str, Reason),
     /// The connection was created, changed, enabled or disabled.
     Changed,
     /// The connection was deleted.
@@ -41,6 +43,7 @@ impl Happening {
         match self {
             Self::Up => "up",
             Self::Down(_) => "down",
+            Self::NotAsWanted(..) => "not_as_wanted",
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Drift(_) => "drift",

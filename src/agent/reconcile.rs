@@ -14,7 +14,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::{ConnectionId, IkeSa},
+    ipsec::{Carried, ConnectionId, IkeSa, carried},
     store::Record,
     swan::{
         Asker, Charon,
@@ -228,7 +228,7 @@ impl Agent {
                 _ => self.close_all(id).await,
             };
         };
-        let Listed { life, sas: running } = match listed {
+        let Listed { life, sas: mut running } = match listed {
             Some(listed) => listed,
             None => self.listed(id).await?,
         };
@@ -236,6 +236,10 @@ impl Agent {
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);
+        let entry = self.entry(id);
+        entry.publish(memory);
+        entry.mark(&mut running);
+        entry.note_carried(carried(&record.connection, &running));
         if record.unproven && memory.is_proven() {
             self.note_proven(&record);
         }
@@ -290,7 +294,14 @@ impl Agent {
         let wanted = self.store.get(id).filter(|record| record.is_loaded());
         let mut story = entry.story();
         let Some(record) = wanted else { return story.forget_told() };
-        let told = story.observe(memory.is_complete(), quietly, Timestamp::now(), Instant::now());
+        let carried = match entry.carried() {
+            _ if memory.is_complete() => Carried::AsWanted,
+            // As wanted, but not all by SAs of which the planner knows that.
+            Some(Carried::AsWanted) => Carried::Previous,
+            Some(carried) => carried,
+            None => Carried::Nothing,
+        };
+        let told = story.observe(carried, quietly, Timestamp::now(), Instant::now());
         drop(story);
         match told {
             Tell::Nothing => {}
@@ -298,7 +309,14 @@ impl Agent {
             Tell::Up => self.tell(id, Happening::Up),
             Tell::Down => {
                 let view = View { record, running: Some(Vec::new()) };
-                self.tell(id, Happening::Down(self.cause(&view, &self.host())));
+                let reason = self.cause(&view, &self.host());
+                self.tell(
+                    id,
+                    match carried.note() {
+                        Some(note) => Happening::NotAsWanted(note, reason),
+                        None => Happening::Down(reason),
+                    },
+                );
             }
         }
     }

@@ -41,6 +41,9 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let status = inventory["status"].as_str().unwrap_or("Unknown");
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
     let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
+    if let Some(note) = view["note"].as_str() {
+        let _ = writeln!(page, "               {}", look.say(Tone::Unsure, note));
+    }
     reason(&mut page, &view["reason"], look);
     for (title, line) in wanted(view, gateway) {
         if !line.is_empty() {

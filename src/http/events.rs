@@ -66,6 +66,10 @@ fn told(event: &Event) -> sse::Event {
     }
     match &event.what {
         Happening::Down(reason) => body["reason"] = why::reason(reason),
+        Happening::NotAsWanted(note, reason) => {
+            body["note"] = (*note).into();
+            body["reason"] = why::reason(reason);
+        }
         Happening::Drift(repaired) => body["put_back"] = json!(repaired),
         Happening::SettingsDrift(drift) => body["settings"] = truth::settings_drift(drift),
         Happening::CharonLost(cause) => body["why"] = cause.as_str().into(),

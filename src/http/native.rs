@@ -59,6 +59,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
     let settings = truth::settings_drift(&api.agent.settings_drift(&view.record));
     truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "settings_drift": settings }));
+    truth::extend(&mut body, truth::carried(&view));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }

@@ -3,8 +3,8 @@
 
 use super::error::field_of;
 use crate::{
-    agent::{Outcome, Rehearsal, Seen, SettingDrift, Warning},
-    ipsec::{ChildSa, Connection, Mode, Protocol},
+    agent::{Outcome, Rehearsal, Seen, SettingDrift, View, Warning},
+    ipsec::{Carried, ChildSa, Connection, Mode, Protocol},
 };
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,16 @@ pub(super) fn times(sa: &ChildSa) -> Value {
         "mode": mode,
         "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
+    })
+}
+
+/// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
+pub(super) fn carried(view: &View) -> Value {
+    let carried = view.carried();
+    json!({
+        "carrying": carried.map(Carried::is_something),
+        "as_wanted": carried.map(|carried| carried == Carried::AsWanted),
+        "note": carried.and_then(Carried::note),
     })
 }
 
