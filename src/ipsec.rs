@@ -6,6 +6,7 @@ pub mod carried;
 pub mod certs;
 pub mod condition;
 pub mod connection;
+pub mod dpd;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
@@ -24,6 +25,7 @@ pub use condition::{Condition, condition};
 pub use connection::{
     Auth, Child, Conflict, Connection, ConnectionId, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
 };
+pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;

@@ -11,7 +11,7 @@ use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
 
 /// The options that a Create takes.
-pub const OPTIONS: [&str; 15] = [
+pub const OPTIONS: [&str; 17] = [
     "authMode",
     "idType",
     "localId",
@@ -27,6 +27,8 @@ pub const OPTIONS: [&str; 15] = [
     "policyMode",
     "transformProtocol",
     "lifeTime",
+    "dpdDelay",
+    "dpdTimeout",
 ];
 /// The longest file that is read as a key, in bytes: a bundle of certificates. More is a mistake.
 const LONGEST_KEY: u64 = 256 * 1024;

@@ -60,6 +60,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let settings = truth::settings_drift(&api.agent.settings_drift(&view.record));
     truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "settings_drift": settings }));
     truth::extend(&mut body, truth::carried(&view));
+    truth::extend(&mut body, json!({ "dpd": truth::dpd(&view.record.connection) }));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }

@@ -58,6 +58,11 @@ pub(super) fn times(sa: &ChildSa) -> Value {
     })
 }
 
+/// The times of dead peer detection as charon has them.
+pub(super) fn dpd(connection: &Connection) -> Value {
+    json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
+}
+
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
 pub(super) fn carried(view: &View) -> Value {
     let carried = view.carried();

@@ -98,6 +98,8 @@ pub struct OptionBlock {
     pub policy_mode: Option<String>,
     pub transform_protocol: Option<String>,
     pub life_time: Option<Integer>,
+    pub dpd_delay: Option<Integer>,
+    pub dpd_timeout: Option<Integer>,
 }
 
 /// Tags, which may stand beside the parameters or among them.

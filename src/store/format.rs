@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner,
-        Lifetime, Mode, Psk, State,
+        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity,
+        KeyOwner, Lifetime, Mode, Psk, State,
     },
 };
 use jiff::Timestamp;
@@ -106,6 +106,15 @@ struct Ike {
     integrity: String,
     group: u16,
     lifetime_s: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dpd: Option<DeadPeer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeadPeer {
+    delay_s: u32,
+    timeout_s: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,6 +194,7 @@ fn file(record: &Record) -> File {
             integrity: options.ike.integrity.row().wire.into(),
             group: options.ike.group.row().number,
             lifetime_s: options.ike_lifetime.hard(),
+            dpd: options.dpd.map(|dpd| DeadPeer { delay_s: dpd.delay(), timeout_s: dpd.timeout() }),
         },
         child: Child {
             protocol: if options.ah { "ah" } else { "esp" }.into(),
@@ -345,6 +355,10 @@ fn options(file: &File) -> Result<Options, String> {
         pfs: child.pfs.map(|number| group(number, "child.pfs")).transpose()?,
         mode: meaning(&MODES, &child.mode).ok_or_else(|| unknown("child.mode"))?,
         lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
+        dpd: match &ike.dpd {
+            Some(dpd) => Some(Dpd::new(dpd.delay_s.into(), dpd.timeout_s.into()).map_err(|_| unknown("ike.dpd"))?),
+            None => None,
+        },
     })
 }
 

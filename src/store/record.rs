@@ -2,8 +2,9 @@
 
 use super::trial::Trial;
 use crate::ipsec::{
-    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, State, TrafficSelector,
+    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Identity,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, State,
+    TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -126,6 +127,8 @@ pub struct Options {
     pub mode: Mode,
     /// Lifetime of the CHILD_SAs.
     pub lifetime: Lifetime,
+    /// Dead peer detection; `None` if it was not chosen, as in older records.
+    pub dpd: Option<Dpd>,
 }
 
 impl Record {
@@ -223,6 +226,7 @@ impl Wish {
             remote_id: identity(Part::RemoteId, &options.remote_id)?,
             auth: options.auth.clone(),
             ike_generation,
+            dpd: options.dpd,
             mode: options.mode,
             protocol: if options.ah {
                 Protocol::Ah(AhProposal { integrity, pfs })

@@ -93,5 +93,6 @@ fn options(lifetime: i64) -> Options {
         pfs: Some(group),
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(lifetime).expect("in range"),
+        dpd: Some(cygnet::ipsec::Dpd::DEFAULT),
     }
 }

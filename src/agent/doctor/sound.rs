@@ -41,6 +41,7 @@ pub fn record(local: &str, peer: &str, local_net: &str, remote_net: &str) -> Arc
         pfs: None,
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(3600).expect("in range"),
+        dpd: None,
     };
     let wish = Wish {
         names: Names::default(),

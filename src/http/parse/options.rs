@@ -8,8 +8,8 @@ use crate::{
     error::{Error, Result},
     http::wire::{Integer, OptionBlock},
     ipsec::{
-        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
-        Mode, Psk,
+        Auth, Certs, Code, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
+        Lifetime, Mode, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
@@ -54,6 +54,7 @@ pub(super) fn options(
         pfs: pfs(block.pfs, creating)?,
         mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
+        dpd: dpd(block.dpd_delay, block.dpd_timeout, old.map(|o| o.dpd))?,
     })
 }
 
@@ -180,6 +181,20 @@ fn protocol(value: Option<String>) -> Result<bool> {
              never both around one packet; use esp, which authenticates too",
         )),
     }
+}
+
+/// Dead peer detection. What is left out is kept; `old` is what is stored, which may be that nothing was chosen.
+fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<Option<Dpd>>) -> Result<Option<Dpd>> {
+    let seconds = |field: &str, value: Option<Integer>| {
+        let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
+        seconds.map_err(|e| Error::argument(format!("field[{field}] {e}")))
+    };
+    let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
+    Ok(match old {
+        Some(kept) if delay.is_none() && timeout.is_none() => kept,
+        Some(kept) => Some(kept.unwrap_or(Dpd::STORED).with(delay, timeout)),
+        None => Some(Dpd::DEFAULT.with(delay, timeout)),
+    })
 }
 
 fn lifetime<E: ToString>(
