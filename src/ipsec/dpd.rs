@@ -6,7 +6,7 @@ use super::Invalid;
 ///
 /// charon asks when nothing came in for `delay`, neither IKE nor protected packets; it knows one delay, whether traffic
 /// goes one way or none at all. Under IKEv2 the question is retransmitted as any other, and the peer is dead when that
-/// ends (`retransmit_*` in strongswan.conf). `timeout` counts under IKEv1 alone.
+/// ends (`retransmit_*` in strongswan.conf). `timeout` counts under IKEv1 alone, from the last packet that came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dpd {
     delay: u32,
@@ -17,8 +17,8 @@ impl Dpd {
     /// The range of both times.
     pub const RANGE: (u32, u32) = (1, 3600);
     /// What a connection has that says nothing. With the retransmissions that the package brings, a dead peer is noticed
-    /// within 30 s: 10 + 17.8 s under IKEv2, 10 + 18 s under IKEv1.
-    pub const DEFAULT: Self = Self { delay: 10, timeout: 18 };
+    /// within 30 s: 10 + 17.8 s under IKEv2, 28 s with two questions in them under IKEv1.
+    pub const DEFAULT: Self = Self { delay: 10, timeout: 28 };
     /// What connections have that were stored before the times could be chosen.
     pub const STORED: Self = Self { delay: 30, timeout: 150 };
 
@@ -46,7 +46,7 @@ impl Dpd {
         self.delay
     }
 
-    /// Seconds until a peer that does not answer is dead, under IKEv1.
+    /// Seconds after its last packet until a silent peer is dead, under IKEv1.
     #[must_use]
     pub fn timeout(self) -> u32 {
         self.timeout

@@ -8,6 +8,13 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 
+/// Has other settings read. They are there as a whole: an earlier reload may be reading them now.
+fn reload(b: &Bench, text: &str) {
+    fs::write(b.path("cygnet.new"), text).expect("settings");
+    fs::rename(b.path("cygnet.new"), b.path("cygnet.toml")).expect("settings");
+    b.signal(Signal::SIGHUP);
+}
+
 /// Writes the settings with this VIP address and these CIDRs, and has them read.
 fn settle(b: &Bench, address: &str, cidrs: &str) {
     let path = b.path("cygnet.toml");
@@ -17,8 +24,7 @@ fn settle(b: &Bench, address: &str, cidrs: &str) {
         Some(("cidrs", _)) => format!("cidrs = [\"{cidrs}\"]\n"),
         _ => format!("{line}\n"),
     };
-    fs::write(&path, text.lines().map(line).collect::<String>()).expect("settings");
-    b.signal(Signal::SIGHUP);
+    reload(b, &text.lines().map(line).collect::<String>());
 }
 
 fn view(b: &Bench, n: u8) -> Value {
@@ -134,8 +140,7 @@ fn a_network_or_vip_that_is_gone_is_kept() {
     let b = bench();
     let path = b.path("cygnet.toml");
     let text = fs::read_to_string(&path).expect("settings").replace(NETWORK, "b0000000000040008000000000000099");
-    fs::write(&path, text.replace(VIP, "a0000000000040008000000000000099")).expect("settings");
-    b.signal(Signal::SIGHUP);
+    reload(&b, &text.replace(VIP, "a0000000000040008000000000000099"));
     wait_until("it is gone", || Some(drift(&b, 7)).filter(|list| list[0]["now"].is_null() && list[1]["now"].is_null()));
     b.change(&uuid(7), &change(7, &json!({}))).expect(200);
     assert!(conf(&b, 7).contains("local_addrs = 192.0.2.1"));
