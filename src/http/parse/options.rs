@@ -54,7 +54,7 @@ pub(super) fn options(
         pfs: pfs(block.pfs, creating)?,
         mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
-        dpd: dpd(block.dpd_delay, block.dpd_timeout, old.map(|o| o.dpd))?,
+        dpd: dpd(block.dpd_delay, block.dpd_timeout, old)?,
     })
 }
 
@@ -184,15 +184,15 @@ fn protocol(value: Option<String>) -> Result<bool> {
 }
 
 /// Dead peer detection. What is left out is kept; `old` is what is stored, which may be that nothing was chosen.
-fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<Option<Dpd>>) -> Result<Option<Dpd>> {
+fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<&Options>) -> Result<Option<Dpd>> {
     let seconds = |field: &str, value: Option<Integer>| {
         let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
         seconds.map_err(|e| Error::argument(format!("field[{field}] {e}")))
     };
     let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
     Ok(match old {
-        Some(kept) if delay.is_none() && timeout.is_none() => kept,
-        Some(kept) => Some(kept.unwrap_or(Dpd::STORED).with(delay, timeout)),
+        Some(old) if delay.is_none() && timeout.is_none() => old.dpd,
+        Some(old) => Some(old.dpd.unwrap_or(Dpd::STORED).with(delay, timeout)),
         None => Some(Dpd::DEFAULT.with(delay, timeout)),
     })
 }
