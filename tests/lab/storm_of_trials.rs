@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::calls::not_ready;
 use crate::dice::Dice;
 use crate::pair::{KEY, Pair, creation, with};
 use crate::storm::{self, cidr, host, names, options, uuid};
@@ -29,7 +29,7 @@ const CALLS: usize = 10;
 const STORMS: u64 = 2;
 /// How long everything may take to be up after the storm.
 const CALM: Duration = Duration::from_mins(1);
-/// How long a pause of charon lasts where no call ends meanwhile.
+/// How long a pause of charon lasts at most.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// What a connection is not there has for each value.
@@ -235,7 +235,9 @@ impl Storm {
             let n = dice.roll(CONNECTIONS);
             let call = Call::any(&mut dice, n, 1 + number * CALLERS + which);
             // Who calls an agent that is not there learns nothing.
-            wait_until(CALM, "the agent is there", || UnixStream::connect(&self.socket).ok());
+            wait_until(CALM, "the agent is there", || {
+                Client::unix(&self.socket).request("GET", "/healthz", &[], b"").ok()
+            });
             self.done.fetch_add(usize::from(self.make(n, &call)), Ordering::Relaxed);
         }
         self.ended.fetch_add(1, Ordering::Relaxed);
@@ -265,6 +267,11 @@ impl Storm {
     }
 }
 
+/// Whether the agent says that charon is not there.
+fn has_lost_charon(pair: &Pair) -> bool {
+    not_ready(pair.agent(Side::A)).is_some()
+}
+
 /// Does what happens to the daemons, each at its time.
 fn deaths(pair: &mut Pair, storm: &Storm) {
     let done = || storm.done.load(Ordering::Relaxed);
@@ -286,9 +293,8 @@ fn deaths(pair: &mut Pair, storm: &Storm) {
             }
             Death::Pause => {
                 pair.lab.pause_charon(Side::A);
-                let then = done();
-                // Some calls meet it, or none ends: both happen to a gateway.
-                let _ = poll(PAUSE, || (done() >= then + 4).then_some(()));
+                // Long enough that calls meet it, and sometimes that the agent calls charon lost.
+                let _ = poll(PAUSE, || has_lost_charon(pair).then_some(()));
                 pair.lab.resume_charon(Side::A);
             }
         }

@@ -1,7 +1,7 @@
 //! Whether what a caller showed still counts. A call is checked when it comes; an answer that goes on for ever (events,
 //! a log that is followed) ends when its caller's session, token, account or access key goes.
 
-use super::{Auth, Caller, Claim, claim};
+use super::{Auth, Caller, Claim, claim, tokens::digest};
 use crate::http::Api;
 use axum::{
     body::Body,
@@ -9,7 +9,6 @@ use axum::{
     response::Response,
 };
 use futures_util::StreamExt;
-use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Instant};
 
 /// Who showed what: of a session or token its digest.
@@ -23,7 +22,7 @@ impl Standing {
     #[must_use]
     pub fn of(caller: &Caller, headers: &HeaderMap) -> Self {
         let digest = match claim(headers) {
-            Ok(Claim::Session(token)) => Some(Sha256::digest(token).into()),
+            Ok(Claim::Session(token)) => Some(digest(token)),
             _ => None,
         };
         Self { caller: caller.clone(), digest }
