@@ -137,9 +137,10 @@ fn reconnect_all_changed(client: &Client, as_json: bool) -> Result<()> {
     } else {
         let line = |item: &Value| {
             let text = |value: &Value| safe(value.as_str().unwrap_or_default());
-            let outcome = match item["error"].is_null() {
-                true => "reconnected".to_owned(),
-                false => format!("not reconnected: {}", text(&item["error"]["details"])),
+            let outcome = if item["error"].is_null() {
+                "reconnected".to_owned()
+            } else {
+                format!("not reconnected: {}", text(&item["error"]["details"]))
             };
             format!("{} ({}): {outcome}\n", text(&item["name"]), text(&item["uuid"]))
         };
