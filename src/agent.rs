@@ -27,6 +27,7 @@ mod rehearse;
 mod remove;
 mod same;
 mod schedule;
+mod settings_drift;
 mod split;
 mod story;
 mod sweep;
@@ -46,6 +47,7 @@ pub use pulse::Turns;
 pub use reasons::Host;
 pub use reconcile::configure;
 pub use rehearse::{Outcome, Rehearsal};
+pub use settings_drift::{SettingDrift, follow_settings, reconnected};
 pub use together::Companion;
 pub use view::{Discount, View};
 pub use warnings::Warning;
@@ -144,9 +146,11 @@ impl Agent {
         agent
     }
 
-    /// Replaces what the gateway has, for later calls.
+    /// Replaces what the gateway has, for later calls. Of stored connections that it moves away from, listeners are told.
     pub fn set_gateway(&self, gateway: Gateway) {
-        *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gateway);
+        let (before, now) = (self.gateway(), Arc::new(gateway));
+        *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&now);
+        self.tell_settings_drift(Some(&before), &now);
     }
 
     /// What the gateway has.

@@ -84,7 +84,8 @@ impl Command {
             Self::Plan(args) => args.json.json,
             Self::Update(args) => args.json.json,
             Self::Delete(args) => args.json.json,
-            Self::Reconnect(args) | Self::Enable(args) => args.how.json.json,
+            Self::Reconnect(args) => args.how.json.json,
+            Self::Enable(args) => args.how.json.json,
             Self::AddCidr(args) | Self::RemoveCidr(args) | Self::Attach(args) | Self::Detach(args) => {
                 args.how.json.json
             }

@@ -173,6 +173,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let native = Router::new()
         .route("/cygnet/v1/doctor", get(doctor::doctor))
         .route("/cygnet/v1/connections", get(overview::connections))
+        .route("/cygnet/v1/reconnect-all-changed", post(actions::reconnect_all_changed))
         .route("/cygnet/v1/connections/{uuid}", get(native::connection))
         .route("/cygnet/v1/connections/{uuid}/plan", post(native::plan))
         .route("/cygnet/v1/connections/{uuid}/log", get(events::log))
@@ -320,7 +321,7 @@ async fn config(
     }
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let rest = parse::rest(&pairs)?;
-    let change = parse::change(&params, rest, Timestamp::now())?;
+    let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
     let how = How { says_all: rest == parse::Rest::Defaults, ..asked(&pairs, &caller)? };
     let written = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&written))

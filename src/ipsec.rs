@@ -2,10 +2,12 @@
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
 pub mod algorithm;
+pub mod carried;
 pub mod certs;
 pub mod condition;
 pub mod connection;
 pub mod coverage;
+pub mod dpd;
 pub mod flow;
 pub mod identity;
 pub mod lifetime;
@@ -19,12 +21,14 @@ pub mod status;
 pub mod weakness;
 
 pub use algorithm::{DhGroup, Encryption, Integrity};
+pub use carried::{Carried, carried};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
 pub use connection::{
     Auth, Child, Conflict, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
     Split,
 };
+pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;

@@ -14,6 +14,8 @@ mod auth;
 mod beside;
 #[path = "http/bodies.rs"]
 mod bodies;
+#[path = "http/carrying.rs"]
+mod carrying;
 #[path = "support/certificates.rs"]
 mod certificates;
 #[path = "http/certs.rs"]
@@ -75,6 +77,8 @@ mod routes;
 mod sdk;
 #[path = "support/serve.rs"]
 mod serve;
+#[path = "http/settings_drift.rs"]
+mod settings_drift;
 #[path = "support/skip.rs"]
 mod skip;
 #[path = "http/splits.rs"]

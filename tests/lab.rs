@@ -17,6 +17,8 @@ mod conditions;
 mod connections;
 #[path = "lab/create.rs"]
 mod create;
+#[path = "lab/dead_peer.rs"]
+mod dead_peer;
 #[path = "lab/dice.rs"]
 mod dice;
 #[path = "lab/doctor.rs"]

@@ -10,6 +10,7 @@ mod nat;
 mod others;
 mod plane;
 mod ports;
+mod settings;
 #[cfg(test)]
 mod sound;
 
@@ -17,7 +18,7 @@ use super::{Agent, Life};
 use crate::{
     gateway::{self, Facts, Places},
     ipsec::{Connection, Weakness},
-    settings::{Settings, Vip, policy::Stance},
+    settings::{Gateway, Settings, policy::Stance},
     store::{Damaged, Record, Store, Timestamp},
     swan::Swan,
 };
@@ -87,8 +88,8 @@ pub struct Case {
     pub records: Vec<Arc<Record>>,
     /// The records that cannot be read.
     pub damaged: Vec<Damaged>,
-    /// The addresses that the settings promise.
-    pub vips: Vec<Vip>,
+    /// What the settings say of the gateway.
+    pub gateway: Gateway,
     /// What the agent says of charon; `None` when it does not run.
     pub agent: Option<Life>,
     /// What is done about connections that join the same networks.
@@ -104,7 +105,7 @@ type Judged = Result<String, Vec<Finding>>;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 20] = [
+const CHECKS: [(&str, Check); 21] = [
     ("agent", charon::agent),
     ("charon", charon::reachable),
     ("vici", charon::socket),
@@ -116,6 +117,7 @@ const CHECKS: [(&str, Check); 20] = [
     ("nat", nat::nat),
     ("data_plane", plane::plane),
     ("addresses", addresses::addresses),
+    ("settings_drift", settings::drift),
     ("clock", host::clock),
     ("include", conf::include),
     ("syntax", conf::syntax),
@@ -153,9 +155,9 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
     for aside in super::aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
-    let vips = settings.gateway.vips.clone();
+    let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
-    judge(&Case { facts, records, damaged, vips, agent: None, same_networks, now: Timestamp::now() })
+    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, now: Timestamp::now() })
 }
 
 impl Agent {
@@ -166,7 +168,7 @@ impl Agent {
             facts,
             records: self.store.all(),
             damaged: self.store.damaged().to_vec(),
-            vips: self.gateway().vips.clone(),
+            gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.life()),
             same_networks: self.policy.stance(Weakness::SameNetworks.setting()),
             now: Timestamp::now(),

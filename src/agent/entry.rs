@@ -5,7 +5,7 @@ use super::{
     rehearse::Rehearsal,
     story::Story,
 };
-use crate::ipsec::{Connection, ConnectionId, Flows, IkeSa};
+use crate::ipsec::{Carried, Connection, ConnectionId, Flows, IkeSa};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -32,6 +32,8 @@ pub struct Entry {
     /// What was rekeyed since the memory took it in: who hears of it does not wait for the memory.
     rekeyed: Mutex<Vec<Rekeying>>,
     drift: Mutex<Option<Drift>>,
+    /// What carried at the last look.
+    carried: Mutex<Option<Carried>>,
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
     stamps: Mutex<Vec<Option<Stamp>>>,
@@ -99,6 +101,16 @@ impl Entry {
         for rekeying in rekeyed {
             memory.outdated.rekeyed(rekeying);
         }
+    }
+
+    /// Remembers what carries now.
+    pub fn note_carried(&self, carried: Carried) {
+        *lock(&self.carried) = Some(carried);
+    }
+
+    /// What carried at the last look, if there was one.
+    pub fn carried(&self) -> Option<Carried> {
+        *lock(&self.carried)
     }
 
     /// Marks the SAs that were made for an earlier configuration.

@@ -1,6 +1,7 @@
 //! What happened, for those who listen: a bounded list of events, each with a cursor. Who is too slow, or comes back
 //! after a restart, is told that something was missed and reads everything anew.
 
+use super::SettingDrift;
 use crate::ipsec::{ConnectionId, reason::Reason};
 use jiff::Timestamp;
 use std::{
@@ -19,12 +20,16 @@ pub enum Happening {
     Up,
     /// Something wanted is not carried, or the cause of that has become another one.
     Down(Reason),
+    /// Something carries, but not as wanted, or the cause of that has become another one: what carries, and why.
+    NotAsWanted(&'static str, Reason),
     /// The connection was created, changed, enabled or disabled.
     Changed,
     /// The connection was deleted.
     Deleted,
     /// Something was not as the agent left it, and was put back.
     Drift(Vec<&'static str>),
+    /// The settings have changed under the connection.
+    SettingsDrift(Vec<SettingDrift>),
     /// charon does not answer.
     CharonLost(String),
     /// charon answers, and holds what the store says.
@@ -38,9 +43,11 @@ impl Happening {
         match self {
             Self::Up => "up",
             Self::Down(_) => "down",
+            Self::NotAsWanted(..) => "not_as_wanted",
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Drift(_) => "drift",
+            Self::SettingsDrift(_) => "settings_drift",
             Self::CharonLost(_) => "charon_lost",
             Self::CharonBack => "charon_back",
         }

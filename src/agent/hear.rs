@@ -128,6 +128,7 @@ impl Agent {
     pub(super) fn tell(&self, id: ConnectionId, what: Happening) {
         let words = match &what {
             Happening::Down(reason) => format!("down: {}: {}", reason.code.name(), reason.details),
+            Happening::NotAsWanted(note, reason) => format!("{note}: {}: {}", reason.code.name(), reason.details),
             other => other.name().to_owned(),
         };
         self.note(id, Speaker::Agent, &words);

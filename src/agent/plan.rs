@@ -191,11 +191,19 @@ fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
     }
 }
 
+/// Whether the peer must be changed too. Each end has its own lifetimes and its own dead peer detection.
+fn needs_agreement(old: &Connection, new: &Connection) -> bool {
+    let mut agreed = new.clone();
+    (agreed.lifetime, agreed.ike_lifetime, agreed.dpd) = (old.lifetime, old.ike_lifetime, old.dpd);
+    agreed.ike_generation = old.ike_generation;
+    agreed != *old
+}
+
 /// What the way from `old` to `new` has in it.
 fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });
-    if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) {
+    if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) && needs_agreement(old, new) {
         let text = "until the peer has the same settings, the old SA goes on carrying and status is Connecting";
         warn("PEER_NOT_CHANGED", text.into());
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::{ChildSa, ChildState, ConnectionId, IkeSa},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, carried},
     store::Record,
     swan::{
         Asker, Charon,
@@ -252,7 +252,7 @@ impl Agent {
                 _ => self.close_all(id).await,
             };
         };
-        let Listed { life, sas: running } = match listed {
+        let Listed { life, sas: mut running } = match listed {
             Some(listed) => listed,
             None => self.listed(id).await?,
         };
@@ -265,6 +265,9 @@ impl Agent {
         let now = Instant::now();
         let had_failed = memory.has_failed();
         let (steps, again) = memory.steps(&record.connection, &running, now);
+        entry.publish(memory);
+        entry.mark(&mut running);
+        entry.note_carried(carried(&record.connection, &running));
         if record.unproven && memory.is_proven() {
             self.note_proven(&record);
         }
@@ -340,12 +343,19 @@ impl Agent {
         let Some(record) = wanted else { return entry.story().forget_told() };
         let discount = self.discount(&record);
         let mut story = entry.story();
-        let is_up = memory.is_complete() && discount.is_none();
         if discount == Some(Discount::AddressLeft) {
             // No event of charon tells that it is back.
             self.schedule.wake(id, Instant::now() + AWAY);
         }
-        let told = story.observe(is_up, quietly, Timestamp::now(), Instant::now());
+        let carried = match entry.carried() {
+            _ if discount.is_some() => Carried::Nothing,
+            _ if memory.is_complete() => Carried::AsWanted,
+            // As wanted, but not all by SAs of which the planner knows that.
+            Some(Carried::AsWanted) => Carried::Previous,
+            Some(carried) => carried,
+            None => Carried::Nothing,
+        };
+        let told = story.observe(carried, quietly, Timestamp::now(), Instant::now());
         drop(story);
         match told {
             Tell::Nothing => {}
@@ -353,7 +363,14 @@ impl Agent {
             Tell::Up => self.tell(id, Happening::Up),
             Tell::Down => {
                 let view = View { record, running: Some(Vec::new()), discount };
-                self.tell(id, Happening::Down(self.cause(&view, &self.host())));
+                let reason = self.cause(&view, &self.host());
+                self.tell(
+                    id,
+                    match carried.note() {
+                        Some(note) => Happening::NotAsWanted(note, reason),
+                        None => Happening::Down(reason),
+                    },
+                );
             }
         }
     }

@@ -2,7 +2,10 @@
 //! between them, and the causes of failure that they told. No effects; time comes in as an argument.
 
 use super::log::Log;
-use crate::{ipsec::reason::Code, swan::tale::Clue};
+use crate::{
+    ipsec::{Carried, reason::Code},
+    swan::tale::Clue,
+};
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +40,8 @@ pub struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Up,
+    /// It carried, but not as wanted.
+    Otherwise(Option<Code>),
     Down(Option<Code>),
 }
 
@@ -49,7 +54,7 @@ pub enum Tell {
     Later(Instant),
     /// It came up.
     Up,
-    /// It is down, or the cause has become another one.
+    /// It is down or not as wanted, or the cause has become another one.
     Down,
 }
 
@@ -141,10 +146,10 @@ impl Story {
         self.down.map(|(_, since)| since)
     }
 
-    /// Takes in whether everything wanted is carried, and says what those who listen are to be told.
+    /// Takes in what is carried, and says what those who listen are to be told.
     /// What is found `quietly`, at a start, is no news.
-    pub fn observe(&mut self, up: bool, quietly: bool, at: Timestamp, now: Instant) -> Tell {
-        if up {
+    pub fn observe(&mut self, carried: Carried, quietly: bool, at: Timestamp, now: Instant) -> Tell {
+        if carried == Carried::AsWanted {
             // charon says that the tunnel was closed before it lists the SA as gone.
             let is_ending = |known: &Known| ends_a_tunnel(known.clue.code) && now.duration_since(known.last) < ENDING;
             self.clues.retain(is_ending);
@@ -159,14 +164,20 @@ impl Story {
         });
         let code = self.cause(None).map(|known| known.clue.code);
         let debounced = match code {
-            Some(code) if ends_a_tunnel(code) => since,
+            Some(code) if ends_a_tunnel(code) && carried == Carried::Nothing => since,
             Some(_) => since + DEBOUNCE.0,
             None => since + DEBOUNCE.1,
         };
-        match self.told {
-            Some(Told::Down(told)) if told == code || code.is_none() => Tell::Nothing,
+        let (news, told) = match (carried, self.told) {
+            (Carried::Nothing, Some(Told::Down(told))) => (Told::Down(code), Some(told)),
+            (Carried::Nothing, _) => (Told::Down(code), None),
+            (_, Some(Told::Otherwise(told))) => (Told::Otherwise(code), Some(told)),
+            _ => (Told::Otherwise(code), None),
+        };
+        match told {
+            Some(told) if told == code || code.is_none() => Tell::Nothing,
             _ if now < debounced => Tell::Later(debounced),
-            _ => self.tell_now(Told::Down(code), now),
+            _ => self.tell_now(news, now),
         }
     }
 
@@ -240,14 +251,14 @@ mod tests {
     async fn a_peer_that_alternates_is_told_at_a_pace_and_its_last_word_always() {
         let (mut story, start, at) =
             (Story::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
-        assert_eq!(story.observe(true, false, at, start), Tell::Up);
+        assert_eq!(story.observe(Carried::AsWanted, false, at, start), Tell::Up);
         let (mut told, mut again) = (Vec::new(), None);
         let mut now = start;
         for n in 0..2000 {
             now += Duration::from_millis(10);
             let code = [Code::NoProposalIke, Code::IdMismatch][n % 2];
             story.suspect(clue(code, Weight::Evidence), at, now);
-            match story.observe(false, false, at, now) {
+            match story.observe(Carried::Nothing, false, at, now) {
                 Tell::Down => told.push(code),
                 Tell::Later(when) => again = Some(when),
                 other => assert_eq!(other, Tell::Nothing),
@@ -257,16 +268,16 @@ mod tests {
         story.suspect(clue(Code::AuthFailed, Weight::Evidence), at, now);
         let later = again.filter(|when| *when > now).unwrap_or(now + EVENTS.1);
         assert!(later <= now + EVENTS.1);
-        assert_eq!(story.observe(false, false, at, later), Tell::Down);
+        assert_eq!(story.observe(Carried::Nothing, false, at, later), Tell::Down);
         assert_eq!(story.told, Some(Told::Down(Some(Code::AuthFailed))), "as it is then");
         let calm = later + EVENTS.1 * EVENTS.0;
-        assert_eq!(story.observe(true, false, at, calm), Tell::Up, "at once");
+        assert_eq!(story.observe(Carried::AsWanted, false, at, calm), Tell::Up, "at once");
     }
 
     #[tokio::test]
     async fn what_goes_up_and_down_between_two_events_is_one() {
         let (mut story, now, at) = (Story::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
-        let (mut up, mut downs) = (true, 0);
+        let (mut up, mut downs) = (Carried::AsWanted, 0);
         for n in 0..100 {
             story.suspect(clue(Code::PeerDeleted, Weight::Sign), at, now);
             let tell = story.observe(up, false, at, now);
@@ -274,28 +285,50 @@ mod tests {
                 assert!(matches!(tell, Tell::Nothing | Tell::Later(_)), "{n}: {tell:?}");
             }
             downs += usize::from(tell == Tell::Down);
-            up = !up;
+            up = if up == Carried::AsWanted { Carried::Nothing } else { Carried::AsWanted };
         }
         assert_eq!(downs, 2);
-        assert_eq!(story.observe(false, false, at, now + EVENTS.1), Tell::Down, "the state that stays is told");
-        assert_eq!(story.observe(false, false, at, now + EVENTS.1), Tell::Nothing);
+        assert_eq!(
+            story.observe(Carried::Nothing, false, at, now + EVENTS.1),
+            Tell::Down,
+            "the state that stays is told"
+        );
+        assert_eq!(story.observe(Carried::Nothing, false, at, now + EVENTS.1), Tell::Nothing);
+    }
+
+    #[tokio::test]
+    async fn what_carries_otherwise_is_not_down() {
+        let (mut story, now, at) = (Story::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(story.observe(Carried::AsWanted, false, at, now), Tell::Up);
+        story.suspect(clue(Code::NoProposalIke, Weight::Answer), at, now);
+        assert_eq!(story.observe(Carried::Previous, false, at, now), Tell::Later(later(1)));
+        assert_eq!(story.observe(Carried::Previous, false, at, later(1)), Tell::Down);
+        assert_eq!(story.told, Some(Told::Otherwise(Some(Code::NoProposalIke))));
+        assert_eq!(story.observe(Carried::Part, false, at, later(2)), Tell::Nothing, "the same is told once");
+        assert_eq!(story.observe(Carried::Nothing, false, at, later(3)), Tell::Down, "now it is down");
+        assert_eq!(story.told, Some(Told::Down(Some(Code::NoProposalIke))));
     }
 
     #[tokio::test]
     async fn the_same_is_told_once_and_a_gap_is_none() {
         let (mut story, now, at) = (Story::default(), Instant::now(), Timestamp::UNIX_EPOCH);
         let later = |seconds| now + Duration::from_secs(seconds);
-        assert_eq!(story.observe(true, true, at, now), Tell::Nothing, "found at a start");
-        assert_eq!(story.observe(false, false, at, now), Tell::Later(later(6)));
-        assert_eq!(story.observe(true, false, at, later(1)), Tell::Nothing, "a rekeying");
-        assert_eq!(story.observe(false, false, at, later(2)), Tell::Later(later(8)));
+        assert_eq!(story.observe(Carried::AsWanted, true, at, now), Tell::Nothing, "found at a start");
+        assert_eq!(story.observe(Carried::Nothing, false, at, now), Tell::Later(later(6)));
+        assert_eq!(story.observe(Carried::AsWanted, false, at, later(1)), Tell::Nothing, "a rekeying");
+        assert_eq!(story.observe(Carried::Nothing, false, at, later(2)), Tell::Later(later(8)));
         story.suspect(clue(Code::NoProposalIke, Weight::Answer), at, later(2));
-        assert_eq!(story.observe(false, false, at, later(4)), Tell::Down);
-        assert_eq!(story.observe(false, false, at, later(5)), Tell::Nothing);
-        assert_eq!(story.observe(true, false, at, later(9)), Tell::Up);
+        assert_eq!(story.observe(Carried::Nothing, false, at, later(4)), Tell::Down);
+        assert_eq!(story.observe(Carried::Nothing, false, at, later(5)), Tell::Nothing);
+        assert_eq!(story.observe(Carried::AsWanted, false, at, later(9)), Tell::Up);
         story.suspect(clue(Code::PeerDeleted, Weight::Sign), at, later(10));
-        assert_eq!(story.observe(true, false, at, later(11)), Tell::Nothing, "it is listed a moment longer");
-        assert_eq!(story.observe(false, false, at, later(11)), Tell::Down, "at once");
+        assert_eq!(
+            story.observe(Carried::AsWanted, false, at, later(11)),
+            Tell::Nothing,
+            "it is listed a moment longer"
+        );
+        assert_eq!(story.observe(Carried::Nothing, false, at, later(11)), Tell::Down, "at once");
         assert_eq!(story.trigger(), Some(Code::PeerDeleted));
     }
 }

@@ -3,7 +3,7 @@
 use super::{Agent, Drift, Life, apply::not_found};
 use crate::{
     error::Result,
-    ipsec::{ConnectionId, IkeSa, State, Status, status},
+    ipsec::{Carried, ConnectionId, IkeSa, State, Status, carried, status},
     store::Record,
     swan::{Asker, observe::all_closing},
 };
@@ -50,6 +50,15 @@ impl View {
                 status => status,
             },
         })
+    }
+}
+
+impl View {
+    /// What carries; `None` if that is unknown, or if nothing is to.
+    #[must_use]
+    pub fn carried(&self) -> Option<Carried> {
+        let running = self.running.as_ref()?;
+        self.record.is_loaded().then(|| carried(&self.record.connection, running))
     }
 }
 

@@ -57,6 +57,7 @@ impl Agent {
         for damaged in self.store.damaged() {
             tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
         }
+        self.tell_settings_drift(None, &self.gateway());
         tokio::spawn(watch(Arc::downgrade(self)));
         // It fails only when the task has ended, and then the state says so.
         let _ = life.wait_for(|life| !matches!(life, Life::Starting)).await;

@@ -1,7 +1,9 @@
 //! The words of the command line. The program, the man pages and the completions are all made from them, so this file
 //! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`.
 
-use super::write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, UpdateArgs, Values, WriteArgs};
+use super::write_args::{
+    ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf};
 
@@ -47,8 +49,8 @@ pub enum Command {
     Update(UpdateArgs),
     /// Deletes a connection and closes its tunnel.
     Delete(DeleteArgs),
-    /// Negotiates the tunnel anew and closes the old one.
-    Reconnect(WriteArgs),
+    /// Negotiates the tunnel anew and closes the old one. What the settings say of its VIP and networks now is taken over.
+    Reconnect(ReconnectArgs),
     /// Brings a disabled connection up.
     Enable(WriteArgs),
     /// Takes the tunnel down; the connection stays stored.

@@ -70,14 +70,30 @@ fn happening(event: &Value, look: Look) -> String {
     let tone = match name.as_str() {
         "up" | "charon_back" => Tone::Good,
         "down" | "charon_lost" => Tone::Bad,
-        "drift" | "missed" => Tone::Unsure,
+        "drift" | "settings_drift" | "not_as_wanted" | "missed" => Tone::Unsure,
         _ => Tone::Plain,
     };
     let more = match name.as_str() {
         "down" => format!("{}: {}", text(&event["reason"], "code"), text(&event["reason"], "details")),
+        "not_as_wanted" => {
+            let reason = &event["reason"];
+            format!("{}: {}: {}", text(event, "note"), text(reason, "code"), text(reason, "details"))
+        }
         "drift" => {
             let put_back = event["put_back"].as_array().into_iter().flatten().filter_map(Value::as_str);
             format!("put back: {}", put_back.collect::<Vec<_>>().join(", "))
+        }
+        "settings_drift" => {
+            let one = |item: &Value| {
+                let now = item["now"].as_str().unwrap_or("gone");
+                format!(
+                    "{} {}: {} here, {now} in the settings",
+                    text(item, "setting"),
+                    text(item, "uuid"),
+                    text(item, "stored")
+                )
+            };
+            event["settings"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
         }
         "missed" => "events before this are not known any more".into(),
         _ => text(event, "why"),

@@ -49,11 +49,16 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
             plain("name"),
             plain("peerAddress"),
             plain("state"),
-            (tone, status(inventory).to_owned()),
+            (tone, status(inventory).to_owned() + if carries_otherwise(entry) { " (carrying)" } else { "" }),
             (Tone::Plain, reason.to_owned()),
         ]);
     }
     print(&table.page(Look::of_stdout())).map(drop)
+}
+
+/// Whether something carries that is not what is wanted.
+fn carries_otherwise(entry: &Value) -> bool {
+    entry["note"].is_string()
 }
 
 /// `cygnet status`.
@@ -73,11 +78,16 @@ pub fn overview(client: &Client, args: &Json) -> Result<()> {
     if agent["damaged"].as_array().is_some_and(|damaged| !damaged.is_empty()) {
         return Err(Stop::failed("stored connections are damaged").hint("`cygnet status` names them"));
     }
-    match counts.missing {
-        0 => Ok(()),
-        one @ 1 => Err(not_up(one, "tunnel that is meant to be up is not")),
-        many => Err(not_up(many, "tunnels that are meant to be up are not")),
-    }
+    let what = match counts.missing {
+        0 => return Ok(()),
+        1 => "tunnel that is meant to be up is not",
+        _ => "tunnels that are meant to be up are not",
+    };
+    let carrying = match counts.carrying {
+        0 => String::new(),
+        count => format!(" ({count} still carrying by the previous configuration, or in part)"),
+    };
+    Err(not_up(counts.missing, &format!("{what}{carrying}")))
 }
 
 fn not_up(count: usize, what: &str) -> Stop {
@@ -92,6 +102,8 @@ struct Counts {
     disabled: usize,
     total: usize,
     missing: usize,
+    /// Of those that are missing, the ones that carry otherwise.
+    carrying: usize,
 }
 
 impl Counts {
@@ -108,6 +120,7 @@ impl Counts {
                 *counts.reasons.entry(code.into()).or_default() += 1;
                 // Without networks there is nothing to bring up.
                 counts.missing += usize::from(!is_idle(inventory));
+                counts.carrying += usize::from(!is_idle(inventory) && carries_otherwise(entry));
             }
         }
         counts
@@ -115,7 +128,7 @@ impl Counts {
 
     fn json(&self) -> Value {
         json!({ "total": self.total, "disabled": self.disabled, "enabled": self.statuses, "reasons": self.reasons,
-                "missing": self.missing })
+                "missing": self.missing, "carrying": self.carrying })
     }
 
     fn page(&self, agent: &Value, look: Look) -> String {

@@ -41,17 +41,21 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     let status = inventory["status"].as_str().unwrap_or("Unknown");
     let tone = if is_enabled { tone_of(status) } else { Tone::Plain };
     let _ = writeln!(page, "  status       {}, {}", look.say(tone, status), safe(&text(inventory, "state")));
+    if let Some(note) = view["note"].as_str() {
+        let _ = writeln!(page, "               {}", look.say(Tone::Unsure, note));
+    }
     reason(&mut page, &view["reason"], look);
     let left_out =
         items(&view["left_out"]).iter().map(|net| format!("{} (in {})", text(net, "network"), text(net, "within")));
     let own =
         [("split", text(view, "split").replace("auto", "")), ("left out", left_out.collect::<Vec<_>>().join(", "))];
-    for (title, line) in wanted(inventory, gateway).into_iter().chain(own) {
+    for (title, line) in wanted(view, gateway).into_iter().chain(own) {
         if !line.is_empty() {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }
     }
     page.push_str(&passes(&view["passes"], "  "));
+    settings_drift(&mut page, &view["settings_drift"]);
     drift(&mut page, &view["drift"]);
     ike_sas(&mut page, view, look);
     children(&mut page, view, look);
@@ -78,14 +82,19 @@ fn reason(page: &mut String, reason: &Value, look: Look) {
 }
 
 /// What was asked for, line by line.
-fn wanted(inventory: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
+fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
+    let inventory = &view["inventory"];
     let of = |name: &str| text(inventory, name);
     let default = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
     let list = |name: &str, member: &str| {
         items(&inventory[name]).iter().map(|item| text(item, member)).collect::<Vec<_>>().join(", ")
     };
     let vip = of("vipUuid");
-    let address = gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string());
+    // Where the settings have moved on, the connection still has the address of before.
+    let moved = items(&view["settings_drift"]).iter().find(|item| item["setting"] == "gateway.vips");
+    let address = moved
+        .map(|item| text(item, "stored"))
+        .or_else(|| gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string()));
     let vip = address.map_or_else(|| format!("vip {vip}"), |address| format!("{address} (vip {vip})"));
     let (local, remote) =
         (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
@@ -132,6 +141,21 @@ pub(super) fn passes(list: &Value, indent: &str) -> String {
         format!("{indent}left alone   {}\n", safe(&format!("{remote} (with {local}: this host is in these networks)")))
     };
     items(list).iter().map(line).collect()
+}
+
+/// What the settings say otherwise than the connection has it.
+fn settings_drift(page: &mut String, drift: &Value) {
+    for item in items(drift) {
+        let now = match &item["now"] {
+            Value::Null => "gone from the settings; the connection keeps it".to_owned(),
+            now => {
+                format!("{} in the settings now; `cygnet reconnect` takes it over", now.as_str().unwrap_or_default())
+            }
+        };
+        let (setting, uuid) = (text(item, "setting"), text(item, "uuid"));
+        let _ =
+            writeln!(page, "  {:<12} {}", "drift", safe(&format!("{setting} {uuid}: {}, {now}", text(item, "stored"))));
+    }
 }
 
 fn drift(page: &mut String, drift: &Value) {

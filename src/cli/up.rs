@@ -46,7 +46,7 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
     }
     match seen.filter(is_missing) {
         None => Ok(()),
-        Some(view) => Err(not_up(&view["reason"])),
+        Some(view) => Err(not_up(view["note"].as_str().unwrap_or("the tunnel is not up"), &view["reason"])),
     }
 }
 
@@ -77,10 +77,10 @@ fn look(client: &Client, uuid: &str, wait: Duration) -> Result<Value> {
 }
 
 /// The end of a write whose tunnel is not up.
-fn not_up(reason: &Value) -> Stop {
+fn not_up(what: &str, reason: &Value) -> Stop {
     let stop = match reason["code"].as_str() {
-        Some(code) => Stop::new(Code::NotUp, format!("the tunnel is not up: {code}: {}", text_of(&reason["details"]))),
-        None => Stop::new(Code::NotUp, "the tunnel is not up"),
+        Some(code) => Stop::new(Code::NotUp, format!("{what}: {code}: {}", text_of(&reason["details"]))),
+        None => Stop::new(Code::NotUp, what),
     };
     match reason["advice"].as_str() {
         Some(advice) => stop.hint(advice),

@@ -11,7 +11,7 @@ use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
 
 /// The options that a Create takes.
-pub const OPTIONS: [&str; 16] = [
+pub const OPTIONS: [&str; 18] = [
     "authMode",
     "idType",
     "localId",
@@ -28,6 +28,8 @@ pub const OPTIONS: [&str; 16] = [
     "transformProtocol",
     "lifeTime",
     "split",
+    "dpdDelay",
+    "dpdTimeout",
 ];
 /// The longest file that is read as a key, in bytes: a bundle of certificates. More is a mistake.
 const LONGEST_KEY: u64 = 256 * 1024;

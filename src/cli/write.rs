@@ -9,7 +9,7 @@ use super::{
     stop::{Result, Stop, print, print_json},
     up,
     values::{network, vip},
-    write_args::{CreateArgs, DeleteArgs, How, NetworksArgs, UpdateArgs, WriteArgs},
+    write_args::{CreateArgs, DeleteArgs, How, NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -122,14 +122,40 @@ pub fn delete(client: &Client, args: &DeleteArgs) -> Result<()> {
 }
 
 /// `cygnet reconnect`.
-pub fn reconnect(client: &Client, args: &WriteArgs) -> Result<()> {
+pub fn reconnect(client: &Client, args: &ReconnectArgs) -> Result<()> {
+    let Some(connection) = &args.connection else { return reconnect_all_changed(client, args.how.json.json) };
     let body = json!({ "reconnectIPsecConnection": {} });
-    act(client, args, body, ("reconnecting", "reconnected"))
+    act(client, connection, &args.how, body, ("reconnecting", "reconnected"))
+}
+
+/// `cygnet reconnect --all-changed`.
+fn reconnect_all_changed(client: &Client, as_json: bool) -> Result<()> {
+    let answer = client.write(Method::POST, "/cygnet/v1/reconnect-all-changed", None, "reconnecting what changed")?;
+    let items = answer["reconnected"].as_array().map_or(&[][..], Vec::as_slice);
+    if as_json {
+        print_json(&answer)?;
+    } else {
+        let line = |item: &Value| {
+            let text = |value: &Value| safe(value.as_str().unwrap_or_default());
+            let outcome = if item["error"].is_null() {
+                "reconnected".to_owned()
+            } else {
+                format!("not reconnected: {}", text(&item["error"]["details"]))
+            };
+            format!("{} ({}): {outcome}\n", text(&item["name"]), text(&item["uuid"]))
+        };
+        let nothing = if items.is_empty() { "all connections have what the settings say\n" } else { "" };
+        print(&(items.iter().map(line).collect::<String>() + nothing))?;
+    }
+    match items.iter().filter(|item| !item["error"].is_null()).count() {
+        0 => Ok(()),
+        count => Err(Stop::failed(format!("{count} of {} connections were not changed", items.len()))),
+    }
 }
 
 /// `cygnet enable`.
 pub fn enable(client: &Client, args: &WriteArgs) -> Result<()> {
-    act(client, args, state("enable"), ("enabling", "enabled"))
+    act(client, &args.which.connection, &args.how, state("enable"), ("enabling", "enabled"))
 }
 
 /// `cygnet disable`: there is no tunnel to wait for.
@@ -143,10 +169,10 @@ fn state(event: &str) -> Value {
     json!({ "changeIPSecConnectionState": { "stateEvent": event } })
 }
 
-fn act(client: &Client, args: &WriteArgs, body: Value, (doing, done): (&str, &str)) -> Result<()> {
-    let uuid = select::uuid(client, &args.which.connection)?;
+fn act(client: &Client, connection: &str, how: &How, body: Value, (doing, done): (&str, &str)) -> Result<()> {
+    let uuid = select::uuid(client, connection)?;
     let path = format!("/{uuid}/actions");
-    Write { uuid: &uuid, method: Method::PUT, path, body: Some(body), doing, done }.run(client, &args.how)
+    Write { uuid: &uuid, method: Method::PUT, path, body: Some(body), doing, done }.run(client, how)
 }
 
 /// `cygnet add-cidr` and `cygnet attach`.

@@ -38,6 +38,21 @@ pub struct WriteArgs {
     pub how: How,
 }
 
+/// The arguments of `cygnet reconnect`.
+#[derive(Args)]
+pub struct ReconnectArgs {
+    /// The connection: its uuid, four or more first digits of it, or its name.
+    #[arg(required_unless_present = "all_changed")]
+    pub connection: Option<String>,
+    /// All connections whose VIP or networks have changed in the settings: each takes them over, the new SA beside the
+    /// old one. No tunnel is waited for.
+    #[arg(long, conflicts_with_all = ["connection", "confirm", "immediate", "rehearse", "wait"])]
+    pub all_changed: bool,
+    /// How it is done.
+    #[command(flatten)]
+    pub how: How,
+}
+
 /// A write about networks.
 #[derive(Args)]
 pub struct NetworksArgs {

@@ -1,8 +1,15 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
-use super::{Answer, Envelope, Shared, asked, audit::Told, auth::Caller, id_of, no_method, parse, wire::Tags};
+use super::{
+    Answer, Envelope, Shared, asked,
+    audit::Told,
+    auth::Caller,
+    error::{json_response, object},
+    id_of, no_method, parse,
+    wire::Tags,
+};
 use crate::{
-    agent::How,
+    agent::{How, reconnected},
     error::{Error, Result},
     ipsec::TrafficSelector,
     store::{Record, Wish},
@@ -11,10 +18,12 @@ use axum::{
     Extension,
     body::Body,
     extract::{Path, Query as UrlQuery, State},
-    http::{Method, Uri},
+    http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use serde_json::json;
+use std::sync::Arc;
 
 type Pairs = UrlQuery<Vec<(String, String)>>;
 
@@ -63,10 +72,29 @@ pub async fn act(
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
         let how = How { immediate: true, ..how };
         let tags = envelope.params("reconnectIPsecConnection")?.tags;
-        let done = edit(&state, &uuid, how, move |old| tagged(&old.renewed(Timestamp::now()), tags.clone())).await;
+        let gateway = state.agent.gateway();
+        let done = edit(&state, &uuid, how, move |old| {
+            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, tags.clone())
+        })
+        .await;
         return Ok(named("ReconnectIPsecConnection", done));
     }
     Err(no_method(&method, &uri))
+}
+
+/// `POST /cygnet/v1/reconnect-all-changed`: takes over what the settings say now in all connections that they have moved
+/// away from. Answers what came of each; waits for no tunnel.
+pub async fn reconnect_all_changed(State(api): Shared) -> Answer {
+    let outcomes = api.agent.reconnect_all_changed().await;
+    let item = |(record, outcome): &(Arc<Record>, Result<()>)| {
+        let mut item = json!({ "uuid": record.id.to_string(), "name": record.wish.names.name });
+        if let Err(error) = outcome {
+            item["error"] = object(error);
+        }
+        item
+    };
+    let list: Vec<_> = outcomes.iter().map(item).collect();
+    Ok(named("ReconnectAllChanged", Ok(json_response(StatusCode::OK, &json!({ "reconnected": list })))))
 }
 
 /// The answer with the action's name, which the audit trail cannot read off the path.

@@ -1,6 +1,6 @@
 //! Streams: what happens on this gateway, and a connection's log as it grows (server-sent events).
 
-use super::{Answer, Api, Shared, error::json_response, id_of, parse, why};
+use super::{Answer, Api, Shared, error::json_response, id_of, parse, truth, why};
 use crate::agent::{Event, Happening, LogEntry, Speaker};
 use axum::{
     extract::{Path, Query as UrlQuery, State},
@@ -66,7 +66,12 @@ fn told(event: &Event) -> sse::Event {
     }
     match &event.what {
         Happening::Down(reason) => body["reason"] = why::reason(reason),
+        Happening::NotAsWanted(note, reason) => {
+            body["note"] = (*note).into();
+            body["reason"] = why::reason(reason);
+        }
         Happening::Drift(repaired) => body["put_back"] = json!(repaired),
+        Happening::SettingsDrift(drift) => body["settings"] = truth::settings_drift(drift),
         Happening::CharonLost(cause) => body["why"] = cause.as_str().into(),
         Happening::Up | Happening::Changed | Happening::Deleted | Happening::CharonBack => {}
     }

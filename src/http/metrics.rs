@@ -5,7 +5,7 @@ use super::{Answer, Shared};
 use crate::{
     agent::{Agent, Host, Life, View},
     error::Error,
-    ipsec::{Certs, Code, State as Wanted, Status},
+    ipsec::{Carried, Certs, Code, State as Wanted, Status},
     moment::Moment,
 };
 use axum::{body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
@@ -95,12 +95,22 @@ fn about_connections(registry: &mut Registry, views: &[View]) {
         }
     }
     let up = gauges(registry, "connection_up", "Whether an enabled connection runs as wanted");
+    let help =
+        "Whether some SA carries, of this or an earlier configuration, of a connection that has something to carry";
+    let carrying = gauges(registry, "connection_carrying", help);
+    let help = "Whether exactly what is wanted carries, of a connection that has something to carry";
+    let as_wanted = gauges(registry, "connection_as_wanted", help);
     for view in views {
         let state = if view.record.state == Wanted::Enabled { "Enabled" } else { "Disabled" };
         counts.get_or_create(&vec![("state", state.into()), ("status", status_of(view).into())]).inc();
         if view.record.state == Wanted::Enabled {
             let labels = vec![("uuid", view.record.id.to_string())];
             up.get_or_create(&labels).set(i64::from(view.status() == Some(Status::Ready)));
+            // Of what is unknown there is no number: unknown is not down.
+            if let Some(carried) = view.carried() {
+                carrying.get_or_create(&labels).set(i64::from(carried.is_something()));
+                as_wanted.get_or_create(&labels).set(i64::from(carried == Carried::AsWanted));
+            }
         }
     }
 }

@@ -61,8 +61,14 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     truth::extend(&mut body, json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }));
     let warnings = truth::warnings(&api.agent.warnings(&view));
     let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
+    let settings = truth::settings_drift(&api.agent.settings_drift(&view.record));
     let passes = api.agent.passes(&view).map(|passes| truth::passes(&passes));
-    truth::extend(&mut body, json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes }));
+    truth::extend(
+        &mut body,
+        json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes, "settings_drift": settings }),
+    );
+    truth::extend(&mut body, truth::carried(&view));
+    truth::extend(&mut body, json!({ "dpd": truth::dpd(&view.record.connection) }));
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }
@@ -97,7 +103,7 @@ pub async fn plan(
     body: Body,
 ) -> Answer {
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, Timestamp::now())?;
+    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| change(old, Timestamp::now());

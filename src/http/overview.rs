@@ -5,7 +5,7 @@ use super::{
     error::json_response,
     inventory::MEMBERS,
     query::{Lens, Query, list},
-    why,
+    truth, why,
 };
 use crate::agent::{Host, View};
 use axum::{
@@ -32,7 +32,10 @@ pub async fn connections(State(api): Shared, UrlQuery(mut pairs): UrlQuery<Vec<(
     let (host, agent) = (Host::look(), Arc::clone(&api.agent));
     let entry = move |view: &View| {
         let reason = agent.reason(view, &host);
-        json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(why::reason) })
+        let mut entry =
+            json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(why::reason) });
+        truth::extend(&mut entry, truth::carried(view));
+        entry
     };
     Ok(list(format!("{{{total}\"connections\":["), found.page, entry, iter::once("]}".into())))
 }

@@ -19,6 +19,7 @@ use super::{
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{
+    agent::follow_settings,
     error::{Error, Resource, Result},
     ipsec::{Conflict, ConnectionId},
     settings::Gateway,
@@ -28,7 +29,7 @@ use check::{mandatory, text};
 use jiff::Timestamp;
 use networks::{elements, optional_network, remote_cidrs};
 use options::{filled, options};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// The record that `CreateIPsecConnection` asks for.
 ///
@@ -66,13 +67,14 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
 /// defaults, not the stored values (contract, trap 3), unless the caller says that the rest is kept. Certificates must be
-/// valid `now`; what comes back also takes the time to store.
+/// valid `now`; what comes back also takes the time to store. The VIP and the networks are as `gateway` has them now.
 ///
 /// # Errors
 /// The first parameter that is wrong, by name.
 pub fn change(
     params: &Params,
     rest: Rest,
+    gateway: Arc<Gateway>,
     now: Timestamp,
 ) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
@@ -91,7 +93,7 @@ pub fn change(
         let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
         let options = options(block, key.clone(), Some(&old.wish.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.wish.peer), peer_address)?;
-        let mut wish = Wish { peer, options, ..old.wish.clone() };
+        let mut wish = Wish { peer, options, ..follow_settings(&old.wish, &gateway) };
         tags.clone().apply(&mut wish.names)?;
         old.rewritten(wish, changed).map_err(conflict)
     })

@@ -3,8 +3,8 @@
 
 use super::error::field_of;
 use crate::{
-    agent::{Outcome, Rehearsal, Seen, Warning},
-    ipsec::{ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector},
+    agent::{Outcome, Rehearsal, Seen, SettingDrift, View, Warning},
+    ipsec::{Carried, ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector},
 };
 use serde_json::{Map, Value, json};
 
@@ -62,6 +62,27 @@ pub(super) fn times(sa: &ChildSa) -> Value {
 pub(super) fn passes(passes: &[Pass]) -> Value {
     let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
     passes.iter().map(|pass| json!({ "local": texts(&pass.local), "remote": texts(&pass.remote) })).collect()
+}
+
+/// The times of dead peer detection as charon has them.
+pub(super) fn dpd(connection: &Connection) -> Value {
+    json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
+}
+
+/// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
+pub(super) fn carried(view: &View) -> Value {
+    let carried = view.carried();
+    json!({
+        "carrying": carried.map(Carried::is_something),
+        "as_wanted": carried.map(|carried| carried == Carried::AsWanted),
+        "note": carried.and_then(Carried::note),
+    })
+}
+
+/// Where the settings have moved away from a connection.
+pub(super) fn settings_drift(drift: &[SettingDrift]) -> Value {
+    let item = |drift: &SettingDrift| json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now });
+    drift.iter().map(item).collect()
 }
 
 /// Warnings as a list.

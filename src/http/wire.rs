@@ -99,6 +99,8 @@ pub struct OptionBlock {
     pub transform_protocol: Option<String>,
     pub life_time: Option<Integer>,
     pub split: Option<String>,
+    pub dpd_delay: Option<Integer>,
+    pub dpd_timeout: Option<Integer>,
 }
 
 /// Tags, which may stand beside the parameters or among them.

@@ -9,7 +9,8 @@ pub use id::ConnectionId;
 pub use split::Split;
 
 use super::{
-    AhProposal, Certs, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector, certs::Certificate,
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector,
+    certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -118,6 +119,8 @@ pub struct Parts {
     pub auth: Auth,
     /// See [`Connection::ike_generation`].
     pub ike_generation: u32,
+    /// Dead peer detection; see [`Connection::dpd`].
+    pub dpd: Option<Dpd>,
     /// Tunnel or transport.
     pub mode: Mode,
     /// Protection of the traffic.
@@ -185,6 +188,8 @@ pub struct Connection {
     /// How often a child that ran otherwise than wanted was to be negotiated anew. It shows in the file, because charon
     /// negotiates no second child like one that runs, also if the peer gave less than was asked for (facts 20.3).
     pub child_generation: Generation,
+    /// Dead peer detection; `None` in connections that were stored before it could be chosen. They keep their rendering.
+    pub dpd: Option<Dpd>,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -251,6 +256,9 @@ fn conflict<T>(part: Part, why: impl Into<String>) -> Result<T, Conflict> {
     Err(Conflict { part, why: Invalid::new(why) })
 }
 
+/// So many generations differ from each other in charon's eyes.
+const GENERATIONS: u32 = 32;
+
 impl Connection {
     /// The most children of one connection; one message to charon must hold them all.
     pub const MAX_CHILDREN: usize = 256;
@@ -288,6 +296,7 @@ impl Connection {
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
             child_generation: Generation::default(),
+            dpd: parts.dpd,
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,
@@ -295,10 +304,11 @@ impl Connection {
         })
     }
 
-    /// The spread of the IKE SA's rekeying in seconds: its lifetime's, one less in every other generation.
+    /// The spread of the IKE SA's rekeying in seconds: its lifetime's, less by generation. Of connections whose dead
+    /// peer detection was not chosen, one less in every other generation.
     #[must_use]
     pub fn ike_rand(&self) -> u32 {
-        self.ike_lifetime.rand() - self.ike_generation % 2
+        self.ike_lifetime.rand() - self.ike_generation % self.rands()
     }
 
     /// The spread of the CHILD_SAs' rekeying in seconds: their lifetime's, up to 15 less by generation.
@@ -308,17 +318,30 @@ impl Connection {
         rand - self.child_generation.0 % rand.clamp(1, CHILD_GENERATIONS)
     }
 
-    /// Seconds of silence before the peer is asked whether it lives: half a minute, and up to half of
-    /// that more by generation. With [`Connection::ike_rand`], 32 generations differ from each other.
+    /// How many generations the spread of the rekeying tells apart. All 32, unless the lifetime is below 363 s.
+    fn rands(&self) -> u32 {
+        if self.dpd.is_some() { self.ike_lifetime.rand().min(GENERATIONS) } else { 2 }
+    }
+
+    /// Seconds of silence before the peer is asked whether it lives, and more by generation where the spread of the
+    /// rekeying has no room: up to 6 s, and up to 15 s of connections whose dead peer detection was not chosen. With
+    /// [`Connection::ike_rand`], 32 generations differ from each other.
     #[must_use]
     pub fn dpd_delay(&self) -> u32 {
-        30 + self.ike_generation / 2 % 16
+        let delay = self.dpd.unwrap_or(Dpd::STORED).delay();
+        delay + self.ike_generation / self.rands() % GENERATIONS.div_ceil(self.rands())
+    }
+
+    /// Seconds after its last packet until a silent peer is dead, under IKEv1.
+    #[must_use]
+    pub fn dpd_timeout(&self) -> u32 {
+        self.dpd.unwrap_or(Dpd::STORED).timeout()
     }
 
     /// Whether an IKE SA of `other` is one of this connection too.
     #[must_use]
     pub fn has_ike_of(&self, other: &Self) -> bool {
-        let ike = |c: &Self| (c.local_addr, c.remote_addr, c.version, c.ike, c.ike_lifetime);
+        let ike = |c: &Self| (c.local_addr, c.remote_addr, c.version, c.ike, c.ike_lifetime, c.dpd);
         let ends = |c: &Self| (c.local_id.clone(), c.remote_id.clone(), c.auth.clone());
         ike(self) == ike(other) && ends(self) == ends(other)
     }
@@ -400,4 +423,82 @@ fn addresses(parts: &Parts) -> Result<(), Conflict> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipsec::{DhGroup, Encryption, Integrity};
+    use std::collections::BTreeSet;
+
+    fn connection(dpd: Option<Dpd>, lifetime: i64) -> Connection {
+        let (encryption, integrity) = (Encryption::Aes256, Integrity::Sha256);
+        let group = DhGroup::new(14).expect("a group");
+        let net = |text: &str| vec![text.parse().expect("a network")];
+        Connection::new(Parts {
+            id: ConnectionId::random(),
+            local_addr: "192.0.2.1".parse().expect("an address"),
+            remote_addr: "192.0.2.2".parse().expect("an address"),
+            version: IkeVersion::V2,
+            ike: IkeProposal { encryption, integrity, group },
+            ike_lifetime: Lifetime::ike(lifetime).expect("in range"),
+            local_id: None,
+            remote_id: None,
+            auth: Auth::Psk(Psk::new(b"test-only-key").expect("a key")),
+            ike_generation: 0,
+            dpd,
+            mode: Mode::Tunnel,
+            protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: None }),
+            lifetime: Lifetime::child(3600).expect("in range"),
+            local_nets: net("10.1.0.0/24"),
+            remote_nets: net("10.2.0.0/24"),
+            split: Split::Auto,
+        })
+        .expect("valid")
+    }
+
+    #[test]
+    fn generations_differ_and_the_default_delay_is_kept() {
+        for (dpd, lifetime) in [
+            (None, 86_400),
+            (Some(Dpd::DEFAULT), 86_400),
+            (Some(Dpd::DEFAULT), 363),
+            (Some(Dpd::DEFAULT), 60),
+            (None, 60),
+        ] {
+            let mut connection = connection(dpd, lifetime);
+            let mut seen = BTreeSet::new();
+            for generation in 0..GENERATIONS {
+                connection.ike_generation = generation;
+                assert!(connection.ike_rand() > 0);
+                seen.insert((connection.ike_rand(), connection.dpd_delay()));
+                let longest = if dpd.is_none() {
+                    45
+                } else if lifetime < 363 {
+                    16
+                } else {
+                    10
+                };
+                assert!(connection.dpd_delay() <= longest, "{lifetime} s, generation {generation}");
+            }
+            assert_eq!(seen.len(), 32, "{dpd:?}, {lifetime} s");
+        }
+    }
+
+    /// What the package sets for charon, and what a connection has by default: a dead peer is noticed in 30 s.
+    #[test]
+    fn the_default_and_the_shipped_retransmissions_notice_a_dead_peer_in_30_s() {
+        let shipped = include_str!("../../packaging/strongswan.conf");
+        let value = |key: &str| -> f64 {
+            let line = shipped.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {key}"))
+        };
+        let (timeout, base) = (value("retransmit_timeout"), value("retransmit_base"));
+        let tries = std::iter::successors(Some(timeout), |wait| Some(wait * base));
+        // The first packet, and each that is sent again, is waited for.
+        let count = value("retransmit_tries");
+        let given_up: f64 = tries.zip(0..10).filter(|(_, n)| f64::from(*n) <= count).map(|(wait, _)| wait).sum();
+        assert!(f64::from(Dpd::DEFAULT.delay()) + given_up <= 28.0, "{given_up} s");
+        assert!(2 * Dpd::DEFAULT.delay() < Dpd::DEFAULT.timeout() && Dpd::DEFAULT.timeout() <= 28, "two questions");
+    }
 }

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion, Integrity,
-        KeyOwner, Lifetime, Mode, Psk, Split, State,
+        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion,
+        Integrity, KeyOwner, Lifetime, Mode, Psk, Split, State,
     },
 };
 use jiff::Timestamp;
@@ -109,6 +109,15 @@ struct Ike {
     integrity: String,
     group: u16,
     lifetime_s: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dpd: Option<DeadPeer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeadPeer {
+    delay_s: u32,
+    timeout_s: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -196,6 +205,7 @@ fn file(record: &Record) -> File {
             integrity: options.ike.integrity.row().wire.into(),
             group: options.ike.group.row().number,
             lifetime_s: options.ike_lifetime.hard(),
+            dpd: options.dpd.map(|dpd| DeadPeer { delay_s: dpd.delay(), timeout_s: dpd.timeout() }),
         },
         child: Child {
             protocol: if options.ah { "ah" } else { "esp" }.into(),
@@ -362,6 +372,10 @@ fn options(file: &File) -> Result<Options, String> {
         split: match &child.split {
             None => Split::Stored,
             Some(word) => meaning(&SPLITS, word).ok_or_else(|| unknown("child.split"))?,
+        },
+        dpd: match &ike.dpd {
+            Some(dpd) => Some(Dpd::new(dpd.delay_s.into(), dpd.timeout_s.into()).map_err(|_| unknown("ike.dpd"))?),
+            None => None,
         },
     })
 }

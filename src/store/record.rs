@@ -2,9 +2,9 @@
 
 use super::trial::Trial;
 use crate::ipsec::{
-    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Generation, Identity,
-    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split, State,
-    TrafficSelector,
+    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Generation, Identity,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split,
+    State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -129,6 +129,8 @@ pub struct Options {
     pub lifetime: Lifetime,
     /// How the pairs of networks are spread over CHILD_SAs.
     pub split: Split,
+    /// Dead peer detection; `None` if it was not chosen, as in older records.
+    pub dpd: Option<Dpd>,
 }
 
 impl Record {
@@ -273,6 +275,7 @@ impl Wish {
             remote_id: identity(Part::RemoteId, &options.remote_id)?,
             auth: options.auth.clone(),
             ike_generation,
+            dpd: options.dpd,
             mode: options.mode,
             protocol: if options.ah {
                 Protocol::Ah(AhProposal { integrity, pfs })

@@ -27,7 +27,7 @@ pub struct Trial {
 type Agree = fn(&Record, &Record) -> bool;
 
 /// The values of a tunnel. Names and networks are not among them: writes to them stand beside each other.
-const VALUES: [Agree; 18] = [
+const VALUES: [Agree; 19] = [
     |a, b| a.state == b.state,
     |a, b| a.wish.peer == b.wish.peer,
     |a, b| a.wish.options.auth == b.wish.options.auth,
@@ -46,6 +46,7 @@ const VALUES: [Agree; 18] = [
     |a, b| a.wish.options.mode == b.wish.options.mode,
     |a, b| a.wish.options.lifetime == b.wish.options.lifetime,
     |a, b| a.wish.options.split == b.wish.options.split,
+    |a, b| a.wish.options.dpd == b.wish.options.dpd,
 ];
 
 /// Whether both say the same in all that a caller can set.

@@ -94,5 +94,6 @@ fn options(lifetime: i64) -> Options {
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(lifetime).expect("in range"),
         split: cygnet::ipsec::Split::Auto,
+        dpd: Some(cygnet::ipsec::Dpd::DEFAULT),
     }
 }

@@ -15,7 +15,14 @@ fn a_tunnel_that_is_not_up_has_an_exit_code_of_its_own() {
     b.charon.establish(false);
     let ended = run(&b, &[&CHANGE[..], &["--json"]].concat()).ends(4);
     assert_eq!(ended.json()["inventory"]["lifeTime"], 1000);
-    assert!(ended.err.contains("the tunnel is not up: "), "{}", ended.err);
+    let previous = "the new configuration is not up yet, the previous one still carries";
+    assert!(ended.err.contains(previous), "{}", ended.err);
+    let page = run(&b, &["show", "site-7"]).ends(0).out;
+    assert!(page.contains(previous), "{page}");
+    let page = run(&b, &["list"]).ends(0).out;
+    assert!(page.contains("Connecting (carrying)"), "{page}");
+    let ended = run(&b, &["status"]).ends(4);
+    assert!(ended.err.contains("(1 still carrying by the previous configuration, or in part)"), "{}", ended.err);
     assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000, "it is done");
     let ended = run(&b, &["reconnect", "site-7", "--wait=1s"]).ends(4);
     assert!(ended.out.starts_with("reconnected site-7 ("), "{}", ended.out);

@@ -106,6 +106,28 @@ fn an_agent_that_answers_with_jobs_is_followed() {
 }
 
 #[test]
+fn all_connections_take_changed_settings_over() {
+    let b = up();
+    let all = |json: bool| {
+        let args = ["reconnect", "--all-changed", "--json"];
+        run(&b, &args[..if json { 3 } else { 2 }])
+    };
+    assert_eq!(all(false).ends(0).out, "all connections have what the settings say\n");
+    let path = b.path("cygnet.toml");
+    let text = std::fs::read_to_string(&path).expect("settings").replace("10.1.0.0/24", "10.9.0.0/24");
+    std::fs::write(path, text).expect("settings");
+    b.signal(nix::sys::signal::Signal::SIGHUP);
+    crate::serve::wait_until("the drift is shown", || {
+        let page = run(&b, &["show", "site-7"]).ends(0).out;
+        page.contains("10.1.0.0/24, 10.9.0.0/24 in the settings now; `cygnet reconnect` takes it over").then_some(())
+    });
+    assert_eq!(all(false).ends(0).out, format!("site-7 ({}): reconnected\n", uuid(7)));
+    assert_eq!(all(true).ends(0).json(), json!({ "reconnected": [] }));
+    run(&b, &["reconnect"]).ends(2);
+    run(&b, &["reconnect", "site-7", "--all-changed"]).ends(2);
+}
+
+#[test]
 fn a_shared_key_is_changed_together() {
     let b = Bench::start();
     let shared = json!({ "remoteId": "198.51.100.7" });

@@ -27,7 +27,7 @@ pub fn message(bytes: &[u8]) {
 /// A request body as `ChangeIPsecConnection` and as `CreateIPsecConnection`.
 pub fn body(bytes: &[u8]) {
     if let Ok(params) = Envelope::parse(bytes).and_then(|envelope| envelope.params("changeIPsecConnection")) {
-        let _ = parse::change(&params, parse::Rest::Defaults, jiff_epoch()).is_ok();
+        let _ = parse::change(&params, parse::Rest::Defaults, std::sync::Arc::default(), jiff_epoch()).is_ok();
         let _ = parse::create(&params, &cygnet::settings::Gateway::default(), jiff_epoch());
     }
 }

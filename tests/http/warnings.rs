@@ -78,6 +78,13 @@ fn a_plan_warns_of_what_would_be() {
     assert_eq!(plan(&json!({})), []);
     let weak = plan(&json!({ "policyEncryptionAlgorithm": "3des" }));
     assert!(has(&weak, "PEER_NOT_CHANGED") && has(&weak, "WEAK_3DES"), "{weak:?}");
+    // Each end has its own lifetimes and dead peer detection: the peer need not be changed.
+    for own in
+        [json!({ "lifeTime": 1800 }), json!({ "ikeLifeTime": 7200 }), json!({ "dpdDelay": 20, "dpdTimeout": 60 })]
+    {
+        assert!(!has(&plan(&own), "PEER_NOT_CHANGED"), "{own}");
+    }
+    assert!(has(&plan(&json!({ "lifeTime": 1800, "ikeDhGroup": 20 })), "PEER_NOT_CHANGED"));
     // Within the IKE SA that there is, another PFS shows at once; in a new one it does not.
     assert!(!has(&plan(&json!({ "pfs": "dh-group20" })), "UNTESTED_PFS"));
     assert!(has(&plan(&json!({ "pfs": "dh-group20", "ikeDhGroup": 20 })), "UNTESTED_PFS"));

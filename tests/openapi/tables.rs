@@ -14,7 +14,7 @@ use cygnet::{
         },
     },
     ipsec::{
-        Certs, Lifetime,
+        Certs, Dpd, Lifetime,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
 };
@@ -90,6 +90,12 @@ fn ranges_are_those_of_the_model() {
         for (member, (low, high)) in [("ikeLifeTime", Lifetime::IKE), ("lifeTime", Lifetime::CHILD)] {
             assert_eq!((&members[member]["minimum"], &members[member]["maximum"]), (&json!(low), &json!(high)));
         }
+    }
+    for (name, default) in [("dpdDelay", Dpd::DEFAULT.delay()), ("dpdTimeout", Dpd::DEFAULT.timeout())] {
+        let member = &component(&document, "Options")[name];
+        assert_eq!((&member["minimum"], &member["maximum"]), (&json!(Dpd::RANGE.0), &json!(Dpd::RANGE.1)));
+        let text = member["description"].as_str().expect("a description");
+        assert!(text.contains(&format!("Left out of a Create, it is {default};")), "{name}");
     }
     let kinds = &document["components"]["schemas"]["AuthKey"]["anyOf"];
     assert_eq!([&kinds[0]["maxLength"], &kinds[1]["maxLength"]], [MAX_PSK, Certs::MAX]);

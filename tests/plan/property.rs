@@ -74,6 +74,7 @@ fn wish() -> Wish {
         mode: parts.mode,
         lifetime: parts.lifetime,
         split: parts.split,
+        dpd: parts.dpd,
     };
     let local = Network { uuid: id(), network: "net".into(), cidrs: parts.local_nets, created: Timestamp::UNIX_EPOCH };
     let vip = Reference { uuid: "vip".into(), address: parts.local_addr };

@@ -1,8 +1,8 @@
 //! Arbitrary valid values of the model.
 
 use cygnet::ipsec::{
-    AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
-    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, Split, TrafficSelector,
+    AhProposal, Auth, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Identity, IdentityKind,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, Split, TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -174,6 +174,7 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             remote_id,
             auth,
             ike_generation,
+            dpd: named.0.then_some(Dpd::DEFAULT),
             mode,
             protocol,
             lifetime,

@@ -2,7 +2,7 @@
 
 use crate::{cases, generate};
 use cygnet::{
-    ipsec::{KeyOwner, Split, State},
+    ipsec::{Dpd, KeyOwner, Split, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Trial, Wish,
         format::{from_bytes, to_bytes},
@@ -57,6 +57,8 @@ fn options() -> impl Strategy<Value = Options> {
             mode,
             lifetime: lifetimes.1,
             split,
+            dpd: (lifetimes.1.hard() % 2 == 0)
+                .then(|| Dpd::new(i64::from(lifetimes.1.hard() % 3600 + 1), 7).expect("in range")),
         }
     })
 }

@@ -65,7 +65,10 @@ fn errors_about_values_around_a_key_do_not_quote_it() {
         let body = json!({ "changeIPsecConnection": change(7, &wrong) }).to_string();
         let envelope = Envelope::parse(body.as_bytes()).and_then(|envelope| envelope.params("changeIPsecConnection"));
         let failure = envelope
-            .and_then(|params| parse::change(&params, parse::Rest::Defaults, Timestamp::UNIX_EPOCH).map(drop))
+            .and_then(|params| {
+                parse::change(&params, parse::Rest::Defaults, std::sync::Arc::default(), Timestamp::UNIX_EPOCH)
+                    .map(drop)
+            })
             .expect_err("refused");
         assert_eq!(needles.found_in(format!("{failure:?}").as_bytes()), [""; 0], "{failure:?}");
     }

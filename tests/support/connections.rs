@@ -44,6 +44,7 @@ pub fn parts(n: u32) -> Parts {
         remote_id: None,
         auth: psk(KEY.as_bytes()),
         ike_generation: 0,
+        dpd: None,
         mode: Mode::Tunnel,
         protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: Some(group(14)) }),
         lifetime: Lifetime::child(3600).expect("in range"),

@@ -1,6 +1,6 @@
 //! The addresses that tunnels end at.
 
-use super::{Case, Judged, Level, finding, judged, some, unseen};
+use super::{Case, Judged, Level, finding, judged, settings, some, unseen};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -20,7 +20,8 @@ pub fn addresses(case: &Case) -> Judged {
     let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
     let fix = |address: &IpAddr| {
         format!(
-            "ip address add {address}/{} dev INTERFACE, and keep it in the network's configuration; or correct gateway.vips",
+            "ip address add {address}/{} dev INTERFACE, and keep it in the network's configuration; or correct gateway.vips, \
+             systemctl reload cygnet, and cygnet reconnect --all-changed",
             prefix(address)
         )
     };
@@ -28,16 +29,17 @@ pub fn addresses(case: &Case) -> Judged {
     let mut found = Vec::new();
     for (address, connections) in &missing {
         let what = format!("{address}, the local address of {} connections, is not on this host", connections.len());
-        found.push(
-            finding(Level::Error, what, fix(address)).with(format!("{evidence}; connections: {}", some(connections))),
-        );
+        // An address that the settings do not have any more is not to come back: its connections are to follow.
+        let fix = if settings::has_moved(case, *address) { settings::TAKE_OVER.into() } else { fix(address) };
+        found.push(finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))));
     }
-    let unused = case.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
+    let unused =
+        case.gateway.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
     for vip in unused {
         let what = format!("{}, the VIP {} of the settings, is not on this host", vip.address, vip.uuid);
         found.push(finding(Level::Warning, what, fix(&vip.address)).with(&evidence));
     }
-    judged(found, format!("{} VIPs and the local addresses of all connections are here", case.vips.len()))
+    judged(found, format!("{} VIPs and the local addresses of all connections are here", case.gateway.vips.len()))
 }
 
 #[cfg(test)]

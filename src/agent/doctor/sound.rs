@@ -8,7 +8,7 @@ use crate::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, Integrity,
         Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
     },
-    settings::{Vip, policy::Stance},
+    settings::{Gateway, L3Network, Vip, policy::Stance},
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Timestamp, Wish},
     swan::{
         Charon, names,
@@ -42,6 +42,7 @@ pub fn record(local: &str, peer: &str, local_net: &str, remote_net: &str) -> Arc
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(3600).expect("in range"),
         split: crate::ipsec::Split::Auto,
+        dpd: None,
     };
     let wish = Wish {
         names: Names::default(),
@@ -61,7 +62,10 @@ pub fn case() -> Case {
     Case {
         facts: facts(&record, charon.clone()),
         damaged: Vec::new(),
-        vips: vec![Vip { uuid: "vip".into(), address: address("192.0.2.1") }],
+        gateway: Gateway {
+            vips: vec![Vip { uuid: "vip".into(), address: address("192.0.2.1") }],
+            l3_networks: vec![L3Network { uuid: "lan".into(), cidrs: vec!["10.1.0.0/24".parse().expect("a net")] }],
+        },
         agent: Some(Life::Up(Arc::new(charon))),
         same_networks: Stance::Warn,
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),

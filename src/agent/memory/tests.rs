@@ -27,6 +27,7 @@ fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
         local_nets: nets("10.1.0.0/24"),
         remote_nets: nets(remote),
         split: crate::ipsec::Split::default(),
+        dpd: None,
     })
     .expect("the parts fit")
 }

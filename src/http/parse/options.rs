@@ -8,8 +8,8 @@ use crate::{
     error::{Error, Result},
     http::wire::{Integer, OptionBlock},
     ipsec::{
-        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
-        Mode, Psk, Split,
+        Auth, Certs, Code, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
+        Lifetime, Mode, Psk, Split,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
@@ -55,6 +55,7 @@ pub(super) fn options(
         mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
         split: choice("split", 32, block.split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
+        dpd: dpd(block.dpd_delay, block.dpd_timeout, old)?,
     })
 }
 
@@ -184,6 +185,20 @@ fn protocol(value: Option<String>) -> Result<bool> {
              never both around one packet; use esp, which authenticates too",
         )),
     }
+}
+
+/// Dead peer detection. What is left out is kept; `old` is what is stored, which may be that nothing was chosen.
+fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<&Options>) -> Result<Option<Dpd>> {
+    let seconds = |field: &str, value: Option<Integer>| {
+        let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
+        seconds.map_err(|e| Error::argument(format!("field[{field}] {e}")))
+    };
+    let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
+    Ok(match old {
+        Some(old) if delay.is_none() && timeout.is_none() => old.dpd,
+        Some(old) => Some(old.dpd.unwrap_or(Dpd::STORED).with(delay, timeout)),
+        None => Some(Dpd::DEFAULT.with(delay, timeout)),
+    })
 }
 
 fn lifetime<E: ToString>(

@@ -38,7 +38,12 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
     }
     let given = case.text("given.json").unwrap_or_else(|| panic!("{} has no given.json", case.name));
     let given = format::from_bytes(given.as_bytes()).unwrap_or_else(|e| panic!("{}/given.json: {e}", case.name));
-    let change = parse::change(&envelope.params("changeIPsecConnection")?, parse::Rest::Defaults, now())?;
+    let change = parse::change(
+        &envelope.params("changeIPsecConnection")?,
+        parse::Rest::Defaults,
+        std::sync::Arc::default(),
+        now(),
+    )?;
     Ok(change(&given, now())?)
 }
 
