@@ -457,7 +457,10 @@ fn trial(
         return Trial::of(before, new, caller, now, until.unwrap_or(now));
     }
     let before = before.filter(|_| !how.says_all)?;
-    before.trial.as_ref()?.beside(|record| edit(Some(record)), before, new)
+    // Where the key got another owner to be told apart, what is put back is told apart in the same way.
+    let owner = Some(new.connection.key_owner).filter(|owner| *owner != before.connection.key_owner);
+    let edit = |record: &Record| edit(Some(record)).map(|new| owner.map_or_else(|| new.clone(), |o| new.owned(o)));
+    before.trial.as_ref()?.beside(edit, before, new)
 }
 
 /// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
