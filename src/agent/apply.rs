@@ -257,11 +257,7 @@ impl Agent {
     ) -> Result<Arc<Record>> {
         let Group { new, others } = group;
         let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
-        // What is set aside is let in with the rest, or nothing is.
-        for record in &mut claimed {
-            record.aside = None;
-        }
-        self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), |id| self.name_of(id))?;
+        self.claim_together(&others, &mut claimed)?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
         let outcome = self.replace_together(old, &others, &claimed, memories).await;
         match &outcome {

@@ -229,6 +229,38 @@ fn same_peer(n: u8, record: &mut Value) {
     }
 }
 
+/// One that is set aside for its address has the shared key too; it is in the way of nobody's key.
+#[test]
+fn a_shared_key_is_changed_also_in_one_that_is_set_aside() {
+    let b = altered(&[7, 8, 9].map(|n| (n, peer(OLD))), same_peer);
+    assert_eq!(aside(&b), [uuid(8)]);
+    put(&b, 7, "", &peer(NEW)).expect(503);
+    let body = json!({ "changeIPsecConnection": change(7, &peer(NEW)) }).to_string();
+    let plan = format!("/cygnet/v1/connections/{}/plan?together=true", uuid(7));
+    let planned = b.ask("POST", &plan, body.as_bytes()).expect(200).json()["together"].take();
+    let done = put(&b, 7, "together=true", &peer(NEW)).expect(200).json()["together"].take();
+    assert_eq!((planned, done.as_array().map(Vec::len)), (done.clone(), Some(2)));
+    assert_eq!(aside(&b), [uuid(8)]);
+    assert_eq!([7, 9].map(|n| secret(&b, n).expect("a secret").0), [NEW; 2]);
+    assert_eq!((b.inventory(&uuid(8))["authKey"].as_str(), secret(&b, 8)), (Some(NEW), None));
+    put(&b, 8, "", &peer(NEW)).expect(200);
+    assert_eq!((aside(&b), secret(&b, 8).expect("a secret").0.as_str()), (vec![], NEW));
+}
+
+/// What needs no other place than before may be written, and has nothing to prove: it is not loaded.
+#[test]
+fn one_that_is_set_aside_has_no_trial() {
+    let b = altered(&[7, 8].map(|n| (n, peer(OLD))), same_peer);
+    let more = json!({ "params": { "peerCidrs": ["10.77.0.0/24"] } }).to_string();
+    for query in ["confirm=1s", "confirm=10m"] {
+        let same = and(peer(OLD), &json!({ "peerAddress": "198.51.100.7", "idType": "ip" }));
+        put(&b, 8, query, &same).expect(200);
+        assert!(!is_on_trial(&b, 8), "{query}");
+    }
+    b.ask("POST", &format!("{PATH}/{}/remote-cidrs?confirm=1s", uuid(8)), more.as_bytes());
+    assert!(!is_on_trial(&b, 8));
+}
+
 /// What a trial would put back is in the way until the trial has ended, and then no more.
 #[test]
 fn one_that_is_set_aside_waits_for_the_end_of_a_trial() {
