@@ -192,10 +192,29 @@ fn a_key_on_trial_for_one_of_two_addresses_is_taken_back() {
     b.create(&params(7, &lifetime(OLD, 1000))).expect(200);
     b.create(&params(8, &and(lifetime(OLD, 1000), &json!({ "vipUuid": SECOND })))).expect(200);
     let wrong = lifetime("test-only-wrong", 1000);
-    during(&b, 8, || put(&b, 8, "confirm=2s", &wrong), || assert!(!is_on_trial(&b, 7))).expect(503);
+    let file = || fs::read_to_string(b.conf(&uuid(7))).expect("written");
+    let (before, owners) = (file(), || [7, 8].map(|n| secret(&b, n).expect("a secret").1));
+    let told_apart = || assert_eq!(owners(), ["192.0.2.1", "192.0.2.9"]);
+    during(&b, 8, || put(&b, 8, "confirm=2s", &wrong), told_apart).expect(503);
     [7, 8].iter().for_each(|n| assert_has(&b, *n, OLD, 1000));
+    assert_eq!((file(), owners()), (before.clone(), ["198.51.100.7", "198.51.100.7"].map(Into::into)));
+    // The same of one that is created on trial, and of a trial whose companion another call changes.
+    delete(&b, 8).expect(200);
+    b.charon.establish(false);
+    let create = || {
+        let params = params(8, &and(wrong.clone(), &json!({ "vipUuid": SECOND })));
+        b.ask("POST", &format!("{PATH}?confirm=1s"), json!({ "params": params }).to_string().as_bytes())
+    };
+    during(&b, 8, create, || ()).expect(503);
+    assert_eq!((stored(&b, 8), file()), (None, before));
+    b.create(&params(8, &and(lifetime(OLD, 1000), &json!({ "vipUuid": SECOND })))).expect(200);
+    b.charon.establish(false);
+    let meanwhile = || drop(put(&b, 7, "", &lifetime(OLD, 3000)).expect(200));
+    during(&b, 8, || put(&b, 8, "confirm=2s", &wrong), meanwhile).expect(503);
+    assert_has(&b, 7, OLD, 3000);
+    assert_eq!(owners(), ["198.51.100.7", "198.51.100.7"]);
     put(&b, 8, "", &lifetime(NEW, 1000)).expect(200);
-    assert_has(&b, 7, OLD, 1000);
+    assert_has(&b, 7, OLD, 3000);
     assert_has(&b, 8, NEW, 1000);
 }
 
