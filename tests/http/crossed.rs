@@ -107,6 +107,13 @@ fn shared(b: &Bench) {
     }
 }
 
+#[track_caller]
+fn assert_both(b: &Bench, key: &str, lifetime: u64) {
+    for n in [7, 8] {
+        assert_has(b, n, key, lifetime);
+    }
+}
+
 fn lifetime(key: &str, lifetime: u64) -> Value {
     and(peer(key), &json!({ "lifeTime": lifetime }))
 }
@@ -121,7 +128,7 @@ fn a_shared_key_is_changed_while_one_is_on_trial() {
         assert!(is_on_trial(&b, 8), "nobody has confirmed the lifetime");
     };
     during(&b, 8, || put(&b, 8, "confirm=3s", &lifetime(OLD, 2000)), meanwhile).expect(503);
-    [7, 8].iter().for_each(|n| assert_has(&b, *n, NEW, 1000));
+    assert_both(&b, NEW, 1000);
 }
 
 #[test]
@@ -129,7 +136,7 @@ fn a_shared_key_that_came_during_a_trial_is_there_after_a_kill() {
     let mut b = bench();
     shared(&b);
     killed(&mut b, 8, &lifetime(OLD, 2000), |b| drop(put(b, 7, "together=true", &lifetime(NEW, 1000)).expect(200)));
-    [7, 8].iter().for_each(|n| assert_has(&b, *n, NEW, 1000));
+    assert_both(&b, NEW, 1000);
 }
 
 /// A key on trial that another call replaces in all connections is that call's.
@@ -141,7 +148,7 @@ fn a_key_on_trial_is_overruled_by_the_key_of_all() {
     let meanwhile = || drop(put(&b, 7, "together=true", &lifetime(NEW, 1000)).expect(200));
     let wrong = lifetime("test-only-wrong", 2000);
     during(&b, 8, || put(&b, 8, "confirm=3s", &wrong), meanwhile).expect(503);
-    [7, 8].iter().for_each(|n| assert_has(&b, *n, NEW, 1000));
+    assert_both(&b, NEW, 1000);
 }
 
 /// Two addresses of the gateway to one peer: another key for the one needs another owner of the other's, also of what
@@ -196,7 +203,7 @@ fn a_key_on_trial_for_one_of_two_addresses_is_taken_back() {
     let (before, owners) = (file(), || [7, 8].map(|n| secret(&b, n).expect("a secret").1));
     let told_apart = || assert_eq!(owners(), ["192.0.2.1", "192.0.2.9"]);
     during(&b, 8, || put(&b, 8, "confirm=2s", &wrong), told_apart).expect(503);
-    [7, 8].iter().for_each(|n| assert_has(&b, *n, OLD, 1000));
+    assert_both(&b, OLD, 1000);
     assert_eq!((file(), owners()), (before.clone(), ["198.51.100.7", "198.51.100.7"].map(Into::into)));
     // The same of one that is created on trial, and of a trial whose companion another call changes.
     delete(&b, 8).expect(200);
