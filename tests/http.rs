@@ -35,6 +35,8 @@ mod concurrency;
 mod costs;
 #[path = "http/create.rs"]
 mod create;
+#[path = "http/crossed.rs"]
+mod crossed;
 #[path = "http/errors.rs"]
 mod errors;
 #[path = "http/events.rs"]

@@ -256,11 +256,7 @@ impl Agent {
     ) -> Result<Arc<Record>> {
         let Group { new, others } = group;
         let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
-        // What is set aside is let in with the rest, or nothing is.
-        for record in &mut claimed {
-            record.aside = None;
-        }
-        self.lock_claims().claim(&claimed.iter().rev().collect::<Vec<_>>(), |id| self.name_of(id))?;
+        self.claim_together(&others, &mut claimed)?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
         let outcome = self.replace_together(old, &others, &claimed, memories).await;
         match &outcome {
@@ -457,7 +453,10 @@ fn trial(
         return Trial::of(before, new, caller, now, until.unwrap_or(now));
     }
     let before = before.filter(|_| !how.says_all)?;
-    before.trial.as_ref()?.beside(|record| edit(Some(record)), before, new)
+    // Where the key got another owner to be told apart, what is put back is told apart in the same way.
+    let owner = Some(new.connection.key_owner).filter(|owner| *owner != before.connection.key_owner);
+    let edit = |record: &Record| edit(Some(record)).map(|new| owner.map_or_else(|| new.clone(), |o| new.owned(o)));
+    before.trial.as_ref()?.beside(edit, before, new)
 }
 
 /// Refuses a change on trial while another is: what should be put back, if the first fails after the second?

@@ -2,7 +2,7 @@
 //! write would have let stand beside each other. charon is never given both. Who was changed last is set aside by name:
 //! it stays stored, is shown, and can be changed and deleted; it is loaded as soon as nothing is in its way any more.
 
-use super::{Agent, claims::Claims};
+use super::{Agent, Companion, claims::Claims};
 use crate::{error::Result, ipsec::ConnectionId, store::Record};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -44,10 +44,31 @@ impl Agent {
             (Err(_), Some(why)) => {
                 claims.aside.insert(new.id);
                 new.aside = Some(why);
+                // What is not loaded has nothing to prove, and nobody would end its trial.
+                new.trial = None;
                 Ok(())
             }
             (outcome, _) => outcome,
         }
+    }
+
+    /// Takes what all of `records` need, which follow `others` and the one that is written, or nothing. Those of `others`
+    /// that are set aside are let in if nothing is in their way; the rest does not depend on it.
+    pub(super) fn claim_together(&self, others: &[Companion], records: &mut [Record]) -> Result<()> {
+        let is_aside = |id| others.iter().any(|other| other.id() == id && other.before.aside.is_some());
+        for record in &mut *records {
+            record.aside = None;
+        }
+        let mut claims = self.lock_claims();
+        let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
+        claims.claim(&needed, |id| self.name_of(id))?;
+        for record in records.iter_mut().filter(|record| is_aside(record.id)) {
+            if let Err(error) = claims.claim(&[record], |id| self.name_of(id)) {
+                claims.aside.insert(record.id);
+                record.aside = Some(error.to_string().into());
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what `record` had, and looks whether that was in somebody's way.

@@ -88,7 +88,8 @@ impl Claims {
         let records = records.as_slice();
         self.check_pairs(records, &name_of)?;
         let Some(record) = records.first() else { return Ok(()) };
-        let clashes: Vec<_> = self.clashing(records).into_iter().map(|id| self.clash(record, id, &name_of)).collect();
+        let clashes: Vec<_> =
+            self.clashing_keys(records).into_iter().map(|id| self.clash(record, id, &name_of)).collect();
         if clashes.is_empty() {
             return Ok(());
         }
@@ -135,9 +136,14 @@ impl Claims {
         format!("the ipsec connection[uuid:{id}, name:{}] has another authKey{what}", name_of(id))
     }
 
-    /// The other connections whose keys charon could not tell from those of `records`; and those of `records` that it
-    /// could not tell from each other.
+    /// The other connections whose keys charon could not tell from those of `records` and of what their trials would put
+    /// back; and those of `records` that it could not tell from each other.
     pub fn clashing(&self, records: &[&Record]) -> BTreeSet<ConnectionId> {
+        let with_trials = records.iter().flat_map(|record| std::iter::once(*record).chain(put_back(record)));
+        self.clashing_keys(&with_trials.collect::<Vec<_>>())
+    }
+
+    fn clashing_keys(&self, records: &[&Record]) -> BTreeSet<ConnectionId> {
         let inside: BTreeSet<_> = records.iter().map(|record| record.id).collect();
         let keys: Vec<_> = records.iter().filter_map(|record| Some((record.id, Key::of(record)?))).collect();
         let mut found = BTreeSet::new();
@@ -224,8 +230,12 @@ impl Index {
 
 /// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
 fn held(record: &Record) -> impl Iterator<Item = &Record> {
-    let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
-    std::iter::once(record).chain(before).filter(|record| record.aside.is_none())
+    std::iter::once(record).filter(|record| record.aside.is_none()).chain(put_back(record))
+}
+
+/// What the trial of `record` would put back, unless that is set aside.
+fn put_back(record: &Record) -> Option<&Record> {
+    record.trial.as_ref().and_then(|trial| trial.before.as_ref()).filter(|before| before.aside.is_none())
 }
 
 /// charon's name of the private key that it is to hold.

@@ -3,7 +3,12 @@
 //! The trial lies in the record, and begins and ends under the connection's lock. If the agent dies meanwhile, its next
 //! start puts the old connection back: nobody has confirmed the new one.
 
-use super::{Agent, Companion, Entry, Host, How, View, apply::InForce, feed::Happening, memory::Memory};
+use super::{
+    Agent, Companion, Entry, Host, How, View,
+    apply::{InForce, not_found},
+    feed::Happening,
+    memory::Memory,
+};
 use crate::{
     error::{Error, Result},
     ipsec::{ChildState, ConnectionId, State, Status, status},
@@ -89,7 +94,11 @@ impl Agent {
             }
         };
         let elaboration = self.reason(&seen.view, &Host::look()).map(|reason| reason.to_string());
-        let became = match self.back_to(&begun).await {
+        let back = self.back_to(&begun).await;
+        if matches!(back, Back::Old(_) | Back::Nothing) {
+            self.owners_back(&others).await;
+        }
+        let became = match back {
             Back::Taken => self.taken(id),
             Back::Nothing => "it was removed again".into(),
             Back::Later(text) => text,
@@ -210,6 +219,24 @@ impl Agent {
                 Back::Later(format!(
                     "what was there before counts again, and is put in force as soon as that is possible ({error})"
                 ))
+            }
+        }
+    }
+
+    /// Gives the keys of `others` back to whom they were before a trial, unless another call decided that since, or charon
+    /// could not tell them apart then: so what was made for the trial alone goes with it. No tunnel depends on it.
+    async fn owners_back(&self, others: &[Companion]) {
+        for Companion { before, after } in others {
+            let (made, back) = (after.connection.key_owner, before.connection.key_owner);
+            let edit = |now: Option<&Record>| {
+                let now = now.ok_or_else(|| not_found(before.id))?;
+                Ok(if now.connection.key_owner == made { now.owned(back) } else { now.clone() })
+            };
+            match self.put(before.id, &How::default(), edit).await {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(uuid = %before.id, %error, "the key stays with the owner that it got for a trial");
+                }
             }
         }
     }

@@ -129,7 +129,8 @@ impl Agent {
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept.
         self.judge(Some(&before), &wanted, true)?;
         let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
-        let all: Vec<_> = std::iter::once(&after).chain(others.iter().map(|other| &other.after)).collect();
+        let needed = others.iter().filter(|other| other.before.aside.is_none()).map(|other| &other.after);
+        let all: Vec<_> = std::iter::once(&after).chain(needed).collect();
         let shared = self.check_claims(&all, hides_key)?;
         let prepared = self.prepare(Some(&before), &after, &memory).await?;
         let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));

@@ -35,10 +35,15 @@ impl Companion {
         self.after.id
     }
 
-    /// Whether it gets another key; else only the owner of its key becomes another one, which no tunnel sees.
+    /// Whether it gets another key, now or if its trial fails; else only the owner of its key becomes another one, which
+    /// no tunnel sees.
     #[must_use]
     pub fn has_new_key(&self) -> bool {
-        self.before.connection.auth != self.after.connection.auth
+        let back = |record: &Record| {
+            let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+            before.map_or_else(|| record.connection.auth.clone(), |before| before.connection.auth.clone())
+        };
+        self.before.connection.auth != self.after.connection.auth || back(&self.before) != back(&self.after)
     }
 }
 
@@ -102,9 +107,11 @@ impl Agent {
         let now = Timestamp::now();
         let mut others: BTreeMap<_, Companion> = BTreeMap::new();
         let with_key = |before: Arc<Record>| {
-            let mut wish = before.wish.clone();
-            wish.options.auth = Auth::Psk(psk.clone());
-            let after = before.changed(wish, now).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
+            let mut after = keyed(&before, psk, now)?;
+            // What else is on trial there is nobody's here: it stays on trial, beside the key.
+            let trial = before.trial.as_ref();
+            let trial = trial.and_then(|trial| trial.beside(|record| keyed(record, psk, now), &before, &after));
+            after.trial = trial.map(Box::new);
             Ok::<_, Error>((before.id, Companion { before, after }))
         };
         if let Some(Auth::Psk(shared)) =
@@ -206,6 +213,17 @@ impl Agent {
             }
         }
     }
+}
+
+/// `record` with the key `psk` in place of its own. One that has certificates shares no key: it has been found for what
+/// its trial would put back.
+fn keyed(record: &Record, psk: &Psk, now: Timestamp) -> Result<Record> {
+    if !matches!(record.connection.auth, Auth::Psk(_)) {
+        return Ok(record.clone());
+    }
+    let mut wish = record.wish.clone();
+    wish.options.auth = Auth::Psk(psk.clone());
+    record.changed(wish, now).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
 }
 
 /// A fault of this program.

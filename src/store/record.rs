@@ -228,11 +228,14 @@ impl Record {
         old.changed(wish, self.changed)
     }
 
-    /// The same connection, whose key has another owner in charon.
+    /// The same connection, whose key has another owner in charon; also the one that its trial would put back.
     #[must_use]
     pub fn owned(&self, key_owner: KeyOwner) -> Self {
         let mut new = self.clone();
         new.connection.key_owner = key_owner;
+        if let Some(before) = new.trial.as_mut().and_then(|trial| trial.before.as_mut()) {
+            before.connection.key_owner = key_owner;
+        }
         new
     }
 
