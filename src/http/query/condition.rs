@@ -127,7 +127,7 @@ impl Condition {
             let value = value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty()));
             return self.holds_for(value.as_ref(), steps);
         };
-        let items = lens.list(view, list);
+        let items = lens.list(view, list, member);
         let made = if member.is_some() { MADE.0 } else { MADE.1 };
         steps.take((items.len() * made) as u64)?;
         let all = matches!(self.operator, Operator::Ne | Operator::NotIn | Operator::NotLike);
@@ -136,8 +136,7 @@ impl Condition {
             return Ok(items.is_empty());
         }
         for item in &items {
-            let value = member.map_or(Some(item), |member| item.get(member));
-            if self.holds_for(value, steps)? != all {
+            if self.holds_for(item.as_ref(), steps)? != all {
                 return Ok(!all);
             }
         }
