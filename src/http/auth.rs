@@ -242,8 +242,10 @@ impl Auth {
 
     /// Ends a session; that there is none is no error.
     pub fn logout(&self, uuid: &str) {
-        self.sessions.end(uuid);
-        self.changes.send_replace(());
+        // Nobody's streams are woken for a session that there never was.
+        if self.sessions.end(uuid) {
+            self.changes.send_replace(());
+        }
     }
 }
 

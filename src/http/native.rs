@@ -4,7 +4,7 @@ use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::ME
 use crate::{
     agent::{Companion, Life, Seen, Step, View},
     ipsec::{
-        ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
+        Auth, ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
         condition::carriers,
         coverage,
@@ -106,7 +106,14 @@ pub async fn plan(
     let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
-    let edit = |old: &_| change(old, Timestamp::now());
+    let edit = |old: &_| {
+        let new = change(old, Timestamp::now())?;
+        // A stored key may be given again however long it is: that it passes would tell that it is the one.
+        match &new.connection.auth {
+            Auth::Psk(psk) if hides_key => parse::limits::psk(psk).map(|()| new),
+            _ => Ok(new),
+        }
+    };
     let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =

@@ -18,6 +18,7 @@ use super::{error::Failure, inventory, parse};
 use crate::{agent::View, error::Error, ipsec::ConnectionId};
 use condition::Condition;
 use order::Datum;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use steps::Steps;
 
@@ -104,15 +105,19 @@ impl Query {
             }
         }
         if let Some(field) = self.group_by {
+            let digest = |datum: Datum| <[u8; 32]>::from(Sha256::digest(datum.text));
+            let groups = read(&found, field, lens, steps, digest).await?;
             let mut seen = BTreeSet::new();
-            found.retain(|view| seen.insert(lens.member(view, field).map(|value| Datum::of(field, &value).text)));
+            found =
+                groups.into_iter().zip(found).filter_map(|(group, view)| seen.insert(group).then_some(view)).collect();
         }
         let total = found.len();
         if self.count {
             return Ok(Found { total, page: Vec::new() });
         }
         if let Some((field, descending)) = self.sort {
-            sorted(&mut found, field, descending, lens);
+            let keys = read(&found, field, lens, steps, Datum::shortened).await?;
+            found = sorted(keys.into_iter().zip(found).collect(), descending);
         }
         let page = found.into_iter().skip(self.start).take(self.limit.unwrap_or(DEFAULT_LIMIT)).collect();
         Ok(Found { total, page })
@@ -157,10 +162,31 @@ impl Query {
     }
 }
 
-/// Sorts by a member, which may be absent; absent ones come first. What is compared is read once.
-fn sorted(views: &mut Vec<View>, field: &str, descending: bool, lens: &Lens) {
-    let key = |view: View| (lens.member(&view, field).map(|value| Datum::of(field, &value)), view);
-    let mut all: Vec<_> = std::mem::take(views).into_iter().map(key).collect();
+/// What `keep` keeps of a member of each of `views`, which may be absent.
+///
+/// # Errors
+/// 400 when it takes too many steps.
+async fn read<K>(
+    views: &[View],
+    field: &str,
+    lens: &Lens,
+    steps: &mut Steps,
+    keep: impl Fn(Datum) -> K,
+) -> Result<Vec<Option<K>>, Failure> {
+    let mut all = Vec::with_capacity(views.len());
+    for view in views {
+        let value = lens.member(view, field).map(|value| Datum::of(field, &value));
+        steps.take(1 + value.as_ref().map_or(0, |value| value.text.len()) as u64)?;
+        all.push(value.map(&keep));
+        if steps.is_over() {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(all)
+}
+
+/// The views in the order of their keys; absent ones come first.
+fn sorted(mut all: Vec<(Option<Datum>, View)>, descending: bool) -> Vec<View> {
     all.sort_by(|(a, _), (b, _)| {
         let order = match (a, b) {
             (Some(a), Some(b)) => a.order(b),
@@ -168,7 +194,7 @@ fn sorted(views: &mut Vec<View>, field: &str, descending: bool, lens: &Lens) {
         };
         if descending { order.reverse() } else { order }
     });
-    views.extend(all.into_iter().map(|(_, view)| view));
+    all.into_iter().map(|(_, view)| view).collect()
 }
 
 fn integer(name: &str, value: &str) -> Result<usize, Failure> {

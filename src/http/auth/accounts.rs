@@ -93,10 +93,10 @@ impl Accounts {
         own.is_some() && own == other.account(name).map(|account| &account.uuid)
     }
 
-    /// The access key `id`.
+    /// The access key `id`. It goes with its account, as sessions do, though its own lines may be left in the file.
     #[must_use]
     pub fn key(&self, id: &str) -> Option<&AccessKey> {
-        self.access_key.iter().find(|key| key.id == id)
+        self.access_key.iter().find(|key| key.id == id).filter(|key| self.account(&key.account).is_some())
     }
 
     /// Whether there is neither account nor key.
@@ -196,6 +196,9 @@ mod tests {
         accounts.account.clear();
         accounts.set_password("admin", "test-only-digest").expect("set");
         assert!(!again.has_same("admin", &accounts), "one that was made anew is another one");
+        assert!(accounts.key(&key.id).is_none(), "the account of the key is gone");
+        accounts.ensure("ops@site").expect("made");
+        assert!(accounts.key(&key.id).is_some());
     }
 
     #[test]

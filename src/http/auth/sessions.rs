@@ -75,9 +75,9 @@ impl Sessions {
         self.lock().get(digest).is_some_and(|session| session.ends > now)
     }
 
-    /// Ends the session `uuid`; that there is none is no error.
-    pub fn end(&self, uuid: &str) {
-        self.lock().remove(&digest(uuid));
+    /// Ends the session `uuid`; whether there was one.
+    pub fn end(&self, uuid: &str) -> bool {
+        self.lock().remove(&digest(uuid)).is_some()
     }
 
     /// Ends the sessions of accounts of which `stays` does not hold; how many.

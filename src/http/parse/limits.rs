@@ -1,7 +1,10 @@
 //! How long the members of a request may be (texts for people have theirs where they are read). What is stored already is
 //! beyond these limits: it may be kept, and given again as it is.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    ipsec::Psk,
+};
 
 /// The longest pre-shared key, in bytes.
 pub const MAX_PSK: usize = 4096;
@@ -11,6 +14,14 @@ pub const MAX_TAGS: usize = 100;
 pub const MAX_TAG: usize = 256;
 /// The most elements of any other list: more networks than one connection can carry.
 pub const MAX_LIST: usize = 512;
+
+/// Refuses a pre-shared key that is too long.
+///
+/// # Errors
+/// That it is.
+pub fn psk(key: &Psk) -> Result<()> {
+    at_most("authKey", key.expose().len(), MAX_PSK, "bytes")
+}
 
 /// Refuses a list that is too long.
 pub(super) fn elements(field: &str, count: usize) -> Result<()> {

@@ -71,7 +71,7 @@ fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, creating: bo
             let psk = psk(key)?;
             let is_stored = || old.is_some_and(|old| matches!(&old.auth, Auth::Psk(stored) if *stored == psk));
             if (creating || old.is_some()) && !is_stored() {
-                limits::at_most("authKey", psk.expose().len(), limits::MAX_PSK, "bytes")?;
+                limits::psk(&psk)?;
             }
             Auth::Psk(psk)
         }

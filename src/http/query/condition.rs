@@ -60,6 +60,9 @@ const MAX_LIST: usize = 1000;
 /// The longest pattern, in characters.
 const MAX_PATTERN: usize = 4096;
 
+/// What it costs to make one element of a list that a condition looks into, in steps: one with members, and a plain text.
+const MADE: (usize, usize) = (64, 8);
+
 /// What the values of a member are compared with.
 #[derive(Debug)]
 enum Wanted {
@@ -124,15 +127,16 @@ impl Condition {
             let value = value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty()));
             return self.holds_for(value.as_ref(), steps);
         };
-        let items = lens.list(view, list);
+        let items = lens.list(view, list, member);
+        let made = if member.is_some() { MADE.0 } else { MADE.1 };
+        steps.take((items.len() * made) as u64)?;
         let all = matches!(self.operator, Operator::Ne | Operator::NotIn | Operator::NotLike);
         if self.operator == Operator::Null {
             steps.take(1)?;
             return Ok(items.is_empty());
         }
         for item in &items {
-            let value = member.map_or(Some(item), |member| item.get(member));
-            if self.holds_for(value, steps)? != all {
+            if self.holds_for(item.as_ref(), steps)? != all {
                 return Ok(!all);
             }
         }
@@ -146,7 +150,10 @@ impl Condition {
         let value = Datum::of(&self.field, value);
         let bytes = value.text.len();
         Ok(match &self.wanted {
-            Wanted::Nothing => self.operator == Operator::NotNull,
+            Wanted::Nothing => {
+                steps.take(bytes as u64)?;
+                self.operator == Operator::NotNull
+            }
             Wanted::One(wanted) => {
                 steps.take(bytes as u64)?;
                 self.admits(value.order(wanted))

@@ -23,13 +23,20 @@ impl Lens {
         Some(inventory::member(view, name, self.mask, &self.zone)).filter(|value| shown && !value.is_null())
     }
 
-    /// The list `name` that conditions may look into.
+    /// The values that a condition on the list `name` looks at: the elements, or this member of each, which it may lack.
     #[must_use]
-    pub fn list(&self, view: &View, name: &str) -> Vec<Value> {
-        match inventory::beyond(view, name).or_else(|| self.member(view, name)) {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
+    pub fn list(&self, view: &View, name: &str, member: Option<&str>) -> Vec<Option<Value>> {
+        if let Some(column) = member.and_then(|member| inventory::column(view, name, member, &self.zone)) {
+            return column.into_iter().map(Some).collect();
         }
+        let Some(Value::Array(items)) = inventory::beyond(view, name).or_else(|| self.member(view, name)) else {
+            return Vec::new();
+        };
+        let value = |mut item: Value| match member {
+            Some(member) => item.get_mut(member).map(Value::take),
+            None => Some(item),
+        };
+        items.into_iter().map(value).collect()
     }
 
     /// The inventory of `view` with the members of `fields`.

@@ -5,6 +5,9 @@ use jiff::civil::DateTime;
 use serde_json::Value;
 use std::cmp::Ordering;
 
+/// How much of a text decides about the order of a list, in bytes: a bundle of certificates would fill the memory.
+pub const COMPARED: usize = 1024;
+
 /// A value, read once: what a member has, or what a condition wants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datum {
@@ -26,6 +29,14 @@ impl Datum {
     #[must_use]
     pub fn wanted(field: &str, text: &str) -> Self {
         Self { number: text.trim().parse().ok(), date: date(field, text), text: text.into() }
+    }
+
+    /// The same with as much of its text as decides about the order of a list.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        self.text.truncate(self.text.floor_char_boundary(COMPARED));
+        self.text.shrink_to_fit();
+        self
     }
 
     /// How it compares with `other`: by size or time if both have one.

@@ -29,7 +29,8 @@ impl Steps {
     pub fn take(&mut self, count: u64) -> Result<(), Failure> {
         let left = self.left.checked_sub(count).ok_or_else(|| {
             Failure::bad_request(format!(
-                "Invalid query parameter[q], these conditions take more than {MAX_STEPS} steps: use fewer or shorter ones"
+                "Invalid query, its conditions, sort or groupBy take more than {MAX_STEPS} steps: use fewer or shorter \
+                 conditions, and no long member to sort or group by"
             ))
         })?;
         self.left = left;

@@ -42,8 +42,8 @@ fn steps(conditions: &[String], view: &View) -> u64 {
 #[test]
 fn steps_grow_with_what_is_looked_at_alone() {
     let view = view(&json!({}));
-    // Bytes, and one for each value.
-    let tags = 100 * 257 + 100;
+    // Bytes, and one for each value; eight to make it.
+    let tags = 100 * 257 + 900;
     assert_eq!(steps(&["__userTag__~=%b".into()], &view), tags);
     // Patterns that a machine with one place would try again and again.
     for pattern in ["%a".repeat(31) + "%b", "%".to_owned() + &"a".repeat(62) + "b", "%_".repeat(60)] {
@@ -51,13 +51,20 @@ fn steps_grow_with_what_is_looked_at_alone() {
     }
     let longest = "%a".repeat(255) + "%b";
     let words = 256 / 64 + 1;
-    assert_eq!(steps(&[format!("__userTag__~={longest}")], &view), 100 * 257 * words + 100);
+    assert_eq!(steps(&[format!("__userTag__~={longest}")], &view), 100 * 257 * words + 900);
     // A list of a thousand dates is read once, not once for each network.
     let dates = format!("peerCidrs.createDate!?={}", ",".repeat(999));
-    assert!(steps(std::slice::from_ref(&dates), &view) <= 255 * (11 * 30 + 1), "{}", steps(&[dates], &view));
+    assert!(steps(std::slice::from_ref(&dates), &view) <= 255 * (64 + 11 * 30 + 1), "{}", steps(&[dates], &view));
     assert!(steps(&[format!("createDate!?={}", ",".repeat(999))], &view) <= 400);
     assert!(steps(&["authKey~=%k%k%k%".into()], &view) <= 4100);
-    assert!(steps(&[format!("peerCidrs.cidr!={}", "9".repeat(60_000))], &view) <= 255 * 16);
+    assert!(steps(&[format!("peerCidrs.cidr!={}", "9".repeat(60_000))], &view) <= 255 * (64 + 16));
+    // What is made is paid for, whether it is looked at or not.
+    for condition in
+        ["peerCidrs.cidr is null", "peerCidrs.cidr not null", "peerCidrs.uuid!=e0000000000040008000000000000001"]
+    {
+        assert!(steps(&[condition.into()], &view) > 255 * 64, "{condition}");
+    }
+    assert!(steps(&["authKey is null".into()], &view) > 4096 && steps(&["__userTag__~=%".into()], &view) > 800);
 }
 
 #[test]
@@ -107,4 +114,16 @@ async fn what_has_no_value_sorts_first_and_groups_once() {
         let seen: Vec<_> = found.page.iter().map(|view| view.record.wish.names.name.as_str()).collect();
         assert_eq!(seen, names, "{sort}");
     }
+}
+
+#[tokio::test]
+async fn what_sorts_is_kept_in_part_and_what_groups_as_a_digest() {
+    let views: Vec<_> = ["b", "a", "b"].map(|name| view(&json!({ "name": name }))).into();
+    let mut steps = Steps::default();
+    let keys = read(&views, "description", &LENS, &mut steps, Datum::shortened).await.expect("few steps");
+    assert!(keys.iter().flatten().all(|key| key.text.len() == order::COMPARED && key.text.capacity() < 2000));
+    assert_eq!(steps.taken(), 3 * (1 + 2048), "all of it was made");
+    let query =
+        Query::parse(&[("sort".into(), "description".into()), ("groupBy".into(), "name".into())]).expect("a query");
+    assert_eq!(query.select(views, &LENS).await.expect("few steps").total, 2);
 }

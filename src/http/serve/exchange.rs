@@ -18,7 +18,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -64,9 +64,9 @@ impl Connection {
     /// Answers one request.
     pub async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.seat.works();
-        let at_work = AtWork(Arc::clone(&self.seat));
-        let seat = Arc::clone(&self.seat);
-        let mut request = request.map(|body| Body::new(Fed { body, seat }));
+        let at_work = Arc::new(AtWork(Arc::clone(&self.seat)));
+        let fed = Arc::downgrade(&at_work);
+        let mut request = request.map(|body| Body::new(Fed { body, at_work: fed }));
         request.extensions_mut().insert(self.origin);
         request.extensions_mut().insert(self.ambiguous.clone());
         request.extensions_mut().insert(self.grown.clone());
@@ -98,22 +98,23 @@ impl Drop for AtWork {
     }
 }
 
-/// The body of a request: while its rest is waited for, nobody works for the connection.
-struct Fed {
-    body: Incoming,
-    seat: Arc<Seat>,
+/// The body of a request: while its rest is waited for, nobody works for the connection. Nor does anybody when the
+/// request was answered already, and what still comes of its body is dropped.
+struct Fed<B> {
+    body: B,
+    at_work: Weak<AtWork>,
 }
 
-impl HttpBody for Fed {
-    type Data = Bytes;
-    type Error = hyper::Error;
+impl<B: HttpBody + Unpin> HttpBody for Fed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_pending() {
-            self.seat.rests();
-        } else {
-            self.seat.works();
+        match self.at_work.upgrade() {
+            Some(at_work) if frame.is_pending() => at_work.0.rests(),
+            Some(at_work) => at_work.0.works(),
+            None => {}
         }
         frame
     }
@@ -131,7 +132,7 @@ impl HttpBody for Fed {
 struct Told {
     body: Body,
     memory: Option<Arc<OwnedSemaphorePermit>>,
-    _at_work: AtWork,
+    _at_work: Arc<AtWork>,
 }
 
 /// Bytes of an answer, with the memory that they take.
@@ -167,6 +168,7 @@ impl HttpBody for Told {
 mod tests {
     use super::*;
     use crate::http::serve::room::Room;
+    use futures_util::FutureExt;
     use http_body_util::BodyExt;
 
     fn connection(budget: u64) -> (Connection, crate::http::serve::room::Place) {
@@ -187,7 +189,7 @@ mod tests {
         let told = |memory| Told {
             body: Body::from(vec![b'x'; 1 << 20]),
             memory,
-            _at_work: AtWork(Arc::clone(&connection.seat)),
+            _at_work: Arc::new(AtWork(Arc::clone(&connection.seat))),
         };
         let bytes = told(memory).collect().await.expect("a body").to_bytes();
         assert_eq!(bytes.len() as u64, SIZE);
@@ -197,5 +199,20 @@ mod tests {
         assert!(connection.memory(SIZE).await.is_some(), "strangers have taken nothing of what callers have");
         drop(bytes);
         assert!(connection.memory(2 * SIZE).await.is_some(), "one that is larger than all of it gets all of it");
+    }
+
+    #[test]
+    fn what_comes_of_a_body_after_the_answer_is_no_work() {
+        let (connection, _place) = connection(1);
+        let seat = &connection.seat;
+        let at_work = Arc::new(AtWork(Arc::clone(seat)));
+        let body = http_body_util::Full::new(Bytes::from_static(b"all of it"));
+        let mut fed = Fed { body: body.clone(), at_work: Arc::downgrade(&at_work) };
+        let next = |fed: &mut Fed<_>| fed.frame().now_or_never().expect("it is here");
+        assert!(next(&mut fed).is_some() && !seat.is_idle(), "a request that has come is worked on");
+        let mut late = Fed { body, at_work: Arc::downgrade(&at_work) };
+        drop(at_work);
+        assert!(seat.is_idle(), "it was answered");
+        assert!(next(&mut late).is_some() && next(&mut late).is_none() && seat.is_idle());
     }
 }

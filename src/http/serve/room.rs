@@ -1,7 +1,8 @@
 //! The places for connections. Whoever comes when all are taken gets the place of the one that has been idle for the
-//! longest, strangers' first: so the time that a connection may idle shrinks as room gets short. A connection whose
-//! request is worked on is never closed for another one. Everybody begins as a stranger: a few are left the time to show
-//! credentials.
+//! longest, strangers' first: so the time that a connection may idle shrinks as room gets short. A caller's connection
+//! whose request is worked on is never closed for another one; a stranger's is when nobody idles, for strangers can keep
+//! the agent at work for them as long as they like, by reading slowly. Everybody begins as a stranger: a few are left the
+//! time to show credentials.
 
 use crate::http::auth::{Origin, Peer};
 use std::{
@@ -23,7 +24,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const WAITING: usize = 128;
 /// Up to this part of the places, strangers may be callers who have not said so yet.
 const NEW: usize = 4;
-/// A reader that takes nothing for so long may lose its place to another connection.
+/// A reader that takes nothing for so long may lose its place to another connection; so may a stranger who is worked for
+/// and came so long ago, when nobody idles.
 const STUCK: Duration = Duration::from_secs(1);
 
 /// The places of one kind of listener.
@@ -38,6 +40,7 @@ pub struct Room {
 /// What is known of a connection.
 pub struct Seat {
     peer: Peer,
+    entered: Instant,
     out: CancellationToken,
     pose: Mutex<Pose>,
 }
@@ -89,7 +92,7 @@ impl Room {
         }
         let known = matches!(peer, Peer::User(_));
         let pose = Pose { known, at_work: false, stuck: false, moved: now };
-        let seat = Arc::new(Seat { peer, out: CancellationToken::new(), pose: Mutex::new(pose) });
+        let seat = Arc::new(Seat { peer, entered: now, out: CancellationToken::new(), pose: Mutex::new(pose) });
         let number = seats.last_key_value().map_or(0, |(last, _)| last + 1);
         seats.insert(number, Arc::clone(&seat));
         Some(Place { room: Arc::clone(self), number, seat })
@@ -128,12 +131,14 @@ impl Room {
 
 /// Closes the connection (of `peer`, if that is given) that can best be missed of `most`; whether there is one.
 fn close_one(seats: &mut BTreeMap<u64, Arc<Seat>>, now: Instant, most: usize, peer: Option<Peer>) -> bool {
-    let those = seats.iter().filter(|(_, seat)| peer.is_none_or(|peer| seat.peer == peer));
+    let is_one = |seat: &Seat| peer.is_none_or(|peer| seat.peer == peer);
+    let those = seats.iter().filter(|(_, seat)| is_one(seat));
     let idle = those.filter_map(|(number, seat)| seat.idle_since(now).map(|(known, since)| (known, since, *number)));
     let (callers, strangers): (Vec<_>, Vec<_>) = idle.partition(|(known, ..)| *known);
     let is_crowd = strangers.len() > most / NEW || callers.is_empty();
-    let oldest = if is_crowd { strangers } else { callers }.into_iter().min();
-    let closed = oldest.and_then(|(.., number)| seats.remove(&number));
+    let oldest = if is_crowd { strangers } else { callers }.into_iter().min().map(|(.., number)| number);
+    let at_work = || Some(*seats.iter().find(|(_, seat)| is_one(seat) && seat.had_its_turn(now))?.0);
+    let closed = oldest.or_else(at_work).and_then(|number| seats.remove(&number));
     closed.inspect(|seat| seat.out.cancel()).is_some()
 }
 
@@ -170,6 +175,12 @@ impl Seat {
         self.lock().known
     }
 
+    /// Whether it can be closed for another one.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.idle_since(Instant::now()).is_some()
+    }
+
     fn is_stuck(&self, now: Instant) -> bool {
         let pose = *self.lock();
         pose.stuck && now.saturating_duration_since(pose.moved) >= STUCK
@@ -180,6 +191,11 @@ impl Seat {
         let pose = *self.lock();
         let idle = if pose.stuck { self.is_stuck(now) } else { !pose.at_work };
         idle.then_some((pose.known, pose.moved))
+    }
+
+    /// Whether it is a stranger's, and none that has just come.
+    fn had_its_turn(&self, now: Instant) -> bool {
+        !self.knows() && now.saturating_duration_since(self.entered) >= STUCK
     }
 
     fn change(&self, change: impl FnOnce(&mut Pose)) {

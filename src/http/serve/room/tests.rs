@@ -34,6 +34,24 @@ fn the_oldest_idle_stranger_goes_first_and_who_is_worked_for_stays() {
 }
 
 #[test]
+fn strangers_who_are_worked_for_make_room_when_nobody_idles_and_callers_do_not() {
+    let room = Room::new(2, 2);
+    let [known, stranger] = [1, 2].map(|n| room.enter(from(n)).expect("room"));
+    known.seat.is_known();
+    known.seat.works();
+    stranger.seat.works();
+    let later = Instant::now() + STUCK;
+    // One who reads slowly moves now and then.
+    stranger.seat.sticks();
+    stranger.seat.moves();
+    let of = |peer: Option<u8>| close_one(&mut room.lock(), later, 2, peer.map(|n| Peer::from(from(n))));
+    assert!(!close_one(&mut room.lock(), Instant::now(), 2, None), "it has just come");
+    assert!(!of(Some(1)) && !is_out(&known), "a caller who is worked for");
+    assert!(of(None) && is_out(&stranger) && !is_out(&known));
+    assert!(!of(None), "there is none left");
+}
+
+#[test]
 fn callers_who_idle_make_room_for_a_few_who_have_shown_nothing_yet() {
     let room = Room::new(8, 8);
     let idle: Vec<_> = (0..8).map(|_| room.enter(from(1)).expect("room")).collect();
