@@ -42,14 +42,14 @@ fn the_peer_is_not_changed_yet(what: &str, first: Side, options: &Value) {
     let ping = lab.ping_background(first, first.host(), first.other().host(), Duration::from_millis(20));
     ping.wait_for_replies(10);
     pair.change(first, options);
-    // Three attempts, each later than the one before: that takes about three seconds.
+    // Three attempts, each later than the one before: half a second and a second, each a little less or more.
     let times = wait_until(PATIENCE, "attempts with growing waits", || {
         assert_eq!(pair.status(first), "Connecting", "what runs is not what is wanted");
         assert_eq!(pair.status(first.other()), "Ready", "there it is");
         Some(attempts(&pair, first)).filter(|times| times.len() >= earlier + 3)
     });
     let waits: Vec<_> = times[earlier..].windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(waits[0] > 0.7 && waits[1] > 1.3 * waits[0], "{waits:?}");
+    assert!(waits[0] > 0.3 && waits[1] > 1.3 * waits[0], "{waits:?}");
     let view = native(&pair, first);
     assert!(shows_the_difference(&view), "{view:#}");
     assert_eq!(view["inventory"]["status"], "Connecting");
