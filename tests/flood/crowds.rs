@@ -94,7 +94,10 @@ fn who_idles_makes_room_the_oldest_first() {
             let closed: Vec<_> = streams.iter_mut().map(is_closed).collect();
             (closed.iter().filter(|closed| !**closed).count() <= 384).then_some(closed)
         });
-        assert!(closed[0] && !closed[CROWD - 1], "{text:?}: the first goes, the last stays");
+        // Which of two neighbours was heard first, the machine decides.
+        let count = |part: &[bool]| part.iter().filter(|closed| **closed).count();
+        let (first, last) = (count(&closed[..100]), count(&closed[CROWD - 100..]));
+        assert!(first > last, "{text:?}: the first go, the last stay: {first} and {last} of 100");
     }
 }
 
@@ -153,9 +156,12 @@ fn a_user_of_the_unix_socket_leaves_room_for_others() {
     };
     let mut crowd: Vec<_> = (0..100).map(dial).collect();
     b.unix().request("GET", PATH, &[], b"").expect("answered").expect(200);
-    let closed: Vec<_> = crowd.iter_mut().map(is_closed).collect();
-    assert!(closed[0] && !closed[99], "the first goes, the last stays");
-    assert!(closed.iter().filter(|closed| !**closed).count() <= 64, "{closed:?}");
+    // Which of them was heard first, the machine decides; those that came early go before those that came late.
+    wait_until("there is room for others", || {
+        let closed: Vec<_> = crowd.iter_mut().map(is_closed).collect();
+        let count = |part: &[bool]| part.iter().filter(|closed| **closed).count();
+        (count(&closed) >= 36 && count(&closed[..50]) > count(&closed[50..])).then_some(())
+    });
 }
 
 #[test]
