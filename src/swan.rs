@@ -31,7 +31,6 @@ pub use sightings::Sas;
 use sightings::Sightings;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use swanctl::Swanctl;
-use tokio::time::Instant;
 pub use vici::Asker;
 use vici::{Notice, Vici};
 
@@ -203,8 +202,8 @@ impl Swan {
     /// # Errors
     /// When charon does not answer.
     pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
-        let begun = Instant::now();
-        let sas = self.way.sas_of(id, asker).await?;
+        // From when charon was asked, not from now: another look may overtake this one while it waits for a socket.
+        let (begun, sas) = self.way.sas_of(id, asker).await?;
         self.sightings.note(id, begun, &sas);
         Ok(sas)
     }

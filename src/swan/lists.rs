@@ -20,28 +20,29 @@ const FEW: usize = 32;
 
 impl Way {
     /// The SAs of one connection of ours.
-    pub(super) async fn sas_of(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+    pub(super) async fn sas_of(&self, id: ConnectionId, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
         let name = names::connection(id);
-        let mut sas = match self {
+        let (begun, mut sas) = match self {
             Self::Vici(vici) => vici.read_sas(asker, &name, |item| observe::ike_sas(&item)).await?,
             Self::Swanctl(swanctl) => {
-                swanctl.query(&["--list-sas", "--ike", &name]).await?.iter().flat_map(observe::ike_sas).collect()
+                let begun = Instant::now();
+                let found = swanctl.query(&["--list-sas", "--ike", &name]).await?;
+                (begun, found.iter().flat_map(observe::ike_sas).collect())
             }
         };
         sas.retain(|sa| names::owner(&sa.name) == Some(id));
-        Ok(sas)
+        Ok((begun, sas))
     }
 
     /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
     pub(super) async fn whole(&self, progress: Progress) -> Result<Whole> {
-        let begun = Instant::now();
-        let mut sas = self.list(&progress).await?;
+        let (mut begun, mut sas) = self.list(&progress).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
         if closing.len() > FEW {
-            sas = self.list(&progress).await?;
+            (begun, sas) = self.list(&progress).await?;
         } else {
             for id in closing {
-                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader).await?));
+                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader).await?.1));
                 progress.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -49,7 +50,7 @@ impl Way {
         Ok(Whole { begun, sas })
     }
 
-    async fn list(&self, progress: &Progress) -> Result<Sas> {
+    async fn list(&self, progress: &Progress) -> Result<(Instant, Sas)> {
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
         let mut take = |item: &Section| {
             progress.fetch_add(1, Ordering::Relaxed);
@@ -59,11 +60,15 @@ impl Way {
                 }
             }
         };
-        match self {
+        let begun = match self {
             Self::Vici(vici) => vici.read_all_sas(|item| take(&item)).await?,
-            Self::Swanctl(swanctl) => swanctl.query(&["--list-sas"]).await?.iter().for_each(take),
-        }
-        Ok(all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect())
+            Self::Swanctl(swanctl) => {
+                let begun = Instant::now();
+                swanctl.query(&["--list-sas"]).await?.iter().for_each(take);
+                begun
+            }
+        };
+        Ok((begun, all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect()))
     }
 }
 

@@ -79,9 +79,9 @@ impl Sightings {
 
     /// Takes in the SAs of one connection, which were asked for at `begun`.
     pub fn note(&self, id: ConnectionId, begun: Instant, sas: &[IkeSa]) {
-        let wanted = self.whole.is_wanted();
+        // Under the lock: a list that begins in between would lose what others saw since.
         let mut since = self.lock();
-        if !wanted {
+        if !self.whole.is_wanted() {
             // The next list will be newer.
             *since = Newer::new();
         } else if since.get(&id).is_none_or(|(at, _)| *at <= begun) {

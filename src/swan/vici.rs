@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How many names of ours fit into one answer with room for as many of other people's: 512 KiB at 46 bytes each are 11 000.
 pub const MANY: usize = 8000;
@@ -253,25 +254,26 @@ impl Vici {
         self.list("list-sas", "list-sa", ike).await
     }
 
-    /// The IKE SAs of the connection `ike`, of which only what `read` makes of each is kept.
+    /// The IKE SAs of the connection `ike`, of which only what `read` makes of each is kept; and when charon was begun,
+    /// which may be long after this was called.
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn read_sas<T>(&self, asker: Asker, ike: &str, read: fn(Section) -> Vec<T>) -> Result<Vec<T>> {
+    pub async fn read_sas<T>(&self, asker: Asker, ike: &str, read: fn(Section) -> Vec<T>) -> Result<(Instant, Vec<T>)> {
         let pool = match asker {
             Asker::Writer => &self.pools.looks,
             Asker::Reader => &self.pools.glances,
         };
         let mut all = Vec::new();
-        self.stream(pool, "list-sas", "list-sa", Some(ike), |item| all.extend(read(item))).await?;
-        Ok(all)
+        let begun = self.stream(pool, "list-sas", "list-sa", Some(ike), |item| all.extend(read(item))).await?;
+        Ok((begun, all))
     }
 
-    /// All IKE SAs; each is given to `take` when it comes.
+    /// All IKE SAs; each is given to `take` when it comes. Returns when charon was begun.
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<()> {
+    pub async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<Instant> {
         self.stream(&self.pools.lists, "list-sas", "list-sa", None, take).await
     }
 
@@ -308,14 +310,14 @@ impl Vici {
         event: &'static str,
         ike: Option<&str>,
         take: impl FnMut(Section),
-    ) -> Result<()> {
+    ) -> Result<Instant> {
         let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
         let exchange = async {
             let mut lent = pool.lend().await?;
             let answer = lent.socket.stream(&Packet::Request(command.into(), body), event, take).await;
             lent.returned(answer)
         };
-        exchange.await.map(drop).map_err(|e| failed(command, ike.unwrap_or_default(), e))
+        exchange.await.map(|(begun, _)| begun).map_err(|e| failed(command, ike.unwrap_or_default(), e))
     }
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {

@@ -44,7 +44,7 @@ impl Vici {
             let answer = lent.socket.stream(&request, "control-log", |_| lines += 1).await;
             lent.returned(answer)
         };
-        let answer = exchange.await.map_err(|e| super::failed("initiate", NAME, e))?;
+        let (_, answer) = exchange.await.map_err(|e| super::failed("initiate", NAME, e))?;
         Ok((lines, answer))
     }
 }

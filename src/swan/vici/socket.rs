@@ -123,7 +123,8 @@ impl Socket {
     }
 
     /// The same for a command that streams events of the name `event` before it answers; each is given to `take` when it
-    /// comes, and not kept: thousands of them would fill the memory.
+    /// comes, and not kept: thousands of them would fill the memory. Returns when it was asked for, than which nothing in
+    /// the list is older, and the answer.
     ///
     /// # Errors
     /// As [`Socket::call`].
@@ -132,7 +133,7 @@ impl Socket {
         packet: &Packet,
         event: &'static str,
         mut take: impl FnMut(Section),
-    ) -> Result<Section, Failure> {
+    ) -> Result<(Instant, Section), Failure> {
         if !self.streams.contains(&event) {
             // A streaming command sends nothing unless its event was registered first.
             self.call(&Packet::Register(event.into()), |_, _| false).await?;
@@ -145,7 +146,8 @@ impl Socket {
             }
             own
         };
-        self.call(packet, take).await
+        let asked = Instant::now();
+        self.call(packet, take).await.map(|answer| (asked, answer))
     }
 
     /// The next event; `None` when the socket ends, or what comes is none.
