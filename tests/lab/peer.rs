@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cygnet::error::Error;
 use cygnet::ipsec::IkeSa;
 use cygnet::swan::observe;
 use cygnet::swan::plan::{Loadable, Request};
@@ -100,12 +101,14 @@ impl Charon {
         self.runtime.block_on(self.vici.initiate(ike, child)).expect("initiate");
     }
 
-    /// Starts closing an SA.
+    /// Starts closing an SA; the peer may have closed it meanwhile.
     #[track_caller]
     pub fn close(&self, ike: &IkeSa) {
-        self.runtime
-            .block_on(async { self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life().await).await })
-            .expect("terminate");
+        let close = async { self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life().await).await };
+        match self.runtime.block_on(close) {
+            Ok(()) | Err(Error::Refused { .. }) => {}
+            Err(error) => panic!("terminate: {error}"),
+        }
     }
 
     /// What runs, over all names.
