@@ -160,7 +160,8 @@ fn a_user_of_the_unix_socket_leaves_room_for_others() {
     wait_until("there is room for others", || {
         let closed: Vec<_> = crowd.iter_mut().map(is_closed).collect();
         let count = |part: &[bool]| part.iter().filter(|closed| **closed).count();
-        (count(&closed) >= 36 && count(&closed[..50]) > count(&closed[50..])).then_some(())
+        // 64 of 101 stay. Time would close all half heads, and that is no room that somebody made.
+        ((36..=38).contains(&count(&closed)) && count(&closed[..50]) > count(&closed[50..])).then_some(())
     });
 }
 
