@@ -32,9 +32,9 @@ mod wiped;
 mod wire;
 pub mod zone;
 
-pub use crate::http::auth::{Accounts, Arena, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
-pub use crate::http::envelope::{Envelope, MAX_BODY, Params};
-pub use crate::http::jobs::Jobs;
+pub use auth::{Accounts, Arena, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
+pub use envelope::{Envelope, MAX_BODY, Params};
+pub use jobs::Jobs;
 
 use crate::{
     agent::{Agent, WriteOptions, Written},

@@ -6,9 +6,9 @@ pub mod record;
 mod together;
 mod trial;
 
-pub use crate::store::record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec};
-pub use crate::store::trial::Trial;
 pub use jiff::Timestamp;
+pub use record::Trial;
+pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec};
 
 use crate::{
     disk,

@@ -20,9 +20,6 @@ pub mod swanctl;
 pub mod vici;
 pub mod words;
 
-pub use crate::strongswan::charon::Charon;
-pub use crate::strongswan::sightings::Sas;
-pub use crate::strongswan::vici::Asker;
 use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
@@ -33,8 +30,11 @@ use crate::{
         vici::{Notice, Vici},
     },
 };
+pub use charon::Charon;
 use futures_util::FutureExt;
+pub use sightings::Sas;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+pub use vici::Asker;
 
 /// charon, and what was seen of it a moment ago.
 pub struct StrongSwan {

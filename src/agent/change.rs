@@ -7,9 +7,62 @@ pub(crate) mod overlaps;
 pub(crate) mod passes;
 pub(crate) mod plan;
 pub(crate) mod policy;
+pub(crate) mod rekey_outcome;
 pub(crate) mod rekey_test;
 pub(crate) mod set_aside;
 pub(crate) mod settings_drift;
+pub(crate) mod take_over;
 pub(crate) mod together;
 pub(crate) mod transaction;
 pub(crate) mod trial;
+pub(crate) mod write;
+
+use crate::settings::{
+    Settings,
+    policy::{Policy, Stance},
+};
+use conflicts::UniquenessIndex;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What changes share: what is taken, and what the settings say of a change.
+pub(crate) struct Changes {
+    uniqueness: Mutex<UniquenessIndex>,
+    policy: Policy,
+    rehearses: bool,
+    wait: Duration,
+}
+
+impl Changes {
+    /// With what the stored connections have taken.
+    pub fn new(settings: &Settings, uniqueness: UniquenessIndex) -> Self {
+        Self {
+            uniqueness: Mutex::new(uniqueness),
+            policy: settings.policy.clone(),
+            rehearses: settings.charon.rehearse_rekey,
+            wait: settings.charon.wait,
+        }
+    }
+
+    /// What is taken, and by whom. Held for a moment: nobody waits for anything with it.
+    pub fn uniqueness(&self) -> MutexGuard<'_, UniquenessIndex> {
+        self.uniqueness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the settings say of the weak choice `choice`.
+    pub fn stance(&self, choice: &str) -> Stance {
+        self.policy.stance(choice)
+    }
+
+    /// Whether a change is rehearsed whose caller says nothing of it.
+    pub fn rehearses(&self) -> bool {
+        self.rehearses
+    }
+
+    /// How long a write waits for its tunnel before it answers.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+}

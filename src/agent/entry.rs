@@ -2,7 +2,7 @@
 
 use crate::{
     agent::{
-        change::rekey_test::RekeyTest,
+        change::rekey_outcome::RekeyTest,
         observe::failure_history::FailureHistory,
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },

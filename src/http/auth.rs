@@ -9,13 +9,12 @@ mod signature;
 mod standing;
 mod tokens;
 
-pub use crate::http::auth::accounts::Accounts;
-pub use crate::http::auth::sessions::Session;
-pub use crate::http::auth::standing::Standing;
-pub use crate::http::auth::tokens::{Tokens, credential, is_handed_over};
+pub use accounts::Accounts;
+pub use sessions::Session;
+pub use standing::Standing;
+pub use tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;
-pub use crate::http::auth::password::Arena;
 use crate::{
     error::{Error, Result},
     http::auth::{
@@ -25,6 +24,7 @@ use crate::{
 };
 use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 use jiff::Timestamp;
+pub use password::Arena;
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},

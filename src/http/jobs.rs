@@ -10,8 +10,8 @@ mod sent;
 mod strangers;
 mod table;
 
-pub use crate::http::jobs::kept::Jobs;
-pub use crate::http::jobs::strangers::source;
+pub use kept::Jobs;
+pub use strangers::source;
 
 use super::{
     Answer, Api, Shared,

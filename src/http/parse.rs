@@ -8,12 +8,10 @@ mod names;
 mod networks;
 mod options;
 
-pub use crate::http::parse::how::{
-    MissingFields, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value,
-};
-pub use crate::http::parse::names::{login, renewal, state_event, update};
-pub use crate::http::parse::networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
-pub use crate::http::parse::options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use how::{MissingFields, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value};
+pub use names::{login, renewal, state_event, update};
+pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
+pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 
 use super::{
     envelope::Params,

@@ -10,9 +10,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use crate::http::query::find::find;
-pub use crate::http::query::lens::Lens;
-pub use crate::http::query::reply::{list, reply};
+pub use find::find;
+pub use lens::Lens;
+pub use reply::{list, reply};
 
 use super::{error::Failure, inventory, parse};
 use crate::{

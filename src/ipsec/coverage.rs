@@ -216,12 +216,6 @@ pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
         && wanted.children.iter().any(|child| is_within(sa, child))
 }
 
-/// Whether charon's text of an address means `address`.
-#[must_use]
-pub fn is_address(text: &str, address: IpAddr) -> bool {
-    text.parse() == Ok(address)
-}
-
 /// The network without those of `nets` that another one of them contains: charon drops them from a child's selectors.
 #[must_use]
 pub fn outermost(nets: &[TrafficSelector]) -> Vec<TrafficSelector> {

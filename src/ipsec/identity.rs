@@ -5,8 +5,8 @@ mod dn;
 mod matching;
 
 use super::Invalid;
-pub use crate::ipsec::identity::dn::Dn;
-pub use crate::ipsec::identity::matching::IdentityKey;
+pub use dn::Dn;
+pub use matching::IdentityKey;
 use std::{fmt, net::IpAddr};
 
 /// How the text of an identity is to be read.

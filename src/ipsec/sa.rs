@@ -1,8 +1,8 @@
 //! What runs: security associations as charon reports them.
 //! Unknown words of charon are kept, not guessed at.
 
-use super::{Connection, IkeVersion, Mode, Protocol, coverage::is_address};
-use std::collections::BTreeSet;
+use super::{Connection, IkeVersion, Mode, Protocol};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// The state of an IKE SA (strongSwan `ike_sa_state_t`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,4 +151,10 @@ impl ChildSa {
             }
         }
     }
+}
+
+/// Whether charon's text of an address means `address`.
+#[must_use]
+pub fn is_address(text: &str, address: IpAddr) -> bool {
+    text.parse() == Ok(address)
 }

@@ -4,8 +4,8 @@
 //! the model refuses. Errors name the member, never its value, because it may be the key.
 
 use super::{
+    record::Trial,
     record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
-    trial::Trial,
 };
 use crate::{
     error::{Error, Result},

@@ -1,6 +1,5 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
-use super::trial::Trial;
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Generation, Identity,
     IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split,
@@ -33,6 +32,24 @@ pub struct Record {
     pub trial: Option<Box<Trial>>,
     /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
     pub aside: Option<Arc<str>>,
+}
+
+/// A change that nobody has confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Tells it from the trials before and after it.
+    pub id: ConnectionId,
+    /// Who began it.
+    pub caller: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it is decided at the latest.
+    pub until: Timestamp,
+    /// Whether others wrote a value that it changed: what comes up then is not what its caller asked for.
+    pub overruled: bool,
+    /// The connection as if there had been no trial: what was there before, with what others wrote since. `None`: it was
+    /// created on trial.
+    pub before: Option<Record>,
 }
 
 /// Everything that a caller can say of a connection.

@@ -1,27 +1,9 @@
 //! A change on trial: it is in force, nobody has confirmed it, and what it would put back lies beside it in the same
 //! record. So whatever happens in between, one file says what counts.
 
-use super::Record;
+use super::{Record, Trial};
 use crate::ipsec::{Conflict, ConnectionId};
 use jiff::Timestamp;
-
-/// A change that nobody has confirmed yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
-    /// Tells it from the trials before and after it.
-    pub id: ConnectionId,
-    /// Who began it.
-    pub caller: String,
-    /// When it began.
-    pub began: Timestamp,
-    /// When it is decided at the latest.
-    pub until: Timestamp,
-    /// Whether others wrote a value that it changed: what comes up then is not what its caller asked for.
-    pub overruled: bool,
-    /// The connection as if there had been no trial: what was there before, with what others wrote since. `None`: it was
-    /// created on trial.
-    pub before: Option<Record>,
-}
 
 /// Whether two records agree in one value that a caller can set.
 type Agree = fn(&Record, &Record) -> bool;

@@ -10,7 +10,7 @@ mod ikev1;
 mod pool;
 mod socket;
 
-pub use crate::strongswan::vici::events::{Events, Notice};
+pub use events::{Events, Notice};
 
 use super::{packet::Packet, section::Section, words};
 use crate::{

@@ -3,6 +3,7 @@
 
 use super::overlaps::{self, Overlaps};
 use crate::{
+    agent::refusal,
     error::{Error, Result},
     ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, Psk, State},
     store::Record,
@@ -98,7 +99,7 @@ impl UniquenessIndex {
              query parameter together=true, all of these connections get it in one step)",
             clashes.join("; ")
         );
-        Err(crate::agent::named(Code::KeyAmbiguous, text))
+        Err(refusal::named(Code::KeyAmbiguous, text))
     }
 
     /// The part of [`UniquenessIndex::check`] that compares no keys.

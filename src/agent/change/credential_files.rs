@@ -100,7 +100,7 @@ impl Agent {
                 };
                 let text = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
                 let key =
-                    text.and_then(certs::key_id_of).filter(|key| !self.lock_uniqueness().is_key_of_others(key, id));
+                    text.and_then(certs::key_id_of).filter(|key| !self.changes.uniqueness().is_key_of_others(key, id));
                 if let Some(key) = key {
                     // charon first: by the file we still know which key it is.
                     match self.strongswan.unload_key(&key).await {

@@ -3,9 +3,10 @@
 use crate::{
     agent::{
         Agent, Entry,
-        change::transaction::{not_found, uncancelled},
+        change::transaction::uncancelled,
         observe::events::EventKind,
         reconcile::sa_planner::{Loaded, SaPlanner},
+        refusal::not_found,
     },
     disk,
     error::Result,
@@ -69,7 +70,7 @@ impl Agent {
             entry.unsaved.store(true, Ordering::Relaxed);
             planner.invalidate_loaded();
             planner.reset_attempts();
-            self.queue.enqueue(id, Instant::now());
+            self.reconciler.enqueue(id, Instant::now());
             return Err(error);
         }
         self.release(Some(record));

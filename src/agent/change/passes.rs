@@ -9,11 +9,7 @@ use crate::{
     strongswan::{Charon, requests::Loadable},
 };
 use ipnet::IpNet;
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How often the host's addresses are compared with what was passed: reading them costs microseconds.
@@ -32,7 +28,7 @@ impl Agent {
 
     /// What `connection` leaves alone in `charon`, with the networks that this host has now.
     pub(in crate::agent) fn passes_of(&self, connection: &Connection, charon: &Charon) -> Vec<Pass> {
-        if charon.passes() { passes(connection, self.networks().iter()) } else { Vec::new() }
+        if charon.passes() { passes(connection, self.observer.networks().iter()) } else { Vec::new() }
     }
 
     /// What the connection leaves alone; `None` where nobody knows, because charon is away.
@@ -48,7 +44,8 @@ impl Agent {
     /// What is to be said of `connection` and the networks that this host is in.
     pub(in crate::agent) fn neighbour_warnings(&self, connection: &Connection) -> Vec<Warning> {
         let CharonLink::Up(charon) = self.link() else { return Vec::new() };
-        let covered: Vec<_> = passes(connection, self.networks().iter()).into_iter().flat_map(|p| p.remote).collect();
+        let covered: Vec<_> =
+            passes(connection, self.observer.networks().iter()).into_iter().flat_map(|p| p.remote).collect();
         let warning = |code, message| Warning { code, part: Some("remote_nets"), message };
         if covered.is_empty() {
             return Vec::new();
@@ -73,23 +70,13 @@ impl Agent {
         vec![warning("CONNECTED_NETWORK", message)]
     }
 
-    /// The networks that this host is directly connected to. A host that does not tell them has those of before.
-    fn networks(&self) -> Arc<BTreeSet<IpNet>> {
-        let now = self.host();
-        let mut known = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(networks) = now.networks.as_ref().filter(|networks| *networks != known.as_ref()) {
-            *known = Arc::new(networks.clone());
-        }
-        Arc::clone(&known)
-    }
-
     /// Has each connection looked at that is to leave something else alone since the host's networks changed.
     pub(in crate::agent) async fn follow_networks(&self) {
         // Whatever changed while charon was given everything is found at the first look.
         let mut seen = Arc::new(BTreeSet::new());
         loop {
             sleep(LOOK).await;
-            let now = self.networks();
+            let now = self.observer.networks();
             if now == seen {
                 continue;
             }
@@ -97,7 +84,11 @@ impl Agent {
                 let of = |networks: &BTreeSet<IpNet>| passes(&record.connection, networks.iter());
                 record.is_loaded() && of(&seen) != of(&now)
             };
-            self.store.all().iter().filter(differs).for_each(|record| self.queue.enqueue(record.id, Instant::now()));
+            self.store
+                .all()
+                .iter()
+                .filter(differs)
+                .for_each(|record| self.reconciler.enqueue(record.id, Instant::now()));
             seen = now;
         }
     }

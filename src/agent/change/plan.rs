@@ -1,14 +1,15 @@
 //! What a change would do, without doing it.
 
-use super::together::Group;
+use super::write::Group;
 use crate::{
     agent::{
         Agent, Companion, Warning, WriteOptions,
-        change::transaction::{not_found, refuse_second},
+        change::transaction::refuse_second,
         reconcile::sa_planner::Step,
+        refusal::{not_found, refused},
     },
-    error::{Error, Result},
-    ipsec::{Auth, Code, Conflict, Connection, ConnectionId, Pass},
+    error::Result,
+    ipsec::{Auth, Code, Connection, ConnectionId, Pass},
     store::Record,
     strongswan::{
         conf,
@@ -161,7 +162,7 @@ impl Agent {
     /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
     fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
         let name_of = |id| self.name_of(id);
-        let uniqueness = self.lock_uniqueness();
+        let uniqueness = self.changes.uniqueness();
         if !hides_key {
             return uniqueness.check(all, name_of).map(|()| None);
         }
@@ -176,11 +177,6 @@ impl Agent {
             ),
         }))
     }
-}
-
-/// The error for a connection whose parts do not fit each other.
-pub(in crate::agent) fn refused(conflict: Conflict) -> Error {
-    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
 }
 
 /// The requests of the step that loads, by command and name.

@@ -1,8 +1,7 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
-use super::plan::refused;
 use crate::{
-    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions},
+    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, refusal::refused},
     error::{Error, Result},
     ipsec::{
         Connection, Finding, Protocol,
@@ -35,7 +34,7 @@ impl From<Finding> for Warning {
 impl Agent {
     /// Whether a write that is done like this is rehearsed.
     pub(in crate::agent) fn is_rehearsed(&self, how: &WriteOptions) -> bool {
-        how.rehearse.unwrap_or(self.rehearses)
+        how.rehearse.unwrap_or_else(|| self.changes.rehearses())
     }
 
     /// Refuses what would take everything, and what the policy refuses. What the connection had before is let pass: a policy that came later must not
@@ -53,7 +52,7 @@ impl Agent {
         found.extend(self.same_networks(new));
         found.retain(|finding| !had.contains(finding));
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
-        let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
+        let refused = found.into_iter().find(|f| self.changes.stance(f.weakness.setting()) == Stance::Refuse);
         match refused {
             Some(finding) => {
                 let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
@@ -70,7 +69,7 @@ impl Agent {
         new: &Connection,
         tests_pfs: bool,
     ) -> Vec<Warning> {
-        let mut found = self.findings(new, &self.host());
+        let mut found = self.findings(new, &self.observer.local_addresses());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
         let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
         found.chain(self.neighbour_warnings(new)).collect()
@@ -85,7 +84,7 @@ impl Agent {
     #[must_use]
     pub fn warnings(&self, view: &View) -> Vec<Warning> {
         let connection = &view.record.connection;
-        let mut found = self.findings(connection, &self.host());
+        let mut found = self.findings(connection, &self.observer.local_addresses());
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
@@ -102,13 +101,13 @@ impl Agent {
     }
 
     fn is_said(&self, finding: &Finding) -> bool {
-        self.policy.stance(finding.weakness.setting()) != Stance::Off
+        self.changes.stance(finding.weakness.setting()) != Stance::Off
     }
 
     fn findings(&self, connection: &Connection, host: &LocalAddresses) -> Vec<Finding> {
         let mut found = weaknesses(connection);
         found.extend(expiring(connection, Timestamp::now()));
-        if self.policy.stance("no-local-address") != Stance::Off {
+        if self.changes.stance("no-local-address") != Stance::Off {
             // A host that does not tell its addresses has said why in the log.
             found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));
         }

@@ -6,7 +6,7 @@
 //! (measured with 5.9.8; its `child_rekey.c` schedules that) until the end of the SA's lifetime.
 
 use crate::{
-    agent::{Agent, View},
+    agent::{Agent, Outcome, RekeyTest, View},
     error::Error,
     ipsec::{
         Child, IkeSa, IkeState, Status,
@@ -26,28 +26,6 @@ const REKEY: Duration = Duration::from_secs(20);
 const REFUSED: Duration = Duration::from_secs(1);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// How a rehearsal ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every child was rekeyed.
-    Passed,
-    /// The peer refused a rekeying.
-    Failed,
-    /// It did not come to an end.
-    Unknown,
-}
-
-/// A rehearsal that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RekeyTest {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// When.
-    pub at: Timestamp,
-    /// What happened, and what to do.
-    pub details: String,
-}
 
 /// The end of one child's rekeying: nothing if it went well.
 type Ended = Option<(Outcome, String)>;
@@ -69,7 +47,7 @@ impl Agent {
         self.entry(record.id).forget_rehearsal();
         let rehearsal = tokio::spawn(async move { agent.rehearse(&record).await });
         // What it found is kept; or it still goes on.
-        if let Ok(Err(error)) = timeout(self.wait, rehearsal).await {
+        if let Ok(Err(error)) = timeout(self.changes.wait(), rehearsal).await {
             tracing::error!(uuid = %view.record.id, %error, "the rehearsal ended early");
         }
         self.look(view.record).await

@@ -29,7 +29,7 @@ pub(crate) fn compare(records: &[Arc<Record>]) -> (UniquenessIndex, Vec<Record>)
 impl Agent {
     /// The connections that are set aside.
     pub fn set_aside(&self) -> Vec<Arc<Record>> {
-        let ids: Vec<_> = self.lock_uniqueness().aside.iter().copied().collect();
+        let ids: Vec<_> = self.changes.uniqueness().aside.iter().copied().collect();
         ids.into_iter().filter_map(|id| self.store.get(id)).filter(|record| record.aside.is_some()).collect()
     }
 
@@ -37,7 +37,7 @@ impl Agent {
     pub(in crate::agent) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
         // Of what a trial puts back, it says itself whether it was set aside.
         let was = new.aside.take();
-        let mut uniqueness = self.lock_uniqueness();
+        let mut uniqueness = self.changes.uniqueness();
         let claimed = uniqueness.claim(&[new], |id| self.name_of(id));
         let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
         let was = match old {
@@ -63,7 +63,7 @@ impl Agent {
         for record in &mut *records {
             record.aside = None;
         }
-        let mut uniqueness = self.lock_uniqueness();
+        let mut uniqueness = self.changes.uniqueness();
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
         uniqueness.claim(&needed, |id| self.name_of(id))?;
         for record in records.iter_mut().filter(|record| is_aside(record.id)) {
@@ -78,9 +78,9 @@ impl Agent {
     /// Gives back what `record` had, and looks whether that was in somebody's way.
     pub(in crate::agent) fn release(&self, record: Option<&Record>) {
         let Some(record) = record else { return };
-        let mut uniqueness = self.lock_uniqueness();
+        let mut uniqueness = self.changes.uniqueness();
         uniqueness.release(record);
-        uniqueness.aside.iter().for_each(|id| self.queue.enqueue(*id, Instant::now()));
+        uniqueness.aside.iter().for_each(|id| self.reconciler.enqueue(*id, Instant::now()));
     }
 
     /// How messages name a connection.
@@ -95,7 +95,7 @@ impl Agent {
 
     /// Lets `id` in again if it was set aside and nothing is in its way any more. Its lock is held.
     pub(in crate::agent) fn readmit(&self, id: ConnectionId) {
-        let mut uniqueness = self.lock_uniqueness();
+        let mut uniqueness = self.changes.uniqueness();
         if !uniqueness.aside.contains(&id) {
             return;
         }

@@ -3,18 +3,13 @@
 //! it over, or [`Agent::reconnect_all_changed`]. A reload of the settings alone changes no tunnel.
 
 use crate::{
-    agent::{
-        Agent, WriteOptions,
-        change::transaction::{not_found, uncancelled},
-        observe::events::EventKind,
-    },
-    error::{Error, Result},
-    ipsec::{Conflict, ConnectionId, TrafficSelector},
+    error::Result,
+    ipsec::{Conflict, TrafficSelector},
     settings::Gateway,
     store::{Network, Record, Reference, Spec},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt};
 
 /// A value that a connection keeps although the settings have another one, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,48 +92,4 @@ fn is_same(a: &[TrafficSelector], b: &[TrafficSelector]) -> bool {
 
 fn list(cidrs: &[TrafficSelector]) -> String {
     cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-impl Agent {
-    /// Where the settings have moved away from `record`.
-    #[must_use]
-    pub fn settings_drift(&self, record: &Record) -> Vec<SettingDrift> {
-        settings_drift(&record.spec, &self.gateway())
-    }
-
-    /// Tells of each connection that `now` moves away from and `before` did not, or not so.
-    pub(in crate::agent) fn tell_settings_drift(&self, before: Option<&Gateway>, now: &Gateway) {
-        for record in self.store.all() {
-            let drift = settings_drift(&record.spec, now);
-            let known = before.map(|before| settings_drift(&record.spec, before));
-            if !drift.is_empty() && known.as_ref() != Some(&drift) {
-                tracing::warn!(uuid = %record.id, ?drift, "the settings have changed under the connection");
-                self.publish(record.id, EventKind::SettingsDrift(drift));
-            }
-        }
-    }
-
-    /// Takes over what the settings say now in each connection that they can be taken over in, as a Change would: the
-    /// new SA comes up beside the old one. Returns what came of each; waits for no tunnel.
-    pub async fn reconnect_all_changed(self: &Arc<Self>) -> Vec<(Arc<Record>, Result<()>)> {
-        let gateway = self.gateway();
-        let is_behind = |record: &Arc<Record>| follow_settings(&record.spec, &gateway) != record.spec;
-        let mut outcomes = Vec::new();
-        for record in self.store.all().into_iter().filter(is_behind) {
-            outcomes.push((Arc::clone(&record), self.take_over_settings(record.id).await));
-        }
-        outcomes
-    }
-
-    async fn take_over_settings(self: &Arc<Self>, id: ConnectionId) -> Result<()> {
-        let settings = Arc::clone(self);
-        let edit = move |old: Option<&Record>| {
-            let old = old.ok_or_else(|| not_found(id))?;
-            let spec = follow_settings(&old.spec, &settings.gateway());
-            let new = old.changed(spec, Timestamp::now());
-            new.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
-        };
-        let agent = Arc::clone(self);
-        uncancelled(async move { agent.put(id, &WriteOptions::default(), edit).await }).await.map(drop)
-    }
 }

@@ -4,7 +4,7 @@
 use crate::{
     agent::{
         Agent,
-        change::transaction::{Laid, Planners},
+        change::write::{Companion, Group, Laid, Planners, Prepared, not_locked},
         reconcile::sa_planner::Step,
     },
     disk,
@@ -18,47 +18,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use tokio::task::block_in_place;
-
-/// Another connection that changes in the same step.
-#[derive(Debug, Clone)]
-pub struct Companion {
-    /// As it was.
-    pub before: Arc<Record>,
-    /// As it becomes.
-    pub after: Record,
-}
-
-impl Companion {
-    /// Whose it is.
-    #[must_use]
-    pub fn id(&self) -> ConnectionId {
-        self.after.id
-    }
-
-    /// Whether it gets another key, now or if its trial fails; else only the owner of its key becomes another one, which
-    /// no tunnel sees.
-    #[must_use]
-    pub fn has_new_key(&self) -> bool {
-        let back = |record: &Record| {
-            let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
-            before.map_or_else(|| record.connection.auth.clone(), |before| before.connection.auth.clone())
-        };
-        self.before.connection.auth != self.after.connection.auth || back(&self.before) != back(&self.after)
-    }
-}
-
-/// A connection, and the others that must change with it.
-pub(in crate::agent) struct Group {
-    pub new: Record,
-    pub others: Vec<Companion>,
-}
-
-impl Group {
-    /// The others that get another key.
-    pub fn with_new_keys(&self) -> impl Iterator<Item = ConnectionId> {
-        self.others.iter().filter(|other| other.has_new_key()).map(Companion::id)
-    }
-}
 
 /// Whose the keys may be, of the connection that is written and of those that it clashes with, in the order in which
 /// they are tried; `None`: as it is. What changes the least comes first.
@@ -81,7 +40,7 @@ impl Agent {
             let others = self.sharing(old, &new, psk)?;
             return Ok(Group { new, others });
         }
-        let clashing = self.lock_uniqueness().clashing(&[&new]);
+        let clashing = self.changes.uniqueness().clashing(&[&new]);
         if clashing.is_empty() {
             return Ok(Group { new, others: Vec::new() });
         }
@@ -92,7 +51,7 @@ impl Agent {
             let new = owned(&new, own);
             let after: Vec<_> = others.iter().map(|other| owned(other, of_others)).collect();
             let all: Vec<_> = std::iter::once(&new).chain(&after).collect();
-            if self.lock_uniqueness().clashing(&all).is_empty() {
+            if self.changes.uniqueness().clashing(&all).is_empty() {
                 let pairs = others.into_iter().zip(after);
                 let others = pairs.map(|(before, after)| Companion { before, after });
                 return Ok(Group { new, others: others.filter(|other| *other.before != other.after).collect() });
@@ -129,7 +88,7 @@ impl Agent {
         }
         loop {
             let all: Vec<_> = std::iter::once(new).chain(others.values().map(|other| &other.after)).collect();
-            let clashing = self.lock_uniqueness().clashing(&all);
+            let clashing = self.changes.uniqueness().clashing(&all);
             // One that is just being made is in nobody's store yet: the claim of the others is refused, and says why.
             let found: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
             if found.is_empty() {
@@ -202,11 +161,7 @@ impl Agent {
         last.ok_or_else(|| Error::Internal("a change of several connections has none".into()))
     }
 
-    async fn put_all_back(
-        &self,
-        changes: Vec<(ConnectionId, Option<&Record>, crate::agent::change::transaction::Prepared)>,
-        planners: &mut Planners<'_>,
-    ) {
+    async fn put_all_back(&self, changes: Vec<(ConnectionId, Option<&Record>, Prepared)>, planners: &mut Planners<'_>) {
         for (id, old, prepared) in changes.into_iter().rev() {
             if let Some(planner) = planners.get_mut(&id) {
                 self.put_back(id, old, prepared, planner).await;
@@ -224,9 +179,4 @@ fn keyed(record: &Record, psk: &Psk, now: Timestamp) -> Result<Record> {
     let mut spec = record.spec.clone();
     spec.options.auth = Auth::Psk(psk.clone());
     record.changed(spec, now).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
-}
-
-/// A fault of this program.
-pub(in crate::agent) fn not_locked(id: ConnectionId) -> Error {
-    Error::Internal(format!("the connection {id} is written without its lock"))
 }

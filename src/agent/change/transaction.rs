@@ -2,18 +2,19 @@
 //! record, replace the file, negotiate, observe. Before the commit point every failure leaves the old
 //! connection as it was; after it, everything follows the new record.
 
-use super::together::{Companion, Group, not_locked};
+use super::write::{Companion, Group, InForce, Laid, Planners, Prepared, WriteOptions, Written, not_locked};
 use crate::{
     agent::{
-        Agent, Entry, View, check_abilities,
+        Agent, Entry,
         observe::events::EventKind,
         reconcile::{
             reconciler::configure,
             sa_planner::{Loaded, SaPlanner, Step},
         },
+        refusal::{check_abilities, not_found},
     },
     disk,
-    error::{Error, Resource, Result},
+    error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     store::{self, Record, Timestamp, Trial},
     strongswan::{
@@ -27,62 +28,8 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
-use tokio::{sync::MutexGuard, task::block_in_place, time::Instant};
-
-/// How a write is to be done.
-#[derive(Debug, Clone, Default)]
-pub struct WriteOptions {
-    /// Put the old connection back if the new one is not up in this time.
-    pub confirm: Option<Duration>,
-    /// Close the SAs of the old configuration at once, whether the new one is up or not.
-    pub immediate: bool,
-    /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
-    pub rehearse: Option<bool>,
-    /// Give the connection's key to all that share it, in one step.
-    pub together: bool,
-    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
-    pub says_all: bool,
-    /// Who asks, for others who must wait.
-    pub caller: Option<Arc<str>>,
-}
-
-/// What became of a write.
-pub struct Written {
-    /// The connection.
-    pub view: View,
-    /// The other connections that were changed in the same step.
-    pub others: Vec<Companion>,
-}
-
-/// A write that is in force, whatever its tunnel does.
-pub(in crate::agent) struct InForce {
-    pub before: Option<Arc<Record>>,
-    pub record: Arc<Record>,
-    pub others: Vec<Companion>,
-}
-
-/// A change that was checked, with what it needs.
-pub(in crate::agent) struct Prepared {
-    pub before: Option<Loadable>,
-    pub after: Option<Loadable>,
-    /// The steps that make charon's configuration and conf.d follow.
-    pub steps: Vec<Step>,
-}
-
-/// A change that charon has and the store does not yet.
-pub(in crate::agent) struct Laid {
-    pub prepared: Prepared,
-    /// What ran before.
-    pub running: Vec<IkeSa>,
-    pub record: store::Staged,
-    /// The file in conf.d, if it is to be written.
-    pub file: Option<disk::Staged>,
-}
-
-/// The working states of the connections whose locks are held.
-pub(in crate::agent) type Planners<'a> = BTreeMap<ConnectionId, MutexGuard<'a, SaPlanner>>;
+use tokio::{task::block_in_place, time::Instant};
 
 impl Agent {
     /// Makes the connection `record` and waits a while for it to be up.
@@ -247,7 +194,7 @@ impl Agent {
 
     async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, planner: &mut SaPlanner) -> Result<Arc<Record>> {
         if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
-            self.queue.enqueue(new.id, Instant::now());
+            self.reconciler.enqueue(new.id, Instant::now());
             return Ok(Arc::clone(same));
         }
         self.claim(old.as_deref(), &mut new)?;
@@ -380,7 +327,7 @@ impl Agent {
             self.entry(record.id).history().begin_anew();
         }
         self.publish(record.id, EventKind::Changed);
-        self.queue.enqueue(record.id, Instant::now());
+        self.reconciler.enqueue(record.id, Instant::now());
     }
 
     /// Lays the record and the file down beside those that they will replace.
@@ -436,15 +383,15 @@ impl Agent {
             tracing::error!(uuid = %id, %error, "a failed change could not be undone at once");
             planner.invalidate_loaded();
         }
-        self.queue.enqueue(id, Instant::now());
+        self.reconciler.enqueue(id, Instant::now());
     }
 
     /// After a request that charon did not answer, the record is loaded anew when it answers again.
     pub(in crate::agent) fn record_doubt(&self, id: ConnectionId, failed: Option<&Error>, planner: &mut SaPlanner) {
         if let Some(error @ Error::Unreachable { .. }) = failed {
             planner.invalidate_loaded();
-            self.suspect(error);
-            self.queue.enqueue(id, Instant::now());
+            self.reconciler.suspect(error);
+            self.reconciler.enqueue(id, Instant::now());
         }
     }
 
@@ -497,11 +444,6 @@ pub(in crate::agent) async fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     tokio::spawn(work).await.unwrap_or_else(|e| Err(Error::Internal(format!("the task of the change ended: {e}"))))
-}
-
-/// The error for a connection that does not exist.
-pub(in crate::agent) fn not_found(id: ConnectionId) -> Error {
-    Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
 }
 
 /// The files of certificates and keys.

@@ -5,10 +5,8 @@
 
 use crate::{
     agent::{
-        Agent, Companion, Entry, LocalAddresses, View, WriteOptions,
-        change::transaction::{InForce, not_found},
-        observe::events::EventKind,
-        reconcile::sa_planner::SaPlanner,
+        Agent, Companion, Entry, LocalAddresses, View, WriteOptions, change::write::InForce,
+        observe::events::EventKind, reconcile::sa_planner::SaPlanner, refusal::not_found,
     },
     error::{Error, Result},
     ipsec::{ChildState, ConnectionId, State, Status, status},
@@ -183,7 +181,7 @@ impl Agent {
         }
         let proven = Record { trial: None, ..Record::clone(&record) };
         let proven = block_in_place(|| self.store.commit(self.store.stage(proven)?))?;
-        self.lock_uniqueness().add(&proven);
+        self.changes.uniqueness().add(&proven);
         self.release(Some(&record));
         Ok(Some(proven))
     }
@@ -248,7 +246,7 @@ impl Agent {
         // It was reserved until now, so that nothing can be in its way: unless it was set aside before the trial.
         let claimed = old.as_mut().map_or(Ok(()), |old| self.claim(Some(record), old));
         if let (Err(error), Some(old)) = (claimed, &mut old) {
-            self.lock_uniqueness().aside.insert(id);
+            self.changes.uniqueness().aside.insert(id);
             old.aside = Some(error.to_string().into());
         }
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
@@ -266,7 +264,7 @@ impl Agent {
         }
         entry.share(planner);
         entry.happened.notify_waiters();
-        self.queue.enqueue(id, Instant::now());
+        self.reconciler.enqueue(id, Instant::now());
     }
 
     /// Watches what was put back until it is up, the time is over, or another call changes it.

@@ -6,44 +6,23 @@ use crate::{
         observe::{
             connection_log::{self, Speaker},
             events::EventKind,
+            traces::Traces,
         },
     },
     ipsec::{Code, ConnectionId, Identity},
     strongswan::{
         alert::Alert,
-        log_parser::{FailureCause, IkeSaTrace, Line, TraceEvent},
+        log_parser::{FailureCause, Line, TraceEvent},
         names,
         section::Section,
         words::{self, shorten},
     },
 };
 use jiff::Timestamp;
-use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
-/// Of how many IKE SAs the tale is remembered; a flood of strangers pushes out the oldest.
-const TALES: usize = 4096;
 /// How many connections may share the peer's address before a nameless line is nobody's.
 const NAMESAKES: usize = 16;
-
-/// What is remembered of IKE SAs by their numbers, as long as this charon lives.
-#[derive(Default)]
-pub struct Traces {
-    known: HashMap<u64, IkeSaTrace>,
-    order: VecDeque<u64>,
-}
-
-impl Traces {
-    fn of(&mut self, number: u64) -> &mut IkeSaTrace {
-        if !self.known.contains_key(&number) {
-            if self.order.len() == TALES {
-                self.order.pop_front().map(|oldest| self.known.remove(&oldest));
-            }
-            self.order.push_back(number);
-        }
-        self.known.entry(number).or_default()
-    }
-}
 
 impl Agent {
     /// Takes in a `log` event.
@@ -51,7 +30,7 @@ impl Agent {
         let Some(line) = Line::read(event) else { return };
         let Some(number) = line.unique_id else { return };
         let (news, remote) = {
-            let mut traces = self.lock_traces();
+            let mut traces = self.observer.traces();
             let trace = traces.of(number);
             (trace.hear(&line.text), trace.remote)
         };
@@ -98,7 +77,7 @@ impl Agent {
         let mut history = entry.history();
         if history.suspect(cause, Timestamp::now(), now) {
             // A peer that alternates has it looked at no more often than there is something to tell.
-            self.queue.enqueue(id, history.may_tell(now));
+            self.reconciler.enqueue(id, history.may_tell(now));
         }
     }
 
@@ -135,12 +114,12 @@ impl Agent {
             other => other.name().to_owned(),
         };
         self.record_line(id, Speaker::Agent, &words);
-        self.events.publish(Some(id), what);
+        self.observer.events().publish(Some(id), what);
     }
 
     /// Forgets what was said of SAs whose numbers mean nothing any more.
     pub(in crate::agent) fn forget_traces(&self) {
-        *self.lock_traces() = Traces::default();
+        *self.observer.traces() = Traces::default();
     }
 }
 

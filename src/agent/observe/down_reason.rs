@@ -2,8 +2,7 @@
 
 use super::view::Discount;
 use crate::{
-    agent::{Agent, CharonLink, View, unspoken},
-    host,
+    agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
         Child, Code, Condition, ConnectionId, Protocol, Reason, State, Status, TrafficSelector, Use, condition,
         condition::current, coverage,
@@ -13,79 +12,10 @@ use crate::{
         words::{self, shorten},
     },
 };
-use ipnet::IpNet;
 use jiff::Timestamp;
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
-use tokio::time::Instant;
-
-/// So long what the host said holds for [`Agent::host`].
-const MOMENT: Duration = Duration::from_millis(500);
-/// So many addresses that were on this host are remembered.
-const ADDRESSES: usize = 4096;
-
-/// What this host is asked once for many connections.
-pub struct LocalAddresses {
-    addresses: Option<BTreeSet<IpAddr>>,
-    /// The networks that it is directly connected to.
-    pub(in crate::agent) networks: Option<BTreeSet<IpNet>>,
-    /// Those that it had before, and has no more.
-    left: BTreeSet<IpAddr>,
-}
-
-impl LocalAddresses {
-    /// This host as it is now.
-    #[must_use]
-    pub fn look() -> Self {
-        let addresses = host::addresses();
-        if let Err(error) = &addresses {
-            tracing::warn!(%error, "this host's addresses cannot be listed");
-        }
-        Self { addresses: addresses.ok(), networks: host::networks().ok(), left: BTreeSet::new() }
-    }
-
-    /// This host as it is now; what `earlier` had and this has not has left.
-    fn look_after(earlier: &Self) -> Self {
-        let now = Self::look();
-        let Some(addresses) = &now.addresses else { return Self { left: earlier.left.clone(), ..now } };
-        let known = earlier.addresses.iter().flatten().chain(&earlier.left);
-        let left = known.filter(|address| !addresses.contains(address)).take(ADDRESSES).copied().collect();
-        Self { left, ..now }
-    }
-
-    /// Whether the address was on this host since the agent was started, and is not now.
-    pub(in crate::agent) fn has_left(&self, address: IpAddr) -> bool {
-        self.left.contains(&address)
-    }
-
-    /// Its addresses, if it tells.
-    pub(in crate::agent) fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
-        self.addresses.as_ref()
-    }
-
-    fn lacks(&self, address: IpAddr) -> bool {
-        self.addresses.as_ref().is_some_and(|all| !all.contains(&address))
-    }
-}
+use std::collections::BTreeSet;
 
 impl Agent {
-    /// This host as it was a moment ago: when thousands of tunnels go down at once, each has its reason told.
-    pub(in crate::agent) fn host(&self) -> Arc<LocalAddresses> {
-        let now = Instant::now();
-        let mut seen = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, host) = match seen.take() {
-            Some((at, host)) if now.duration_since(at) < MOMENT => (at, host),
-            Some((_, earlier)) => (now, Arc::new(LocalAddresses::look_after(&earlier))),
-            None => (now, Arc::new(LocalAddresses::look())),
-        };
-        *seen = Some((at, Arc::clone(&host)));
-        host
-    }
-
     /// Why the connection is not up, or `None` if it is.
     pub fn reason(&self, view: &View, host: &LocalAddresses) -> Option<Reason> {
         if view.status() == Some(Status::Ready) {

@@ -21,10 +21,10 @@ const LOOKED_AT: usize = 64;
 impl Agent {
     /// What there is to say of the networks of `record`, if others have the same or overlapping ones.
     pub(in crate::agent) fn same_networks(&self, record: &Record) -> Option<Finding> {
-        if !record.is_loaded() || self.policy.stance(Weakness::SameNetworks.setting()) == Stance::Off {
+        if !record.is_loaded() || self.changes.stance(Weakness::SameNetworks.setting()) == Stance::Off {
             return None;
         }
-        let found = self.lock_uniqueness().networks.of(record.id, pairs(&record.connection));
+        let found = self.changes.uniqueness().networks.of(record.id, pairs(&record.connection));
         (!found.is_empty()).then(|| Finding {
             weakness: Weakness::SameNetworks,
             part: "remote_nets",
@@ -55,7 +55,7 @@ impl Agent {
         let pairs = || child.local.iter().flat_map(|local| child.remote.iter().map(move |remote| (*local, *remote)));
         pairs().all(|(local, remote)| {
             let others: Vec<_> = {
-                let uniqueness = self.lock_uniqueness();
+                let uniqueness = self.changes.uniqueness();
                 uniqueness.networks.same((local.net(), remote.net()), id).take(LOOKED_AT).collect()
             };
             others.into_iter().filter_map(|other| self.store.get(other)).any(|other| {

@@ -3,11 +3,10 @@
 use crate::{
     agent::{Agent, View, reconcile::heal::Hearing},
     error::Result,
-    ipsec::{Child, Condition, Flows, IkeSa, Limits, Use, condition},
-    settings, store,
+    ipsec::{Child, Condition, Flows, IkeSa, Use, condition},
+    store,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The condition of a child.
@@ -19,24 +18,18 @@ pub struct Seen {
     pub since: Option<Timestamp>,
 }
 
-/// The times of the settings in the model's seconds.
-pub(in crate::agent) fn limits(settings: &settings::condition::Condition) -> Limits {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) }
-}
-
 impl Agent {
     /// The conditions of the children that `view` wants, in their order.
     #[must_use]
     pub fn conditions(&self, view: &View) -> Vec<Seen> {
         let (wanted, running) = (&view.record.connection, view.running.as_deref());
-        let now = self.seconds();
+        let now = self.observer.seconds();
         if let Some(running) = running {
             self.record_counters(&view.record, running, now);
         }
         let entry = self.entry(view.record.id);
         let seen = |child: &Child| {
-            let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.limits));
+            let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.observer.limits()));
             let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
             let condition = match condition(wanted, child, running, traffic) {
                 runs if runs.is_as_wanted() && self.is_shadowed(view.record.id, child) => Condition::Shadowed,
@@ -51,12 +44,12 @@ impl Agent {
     /// Takes in the counters of all SAs.
     pub(in crate::agent) async fn sample(&self) -> Result<()> {
         let all = self.strongswan.all().await?;
-        let now = self.seconds();
+        let now = self.observer.seconds();
         for record in self.store.all() {
             let running = all.get(&record.id).map_or(&[][..], |running| running.as_slice());
             self.record_counters(&record, running, now);
             if self.hearing(&record) == Hearing::Silent {
-                self.queue.enqueue(record.id, Instant::now());
+                self.reconciler.enqueue(record.id, Instant::now());
             }
         }
         Ok(())
@@ -70,11 +63,6 @@ impl Agent {
                 flows.look(&child.name, sas, now);
             }
         });
-    }
-
-    /// Seconds since the agent was made.
-    pub(in crate::agent) fn seconds(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is observed of a connection at the moment of asking.
 
 use crate::{
-    agent::{Agent, CharonLink, Drift, change::transaction::not_found},
+    agent::{Agent, CharonLink, Drift, refusal::not_found},
     error::Result,
     ipsec::{Carried, ConnectionId, IkeSa, State, Status, carried, status},
     store::Record,
@@ -105,11 +105,11 @@ impl Agent {
             Some(Ok(running)) => return Some(running),
             Some(Err(error)) => {
                 tracing::warn!(%error, "the status is unknown");
-                self.suspect(&error);
+                self.reconciler.suspect(&error);
             }
             None => {
                 tracing::warn!("the status is unknown: charon does not answer soon");
-                self.doubts.notify_one();
+                self.reconciler.suspect_charon();
             }
         }
         None
@@ -123,7 +123,7 @@ impl Agent {
 
     /// Why the SAs of the connection do not count, if there is a reason.
     pub(in crate::agent) fn discount(&self, record: &Record) -> Option<Discount> {
-        if self.host().has_left(record.connection.local_addr) {
+        if self.observer.local_addresses().has_left(record.connection.local_addr) {
             return Some(Discount::AddressLeft);
         }
         self.entry(record.id).flapping().map(Discount::Flapping)
@@ -149,7 +149,7 @@ impl Agent {
     /// The connection when it is up, or after the time that a write may wait, whichever is first.
     pub(in crate::agent) async fn settled(&self, record: Arc<Record>) -> View {
         let entry = self.entry(record.id);
-        let end = Instant::now() + self.wait;
+        let end = Instant::now() + self.changes.wait();
         loop {
             let happened = entry.happened.notified();
             let mut view = self.look(Arc::clone(&record)).await;

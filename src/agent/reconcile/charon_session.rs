@@ -4,40 +4,19 @@
 
 use crate::{
     agent::{
-        Agent,
+        Agent, CharonLink,
         observe::events::EventKind,
         reconcile::{
             resync::{SAMPLE, SWEEP},
             sa_planner::Rekeying,
         },
     },
-    disk,
     error::{Error, Result},
     ipsec::ConnectionId,
     strongswan::{Charon, Events, names, section::Section, vici::Notice},
 };
-use jiff::Timestamp;
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
-use tokio::{
-    task::block_in_place,
-    time::{Instant, MissedTickBehavior, interval, sleep},
-};
-
-/// Whether charon is there.
-#[derive(Debug, Clone)]
-pub enum CharonLink {
-    /// Not asked yet.
-    Starting,
-    /// It answers, and holds what the store says.
-    Up(Arc<Charon>),
-    /// It does not answer.
-    Down {
-        /// Why.
-        why: String,
-        /// Since when.
-        since: Timestamp,
-    },
-}
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// The waits between attempts to reach charon.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -48,34 +27,17 @@ const BEAT: Duration = Duration::from_secs(2);
 const LIFETIME_SLACK: u32 = 2;
 
 impl Agent {
-    /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
-    /// after the first attempt, whatever came of it; [`Agent::life`] tells.
-    pub async fn start(self: &Arc<Self>) {
-        let mut life = self.link.subscribe();
-        if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
-            tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
-        }
-        self.clean_credentials();
-        for damaged in self.store.damaged() {
-            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
-        }
-        self.tell_settings_drift(None, &self.gateway());
-        tokio::spawn(watch(Arc::downgrade(self)));
-        // It fails only when the task has ended, and then the state says so.
-        let _ = life.wait_for(|life| !matches!(life, CharonLink::Starting)).await;
-    }
-
     /// One life of charon, from connecting to the end of its events.
     async fn follow(self: &Arc<Self>) -> Result<()> {
         self.strongswan.begin_anew();
         self.forget_traces();
-        self.queue.begin_anew();
+        self.reconciler.queue().begin_anew();
         let (mut events, charon) = self.while_there(self.begun()).await?;
         tracing::info!(version = %charon.version, "charon holds what the store says");
-        self.link.send_replace(CharonLink::Up(charon));
-        self.events.publish(None, EventKind::CharonBack);
+        self.reconciler.link_is_up(charon);
+        self.observer.events().publish(None, EventKind::CharonBack);
         // What was put off until now: a change that waits for its SAs, a step that failed.
-        self.enqueue_deferred();
+        self.reconciler.enqueue_deferred();
         self.while_there(self.heed(&mut events)).await
     }
 
@@ -102,12 +64,12 @@ impl Agent {
         loop {
             tokio::select! {
                 _ = beat.tick() => {}
-                () = self.doubts.notified() => {}
+                () = self.reconciler.suspected() => {}
             }
             if let Err(error) = self.strongswan.ping().await {
                 return error;
             }
-            self.heartbeat.watch_ticked();
+            self.reconciler.heartbeat().watch_ticked();
         }
     }
 
@@ -144,26 +106,21 @@ impl Agent {
     fn record_looked(&self, outcome: Result<()>) {
         if let Err(error) = outcome {
             tracing::warn!(%error, "charon's lists cannot be looked at; this is tried again");
-            self.suspect(&error);
+            self.reconciler.suspect(&error);
         }
     }
 
     fn enqueue_all(&self) {
         let now = Instant::now();
-        self.store.all().iter().for_each(|record| self.queue.enqueue(record.id, now));
+        self.store.all().iter().for_each(|record| self.reconciler.enqueue(record.id, now));
     }
 
     /// Notes that charon does not answer. What was known of its connections is not known any more.
     fn lost(&self, why: String) {
-        let since = match self.link() {
-            CharonLink::Down { since, .. } => since,
-            CharonLink::Starting | CharonLink::Up(_) => {
-                tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
-                self.events.publish(None, EventKind::CharonLost(why.clone()));
-                Timestamp::now()
-            }
-        };
-        self.link.send_replace(CharonLink::Down { why, since });
+        if self.reconciler.link_is_down(why.clone()) {
+            tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
+            self.observer.events().publish(None, EventKind::CharonLost(why));
+        }
     }
 
     /// Looks at the connections that an event names.
@@ -184,7 +141,7 @@ impl Agent {
                 entry.record_rekeying(rekeying);
             }
             entry.happened.notify_waiters();
-            self.queue.enqueue(id, Instant::now());
+            self.reconciler.enqueue(id, Instant::now());
         }
     }
 }
@@ -220,10 +177,10 @@ fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
 }
 
 /// Follows one charon after another until the agent is gone.
-async fn watch(agent: std::sync::Weak<Agent>) {
+pub async fn watch(agent: std::sync::Weak<Agent>) {
     let mut pause = RETRY.0;
     while let Some(agent) = agent.upgrade() {
-        agent.heartbeat.watch_ticked();
+        agent.reconciler.heartbeat().watch_ticked();
         let outcome = agent.follow().await;
         if matches!(agent.link(), CharonLink::Up(_)) {
             pause = RETRY.0;

@@ -29,8 +29,8 @@ pub(in crate::agent) enum Hearing {
 impl Agent {
     /// What the counters say of the connection's peer.
     pub(in crate::agent) fn hearing(&self, record: &Record) -> Hearing {
-        let now = self.seconds();
-        let limits = Limits { one_way: self.limits.one_way.max(SILENCE), ..self.limits };
+        let now = self.observer.seconds();
+        let limits = Limits { one_way: self.observer.limits().one_way.max(SILENCE), ..self.observer.limits() };
         let use_of = |flows: &Flows, child: &Child| flows.get(&child.name).map(|flow| flow.now(now, limits).0);
         let children = &record.connection.children;
         let entry = self.entry(record.id);

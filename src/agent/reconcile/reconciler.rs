@@ -25,7 +25,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -93,42 +93,24 @@ impl Agent {
     /// Brings `id` nearer to its record, and plans the next look. Not while charon is away: when it
     /// comes back, everything is looked at anyway.
     pub(in crate::agent) async fn reconcile(&self, id: ConnectionId) {
-        let CharonLink::Up(charon) = self.link() else { return self.defer(id) };
+        let CharonLink::Up(charon) = self.link() else { return self.reconciler.defer(id) };
         let entry = self.entry(id);
         let Ok(mut planner) = timeout(MOMENT, entry.planner.lock()).await else {
             // A change that takes long. It takes no place of the reconciler's meanwhile.
-            return self.queue.enqueue(id, Instant::now() + LATER);
+            return self.reconciler.enqueue(id, Instant::now() + LATER);
         };
         self.readmit(id);
         if let Err(error) = self.converge(id, &entry, &mut planner, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
-            self.suspect(&error);
+            self.reconciler.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
-            self.queue.enqueue(id, Instant::now() + pause);
+            self.reconciler.enqueue(id, Instant::now() + pause);
         }
         let mut entries = self.lock_entries();
         // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
         let is_done = !entry.unsaved.load(Ordering::Relaxed);
         if is_done && self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
             entries.remove(&id);
-        }
-    }
-
-    /// Looks at `id` when charon is there.
-    fn defer(&self, id: ConnectionId) {
-        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if matches!(self.link(), CharonLink::Up(_)) {
-            // It came in between, perhaps without having seen this.
-            self.enqueue_deferred();
-        }
-    }
-
-    /// Looks at what was deferred.
-    pub(in crate::agent) fn enqueue_deferred(&self) {
-        let now = Instant::now();
-        let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
-        for id in deferred {
-            self.queue.enqueue(id, now);
         }
     }
 
@@ -239,7 +221,7 @@ impl Agent {
 
     pub(in crate::agent) fn record_loaded(&self, id: ConnectionId, planner: &mut SaPlanner, loaded: Loaded) {
         if planner.loaded(loaded) {
-            self.queue.enqueue(id, Instant::now() + SECOND_LOAD);
+            self.reconciler.enqueue(id, Instant::now() + SECOND_LOAD);
         }
     }
 
@@ -253,7 +235,7 @@ impl Agent {
         listed: Option<Listed>,
     ) -> Result<()> {
         let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
-            self.queue.cancel(id);
+            self.reconciler.queue().cancel(id);
             return match listed {
                 Some(listed) if listed.sas.is_empty() => Ok(()),
                 _ => self.close_all(id).await,
@@ -279,11 +261,11 @@ impl Agent {
             self.record_proven(&record);
         }
         if had_failed && planner.is_complete() {
-            self.queue.succeeded();
+            self.reconciler.queue().succeeded();
         }
         if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
-            self.queue.cancel(id);
-        } else if !self.queue.may_begin(id, claim(&record, planner)) {
+            self.reconciler.queue().cancel(id);
+        } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
             // Others are being negotiated: charon must not drown in half-open SAs.
             planner.postpone(now);
             return Ok(());
@@ -293,7 +275,7 @@ impl Agent {
         }
         self.walk(id, entry, steps, life).await?;
         if let Some(again) = again {
-            self.queue.enqueue(id, again);
+            self.reconciler.enqueue(id, again);
         }
         Ok(())
     }
@@ -352,7 +334,7 @@ impl Agent {
         let mut history = entry.history();
         if discount == Some(Discount::AddressLeft) {
             // No event of charon tells that it is back.
-            self.queue.enqueue(id, Instant::now() + AWAY);
+            self.reconciler.enqueue(id, Instant::now() + AWAY);
         }
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
@@ -366,11 +348,11 @@ impl Agent {
         drop(history);
         match told {
             Report::Nothing => {}
-            Report::Later(when) => self.queue.enqueue(id, when),
+            Report::Later(when) => self.reconciler.enqueue(id, when),
             Report::Up => self.publish(id, EventKind::Up),
             Report::Down => {
                 let view = View { record, running: Some(Vec::new()), discount };
-                let reason = self.cause(&view, &self.host());
+                let reason = self.cause(&view, &self.observer.local_addresses());
                 self.publish(
                     id,
                     match carried.note() {

@@ -49,7 +49,7 @@ impl Agent {
         let outcomes = futures_util::stream::iter(all).map(|(id, listed)| self.restore(id, listed, charon));
         let mut outcomes = std::pin::pin!(outcomes.buffer_unordered(PARALLEL));
         while let Some((id, outcome)) = outcomes.next().await {
-            self.heartbeat.watch_ticked();
+            self.reconciler.heartbeat().watch_ticked();
             self.record_restored(id, outcome);
         }
         self.sweep_credentials().await;
@@ -100,8 +100,8 @@ impl Agent {
         let Err(error) = outcome else { return };
         tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force");
         if matches!(error, Error::Unreachable { .. }) {
-            self.suspect(&error);
-            self.queue.enqueue(id, Instant::now() + RETRY.0);
+            self.reconciler.suspect(&error);
+            self.reconciler.enqueue(id, Instant::now() + RETRY.0);
         }
     }
 
@@ -162,15 +162,15 @@ impl Agent {
                 let Ok(mut planner) = entry.planner.try_lock() else { continue };
                 planner.loaded = Loaded::Nothing;
             }
-            let has_left = self.host().has_left(record.connection.local_addr);
+            let has_left = self.observer.local_addresses().has_left(record.connection.local_addr);
             if lost || edited.contains(&id) || has_left || !self.strongswan.has_events() {
-                self.queue.enqueue(id, now);
+                self.reconciler.enqueue(id, now);
             }
         }
         let strangers: BTreeSet<_> = connections.iter().chain(secrets.iter().flatten()).chain(&files).collect();
         for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
             record_stranger(id);
-            self.queue.enqueue(*id, now);
+            self.reconciler.enqueue(*id, now);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Agent {
         let (id, now) = (record.id, Instant::now());
         let due = *planner.narrowed_since.get_or_insert(now) + PATIENCE;
         if now < due {
-            self.queue.enqueue(id, due);
+            self.reconciler.enqueue(id, due);
             return Ok(false);
         }
         let new = match record.split() {

@@ -1,7 +1,10 @@
 //! The addresses that tunnels end at.
 
 use super::settings;
-use crate::doctor::{Case, Judged, Level, finding, judged, some, unseen};
+use crate::doctor::{
+    Case, Level,
+    finding::{Judged, finding, judged, some, unseen},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,

@@ -1,7 +1,11 @@
 //! What a reboot or an operator's `swanctl --load-all` would make of our files.
 
 use crate::{
-    doctor::{Case, Judged, Level, facts::swanctl_files::covers, finding, judged, some, unseen},
+    doctor::{
+        Case, Level,
+        facts::swanctl_files::covers,
+        finding::{Judged, finding, judged, some, unseen},
+    },
     strongswan::names,
 };
 

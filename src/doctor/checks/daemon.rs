@@ -2,7 +2,10 @@
 
 use crate::{
     agent::CharonLink,
-    doctor::{Case, Judged, Level, finding, judged, some, unseen},
+    doctor::{
+        Case, Level,
+        finding::{Judged, finding, judged, some, unseen},
+    },
 };
 use std::collections::BTreeMap;
 

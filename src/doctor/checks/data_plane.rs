@@ -1,7 +1,11 @@
 //! The data plane of the tunnels that are up: what takes packets to IPsec.
 
 use crate::{
-    doctor::{Case, Finding, Judged, Level, facts::charon_answers::Answers, finding, judged, some, unseen},
+    doctor::{
+        Case, Finding, Level,
+        facts::charon_answers::Answers,
+        finding::{Judged, finding, judged, some, unseen},
+    },
     ipsec::ChildState,
 };
 use ipnet::IpNet;

@@ -2,12 +2,12 @@
 
 use crate::{
     doctor::{
-        Case, Finding, Judged, Level,
+        Case, Finding, Level,
         facts::{
             groups::Door,
             permissions::{File, Purpose, Space},
         },
-        finding, judged, some, unseen,
+        finding::{Judged, finding, judged, some, unseen},
     },
     ipsec::ConnectionId,
     strongswan::names,

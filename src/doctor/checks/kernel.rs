@@ -1,7 +1,11 @@
 //! The kernel's settings and the clock.
 
 use crate::{
-    doctor::{Case, Finding, Judged, Level, facts::procfs::Kernel, finding, judged, some, unseen},
+    doctor::{
+        Case, Finding, Level,
+        facts::procfs::Kernel,
+        finding::{Judged, finding, judged, some, unseen},
+    },
     ipsec::Mode,
 };
 use std::collections::BTreeSet;

@@ -2,7 +2,10 @@
 
 use crate::{
     agent::change::overlaps::{Overlaps, pairs},
-    doctor::{Case, Finding, Judged, Level, finding, judged, some, unseen},
+    doctor::{
+        Case, Finding, Level,
+        finding::{Judged, finding, judged, some, unseen},
+    },
     ipsec::ConnectionId,
     settings::policy::Stance,
     strongswan::names,

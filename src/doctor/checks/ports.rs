@@ -1,9 +1,9 @@
 //! The UDP ports of IKE.
 
 use crate::doctor::{
-    Case, Finding, Judged, Level,
+    Case, Finding, Level,
     facts::procfs::{PORTS, UdpSocket},
-    finding, judged, unseen,
+    finding::{Judged, finding, judged, unseen},
 };
 use std::net::IpAddr;
 

@@ -2,7 +2,10 @@
 
 use crate::{
     agent::change::settings_drift::settings_drift,
-    doctor::{Case, Judged, Level, finding, judged, some},
+    doctor::{
+        Case, Level,
+        finding::{Judged, finding, judged, some},
+    },
 };
 use std::net::IpAddr;
 

@@ -2,9 +2,9 @@
 
 use crate::{
     doctor::{
-        Case, Finding, Judged, Level,
+        Case, Finding, Level,
         facts::nat::{Action, Chain, Match, Rule},
-        finding, judged, some,
+        finding::{Judged, finding, judged, some, unseen},
     },
     ipsec::Mode,
 };
@@ -58,7 +58,7 @@ pub fn nat(case: &Case) -> Judged {
         }
     }
     found.extend(hit.into_iter().map(|(rule, is_certain, pairs)| report(&rule, is_certain, &pairs, libipsec)));
-    found.extend(nat.unseen.iter().flat_map(|why| crate::doctor::unseen("source NAT", why)));
+    found.extend(nat.unseen.iter().flat_map(|why| unseen("source NAT", why)));
     let bases = nat.chains.iter().filter(|chain| chain.priority.is_some()).count();
     judged(found, format!("no rule of {bases} chains takes a tunnel's packets"))
 }

@@ -1,6 +1,9 @@
 //! charon as the doctor sees it: its socket, its version and algorithms, what is loaded and what runs.
 
-use super::{PATIENCE, Places, Seen};
+use super::{
+    look::{Places, reading},
+    probe::{PATIENCE, Probe},
+};
 use crate::{
     ipsec::IkeSa,
     strongswan::{Charon, StrongSwan},
@@ -18,9 +21,9 @@ pub struct Socket {
     /// Its path.
     pub path: PathBuf,
     /// Owner, group and mode; an error when there is no socket.
-    pub rights: Seen<String>,
+    pub rights: Probe<String>,
     /// Whether this process can connect.
-    pub connect: Seen<()>,
+    pub connect: Probe<()>,
 }
 
 /// What charon says.
@@ -42,11 +45,11 @@ pub async fn socket(places: &Places) -> Socket {
         Ok(Err(e)) => Err(e.to_string()),
         Err(_) => Err(format!("not accepted within {} s", PATIENCE.as_secs())),
     };
-    let rights = super::reading(places, |places| rights(&places.vici)).await;
+    let rights = reading(places, |places| rights(&places.vici)).await;
     Socket { path: path.into(), rights, connect }
 }
 
-fn rights(path: &Path) -> Seen<String> {
+fn rights(path: &Path) -> Probe<String> {
     let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
     if !metadata.file_type().is_socket() {
         return Err("it is no socket".into());
@@ -66,7 +69,7 @@ pub(super) fn owners(metadata: &std::fs::Metadata) -> String {
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn ask(swan: &StrongSwan) -> Seen<Answers> {
+pub async fn ask(swan: &StrongSwan) -> Probe<Answers> {
     let questions = async {
         Ok(Answers {
             charon: swan.probe().await?,

@@ -1,7 +1,10 @@
 //! Groups that are as good as root: their members may write where charon or swanctl obey. charon runs the `updown`
 //! script of a connection as root, and swanctl loads every CA that it finds.
 
-use super::{Places, SERVICE, Seen};
+use super::{
+    look::{Places, SERVICE},
+    probe::Probe,
+};
 use crate::{
     disk::open::{Kind, read_to_string},
     strongswan::credentials::DIRECTORIES,
@@ -23,7 +26,7 @@ pub struct Door {
 ///
 /// # Errors
 /// When the users and groups of this host cannot be read.
-pub fn doors(places: &Places) -> Seen<Vec<Door>> {
+pub fn doors(places: &Places) -> Probe<Vec<Door>> {
     let directories = DIRECTORIES.iter().map(|name| places.swanctl_dir.join(name));
     let mut found = Vec::new();
     for path in std::iter::once(places.vici.clone()).chain(directories) {
@@ -40,7 +43,7 @@ pub fn doors(places: &Places) -> Seen<Vec<Door>> {
 }
 
 /// The name of a group, and its members: those that it names, and users that have it as their own.
-fn members(places: &Places, gid: u32) -> Seen<(String, Vec<String>)> {
+fn members(places: &Places, gid: u32) -> Probe<(String, Vec<String>)> {
     let read = |name: &str| match read_to_string(&places.below(name), Kind::Operator) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
         outcome => outcome.map_err(|e| format!("/{name}: {e}")),

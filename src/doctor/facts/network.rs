@@ -1,6 +1,6 @@
 //! What iproute2 says: interfaces with their addresses, charon's routing table, the kernel's IPsec policies.
 
-use super::{Seen, tools::Tools};
+use super::{probe::Probe, tools::Tools};
 use ipnet::IpNet;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ pub struct Policy {
 }
 
 /// All three.
-pub async fn look(tools: &Tools) -> (Seen<Vec<Interface>>, Seen<Vec<Route>>, Seen<Vec<Policy>>) {
+pub async fn look(tools: &Tools) -> (Probe<Vec<Interface>>, Probe<Vec<Route>>, Probe<Vec<Policy>>) {
     let (addresses, v4, v6, policies) = tokio::join!(
         tools.output("ip", &["-json", "address", "show"]),
         table(tools, "-4"),
@@ -52,7 +52,7 @@ pub async fn look(tools: &Tools) -> (Seen<Vec<Interface>>, Seen<Vec<Route>>, See
 }
 
 /// Table 220 of one family. A table that was never used is an error to ip.
-async fn table(tools: &Tools, family: &str) -> Seen<Vec<Route>> {
+async fn table(tools: &Tools, family: &str) -> Probe<Vec<Route>> {
     let said = tools.run("ip", &[family, "-json", "route", "show", "table", TABLE], &[]).await?;
     if said.success {
         return routes(&said.stdout, family == "-4");
@@ -61,7 +61,7 @@ async fn table(tools: &Tools, family: &str) -> Seen<Vec<Route>> {
     if is_absent { Ok(Vec::new()) } else { Err(format!("ip route: {}", said.complaint())) }
 }
 
-fn json(text: &str) -> Seen<Vec<Value>> {
+fn json(text: &str) -> Probe<Vec<Value>> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -69,7 +69,7 @@ fn json(text: &str) -> Seen<Vec<Value>> {
 }
 
 /// The interfaces in the output of `ip -json address`.
-fn interfaces(text: &str) -> Seen<Vec<Interface>> {
+fn interfaces(text: &str) -> Probe<Vec<Interface>> {
     let interface = |item: &Value| {
         let addresses = item["addr_info"].as_array().into_iter().flatten();
         Some(Interface {
@@ -82,7 +82,7 @@ fn interfaces(text: &str) -> Seen<Vec<Interface>> {
 }
 
 /// The routes in the output of `ip -json route`.
-fn routes(text: &str, is_v4: bool) -> Seen<Vec<Route>> {
+fn routes(text: &str, is_v4: bool) -> Probe<Vec<Route>> {
     let route = |item: &Value| {
         let to = match item["dst"].as_str()? {
             "default" => if is_v4 { "0.0.0.0/0" } else { "::/0" }.parse().ok()?,

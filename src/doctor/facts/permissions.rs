@@ -1,7 +1,7 @@
 //! Files and their modes, the space for records, and the connections in ipsec.conf. Contents that may hold keys are
 //! not read.
 
-use super::{Places, Seen};
+use super::{look::Places, probe::Probe};
 use crate::{
     disk::open::Kind,
     doctor::facts::charon_answers::owners,
@@ -55,7 +55,7 @@ pub struct Space {
 ///
 /// # Errors
 /// When a directory cannot be listed or a file not be looked at.
-pub fn files(places: &Places) -> Seen<Vec<File>> {
+pub fn files(places: &Places) -> Probe<Vec<File>> {
     let mut found = Vec::new();
     let mut add = |path: PathBuf, purpose| match fs::metadata(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -96,7 +96,7 @@ pub fn files(places: &Places) -> Seen<Vec<File>> {
     Ok(found)
 }
 
-fn names_in(directory: &Path) -> Seen<Vec<String>> {
+fn names_in(directory: &Path) -> Probe<Vec<String>> {
     if !directory.exists() {
         return Ok(Vec::new());
     }
@@ -111,7 +111,7 @@ fn file(path: PathBuf, purpose: Purpose, metadata: &Metadata) -> File {
 ///
 /// # Errors
 /// When the directory is not there or cannot be looked at.
-pub fn space(directory: &Path) -> Seen<Space> {
+pub fn space(directory: &Path) -> Probe<Space> {
     let found = statvfs(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
     Ok(Space {
         bytes: found.blocks_available().saturating_mul(found.fragment_size()),
@@ -124,7 +124,7 @@ pub fn space(directory: &Path) -> Seen<Space> {
 ///
 /// # Errors
 /// When it is there and cannot be read.
-pub fn ipsec_conf(path: &Path) -> Seen<Vec<String>> {
+pub fn ipsec_conf(path: &Path) -> Probe<Vec<String>> {
     let bytes = crate::disk::read_as(path, Kind::Operator).map_err(|e| e.to_string())?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let name = |line: &str| {

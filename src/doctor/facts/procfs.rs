@@ -1,7 +1,7 @@
 //! What `/proc` says: sockets and who holds them, the kernel's settings, processes. `/proc/net` and `/proc/sys/net` are
 //! those of our own network namespace; of processes only those in it count.
 
-use super::Seen;
+use super::probe::Probe;
 use crate::disk::open::{self, Kind};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +50,7 @@ pub struct Kernel {
 ///
 /// # Errors
 /// When the list of IPv4 cannot be read.
-pub fn udp(root: &Path) -> Seen<Vec<UdpSocket>> {
+pub fn udp(root: &Path) -> Probe<Vec<UdpSocket>> {
     let mut found = sockets(&read(&root.join("proc/net/udp"))?);
     // Without IPv6 there is no such file.
     found.extend(sockets(&read(&root.join("proc/net/udp6")).unwrap_or_default()));
@@ -114,7 +114,7 @@ fn name(directory: &Path) -> String {
 ///
 /// # Errors
 /// When `/proc` cannot be read.
-pub fn processes(root: &Path) -> Seen<Vec<Process>> {
+pub fn processes(root: &Path) -> Probe<Vec<Process>> {
     fs::metadata(root.join("proc")).map_err(|e| format!("/proc: {e}"))?;
     // A `/proc` that hides the processes of others (hidepid, ProtectProc=) hides the first one too.
     if root.join("proc/self").exists() && !root.join("proc/1").exists() {
@@ -136,7 +136,7 @@ pub fn processes(root: &Path) -> Seen<Vec<Process>> {
 ///
 /// # Errors
 /// When forwarding cannot be read.
-pub fn kernel(root: &Path) -> Seen<Kernel> {
+pub fn kernel(root: &Path) -> Probe<Kernel> {
     let sys = root.join("proc/sys/net");
     let forward_v4 = read(&sys.join("ipv4/ip_forward"))?.trim() == "1";
     let forward_v6 = read(&sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
@@ -148,7 +148,7 @@ pub fn kernel(root: &Path) -> Seen<Kernel> {
     Ok(Kernel { forward_v4, forward_v6, rp_filter: entries.filter_map(filter).collect() })
 }
 
-fn read(path: &Path) -> Seen<String> {
+fn read(path: &Path) -> Probe<String> {
     open::read_to_string(path, Kind::Kernel).map_err(|e| format!("{}: {e}", path.display()))
 }
 

@@ -1,7 +1,11 @@
 //! What swanctl would load: whether swanctl.conf includes our directory, and what a rehearsal of swanctl asks for. The
 //! rehearsal talks to us; charon hears nothing of it.
 
-use super::{PATIENCE, Places, Seen, tools::Said};
+use super::{
+    look::{Places, reading},
+    probe::{PATIENCE, Probe},
+    tools::Said,
+};
 use crate::{
     disk::open::{self, Kind},
     strongswan::dry_run::RecordingVici,
@@ -16,9 +20,9 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conf {
     /// The files that `include` reached, as patterns; an error when swanctl.conf cannot be read.
-    pub includes: Seen<Vec<PathBuf>>,
+    pub includes: Probe<Vec<PathBuf>>,
     /// What swanctl would load.
-    pub dry_run: Seen<DryRun>,
+    pub dry_run: Probe<DryRun>,
 }
 
 /// What swanctl would load.
@@ -33,12 +37,12 @@ pub struct DryRun {
 /// Looks at both.
 pub async fn look(places: &Places) -> Conf {
     let main = places.swanctl_dir.join("swanctl.conf");
-    let includes = super::reading(places, move |_| includes(&main)).await;
+    let includes = reading(places, move |_| includes(&main)).await;
     Conf { includes, dry_run: rehearse(places).await }
 }
 
 /// The patterns that `main` and what it includes include.
-fn includes(main: &Path) -> Seen<Vec<PathBuf>> {
+fn includes(main: &Path) -> Probe<Vec<PathBuf>> {
     let text = read(main)?;
     let (mut found, mut next) = (patterns(main, &text), Vec::new());
     let mut new = found.clone();
@@ -57,7 +61,7 @@ fn includes(main: &Path) -> Seen<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Seen<String> {
+fn read(path: &Path) -> Probe<String> {
     let bytes = open::read(path, Kind::Operator).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -132,7 +136,7 @@ fn matches_rest(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// Has swanctl load its connections into a stage of ours.
-async fn rehearse(places: &Places) -> Seen<DryRun> {
+async fn rehearse(places: &Places) -> Probe<DryRun> {
     let fail = |e: std::io::Error| format!("no rehearsal: {e}");
     let directory = tempfile::Builder::new().prefix("cygnet-").tempdir().map_err(fail)?;
     let path = directory.path().join("vici");

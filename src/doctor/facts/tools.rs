@@ -1,6 +1,6 @@
 //! Programs that are asked: by their arguments, never through a shell, and for a limited time.
 
-use super::{PATIENCE, Seen};
+use super::probe::{PATIENCE, Probe};
 use std::{ffi::OsString, path::Path, process::Stdio};
 use tokio::{process::Command, time::timeout};
 
@@ -27,7 +27,7 @@ impl Tools {
     ///
     /// # Errors
     /// When it is not there, or does not end in time; it is then killed.
-    pub async fn run(&self, program: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Seen<Said> {
+    pub async fn run(&self, program: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Probe<Said> {
         let mut command = Command::new(program);
         command.args(arguments).envs(environment.iter().copied()).env("LC_ALL", "C");
         if let Some(path) = &self.path {
@@ -50,7 +50,7 @@ impl Tools {
     ///
     /// # Errors
     /// As [`Tools::run`], and when it fails.
-    pub async fn output(&self, program: &str, arguments: &[&str]) -> Seen<String> {
+    pub async fn output(&self, program: &str, arguments: &[&str]) -> Probe<String> {
         let said = self.run(program, arguments, &[]).await?;
         if said.success { Ok(said.stdout) } else { Err(format!("{program}: {}", said.complaint())) }
     }

@@ -1,12 +1,12 @@
 //! `nft -j list ruleset` (libnftables-json(5)).
 
 use super::{Action, Chain, Match, Rule};
-use crate::doctor::facts::{Seen, network::network};
+use crate::doctor::facts::{Probe, network::network};
 use ipnet::IpNet;
 use serde_json::Value;
 
 /// The chains of NAT behind routing, and those without a hook, which they may jump to.
-pub fn chains(text: &str) -> Seen<Vec<Chain>> {
+pub fn chains(text: &str) -> Probe<Vec<Chain>> {
     let ruleset: Value = serde_json::from_str(text).map_err(|e| format!("what nft prints cannot be read: {e}"))?;
     let objects = ruleset["nftables"].as_array().ok_or("what nft prints has no ruleset")?;
     let mut chains: Vec<_> = objects.iter().filter_map(|object| chain(&object["chain"])).collect();

@@ -1,0 +1,63 @@
+//! What the settings say now, taken over in stored connections.
+
+use crate::{
+    agent::{
+        Agent, WriteOptions,
+        change::{
+            settings_drift::{SettingDrift, follow_settings, settings_drift},
+            transaction::uncancelled,
+        },
+        observe::events::EventKind,
+        refusal::not_found,
+    },
+    error::{Error, Result},
+    ipsec::ConnectionId,
+    settings::Gateway,
+    store::Record,
+};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+impl Agent {
+    /// Where the settings have moved away from `record`.
+    #[must_use]
+    pub fn settings_drift(&self, record: &Record) -> Vec<SettingDrift> {
+        settings_drift(&record.spec, &self.gateway())
+    }
+
+    /// Tells of each connection that `now` moves away from and `before` did not, or not so.
+    pub(in crate::agent) fn tell_settings_drift(&self, before: Option<&Gateway>, now: &Gateway) {
+        for record in self.store.all() {
+            let drift = settings_drift(&record.spec, now);
+            let known = before.map(|before| settings_drift(&record.spec, before));
+            if !drift.is_empty() && known.as_ref() != Some(&drift) {
+                tracing::warn!(uuid = %record.id, ?drift, "the settings have changed under the connection");
+                self.publish(record.id, EventKind::SettingsDrift(drift));
+            }
+        }
+    }
+
+    /// Takes over what the settings say now in each connection that they can be taken over in, as a Change would: the
+    /// new SA comes up beside the old one. Returns what came of each; waits for no tunnel.
+    pub async fn reconnect_all_changed(self: &Arc<Self>) -> Vec<(Arc<Record>, Result<()>)> {
+        let gateway = self.gateway();
+        let is_behind = |record: &Arc<Record>| follow_settings(&record.spec, &gateway) != record.spec;
+        let mut outcomes = Vec::new();
+        for record in self.store.all().into_iter().filter(is_behind) {
+            outcomes.push((Arc::clone(&record), self.take_over_settings(record.id).await));
+        }
+        outcomes
+    }
+
+    async fn take_over_settings(self: &Arc<Self>, id: ConnectionId) -> Result<()> {
+        let settings = Arc::clone(self);
+        let edit = move |old: Option<&Record>| {
+            let old = old.ok_or_else(|| not_found(id))?;
+            let spec = follow_settings(&old.spec, &settings.gateway());
+            let new = old.changed(spec, Timestamp::now());
+            new.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
+        };
+        let agent = Arc::clone(self);
+        uncancelled(async move { agent.put(id, &WriteOptions::default(), edit).await }).await.map(drop)
+    }
+}

@@ -1,0 +1,74 @@
+//! Works the queue off: one task, whatever the number of connections.
+
+use super::{
+    queue::{Due, QueueEnd},
+    watchdog::Heartbeat,
+};
+use crate::{agent::Agent, ipsec::ConnectionId};
+use std::{
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval, sleep_until},
+};
+
+/// How often the queue turns when there is nothing to do.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A place among those that are looked at; it is free when this is dropped, also by a panic.
+struct Place {
+    id: ConnectionId,
+    done: mpsc::UnboundedSender<ConnectionId>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // It fails only when the agent is going down.
+        let _ = self.done.send(self.id);
+    }
+}
+
+/// Works the queue off until the agent is gone.
+pub async fn run(agent: Weak<Agent>, end: QueueEnd, heartbeat: Arc<Heartbeat>) {
+    let QueueEnd { mut woken, waiting } = end;
+    let mut due = Due::default();
+    let (done, mut finished) = mpsc::unbounded_channel();
+    let mut beat = interval(BEAT);
+    let mut timer = pin!(sleep_until(Instant::now()));
+    loop {
+        if !due.is_full() {
+            heartbeat.queue_ticked();
+        }
+        let turn = waiting.limiter().next();
+        let soonest = due.next().into_iter().chain(turn).min();
+        if let Some(soonest) = soonest.filter(|soonest| timer.is_elapsed() || *soonest != timer.deadline()) {
+            timer.as_mut().reset(soonest);
+        }
+        tokio::select! {
+            _ = beat.tick() => {}
+            woken = woken.recv() => {
+                let Some((id, when)) = woken else { return };
+                due.plan(id, when);
+            }
+            Some(id) = finished.recv() => due.finish(id),
+            () = waiting.changed.notified() => {}
+            () = &mut timer, if soonest.is_some() => {
+                let now = Instant::now();
+                let granted = waiting.limiter().grant(now);
+                if let Some(id) = granted {
+                    due.plan(id, now);
+                }
+                let Some(id) = due.take_first(now) else { continue };
+                let Some(agent) = agent.upgrade() else { return };
+                let place = Place { id, done: done.clone() };
+                tokio::spawn(async move {
+                    agent.reconcile(id).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! How the agent comes to life.
+
+use super::{
+    Agent,
+    change::{Changes, set_aside},
+    observe::Observer,
+    reconcile::{Reconciler, charon_session, worker},
+};
+use crate::{disk, settings::Settings, store::Store, strongswan::StrongSwan};
+use std::sync::{Arc, Mutex, RwLock};
+use tokio::task::block_in_place;
+
+impl Agent {
+    /// An agent on `store` and `strongswan`; it does nothing before [`Agent::start`].
+    #[must_use]
+    pub fn new(settings: &Settings, store: Store, strongswan: StrongSwan) -> Arc<Self> {
+        let (uniqueness, aside) = set_aside::compare(&store.all());
+        for record in aside {
+            let why = record.aside.as_deref().unwrap_or_default();
+            tracing::error!(uuid = %record.id, why, "a stored connection clashes with another and is set aside: it is not loaded");
+            store.note(record);
+        }
+        let (reconciler, due) = Reconciler::new();
+        let agent = Arc::new(Self {
+            store,
+            strongswan,
+            conf_dir: settings.conf_dir(),
+            swanctl_dir: settings.swanctl_dir.clone(),
+            gateway: RwLock::new(Arc::new(settings.gateway.clone())),
+            entries: Mutex::default(),
+            changes: Changes::new(settings, uniqueness),
+            reconciler,
+            observer: Observer::new(&settings.condition),
+        });
+        tokio::spawn(worker::run(Arc::downgrade(&agent), due, Arc::clone(agent.reconciler.heartbeat())));
+        agent
+    }
+
+    /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
+    /// after the first attempt, whatever came of it; [`Agent::link`] tells.
+    pub async fn start(self: &Arc<Self>) {
+        if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
+            tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
+        }
+        self.clean_credentials();
+        for damaged in self.store.damaged() {
+            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
+        }
+        self.tell_settings_drift(None, &self.gateway());
+        tokio::spawn(charon_session::watch(Arc::downgrade(self)));
+        self.reconciler.first_answer().await;
+    }
+}
