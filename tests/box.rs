@@ -1,6 +1,6 @@
 //! The package on real machines with systemd: installed, locked down, reaching charon, serving, surviving, upgraded and
-//! removed; two gateways whose tunnel comes back after a reboot and a power cut; and the quick start. `make box` builds the package and
-//! runs this: it needs root, and `CYGNET_DEB` names the package.
+//! removed; two gateways whose tunnel comes back after a reboot and a power cut; and the quick start. `make box` builds
+//! the package and runs this: it needs root, and `CYGNET_DEB` names the package.
 
 #[path = "support/certificates.rs"]
 mod certificates;
