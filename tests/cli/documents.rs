@@ -71,6 +71,23 @@ fn links_in_documents_have_targets() {
     assert!(count > 40, "{count} links were found");
 }
 
+/// What stands in backquotes and begins like a path of the tree is one; a pattern, or a folder of each case, is none.
+#[test]
+fn paths_in_documents_exist() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        let words = text.split(['`', ' ', '\n']).map(|word| word.trim_end_matches(['.', ',', ';', ':', ')']));
+        let is_path =
+            |word: &&str| ["src/", "tests/", "packaging/", "docs/"].iter().any(|start| word.starts_with(start));
+        for path in words.filter(is_path).filter(|word| !word.contains(['<', '*', '(', '[', ']'])) {
+            assert!(Path::new(ROOT).join(path).exists(), "{}: there is no {path}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count} paths were found");
+}
+
 /// Comments cite sections of two pages: `facts 3.1` and `contract 1.4`. In sections 0 and 20 of the facts, the second
 /// number is that of an item.
 #[test]
