@@ -27,6 +27,7 @@ The values are defaults, or examples where a setting has no default. Unknown set
 ";
 
 /// `docs/cli.md`.
+#[must_use]
 pub fn command_line() -> String {
     let mut command = args::Cli::command().disable_help_subcommand(true);
     command.build();
@@ -79,6 +80,7 @@ fn meaning(argument: &Arg) -> String {
 }
 
 /// `docs/configuration.md`: as in the file, a text is before the settings that it describes.
+#[must_use]
 pub fn configuration() -> String {
     let (mut page, mut text, mut settings) = (SETTINGS_HEAD.to_owned(), Vec::new(), Vec::new());
     // The head of the file is about the file. A blank line ends the last block.

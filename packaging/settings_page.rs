@@ -19,6 +19,7 @@ pub enum Line<'a> {
 }
 
 /// Reads a line: `# ` begins a text, a single `#` a setting or section that is commented out.
+#[must_use]
 pub fn line(line: &str) -> Line<'_> {
     if let Some(text) = line.strip_prefix("# ") {
         return Line::Text(text);
@@ -31,6 +32,7 @@ pub fn line(line: &str) -> Line<'_> {
 }
 
 /// The page in roff.
+#[must_use]
 pub fn page() -> String {
     let mut page = String::from(
         ".TH cygnet.toml 5\n.SH NAME\ncygnet.toml \\- settings of the IPsec configuration agent cygnet\n.SH DESCRIPTION\n",

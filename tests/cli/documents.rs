@@ -1,6 +1,8 @@
 //! The documents: those that are made from definitions are current, and what the others point at exists.
 
 use crate::ships::man::documents;
+use cygnet::ipsec::Code;
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
@@ -86,6 +88,21 @@ fn paths_in_documents_exist() {
         }
     }
     assert!(count > 40, "{count} paths were found");
+}
+
+/// What a person looks up: each reason in the table of the operator's page, each call of our own in the page of them.
+#[test]
+fn reasons_and_calls_are_described() {
+    let page = |name: &str| fs::read_to_string(Path::new(ROOT).join("docs").join(name)).expect("a page");
+    let (operate, native) = (page("operate.md"), page("api/native.md"));
+    for name in Code::ALL.map(Code::name) {
+        assert!(operate.contains(&format!("| `{name}` |")), "docs/operate.md has no row for {name}");
+    }
+    let document: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).expect("JSON");
+    let calls = document["paths"].as_object().expect("paths").keys().filter(|path| !path.starts_with("/zstack/"));
+    for path in calls {
+        assert!(native.contains(&format!(" {path}`")), "docs/api/native.md does not have {path}");
+    }
 }
 
 /// Comments cite sections of two pages: `facts 3.1` and `contract 1.4`. In sections 0 and 20 of the facts, the second
