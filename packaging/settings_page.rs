@@ -1,21 +1,26 @@
-//! The page `cygnet.toml(5)`: the settings file that the package installs, as a manual page. Its comments are the only
-//! description of the settings.
+//! The page `cygnet.toml(5)`: the settings file that the package installs, as a manual page. The comments of that file are
+//! the only description of the settings; `documents.rs` makes docs/configuration.md of them.
 
 use std::fmt::Write as _;
 
 /// The file that the package installs.
 pub const SETTINGS: &str = include_str!("cygnet.toml");
 
-/// A line of the file: what it says, whether it is set or commented out.
-enum Line<'a> {
+/// A line of the file. A setting counts whether it is set or commented out.
+pub enum Line<'a> {
+    /// It ends a paragraph.
     Blank,
+    /// A line of a comment.
     Text(&'a str),
+    /// `[name]` or `[[name]]`.
     Section(&'a str),
+    /// `name = value`.
     Setting(&'a str),
 }
 
-/// A text stands behind `# `; what stands behind a single `#` is not set.
-fn line(line: &str) -> Line<'_> {
+/// Reads a line: `# ` begins a text, a single `#` a setting or section that is commented out.
+#[must_use]
+pub fn line(line: &str) -> Line<'_> {
     if let Some(text) = line.strip_prefix("# ") {
         return Line::Text(text);
     }
@@ -27,6 +32,7 @@ fn line(line: &str) -> Line<'_> {
 }
 
 /// The page in roff.
+#[must_use]
 pub fn page() -> String {
     let mut page = String::from(
         ".TH cygnet.toml 5\n.SH NAME\ncygnet.toml \\- settings of the IPsec configuration agent cygnet\n.SH DESCRIPTION\n",

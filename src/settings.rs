@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// All settings; see `cygnet.toml` in the README.
+/// All settings; docs/configuration.md describes them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

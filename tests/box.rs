@@ -1,6 +1,6 @@
 //! The package on real machines with systemd: installed, locked down, reaching charon, serving, surviving, upgraded and
-//! removed; and two gateways whose tunnel comes back after a reboot and a power cut. `make box` builds the package and
-//! runs this: it needs root, and `CYGNET_DEB` names the package.
+//! removed; two gateways whose tunnel comes back after a reboot and a power cut; and the quick start. `make box` builds
+//! the package and runs this: it needs root, and `CYGNET_DEB` names the package.
 
 #[path = "support/certificates.rs"]
 mod certificates;
@@ -12,6 +12,8 @@ mod life;
 mod machine;
 #[path = "box/pair.rs"]
 mod pair;
+#[path = "box/quick_start.rs"]
+mod quick_start;
 #[path = "box/sandbox.rs"]
 mod sandbox;
 #[path = "support/skip.rs"]

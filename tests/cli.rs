@@ -5,6 +5,8 @@
 #[path = "support/http.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod client;
+#[path = "cli/documents.rs"]
+mod documents;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
 #[path = "cli/follow.rs"]

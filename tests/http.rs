@@ -41,6 +41,8 @@ mod crossed;
 mod errors;
 #[path = "http/events.rs"]
 mod events;
+#[path = "http/examples.rs"]
+mod examples;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
 #[path = "http/foreign.rs"]
@@ -67,8 +69,6 @@ mod overlaps;
 mod query;
 #[path = "http/readers.rs"]
 mod readers;
-#[path = "http/readme.rs"]
-mod readme;
 #[path = "http/rehearse.rs"]
 mod rehearse;
 #[path = "http/restart.rs"]

@@ -10,17 +10,17 @@ use std::{net::IpAddr, path::PathBuf};
 /// What the exit codes mean; part of the interface.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; of a write: the tunnel is up, or is not meant to be
-  1  failed or refused; nothing was changed, or the message says what was (doctor: something has to be done)
-  2  the command line is wrong, or nobody can be asked for a confirmation
+  0  done; after a write: the tunnel is up, or should not be
+  1  failed or refused; nothing has changed, or the message says what has (doctor: something has to be done)
+  2  the command line is wrong, or a confirmation is needed and nobody can be asked
   3  the agent cannot be reached
-  4  done, but a tunnel that is meant to be up is not (writes, status)";
+  4  done, but a tunnel that should be up is not (writes, status)";
 
 /// An IPsec configuration agent beside strongSwan.
 #[derive(Parser)]
 #[command(name = "cygnet", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// The settings file; it says where the agent's socket is.
+    /// The settings file, which names the agent's socket.
     #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
     pub config: PathBuf,
     /// What to do.
@@ -41,15 +41,16 @@ pub enum Command {
     Show(OneArgs),
     /// Creates a connection.
     Create(CreateArgs),
-    /// Changes options of a connection; those that are not named keep their values, and so does the key.
+    /// Changes options of a connection. Options that are not named, and the key, keep their values.
     Change(ChangeArgs),
-    /// Shows what a change would do: what differs, how deep it goes, which steps it takes. Nothing is done.
+    /// Shows what a change would do: the differences, the impact and the steps. Nothing is done.
     Plan(PlanArgs),
-    /// Gives a connection another name or description.
+    /// Changes the name or the description of a connection.
     Update(UpdateArgs),
     /// Deletes a connection and closes its tunnel.
     Delete(DeleteArgs),
-    /// Negotiates the tunnel anew and closes the old one. What the settings say of its VIP and networks now is taken over.
+    /// Negotiates the tunnel anew and closes the old one. The connection takes over its VIP and networks from the
+    /// settings.
     Reconnect(ReconnectArgs),
     /// Brings a disabled connection up.
     Enable(WriteArgs),
@@ -65,21 +66,21 @@ pub enum Command {
     Detach(NetworksArgs),
     /// Shows what was logged about a connection.
     Log(LogArgs),
-    /// Shows what happens on this gateway, as it happens.
+    /// Shows the events of this gateway as they occur.
     Events(EventsArgs),
-    /// Says what is wrong on this gateway, each with its fix. Exit code 0: nothing has to be done; 1: something has.
+    /// Checks this gateway, and says how to fix what is wrong. Exit code 0: nothing has to be done; 1: something has.
     Doctor(Json),
-    /// Prints the swanctl.conf that the body of a Create or Change means, key included. Asks nobody.
+    /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
-    /// Sets the password of an account in the accounts file. A terminal asks for it twice; else it is the first line of
-    /// standard input.
+    /// Sets the password of an account in the accounts file. A terminal asks for it twice; otherwise it is the first line
+    /// of standard input.
     Passwd {
-        /// The account; it is made if there is none.
+        /// The account. It is made if it does not exist.
         account: String,
     },
-    /// Makes an access key for an account in the accounts file, and prints it, once.
+    /// Makes an access key for an account in the accounts file, and prints it once.
     Accesskey {
-        /// The account; it is made if there is none.
+        /// The account. It is made if it does not exist.
         account: String,
     },
 }
@@ -87,7 +88,7 @@ pub enum Command {
 /// How the result is printed.
 #[derive(Args)]
 pub struct Json {
-    /// Prints the agent's JSON, for programs; errors too, on standard error.
+    /// Prints the agent's JSON, for programs. Errors are then JSON on standard error.
     #[arg(long)]
     pub json: bool,
 }
@@ -95,7 +96,7 @@ pub struct Json {
 /// Which connection.
 #[derive(Args)]
 pub struct Which {
-    /// The connection: its uuid, four or more first digits of it, or its name.
+    /// The connection: its name, its uuid, or four or more first digits of the uuid.
     pub connection: String,
 }
 
@@ -126,10 +127,11 @@ pub enum StatusWord {
 /// The arguments of `cygnet list`.
 #[derive(Args)]
 pub struct ListArgs {
-    /// Only those with this status.
+    /// Only connections with this status.
     #[arg(long, value_enum, ignore_case = true)]
     pub status: Option<StatusWord>,
-    /// Only those for which this holds, such as `name~=site-%` or `peerCidrs.cidr=10.2.0.0/24`; may be repeated.
+    /// Only connections for which this condition holds, such as `name~=site-%` or `peerCidrs.cidr=10.2.0.0/24`; may be
+    /// repeated.
     #[arg(short = 'q', long = "where", value_name = "CONDITION")]
     pub conditions: Vec<String>,
     /// How the result is printed.
@@ -143,7 +145,7 @@ pub struct PlanArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// The body of a Change, which resets what it does not say: a file, or `-` for standard input.
+    /// The body of a Change: a file, or `-` for standard input. Options that it leaves out take their defaults.
     #[arg(conflicts_with_all = ["set", "auth_key_file"])]
     pub body: Option<PathBuf>,
     /// What is set.
@@ -163,10 +165,10 @@ pub struct LogArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// How many lines.
+    /// The number of lines.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
     pub lines: usize,
-    /// Goes on with what is logged from now on.
+    /// Continues with new lines.
     #[arg(short, long)]
     pub follow: bool,
     /// How the result is printed.
@@ -177,7 +179,7 @@ pub struct LogArgs {
 /// The arguments of `cygnet events`.
 #[derive(Args)]
 pub struct EventsArgs {
-    /// Begins with what the agent still knows of earlier.
+    /// Begins with the events that the agent still has.
     #[arg(long)]
     pub all: bool,
     /// How the result is printed.
@@ -194,7 +196,7 @@ pub struct RenderArgs {
     /// The stored record that a Change starts from (`connections/<uuid>.json` of a state directory).
     #[arg(long, value_name = "RECORD.json")]
     pub given: Option<PathBuf>,
-    /// The gateway's public address, if neither the settings nor the record say it.
+    /// The gateway's public address, if neither the settings nor the record have it.
     #[arg(long, value_name = "ADDRESS")]
     pub vip: Option<IpAddr>,
     /// A network behind this gateway; may be repeated.

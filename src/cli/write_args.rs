@@ -7,19 +7,19 @@ use std::{net::IpAddr, path::PathBuf};
 /// How a write is done.
 #[derive(Args)]
 pub struct WriteOptions {
-    /// Puts the old connection back if the tunnel is not up in TIME (1s to 10m).
+    /// Takes the write back if the tunnel is not up in TIME (1s to 10m).
     #[arg(long, value_name = "TIME")]
     pub confirm: Option<String>,
     /// Closes the old SA at once, even if the new one is not up: for a key that leaked.
     #[arg(long)]
     pub immediate: bool,
-    /// Rekeys each new CHILD_SA once when the tunnel is up: shows whether the peer has the same PFS.
+    /// Rekeys each new CHILD_SA once when the tunnel is up, to show whether the peer has the same PFS.
     #[arg(long)]
     pub rehearse: bool,
     /// Gives the key to all connections that share it, in one step.
     #[arg(long, conflicts_with = "confirm")]
     pub together: bool,
-    /// Waits until the tunnel is up, at most TIME (60s if it is not said).
+    /// Waits until the tunnel is up, at most TIME (60s if there is none).
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
     pub wait: Option<String>,
     /// How the result is printed.
@@ -41,11 +41,11 @@ pub struct WriteArgs {
 /// The arguments of `cygnet reconnect`.
 #[derive(Args)]
 pub struct ReconnectArgs {
-    /// The connection: its uuid, four or more first digits of it, or its name.
+    /// The connection: its name, its uuid, or four or more first digits of the uuid.
     #[arg(required_unless_present = "all_changed")]
     pub connection: Option<String>,
-    /// All connections whose VIP or networks have changed in the settings: each takes them over, the new SA beside the
-    /// old one. No tunnel is waited for.
+    /// Reconnects all connections whose VIP or networks have changed in the settings, with the new SA beside the old one.
+    /// It waits for no tunnel.
     #[arg(long, conflicts_with_all = ["connection", "confirm", "immediate", "rehearse", "wait"])]
     pub all_changed: bool,
     /// How it is done.
@@ -59,7 +59,7 @@ pub struct NetworksArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// The networks: CIDRs; those of this gateway also by the uuid that the settings give them.
+    /// The networks, as CIDRs. A network of this gateway may be named by its uuid in the settings.
     #[arg(required = true)]
     pub networks: Vec<String>,
     /// How it is done.
@@ -73,7 +73,7 @@ pub struct Values {
     /// Sets an option by its name in the API, such as ikeEncryptionAlgorithm=aes-256; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Reads the key from a file of at most 256 KiB, or from standard input with `-`; line ends at its end do not count.
+    /// Reads the key from a file of at most 256 KiB, or from standard input with `-`. Line ends at its end are ignored.
     #[arg(long, value_name = "FILE")]
     pub auth_key_file: Option<PathBuf>,
 }
@@ -81,15 +81,15 @@ pub struct Values {
 /// The arguments of `cygnet create`.
 #[derive(Args)]
 pub struct CreateArgs {
-    /// Its name.
+    /// The connection's name.
     pub name: String,
     /// The peer's address.
     #[arg(long, value_name = "ADDRESS")]
     pub peer: IpAddr,
-    /// This gateway's address, or its uuid in the settings; it may be left out where there is only one.
+    /// This gateway's address, or its uuid in the settings. It is not needed if the settings have only one.
     #[arg(long, value_name = "ADDRESS")]
     pub vip: Option<String>,
-    /// The network behind this gateway: a CIDR, or its uuid in the settings; more can be attached later.
+    /// The network behind this gateway: a CIDR of the settings, or its uuid there. More can be attached later.
     #[arg(long, value_name = "CIDR")]
     pub network: Option<String>,
     /// A network behind the peer; may be repeated.
@@ -98,7 +98,7 @@ pub struct CreateArgs {
     /// A description.
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
-    /// The connection's uuid; one is made if it is not said.
+    /// The connection's uuid. By default it is random.
     #[arg(long)]
     pub uuid: Option<String>,
     /// What is set.
@@ -118,7 +118,7 @@ pub struct ChangeArgs {
     /// What is set.
     #[command(flatten)]
     pub values: Values,
-    /// Does it without showing the plan and asking.
+    /// Does not show the plan and does not ask.
     #[arg(long, short)]
     pub yes: bool,
     /// How it is done.
@@ -149,10 +149,10 @@ pub struct DeleteArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// Does it without asking.
+    /// Does not ask.
     #[arg(long, short)]
     pub yes: bool,
-    /// Deletes it although charon does not answer.
+    /// Deletes it even if charon is unreachable.
     #[arg(long)]
     pub enforce: bool,
     /// How the result is printed.

@@ -29,7 +29,8 @@ fn gateway(number: u8) -> Machine {
     machine
 }
 
-fn cable(machines: [&Machine; 2]) {
+/// Joins two machines, and gives each its addresses.
+pub fn cable(machines: [&Machine; 2]) {
     let [one, two] = machines.map(Machine::network);
     ip(&format!("link add wan netns {one} type veth peer name wan netns {two}"));
     for (network, number) in [(one, 1), (two, 2)] {

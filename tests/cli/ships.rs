@@ -2,7 +2,7 @@
 
 #[path = "../../packaging/man.rs"]
 #[allow(dead_code, reason = "its main is not run here")]
-mod man;
+pub mod man;
 
 use clap::CommandFactory;
 use cygnet::settings::{Settings, policy};

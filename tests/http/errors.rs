@@ -1,5 +1,5 @@
 //! Every text of the contract's errors that this agent gives, as whole answers. [`TEXTS`] is the list; what the
-//! real server says and this one cannot is in the README's compatibility table.
+//! real server says and this one cannot is in the last table of docs/api/zstack.md.
 
 use crate::{
     accounts::{digest, now, signature, tool, with_accounts},

@@ -1,4 +1,4 @@
-//! The agent on a gateway of the lab: its settings (design.md section 4), its life, and calls to it. It may not look
+//! The agent on a gateway of the lab: its settings (docs/configuration.md), its life, and calls to it. It may not look
 //! into the agent except through its interface, its files and its log.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The calls of the README, as it has them: every line that begins with `curl` is run by a shell.
+//! The calls of docs/api/zstack.md, as it has them: a shell runs every command that calls curl.
 
 use crate::{
     accounts::{PASSWORD, tool, with_accounts},
@@ -8,15 +8,15 @@ use crate::{
 use serde_json::Value;
 use std::process::Command;
 
-const README: &str = include_str!("../../README.md");
-/// Where the README's agent listens.
+const PAGE: &str = include_str!("../../docs/api/zstack.md");
+/// Where the page's agent listens.
 const THERE: &str = "127.0.0.1:8080";
 
-/// The commands in the README's console blocks that begin with `curl` or set a variable by it, continued lines joined.
+/// The commands in the page's console blocks that begin with `curl` or set a variable by it, continued lines joined.
 fn commands() -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut continued = false;
-    for line in README.lines() {
+    for line in PAGE.lines() {
         let line = line.trim_end();
         if continued && let Some(last) = found.last_mut() {
             last.push('\n');
@@ -33,16 +33,16 @@ fn commands() -> Vec<String> {
 }
 
 #[test]
-fn the_calls_of_the_readme_work() {
+fn the_calls_of_the_page_work() {
     if Command::new("curl").arg("--version").output().is_err() {
-        skipped("the calls of the README are not run: there is no curl");
+        skipped("the calls of docs/api/zstack.md are not run: there is no curl");
         return;
     }
     let mut b = Bench::idle(&Options::default());
     with_accounts(&b);
     tool(&b, &["passwd", "admin"], &format!("{PASSWORD}\n"));
     let settings = std::fs::read_to_string(b.path("cygnet.toml")).expect("settings");
-    // The README's own uuids of what the gateway has.
+    // The page's own uuids of what the gateway has.
     let settings = settings.replace(VIP, "8db7a95857db4771b309933783a6975e");
     let settings = settings.replace(NETWORK, "5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f");
     std::fs::write(b.path("cygnet.toml"), settings).expect("settings");
@@ -63,8 +63,8 @@ fn the_calls_of_the_readme_work() {
             let answer = json(&text);
             assert!(answer.get("error").is_none(), "{command}\n{text}");
             if command.contains("X-Job-UUID") {
-                let here = README.replace(THERE, &b.address().to_string());
-                assert!(here.contains(&text), "the README does not show the answer {text}");
+                let here = PAGE.replace(THERE, &b.address().to_string());
+                assert!(here.contains(&text), "the page does not show the answer {text}");
             } else {
                 let members = ["inventory", "inventories"].iter().filter(|name| answer.get(**name).is_some());
                 assert!(members.count() == 1 || text == "{}", "{command}\n{text}");
