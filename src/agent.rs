@@ -29,6 +29,7 @@ pub use reconcile::watchdog::Ticks;
 use crate::{
     error::Result,
     ipsec::ConnectionId,
+    ranked::{ENTRIES, Guard, Ranked},
     settings::{Gateway, policy::Stance},
     store::Store,
     strongswan::{Charon, StrongSwan, names},
@@ -40,7 +41,7 @@ use reconcile::Reconciler;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 /// The agent; shared by the HTTP server and its own tasks. It joins those who own what changes, the loops and those who
@@ -51,7 +52,7 @@ pub struct Agent {
     conf_dir: PathBuf,
     swanctl_dir: PathBuf,
     gateway: RwLock<Arc<Gateway>>,
-    entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
+    entries: Ranked<HashMap<ConnectionId, Arc<Entry>>, ENTRIES>,
     changes: Changes,
     reconciler: Reconciler,
     observer: Observer,
@@ -109,8 +110,8 @@ impl Agent {
         Arc::clone(self.lock_entries().entry(id).or_default())
     }
 
-    fn lock_entries(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Entry>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_entries(&self) -> Guard<'_, HashMap<ConnectionId, Arc<Entry>>> {
+        self.entries.lock()
     }
 
     /// What charon can do, asked anew if it was not there a moment ago.

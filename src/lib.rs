@@ -6,23 +6,29 @@
 //! The house, floor by floor; imports go downwards only (`tests/floors.rs` checks it):
 //!
 //! ```text
-//! 6  main, cli      wiring: settings, logging, sockets, signals; the command line
-//! 5  http           what callers say and hear: wire structs, checks, inventories, status codes
+//! 7  main, cli      settings, logging, sockets, signals; the command line
+//! 6  http           what callers say and hear: checks of requests, inventories, status codes
+//! 5  doctor         facts of this machine, and checks of them
 //! 4  agent          the use cases and the reconcile loop; the only place that orders effects
-//! 3  store, disk    the stored records and durable files        } effects
-//!    host           what this host has                          }
-//!    moment         one answer for all who ask at once          }
-//!    gateway        facts of this machine, for the doctor       }
-//!    swan, swan::{vici, swanctl, rehearsal}   the ways to charon }
-//! 2  swan::{conf, section, message, packet, plan, observe, ...}   strongSwan's languages, pure
-//! 1  ipsec          the model, in RFC 7296's words; no I/O
-//! 0  error, settings, visible, disk::open
+//!      change       a write: its checks, its transaction, trials, deletion, plans
+//!      reconcile    from what runs to what is wanted: planner, queue, charon's session
+//!      observe      what is seen: view, traffic, reasons, events, log
+//! 3  store, disk    the stored records and durable files          } effects
+//!    host           what this host has                            }
+//!    moment         one answer for all who ask at once            }
+//!    doctor::facts  what is read off this machine                 }
+//!    strongswan, strongswan::{vici, swanctl, dry_run}   the ways to charon }
+//! 2  strongswan::{conf, section, message, packet, requests, observe, log_parser, ...}   its languages, pure
+//! 1  ipsec          the model, in the words of RFC 7296; no I/O
+//! 0  error, settings, visible, ranked, disk::open
 //! ```
 //!
 //! The way of a change: `http::wire` (bytes) → `http::parse` (checks) → `ipsec` (valid values) →
-//! `agent::apply` (order of effects) → `swan::conf` (text) → `swan::plan` (requests) → `swan::vici`
-//! (charon) → `store` (the commit point) → `agent::reconcile` (SAs) → `swan::observe` (what runs) →
-//! `http::inventory` (the answer).
+//! `agent::change::transaction` (order of effects) → `strongswan::conf` (text) → `strongswan::requests`
+//! → `strongswan::vici` (charon) → `store` (the commit point) → `agent::reconcile` (SAs) →
+//! `strongswan::observe` (what runs) → `http::inventory` (the answer).
+//!
+//! `docs/architecture.md` says which task, channel and lock belongs to whom.
 
 pub mod agent;
 pub mod disk;
@@ -32,6 +38,7 @@ pub mod host;
 pub mod http;
 pub mod ipsec;
 pub mod moment;
+pub mod ranked;
 pub mod settings;
 pub mod store;
 pub mod strongswan;

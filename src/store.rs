@@ -14,12 +14,13 @@ use crate::{
     disk,
     error::{Error, Result},
     ipsec::ConnectionId,
+    ranked::{Guard, RECORDS, Ranked},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 /// How the name of a file ends in which earlier versions had an old record wait for the outcome of a trial.
@@ -28,7 +29,7 @@ const TRIAL: &str = ".before-trial";
 /// All records, in memory and on disk.
 pub struct Store {
     directory: PathBuf,
-    records: Mutex<Records>,
+    records: Ranked<Records, RECORDS>,
     damaged: Vec<Damaged>,
 }
 
@@ -114,7 +115,7 @@ impl Store {
         disk::clean(&directory)?;
         end_old_trials(&directory)?;
         let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
-        let store = Self { directory, records: Mutex::new(records), damaged };
+        let store = Self { directory, records: Ranked::new(records), damaged };
         store.end_trials()?;
         Ok(store)
     }
@@ -241,8 +242,8 @@ impl Store {
     }
 
     /// The map; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
-    fn lock(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, Records> {
+        self.records.lock()
     }
 }
 

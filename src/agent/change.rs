@@ -17,19 +17,19 @@ pub(crate) mod transaction;
 pub(crate) mod trial;
 pub(crate) mod write;
 
-use crate::settings::{
-    Settings,
-    policy::{Policy, Stance},
+use crate::{
+    ranked::{Guard, Ranked, UNIQUENESS},
+    settings::{
+        Settings,
+        policy::{Policy, Stance},
+    },
 };
 use conflicts::UniquenessIndex;
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// What changes share: what is taken, and what the settings say of a change.
 pub(crate) struct Changes {
-    uniqueness: Mutex<UniquenessIndex>,
+    uniqueness: Ranked<UniquenessIndex, UNIQUENESS>,
     policy: Policy,
     rehearses: bool,
     wait: Duration,
@@ -39,7 +39,7 @@ impl Changes {
     /// With what the stored connections have taken.
     pub fn new(settings: &Settings, uniqueness: UniquenessIndex) -> Self {
         Self {
-            uniqueness: Mutex::new(uniqueness),
+            uniqueness: Ranked::new(uniqueness),
             policy: settings.policy.clone(),
             rehearses: settings.charon.rehearse_rekey,
             wait: settings.charon.wait,
@@ -47,8 +47,8 @@ impl Changes {
     }
 
     /// What is taken, and by whom. Held for a moment: nobody waits for anything with it.
-    pub fn uniqueness(&self) -> MutexGuard<'_, UniquenessIndex> {
-        self.uniqueness.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn uniqueness(&self) -> Guard<'_, UniquenessIndex> {
+        self.uniqueness.lock()
     }
 
     /// What the settings say of the weak choice `choice`.

@@ -7,6 +7,7 @@ use crate::{
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },
     ipsec::{Carried, Connection, ConnectionId, Flows, IkeSa},
+    ranked::{Guard, HISTORY, Ranked},
 };
 use jiff::Timestamp;
 use std::{
@@ -39,7 +40,7 @@ pub struct Entry {
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
     stamps: Mutex<Vec<Option<Stamp>>>,
-    history: Mutex<FailureHistory>,
+    history: Ranked<FailureHistory, HISTORY>,
     /// What the counters of its children did, by name.
     flows: Mutex<Flows>,
     /// The newest SA of each child that runs as wanted, by name.
@@ -70,8 +71,8 @@ struct Stamp {
 
 impl Entry {
     /// What is known of the connection's life.
-    pub fn history(&self) -> MutexGuard<'_, FailureHistory> {
-        lock(&self.history)
+    pub fn history(&self) -> Guard<'_, FailureHistory> {
+        self.history.lock()
     }
 
     /// To be called after every change of the memory.

@@ -6,8 +6,8 @@ use super::{
     observe::Observer,
     reconcile::{Reconciler, charon_session, worker},
 };
-use crate::{disk, settings::Settings, store::Store, strongswan::StrongSwan};
-use std::sync::{Arc, Mutex, RwLock};
+use crate::{disk, ranked::Ranked, settings::Settings, store::Store, strongswan::StrongSwan};
+use std::sync::{Arc, RwLock};
 use tokio::task::block_in_place;
 
 impl Agent {
@@ -27,7 +27,7 @@ impl Agent {
             conf_dir: settings.conf_dir(),
             swanctl_dir: settings.swanctl_dir.clone(),
             gateway: RwLock::new(Arc::new(settings.gateway.clone())),
-            entries: Mutex::default(),
+            entries: Ranked::default(),
             changes: Changes::new(settings, uniqueness),
             reconciler,
             observer: Observer::new(&settings.condition),

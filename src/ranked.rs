@@ -1,0 +1,111 @@
+//! Locks with a rank. Who holds one may take those of a higher rank only, so no two tasks can wait for each other. Builds
+//! with debug assertions, as tests are, end a thread that takes them in another order; others pay nothing.
+//!
+//! The ranks, in the order in which locks may be taken:
+
+use std::{
+    cell::RefCell,
+    ops::{Deref, DerefMut},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// The working states of all connections.
+pub const ENTRIES: u8 = 1;
+/// Which addresses, identities and keys are taken.
+pub const UNIQUENESS: u8 = 2;
+/// What happened to one connection.
+pub const HISTORY: u8 = 3;
+/// The records.
+pub const RECORDS: u8 = 4;
+
+thread_local! {
+    static HELD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A lock of the rank `RANK`. It is held for moments, never while something is awaited.
+#[derive(Debug, Default)]
+pub struct Ranked<T, const RANK: u8>(Mutex<T>);
+
+impl<T, const RANK: u8> Ranked<T, RANK> {
+    /// A lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// Takes the lock. A panic elsewhere cannot leave a value half changed, so its poison is not passed on.
+    ///
+    /// # Panics
+    /// With debug assertions, when this thread holds a lock of the same or a higher rank.
+    pub fn lock(&self) -> Guard<'_, T> {
+        if cfg!(debug_assertions) {
+            HELD.with_borrow_mut(|held| {
+                let highest = held.iter().max().copied().unwrap_or_default();
+                assert!(highest < RANK, "a lock of rank {RANK} is taken behind one of rank {highest}");
+                held.push(RANK);
+            });
+        }
+        Guard { guard: self.0.lock().unwrap_or_else(PoisonError::into_inner), rank: RANK }
+    }
+}
+
+/// A lock that is held.
+pub struct Guard<'a, T> {
+    guard: MutexGuard<'a, T>,
+    rank: u8,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            HELD.with_borrow_mut(|held| {
+                if let Some(at) = held.iter().rposition(|rank| *rank == self.rank) {
+                    held.remove(at);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_taken_in_their_order() {
+        let (first, second) = (Ranked::<_, UNIQUENESS>::new(1), Ranked::<_, RECORDS>::new(2));
+        for _ in 0..2 {
+            let (one, two) = (first.lock(), second.lock());
+            assert_eq!((*one, *two), (1, 2));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a lock of rank 2 is taken behind one of rank 4")]
+    fn another_order_is_a_fault() {
+        let (first, second) = (Ranked::<_, UNIQUENESS>::new(1), Ranked::<_, RECORDS>::new(2));
+        let _records = second.lock();
+        let _uniqueness = first.lock();
+    }
+
+    #[test]
+    #[should_panic(expected = "a lock of rank 3 is taken behind one of rank 3")]
+    fn so_is_another_one_of_the_same_rank() {
+        let (one, other) = (Ranked::<_, HISTORY>::new(1), Ranked::<_, HISTORY>::new(2));
+        let _one = one.lock();
+        let _other = other.lock();
+    }
+}
