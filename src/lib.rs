@@ -16,7 +16,7 @@
 //!    swan, swan::{vici, swanctl, rehearsal}   the ways to charon }
 //! 2  swan::{conf, section, message, packet, plan, observe, ...}   strongSwan's languages, pure
 //! 1  ipsec          the model, in RFC 7296's words; no I/O
-//! 0  error, settings, visible, disk::open
+//! 0  error, settings, visible, nearest, disk::open
 //! ```
 //!
 //! The way of a change: `http::wire` (bytes) → `http::parse` (checks) → `ipsec` (valid values) →
@@ -32,6 +32,7 @@ pub mod host;
 pub mod http;
 pub mod ipsec;
 pub mod moment;
+pub mod nearest;
 pub mod settings;
 pub mod store;
 pub mod swan;

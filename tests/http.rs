@@ -97,6 +97,8 @@ mod together;
 mod transcript;
 #[path = "http/trial.rs"]
 mod trial;
+#[path = "http/unknown.rs"]
+mod unknown;
 #[path = "http/warnings.rs"]
 mod warnings;
 #[path = "http/whole.rs"]

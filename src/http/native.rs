@@ -1,6 +1,8 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
+use super::{
+    Answer, Envelope, Shared, changes_unknown, error::json_response, id_of, inventory::MEMBERS, parse, truth, why,
+};
 use crate::{
     agent::{Companion, Life, Seen, Step, View},
     ipsec::{
@@ -118,6 +120,8 @@ pub async fn plan(
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
+    let mut warnings = changes_unknown(&params, &pairs);
+    warnings.extend(plan.warnings);
     let body = json!({
         "impact": plan.impact.name(),
         "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key),
@@ -125,7 +129,7 @@ pub async fn plan(
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "passes": truth::passes(&plan.passes),
-        "warnings": truth::warnings(&plan.warnings),
+        "warnings": truth::warnings(&warnings),
         "together": companions(&plan.others),
     });
     Ok(json_response(StatusCode::OK, &body))

@@ -16,6 +16,7 @@ pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 use super::{
     envelope::Params,
     error::Failure,
+    unknown::names_of,
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{
@@ -63,6 +64,18 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
     Ok(Record::new(id, wish, 0, now).map_err(conflict)?)
+}
+
+/// The members that `CreateIPsecConnection` takes.
+#[must_use]
+pub fn create_names() -> Vec<&'static str> {
+    [names_of::<CreateParams>(), names_of::<OptionBlock>()].concat()
+}
+
+/// The members that `ChangeIPsecConnection` takes.
+#[must_use]
+pub fn change_names() -> Vec<&'static str> {
+    [names_of::<ChangeParams>(), names_of::<OptionBlock>()].concat()
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
