@@ -28,6 +28,7 @@ mod remove;
 mod same;
 mod schedule;
 mod settings_drift;
+mod special;
 mod split;
 mod story;
 mod sweep;

@@ -83,6 +83,8 @@ mod serve;
 mod settings_drift;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/special.rs"]
+mod special;
 #[path = "http/splits.rs"]
 mod splits;
 #[path = "http/strangers.rs"]

@@ -1,6 +1,6 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
-use super::{Agent, Host, How, Outcome, View, plan::refused};
+use super::{Agent, Host, How, Outcome, View, plan::refused, special};
 use crate::{
     error::{Error, Result},
     ipsec::{
@@ -46,6 +46,7 @@ impl Agent {
             refuse_everything(&new.connection).map_err(refused)?;
         }
         let host = Host::look();
+        special::refuse_own_address(old, &new.connection, &host)?;
         let mut had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
         had.extend(same);
         let mut found = self.findings(&new.connection, &host);
@@ -67,7 +68,7 @@ impl Agent {
         let mut found = self.findings(new, &self.host());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
         let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
-        found.chain(self.neighbour_warnings(new)).collect()
+        found.chain(special::warnings(new)).chain(self.neighbour_warnings(new)).collect()
     }
 
     /// The warning for networks that another connection has too.
@@ -83,6 +84,7 @@ impl Agent {
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        warnings.extend(special::warnings(connection));
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }

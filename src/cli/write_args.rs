@@ -2,7 +2,7 @@
 
 use super::args::{Json, Which};
 use clap::Args;
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 /// How a write is done.
 #[derive(Args)]
@@ -83,9 +83,9 @@ pub struct Values {
 pub struct CreateArgs {
     /// Its name.
     pub name: String,
-    /// The peer's address.
+    /// The peer's address; a link-local one with its interface, as in fe80::1%eth0.
     #[arg(long, value_name = "ADDRESS")]
-    pub peer: IpAddr,
+    pub peer: String,
     /// This gateway's address, or its uuid in the settings; it may be left out where there is only one.
     #[arg(long, value_name = "ADDRESS")]
     pub vip: Option<String>,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     agent::follow_settings,
     error::{Error, Resource, Result},
-    ipsec::{Conflict, ConnectionId},
+    ipsec::{Conflict, ConnectionId, Invalid, Part, PeerAddr},
     settings::Gateway,
     store::{Names, Record, Reference, Wish},
 };
@@ -58,7 +58,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let wish = Wish {
         names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
-        peer: peer_address(&peer)?,
+        peer: new_peer(peer_address(&peer)?, gateway)?,
         options,
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
@@ -106,6 +106,8 @@ pub fn change(
         let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
         let options = options(block, key.clone(), Some(&old.wish.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.wish.peer), peer_address)?;
+        // One that is stored may be given again, whatever it is.
+        let peer = if peer == old.wish.peer { peer } else { new_peer(peer, &gateway)? };
         let mut wish = Wish { peer, options, ..follow_settings(&old.wish, &gateway) };
         tags.clone().apply(&mut wish.names)?;
         old.rewritten(wish, changed).map_err(conflict)
@@ -136,10 +138,27 @@ fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
     Error::NotFound { field, uuid, resource }
 }
 
-fn peer_address(text: &str) -> Result<IpAddr> {
+fn peer_address(text: &str) -> Result<PeerAddr> {
     let shown: String = text.chars().take(64).collect();
-    text.parse()
-        .map_err(|_| Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address)")))
+    let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
+    let address = address.parse().map_err(|_| {
+        Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address)"))
+    })?;
+    PeerAddr::new(address, scope).map_err(wrong_peer)
+}
+
+fn wrong_peer(why: Invalid) -> Error {
+    Error::Part { part: Part::RemoteAddr.name(), why: why.0 }
+}
+
+/// A peer that a caller names: what no peer can have is refused, and what this gateway itself has.
+fn new_peer(peer: PeerAddr, gateway: &Gateway) -> Result<PeerAddr> {
+    peer.check().map_err(wrong_peer)?;
+    // A link-local address is this gateway's own on its own link only.
+    if gateway.vips.iter().any(|vip| vip.address == *peer && !peer.has_scope()) {
+        return Err(wrong_peer(Invalid::new(format!("the peerAddress[{peer}] cannot be the same to the VIP address"))));
+    }
+    Ok(peer)
 }
 
 /// A client-chosen uuid, or a fresh one.

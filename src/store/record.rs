@@ -3,8 +3,8 @@
 use super::trial::Trial;
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Generation, Identity,
-    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split,
-    State, TrafficSelector,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, PeerAddr, Protocol, Psk,
+    Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -43,7 +43,7 @@ pub struct Wish {
     /// The gateway's address that the tunnel ends at.
     pub vip: Reference,
     /// The peer's address.
-    pub peer: IpAddr,
+    pub peer: PeerAddr,
     /// The options of Create and Change.
     pub options: Options,
     /// Networks behind this gateway.

@@ -166,7 +166,7 @@ pub fn connection() -> impl Strategy<Value = Connection> {
         Parts {
             id,
             local_addr,
-            remote_addr,
+            remote_addr: remote_addr.into(),
             version,
             ike,
             ike_lifetime,
