@@ -3,6 +3,7 @@
 use super::{Host, Warning, plan::refused};
 use crate::{
     error::Result,
+    host::has_interface,
     ipsec::{Conflict, Connection, Invalid, Part, special::doubts},
 };
 use ipnet::IpNet;
@@ -33,11 +34,20 @@ pub(super) fn refuse_own_address(old: Option<&Connection>, new: &Connection, hos
     Err(refused(Conflict { part: Part::RemoteAddr, why: Invalid::new(why) }))
 }
 
-/// What is to be said of the networks of `connection`.
+/// What is to be said of the networks of `connection`, and of the way to its peer.
 pub(super) fn warnings(connection: &Connection) -> impl Iterator<Item = Warning> {
-    doubts(connection).into_iter().map(|doubt| Warning {
+    let networks = doubts(connection).into_iter().map(|doubt| Warning {
         code: doubt.code,
         part: Some(if doubt.is_remote { Part::RemoteNets.name() } else { Part::LocalNets.name() }),
         message: doubt.why,
-    })
+    });
+    let missing = connection.remote_addr.interface().filter(|name| !has_interface(name)).map(|name| Warning {
+        code: "NO_INTERFACE",
+        part: Some(Part::RemoteAddr.name()),
+        message: format!(
+            "has {name} behind it, an interface that this host does not have now: charon cannot send to the peer; name the \
+             interface that leads to it (ip -6 address)"
+        ),
+    });
+    networks.chain(missing)
 }

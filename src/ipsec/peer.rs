@@ -73,6 +73,19 @@ impl PeerAddr {
     pub fn has_scope(&self) -> bool {
         self.scope.is_some()
     }
+
+    /// The interface that leads to it, if one is named.
+    #[must_use]
+    pub fn interface(&self) -> Option<String> {
+        self.scope.map(|scope| scope.to_string())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.split(|b| *b == 0).next().unwrap_or_default();
+        f.write_str(&String::from_utf8_lossy(name))
+    }
 }
 
 impl Deref for PeerAddr {
@@ -101,9 +114,7 @@ impl FromStr for PeerAddr {
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)?;
-        let Some(Scope(name)) = self.scope else { return Ok(()) };
-        let name = name.split(|b| *b == 0).next().unwrap_or_default();
-        write!(f, "%{}", String::from_utf8_lossy(name))
+        self.scope.map_or(Ok(()), |scope| write!(f, "%{scope}"))
     }
 }
 

@@ -107,11 +107,17 @@ fn a_broadcast_address_of_a_network_of_this_host_is_no_peer() {
     }
 }
 
+fn no_interface() -> (String, String) {
+    ("NO_INTERFACE".into(), "peerAddress".into())
+}
+
 #[test]
 fn a_peer_on_a_link_is_known_with_its_interface() {
     let mut b = bench();
+    b.charon.establish(true);
     let created = b.create(&six(8, "fe80:0::8%eth0")).expect(200).json();
     assert_eq!(created["inventory"]["peerAddress"], "fe80::8%eth0");
+    wait_until("its SA is known as its own", || (b.inventory(&uuid(8))["status"] == "Ready").then_some(()));
     let rendered = || fs::read_to_string(b.conf(&uuid(8))).expect("the file");
     assert!(rendered().contains("remote_addrs = fe80::8%eth0\n"), "{}", rendered());
     // The same address on another link is another peer; on the same one it is not.
@@ -120,6 +126,10 @@ fn a_peer_on_a_link_is_known_with_its_interface() {
     assert!(details(&b.create(&taken).expect(503).json()).contains("same vrouter and peerAddress"));
     let moved = plan(&b, 8, &change(8, &json!({ "peerAddress": "fe80::8%eth2" })));
     assert_eq!(moved["impact"], "replace", "{moved}");
+    let away = plan(&b, 8, &change(8, &json!({ "peerAddress": "fe80::8%no-such-one" })));
+    assert!(codes(&away).contains(&no_interface()) && away["warnings"].to_string().contains("no-such-one"), "{away}");
+    let here = plan(&b, 8, &change(8, &json!({ "peerAddress": "fe80::8%lo" })));
+    assert!(!codes(&here).contains(&no_interface()), "{here}");
     let found = b.ask("GET", &format!("{PATH}?q=peerAddress=fe80::8%25eth0"), b"").expect(200).json();
     assert_eq!(found["inventories"].as_array().map(Vec::len), Some(1));
     // From a VIP on the link, and to one behind an address of clouds' insides.
