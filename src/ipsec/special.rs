@@ -1,7 +1,7 @@
 //! Addresses and networks that are no ordinary ones (RFC 6890): what a peer can never have, and what a tunnel is not made
 //! for. Pure.
 
-use super::{Child, Connection, Mode, TrafficSelector};
+use super::{Child, Connection, Finding, Mode, TrafficSelector, Weakness};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -58,43 +58,38 @@ pub fn never_carried(net: TrafficSelector) -> Option<String> {
     Some(format!("{net} has {what}: no tunnel carries it; name the network that is meant"))
 }
 
-/// A network that is doubtful.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// The code, for programs.
-    pub code: &'static str,
-    /// Whether the networks behind the peer are meant.
-    pub is_remote: bool,
-    /// The reason, and what to do.
-    pub why: String,
+/// What is to be said of the networks of `connection`. A stored one may have what a new one may not.
+#[must_use]
+pub fn networks(connection: &Connection) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let children = || connection.children.iter();
+    let sides = [
+        ("local_nets", sorted(children().flat_map(|child| &child.local))),
+        ("remote_nets", sorted(children().flat_map(|child| &child.remote))),
+    ];
+    for (part, nets) in sides {
+        let kinds = nets.into_iter().filter_map(|net| Some((net, kind_of(net)?)));
+        found.extend(kinds.map(|(net, (what, never))| {
+            let why = if never {
+                "no tunnel carries it; name the network that is meant"
+            } else {
+                "groups of hosts are joined on a link and not through an SA, and this gateway's own routing protocols \
+                 would go into the tunnel; carry multicast in GRE or the like between two addresses"
+            };
+            finding(part, format!("has {net}: {what}; {why}"))
+        }));
+    }
+    found.extend(children().find_map(|child| both_ends(connection, child)));
+    found
 }
 
-/// What is doubtful in the networks of `connection`. A stored one may have what a new one may not.
-#[must_use]
-pub fn doubts(connection: &Connection) -> Vec<Doubt> {
-    let mut found = Vec::new();
-    for is_remote in [false, true] {
-        let nets =
-            sorted(connection.children.iter().flat_map(|child| if is_remote { &child.remote } else { &child.local }));
-        for net in nets {
-            let Some((what, never)) = kind_of(net) else { continue };
-            let (code, why) = if never {
-                ("NEVER_CARRIED", format!("has {net}: {what}; no tunnel carries it"))
-            } else {
-                let why = "strongSwan makes no SA for groups that hosts join, and this gateway's own routing protocols \
-                           would go into the tunnel; carry multicast in GRE or another tunnel between two addresses";
-                ("MULTICAST_NETWORK", format!("has {net}: {what}; {why}"))
-            };
-            found.push(Doubt { code, is_remote, why });
-        }
-    }
-    found.extend(connection.children.iter().find_map(|child| both_ends(connection, child)));
-    found
+fn finding(part: &'static str, advice: String) -> Finding {
+    Finding { weakness: Weakness::SpecialNetwork, part, advice }
 }
 
 /// The networks of `child` that hold the gateways' own addresses on both sides: what the gateways send each other outside
 /// would go inside. All addresses of a family are the full tunnel's affair; two single hosts are what somebody wants.
-fn both_ends(connection: &Connection, child: &Child) -> Option<Doubt> {
+fn both_ends(connection: &Connection, child: &Child) -> Option<Finding> {
     let (vip, peer) = (connection.local_addr, *connection.remote_addr);
     let holds = |nets: &[TrafficSelector], address: IpAddr| {
         nets.iter().copied().find(|net| net.net().contains(&address) && net.net().prefix_len() > 0)
@@ -108,7 +103,7 @@ fn both_ends(connection: &Connection, child: &Child) -> Option<Doubt> {
          beside the tunnel goes into it too, and is lost while it is down; with kernel-libipsec the tunnel takes its own \
          packets; name networks without the gateways' own addresses"
     );
-    Some(Doubt { code: "HOLDS_BOTH_ENDS", is_remote: true, why })
+    Some(finding("remote_nets", why))
 }
 
 fn sorted<'a>(nets: impl Iterator<Item = &'a TrafficSelector>) -> Vec<TrafficSelector> {

@@ -113,7 +113,7 @@ fn networks_with_both_gateways_take_the_tunnels_own_packets() {
     let options = |side: Side| json!({ "l3NetworkUuid": NETWORKS, "peerCidrs": [around(side.other())] });
     pair.create(Side::B, &options(Side::B));
     let answer = pair.agent(Side::A).create(&creation(Side::A, &options(Side::A))).expect(200).json();
-    let warning = answer["warnings"].as_array().and_then(|all| all.iter().find(|w| w["code"] == "HOLDS_BOTH_ENDS"));
+    let warning = answer["warnings"].as_array().and_then(|all| all.iter().find(|w| w["code"] == "SPECIAL_NETWORK"));
     let message = warning.and_then(|warning| warning["message"].as_str()).unwrap_or_else(|| panic!("{answer}"));
     assert!(message.contains("192.0.2.2/31") && message.contains("192.0.2.1"), "{message}");
     wait_until(PATIENCE, "A hears no answer", || lab.charon_log(Side::A).contains("giving up after").then_some(()));

@@ -106,15 +106,8 @@ pub fn optional_network(
 fn network(field: &'static str, uuid: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
     let network = gateway.l3_network(uuid).ok_or_else(|| not_found(field, uuid.into(), Resource::L3Network))?;
     let cidrs = network.cidrs.iter().map(|net| TrafficSelector::new(*net)).collect::<std::result::Result<_, _>>();
-    let cidrs: Vec<_> = cidrs.map_err(|e| Error::Internal(format!("gateway.l3_networks: {e}")))?;
-    cidrs.iter().try_for_each(|cidr| carried(field, *cidr))?;
+    let cidrs = cidrs.map_err(|e| Error::Internal(format!("gateway.l3_networks: {e}")))?;
     Ok(Network { uuid: ConnectionId::random(), network: uuid.into(), cidrs, created: now })
-}
-
-/// Refuses a network that no tunnel carries.
-fn carried(field: &str, cidr: TrafficSelector) -> Result<()> {
-    let why = never_carried(cidr).map(|why| Error::argument(format!("field[{field}] {why}")));
-    why.map_or(Ok(()), Err)
 }
 
 /// The elements of a list that may not be empty.
@@ -135,7 +128,9 @@ pub(super) fn remote_cidrs(cidrs: Vec<String>, now: Timestamp) -> Result<Vec<Rem
     for cidr in cidrs {
         let shown: String = cidr.trim().chars().take(64).collect();
         let cidr: TrafficSelector = shown.parse().map_err(|e| Error::argument(format!("field[peerCidrs] {e}")))?;
-        carried("peerCidrs", cidr)?;
+        if let Some(why) = never_carried(cidr) {
+            return Err(Error::argument(format!("field[peerCidrs] {why}")));
+        }
         if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
             return Err(Error::argument(format!("the remote CIDR[{cidr}] is same to existed cidrs")));
         }
