@@ -83,7 +83,7 @@ pub struct Values {
 pub struct CreateArgs {
     /// Its name.
     pub name: String,
-    /// The peer's address; a link-local one with its interface, as in fe80::1%eth0.
+    /// The peer's address; a link-local one with a percent sign and its interface behind it.
     #[arg(long, value_name = "ADDRESS")]
     pub peer: String,
     /// This gateway's address, or its uuid in the settings; it may be left out where there is only one.

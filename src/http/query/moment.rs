@@ -88,8 +88,8 @@ impl Date {
         let pieces: Vec<_> = text.split(',').collect();
         let (mut dates, mut rest) = (Vec::new(), pieces.as_slice());
         while let Some(first) = rest.first() {
-            let parts = (1..=rest.len().min(3)).rev();
-            let found = parts.filter_map(|count| Some((Self::new(&rest[..count].join(","))?, count))).next();
+            let mut parts = (1..=rest.len().min(3)).rev();
+            let found = parts.find_map(|count| Some((Self::new(&rest[..count].join(","))?, count)));
             let (date, count) = found.ok_or_else(|| no_date(field, first))?;
             dates.push(date);
             rest = &rest[count..];
