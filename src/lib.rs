@@ -26,8 +26,8 @@
 
 pub mod agent;
 pub mod disk;
+pub mod doctor;
 pub mod error;
-pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod ipsec;
@@ -35,5 +35,5 @@ pub mod moment;
 pub mod nearest;
 pub mod settings;
 pub mod store;
-pub mod swan;
+pub mod strongswan;
 pub mod visible;

@@ -1,7 +1,8 @@
 //! Special addresses of peers: those that no host of a network has, this host's own, and those on a link.
 
-use super::{Host, Warning, plan::refused};
+use super::{LocalAddresses, Warning};
 use crate::{
+    agent::change::plan::refused,
     error::Result,
     host::has_interface,
     ipsec::{Conflict, Connection, Invalid, Part},
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 
 /// Refuses a peer that has the broadcast address of a network that this host is in, or the network's own, unless the
 /// connection has had that peer before: networks of hosts come and go.
-pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host: &Host) -> Result<()> {
+pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host: &LocalAddresses) -> Result<()> {
     let peer = new.remote_addr;
     let is_no_host = |net: &&IpNet| match (net, *peer) {
         (IpNet::V4(net), IpAddr::V4(peer)) => net.prefix_len() < 31 && [net.broadcast(), net.network()].contains(&peer),
@@ -27,7 +28,7 @@ pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host:
 
 /// What is to be said of the way to the peer. Addresses of this host come and go, those of clusters above all: one that is
 /// the peer's is no reason to refuse it.
-pub(super) fn warnings(connection: &Connection, host: &Host) -> impl Iterator<Item = Warning> {
+pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl Iterator<Item = Warning> {
     let peer = connection.remote_addr;
     let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr.name()), message };
     let missing = peer.interface().filter(|name| !has_interface(name)).map(|name| {

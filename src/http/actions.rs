@@ -10,10 +10,10 @@ use super::{
     wire::{StateParams, Tags, UpdateParams},
 };
 use crate::{
-    agent::{How, Warning, reconnected},
+    agent::{Warning, WriteOptions, reconnected},
     error::{Error, Result},
     ipsec::TrafficSelector,
-    store::{Record, Wish},
+    store::{Record, Spec},
 };
 use axum::{
     Extension,
@@ -38,10 +38,10 @@ pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)]
     let params = envelope.params("updateIPsecConnection")?;
     let names = parse::update(&params)?;
     let unknown = unread(&params, names_of::<UpdateParams>(), pairs, &[]);
-    edit(&state, uuid, How::default(), unknown, move |old| {
-        let mut wish = old.wish.clone();
-        names.clone().apply(&mut wish.names)?;
-        with_wish(old, wish)
+    edit(&state, uuid, WriteOptions::default(), unknown, move |old| {
+        let mut spec = old.spec.clone();
+        names.clone().apply(&mut spec.names)?;
+        with_wish(old, spec)
     })
     .await
 }
@@ -74,7 +74,7 @@ pub async fn act(
     }
     if envelope.has("reconnectIPsecConnection") {
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
-        let how = How { immediate: true, ..how };
+        let how = WriteOptions { immediate: true, ..how };
         let params = envelope.params("reconnectIPsecConnection")?;
         let unknown = unread(&params, &[], &pairs, &HOW);
         let gateway = state.agent.gateway();
@@ -92,7 +92,7 @@ pub async fn act(
 pub async fn reconnect_all_changed(State(api): Shared) -> Answer {
     let outcomes = api.agent.reconnect_all_changed().await;
     let item = |(record, outcome): &(Arc<Record>, Result<()>)| {
-        let mut item = json!({ "uuid": record.id.to_string(), "name": record.wish.names.name });
+        let mut item = json!({ "uuid": record.id.to_string(), "name": record.spec.names.name });
         if let Err(error) = outcome {
             item["error"] = object(error);
         }
@@ -132,15 +132,15 @@ pub async fn remote_cidrs(
             let added = parse::peer_cidrs(&params, Timestamp::now())?;
             let unknown = unread(&params, &["peerCidrs"], &pairs, &HOW);
             edit(&state, &uuid, how, unknown, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
                     let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
                     return Err(Error::Argument(text));
                 }
-                wish.remote.extend(added.iter().cloned());
-                parse::room("peerCidrs", wish.remote.len())?;
-                params.tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.remote.extend(added.iter().cloned());
+                parse::room("peerCidrs", spec.remote.len())?;
+                params.tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -148,13 +148,13 @@ pub async fn remote_cidrs(
             let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
             let unknown = parameters(&pairs, &[&HOW[..], &["peerCidrs"]].concat());
             edit(&state, &uuid, how, unknown, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
                 }
-                wish.remote.retain(|entry| !gone.contains(&entry.cidr));
-                tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.remote.retain(|entry| !gone.contains(&entry.cidr));
+                tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -163,7 +163,7 @@ pub async fn remote_cidrs(
 }
 
 fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
-    record.wish.remote.iter().any(|entry| entry.cidr == cidr)
+    record.spec.remote.iter().any(|entry| entry.cidr == cidr)
 }
 
 /// `POST` and `DELETE /ipsec/{uuid}/l3networks`: local networks are attached and detached.
@@ -183,20 +183,20 @@ pub async fn l3_networks(
             let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
             let unknown = unread(&params, &["l3NetworkUuids"], &pairs, &HOW);
             edit(&state, &uuid, how, unknown, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 for network in &added {
-                    if wish.local.iter().any(|other| other.network == network.network) {
+                    if spec.local.iter().any(|other| other.network == network.network) {
                         let text = format!(
                             "L3 network [{}] can not be attached to ipsec [uuid :{}]twice",
                             network.network, old.id
                         );
                         return Err(Error::Argument(text));
                     }
-                    wish.local.push(network.clone());
+                    spec.local.push(network.clone());
                 }
-                parse::room("l3NetworkUuids", wish.local.len())?;
-                params.tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                parse::room("l3NetworkUuids", spec.local.len())?;
+                params.tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -204,17 +204,17 @@ pub async fn l3_networks(
             let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
             let unknown = parameters(&pairs, &[&HOW[..], &["l3NetworkUuids"]].concat());
             edit(&state, &uuid, how, unknown, move |old| {
-                let mut wish = old.wish.clone();
-                if let Some(uuid) = gone.iter().find(|uuid| !wish.local.iter().any(|network| network.network == **uuid))
+                let mut spec = old.spec.clone();
+                if let Some(uuid) = gone.iter().find(|uuid| !spec.local.iter().any(|network| network.network == **uuid))
                 {
                     return Err(Error::Argument(format!(
                         "L3 network [{uuid}] is not be attached to ipsec [uuid :{}]",
                         old.id
                     )));
                 }
-                wish.local.retain(|network| !gone.contains(&network.network));
-                tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.local.retain(|network| !gone.contains(&network.network));
+                tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -224,21 +224,21 @@ pub async fn l3_networks(
 
 /// `record` with the tags that came with an action.
 fn tagged(record: &Record, tags: Tags) -> Result<Record> {
-    let mut wish = record.wish.clone();
-    tags.apply(&mut wish.names)?;
-    with_wish(record, wish)
+    let mut spec = record.spec.clone();
+    tags.apply(&mut spec.names)?;
+    with_wish(record, spec)
 }
 
-fn with_wish(old: &Record, wish: Wish) -> Result<Record> {
-    let changed = when(wish == old.wish, old);
-    old.changed(wish, changed).map_err(parse::conflict)
+fn with_wish(old: &Record, spec: Spec) -> Result<Record> {
+    let changed = when(spec == old.spec, old);
+    old.changed(spec, changed).map_err(parse::conflict)
 }
 
 /// Changes the connection that the path names.
 async fn edit(
     State(api): &Shared,
     uuid: &str,
-    how: How,
+    how: WriteOptions,
     unknown: Vec<Warning>,
     change: impl Fn(&Record) -> Result<Record> + Send + 'static,
 ) -> Answer {

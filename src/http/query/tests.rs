@@ -112,7 +112,7 @@ async fn what_has_no_value_sorts_first_and_groups_once() {
     let pairs = |sort: &str| vec![("sort".to_owned(), sort.to_owned()), ("groupBy".into(), "name".into())];
     for (sort, names) in [("description", ["b", "a"]), ("-description", ["a", "b"]), ("-name", ["b", "a"])] {
         let found = Query::parse(&pairs(sort)).expect("a query").select(views(), &LENS).await.expect("few steps");
-        let seen: Vec<_> = found.page.iter().map(|view| view.record.wish.names.name.as_str()).collect();
+        let seen: Vec<_> = found.page.iter().map(|view| view.record.spec.names.name.as_str()).collect();
         assert_eq!(seen, names, "{sort}");
     }
 }
@@ -145,7 +145,7 @@ async fn dates_sort_by_time_also_where_the_clock_goes_back() {
     let names = async |pairs: &[(&str, &str)]| {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let found = Query::parse(&pairs).expect("a query").select(views(), &lens).await.expect("few steps");
-        found.page.iter().map(|view| view.record.wish.names.name.clone()).collect::<String>()
+        found.page.iter().map(|view| view.record.spec.names.name.clone()).collect::<String>()
     };
     for field in ["createDate", "lastOpDate"] {
         assert_eq!(names(&[("sort", field)]).await, "abcd", "{field}");
