@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use nix::{
     ifaddrs::{InterfaceAddress, getifaddrs},
-    net::if_::InterfaceFlags,
+    net::if_::{InterfaceFlags, if_nametoindex},
     sys::socket::SockaddrStorage,
 };
 use std::{collections::BTreeSet, io, net::IpAddr};
@@ -29,6 +29,12 @@ pub fn networks() -> io::Result<BTreeSet<IpNet>> {
         Some(net.trunc()).filter(|net| interface.flags.contains(InterfaceFlags::IFF_UP) && net.prefix_len() > 0)
     };
     Ok(getifaddrs()?.filter_map(network).collect())
+}
+
+/// Whether this host has an interface of this name now.
+#[must_use]
+pub fn has_interface(name: &str) -> bool {
+    if_nametoindex(name).is_ok()
 }
 
 fn ip(storage: SockaddrStorage) -> Option<IpAddr> {

@@ -27,6 +27,7 @@ pub mod serve;
 mod tags;
 mod tally;
 pub mod tls;
+pub mod unknown;
 mod vpc_router;
 mod wiped;
 mod wire;
@@ -37,7 +38,7 @@ pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 
 use crate::{
-    agent::{Agent, WriteOptions, Written},
+    agent::{Agent, Warning, WriteOptions, Written},
     error::Result as AgentResult,
     http::{
         auth::Caller,
@@ -134,11 +135,12 @@ impl Api {
         }
     }
 
-    /// The answer to a write: its result, and beside it what the caller should know, if there is anything, and the other
-    /// connections that were changed with it, if there are any.
-    fn written(&self, Written { view, others }: &Written) -> Response {
+    /// The answer to a write: its result, and beside it what the caller should know, if there is anything (`unknown` is
+    /// what nobody read of the request), and the other connections that were changed with it, if there are any.
+    fn written(&self, Written { view, others }: &Written, unknown: Vec<Warning>) -> Response {
         let mut body = json!({ "inventory": self.inventory(view) });
-        let warnings = self.agent.warnings(view);
+        let mut warnings = unknown;
+        warnings.extend(self.agent.warnings(view));
         if !warnings.is_empty() {
             crate::http::child_json::extend(
                 &mut body,
@@ -270,7 +272,9 @@ async fn collection(
             let params = Envelope::read(body).await?.params("params")?;
             let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
             let how = asked(&pairs, &caller)?;
-            Ok(api.written(&api.agent.create(record, how).await?))
+            let mut unknown = unknown::members(&params, &parse::create_names());
+            unknown.extend(unknown::parameters(&pairs, &unknown::HOW));
+            Ok(api.written(&api.agent.create(record, how).await?, unknown))
         }
         Method::GET | Method::HEAD => {
             let query = Query::parse(&pairs)?;
@@ -328,8 +332,16 @@ async fn config(
     let rest = parse::rest(&pairs)?;
     let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
     let how = WriteOptions { says_all: rest == parse::MissingFields::Defaults, ..asked(&pairs, &caller)? };
+    let unknown = changes_unknown(&params, &pairs);
     let written = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
-    Ok(api.written(&written))
+    Ok(api.written(&written, unknown))
+}
+
+/// What nobody reads of a `ChangeIPsecConnection`, or of a plan for one.
+fn changes_unknown(params: &Params, pairs: &[(String, String)]) -> Vec<Warning> {
+    let mut unknown = unknown::members(params, &parse::change_names());
+    unknown.extend(unknown::parameters(pairs, &[&unknown::HOW[..], &["keep"]].concat()));
+    unknown
 }
 
 /// How `caller` wants a write to be done.

@@ -20,7 +20,7 @@
 //!    strongswan, strongswan::{vici, swanctl, dry_run}   the ways to charon }
 //! 2  strongswan::{conf, section, message, packet, requests, observe, log_parser, ...}   its languages, pure
 //! 1  ipsec          the model, in the words of RFC 7296; no I/O
-//! 0  error, settings, visible, ranked, disk::open
+//! 0  error, settings, visible, nearest, ranked, disk::open
 //! ```
 //!
 //! The way of a change: `http::wire` (bytes) → `http::parse` (checks) → `ipsec` (valid values) →
@@ -38,6 +38,7 @@ pub mod host;
 pub mod http;
 pub mod ipsec;
 pub mod moment;
+pub mod nearest;
 pub mod ranked;
 pub mod settings;
 pub mod store;

@@ -43,13 +43,13 @@ struct Records {
 impl Records {
     fn insert(&mut self, record: Arc<Record>) {
         self.remove(record.id);
-        self.by_peer.entry(record.connection.remote_addr).or_default().insert(record.id);
+        self.by_peer.entry(*record.connection.remote_addr).or_default().insert(record.id);
         self.by_id.insert(record.id, record);
     }
 
     fn remove(&mut self, id: ConnectionId) {
         let Some(record) = self.by_id.remove(&id) else { return };
-        if let Entry::Occupied(mut with_peer) = self.by_peer.entry(record.connection.remote_addr) {
+        if let Entry::Occupied(mut with_peer) = self.by_peer.entry(*record.connection.remote_addr) {
             with_peer.get_mut().remove(&id);
             if with_peer.get().is_empty() {
                 with_peer.remove();

@@ -82,7 +82,7 @@ fn shapes() -> Vec<Change> {
         }),
         Box::new(|p| {
             p.local_addr = address("2001:db8::1");
-            p.remote_addr = address("2001:db8:ffff::2");
+            p.remote_addr = address("2001:db8:ffff::2").into();
             p.local_nets = nets("fd00:1::/64 fd00:2::/48");
             p.remote_nets = nets("fd00:3::/64 2001:db8:9::9/128 ::/0").into_iter().take(2).collect();
         }),

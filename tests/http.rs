@@ -83,6 +83,8 @@ mod serve;
 mod settings_drift;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "http/special.rs"]
+mod special;
 #[path = "http/splits.rs"]
 mod splits;
 #[path = "http/strangers.rs"]
@@ -97,6 +99,8 @@ mod together;
 mod transcript;
 #[path = "http/trial.rs"]
 mod trial;
+#[path = "http/unknown.rs"]
+mod unknown;
 #[path = "http/warnings.rs"]
 mod warnings;
 #[path = "http/whole.rs"]

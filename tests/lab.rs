@@ -37,6 +37,8 @@ mod identities;
 mod keep_up;
 #[path = "lab/keys.rs"]
 mod keys;
+#[path = "lab/link_local.rs"]
+mod link_local;
 #[path = "lab/loss.rs"]
 mod loss;
 #[path = "lab/many.rs"]

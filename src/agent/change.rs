@@ -11,6 +11,7 @@ pub(crate) mod rekey_outcome;
 pub(crate) mod rekey_test;
 pub(crate) mod set_aside;
 pub(crate) mod settings_drift;
+pub(crate) mod special;
 pub(crate) mod take_over;
 pub(crate) mod together;
 pub(crate) mod transaction;

@@ -2,18 +2,19 @@
 
 use super::{args::RenderArgs, input};
 use cygnet::{
+    agent::Warning,
     disk::open::Kind,
     error::Error,
     http::{
         Envelope, MAX_BODY,
         error::{Failure, object},
-        parse,
+        parse, unknown,
     },
     ipsec::refuse_everything,
     settings::{Gateway, Settings, Vip},
     store::{Network, Record, RemoteCidr, format},
     strongswan::{conf::Traps, requests::Loadable},
-    visible::visible_json,
+    visible::{visible, visible_json},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -67,13 +68,25 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
         let params = envelope.params("changeIPsecConnection")?;
         // What the record keeps, the agent takes from its settings: here the record is all that is asked.
         let none = std::sync::Arc::default();
-        return Ok(parse::change(&params, parse::MissingFields::Defaults, none, Timestamp::now())?(&given, TIME)?);
+        let record = parse::change(&params, parse::MissingFields::Defaults, none, Timestamp::now())?(&given, TIME)?;
+        warn(&unknown::members(&params, &parse::change_names()));
+        return Ok(record);
     }
     let mut params = envelope.params("params")?;
+    let unknown = unknown::members(&params, &parse::create_names());
     params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());
     params.members.entry("name").or_insert_with(|| "offline".into());
-    let record = parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?;
-    with_networks(&record, args)
+    let record = with_networks(&parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?, args)?;
+    warn(&unknown);
+    Ok(record)
+}
+
+/// Says what nobody read, beside the rendered text.
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        // Nothing is left to do if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{}: {}", warning.code, visible(&warning.message));
+    }
 }
 
 fn read(path: &Path, limit: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {

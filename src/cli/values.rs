@@ -5,7 +5,7 @@ use super::{
     stop::{Result, Stop},
     write_args::Values,
 };
-use cygnet::settings::Gateway;
+use cygnet::{nearest::nearest, settings::Gateway, visible::visible};
 use serde_json::{Map, Value};
 use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
@@ -69,11 +69,13 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
     if let Some(name) = known().find(|known| *known == name) {
         return Ok((name, value));
     }
-    let hint = match known().find(|known| known.eq_ignore_ascii_case(name)) {
-        Some(known) => format!("it is spelled {known}"),
+    let hint = match nearest(name, known()) {
+        Some(known) if known.eq_ignore_ascii_case(name) => format!("it is spelled {known}"),
+        Some(known) => format!("did you mean {known}?"),
         None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
     };
-    Err(Stop::usage(format!("there is no option {name}")).hint(hint))
+    let shown: String = name.chars().take(64).collect();
+    Err(Stop::usage(format!("there is no option {}", visible(&shown))).hint(hint))
 }
 
 /// The key in a file. Line ends at its end do not belong to it; all else does.

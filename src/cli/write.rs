@@ -67,7 +67,7 @@ pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
     }
     let mut params = args.values.members(&[])?;
     params.insert("name".into(), args.name.as_str().into());
-    params.insert("peerAddress".into(), args.peer.to_string().into());
+    params.insert("peerAddress".into(), args.peer.as_str().into());
     params.insert("vipUuid".into(), vip(&client.gateway, args.vip.as_deref())?.into());
     if let Some(text) = &args.network {
         params.insert("l3NetworkUuid".into(), network(&client.gateway, text)?.into());

@@ -2,7 +2,7 @@
 
 use super::args::{Json, Which};
 use clap::Args;
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 /// How a write is done.
 #[derive(Args)]
@@ -83,9 +83,9 @@ pub struct Values {
 pub struct CreateArgs {
     /// The connection's name.
     pub name: String,
-    /// The peer's address.
+    /// The peer's address. A link-local one is followed by a percent sign and its interface.
     #[arg(long, value_name = "ADDRESS")]
-    pub peer: IpAddr,
+    pub peer: String,
     /// This gateway's address, or its uuid in the settings. It is not needed if the settings have only one.
     #[arg(long, value_name = "ADDRESS")]
     pub vip: Option<String>,

@@ -1,15 +1,16 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
 use super::{
-    Answer, Envelope, Shared, asked,
+    Answer, Envelope, Params, Shared, asked,
     audit::Told,
     auth::Caller,
     error::{json_response, object},
     id_of, no_method, parse,
-    wire::Tags,
+    unknown::{HOW, members, names_of, parameters},
+    wire::{StateParams, Tags, UpdateParams},
 };
 use crate::{
-    agent::{WriteOptions, reconnected},
+    agent::{Warning, WriteOptions, reconnected},
     error::{Error, Result},
     ipsec::TrafficSelector,
     store::{Record, Spec},
@@ -34,8 +35,10 @@ pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)]
     if !envelope.has("updateIPsecConnection") {
         return Err(no_method(&Method::PUT, uri));
     }
-    let names = parse::update(&envelope.params("updateIPsecConnection")?)?;
-    edit(&state, uuid, WriteOptions::default(), move |old| {
+    let params = envelope.params("updateIPsecConnection")?;
+    let names = parse::update(&params)?;
+    let unknown = unread(&params, names_of::<UpdateParams>(), pairs, &[]);
+    edit(&state, uuid, WriteOptions::default(), unknown, move |old| {
         let mut spec = old.spec.clone();
         names.clone().apply(&mut spec.names)?;
         with_wish(old, spec)
@@ -61,7 +64,8 @@ pub async fn act(
     if envelope.has("changeIPSecConnectionState") {
         let params = envelope.params("changeIPSecConnectionState")?;
         let wanted = parse::state_event(&params)?;
-        let done = edit(&state, &uuid, how, move |old| {
+        let unknown = unread(&params, names_of::<StateParams>(), &pairs, &HOW);
+        let done = edit(&state, &uuid, how, unknown, move |old| {
             let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
             tagged(&new, params.tags.clone())
         })
@@ -71,10 +75,11 @@ pub async fn act(
     if envelope.has("reconnectIPsecConnection") {
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
         let how = WriteOptions { immediate: true, ..how };
-        let tags = envelope.params("reconnectIPsecConnection")?.tags;
+        let params = envelope.params("reconnectIPsecConnection")?;
+        let unknown = unread(&params, &[], &pairs, &HOW);
         let gateway = state.agent.gateway();
-        let done = edit(&state, &uuid, how, move |old| {
-            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, tags.clone())
+        let done = edit(&state, &uuid, how, unknown, move |old| {
+            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, params.tags.clone())
         })
         .await;
         return Ok(named("ReconnectIPsecConnection", done));
@@ -125,7 +130,8 @@ pub async fn remote_cidrs(
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let added = parse::peer_cidrs(&params, Timestamp::now())?;
-            edit(&state, &uuid, how, move |old| {
+            let unknown = unread(&params, &["peerCidrs"], &pairs, &HOW);
+            edit(&state, &uuid, how, unknown, move |old| {
                 let mut spec = old.spec.clone();
                 if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
                     let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
@@ -140,7 +146,8 @@ pub async fn remote_cidrs(
         }
         Method::DELETE => {
             let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
-            edit(&state, &uuid, how, move |old| {
+            let unknown = parameters(&pairs, &[&HOW[..], &["peerCidrs"]].concat());
+            edit(&state, &uuid, how, unknown, move |old| {
                 let mut spec = old.spec.clone();
                 if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
@@ -174,7 +181,8 @@ pub async fn l3_networks(
         Method::POST => {
             let params = Envelope::read(body).await?.params("params")?;
             let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
-            edit(&state, &uuid, how, move |old| {
+            let unknown = unread(&params, &["l3NetworkUuids"], &pairs, &HOW);
+            edit(&state, &uuid, how, unknown, move |old| {
                 let mut spec = old.spec.clone();
                 for network in &added {
                     if spec.local.iter().any(|other| other.network == network.network) {
@@ -194,7 +202,8 @@ pub async fn l3_networks(
         }
         Method::DELETE => {
             let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
-            edit(&state, &uuid, how, move |old| {
+            let unknown = parameters(&pairs, &[&HOW[..], &["l3NetworkUuids"]].concat());
+            edit(&state, &uuid, how, unknown, move |old| {
                 let mut spec = old.spec.clone();
                 if let Some(uuid) = gone.iter().find(|uuid| !spec.local.iter().any(|network| network.network == **uuid))
                 {
@@ -230,8 +239,21 @@ async fn edit(
     State(api): &Shared,
     uuid: &str,
     how: WriteOptions,
+    unknown: Vec<Warning>,
     change: impl Fn(&Record) -> Result<Record> + Send + 'static,
 ) -> Answer {
     let written = api.agent.change(id_of(uuid)?, how, change).await?;
-    Ok(api.written(&written))
+    Ok(api.written(&written, unknown))
+}
+
+/// What nobody reads of an action that takes these `names`, and of its query, which takes `others`.
+fn unread(
+    params: &Params,
+    names: &[&'static str],
+    pairs: &[(String, String)],
+    others: &[&'static str],
+) -> Vec<Warning> {
+    let mut unknown = members(params, names);
+    unknown.extend(parameters(pairs, others));
+    unknown
 }

@@ -23,6 +23,8 @@ const MAX_LOGIN: usize = 16 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(20);
 /// How long nothing of a body may come.
 const STALL: Duration = Duration::from_secs(5);
+/// The members that are tags.
+pub const TAGS: [&str; 2] = ["systemTags", "userTags"];
 /// What a client is told that took longer.
 const LATE: &str = "the body did not come in time";
 /// How much of a body that is too long is still read, in bytes.
@@ -37,6 +39,10 @@ pub struct Params {
     pub members: Map<String, Value>,
     /// The tags, from beside the parameters or else from among them.
     pub tags: Tags,
+    /// The key under which they stand.
+    pub key: String,
+    /// The names of what stands beside them, but for null and the tags.
+    pub beside: Vec<String>,
 }
 
 /// Reads the bytes of a body, within bounds of length and time. The caller's credentials were looked at before, and
@@ -158,6 +164,8 @@ impl Envelope {
             system_tags: outer.system_tags.or(inner.system_tags),
             user_tags: outer.user_tags.or(inner.user_tags),
         };
-        Ok(Params { members, tags })
+        let beside = self.0.into_iter().filter(|(name, value)| !value.is_null() && !TAGS.contains(&name.as_str()));
+        let beside = beside.map(|(name, _)| name).collect();
+        Ok(Params { members, tags, key: key.to_owned(), beside })
     }
 }

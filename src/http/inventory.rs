@@ -133,14 +133,45 @@ pub fn beyond(view: &View, name: &str) -> Option<Value> {
     }
 }
 
-/// One member of each element of the list `name`; `None` where elements are made whole. A condition looks at one of five,
-/// and dates cost most.
+/// The moment that the member `name` of the inventory shows, if it is a date.
 #[must_use]
-pub fn column(view: &View, name: &str, member: &str, zone: &TimeZone) -> Option<Vec<Value>> {
-    let (spec, id) = (&view.record.spec, view.record.id.to_string());
+pub fn time(view: &View, name: &str) -> Option<Timestamp> {
     match name {
-        "peerCidrs" => Some(spec.remote.iter().map(|entry| cidr_member(entry, member, &id, zone)).collect()),
-        "l3NetworkRefs" => Some(spec.local.iter().map(|network| ref_member(network, member, &id, zone)).collect()),
+        "createDate" => Some(view.record.created),
+        "lastOpDate" => Some(view.record.changed),
+        _ => None,
+    }
+}
+
+/// The moments that each date of the elements of the list `name` shows.
+#[must_use]
+pub fn times(view: &View, name: &str) -> Option<Vec<Timestamp>> {
+    let spec = &view.record.spec;
+    match name {
+        "peerCidrs" => Some(spec.remote.iter().map(|entry| entry.created).collect()),
+        "l3NetworkRefs" => Some(spec.local.iter().map(|network| network.created).collect()),
+        _ => None,
+    }
+}
+
+/// One member, which is no date, of each element of the list `name`; `None` where elements are made whole. A condition
+/// looks at one of five, and dates cost most.
+#[must_use]
+pub fn column(view: &View, name: &str, member: &str) -> Option<Vec<Value>> {
+    let (spec, id) = (&view.record.spec, view.record.id.to_string());
+    let cidr = |entry: &RemoteCidr| match member {
+        "uuid" => entry.uuid.to_string().into(),
+        "cidr" => entry.cidr.to_string().into(),
+        _ => id.as_str().into(),
+    };
+    let network = |network: &Network| match member {
+        "uuid" => network.uuid.to_string().into(),
+        "l3NetworkUuid" => network.network.as_str().into(),
+        _ => id.as_str().into(),
+    };
+    match name {
+        "peerCidrs" => Some(spec.remote.iter().map(cidr).collect()),
+        "l3NetworkRefs" => Some(spec.local.iter().map(network).collect()),
         _ => None,
     }
 }
@@ -151,28 +182,10 @@ fn cidr(entry: &RemoteCidr, connection: &str, zone: &TimeZone) -> Value {
             "createDate": created, "lastOpDate": created })
 }
 
-fn cidr_member(entry: &RemoteCidr, name: &str, connection: &str, zone: &TimeZone) -> Value {
-    match name {
-        "uuid" => entry.uuid.to_string().into(),
-        "cidr" => entry.cidr.to_string().into(),
-        "connectionUuid" => connection.into(),
-        _ => date(entry.created, zone).into(),
-    }
-}
-
 fn network_ref(network: &Network, connection: &str, zone: &TimeZone) -> Value {
     let created = date(network.created, zone);
     json!({ "uuid": network.uuid.to_string(), "connectionUuid": connection, "l3NetworkUuid": network.network,
             "createDate": created, "lastOpDate": created })
-}
-
-fn ref_member(network: &Network, name: &str, connection: &str, zone: &TimeZone) -> Value {
-    match name {
-        "uuid" => network.uuid.to_string().into(),
-        "connectionUuid" => connection.into(),
-        "l3NetworkUuid" => network.network.as_str().into(),
-        _ => date(network.created, zone).into(),
-    }
 }
 
 /// A date as the clients parse it: `Nov 14, 2017 10:20:57 PM`, local time without a zone (contract 1.9).

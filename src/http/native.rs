@@ -1,6 +1,6 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse};
+use super::{Answer, Envelope, Shared, changes_unknown, error::json_response, id_of, inventory::MEMBERS, parse};
 use crate::{
     agent::{CharonLink, Companion, Seen, Step, View},
     http::{child_json, reason_json},
@@ -122,6 +122,8 @@ pub async fn plan(
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
+    let mut warnings = changes_unknown(&params, &pairs);
+    warnings.extend(plan.warnings);
     let body = json!({
         "impact": plan.impact.name(),
         "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key),
@@ -129,7 +131,7 @@ pub async fn plan(
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "passes": child_json::passes(&plan.passes),
-        "warnings": child_json::warnings(&plan.warnings),
+        "warnings": child_json::warnings(&warnings),
         "together": companions(&plan.others),
     });
     Ok(json_response(StatusCode::OK, &body))

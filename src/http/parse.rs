@@ -16,6 +16,7 @@ pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 use super::{
     envelope::Params,
     error::Failure,
+    unknown::names_of,
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
-    ipsec::{Conflict, ConnectionId},
+    ipsec::{Conflict, ConnectionId, Invalid, Part, PeerAddr},
     settings::Gateway,
     store::{Names, Record, Reference, Spec},
 };
@@ -59,12 +60,24 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let spec = Spec {
         names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
-        peer: peer_address(&peer)?,
+        peer: new_peer(peer_address(&peer)?, gateway)?,
         options,
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
     Ok(Record::new(id, spec, 0, now).map_err(conflict)?)
+}
+
+/// The members that `CreateIPsecConnection` takes.
+#[must_use]
+pub fn create_names() -> Vec<&'static str> {
+    [names_of::<CreateParams>(), names_of::<OptionBlock>()].concat()
+}
+
+/// The members that `ChangeIPsecConnection` takes.
+#[must_use]
+pub fn change_names() -> Vec<&'static str> {
+    [names_of::<ChangeParams>(), names_of::<OptionBlock>()].concat()
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
@@ -95,6 +108,8 @@ pub fn change(
         let block = if rest == MissingFields::Kept { filled(block, &old.spec.options) } else { block };
         let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
+        // One that is stored may be given again, whatever it is.
+        let peer = if peer == old.spec.peer { peer } else { new_peer(peer, &gateway)? };
         let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
         tags.clone().apply(&mut spec.names)?;
         old.rewritten(spec, changed).map_err(conflict)
@@ -125,10 +140,27 @@ fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
     Error::NotFound { field, uuid, resource }
 }
 
-fn peer_address(text: &str) -> Result<IpAddr> {
+fn peer_address(text: &str) -> Result<PeerAddr> {
     let shown: String = text.chars().take(64).collect();
-    text.parse()
-        .map_err(|_| Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address)")))
+    let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
+    let address = address.parse().map_err(|_| {
+        Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address)"))
+    })?;
+    PeerAddr::new(address, scope).map_err(wrong_peer)
+}
+
+fn wrong_peer(why: Invalid) -> Error {
+    Error::Part { part: Part::RemoteAddr.name(), why: why.0 }
+}
+
+/// A peer that a caller names: what no peer can have is refused, and what this gateway itself has.
+fn new_peer(peer: PeerAddr, gateway: &Gateway) -> Result<PeerAddr> {
+    peer.check().map_err(wrong_peer)?;
+    // A link-local address is this gateway's own on its own link only.
+    if gateway.vips.iter().any(|vip| vip.address == *peer && !peer.has_scope()) {
+        return Err(wrong_peer(Invalid::new(format!("the peerAddress[{peer}] cannot be the same to the VIP address"))));
+    }
+    Ok(peer)
 }
 
 /// A client-chosen uuid, or a fresh one.

@@ -4,6 +4,7 @@ mod condition;
 mod find;
 mod lens;
 mod like;
+mod moment;
 mod order;
 mod reply;
 mod steps;
@@ -177,7 +178,7 @@ async fn read<K>(
 ) -> Result<Vec<Option<K>>, Failure> {
     let mut all = Vec::with_capacity(views.len());
     for view in views {
-        let value = lens.member(view, field).map(|value| Datum::of(field, &value));
+        let value = lens.datum(view, field);
         steps.take(1 + value.as_ref().map_or(0, |value| value.text.len()) as u64)?;
         all.push(value.map(&keep));
         if steps.is_over() {

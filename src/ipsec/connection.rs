@@ -9,7 +9,7 @@ pub use id::ConnectionId;
 pub use split::Split;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector,
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, PeerAddr, Psk, TrafficSelector,
     certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -104,7 +104,7 @@ pub struct Parts {
     /// This gateway's public address.
     pub local_addr: IpAddr,
     /// The peer's public address.
-    pub remote_addr: IpAddr,
+    pub remote_addr: PeerAddr,
     /// IKE version.
     pub version: IkeVersion,
     /// Protection of the IKE SA.
@@ -166,7 +166,7 @@ pub struct Connection {
     /// This gateway's public address.
     pub local_addr: IpAddr,
     /// The peer's public address, of the same family.
-    pub remote_addr: IpAddr,
+    pub remote_addr: PeerAddr,
     /// IKE version.
     pub version: IkeVersion,
     /// Protection of the IKE SA.
@@ -291,7 +291,7 @@ impl Connection {
             ike: parts.ike,
             ike_lifetime: parts.ike_lifetime,
             local_id,
-            remote_id: parts.remote_id.unwrap_or(Identity::Ip(parts.remote_addr)),
+            remote_id: parts.remote_id.unwrap_or(Identity::Ip(*parts.remote_addr)),
             auth: parts.auth,
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
@@ -400,14 +400,14 @@ fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
 
 /// Both addresses are those of single hosts, of one family, and differ.
 fn addresses(parts: &Parts) -> Result<(), Conflict> {
-    for (part, address) in [(Part::LocalAddr, parts.local_addr), (Part::RemoteAddr, parts.remote_addr)] {
+    for (part, address) in [(Part::LocalAddr, parts.local_addr), (Part::RemoteAddr, *parts.remote_addr)] {
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
         let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if address.is_unspecified() || address.is_multicast() || broadcast || mapped {
             return conflict(part, format!("{address} is not the address of one host"));
         }
     }
-    if parts.local_addr == parts.remote_addr {
+    if parts.local_addr == *parts.remote_addr {
         return conflict(
             Part::RemoteAddr,
             format!("the peerAddress[{}] cannot be the same to the VIP address", parts.remote_addr),

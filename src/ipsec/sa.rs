@@ -119,7 +119,7 @@ impl IkeSa {
         version
             && !self.stale
             && is_address(&self.hosts.0, wanted.local_addr)
-            && is_address(&self.hosts.1, wanted.remote_addr)
+            && is_address(&self.hosts.1, *wanted.remote_addr)
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
             && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))

@@ -36,6 +36,8 @@ pub enum Weakness {
     ExpiringCert,
     /// Another connection joins the same or overlapping networks.
     SameNetworks,
+    /// Networks that a tunnel is not made for.
+    SpecialNetwork,
 }
 
 /// The weak groups: number, the settings' word, our code, the reason.
@@ -67,7 +69,11 @@ impl Weakness {
         let groups = (0..GROUPS.len()).map(Self::Group);
         let first = [Self::TripleDes, Self::Md5, Self::Sha1];
         let rest = [Self::NoPfs, Self::ShortKey, Self::GuessableKey, Self::NoLocalAddress, Self::UntestedPfs];
-        first.into_iter().chain(groups).chain(rest).chain([Self::ExpiringCert, Self::SameNetworks])
+        first.into_iter().chain(groups).chain(rest).chain([
+            Self::ExpiringCert,
+            Self::SameNetworks,
+            Self::SpecialNetwork,
+        ])
     }
 
     /// Its word in the settings.
@@ -85,6 +91,7 @@ impl Weakness {
             Self::UntestedPfs => "untested-pfs",
             Self::ExpiringCert => "expiring-cert",
             Self::SameNetworks => "same-networks",
+            Self::SpecialNetwork => "special-network",
         }
     }
 
@@ -103,6 +110,7 @@ impl Weakness {
             Self::UntestedPfs => "UNTESTED_PFS",
             Self::ExpiringCert => "EXPIRING_CERT",
             Self::SameNetworks => "SAME_NETWORKS",
+            Self::SpecialNetwork => "SPECIAL_NETWORK",
         }
     }
 

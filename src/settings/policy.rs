@@ -18,7 +18,7 @@ pub enum Stance {
 }
 
 /// The choices that a stance can be taken on.
-pub const CHOICES: [&str; 17] = [
+pub const CHOICES: [&str; 18] = [
     "3des",
     "md5",
     "sha1",
@@ -36,6 +36,7 @@ pub const CHOICES: [&str; 17] = [
     "untested-pfs",
     "expiring-cert",
     "same-networks",
+    "special-network",
 ];
 
 /// The stance on each choice.

@@ -2,8 +2,8 @@
 
 use crate::ipsec::{
     AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Generation, Identity,
-    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, Protocol, Psk, Split,
-    State, TrafficSelector,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, PeerAddr, Protocol, Psk,
+    Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -60,7 +60,7 @@ pub struct Spec {
     /// The gateway's address that the tunnel ends at.
     pub vip: Reference,
     /// The peer's address.
-    pub peer: IpAddr,
+    pub peer: PeerAddr,
     /// The options of Create and Change.
     pub options: Options,
     /// Networks behind this gateway.

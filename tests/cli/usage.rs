@@ -18,6 +18,8 @@ fn a_wrong_command_line() {
         (change(&[]), "nothing to change is named"),
         (change(&["--set", "lifeTime"]), "--set needs NAME=VALUE"),
         (change(&["--set", "lifetime=1000"]), "hint: it is spelled lifeTime"),
+        (change(&["--set", "lifeTme=1000"]), "hint: did you mean lifeTime?"),
+        (change(&["--set", "dpdDelai=9"]), "hint: did you mean dpdDelay?"),
         (change(&["--set", "nothing=1"]), "hint: there are authMode, "),
         (change(&["--set", "pfs=none", "--set", "pfs=none"]), "--set names pfs twice"),
         (change(&["--set", "pfs=none", "--wait=soon"]), "soon is no time"),

@@ -112,8 +112,43 @@ fn uuids_of_digits_are_no_numbers_and_dates_are_times() {
         ("createDate<2020-02-01", 0),
         ("lastOpDate>Apr 1, 2020 1:00:00 AM", 2),
         ("createDate<Sep 1, 2020 1:00:00 PM", 0),
+        ("createDate>2099-01-01T00:00:00Z", 0),
+        ("createDate<2099-01-01T00:00:00Z", 2),
+        ("lastOpDate>2020-01-01T00:00:00+08:00", 2),
+        ("peerCidrs.createDate>2099-01-01T00:00:00Z", 0),
+        ("peerCidrs.lastOpDate<2099-01-01T00:00:00.5-11:00", 2),
+        ("l3NetworkRefs.createDate<=2020-01-01T00:00:00Z", 0),
+        ("l3NetworkRefs.lastOpDate?=2020-01-01,Jan 1, 2020 1:00:00 AM", 0),
+        ("createDate not null", 2),
     ] {
         assert_eq!(names(&b, &[("q", condition)]).len(), count, "{condition}");
+    }
+    let shown = b.inventory("11111111111141118111111111111111")["createDate"].as_str().expect("a date").to_owned();
+    for operator in ["=", "?=", ">=", "<="] {
+        let found = names(&b, &[("q", &format!("createDate{operator}{shown}"))]);
+        assert!(found.contains(&"site-1".into()), "{operator}{shown}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_no_date_is_refused_by_name() {
+    let b = Bench::start();
+    for (condition, field, shown) in [
+        ("createDate>yesterday", "createDate", "yesterday"),
+        ("createDate=", "createDate", ""),
+        ("lastOpDate<=1700000000000", "lastOpDate", "1700000000000"),
+        ("createDate?=2026-01-01,soon", "createDate", "soon"),
+        ("createDate!?=", "createDate", ""),
+        ("peerCidrs.createDate!=2026-02-30", "peerCidrs.createDate", "2026-02-30"),
+        ("l3NetworkRefs.lastOpDate>Nov 14, 2026 13:00:00 PM", "l3NetworkRefs.lastOpDate", "Nov 14, 2026 13:00:00 PM"),
+        ("createDate>\u{1b}[31m", "createDate", "\\u{1b}[31m"),
+    ] {
+        let refused = b.ask("GET", &query(&[("q", condition)]), b"").expect(400);
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        for part in [format!("on [{field}] needs a date"), format!("but was [{shown}]"), "2026-11-14T22:20:57Z".into()]
+        {
+            assert!(text.contains(&part), "{condition}: {text}");
+        }
     }
 }
 

@@ -174,7 +174,7 @@ fn hostile_keys_in_the_model() {
     keys.push(every);
     for (index, key) in keys.iter().enumerate() {
         let mut wanted = parts(7);
-        wanted.remote_addr = address(Side::B.wan());
+        wanted.remote_addr = address(Side::B.wan()).into();
         wanted.ike.group = group(31);
         wanted.remote_nets = nets(Side::B.lan());
         wanted.auth = psk(key);

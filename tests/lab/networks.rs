@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::pair::{ORDER, Pair, WAIT, reaches};
+use crate::pair::{ORDER, PATIENCE, Pair, WAIT, creation, reaches};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
+use crate::support::wait_until;
 use crate::{lab, lab_for};
 
 /// The uuid of the L3 network with several CIDRs, and of the IPv6 VIP.
@@ -100,4 +101,21 @@ fn ipv6_inside_and_outside() {
             pair.agent(side).delete(pair.uuid(side)).expect(200);
         }
     }
+}
+
+/// Why networks that hold both gateways are warned of: under kernel-libipsec, the tunnel takes its own packets as soon as
+/// one end has it.
+#[test]
+fn networks_with_both_gateways_take_the_tunnels_own_packets() {
+    let Some(lab) = lab() else { return };
+    let around = |side: Side| ["192.0.2.0/31", "192.0.2.2/31"][side as usize];
+    let mut pair = pair(&lab, |side| vec![around(side).to_owned()]);
+    let options = |side: Side| json!({ "l3NetworkUuid": NETWORKS, "peerCidrs": [around(side.other())] });
+    pair.create(Side::B, &options(Side::B));
+    let answer = pair.agent(Side::A).create(&creation(Side::A, &options(Side::A))).expect(200).json();
+    let warning = answer["warnings"].as_array().and_then(|all| all.iter().find(|w| w["code"] == "SPECIAL_NETWORK"));
+    let message = warning.and_then(|warning| warning["message"].as_str()).unwrap_or_else(|| panic!("{answer}"));
+    assert!(message.contains("192.0.2.2/31") && message.contains("192.0.2.1"), "{message}");
+    wait_until(PATIENCE, "A hears no answer", || lab.charon_log(Side::A).contains("giving up after").then_some(()));
+    assert_ne!(answer["inventory"]["status"], "Ready");
 }

@@ -44,7 +44,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         identity("198.51.100.2").prop_map(|new| of(new, |spec, new| spec.options.remote_id = new)),
         any::<String>().prop_map(|new| of(new, |spec, new| spec.names.name = new)),
         generate::nets(2).prop_map(|new| of(new, |spec, new| spec.remote = remote(new))),
-        (1..4_u8).prop_map(|new| of(new, |spec, new| spec.peer = [198, 51, 100, new].into())),
+        (1..4_u8).prop_map(|new| of(new, |spec, new| spec.peer = std::net::IpAddr::from([198, 51, 100, new]).into())),
     ]
 }
 

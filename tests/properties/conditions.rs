@@ -56,7 +56,7 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
         stale: false,
-        hosts: (connection.local_addr.to_string(), connection.remote_addr.to_string()),
+        hosts: (connection.local_addr.to_string(), (*connection.remote_addr).to_string()),
         initiator_spi: String::new(),
         suite: suite(true),
         busy: false,

@@ -70,7 +70,7 @@ fn a_part_of_a_protocol_or_port_carries_no_network() {
 fn addresses_are_compared_as_values() {
     let wanted = connection(Parts {
         local_addr: address("::192.0.2.1"),
-        remote_addr: address("2001:db8::2"),
+        remote_addr: address("2001:db8::2").into(),
         local_nets: nets("::192.0.2.0/120"),
         remote_nets: nets("fd00:2::/64"),
         ..parts(1)

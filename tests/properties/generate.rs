@@ -2,7 +2,8 @@
 
 use cygnet::ipsec::{
     AhProposal, Auth, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, Protocol, Psk, Split, TrafficSelector,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, PeerAddr, Protocol, Psk, Split,
+    TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -158,10 +159,10 @@ pub fn connection() -> impl Strategy<Value = Connection> {
         let (local_addr, remote_addr, local_id, remote_id) = ends;
         let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named, split)) = rest;
         let (mode, mut local_nets, mut remote_nets) = carried;
-        let remote_addr = same_family(local_addr, remote_addr);
+        let remote_addr = peer(same_family(local_addr, remote_addr));
         if mode == Mode::Transport {
             local_nets.extend(named.0.then(|| TrafficSelector::host(local_addr)));
-            remote_nets.extend(named.1.then(|| TrafficSelector::host(remote_addr)));
+            remote_nets.extend(named.1.then(|| TrafficSelector::host(*remote_addr)));
         }
         Parts {
             id,
@@ -191,6 +192,17 @@ pub fn connection() -> impl Strategy<Value = Connection> {
 }
 
 /// An address like `other`, of the family of `address`.
+/// The address as a peer's; every other one of IPv6 is moved to a link, with its interface.
+pub fn peer(address: IpAddr) -> PeerAddr {
+    match address {
+        IpAddr::V6(v6) if v6.octets()[15] % 2 == 1 => {
+            let on_link = Ipv6Addr::from(u128::from(v6) << 64 >> 64 | 0xfe80_u128 << 112);
+            PeerAddr::new(on_link.into(), Some("wan-1.100")).expect("a peer on a link")
+        }
+        other => other.into(),
+    }
+}
+
 pub fn same_family(address: IpAddr, other: IpAddr) -> IpAddr {
     match (address, other) {
         (IpAddr::V4(_), IpAddr::V6(v6)) => {

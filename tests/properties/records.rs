@@ -71,7 +71,7 @@ pub fn record() -> impl Strategy<Value = Record> {
     all.prop_filter_map(
         "not valid",
         |(id, (names, (uuid, address, peer), options, local, remote), keys, t1, t2, on)| {
-            let peer = generate::same_family(address, peer);
+            let peer = generate::peer(generate::same_family(address, peer));
             let mut spec = Spec { names, vip: Reference { uuid, address }, peer, options, local, remote };
             let made = [false, true].into_iter().find_map(|plain| {
                 if plain {

@@ -36,7 +36,7 @@ pub fn parts(n: u32) -> Parts {
     Parts {
         id: format!("{n:032x}").parse().expect("an id"),
         local_addr: address("192.0.2.1"),
-        remote_addr: address("198.51.100.2"),
+        remote_addr: address("198.51.100.2").into(),
         version: IkeVersion::V2,
         ike: IkeProposal { encryption, integrity, group: group(14) },
         ike_lifetime: Lifetime::ike(86_400).expect("in range"),

@@ -5,7 +5,7 @@ use super::overlaps::{self, Overlaps};
 use crate::{
     agent::refusal,
     error::{Error, Result},
-    ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, Psk, State},
+    ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, PeerAddr, Psk, State},
     store::Record,
 };
 use std::{
@@ -17,7 +17,7 @@ use std::{
 #[derive(Default)]
 pub struct UniquenessIndex {
     /// Who joins these two addresses.
-    pairs: HashMap<(IpAddr, IpAddr), Vec<ConnectionId>>,
+    pairs: HashMap<(IpAddr, PeerAddr), Vec<ConnectionId>>,
     /// The keys of enabled connections.
     keys: HashMap<ConnectionId, Vec<Key>>,
     /// Whose key charon finds under an identity, and how often it is claimed.
@@ -244,7 +244,7 @@ fn private_key(record: &Record) -> Option<String> {
     record.connection.auth.certs().filter(|_| record.state == State::Enabled).map(Certs::key_id)
 }
 
-fn pair(record: &Record) -> (IpAddr, IpAddr) {
+fn pair(record: &Record) -> (IpAddr, PeerAddr) {
     (record.connection.local_addr, record.connection.remote_addr)
 }
 

@@ -1,12 +1,13 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
 use crate::{
-    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, refusal::refused},
+    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, change::special, refusal::refused},
     error::{Error, Result},
     ipsec::{
         Connection, Finding, Protocol,
         condition::carriers,
         refuse_everything,
+        special::networks,
         weakness::{expiring, untested_pfs, weaknesses, without_local_address},
     },
     settings::policy::Stance,
@@ -46,6 +47,7 @@ impl Agent {
             refuse_everything(&new.connection).map_err(refused)?;
         }
         let host = LocalAddresses::look();
+        special::refuse_broadcast(old, &new.connection, &host)?;
         let mut had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
         had.extend(same);
         let mut found = self.findings(&new.connection, &host);
@@ -72,7 +74,10 @@ impl Agent {
         let mut found = self.findings(new, &self.observer.local_addresses());
         found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
         let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
-        found.chain(self.neighbour_warnings(new)).collect()
+        found
+            .chain(special::warnings(new, &self.observer.local_addresses()))
+            .chain(self.neighbour_warnings(new))
+            .collect()
     }
 
     /// The warning for networks that another connection has too.
@@ -88,6 +93,7 @@ impl Agent {
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        warnings.extend(special::warnings(connection, &self.observer.local_addresses()));
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }
@@ -107,6 +113,7 @@ impl Agent {
     fn findings(&self, connection: &Connection, host: &LocalAddresses) -> Vec<Finding> {
         let mut found = weaknesses(connection);
         found.extend(expiring(connection, Timestamp::now()));
+        found.extend(networks(connection));
         if self.changes.stance("no-local-address") != Stance::Off {
             // A host that does not tell its addresses has said why in the log.
             found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));

@@ -309,7 +309,7 @@ impl SaPlanner {
             // What comes of it, an event or a line of the log tells, but not always that charon gave up.
             return (Vec::new(), Some(self.pace.look_later(wanted.id(), now)));
         }
-        if self.pace.attempts == 0 && wanted.local_addr > wanted.remote_addr {
+        if self.pace.attempts == 0 && wanted.local_addr > *wanted.remote_addr {
             self.pace.not_before.get_or_insert(now + COURTESY);
         }
         if let Some(later) = self.pace.not_before.filter(|later| *later > now) {

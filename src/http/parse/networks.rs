@@ -8,7 +8,7 @@ use crate::{
         error::Failure,
         wire::{self, NetworkParams, Tags},
     },
-    ipsec::{ConnectionId, TrafficSelector},
+    ipsec::{ConnectionId, TrafficSelector, special::never_carried},
     settings::Gateway,
     store::{Network, RemoteCidr},
 };
@@ -128,6 +128,9 @@ pub(super) fn remote_cidrs(cidrs: Vec<String>, now: Timestamp) -> Result<Vec<Rem
     for cidr in cidrs {
         let shown: String = cidr.trim().chars().take(64).collect();
         let cidr: TrafficSelector = shown.parse().map_err(|e| Error::argument(format!("field[peerCidrs] {e}")))?;
+        if let Some(why) = never_carried(cidr) {
+            return Err(Error::argument(format!("field[peerCidrs] {why}")));
+        }
         if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
             return Err(Error::argument(format!("the remote CIDR[{cidr}] is same to existed cidrs")));
         }

@@ -4,7 +4,7 @@ use super::{
     lens::Lens,
     like::Pattern,
     no_field,
-    order::{Datum, List},
+    order::{Datum, List, Operand},
     steps::Steps,
 };
 use crate::{
@@ -67,7 +67,7 @@ const MADE: (usize, usize) = (64, 8);
 #[derive(Debug)]
 enum Wanted {
     Nothing,
-    One(Datum),
+    One(Operand),
     List(List),
     Like(Pattern),
 }
@@ -92,7 +92,7 @@ impl Condition {
     /// The condition in `text`.
     ///
     /// # Errors
-    /// 400 when it has no operator, or is too long; 503 for a member that does not exist.
+    /// 400 when it has no operator, is too long, or has no date where one must be; 503 for a member that does not exist.
     pub fn new(text: &str) -> Result<Self, Failure> {
         let Some((field, operator, value)) = split(text) else {
             let shown: String = text.chars().take(64).collect();
@@ -123,11 +123,9 @@ impl Condition {
     /// When the query takes too many steps.
     pub fn holds(&self, view: &View, lens: &Lens, steps: &mut Steps) -> Result<bool, Failure> {
         let Some((list, member)) = nested(&self.field) else {
-            let value = lens.member(view, &self.field);
-            let value = value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty()));
-            return self.holds_for(value.as_ref(), steps);
+            return self.holds_for(lens.datum(view, &self.field), steps);
         };
-        let items = lens.list(view, list, member);
+        let items = lens.data(view, list, member);
         let made = if member.is_some() { MADE.0 } else { MADE.1 };
         steps.take((items.len() * made) as u64)?;
         let all = matches!(self.operator, Operator::Ne | Operator::NotIn | Operator::NotLike);
@@ -135,8 +133,8 @@ impl Condition {
             steps.take(1)?;
             return Ok(items.is_empty());
         }
-        for item in &items {
-            if self.holds_for(item.as_ref(), steps)? != all {
+        for item in items {
+            if self.holds_for(item, steps)? != all {
                 return Ok(!all);
             }
         }
@@ -144,10 +142,9 @@ impl Condition {
     }
 
     /// As in SQL, a comparison with an absent value never holds.
-    fn holds_for(&self, value: Option<&serde_json::Value>, steps: &mut Steps) -> Result<bool, Failure> {
+    fn holds_for(&self, value: Option<Datum>, steps: &mut Steps) -> Result<bool, Failure> {
         steps.take(1)?;
         let Some(value) = value else { return Ok(self.operator == Operator::Null) };
-        let value = Datum::of(&self.field, value);
         let bytes = value.text.len();
         Ok(match &self.wanted {
             Wanted::Nothing => {
@@ -156,7 +153,7 @@ impl Condition {
             }
             Wanted::One(wanted) => {
                 steps.take(bytes as u64)?;
-                self.admits(value.order(wanted))
+                self.admits(value.against(wanted))
             }
             Wanted::List(list) => {
                 // A search by halves compares with at most so many.
@@ -196,13 +193,13 @@ fn wanted(field: &str, operator: Operator, value: &str) -> Result<Wanted, Failur
         Operator::Null | Operator::NotNull => Ok(Wanted::Nothing),
         Operator::In | Operator::NotIn => match value.split(',').count() {
             count if count > MAX_LIST => Err(too_long(MAX_LIST, "values", count)),
-            _ => Ok(Wanted::List(List::new(field, value))),
+            _ => Ok(Wanted::List(List::new(field, value)?)),
         },
         Operator::Like | Operator::NotLike => match value.chars().count() {
             count if count > MAX_PATTERN => Err(too_long(MAX_PATTERN, "characters in its pattern", count)),
             _ => Ok(Wanted::Like(Pattern::new(value))),
         },
-        _ => Ok(Wanted::One(Datum::wanted(field, value))),
+        _ => Ok(Wanted::One(Operand::new(field, value)?)),
     }
 }
 

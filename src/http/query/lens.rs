@@ -1,5 +1,6 @@
 //! How this API shows connections: one member of an inventory at a time, so that a query makes no more than it looks at.
 
+use super::{moment::is_date, order::Datum};
 use crate::{agent::View, http::inventory};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -23,11 +24,24 @@ impl Lens {
         Some(inventory::member(view, name, self.mask, &self.zone)).filter(|value| shown && !value.is_null())
     }
 
+    /// The same, to be compared; an empty list is no value.
+    #[must_use]
+    pub fn datum(&self, view: &View, name: &str) -> Option<Datum> {
+        if let Some(time) = inventory::time(view, name) {
+            return Some(Datum::at(time, &self.zone));
+        }
+        let value = self.member(view, name);
+        value.filter(|value| value.as_array().is_none_or(|list| !list.is_empty())).map(|value| Datum::of(&value))
+    }
+
     /// The values that a condition on the list `name` looks at: the elements, or this member of each, which it may lack.
     #[must_use]
-    pub fn list(&self, view: &View, name: &str, member: Option<&str>) -> Vec<Option<Value>> {
-        if let Some(column) = member.and_then(|member| inventory::column(view, name, member, &self.zone)) {
-            return column.into_iter().map(Some).collect();
+    pub fn data(&self, view: &View, name: &str, member: Option<&str>) -> Vec<Option<Datum>> {
+        if let Some(times) = member.filter(|member| is_date(member)).and_then(|_| inventory::times(view, name)) {
+            return times.into_iter().map(|time| Some(Datum::at(time, &self.zone))).collect();
+        }
+        if let Some(column) = member.and_then(|member| inventory::column(view, name, member)) {
+            return column.iter().map(|value| Some(Datum::of(value))).collect();
         }
         let Some(Value::Array(items)) = inventory::beyond(view, name).or_else(|| self.member(view, name)) else {
             return Vec::new();
@@ -36,7 +50,7 @@ impl Lens {
             Some(member) => item.get_mut(member).map(Value::take),
             None => Some(item),
         };
-        items.into_iter().map(value).collect()
+        items.into_iter().map(|item| value(item).map(|value| Datum::of(&value))).collect()
     }
 
     /// The inventory of `view` with the members of `fields`.

@@ -12,7 +12,7 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
     let (mut local, mut remote) = (parts.local_nets.clone(), parts.remote_nets.clone());
     if parts.mode == Mode::Transport {
         let sides =
-            [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, parts.remote_addr)];
+            [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, *parts.remote_addr)];
         for (part, nets, address) in sides {
             let gateway = TrafficSelector::host(address);
             if let Some(net) = nets.iter().find(|net| **net != gateway) {

@@ -175,7 +175,8 @@ fn ike_sa(id: u64, connection: &Section) -> Section {
         .with("local-host", first("local_addrs"))
         .with("local-port", "500")
         .with("local-id", identity("local"))
-        .with("remote-host", first("remote_addrs"))
+        // As charon does: without the interface of a link-local one.
+        .with("remote-host", first("remote_addrs").split('%').next().unwrap_or_default())
         .with("remote-port", "500")
         .with("remote-id", identity("remote"))
         .with("initiator", "yes")

@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// The outputs of a request that is taken.
 const OUTPUTS: [&str; 3] = ["connection.conf", "messages.txt", "inventory.json"];
+/// What `cygnet render` says beside them, of requests with members that nobody reads.
+pub const WARNINGS: &str = "warnings.txt";
 /// The output of a request that is refused.
 const ERROR: &str = "error.json";
 
@@ -66,7 +68,7 @@ impl Case {
 
     /// Writes the outputs, and removes what is none any more.
     pub fn write(&self, outputs: &[(&'static str, String)]) {
-        for file in OUTPUTS.iter().chain([&ERROR]) {
+        for file in OUTPUTS.iter().chain([&WARNINGS, &ERROR]) {
             match outputs.iter().find(|(name, _)| name == file) {
                 Some((_, text)) => fs::write(self.path(file), text).expect("tests/golden can be written"),
                 None => drop(fs::remove_file(self.path(file))),
@@ -78,7 +80,7 @@ impl Case {
     pub fn misplaced_files(&self) -> Option<String> {
         let entries = fs::read_dir(self.path("")).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        let found: BTreeSet<_> = names.filter(|name| name != "NOTE").collect();
+        let found: BTreeSet<_> = names.filter(|name| name != "NOTE" && name != WARNINGS).collect();
         let given = Some("given.json").filter(|_| self.is_change());
         let outputs = if self.is_refused() { &[ERROR][..] } else { &OUTPUTS };
         let wanted = ["request.json"].into_iter().chain(given).chain(outputs.iter().copied());

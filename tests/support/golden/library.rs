@@ -1,14 +1,17 @@
 //! What the library makes of a golden request: the same way of data as in the agent, without its effects.
 
-use super::{case::Case, text};
+use super::{
+    case::{Case, WARNINGS},
+    text,
+};
 use cygnet::{
-    agent::View,
+    agent::{View, Warning},
     error::Error,
     http::{
         Envelope,
         error::{Failure, object},
         inventory::inventory,
-        parse,
+        parse, unknown,
     },
     settings::Gateway,
     store::{Record, format},
@@ -26,7 +29,7 @@ fn now() -> Timestamp {
 /// The outputs: file and contents.
 pub fn outputs(case: &Case, gateway: &Gateway) -> Vec<(&'static str, String)> {
     match record(case, gateway) {
-        Ok(record) => accepted(case, record),
+        Ok(record) => accepted(case, record).into_iter().chain(warnings(case)).collect(),
         Err(failure) => vec![("error.json", refused(failure))],
     }
 }
@@ -45,6 +48,18 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
         now(),
     )?;
     Ok(change(&given, now())?)
+}
+
+/// What is said of members that nobody reads, if there are any.
+fn warnings(case: &Case) -> Option<(&'static str, String)> {
+    let envelope = Envelope::parse(&case.request()).ok()?;
+    let (key, names) = match case.is_change() {
+        true => ("changeIPsecConnection", parse::change_names()),
+        false => ("params", parse::create_names()),
+    };
+    let unknown = unknown::members(&envelope.params(key).ok()?, &names);
+    let line = |warning: &Warning| format!("{}: {}\n", warning.code, warning.message);
+    (!unknown.is_empty()).then(|| (WARNINGS, unknown.iter().map(line).collect()))
 }
 
 fn accepted(case: &Case, record: Record) -> Vec<(&'static str, String)> {

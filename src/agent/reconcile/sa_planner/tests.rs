@@ -13,7 +13,7 @@ fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
     Connection::new(Parts {
         id: format!("{:032x}", 7).parse().expect("an id"),
         local_addr: [192, 0, 2, 1].into(),
-        remote_addr: [198, 51, 100, 2].into(),
+        remote_addr: std::net::IpAddr::from([198, 51, 100, 2]).into(),
         version,
         ike: IkeProposal { encryption, integrity, group },
         ike_lifetime: Lifetime::ike(86_400).expect("in range"),

@@ -235,7 +235,7 @@ pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
 /// How long duplicates stay. Of two agents the one that begins also tidies: if both did, each might close what the other
 /// keeps.
 fn patience(wanted: &Connection) -> Duration {
-    if wanted.local_addr > wanted.remote_addr { DUPLICATE * 2 } else { DUPLICATE }
+    if wanted.local_addr > *wanted.remote_addr { DUPLICATE * 2 } else { DUPLICATE }
 }
 
 /// Whether `sa` may carry packets between these networks. What cannot be read does.

@@ -1,0 +1,48 @@
+//! Special addresses of peers: those that no host of a network has, this host's own, and those on a link.
+
+use crate::{
+    agent::{LocalAddresses, Warning, refusal::refused},
+    error::Result,
+    host::has_interface,
+    ipsec::{Conflict, Connection, Invalid, Part},
+};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// Refuses a peer that has the broadcast address of a network that this host is in, or the network's own, unless the
+/// connection has had that peer before: networks of hosts come and go.
+pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host: &LocalAddresses) -> Result<()> {
+    let peer = new.remote_addr;
+    let is_no_host = |net: &&IpNet| match (net, *peer) {
+        (IpNet::V4(net), IpAddr::V4(peer)) => net.prefix_len() < 31 && [net.broadcast(), net.network()].contains(&peer),
+        _ => false,
+    };
+    let known = old.is_some_and(|old| old.remote_addr == peer);
+    let Some(net) = host.networks.iter().flatten().find(is_no_host).filter(|_| !known) else { return Ok(()) };
+    let why = format!(
+        "{peer} is no host's address in {net}, which this host is in: it is the network itself or its broadcast address"
+    );
+    Err(refused(Conflict { part: Part::RemoteAddr, why: Invalid::new(why) }))
+}
+
+/// What is to be said of the way to the peer. Addresses of this host come and go, those of clusters above all: one that is
+/// the peer's is no reason to refuse it.
+pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl Iterator<Item = Warning> {
+    let peer = connection.remote_addr;
+    let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr.name()), message };
+    let missing = peer.interface().filter(|name| !has_interface(name)).map(|name| {
+        let message = format!(
+            "has {name} behind it, an interface that this host does not have now: charon cannot send to the peer; name the \
+             interface that leads to it (ip -6 address)"
+        );
+        warning("NO_INTERFACE", message)
+    });
+    // A link-local address may be another host's on another link.
+    let is_own = !peer.has_scope() && host.addresses().is_some_and(|all| all.contains(&peer));
+    let own = is_own.then(|| {
+        let message =
+            format!("is {peer}, an address of this host itself: the tunnel cannot come up; name the peer's address");
+        warning("OWN_ADDRESS", message)
+    });
+    missing.into_iter().chain(own)
+}

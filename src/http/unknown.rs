@@ -1,0 +1,141 @@
+//! Members of a body, and parameters in the query of a write, that nobody reads. The contract ignores them (1.3), and so
+//! does the agent; but an option that is misspelled takes its default, so the caller is told. Their values are never
+//! shown: one of them may be a key.
+
+use super::envelope::{Params, TAGS};
+use crate::{agent::Warning, nearest::nearest, visible::visible};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+
+/// What clients of the contract may send with any call, and what is ignored on purpose.
+const IGNORED: [&str; 17] = [
+    "accessKeyId",
+    "accessKeySecret",
+    "apiId",
+    "apiTimeout",
+    "createdTime",
+    "headers",
+    "id",
+    "pollingInterval",
+    "requestIp",
+    "resourceUuid",
+    "serviceId",
+    "session",
+    "sessionId",
+    "sessionUuid",
+    "tagUuids",
+    "timeout",
+    "uuid",
+];
+
+/// The parameters in the query that say how a write is done.
+pub const HOW: [&str; 4] = ["confirm", "immediate", "rehearse", "together"];
+
+/// So many names are told.
+const MOST: usize = 8;
+/// So much of a name is told, in characters.
+const SHOWN: usize = 64;
+
+/// The warnings for the members of a call that takes `names`, and for those beside it.
+#[must_use]
+pub fn members(params: &Params, names: &[&'static str]) -> Vec<Warning> {
+    let known = || names.iter().chain(&TAGS).copied();
+    let call = params.key.as_str();
+    let inner = params.members.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str());
+    let inner = inner.filter(|name| !known().any(|known| known == *name));
+    let inner = inner.map(|name| (name, format!("is no member of {call}"), nearest(name, known()).map(String::from)));
+    let outer = params.beside.iter().map(|name| {
+        // An option that stands one level too high is the other way to miss it.
+        let own = || nearest(name, known()).map(|near| format!("{near} within {call}"));
+        let near = nearest(name, TAGS.into_iter().chain([call])).map(String::from).or_else(own);
+        (name.as_str(), format!("is ignored beside {call}"), near)
+    });
+    told(inner.chain(outer).filter(|(name, ..)| !IGNORED.contains(name)))
+}
+
+/// The warnings for the parameters in the query of a write that takes `names`.
+#[must_use]
+pub fn parameters(pairs: &[(String, String)], names: &[&'static str]) -> Vec<Warning> {
+    let known = || names.iter().chain(&TAGS).chain(&IGNORED).copied();
+    let plain = |name: &str| name.split_once('.').map_or(name.to_owned(), |(list, _)| list.to_owned());
+    let unknown = pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known().any(|one| one == plain(name)));
+    told(unknown.map(|name| {
+        let near = nearest(name, names.iter().copied()).map(String::from);
+        (name, "is no parameter in the query of this call".into(), near)
+    }))
+}
+
+/// A warning for each name, with what is wrong with it and what is near; of many, for the first ones.
+fn told<'a>(unknown: impl Iterator<Item = (&'a str, String, Option<String>)>) -> Vec<Warning> {
+    let mut unknown = unknown;
+    let first = unknown.by_ref().take(MOST).map(|(name, wrong, near)| {
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        format!("\"{}\" {wrong}: it changes nothing{near}", shown(name))
+    });
+    let mut messages: Vec<_> = first.collect();
+    match unknown.count() {
+        0 => {}
+        count => messages.push(format!("{count} more are unknown: they change nothing")),
+    }
+    messages.into_iter().map(|message| Warning { code: "UNKNOWN_MEMBER", part: None, message }).collect()
+}
+
+/// The beginning of `name`, with what a reader would not see.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(SHOWN).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    visible(&shown).replace('"', "\\\"")
+}
+
+/// The names of the members that `T` takes, as its own `Deserialize` has them: no second list can go astray.
+#[must_use]
+pub fn names_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    T::deserialize(Asked).err().map_or(&[], |Names(names)| names)
+}
+
+/// Asks a type for its members, and gives it none.
+struct Asked;
+
+/// The members, which come as an error: there is no value.
+#[derive(Debug)]
+struct Names(&'static [&'static str]);
+
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it has the members {:?}", self.0)
+    }
+}
+
+impl std::error::Error for Names {}
+
+impl Error for Names {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self(&[])
+    }
+}
+
+impl<'de> Deserializer<'de> for Asked {
+    type Error = Names;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Names> {
+        Err(Names(&[]))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Names> {
+        Err(Names(fields))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
