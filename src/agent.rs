@@ -10,6 +10,7 @@ mod claims;
 mod conditions;
 mod confirm;
 pub mod doctor;
+mod dropped_cas;
 mod entry;
 mod feed;
 mod files;

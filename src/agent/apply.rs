@@ -244,7 +244,7 @@ impl Agent {
         self.claim(old.as_deref(), &mut new)?;
         let claimed = new.clone();
         let outcome = self.replace(old.as_deref(), new, memory).await;
-        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
+        self.decided_on(old.as_deref(), &claimed, outcome.is_ok()).await;
         outcome
     }
 

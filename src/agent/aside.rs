@@ -29,8 +29,10 @@ impl Agent {
         ids.into_iter().filter_map(|id| self.store.get(id)).filter(|record| record.aside.is_some()).collect()
     }
 
-    /// Takes what `new` needs, beside what `old` has. What is set aside may be written as long as it asks for no more.
+    /// Takes what `new` needs, beside what `old` has, and notes what it lets go that charon keeps. What is set aside may be
+    /// written as long as it asks for no more.
     pub(super) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
+        self.note_dropped_cas(old, Some(new));
         // Of what a trial puts back, it says itself whether it was set aside.
         let was = new.aside.take();
         let mut claims = self.lock_claims();
@@ -69,6 +71,14 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Gives back what one of the two had: `old` if `new` counts, else what was claimed for `new`.
+    pub(super) async fn decided_on(&self, old: Option<&Record>, new: &Record, counts: bool) {
+        self.release(if counts { old } else { Some(new) });
+        if !counts {
+            self.note_failed_cas(new, old).await;
+        }
     }
 
     /// Gives back what `record` had, and looks whether that was in somebody's way.

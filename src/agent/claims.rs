@@ -5,7 +5,7 @@ use super::overlaps::{self, Overlaps};
 use crate::{
     error::{Error, Result},
     ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, Psk, State},
-    store::Record,
+    store::{Record, dropped::cas},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,6 +25,8 @@ pub struct Claims {
     ends: Index,
     /// Who has a private key of this name.
     pub(super) private: HashMap<String, Vec<ConnectionId>>,
+    /// Who has a CA or an intermediate, by its SHA-256.
+    pub(super) cas: HashMap<String, Vec<ConnectionId>>,
     /// Which networks are joined.
     pub(super) networks: Overlaps,
     /// Who is set aside, because others have what it needs.
@@ -177,6 +179,7 @@ impl Claims {
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
         }
+        cas(record).for_each(|(sha256, _)| self.cas.entry(sha256).or_default().push(record.id));
         if let Some(key) = Key::of(record) {
             self.owners.add(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.add(end, record.id));
@@ -192,6 +195,7 @@ impl Claims {
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);
         }
+        cas(record).for_each(|(sha256, _)| remove(&mut self.cas, &sha256, |id| *id == record.id));
         if let Some(key) = Key::of(record) {
             self.owners.remove(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.remove(end, record.id));

@@ -182,6 +182,7 @@ impl Agent {
             return Ok(Some(record));
         }
         let proven = Record { trial: None, ..Record::clone(&record) };
+        self.note_dropped_cas(Some(&record), Some(&proven));
         let proven = block_in_place(|| self.store.commit(self.store.stage(proven)?))?;
         self.lock_claims().add(&proven);
         self.release(Some(&record));
@@ -251,6 +252,7 @@ impl Agent {
             self.lock_claims().aside.insert(id);
             old.aside = Some(error.to_string().into());
         }
+        self.note_dropped_cas(Some(record), old.as_ref());
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
             tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
             entry.unsaved.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! before; it either passes with a few words on what it saw, or says what is wrong. No check may show a key.
 
 mod addresses;
+mod cas;
 mod charon;
 mod conf;
 mod files;
@@ -19,7 +20,10 @@ use crate::{
     gateway::{self, Facts, Places},
     ipsec::{Connection, Weakness},
     settings::{Gateway, Settings, policy::Stance},
-    store::{Damaged, Record, Store, Timestamp},
+    store::{
+        Damaged, Record, Store, Timestamp,
+        dropped::{DroppedCa, DroppedCas},
+    },
     swan::Swan,
 };
 use std::{fmt::Display, sync::Arc};
@@ -94,6 +98,8 @@ pub struct Case {
     pub agent: Option<Life>,
     /// What is done about connections that join the same networks.
     pub same_networks: Stance,
+    /// The CAs that charon keeps and no connection has.
+    pub dropped_cas: Vec<DroppedCa>,
     /// The time.
     pub now: Timestamp,
 }
@@ -105,7 +111,7 @@ type Judged = Result<String, Vec<Finding>>;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 21] = [
+const CHECKS: [(&str, Check); 22] = [
     ("agent", charon::agent),
     ("charon", charon::reachable),
     ("vici", charon::socket),
@@ -116,6 +122,7 @@ const CHECKS: [(&str, Check); 21] = [
     ("rp_filter", host::rp_filter),
     ("nat", nat::nat),
     ("data_plane", plane::plane),
+    ("dropped_cas", cas::dropped),
     ("addresses", addresses::addresses),
     ("settings_drift", settings::drift),
     ("clock", host::clock),
@@ -157,7 +164,8 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
     }
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
-    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, now: Timestamp::now() })
+    let dropped_cas = cas::kept(&records, DroppedCas::survey(&settings.state_dir), swan.birth().as_deref());
+    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, now: Timestamp::now() })
 }
 
 impl Agent {
@@ -171,6 +179,7 @@ impl Agent {
             gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.life()),
             same_networks: self.policy.stance(Weakness::SameNetworks.setting()),
+            dropped_cas: self.kept_cas(),
             now: Timestamp::now(),
         })
     }

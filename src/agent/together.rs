@@ -153,6 +153,7 @@ impl Agent {
         let replaced: Vec<_> = others.iter().map(|other| Some(Arc::clone(&other.before))).chain([old]).collect();
         let mut laid = Vec::new();
         for (new, old) in records.iter().zip(&replaced) {
+            self.note_dropped_cas(old.as_deref(), Some(new));
             let outcome = match memories.get_mut(&new.id) {
                 Some(memory) => self.lay(old.as_deref(), new.clone(), memory).await,
                 None => Err(not_locked(new.id)),

@@ -86,6 +86,7 @@ impl Agent {
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }
+        warnings.extend(self.dropped_cas(view.record.id));
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
         warnings.extend(rehearsal.map(|rehearsal| Warning {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
