@@ -258,7 +258,7 @@ impl Agent {
         };
         entry.take_in_rekeyings(memory);
         let record = self.heal(record, entry, memory, charon, &running).await?;
-        if self.follow_split(&record, &running, memory).await? {
+        if self.follow_split(&record, &running, memory).await? || self.follow_joined(&record, &running, memory).await? {
             return Ok(());
         }
         self.note_installed(&record, &running);
