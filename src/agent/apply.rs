@@ -256,7 +256,7 @@ impl Agent {
     ) -> Result<Arc<Record>> {
         let Group { new, others } = group;
         let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
-        self.claim_together(&others, &mut claimed)?;
+        self.claim_together(old.as_deref(), &others, &mut claimed)?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
         let outcome = self.replace_together(old, &others, &claimed, memories).await;
         match &outcome {

@@ -36,7 +36,8 @@ impl Agent {
         // Of what a trial puts back, it says itself whether it was set aside.
         let was = new.aside.take();
         let mut claims = self.lock_claims();
-        let claimed = claims.claim(&[new], |id| self.name_of(id));
+        let claimed = self.refuse_same(&claims.networks, old, new);
+        let claimed = claimed.and_then(|()| claims.claim(&[new], |id| self.name_of(id)));
         let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
         let was = match old {
             Some(old) if old.aside.is_some() => old.aside.clone().filter(|_| stays(old)),
@@ -56,12 +57,19 @@ impl Agent {
 
     /// Takes what all of `records` need, which follow `others` and the one that is written, or nothing. Those of `others`
     /// that are set aside are let in if nothing is in their way; the rest does not depend on it.
-    pub(super) fn claim_together(&self, others: &[Companion], records: &mut [Record]) -> Result<()> {
+    pub(super) fn claim_together(
+        &self,
+        old: Option<&Record>,
+        others: &[Companion],
+        records: &mut [Record],
+    ) -> Result<()> {
         let is_aside = |id| others.iter().any(|other| other.id() == id && other.before.aside.is_some());
         for record in &mut *records {
             record.aside = None;
         }
         let mut claims = self.lock_claims();
+        // Of the others, no network changes.
+        records.last().map_or(Ok(()), |new| self.refuse_same(&claims.networks, old, new))?;
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
         claims.claim(&needed, |id| self.name_of(id))?;
         for record in records.iter_mut().filter(|record| is_aside(record.id)) {

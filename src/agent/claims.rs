@@ -233,7 +233,7 @@ impl Index {
 }
 
 /// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
-fn held(record: &Record) -> impl Iterator<Item = &Record> {
+pub(super) fn held(record: &Record) -> impl Iterator<Item = &Record> {
     std::iter::once(record).filter(|record| record.aside.is_none()).chain(put_back(record))
 }
 

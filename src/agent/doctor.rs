@@ -13,7 +13,7 @@ mod plane;
 mod ports;
 mod settings;
 #[cfg(test)]
-mod sound;
+pub(super) mod sound;
 
 use super::{Agent, Life};
 use crate::{

@@ -54,10 +54,7 @@ impl Agent {
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
         let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
         match refused {
-            Some(finding) => {
-                let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
-                Err(Error::Part { part: finding.part, why })
-            }
+            Some(finding) => Err(refused_by_policy(finding)),
             None => Ok(()),
         }
     }
@@ -109,6 +106,12 @@ impl Agent {
         }
         found
     }
+}
+
+/// The error for what the settings refuse.
+pub(super) fn refused_by_policy(finding: Finding) -> Error {
+    let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
+    Error::Part { part: finding.part, why }
 }
 
 /// Whether each child was made, or made anew, with a key exchange of its own.
