@@ -4,13 +4,13 @@
 use super::{Agent, Life, View, Warning};
 use crate::{
     error::{Error, Result},
-    ipsec::{Connection, Pass, TrafficSelector, passes},
+    ipsec::{Connection, ConnectionId, Pass, TrafficSelector, passes, passes_beside},
     store::Record,
     swan::{Charon, plan::Loadable},
 };
 use ipnet::IpNet;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -32,7 +32,19 @@ impl Agent {
 
     /// What `connection` leaves alone in `charon`, with the networks that this host has now.
     pub(super) fn passes_of(&self, connection: &Connection, charon: &Charon) -> Vec<Pass> {
-        if charon.passes() { passes(connection, self.networks().iter()) } else { Vec::new() }
+        if charon.passes() { self.passes_now(connection, &self.networks()) } else { Vec::new() }
+    }
+
+    /// The same with these networks, whatever charon can do. A part of one that another connection carries is not in it.
+    fn passes_now(&self, connection: &Connection, networks: &BTreeSet<IpNet>) -> Vec<Pass> {
+        let all = passes(connection, networks);
+        if all.is_empty() {
+            return all;
+        }
+        let claims = self.lock_claims();
+        let inside = |net: &IpNet| claims.networks.inside(*net, connection.id()).collect::<Vec<_>>();
+        let others: Vec<_> = networks.iter().flat_map(inside).collect();
+        if others.is_empty() { all } else { passes_beside(connection, networks, &others) }
     }
 
     /// What the connection leaves alone; `None` where nobody knows, because charon is away.
@@ -83,22 +95,27 @@ impl Agent {
         Arc::clone(&known)
     }
 
-    /// Has each connection looked at that is to leave something else alone since the host's networks changed.
+    /// Has each connection looked at that is to leave something else alone since the host's networks changed, or those of
+    /// another connection.
     pub(super) async fn follow_networks(&self) {
         // Whatever changed while charon was given everything is found at the first look.
-        let mut seen = Arc::new(BTreeSet::new());
+        let (mut seen, mut known) = (None, BTreeMap::new());
         loop {
             sleep(LOOK).await;
-            let now = self.networks();
+            let networks = self.networks();
+            let now = Some((Arc::clone(&networks), self.lock_claims().networks.revision()));
             if now == seen {
                 continue;
             }
-            let differs = |record: &&Arc<Record>| {
-                let of = |networks: &BTreeSet<IpNet>| passes(&record.connection, networks.iter());
-                record.is_loaded() && of(&seen) != of(&now)
+            let of = |record: &Arc<Record>| (record.id, self.passes_now(&record.connection, &networks));
+            let all = self.store.all();
+            let left_alone: BTreeMap<_, _> = all.iter().filter(|record| record.is_loaded()).map(of).collect();
+            let differs = |id: &&ConnectionId| {
+                let of = |all: &BTreeMap<ConnectionId, Vec<Pass>>| all.get(id).cloned().unwrap_or_default();
+                of(&left_alone) != of(&known)
             };
-            self.store.all().iter().filter(differs).for_each(|record| self.schedule.wake(record.id, Instant::now()));
-            seen = now;
+            left_alone.keys().filter(differs).for_each(|id| self.schedule.wake(*id, Instant::now()));
+            (seen, known) = (now, left_alone);
         }
     }
 }
