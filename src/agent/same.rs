@@ -59,7 +59,7 @@ impl Agent {
             }
         }
         found.retain(|_, pairs| !pairs.is_empty());
-        if found.is_empty() { Ok(()) } else { Err(refused_by_policy(self.finding(&found))) }
+        if found.is_empty() { Ok(()) } else { Err(refused_by_policy(&self.finding(&found))) }
     }
 
     /// Remembers the newest SA of each child of `record`.

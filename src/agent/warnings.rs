@@ -54,7 +54,7 @@ impl Agent {
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
         let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
         match refused {
-            Some(finding) => Err(refused_by_policy(finding)),
+            Some(finding) => Err(refused_by_policy(&finding)),
             None => Ok(()),
         }
     }
@@ -109,7 +109,7 @@ impl Agent {
 }
 
 /// The error for what the settings refuse.
-pub(super) fn refused_by_policy(finding: Finding) -> Error {
+pub(super) fn refused_by_policy(finding: &Finding) -> Error {
     let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
     Error::Part { part: finding.part, why }
 }

@@ -136,7 +136,7 @@ impl Vici {
     pub async fn many_connections(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
         self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |item| {
-            all.extend(item.0.into_keys())
+            all.extend(item.0.into_keys());
         })
         .await?;
         Ok(all)

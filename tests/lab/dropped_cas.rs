@@ -104,7 +104,9 @@ fn comes_up(agent: &Agent, uuid: &str) -> Value {
 #[test]
 fn an_intermediate_stays_until_charon_restarts() {
     let Some(lab) = lab() else { return };
-    Side::BOTH.into_iter().for_each(|side| lab.start_charon(side));
+    for side in Side::BOTH {
+        lab.start_charon(side);
+    }
     let root = Ca::new(Kind::Ecdsa, "CN=test-only root");
     let between = root.intermediate(BETWEEN);
     load_peer(&Charon::of(&lab, Side::B), &between.issue(Kind::Ecdsa, &subject(Side::B), &[]), &root);
