@@ -15,11 +15,11 @@ use tokio::task::block_in_place;
 
 impl Agent {
     /// Notes what `new` has no longer of the CAs that `old` has; to be called before `new` counts.
-    pub(super) fn note_dropped_cas(&self, old: Option<&Record>, new: Option<&Record>) {
+    pub(super) fn record_dropped_cas(&self, old: Option<&Record>, new: Option<&Record>) {
         let Some(old) = old else { return };
         // Of a charon that is not there, nothing is kept.
-        let Some(charon) = self.swan.birth() else { return };
-        let (connection, name) = (old.id.to_string(), &old.wish.names.name);
+        let Some(charon) = self.strongswan.birth() else { return };
+        let (connection, name) = (old.id.to_string(), &old.spec.names.name);
         let noted = |(sha256, subject)| DroppedCa {
             sha256,
             subject,
@@ -37,11 +37,11 @@ impl Agent {
     }
 
     /// The same of a write that failed: charon may have what it loaded.
-    pub(super) async fn note_failed_cas(&self, failed: &Record, old: Option<&Record>) {
+    pub(super) async fn record_failed_cas(&self, failed: &Record, old: Option<&Record>) {
         if without(failed, old).is_empty() {
             return;
         }
-        self.note_dropped_cas(Some(failed), old);
+        self.record_dropped_cas(Some(failed), old);
         if let Err(error) = self.follow_dropped_cas().await {
             tracing::warn!(uuid = %failed.id, %error, "which CAs charon has is not known; it is asked again");
         }
@@ -50,9 +50,9 @@ impl Agent {
     /// The CAs that charon keeps and no connection has.
     pub(super) fn kept_cas(&self) -> Vec<DroppedCa> {
         let all = self.store.dropped_cas().all();
-        let Some(charon) = self.swan.birth().filter(|_| !all.is_empty()) else { return Vec::new() };
-        let claims = self.lock_claims();
-        all.into_iter().filter(|ca| ca.charon == charon && !claims.cas.contains_key(&ca.sha256)).collect()
+        let Some(charon) = self.strongswan.birth().filter(|_| !all.is_empty()) else { return Vec::new() };
+        let uniqueness = self.lock_uniqueness();
+        all.into_iter().filter(|ca| ca.charon == charon && !uniqueness.cas.contains_key(&ca.sha256)).collect()
     }
 
     /// What there is to say of the CAs that the connection `id` has no longer, also when it is deleted.
@@ -65,8 +65,8 @@ impl Agent {
     /// The same of a change from `old` to `new` that is not made yet.
     pub(super) fn caution_of_cas(&self, old: &Record, new: &Record) -> Option<Warning> {
         let mut dropped = without(old, Some(new));
-        let claims = self.lock_claims();
-        dropped.retain(|sha256, _| claims.cas.get(sha256).is_none_or(|ids| ids.iter().all(|id| *id == old.id)));
+        let uniqueness = self.lock_uniqueness();
+        dropped.retain(|sha256, _| uniqueness.cas.get(sha256).is_none_or(|ids| ids.iter().all(|id| *id == old.id)));
         warning(&dropped.into_values().collect::<Vec<_>>(), "will still have")
     }
 
@@ -76,8 +76,8 @@ impl Agent {
         if dropped.all().is_empty() {
             return Ok(());
         }
-        let Some(charon) = self.swan.birth() else { return Ok(()) };
-        let listed = match self.swan.cas().await {
+        let Some(charon) = self.strongswan.birth() else { return Ok(()) };
+        let listed = match self.strongswan.cas().await {
             Err(Error::Refused { .. }) => None,
             listed => listed?,
         };

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use cygnet::swan::plan::Request;
-use cygnet::swan::section::{Section, Value as Vici};
+use cygnet::strongswan::requests::Request;
+use cygnet::strongswan::section::{Section, Value as Vici};
 
 use crate::certificates::{Ca, Issued, Kind};
 use crate::pair::{PATIENCE, creation, for_side, with};

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use cygnet::swan::section::{Section, Value as Vici};
+use cygnet::strongswan::section::{Section, Value as Vici};
 
 use crate::pair::{KEY, creation, reaches};
 use crate::peer::Charon;
@@ -187,7 +187,7 @@ fn one_pair_hears(lab: &Lab) -> [crate::support::lab::Ping; 4] {
 }
 
 /// How often the agent has said that it goes over to other children.
-fn turns(agent: &Agent) -> usize {
+fn ticks(agent: &Agent) -> usize {
     agent.logs().matches("from now on").count()
 }
 
