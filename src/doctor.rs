@@ -2,7 +2,7 @@
 //! before; it either passes with a few words on what it saw, or says what is wrong. No check may show a key.
 
 mod case;
-mod checks;
+pub(crate) mod checks;
 pub mod facts;
 mod finding;
 
@@ -14,7 +14,7 @@ use crate::{
     doctor::facts::Places,
     ipsec::Weakness,
     settings::{Gateway, Settings},
-    store::{Damaged, Store, Timestamp},
+    store::{Damaged, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
 use finding::Judged;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 21] = [
+const CHECKS: [(&str, Check); 22] = [
     ("agent", checks::daemon::agent),
     ("charon", checks::daemon::reachable),
     ("vici", checks::daemon::socket),
@@ -35,6 +35,7 @@ const CHECKS: [(&str, Check); 21] = [
     ("rp_filter", checks::kernel::rp_filter),
     ("nat", checks::source_nat::nat),
     ("data_plane", checks::data_plane::plane),
+    ("dropped_cas", checks::cas::dropped),
     ("addresses", checks::addresses::addresses),
     ("settings_drift", checks::settings::drift),
     ("clock", checks::kernel::clock),
@@ -76,7 +77,8 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &StrongSwan) ->
     }
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
-    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, now: Timestamp::now() })
+    let dropped_cas = checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), swan.birth().as_deref());
+    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, now: Timestamp::now() })
 }
 
 impl Agent {
@@ -90,6 +92,7 @@ impl Agent {
             gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.link()),
             same_networks: self.stance(Weakness::SameNetworks.setting()),
+            dropped_cas: self.kept_cas(),
             now: Timestamp::now(),
         })
     }

@@ -307,8 +307,15 @@ async fn item(
         Method::DELETE => {
             parse::no_trial(&pairs, "a deletion cannot be put back")?;
             let enforce = parse::delete_mode(&pairs)?;
-            api.agent.remove(id_of(&uuid)?, enforce).await?;
-            Ok(json_response(StatusCode::OK, &json!({})))
+            let id = id_of(&uuid)?;
+            api.agent.remove(id, enforce).await?;
+            let kept: Vec<_> = api.agent.dropped_cas(id).into_iter().collect();
+            let body = if kept.is_empty() {
+                json!({})
+            } else {
+                json!({ "warnings": crate::http::child_json::warnings(&kept) })
+            };
+            Ok(json_response(StatusCode::OK, &body))
         }
         Method::PUT => actions::update(State(api), &uuid, &pairs, body, &uri).await,
         _ => Err(no_method(&method, &uri)),

@@ -34,7 +34,7 @@ pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;
-pub use pass::{Pass, passes, refuse_everything};
+pub use pass::{Pass, passes, passes_beside, refuse_everything};
 pub use peer::PeerAddr;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;

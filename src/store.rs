@@ -1,14 +1,14 @@
 //! The store: what the management plane asked for, one JSON file per connection.
 //! The files are the truth; everything in charon and conf.d is derived from them.
 
+pub mod dropped;
 pub mod format;
 pub mod record;
 mod together;
 mod trial;
 
 pub use jiff::Timestamp;
-pub use record::Trial;
-pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec};
+pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial};
 
 use crate::{
     disk,
@@ -16,6 +16,7 @@ use crate::{
     ipsec::ConnectionId,
     ranked::{Guard, RECORDS, Ranked},
 };
+use dropped::DroppedCas;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     net::IpAddr,
@@ -31,6 +32,7 @@ pub struct Store {
     directory: PathBuf,
     records: Ranked<Records, RECORDS>,
     damaged: Vec<Damaged>,
+    dropped_cas: DroppedCas,
 }
 
 /// The records, and who has which peer.
@@ -115,7 +117,8 @@ impl Store {
         disk::clean(&directory)?;
         end_old_trials(&directory)?;
         let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
-        let store = Self { directory, records: Ranked::new(records), damaged };
+        let dropped_cas = DroppedCas::open(state_dir);
+        let store = Self { directory, records: Ranked::new(records), damaged, dropped_cas };
         store.end_trials()?;
         Ok(store)
     }
@@ -152,6 +155,11 @@ impl Store {
     /// The files that could not be read.
     pub fn damaged(&self) -> &[Damaged] {
         &self.damaged
+    }
+
+    /// The CAs that connections have no longer.
+    pub fn dropped_cas(&self) -> &DroppedCas {
+        &self.dropped_cas
     }
 
     /// The record of `id`.

@@ -1,6 +1,7 @@
 //! strongSwan: its languages, which are pure functions on text and bytes, and the ways to charon.
 
 pub mod alert;
+mod authorities;
 mod charon;
 pub mod conf;
 pub mod credentials;

@@ -19,6 +19,8 @@ mod on_neighbours;
 mod on_packets;
 #[path = "kernel/on_power.rs"]
 mod on_power;
+#[path = "kernel/on_stored.rs"]
+mod on_stored;
 #[path = "kernel/on_traps.rs"]
 mod on_traps;
 #[path = "lab/pair.rs"]

@@ -25,6 +25,8 @@ mod dice;
 mod doctor;
 #[path = "lab/drift.rs"]
 mod drift;
+#[path = "lab/dropped_cas.rs"]
+mod dropped_cas;
 #[path = "lab/identities.rs"]
 mod every_identity;
 #[path = "lab/half.rs"]

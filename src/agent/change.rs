@@ -3,6 +3,7 @@
 pub(crate) mod conflicts;
 pub(crate) mod credential_files;
 pub(crate) mod delete;
+pub(crate) mod dropped_cas;
 pub(crate) mod overlaps;
 pub(crate) mod passes;
 pub(crate) mod plan;

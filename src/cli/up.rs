@@ -41,13 +41,17 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
         }
     }
     if !as_json {
-        // Beside the result, for people; nothing is left to do if standard error is closed.
-        let _ = write!(std::io::stderr(), "{}", warnings(&answer["warnings"], Look::of_stderr()));
+        warn(&answer);
     }
     match seen.filter(is_missing) {
         None => Ok(()),
         Some(view) => Err(not_up(view["note"].as_str().unwrap_or("the tunnel is not up"), &view["reason"])),
     }
+}
+
+/// Tells the warnings of an answer beside the result, for people; nothing is left to do if standard error is closed.
+pub fn warn(answer: &Value) {
+    let _ = write!(std::io::stderr(), "{}", warnings(&answer["warnings"], Look::of_stderr()));
 }
 
 fn text_of(value: &Value) -> &str {

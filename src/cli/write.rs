@@ -118,7 +118,12 @@ pub fn delete(client: &Client, args: &DeleteArgs) -> Result<()> {
     }
     let mode = if args.enforce { "?deleteMode=Enforcing" } else { "" };
     let answer = client.write(Method::DELETE, &format!("{PATH}/{uuid}{mode}"), None, "deleting")?;
-    if args.json.json { print_json(&answer) } else { print(&format!("deleted {uuid}\n")).map(drop) }
+    if args.json.json {
+        return print_json(&answer);
+    }
+    print(&format!("deleted {uuid}\n"))?;
+    up::warn(&answer);
+    Ok(())
 }
 
 /// `cygnet reconnect`.

@@ -5,7 +5,7 @@ use crate::{
     doctor::facts::Facts,
     ipsec::Connection,
     settings::{Gateway, policy::Stance},
-    store::{Damaged, Record, Timestamp},
+    store::{Damaged, Record, Timestamp, dropped::DroppedCa},
 };
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct Case {
     pub agent: Option<CharonLink>,
     /// What is done about connections that join the same networks.
     pub same_networks: Stance,
+    /// The CAs that charon keeps and no connection has.
+    pub dropped_cas: Vec<DroppedCa>,
     /// The time.
     pub now: Timestamp,
 }

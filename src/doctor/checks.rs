@@ -1,6 +1,7 @@
 //! The checks: pure functions on facts that were gathered before.
 
 pub(crate) mod addresses;
+pub(crate) mod cas;
 pub(crate) mod configuration;
 pub(crate) mod daemon;
 pub(crate) mod data_plane;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 pub use key::PrivateKey;
 pub use role::Role;
 use sha1::{Digest as _, Sha1};
+use sha2::Sha256;
 use std::collections::HashMap;
 pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
@@ -267,6 +268,12 @@ fn signatures(certificates: &[Certificate], crls: &[Crl]) -> usize {
 pub fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+/// What tells a certificate from others: its SHA-256 in hexadecimal digits.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> String {
+    hex(&Sha256::digest(der))
 }
 
 fn key_id(public: &[u8]) -> String {

@@ -2,7 +2,8 @@
 //!
 //! A remote selector that covers such a network (0.0.0.0/0 above all) takes what the network and this gateway send each
 //! other: IPsec policies know no routes, and charon's route stands before the main table. Policies of the kind "pass"
-//! (RFC 4301, section 4.4.1: BYPASS) come before those of tunnels.
+//! (RFC 4301, section 4.4.1: BYPASS) come before those of tunnels. Before those of all tunnels, however small their
+//! networks: so a part of such a network that another tunnel carries is not in them.
 
 use super::{Conflict, Connection, ConnectionId, Invalid, Mode, Part, TrafficSelector};
 use ipnet::IpNet;
@@ -28,6 +29,16 @@ const ON_LINK: [&str; 4] = ["224.0.0.0/24", "255.255.255.255/32", "fe80::/10", "
 /// selector covers one of them. Transport mode carries what the gateways themselves send each other, and nothing else.
 #[must_use]
 pub fn passes<'a>(connection: &Connection, connected: impl IntoIterator<Item = &'a IpNet>) -> Vec<Pass> {
+    passes_beside(connection, connected, &[])
+}
+
+/// The same beside other tunnels, which carry these pairs of a local and a remote network.
+#[must_use]
+pub fn passes_beside<'a>(
+    connection: &Connection,
+    connected: impl IntoIterator<Item = &'a IpNet>,
+    others: &[(IpNet, IpNet)],
+) -> Vec<Pass> {
     if connection.mode == Mode::Transport || connection.children.is_empty() {
         return Vec::new();
     }
@@ -39,14 +50,51 @@ pub fn passes<'a>(connection: &Connection, connected: impl IntoIterator<Item = &
     let of_family = |v4: bool| {
         let connected: Vec<_> = here.iter().filter(|net| net.addr().is_ipv4() == v4).copied().collect();
         if connected.is_empty() {
-            return None;
+            return Vec::new();
         }
         let on_link = ON_LINK.iter().filter_map(|text| text.parse::<IpNet>().ok()).filter(|net| covered(net));
-        let remote = widest(&connected.into_iter().chain(on_link.filter(|net| net.addr().is_ipv4() == v4)).collect());
-        let local: Vec<_> = local.iter().copied().filter(|net| net.is_v4() == v4).collect();
-        Some(Pass { name: name(connection.id(), &local, &remote), local, remote })
+        let all: Vec<_> = connected.into_iter().chain(on_link.filter(|net| net.addr().is_ipv4() == v4)).collect();
+        let mut sides: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector>)> = Vec::new();
+        for own in local.iter().copied().filter(|net| net.is_v4() == v4) {
+            let remote = beside(&all, own.net(), others);
+            match sides.iter_mut().find(|(_, same)| *same == remote) {
+                Some((local, _)) => local.push(own),
+                None => sides.push((vec![own], remote)),
+            }
+        }
+        sides
     };
-    [true, false].into_iter().filter_map(of_family).collect()
+    let named = |(local, remote): (Vec<TrafficSelector>, Vec<TrafficSelector>)| {
+        let pass = |remote: &[TrafficSelector]| {
+            let name = name(connection.id(), &local, remote);
+            Pass { name, local: local.clone(), remote: remote.to_vec() }
+        };
+        remote.chunks(Connection::MAX_SELECTORS).map(pass).collect::<Vec<_>>()
+    };
+    [true, false].into_iter().flat_map(of_family).flat_map(named).collect()
+}
+
+/// These networks without the parts that others carry for traffic of the local network `own`.
+fn beside(networks: &[IpNet], own: IpNet, others: &[(IpNet, IpNet)]) -> Vec<TrafficSelector> {
+    let meets = |local: &IpNet| local.contains(&own) || own.contains(local);
+    let carried: Vec<_> = others.iter().filter(|(local, _)| meets(local)).map(|(_, remote)| *remote).collect();
+    let left = |net: &IpNet| {
+        let parts: Vec<_> = carried.iter().filter(|part| *part != net && net.contains(*part)).copied().collect();
+        without(*net, &parts)
+    };
+    widest(&networks.iter().flat_map(left).collect())
+}
+
+/// `net` without these parts of it, in as few networks as possible.
+fn without(net: IpNet, parts: &[IpNet]) -> Vec<IpNet> {
+    if parts.iter().any(|part| part.contains(&net)) {
+        return Vec::new();
+    }
+    let inside: Vec<_> = parts.iter().filter(|part| net.contains(*part)).copied().collect();
+    match net.subnets(net.prefix_len() + 1) {
+        Ok(halves) if !inside.is_empty() => halves.flat_map(|half| without(half, &inside)).collect(),
+        _ => vec![net],
+    }
 }
 
 /// Refuses what takes each packet of a family, whoever sends it to whom: this host's own, its neighbours' and those of all

@@ -203,6 +203,16 @@ impl Record {
         Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..self.changed(spec, self.changed)? })
     }
 
+    /// The same connection with all pairs of networks in one child, as the peer has them. Nobody changed it.
+    ///
+    /// # Errors
+    /// When there are too many networks for one child.
+    pub fn joined(&self) -> Result<Self, Conflict> {
+        let mut spec = self.spec.clone();
+        spec.options.split = Split::Auto;
+        Ok(Self { aside: self.aside.clone(), ..self.changed(spec, self.changed)? })
+    }
+
     /// The networks that another one of their side contains, each with that one: charon drops them from a child.
     #[must_use]
     pub fn left_out(&self) -> Vec<(TrafficSelector, TrafficSelector)> {

@@ -28,6 +28,7 @@ use tokio::{process::Command, sync::Mutex, task::block_in_place, time::timeout};
 pub struct Swanctl {
     dir: PathBuf,
     conf_dir: PathBuf,
+    vici: PathBuf,
     uri: String,
     deadline: Duration,
     /// Two runs of `--load-all` at once would undo each other.
@@ -42,7 +43,19 @@ impl Swanctl {
     #[must_use]
     pub fn new(dir: &Path, conf_dir: &Path, vici: &Path, deadline: Duration) -> Self {
         let uri = format!("unix://{}", vici.display());
-        Self { dir: dir.into(), conf_dir: conf_dir.into(), uri, deadline, one_at_a_time: Mutex::default() }
+        Self {
+            dir: dir.into(),
+            conf_dir: conf_dir.into(),
+            vici: vici.into(),
+            uri,
+            deadline,
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
+    /// Where charon's socket is.
+    pub(super) fn vici(&self) -> &Path {
+        &self.vici
     }
 
     /// The replies to a command that asks: one section per message.

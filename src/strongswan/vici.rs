@@ -5,6 +5,7 @@
 //! holds up no other connection, and `version`, by which charon is known to be there, waits for nothing. Together they
 //! are fewer than charon's threads: if all of them hang, charon goes on.
 
+mod authorities;
 mod events;
 mod ikev1;
 mod pool;
@@ -138,7 +139,10 @@ impl Vici {
     /// When charon does not answer.
     pub async fn many_connections(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
-        self.stream(&self.pools.lists, "list-conns", "list-conn", None, |item| all.extend(item.0.into_keys())).await?;
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |item| {
+            all.extend(item.0.into_keys());
+        })
+        .await?;
         Ok(all)
     }
 
@@ -269,7 +273,7 @@ impl Vici {
             Asker::Reader => &self.pools.glances,
         };
         let mut all = Vec::new();
-        let begun = self.stream(pool, "list-sas", "list-sa", Some(ike), |item| all.extend(read(item))).await?;
+        let begun = self.stream(pool, "list-sas", "list-sa", of(Some(ike)), |item| all.extend(read(item))).await?;
         Ok((begun, all))
     }
 
@@ -278,7 +282,7 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<Instant> {
-        self.stream(&self.pools.lists, "list-sas", "list-sa", None, take).await
+        self.stream(&self.pools.lists, "list-sas", "list-sa", Section::new(), take).await
     }
 
     /// Subscribes to `names` on a socket of its own.
@@ -302,26 +306,26 @@ impl Vici {
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
         let mut all = Vec::new();
-        self.stream(&self.pools.lists, command, event, ike, |item| all.push(item)).await?;
+        self.stream(&self.pools.lists, command, event, of(ike), |item| all.push(item)).await?;
         Ok(all)
     }
 
-    /// A list, of one connection or all; each item is given to `take` when it comes.
+    /// A list of what `body` says; each item is given to `take` when it comes.
     async fn stream(
         &self,
         pool: &Pool,
         command: &'static str,
         event: &'static str,
-        ike: Option<&str>,
+        body: Section,
         take: impl FnMut(Section),
     ) -> Result<Instant> {
-        let body = ike.map_or_else(Section::new, |name| Section::new().with("ike", name));
+        let ike = body.text("ike").unwrap_or_default().to_owned();
         let exchange = async {
             let mut lent = pool.lend().await?;
             let answer = lent.socket.stream(&Packet::Request(command.into(), body), event, take).await;
             lent.returned(answer)
         };
-        exchange.await.map(|(begun, _)| begun).map_err(|e| failed(command, ike.unwrap_or_default(), e))
+        exchange.await.map(|(begun, _)| begun).map_err(|e| failed(command, &ike, e))
     }
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
@@ -332,6 +336,11 @@ impl Vici {
         };
         exchange.await.map_err(|e| failed(command, object, e))
     }
+}
+
+/// What asks for one connection, or for all.
+fn of(ike: Option<&str>) -> Section {
+    ike.map_or_else(Section::new, |name| Section::new().with("ike", name))
 }
 
 /// Whether charon did as it was told.

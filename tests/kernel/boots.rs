@@ -40,7 +40,13 @@ fn authenticated_packets() {
 #[test]
 #[ignore = "make kernel"]
 fn neighbours() {
-    on_a_machine("on_neighbours", 3);
+    on_a_machine("on_neighbours", 4);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn neighbours_of_stored_connections() {
+    on_a_machine("on_stored", 3);
 }
 
 #[test]

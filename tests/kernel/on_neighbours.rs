@@ -17,24 +17,24 @@ use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::{output, poll, run, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network at gateway A: its name, the gateway's addresses in it, and those of the host there.
-struct Network {
-    name: &'static str,
-    gateway: [&'static str; 2],
-    host: [&'static str; 2],
+pub struct Network {
+    pub name: &'static str,
+    pub gateway: [&'static str; 2],
+    pub host: [&'static str; 2],
 }
 
-const LAN: Network =
+pub const LAN: Network =
     Network { name: "lan", gateway: ["10.1.0.1/24", "fd00:1::1/64"], host: ["10.1.0.9/24", "fd00:1::9/64"] };
-const MGMT: Network =
+pub const MGMT: Network =
     Network { name: "mgmt", gateway: ["172.16.0.1/24", "fd00:16::1/64"], host: ["172.16.0.9/24", "fd00:16::9/64"] };
 const LATE: Network =
     Network { name: "late", gateway: ["172.17.0.1/24", "fd00:17::1/64"], host: ["172.17.0.9/24", "fd00:17::9/64"] };
 
 /// The address without its prefix length.
-fn address(text: &str) -> &str {
+pub fn address(text: &str) -> &str {
     text.split('/').next().unwrap_or_default()
 }
 
@@ -64,7 +64,7 @@ impl Network {
     }
 
     /// A command on its host.
-    fn on_host(&self, lab: &Lab) -> Command {
+    pub fn on_host(&self, lab: &Lab) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(lab)]);
         command
@@ -73,7 +73,7 @@ impl Network {
 
 /// Gateway A, which forwards, with two networks.
 #[track_caller]
-fn bed() -> Lab {
+pub fn bed() -> Lab {
     let lab = lab();
     for address in LAN.gateway {
         run(lab.command_in(Side::A, "ip").args(["address", "del", address, "dev", "lo"]));
@@ -92,7 +92,7 @@ fn bed() -> Lab {
 
 /// The agent on A with a connection that takes everything, on the kernel's IPsec.
 #[track_caller]
-fn everything(lab: &Lab, options: &Value) -> Pair {
+pub fn everything(lab: &Lab, options: &Value) -> Pair {
     lab.start_charon_with(Side::A, charon());
     lab.start_charon_with(Side::B, charon());
     let mut pair = Pair::join(lab, |side| AgentOptions {
@@ -108,13 +108,13 @@ fn everything(lab: &Lab, options: &Value) -> Pair {
     pair
 }
 
-fn algorithms() -> Value {
+pub fn algorithms() -> Value {
     json!({ "ikeEncryptionAlgorithm": "aes-256", "ikeAuthAlgorithm": "sha256",
             "policyEncryptionAlgorithm": "aes-256", "policyAuthAlgorithm": "sha256" })
 }
 
 /// Whether a ping by `command` to `to` comes back.
-fn comes_back(mut command: Command, to: &str) -> bool {
+pub fn comes_back(mut command: Command, to: &str) -> bool {
     output(command.args(["ping", "-n", "-c", "1", "-W", "1", to])).status.success()
 }
 
@@ -146,7 +146,7 @@ fn unreached(lab: &Lab, family: usize) -> Vec<String> {
 
 /// Waits until everyone around the gateway reaches everyone else.
 #[track_caller]
-fn all_reach(lab: &Lab, family: usize, when: &str) {
+pub fn all_reach(lab: &Lab, family: usize, when: &str) {
     let reached = poll(PATIENCE, || unreached(lab, family).is_empty().then_some(()));
     assert!(
         reached.is_some(),
@@ -158,13 +158,13 @@ fn all_reach(lab: &Lab, family: usize, when: &str) {
 }
 
 /// The agent's own view of the connection on A.
-fn view(pair: &Pair) -> Value {
+pub fn view(pair: &Pair) -> Value {
     let path = format!("/cygnet/v1/connections/{}", pair.uuid(Side::A));
     pair.agent(Side::A).request("GET", &path, None).expect(200).json()
 }
 
 /// The peer: it offers the whole Internet.
-fn hub() -> String {
+pub fn hub() -> String {
     format!(
         "connections {{\n  hub {{\n    version = 2\n    local_addrs = 192.0.2.2\n    remote_addrs = 192.0.2.1\n\
          proposals = aes256-sha256-x25519\n    local {{\n auth = psk\n id = 192.0.2.2\n }}\n\
@@ -219,6 +219,45 @@ fn a_default_route_takes_nothing_from_the_networks_around() {
     wait_until(PATIENCE, "the LAN loses its gateway without them", || {
         (!comes_back(LAN.on_host(&lab), "10.1.0.1")).then_some(())
     });
+}
+
+/// A peer at another address, with a part of the management network behind it.
+fn part() -> String {
+    hub().replace("hub", "part").replace("192.0.2.2", "192.0.2.3").replace("0.0.0.0/0", "172.16.0.128/25")
+}
+
+/// A policy that leaves a network alone comes before those of all tunnels: so it spares what another tunnel carries.
+#[test]
+#[ignore = "on a machine of its own"]
+fn a_part_of_a_network_around_that_another_tunnel_carries_is_carried_on() {
+    let lab = bed();
+    for address in ["192.0.2.3/24", "172.16.0.200/32"] {
+        run(lab.command_in(Side::B, "ip").args(["address", "add", address, "dev", "wan"]));
+    }
+    lab.start_charon_with(Side::A, charon());
+    lab.start_charon_with(Side::B, charon());
+    lab.load_conf(Side::B, "part", &part());
+    let mut pair = Pair::join(&lab, |side| AgentOptions { wait: WAIT[side as usize].to_owned(), ..Default::default() });
+    let to_part = json!({ "peerAddress": "192.0.2.3", "peerCidrs": ["172.16.0.128/25"] });
+    let created = pair.create(Side::A, &with(&algorithms(), &to_part));
+    assert_eq!(created["status"], "Ready", "{created}\n{}", pair.agent(Side::A).logs());
+    let part = pair.uuid(Side::A).to_owned();
+    let carried = || comes_back(LAN.on_host(&lab), "172.16.0.200").then_some(());
+    wait_until(PATIENCE, "the tunnel carries", carried);
+    pair.create(Side::A, &with(&algorithms(), &json!({ "peerCidrs": ["0.0.0.0/0"] })));
+    let passed = || view(&pair)["passes"].to_string();
+    wait_until(PATIENCE, "the policies are there", || {
+        in_the_kernel(&lab, Side::A).iter().any(|line| line.contains("dst 172.16.0.0/25")).then_some(())
+    });
+    assert!(!passed().contains("172.16.0.0/24"), "{}", passed());
+    wait_until(PATIENCE, "the tunnel carries on", carried);
+    assert!(comes_back(LAN.on_host(&lab), address(MGMT.host[0])), "the rest is left alone");
+    // Without that tunnel all of the network is.
+    pair.agent(Side::A).delete(&part).expect(200);
+    wait_until(PATIENCE, "it follows", || {
+        in_the_kernel(&lab, Side::A).iter().any(|line| line.contains("dst 172.16.0.0/24")).then_some(())
+    });
+    assert!(passed().contains("172.16.0.0/24"), "{}", passed());
 }
 
 #[test]

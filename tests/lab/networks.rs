@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::pair::{ORDER, PATIENCE, Pair, WAIT, creation, reaches};
-use crate::support::agent::AgentOptions;
+use crate::pair::{ORDER, PATIENCE, Pair, WAIT, creation, for_side, reaches};
+use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
 use crate::{lab, lab_for};
@@ -118,4 +118,30 @@ fn networks_with_both_gateways_take_the_tunnels_own_packets() {
     assert!(message.contains("192.0.2.2/31") && message.contains("192.0.2.1"), "{message}");
     wait_until(PATIENCE, "A hears no answer", || lab.charon_log(Side::A).contains("giving up after").then_some(()));
     assert_ne!(answer["inventory"]["status"], "Ready");
+}
+
+/// kernel-libipsec has no policies that leave a network alone: who asks for one around the gateway is told what that does.
+#[test]
+fn a_network_around_that_cannot_be_left_alone_is_warned_of() {
+    let Some(lab) = lab() else { return };
+    lab.start_charon(Side::A);
+    let agent = Agent::start(&lab, Side::A, AgentOptions { wait: "0s".into(), ..Default::default() });
+    let of = |answer: &Value| {
+        let all = answer["warnings"].as_array().cloned().unwrap_or_default();
+        assert!(all.iter().all(|warning| warning["code"] != "CONNECTED_NETWORK"), "{answer}");
+        all.into_iter().find(|warning| warning["code"] == "NEIGHBOURS_TAKEN")
+    };
+    let created = agent.create(&creation(Side::A, &json!({ "peerCidrs": ["192.0.0.0/16"] }))).expect(200).json();
+    let warning = of(&created).expect("the answer warns");
+    assert!(warning["field"] == "peerCidrs" && warning["message"].to_string().contains("192.0.2.0/24"), "{warning}");
+    let uuid = created["inventory"]["uuid"].as_str().expect("a uuid");
+    let path = format!("/cygnet/v1/connections/{uuid}");
+    let view = agent.request("GET", &path, None).expect(200).json();
+    assert_eq!((of(&view), &view["passes"]), (Some(warning.clone()), &json!([])));
+    let change = json!({ "changeIPsecConnection": for_side(Side::A, &json!({ "lifeTime": 7200 })) });
+    let plan = agent.request("POST", &format!("{path}/plan"), Some(&change)).expect(200).json();
+    assert_eq!(of(&plan), Some(warning));
+    // What covers no such network is as good as ever.
+    agent.request("DELETE", &format!("/zstack/v1/ipsec/{uuid}"), None).expect(200);
+    assert_eq!(of(&agent.create(&creation(Side::A, &json!({}))).expect(200).json()), None);
 }

@@ -117,8 +117,9 @@ impl Charon {
         self.runtime.block_on(self.vici.list_sas(None)).expect("list-sas").iter().flat_map(observe::ike_sas).collect()
     }
 
+    /// Gives charon a request.
     #[track_caller]
-    fn load(&self, request: &Request) {
+    pub fn load(&self, request: &Request) {
         self.runtime.block_on(self.vici.load(request)).expect(request.command);
     }
 }

@@ -147,6 +147,83 @@ fn pairs_are_one_child_each() {
     assert_eq!((&view["split"], view["children"].as_array().map(Vec::len)), (&json!("pairs"), Some(4)), "{view:#}");
 }
 
+/// A connection as an earlier version stored it: under `ike`, one child per pair of networks.
+fn stored_per_pair(lab: &Lab, peer: Peer) -> (Agent, String) {
+    for side in Side::BOTH {
+        lab.add_lan(side, &format!("172.2{}.0.1/16", side.number()));
+        lab.start_charon(side);
+    }
+    load(&Charon::of(lab, Side::B), peer);
+    let mut agent = agent(lab);
+    let body = json!({ "ikeVersion": "ike", "l3NetworkUuid": NETWORKS, "peerCidrs": two(Side::B), "split": "pairs" });
+    let created = agent.create(&creation(Side::A, &body)).expect(200).json();
+    let uuid = created["inventory"]["uuid"].as_str().expect("a uuid").to_owned();
+    agent.stop();
+    let path = agent.state_dir().join(format!("connections/{uuid}.json"));
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
+    let removed = record["child"].as_object_mut().expect("a child").remove("split");
+    assert_eq!(removed, Some(json!("pairs")));
+    std::fs::write(&path, record.to_string()).expect("written");
+    agent.restart();
+    wait_until(PATIENCE, "all pairs have a child", || is_ready_with(&view(&agent, &uuid), 4).then_some(()));
+    (agent, uuid)
+}
+
+fn is_ready_with(view: &Value, children: usize) -> bool {
+    view["inventory"]["status"] == "Ready" && view["children"].as_array().map(Vec::len) == Some(children)
+}
+
+/// Pings of which those of one pair are answered: so it looks from here if the peer uses the newest CHILD_SA alone.
+fn one_pair_hears(lab: &Lab) -> [crate::support::lab::Ping; 4] {
+    let dead = |network: usize| ["10.2.0.99", "172.22.0.99"][network];
+    for network in 0..2 {
+        let mut ip = lab.command_in(Side::B, "ip");
+        let done = ip.args(["route", "add", "blackhole", dead(network), "table", "local"]).status().expect("ip runs");
+        assert!(done.success(), "{}", dead(network));
+    }
+    let every = std::time::Duration::from_millis(200);
+    let ping = |from: usize, to: &str| lab.ping_background(Side::A, &host(Side::A, from), to, every);
+    [ping(0, &host(Side::B, 0)), ping(0, dead(1)), ping(1, dead(0)), ping(1, dead(1))]
+}
+
+/// How often the agent has said that it goes over to other children.
+fn ticks(agent: &Agent) -> usize {
+    agent.logs().matches("from now on").count()
+}
+
+/// All are installed and one carries: after the attempt to heal that, all pairs are asked for in one child, for good.
+#[test]
+fn a_stored_connection_learns_that_the_peer_has_all_in_one() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let (mut agent, uuid) = stored_per_pair(&lab, Peer::AllInOne);
+    let pings = one_pair_hears(&lab);
+    wait_until(3 * PATIENCE, "one child has all", || is_ready_with(&view(&agent, &uuid), 1).then_some(()));
+    for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        reaches(&lab, Side::A, &host(Side::A, from), &host(Side::B, to));
+    }
+    let [alive, ..] = pings;
+    say(format!("over to one child: {:?}", alive.stop()));
+    assert_eq!(turns(&agent), 1, "{}", agent.logs());
+    agent.restart();
+    wait_until(PATIENCE, "it is kept", || is_ready_with(&view(&agent, &uuid), 1).then_some(()));
+}
+
+/// Hosts that do not answer look the same. A peer with one child per pair shows at once that it is none of that kind, and
+/// is not asked again.
+#[test]
+fn a_stored_connection_goes_back_to_pairs_once() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let (agent, uuid) = stored_per_pair(&lab, Peer::PerPair);
+    let pings = one_pair_hears(&lab);
+    wait_until(3 * PATIENCE, "it has learned", || {
+        let view = view(&agent, &uuid);
+        (view["split"] == "learned" && is_ready_with(&view, 4)).then_some(())
+    });
+    let [alive, ..] = pings;
+    say(format!("there and back: {:?}", alive.stop()));
+    assert_eq!(turns(&agent), 2, "{}", agent.logs());
+}
+
 /// charon drops a network that another one of the child contains: it is left out, the view says so, and the rest is Ready.
 #[test]
 fn a_network_inside_another_is_left_out() {

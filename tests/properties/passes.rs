@@ -2,7 +2,7 @@
 
 use crate::connections::{connection, nets, parts};
 use cygnet::{
-    ipsec::{IkeVersion, Mode, Parts, Pass, TrafficSelector, passes},
+    ipsec::{IkeVersion, Mode, Parts, Pass, TrafficSelector, passes, passes_beside},
     strongswan::{
         conf::Traps,
         names,
@@ -64,6 +64,32 @@ fn each_family_has_its_own_and_ipv6_what_finds_neighbours() {
     assert_eq!(texts(&v6.local), ["fd00:1::/64"]);
     assert_eq!(texts(&v6.remote), ["fd00:1::/64", "fe80::/10", "ff02::/16"]);
     assert!(v4.name != v6.name && [&v4, &v6].iter().all(|pass| names::owner(&pass.name).is_some()));
+}
+
+/// charon puts them before the policies of all tunnels, however small: what another tunnel carries is not in them.
+#[test]
+fn what_another_tunnel_carries_is_not_passed() {
+    let parts = Parts { local_nets: nets("10.1.0.0/24 10.3.0.0/24"), remote_nets: nets("172.16.0.0/12"), ..parts(1) };
+    let beside = |others: &str| {
+        let net = |text: &str| text.parse::<IpNet>().expect("a network");
+        let pair = |pair: &str| pair.split_once('>').map(|(local, remote)| (net(local), net(remote))).expect("two");
+        let others: Vec<_> = others.split_whitespace().map(pair).collect();
+        let all = passes_beside(&connection(parts.clone()), &connected(), &others);
+        all.iter().map(|pass| (texts(&pass.local).join(" "), texts(&pass.remote).join(" "))).collect::<Vec<_>>()
+    };
+    let of = |all: &[(&str, &str)]| {
+        all.iter().map(|(local, remote)| ((*local).to_owned(), (*remote).to_owned())).collect::<Vec<_>>()
+    };
+    let (both, one, other) = ("10.1.0.0/24 10.3.0.0/24", "10.1.0.0/24", "10.3.0.0/24");
+    assert_eq!(beside(""), of(&[(both, "172.16.0.0/24")]));
+    assert_eq!(beside("10.0.0.0/8>172.16.0.0/25"), of(&[(both, "172.16.0.128/25")]));
+    // Of another local network, or the network itself: nothing of ours is carried elsewhere.
+    assert_eq!(beside("10.9.0.0/24>172.16.0.0/25 10.1.0.0/24>172.16.0.0/24"), of(&[(both, "172.16.0.0/24")]));
+    let two = "10.1.0.7/32>172.16.0.64/26 10.1.0.7/32>172.16.0.255/32";
+    let rest = "172.16.0.0/26 172.16.0.128/26 172.16.0.192/27 172.16.0.224/28 172.16.0.240/29 172.16.0.248/30 \
+                172.16.0.252/31 172.16.0.254/32";
+    assert_eq!(beside(two), of(&[(one, rest), (other, "172.16.0.0/24")]));
+    assert_eq!(beside("10.0.0.0/8>172.16.0.0/25 10.0.0.0/8>172.16.0.128/25"), []);
 }
 
 /// Of a connection with a child for each pair it is one policy all the same; other networks have another name.

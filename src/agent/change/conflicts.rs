@@ -6,7 +6,7 @@ use crate::{
     agent::refusal,
     error::{Error, Result},
     ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, PeerAddr, Psk, State},
-    store::Record,
+    store::{Record, dropped::cas},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,6 +26,8 @@ pub struct UniquenessIndex {
     ends: Index,
     /// Who has a private key of this name.
     pub(in crate::agent) private: HashMap<String, Vec<ConnectionId>>,
+    /// Who has a CA or an intermediate, by its SHA-256.
+    pub(in crate::agent) cas: HashMap<String, Vec<ConnectionId>>,
     /// Which networks are joined.
     pub(in crate::agent) networks: Overlaps,
     /// Who is set aside, because others have what it needs.
@@ -178,6 +180,7 @@ impl UniquenessIndex {
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
         }
+        cas(record).for_each(|(sha256, _)| self.cas.entry(sha256).or_default().push(record.id));
         if let Some(key) = Key::of(record) {
             self.owners.add(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.add(end, record.id));
@@ -193,6 +196,7 @@ impl UniquenessIndex {
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);
         }
+        cas(record).for_each(|(sha256, _)| remove(&mut self.cas, &sha256, |id| *id == record.id));
         if let Some(key) = Key::of(record) {
             self.owners.remove(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.remove(end, record.id));
@@ -230,7 +234,7 @@ impl Index {
 }
 
 /// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
-fn held(record: &Record) -> impl Iterator<Item = &Record> {
+pub(in crate::agent) fn held(record: &Record) -> impl Iterator<Item = &Record> {
     std::iter::once(record).filter(|record| record.aside.is_none()).chain(put_back(record))
 }
 

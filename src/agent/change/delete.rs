@@ -60,6 +60,7 @@ impl Agent {
             Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
             other => other?,
         }
+        self.record_dropped_cas(Some(record), None);
         // The record last: as long as it is there, the connection is.
         let erased = match self.discard_all(record, enforce).await {
             Ok(()) => block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id))),

@@ -25,6 +25,8 @@ pub struct Overlaps {
     by_remote: Holders,
     /// The prefix lengths in use on each side, by family, and how often.
     lengths: [BTreeMap<(bool, u8), usize>; 2],
+    /// How often anything was added or taken away.
+    revision: u64,
 }
 
 /// Others, each with the pairs of networks that it shares.
@@ -33,6 +35,7 @@ pub type Found = BTreeMap<ConnectionId, BTreeSet<Pair>>;
 impl Overlaps {
     /// Adds the pairs of the connection `id`.
     pub fn add(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+        self.revision += 1;
         for (local, remote) in pairs {
             for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
                 *holders.entry(pair).or_default().entry(id).or_default() += 1;
@@ -45,6 +48,7 @@ impl Overlaps {
 
     /// Takes away once what [`Overlaps::add`] added.
     pub fn remove(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+        self.revision += 1;
         for (local, remote) in pairs {
             for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
                 let ids = holders.entry(pair).or_default();
@@ -57,6 +61,18 @@ impl Overlaps {
                 take(lengths, &kind(net));
             }
         }
+    }
+
+    /// A number that changes with each change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What others than `but` join whose remote network is a part of `net`.
+    pub fn inside(&self, net: IpNet, but: ConnectionId) -> impl Iterator<Item = Pair> {
+        let all = self.by_remote.range(within(net)).filter(move |((remote, _), _)| *remote != net);
+        let others = all.filter(move |(_, ids)| ids.keys().any(|id| *id != but));
+        others.map(|((remote, local), _)| (*local, *remote))
     }
 
     /// The others that have exactly this pair.
@@ -226,6 +242,24 @@ mod tests {
         (0..).zip(&all).for_each(|(n, pair)| overlaps.remove(id(n), [*pair].into_iter()));
         assert!(overlaps.by_local.is_empty() && overlaps.by_remote.is_empty());
         assert!(overlaps.lengths.iter().all(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn parts_of_a_network_are_found_with_what_they_are_joined_to() {
+        let mut overlaps = Overlaps::default();
+        let all = [
+            "10.1.0.0/24 10.2.0.0/25",
+            "10.1.0.0/24 10.2.0.0/24",
+            "10.1.0.0/24 10.2.1.0/25",
+            "10.3.0.0/24 10.2.0.9/32",
+        ];
+        (1..).zip(all).for_each(|(n, text)| overlaps.add(id(n), [pair(text)].into_iter()));
+        let inside = |but| overlaps.inside("10.2.0.0/24".parse().expect("a network"), id(but)).collect::<Vec<_>>();
+        assert_eq!(inside(9), [pair(all[0]), pair(all[3])]);
+        assert_eq!(inside(1), [pair(all[3])]);
+        let before = overlaps.revision();
+        overlaps.remove(id(4), [pair(all[3])].into_iter());
+        assert_ne!(overlaps.revision(), before);
     }
 
     /// A change adds the new before it takes the old away.

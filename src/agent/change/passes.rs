@@ -4,12 +4,16 @@
 use crate::{
     agent::{Agent, CharonLink, View, Warning},
     error::{Error, Result},
-    ipsec::{Connection, Pass, TrafficSelector, passes},
+    ipsec::{Connection, ConnectionId, Pass, TrafficSelector, passes, passes_beside},
     store::Record,
     strongswan::{Charon, requests::Loadable},
 };
 use ipnet::IpNet;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// How often the host's addresses are compared with what was passed: reading them costs microseconds.
@@ -28,7 +32,19 @@ impl Agent {
 
     /// What `connection` leaves alone in `charon`, with the networks that this host has now.
     pub(in crate::agent) fn passes_of(&self, connection: &Connection, charon: &Charon) -> Vec<Pass> {
-        if charon.passes() { passes(connection, self.observer.networks().iter()) } else { Vec::new() }
+        if charon.passes() { self.passes_now(connection, &self.observer.networks()) } else { Vec::new() }
+    }
+
+    /// The same with these networks, whatever charon can do. A part of one that another connection carries is not in it.
+    fn passes_now(&self, connection: &Connection, networks: &BTreeSet<IpNet>) -> Vec<Pass> {
+        let all = passes(connection, networks);
+        if all.is_empty() {
+            return all;
+        }
+        let uniqueness = self.changes.uniqueness();
+        let inside = |net: &IpNet| uniqueness.networks.inside(*net, connection.id()).collect::<Vec<_>>();
+        let others: Vec<_> = networks.iter().flat_map(inside).collect();
+        if others.is_empty() { all } else { passes_beside(connection, networks, &others) }
     }
 
     /// What the connection leaves alone; `None` where nobody knows, because charon is away.
@@ -70,26 +86,27 @@ impl Agent {
         vec![warning("CONNECTED_NETWORK", message)]
     }
 
-    /// Has each connection looked at that is to leave something else alone since the host's networks changed.
+    /// Has each connection looked at that is to leave something else alone since the host's networks changed, or those of
+    /// another connection.
     pub(in crate::agent) async fn follow_networks(&self) {
         // Whatever changed while charon was given everything is found at the first look.
-        let mut seen = Arc::new(BTreeSet::new());
+        let (mut seen, mut known) = (None, BTreeMap::new());
         loop {
             sleep(LOOK).await;
-            let now = self.observer.networks();
+            let networks = self.observer.networks();
+            let now = Some((Arc::clone(&networks), self.changes.uniqueness().networks.revision()));
             if now == seen {
                 continue;
             }
-            let differs = |record: &&Arc<Record>| {
-                let of = |networks: &BTreeSet<IpNet>| passes(&record.connection, networks.iter());
-                record.is_loaded() && of(&seen) != of(&now)
+            let of = |record: &Arc<Record>| (record.id, self.passes_now(&record.connection, &networks));
+            let all = self.store.all();
+            let left_alone: BTreeMap<_, _> = all.iter().filter(|record| record.is_loaded()).map(of).collect();
+            let differs = |id: &&ConnectionId| {
+                let of = |all: &BTreeMap<ConnectionId, Vec<Pass>>| all.get(id).cloned().unwrap_or_default();
+                of(&left_alone) != of(&known)
             };
-            self.store
-                .all()
-                .iter()
-                .filter(differs)
-                .for_each(|record| self.reconciler.enqueue(record.id, Instant::now()));
-            seen = now;
+            left_alone.keys().filter(differs).for_each(|id| self.reconciler.enqueue(*id, Instant::now()));
+            (seen, known) = (now, left_alone);
         }
     }
 }

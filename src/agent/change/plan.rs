@@ -152,6 +152,7 @@ impl Agent {
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         warnings.extend(self.caution_of_networks(&after));
+        warnings.extend(self.caution_of_cas(&before, &after));
         let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
         warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
         warnings.extend(shared);

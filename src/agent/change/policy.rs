@@ -56,10 +56,7 @@ impl Agent {
         found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
         let refused = found.into_iter().find(|f| self.changes.stance(f.weakness.setting()) == Stance::Refuse);
         match refused {
-            Some(finding) => {
-                let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
-                Err(Error::Part { part: finding.part, why })
-            }
+            Some(finding) => Err(refused_by_policy(&finding)),
             None => Ok(()),
         }
     }
@@ -97,6 +94,7 @@ impl Agent {
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }
+        warnings.extend(self.dropped_cas(view.record.id));
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
         warnings.extend(rehearsal.map(|rehearsal| Warning {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
@@ -120,6 +118,12 @@ impl Agent {
         }
         found
     }
+}
+
+/// The error for what the settings refuse.
+pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
+    let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
+    Error::Part { part: finding.part, why }
 }
 
 /// Whether each child was made, or made anew, with a key exchange of its own.

@@ -33,12 +33,15 @@ impl Agent {
         ids.into_iter().filter_map(|id| self.store.get(id)).filter(|record| record.aside.is_some()).collect()
     }
 
-    /// Takes what `new` needs, beside what `old` has. What is set aside may be written as long as it asks for no more.
+    /// Takes what `new` needs, beside what `old` has, and notes what it lets go that charon keeps. What is set aside may be
+    /// written as long as it asks for no more.
     pub(in crate::agent) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
+        self.record_dropped_cas(old, Some(new));
         // Of what a trial puts back, it says itself whether it was set aside.
         let was = new.aside.take();
         let mut uniqueness = self.changes.uniqueness();
-        let claimed = uniqueness.claim(&[new], |id| self.name_of(id));
+        let claimed = self.refuse_same(&uniqueness.networks, old, new);
+        let claimed = claimed.and_then(|()| uniqueness.claim(&[new], |id| self.name_of(id)));
         let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
         let was = match old {
             Some(old) if old.aside.is_some() => old.aside.clone().filter(|_| stays(old)),
@@ -58,12 +61,19 @@ impl Agent {
 
     /// Takes what all of `records` need, which follow `others` and the one that is written, or nothing. Those of `others`
     /// that are set aside are let in if nothing is in their way; the rest does not depend on it.
-    pub(in crate::agent) fn claim_together(&self, others: &[Companion], records: &mut [Record]) -> Result<()> {
+    pub(in crate::agent) fn claim_together(
+        &self,
+        old: Option<&Record>,
+        others: &[Companion],
+        records: &mut [Record],
+    ) -> Result<()> {
         let is_aside = |id| others.iter().any(|other| other.id() == id && other.before.aside.is_some());
         for record in &mut *records {
             record.aside = None;
         }
         let mut uniqueness = self.changes.uniqueness();
+        // Of the others, no network changes.
+        records.last().map_or(Ok(()), |new| self.refuse_same(&uniqueness.networks, old, new))?;
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
         uniqueness.claim(&needed, |id| self.name_of(id))?;
         for record in records.iter_mut().filter(|record| is_aside(record.id)) {
@@ -73,6 +83,14 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Gives back what one of the two had: `old` if `new` counts, else what was claimed for `new`.
+    pub(in crate::agent) async fn decided_on(&self, old: Option<&Record>, new: &Record, counts: bool) {
+        self.release(if counts { old } else { Some(new) });
+        if !counts {
+            self.record_failed_cas(new, old).await;
+        }
     }
 
     /// Gives back what `record` had, and looks whether that was in somebody's way.

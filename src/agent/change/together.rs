@@ -112,6 +112,7 @@ impl Agent {
         let replaced: Vec<_> = others.iter().map(|other| Some(Arc::clone(&other.before))).chain([old]).collect();
         let mut laid = Vec::new();
         for (new, old) in records.iter().zip(&replaced) {
+            self.record_dropped_cas(old.as_deref(), Some(new));
             let outcome = match planners.get_mut(&new.id) {
                 Some(planner) => self.lay(old.as_deref(), new.clone(), planner).await,
                 None => Err(not_locked(new.id)),

@@ -200,7 +200,7 @@ impl Agent {
         self.claim(old.as_deref(), &mut new)?;
         let claimed = new.clone();
         let outcome = self.replace(old.as_deref(), new, planner).await;
-        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
+        self.decided_on(old.as_deref(), &claimed, outcome.is_ok()).await;
         outcome
     }
 
@@ -212,7 +212,7 @@ impl Agent {
     ) -> Result<Arc<Record>> {
         let Group { new, others } = group;
         let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
-        self.claim_together(&others, &mut claimed)?;
+        self.claim_together(old.as_deref(), &others, &mut claimed)?;
         let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
         let outcome = self.replace_together(old, &others, &claimed, planners).await;
         match &outcome {

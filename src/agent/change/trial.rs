@@ -180,6 +180,7 @@ impl Agent {
             return Ok(Some(record));
         }
         let proven = Record { trial: None, ..Record::clone(&record) };
+        self.record_dropped_cas(Some(&record), Some(&proven));
         let proven = block_in_place(|| self.store.commit(self.store.stage(proven)?))?;
         self.changes.uniqueness().add(&proven);
         self.release(Some(&record));
@@ -249,6 +250,7 @@ impl Agent {
             self.changes.uniqueness().aside.insert(id);
             old.aside = Some(error.to_string().into());
         }
+        self.record_dropped_cas(Some(record), old.as_ref());
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
             tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
             entry.unsaved.store(true, Ordering::Relaxed);

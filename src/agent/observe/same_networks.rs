@@ -7,9 +7,14 @@
 use crate::{
     agent::{
         Agent,
-        change::overlaps::{Found, SHOWN, pairs},
+        change::{
+            conflicts::held,
+            overlaps::{Found, Overlaps, SHOWN, pairs},
+            policy::refused_by_policy,
+        },
     },
-    ipsec::{Child, ConnectionId, Finding, IkeSa, Weakness, condition::carriers},
+    error::Result,
+    ipsec::{Child, ConnectionId, Finding, IkeSa, State, Weakness, condition::carriers},
     settings::policy::Stance,
     store::Record,
 };
@@ -25,15 +30,38 @@ impl Agent {
             return None;
         }
         let found = self.changes.uniqueness().networks.of(record.id, pairs(&record.connection));
-        (!found.is_empty()).then(|| Finding {
+        (!found.is_empty()).then(|| self.finding(&found))
+    }
+
+    fn finding(&self, found: &Found) -> Finding {
+        Finding {
             weakness: Weakness::SameNetworks,
             part: "remote_nets",
             advice: format!(
                 "overlaps what {} joins: of two tunnels for the same packets, the one that was installed last takes them all; \
                  if it is not meant as a standby, name other networks or disable one of the two",
-                self.others(&found)
+                self.others(found)
             ),
-        })
+        }
+    }
+
+    /// Refuses networks of `new` that others have taken since it was judged, if the policy refuses them, and that `old` and
+    /// what its trial would put back did not share. Whoever writes at the same time is judged by the same claims, one
+    /// after the other.
+    pub(in crate::agent) fn refuse_same(&self, networks: &Overlaps, old: Option<&Record>, new: &Record) -> Result<()> {
+        let is_wanted = |record: &&Record| record.state == State::Enabled;
+        if self.changes.stance(Weakness::SameNetworks.setting()) != Stance::Refuse || !is_wanted(&new) {
+            return Ok(());
+        }
+        let of = |record: &Record| networks.of(record.id, pairs(&record.connection));
+        let mut found = of(new);
+        for had in old.into_iter().flat_map(held).filter(is_wanted).map(of) {
+            for (id, pairs) in had {
+                found.entry(id).or_default().retain(|pair| !pairs.contains(pair));
+            }
+        }
+        found.retain(|_, pairs| !pairs.is_empty());
+        if found.is_empty() { Ok(()) } else { Err(refused_by_policy(&self.finding(&found))) }
     }
 
     /// Remembers the newest SA of each child of `record`.
@@ -78,5 +106,40 @@ impl Agent {
         };
         let more = if found.len() < SHOWN { "" } else { ", and perhaps others" };
         found.iter().map(other).collect::<Vec<_>>().join(", ") + more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{doctor::checks::healthy, settings::Settings, store::Store, strongswan::vici::Vici};
+    use std::time::Duration;
+
+    fn record(last: u32, remote: &str) -> Record {
+        let spec = healthy::record("192.0.2.1", &format!("192.0.2.{last}"), "10.1.0.0/24", remote).spec.clone();
+        let id = format!("c000000000004000800000000000000{last}").parse().expect("an id");
+        Record::new(id, spec, 0, jiff::Timestamp::UNIX_EPOCH).expect("a record")
+    }
+
+    /// Both are judged before one of them is claimed, as two calls at the same moment may be.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_that_were_judged_at_once_one_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let settings: Settings =
+            toml::from_str("[policy]\ndefault = \"off\"\nsame-networks = \"refuse\"").expect("settings");
+        let swan = Vici::new(&directory.path().join("vici"), Duration::from_secs(1)).into();
+        let agent = Agent::new(&settings, Store::open(directory.path()).expect("a store"), swan);
+        let (mut one, mut two, mut three) =
+            (record(2, "10.2.0.0/16"), record(3, "10.2.3.0/24"), record(4, "10.4.0.0/16"));
+        for record in [&one, &two, &three] {
+            agent.judge(None, record, false).expect("nobody is there yet");
+        }
+        agent.claim(None, &mut one).expect("the first");
+        let refused = agent.claim(None, &mut two).expect_err("the first has it").to_string();
+        assert!(refused.contains("refused by policy.same-networks") && refused.contains("10.2.0.0/16"), "{refused}");
+        agent.claim(None, &mut three).expect("other networks");
+        // Nothing of the one that was refused is left, and who has it already may keep it.
+        assert_eq!(agent.changes.uniqueness().networks.of(one.id, pairs(&one.connection)), Found::new());
+        agent.claim(Some(&one), &mut one.clone()).expect("it has it");
     }
 }

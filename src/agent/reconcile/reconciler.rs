@@ -247,7 +247,9 @@ impl Agent {
         };
         entry.take_in_rekeyings(planner);
         let record = self.heal(record, entry, planner, charon, &running).await?;
-        if self.follow_split(&record, &running, planner).await? {
+        if self.follow_split(&record, &running, planner).await?
+            || self.follow_joined(&record, &running, planner).await?
+        {
             return Ok(());
         }
         self.record_installed(&record, &running);

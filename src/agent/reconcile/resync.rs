@@ -37,6 +37,7 @@ impl Agent {
     /// Brings every connection of ours, wanted or not, to where the store wants it.
     pub(in crate::agent) async fn synchronise(self: &Arc<Self>, charon: &Arc<Charon>) -> Result<()> {
         let life = self.strongswan.charon_epoch().await;
+        self.follow_dropped_cas().await?;
         let (present, mut running) = self.present().await?;
         let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
         // What is not wanted goes first: its key may be in the way of another's.
@@ -144,6 +145,7 @@ impl Agent {
         let keys = self.private_keys().await?;
         let files = self.files();
         let now = Instant::now();
+        self.follow_dropped_cas().await?;
         self.sweep_credentials().await;
         self.forget_entries();
         let records = self.store.all();

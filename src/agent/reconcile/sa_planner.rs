@@ -227,6 +227,12 @@ impl SaPlanner {
         self.is_complete && self.healed.is_none_or(|at| now.duration_since(at) >= HEALED)
     }
 
+    /// Whether it was made anew at least so long ago because nothing came from the peer, and still nothing comes.
+    #[must_use]
+    pub fn healed_in_vain(&self, now: Instant, patience: Duration) -> bool {
+        self.is_complete && self.healed.is_some_and(|at| now.duration_since(at) >= patience)
+    }
+
     /// All that runs is to be made anew, with a generation of its own, because nothing comes from the peer.
     pub fn begin_healing(&mut self, running: &[IkeSa], now: Instant) {
         self.stale.ike.extend(running.iter().map(|ike| ike.unique_id));

@@ -50,8 +50,33 @@ impl Split {
         matches!(self, Self::Stored | Self::Auto)
     }
 
+    /// Whether a peer that has all pairs in one child is followed: only where nobody has chosen one per pair, and IKEv2
+    /// may be spoken, whose children can have several.
+    #[must_use]
+    pub fn joins_for_peer(self, version: IkeVersion) -> bool {
+        self == Self::Stored && version == IkeVersion::Any
+    }
+
     /// Whether networks inside another one are left out: charon drops them from the selectors of a child.
     pub(super) fn drops_inner(self, version: IkeVersion) -> bool {
         self != Self::Stored && version != IkeVersion::V1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a peer could have a connection go back and forth, or against the caller's word.
+    #[test]
+    fn who_went_over_never_goes_back() {
+        for split in Split::ALL {
+            for version in [IkeVersion::Any, IkeVersion::V1, IkeVersion::V2] {
+                let joins = split.joins_for_peer(version);
+                assert_eq!(joins, (split, version) == (Split::Stored, IkeVersion::Any));
+                assert!(!joins || !split.is_whole(version), "{split:?} {version:?}: there is nothing to join");
+            }
+        }
+        assert!(!Split::Auto.joins_for_peer(IkeVersion::Any) && !Split::Learned.follows_peer());
     }
 }

@@ -1,0 +1,110 @@
+//! CAs that no connection has any more and that charon keeps: it has no command that unloads one, and goes on completing
+//! peers' chains with it until its restart. Whoever drops one is told, and whoever looks.
+//!
+//! What was dropped is noted before the write counts. It is said of while it is true: charon is the same, lists it, and no
+//! connection has it.
+
+use crate::{
+    agent::{Agent, Warning},
+    error::{Error, Result},
+    ipsec::ConnectionId,
+    store::{Record, dropped::DroppedCa, dropped::cas},
+};
+use std::collections::BTreeMap;
+use tokio::task::block_in_place;
+
+impl Agent {
+    /// Notes what `new` has no longer of the CAs that `old` has; to be called before `new` counts.
+    pub(in crate::agent) fn record_dropped_cas(&self, old: Option<&Record>, new: Option<&Record>) {
+        let Some(old) = old else { return };
+        // Of a charon that is not there, nothing is kept.
+        let Some(charon) = self.strongswan.birth() else { return };
+        let (connection, name) = (old.id.to_string(), &old.spec.names.name);
+        let noted = |(sha256, subject)| DroppedCa {
+            sha256,
+            subject,
+            connection: connection.clone(),
+            name: name.clone(),
+            charon: charon.clone(),
+        };
+        let dropped: Vec<_> = without(old, new).into_iter().map(noted).collect();
+        if dropped.is_empty() {
+            return;
+        }
+        if let Err(error) = block_in_place(|| self.store.dropped_cas().add(dropped)) {
+            tracing::error!(uuid = %old.id, %error, "which CAs charon keeps is not on disk; the next start will not know it");
+        }
+    }
+
+    /// The same of a write that failed: charon may have what it loaded.
+    pub(in crate::agent) async fn record_failed_cas(&self, failed: &Record, old: Option<&Record>) {
+        if without(failed, old).is_empty() {
+            return;
+        }
+        self.record_dropped_cas(Some(failed), old);
+        if let Err(error) = self.follow_dropped_cas().await {
+            tracing::warn!(uuid = %failed.id, %error, "which CAs charon has is not known; it is asked again");
+        }
+    }
+
+    /// The CAs that charon keeps and no connection has.
+    pub(crate) fn kept_cas(&self) -> Vec<DroppedCa> {
+        let all = self.store.dropped_cas().all();
+        let Some(charon) = self.strongswan.birth().filter(|_| !all.is_empty()) else { return Vec::new() };
+        let uniqueness = self.changes.uniqueness();
+        all.into_iter().filter(|ca| ca.charon == charon && !uniqueness.cas.contains_key(&ca.sha256)).collect()
+    }
+
+    /// What there is to say of the CAs that the connection `id` has no longer, also when it is deleted.
+    #[must_use]
+    pub fn dropped_cas(&self, id: ConnectionId) -> Option<Warning> {
+        let kept = self.kept_cas().into_iter().filter(|ca| ca.is_of(id));
+        warning(&kept.map(|ca| ca.subject).collect::<Vec<_>>(), "still has")
+    }
+
+    /// The same of a change from `old` to `new` that is not made yet.
+    pub(in crate::agent) fn caution_of_cas(&self, old: &Record, new: &Record) -> Option<Warning> {
+        let mut dropped = without(old, Some(new));
+        let uniqueness = self.changes.uniqueness();
+        dropped.retain(|sha256, _| uniqueness.cas.get(sha256).is_none_or(|ids| ids.iter().all(|id| *id == old.id)));
+        warning(&dropped.into_values().collect::<Vec<_>>(), "will still have")
+    }
+
+    /// Forgets what charon has no longer: it was started anew, or somebody had it forget everything.
+    pub(in crate::agent) async fn follow_dropped_cas(&self) -> Result<()> {
+        let dropped = self.store.dropped_cas();
+        if dropped.all().is_empty() {
+            return Ok(());
+        }
+        let Some(charon) = self.strongswan.birth() else { return Ok(()) };
+        let listed = match self.strongswan.cas().await {
+            Err(Error::Refused { .. }) => None,
+            listed => listed?,
+        };
+        let has = |ca: &DroppedCa| listed.as_ref().is_none_or(|listed| listed.contains(&ca.sha256));
+        block_in_place(|| dropped.retain(|ca| ca.charon == charon && has(ca)))
+    }
+}
+
+/// The CAs that charon has for `old`, or had for what it is a trial of, and not for `new`: subjects by fingerprint.
+fn without(old: &Record, new: Option<&Record>) -> BTreeMap<String, String> {
+    let kept: Vec<_> = new.into_iter().flat_map(held).flat_map(cas).map(|(sha256, _)| sha256).collect();
+    let had = held(old).flat_map(cas).filter(|(sha256, _)| !kept.contains(sha256));
+    had.map(|(sha256, subject)| (sha256, subject.to_owned())).collect()
+}
+
+fn held(record: &Record) -> impl Iterator<Item = &Record> {
+    std::iter::once(record).chain(record.trial.as_ref().and_then(|trial| trial.before.as_ref()))
+}
+
+fn warning(subjects: &[String], has: &str) -> Option<Warning> {
+    let subjects = subjects.iter().map(|subject| format!("'{subject}'")).collect::<Vec<_>>().join(", ");
+    (!subjects.is_empty()).then(|| Warning {
+        code: "CA_STAYS_LOADED",
+        part: None,
+        message: format!(
+            "charon {has} {subjects}, which no connection uses any more: it cannot unload a CA before its restart, and accepts \
+             peers whose certificates chain through one; to end that, restart strongswan, which interrupts its tunnels"
+        ),
+    })
+}
