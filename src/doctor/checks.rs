@@ -7,7 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod data_plane;
 pub(crate) mod file_modes;
 #[cfg(test)]
-mod healthy;
+pub(crate) mod healthy;
 pub(crate) mod kernel;
 pub(crate) mod other_programs;
 pub(crate) mod ports;

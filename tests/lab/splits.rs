@@ -187,7 +187,7 @@ fn one_pair_hears(lab: &Lab) -> [crate::support::lab::Ping; 4] {
 }
 
 /// How often the agent has said that it goes over to other children.
-fn ticks(agent: &Agent) -> usize {
+fn turns(agent: &Agent) -> usize {
     agent.logs().matches("from now on").count()
 }
 
