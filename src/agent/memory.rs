@@ -231,6 +231,7 @@ impl Memory {
 
     /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
     pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
+        let outdated: BTreeSet<_> = self.outdated.children.keys().copied().collect();
         self.forget_gone(running);
         if std::mem::take(&mut self.impatient) {
             let outdated = running.iter().filter(|ike| !self.is_current(ike) || self.has_outdated_child(ike));
@@ -242,7 +243,7 @@ impl Memory {
         }
         let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
         self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
-        let calm_at = self.pace.look(wanted, running, self.is_complete, now);
+        let calm_at = self.pace.look(wanted, running, &outdated, self.is_complete, now);
         let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
         self.note_closings(&closings, running);
         if self.is_complete {
