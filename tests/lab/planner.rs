@@ -148,7 +148,9 @@ fn a_peer_that_forgot_the_tunnel_is_no_black_hole() {
         let Some(lab) = lab() else { return };
         let mut pair = Pair::start(&lab);
         Plain::right(version).load(&lab);
-        let created = pair.create(Side::A, &json!({ "ikeVersion": version }));
+        // Dead peer detection would come much later: it is not what heals.
+        let options = json!({ "ikeVersion": version, "dpdDelay": 300, "dpdTimeout": 900 });
+        let created = pair.create(Side::A, &options);
         assert_eq!(created["status"], "Ready", "{created}");
         let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
         ping.wait_for_replies(5);

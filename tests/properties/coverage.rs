@@ -20,6 +20,9 @@ fn list(text: &str) -> std::collections::BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Our side's selectors of an SA, and the peer's.
+type Selectors = (&'static str, &'static str);
+
 /// The connection's status and the condition of its first child, when SAs with these selectors run.
 fn seen(wanted: &Connection, pairs: &[(&str, &str)]) -> (Status, Condition) {
     let sas = pairs.iter().zip(1..).map(|((local, remote), number)| ChildSa {
@@ -95,7 +98,7 @@ fn what_charon_drops_because_another_contains_it_is_not_missed() {
 fn neither_a_part_twice_nor_more_than_is_wanted_is_ready() {
     let wanted = connection(parts(1));
     let (ours, theirs) = ("10.1.0.0/24", "10.2.0.0/24");
-    let table: [(&[(&str, &str)], Status, Condition); 9] = [
+    let table: [(&[Selectors], Status, Condition); 9] = [
         (&[(ours, "10.2.0.0/25"), (ours, "10.2.0.0/25")], Status::Connecting, Condition::Narrowed),
         (&[(ours, "10.2.0.0/25"), ("10.1.0.0/25", "10.2.0.128/25")], Status::Connecting, Condition::Narrowed),
         (&[(ours, "10.2.0.0/25"), (ours, theirs)], Status::Ready, Condition::Duplicate),

@@ -263,6 +263,28 @@ async fn what_hears_nothing_is_made_anew_beside_the_old_one_and_rarely() {
     assert!(memory.may_heal(now + Duration::from_mins(1)), "it was another silence");
 }
 
+#[tokio::test]
+async fn a_peer_that_makes_our_children_is_let_go_on() {
+    let nets = (0..9).map(|n| format!("10.2.{n}.0/24")).collect::<Vec<_>>().join(" ");
+    let nine = wanted_with(IkeVersion::V1, &nets);
+    let made = |count: usize, age| ike(&nine, 1, (0..count).map(|n| child(&nine, n, n as u64 + 10, age)).collect());
+    let (mut memory, now) = (Memory::default(), Instant::now());
+    let (steps, again) = memory.steps(&nine, &[made(2, 0)], now);
+    assert_eq!((steps, again), (vec![], Some(now + AT_WORK.0)));
+    assert_eq!(memory.steps(&nine, &[made(7, 1)], now + AT_WORK.0).0, []);
+    // It has stopped.
+    let rest = [initiated(&nine, 7), initiated(&nine, 8)];
+    assert_eq!(memory.steps(&nine, &[made(7, 2)], now + AT_WORK.0 * 2).0, rest);
+    // It never stops, and never makes the last one.
+    let mut memory = Memory::default();
+    assert_eq!(memory.steps(&nine, &[made(8, 0)], now).0, []);
+    assert_eq!(memory.steps(&nine, &[made(8, 0)], now + AT_WORK.1).0, rest[1..]);
+    // What we have begun, we go on with.
+    let mut memory = Memory::default();
+    assert_eq!(memory.steps(&nine, &[], now).0.len(), 9);
+    assert_eq!(memory.steps(&nine, &[made(8, 0)], now + AT_WORK.0).0, rest[1..]);
+}
+
 /// What a dice does to a charon between two looks.
 #[derive(Debug, Clone, Copy)]
 enum Move {
