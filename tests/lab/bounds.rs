@@ -104,7 +104,9 @@ fn is_bounded(pair: &Pair, options: &Value, wanted: usize) {
     let before = pair.tunnel(Side::A, wanted).expect("a tunnel").child_spis();
     let begun = Side::BOTH.map(|side| attempts(pair, side));
     let most = watched(pair, || {
-        ORDER.into_iter().for_each(|side| drop(pair.change(side, options)));
+        for side in ORDER {
+            pair.change(side, options);
+        }
         wait_until(Duration::from_mins(2), "the old ones are gone", || {
             pair.tunnel(Side::A, wanted).filter(|now| now.child_spis().is_disjoint(&before))
         });

@@ -37,12 +37,6 @@ impl Plain<'_> {
         );
         lab.load_conf(Side::B, "plain", &text);
     }
-
-    /// B is without the connection: whoever asks for it is refused. What runs stays.
-    #[track_caller]
-    pub fn unload(lab: &Lab) {
-        lab.load_conf(Side::B, "plain", "");
-    }
 }
 
 /// All CHILD_SAs on B that carry something.

@@ -17,7 +17,9 @@ use crate::{lab_for, say};
 const QUIET: Duration = Duration::from_secs(8);
 
 fn signal(pair: &Pair, signal: Signal) {
-    Side::BOTH.into_iter().for_each(|side| pair.agent(side).signal(signal));
+    for side in Side::BOTH {
+        pair.agent(side).signal(signal);
+    }
 }
 
 /// Both agents stand still, the tunnel is closed, and both charons begin at once.
