@@ -13,6 +13,8 @@ mod boots;
 mod cuts;
 #[path = "kernel/machine.rs"]
 mod machine;
+#[path = "kernel/on_corrections.rs"]
+mod on_corrections;
 #[path = "kernel/on_neighbours.rs"]
 mod on_neighbours;
 #[path = "kernel/on_packets.rs"]
@@ -26,6 +28,8 @@ mod on_traps;
 #[path = "lab/pair.rs"]
 #[allow(dead_code, reason = "the lab's tests use all of it")]
 mod pair;
+#[path = "lab/plain.rs"]
+mod plain;
 mod support;
 #[path = "kernel/writes.rs"]
 mod writes;

@@ -5,6 +5,8 @@
 
 #[path = "lab/algorithms.rs"]
 mod algorithms;
+#[path = "lab/bounds.rs"]
+mod bounds;
 #[path = "lab/calls.rs"]
 mod calls;
 #[path = "support/certificates.rs"]
@@ -57,6 +59,8 @@ mod pair;
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/plain.rs"]
+mod plain;
 #[path = "lab/planner.rs"]
 mod planner;
 #[path = "lab/policies.rs"]
@@ -71,12 +75,16 @@ mod refusals;
 mod rehearse;
 #[path = "lab/rekeys.rs"]
 mod rekeys;
+#[path = "lab/reloads.rs"]
+mod reloads;
 #[path = "lab/restarts.rs"]
 mod restarts;
 #[path = "lab/shared_keys.rs"]
 mod shared_keys;
 #[path = "lab/side_by_side.rs"]
 mod side_by_side;
+#[path = "lab/simultaneous.rs"]
+mod simultaneous;
 #[path = "lab/splits.rs"]
 mod splits;
 #[path = "lab/storm.rs"]

@@ -54,3 +54,15 @@ fn neighbours_of_stored_connections() {
 fn traps() {
     on_a_machine("on_traps", 1);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn corrected_networks() {
+    on_a_machine("on_corrections::the_peer_had_a", 2);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn corrected_children() {
+    on_a_machine("on_corrections::the_peer_had_the", 2);
+}

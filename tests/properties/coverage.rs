@@ -6,7 +6,7 @@ use crate::{
     connections::{address, connection, nets, parts},
 };
 use cygnet::ipsec::{
-    Child, ChildSa, Condition, Connection, IkeVersion, Parts, Status, Use, condition, coverage, status::status,
+    Child, ChildSa, Condition, Connection, IkeVersion, Mode, Parts, Status, Use, condition, coverage, status::status,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,9 @@ fn wanted() -> Connection {
 fn list(text: &str) -> std::collections::BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
+
+/// Our side's selectors of an SA, and the peer's.
+type Selectors = (&'static str, &'static str);
 
 /// The connection's status and the condition of its first child, when SAs with these selectors run.
 fn seen(wanted: &Connection, pairs: &[(&str, &str)]) -> (Status, Condition) {
@@ -89,6 +92,68 @@ fn what_charon_drops_because_another_contains_it_is_not_missed() {
     let wanted = connection(Parts { local_nets, ..parts(1) });
     assert_eq!(seen(&wanted, &[("10.1.0.0/16", "10.2.0.0/24")]), (Status::Ready, Condition::Up));
     assert_eq!(seen(&wanted, &[("10.1.1.0/24", "10.2.0.0/24")]), (Status::Connecting, Condition::Narrowed));
+}
+
+#[test]
+fn neither_a_part_twice_nor_more_than_is_wanted_is_ready() {
+    let wanted = connection(parts(1));
+    let (ours, theirs) = ("10.1.0.0/24", "10.2.0.0/24");
+    let table: [(&[Selectors], Status, Condition); 9] = [
+        (&[(ours, "10.2.0.0/25"), (ours, "10.2.0.0/25")], Status::Connecting, Condition::Narrowed),
+        (&[(ours, "10.2.0.0/25"), ("10.1.0.0/25", "10.2.0.128/25")], Status::Connecting, Condition::Narrowed),
+        (&[(ours, "10.2.0.0/25"), (ours, theirs)], Status::Ready, Condition::Duplicate),
+        (&[(ours, "10.2.0.0/23")], Status::Connecting, Condition::OtherSelectors),
+        (&[("10.0.0.0/8", theirs)], Status::Connecting, Condition::OtherSelectors),
+        (&[("10.1.0.0/24 10.9.0.0/24", theirs)], Status::Connecting, Condition::OtherSelectors),
+        (&[(theirs, ours)], Status::Connecting, Condition::OtherSelectors),
+        (&[("10.0.0.0/8", theirs), (ours, theirs)], Status::Ready, Condition::Up),
+        (&[(ours, "what nobody can read")], Status::Connecting, Condition::OtherSelectors),
+    ];
+    for (pairs, status, condition) in table {
+        assert_eq!(seen(&wanted, pairs), (status, condition), "{pairs:?}");
+    }
+}
+
+#[test]
+fn both_families_must_be_carried() {
+    for version in [IkeVersion::V1, IkeVersion::V2, IkeVersion::Any] {
+        let (local_nets, remote_nets) = (nets("fd00:1::/64 10.1.0.0/24"), nets("10.2.0.0/24 fd00:2::/64"));
+        let wanted = connection(Parts { version, local_nets, remote_nets, ..parts(1) });
+        assert_eq!(wanted.children.len(), 2, "one for each family: charon mixes none");
+        let all: Vec<_> = (0..2).map(|n| child_sa(&wanted, n, n as u64 + 1)).collect();
+        assert_eq!(status(&wanted, &[ike_sa(&wanted, all.clone())]), Status::Ready);
+        for missing in 0..2 {
+            let one = ike_sa(&wanted, vec![all[1 - missing].clone()]);
+            assert_eq!(status(&wanted, std::slice::from_ref(&one)), Status::Connecting, "{version:?}");
+            let of =
+                |child: usize| condition(&wanted, &wanted.children[child], Some(std::slice::from_ref(&one)), Use::Both);
+            assert_eq!((of(missing), of(1 - missing)), (Condition::Down, Condition::Up));
+        }
+        // The other half of a family is no substitute for its whole.
+        let half = ChildSa {
+            remote: list("fd00:2::/65"),
+            ..all.iter().find(|sa| sa.remote.contains("fd00:2::/64")).expect("IPv6").clone()
+        };
+        let v4 = all.iter().find(|sa| sa.remote.contains("10.2.0.0/24")).expect("IPv4").clone();
+        assert_eq!(status(&wanted, &[ike_sa(&wanted, vec![v4, half])]), Status::Connecting);
+    }
+}
+
+#[test]
+fn transport_is_the_pair_of_hosts_in_that_mode() {
+    let transport = Parts { mode: Mode::Transport, local_nets: vec![], remote_nets: vec![], ..parts(1) };
+    let wanted = connection(transport);
+    let (ours, theirs) = ("192.0.2.1/32", "198.51.100.2/32");
+    let run = |mode, remote: &str| {
+        let sa = ChildSa { mode: Some(mode), local: list(ours), remote: list(remote), ..child_sa(&wanted, 0, 1) };
+        let running = [ike_sa(&wanted, vec![sa])];
+        (status(&wanted, &running), condition(&wanted, &wanted.children[0], Some(&running), Use::Both))
+    };
+    assert_eq!(run(Mode::Transport, theirs), (Status::Ready, Condition::Up));
+    assert_eq!(run(Mode::Transport, "198.51.100.2"), (Status::Ready, Condition::Up));
+    assert_eq!(run(Mode::Transport, "198.51.100.2/32[gre]"), (Status::Connecting, Condition::Narrowed));
+    assert_eq!(run(Mode::Tunnel, theirs), (Status::Connecting, Condition::OtherAlgorithms));
+    assert_eq!(run(Mode::Transport, "198.51.100.0/24"), (Status::Connecting, Condition::OtherSelectors));
 }
 
 /// Eight addresses on each side: a first and a last of them.

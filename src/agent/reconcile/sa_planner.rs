@@ -26,6 +26,10 @@ use tokio::time::Instant;
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
 const COURTESY: Duration = Duration::from_millis(500);
+/// Who finds the peer at work on more than a few children lets it go on, each time for so long and together for so long: two
+/// ends that begin all of them would make each twice.
+const FEW: usize = 4;
+const AT_WORK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A tunnel that hears nothing is made anew at most this often.
 const HEALED: Duration = Duration::from_mins(10);
 /// So many SAs that are gone are remembered: a list that was made before they went may still be read.
@@ -124,6 +128,8 @@ pub struct SaPlanner {
     carried_since: BTreeMap<String, Instant>,
     is_complete: bool,
     duplicate_since: BTreeMap<u64, Instant>,
+    /// Since when the peer is at work on children that are wanted, and we let it.
+    let_go_on: Option<Instant>,
     pace: Pace,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
@@ -155,6 +161,7 @@ impl SaPlanner {
     pub fn reset_attempts(&mut self) {
         self.pace.begin_anew();
         self.is_complete = false;
+        self.let_go_on = None;
         self.carried_since.clear();
         self.narrowed_since = None;
     }
@@ -267,6 +274,7 @@ impl SaPlanner {
 
     /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
     pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
+        let stale: BTreeSet<_> = self.stale.children.keys().copied().collect();
         self.stale.keep(running);
         if std::mem::take(&mut self.impatient) {
             let stale = running.iter().filter(|ike| !self.is_current(ike) || self.has_stale_child(ike));
@@ -278,10 +286,11 @@ impl SaPlanner {
         }
         let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
         self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
-        let calm_at = self.pace.look(wanted, running, self.is_complete, now);
+        let calm_at = self.pace.look(wanted, running, &stale, self.is_complete, now);
         let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
         self.record_closings(&closings, running);
         if self.is_complete {
+            self.let_go_on = None;
             return (closings, tidy_again.into_iter().chain(calm_at).min());
         }
         if !closings.is_empty() {
@@ -321,8 +330,21 @@ impl SaPlanner {
         if let Some(later) = self.pace.not_before.filter(|later| *later > now) {
             return (Vec::new(), Some(later));
         }
+        if self.is_peer_at_work(wanted, running) && now < *self.let_go_on.get_or_insert(now) + AT_WORK.1 {
+            return (Vec::new(), Some(now + AT_WORK.0));
+        }
         let again = self.pace.attempt(wanted.id(), now);
         (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), again)
+    }
+
+    /// Whether the peer is making children, of which there are many, before we have begun any: one of them has just come.
+    fn is_peer_at_work(&self, wanted: &Connection, running: &[IkeSa]) -> bool {
+        let is_new = |sa: &ChildSa| {
+            let installed = sa.state == ChildState::Installed && sa.age <= AT_WORK.0.as_secs();
+            installed && wanted.children.iter().any(|child| child.name == sa.name)
+        };
+        let mut all = running.iter().flat_map(|ike| &ike.children);
+        self.pace.attempts == 0 && wanted.children.len() > FEW && all.any(is_new)
     }
 
     fn record_closings(&mut self, closings: &[Step], running: &[IkeSa]) {

@@ -1,8 +1,8 @@
 //! When to negotiate: how long to wait between attempts, and what a tunnel that does not stay up does to that.
 //!
 //! The waits grow with each attempt until the tunnel has stayed up for a while. When the peer closes or replaces an SA that
-//! was up for long, its operator is at work: the waits begin anew. A tunnel that is closed soon after it came up is
-//! flapping: its waits go on growing.
+//! was up for long, or that is of an earlier configuration, its operator is at work: the waits begin anew. A tunnel that is
+//! closed soon after it came up is flapping: its waits go on growing.
 
 use super::tidy;
 use crate::ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState};
@@ -66,8 +66,16 @@ impl Pace {
         self.is_hasty && self.attempted.is_some_and(|at| now.duration_since(at) >= HASTY)
     }
 
-    /// Takes in what runs, and whether it is all that is wanted. Returns when to look again.
-    pub fn look(&mut self, wanted: &Connection, running: &[IkeSa], is_complete: bool, now: Instant) -> Option<Instant> {
+    /// Takes in what runs, which CHILD_SAs are of an earlier configuration, and whether all that is wanted is carried.
+    /// Returns when to look again.
+    pub fn look(
+        &mut self,
+        wanted: &Connection,
+        running: &[IkeSa],
+        stale: &BTreeSet<u64>,
+        is_complete: bool,
+        now: Instant,
+    ) -> Option<Instant> {
         let carries = |sa: &&ChildSa| matches!(sa.state, ChildState::Installed | ChildState::Replaced);
         let established = running.iter().filter(|ike| ike.state == IkeState::Established);
         let present = established.flat_map(|ike| &ike.children).filter(carries).map(|sa| {
@@ -79,8 +87,11 @@ impl Pace {
         let gone = |id: &u64| !self.installed.contains_key(id) && !self.closed_here.contains(id);
         let lives: Vec<_> =
             before.iter().filter(|(id, _)| gone(id)).map(|(_, installed)| now.duration_since(*installed)).collect();
+        // Each of them goes but once, so this cannot go round in circles.
+        let is_of_the_past = before.keys().any(|id| gone(id) && stale.contains(id))
+            && !self.installed.keys().any(|id| stale.contains(id));
         let is_bare = wanted.children.iter().any(|child| tidy::installed(running, &child.name).next().is_none());
-        if lives.iter().any(|life| *life >= self.calm()) {
+        if is_of_the_past || lives.iter().any(|life| *life >= self.calm()) {
             self.begin_anew();
         } else if !lives.is_empty() && is_bare {
             self.flaps = self.flaps.saturating_add(1);

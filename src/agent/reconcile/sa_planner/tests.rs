@@ -159,6 +159,9 @@ async fn under_ikev1_only_what_charon_replaced_is_closed() {
     let old = ike(&v1, 1, vec![child(&v1, 0, 4, 30), child(&v1, 1, 5, 30)]);
     let new = ike(&v1, 2, vec![child(&v1, 0, 6, 2)]);
     assert_eq!(all_steps(&mut SaPlanner::default(), &v1, &[old.clone(), new, ike(&v1, 3, vec![])]), []);
+    // What the peer narrowed before it was corrected has a policy of its own on both ends.
+    let part = ike(&v1, 1, vec![narrowed(child(&v1, 0, 4, 30)), child(&v1, 0, 6, 2), child(&v1, 1, 5, 30)]);
+    assert_eq!(all_steps(&mut SaPlanner::default(), &v1, &[part]), [Step::CloseChild(4)]);
     let mut replaced = old;
     replaced.children.push(ChildSa { state: ChildState::Replaced, ..child(&v1, 0, 3, 40) });
     assert_eq!(all_steps(&mut SaPlanner::default(), &v1, &[replaced]), [Step::CloseChild(3)]);
@@ -242,25 +245,29 @@ async fn what_stays_up_flaps_no_more() {
 }
 
 #[tokio::test]
-async fn the_waits_begin_anew_when_the_peer_closes_what_was_up_for_long() {
+async fn the_waits_begin_anew_when_the_peer_closes_what_was_up_for_long_or_is_of_the_past() {
     let wanted = wanted_with(IkeVersion::V2, "10.2.0.0/24");
-    let mut planner = SaPlanner::default();
-    let mut now = Instant::now();
-    let stale = [ike(&wanted, 1, vec![child(&wanted, 0, 1, 600)])];
-    planner.stale.ike.insert(1);
-    for _ in 0..10 {
-        let (_, again) = planner.steps(&wanted, &stale, now);
-        now = again.expect("it is tried again");
+    for (age, made_before) in [(600, false), (600, true), (5, true)] {
+        let mut planner = SaPlanner::default();
+        let mut now = Instant::now();
+        let stale = [ike(&wanted, 1, vec![child(&wanted, 0, 1, age)])];
+        planner.stale.ike.insert(1);
+        planner.stale.children.extend(made_before.then_some((1, None)));
+        for _ in 0..5 {
+            let (_, again) = planner.steps(&wanted, &stale, now);
+            now = again.expect("it is tried again");
+        }
+        let mut begun = Vec::new();
+        for _ in 0..4 {
+            let (steps, again) = planner.steps(&wanted, &[], now);
+            assert_eq!(steps, [initiated(&wanted, 0)]);
+            begun.push(now);
+            now = again.expect("it is tried again");
+        }
+        let gaps: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let most = [500, 1000, 2000].map(Duration::from_millis);
+        assert!(gaps.iter().zip(most).all(|(gap, most)| *gap <= most), "{age} {made_before}: {gaps:?}");
     }
-    let mut begun = Vec::new();
-    for _ in 0..4 {
-        let (steps, again) = planner.steps(&wanted, &[], now);
-        assert_eq!(steps, [initiated(&wanted, 0)]);
-        begun.push(now);
-        now = again.expect("it is tried again");
-    }
-    let gaps: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(gaps.iter().zip([500, 1000, 2000]).all(|(gap, most)| *gap <= Duration::from_millis(most)), "{gaps:?}");
 }
 
 #[tokio::test]
@@ -286,6 +293,28 @@ async fn what_hears_nothing_is_made_anew_beside_the_old_one_and_rarely() {
     assert!(planner.may_heal(now + Duration::from_mins(10)));
     planner.record_heard();
     assert!(planner.may_heal(now + Duration::from_mins(1)), "it was another silence");
+}
+
+#[tokio::test]
+async fn a_peer_that_makes_our_children_is_let_go_on() {
+    let nets = (0..9).map(|n| format!("10.2.{n}.0/24")).collect::<Vec<_>>().join(" ");
+    let nine = wanted_with(IkeVersion::V1, &nets);
+    let made = |count: usize, age| ike(&nine, 1, (0..count).map(|n| child(&nine, n, n as u64 + 10, age)).collect());
+    let (mut planner, now) = (SaPlanner::default(), Instant::now());
+    let (steps, again) = planner.steps(&nine, &[made(2, 0)], now);
+    assert_eq!((steps, again), (vec![], Some(now + AT_WORK.0)));
+    assert_eq!(planner.steps(&nine, &[made(7, 1)], now + AT_WORK.0).0, []);
+    // It has stopped.
+    let rest = [initiated(&nine, 7), initiated(&nine, 8)];
+    assert_eq!(planner.steps(&nine, &[made(7, 2)], now + AT_WORK.0 * 2).0, rest);
+    // It never stops, and never makes the last one.
+    let mut planner = SaPlanner::default();
+    assert_eq!(planner.steps(&nine, &[made(8, 0)], now).0, []);
+    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK.1).0, rest[1..]);
+    // What we have begun, we go on with.
+    let mut planner = SaPlanner::default();
+    assert_eq!(planner.steps(&nine, &[], now).0.len(), 9);
+    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK.0).0, rest[1..]);
 }
 
 /// What a dice does to a charon between two looks.

@@ -143,8 +143,8 @@ impl SaPlanner {
             ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
             // What carries a part stays until the whole is carried: only a newer one for the same networks replaces it.
             ChildState::Installed if look.is_part(sa) => look.surplus(sa, closings),
-            // Which of the two the peer uses, only charon's own word tells.
-            ChildState::Installed if look.carrying.contains(&sa.unique_id) && ike.version == 1 => Fate::Stays,
+            // Which of two with the same networks the peer uses, only charon's own word tells.
+            ChildState::Installed if look.has_twin(sa) && ike.version == 1 => Fate::Stays,
             ChildState::Installed if look.carrying.contains(&sa.unique_id) => self.duplicate(look, sa, duplicates),
             ChildState::Installed => self.fate_of_other(look, sa, closings),
         }
@@ -188,6 +188,13 @@ impl Look<'_> {
     fn is_part(&self, sa: &ChildSa) -> bool {
         self.carrying.contains(&sa.unique_id)
             && self.partial.iter().any(|child| child.name == sa.name || overlaps(sa, &child.local, &child.remote))
+    }
+
+    /// Whether `sa` and one that stays have the same networks.
+    fn has_twin(&self, sa: &ChildSa) -> bool {
+        let all = self.running.iter().flat_map(|ike| &ike.children);
+        let mut kept = all.filter(|other| self.kept.contains(&other.unique_id));
+        self.carrying.contains(&sa.unique_id) && kept.any(|other| other.local == sa.local && other.remote == sa.remote)
     }
 
     /// Whether no newer SA of its child is there.
