@@ -24,6 +24,7 @@ mod pulse;
 mod reasons;
 mod reconcile;
 mod rehearse;
+mod rekeys;
 mod remove;
 mod same;
 mod schedule;

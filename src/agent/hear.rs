@@ -68,6 +68,8 @@ impl Agent {
             match &news {
                 Some(News::Clue(clue)) => self.suspect_cause(id, clue.clone()),
                 Some(News::Established) => self.entry(id).story().outlive(),
+                Some(News::RekeyFailed(subject, clue)) => self.hear_of_rekeying(id, subject, clue),
+                Some(News::Rekeyed(subject)) => self.entry(id).story().rekeys.end(subject),
                 None => {}
             }
         }
@@ -90,7 +92,7 @@ impl Agent {
     }
 
     /// Keeps what a clue means for this connection, and has the connection looked at if that is new.
-    fn suspect_cause(&self, id: ConnectionId, clue: Clue) {
+    pub(super) fn suspect_cause(&self, id: ConnectionId, clue: Clue) {
         let Some(clue) = self.judged(id, clue) else { return };
         let (entry, now) = (self.entry(id), Instant::now());
         let mut story = entry.story();
@@ -109,11 +111,22 @@ impl Agent {
             clue.code = Code::Unknown;
             clue.details = format!("charon finds no connection for the peer's IKEv{version} packet: {}", clue.details);
         }
+        if clue.code == Code::NoSharedKey && connection.auth.certs().is_some() {
+            clue.code = Code::AuthFailed;
+            clue.details = format!(
+                "the peer authenticates with a pre-shared key, and certificates are configured here: {}",
+                clue.details
+            );
+        }
+        if let Some(sent) = clue.peer_id.as_deref().filter(|sent| *sent != "%any") {
+            let (sent, wanted) = (connection.remote_id.another_with_kind(sent), connection.remote_id.with_kind());
+            clue.details = format!("the peer names itself {sent}, and {wanted} is expected: {}", clue.details);
+        }
         if clue.code == Code::NoSharedKey && !mentions(&clue.details, &connection.remote_id) {
             // The key is bound to the identity that the peer should have.
             clue.code = Code::IdMismatch;
             clue.details =
-                format!("the peer names itself otherwise than '{}': {}", connection.remote_id.plain(), clue.details);
+                format!("the peer names itself otherwise than {}: {}", connection.remote_id.with_kind(), clue.details);
         }
         clue.details = shorten(&clue.details, words::SENTENCE);
         Some(clue)

@@ -1,7 +1,7 @@
 //! What is known of a connection's life: the lines of charon's log that belong to it, with the agent's own marks
 //! between them, and the causes of failure that they told. No effects; time comes in as an argument.
 
-use super::log::Log;
+use super::{log::Log, rekeys::RekeyFailures};
 use crate::{
     ipsec::{Carried, reason::Code},
     swan::tale::Clue,
@@ -34,6 +34,17 @@ pub struct Known {
     last: Instant,
     /// The IKE SA was established since: whatever comes next counts more.
     outlived: bool,
+}
+
+impl Known {
+    /// Whether it is about an IKE_SA that could not be made, and one was made since.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.outlived
+            && !matches!(self.clue.code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
+            && !ends_a_tunnel(self.clue.code)
+            && self.clue.code != Code::Unknown
+    }
 }
 
 /// What was told last about the tunnel to those who listen.
@@ -73,6 +84,8 @@ pub struct Story {
     trigger: Option<(Code, Instant)>,
     /// When another event may be told, if not before.
     quiet_until: Option<Instant>,
+    /// The rekeyings that failed and were not made good.
+    pub rekeys: RekeyFailures,
 }
 
 impl Story {
@@ -107,6 +120,7 @@ impl Story {
     /// The configuration was changed: what was wrong with the earlier one says nothing of this.
     pub fn begin_anew(&mut self) {
         self.clues.clear();
+        self.rekeys = RekeyFailures::default();
         (self.attempted, self.trigger) = (false, None);
     }
 
@@ -222,7 +236,7 @@ mod tests {
     use crate::swan::tale::Weight;
 
     fn clue(code: Code, weight: Weight) -> Clue {
-        Clue { code, weight, child: None, version: None, details: code.name().into() }
+        Clue { code, weight, child: None, version: None, peer_id: None, details: code.name().into() }
     }
 
     fn cause(story: &Story) -> Option<Code> {
@@ -238,7 +252,11 @@ mod tests {
         assert!(story.suspect(clue(Code::PeerRefusedAuth, Weight::Answer), at, now + Duration::from_secs(61)));
         assert!(story.suspect(clue(Code::TsMismatch, Weight::Answer), at, now), "an equal one counts at once");
         story.outlive();
+        assert!(story.cause(None).is_some_and(|known| !known.is_over()), "networks still differ");
         assert!(story.suspect(clue(Code::PeerUnreachable, Weight::Sign), at, now), "so does any after an IKE SA");
+        assert!(story.cause(None).is_some_and(|known| !known.is_over()));
+        story.outlive();
+        assert!(story.cause(None).is_some_and(Known::is_over), "it answered");
         story.begin_anew();
         assert_eq!(cause(&story), None);
         let of_child = Clue { child: Some("c".into()), ..clue(Code::NoProposalChild, Weight::Answer) };

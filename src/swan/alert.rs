@@ -55,7 +55,7 @@ impl Alert {
             _ => return None,
         };
         let details = format!("charon's alert is {}", self.kind);
-        Some(Clue { code, weight: Weight::Hint, child: None, version: None, details })
+        Some(Clue { code, weight: Weight::Hint, child: None, version: None, peer_id: None, details })
     }
 }
 
