@@ -111,6 +111,7 @@ pub enum News {
 
 /// What is remembered of one IKE SA.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
 pub struct Tale {
     /// The peer's address.
     pub remote: Option<IpAddr>,

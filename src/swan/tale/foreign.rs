@@ -232,7 +232,9 @@ fn certificates_keep_their_causes() {
         ("constraint check failed: RULE_CRL_VALIDATION is FAILED, but requires at least GOOD", "could not be checked"),
     ] {
         let mut tale = Tale::default();
-        sent.iter().for_each(|line| assert_eq!(tale.hear(line), None));
+        for line in sent {
+            assert_eq!(tale.hear(line), None);
+        }
         let mut last = tale.hear(line);
         for follows in [
             "signature validation failed, looking for another key",
@@ -270,7 +272,7 @@ fn rekeyings() {
         ["parsed CREATE_CHILD_SA response 2 [ N(NO_PROP) ]", "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"];
     match hear(&after(&asks, &refused)) {
         Some(News::RekeyFailed(subject, clue)) => {
-            assert_eq!((subject, clue.code), (child.clone(), Code::NoProposalChild))
+            assert_eq!((subject, clue.code), (child.clone(), Code::NoProposalChild));
         }
         other => panic!("{other:?}"),
     }

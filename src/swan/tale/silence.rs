@@ -11,6 +11,7 @@ const SIGN: u32 = 2;
 
 /// What is remembered of what the peer answered, and of what could not be read.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
 pub(super) struct Silence {
     /// How many of main mode's messages the peer has answered.
     answered: u8,
