@@ -45,6 +45,8 @@ mod many;
 mod matching;
 #[path = "lab/networks.rs"]
 mod networks;
+#[path = "lab/odd_certificates.rs"]
+mod odd_certificates;
 #[path = "lab/odd_peers.rs"]
 mod odd_peers;
 #[path = "lab/operator.rs"]

@@ -11,7 +11,7 @@ use crate::{
         alert::Alert,
         names,
         section::Section,
-        tale::{Clue, Line, News, Tale},
+        tale::{Clue, KEY_OR_IDENTITY, Line, News, Tale},
         words::{self, shorten},
     },
 };
@@ -111,13 +111,7 @@ impl Agent {
             clue.code = Code::Unknown;
             clue.details = format!("charon finds no connection for the peer's IKEv{version} packet: {}", clue.details);
         }
-        if clue.code == Code::NoSharedKey && connection.auth.certs().is_some() {
-            clue.code = Code::AuthFailed;
-            clue.details = format!(
-                "the peer authenticates with a pre-shared key, and certificates are configured here: {}",
-                clue.details
-            );
-        }
+        by_method(&mut clue, connection.auth.certs().is_some());
         if let Some(sent) = clue.peer_id.as_deref().filter(|sent| *sent != "%any") {
             let (sent, wanted) = (connection.remote_id.another_with_kind(sent), connection.remote_id.with_kind());
             clue.details = format!("the peer names itself {sent}, and {wanted} is expected: {}", clue.details);
@@ -152,6 +146,22 @@ impl Agent {
     pub(super) fn forget_tales(&self) {
         *self.lock_tales() = Tales::default();
     }
+}
+
+/// What the words mean at an end that has certificates, or a key.
+fn by_method(clue: &mut Clue, has_certs: bool) {
+    let (theirs, here) = match clue.code {
+        Code::NoSharedKey if has_certs => ("a pre-shared key", "certificates are"),
+        Code::CertInvalid if !has_certs => ("a certificate", "a pre-shared key is"),
+        Code::PeerRefusedAuth if has_certs => {
+            let refused = "the peer does not accept our certificate, or expects another identity of ours";
+            clue.details = clue.details.replace(KEY_OR_IDENTITY, refused);
+            return;
+        }
+        _ => return,
+    };
+    clue.code = Code::AuthFailed;
+    clue.details = format!("the peer authenticates with {theirs}, and {here} configured here: {}", clue.details);
 }
 
 /// Whether one of the identities in quotes in `words` of charon's is `identity`.

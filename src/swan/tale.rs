@@ -24,6 +24,9 @@ use super::{
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
 
+/// What is said first where the peer does not tell which of both it is, of ends that have a key.
+pub const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
+
 /// A line of charon's log, as the `log` event brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

@@ -17,19 +17,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a raw charon is set up; what is not said is as the agent's end has it.
 #[derive(Clone, Copy)]
-struct Peer {
+pub struct Peer {
     /// Lines of its connection, of both ends in it, and of its child.
-    connection: &'static str,
-    local: &'static str,
-    remote: &'static str,
-    networks: &'static str,
-    esp: &'static str,
-    key: &'static str,
-    secrets: &'static str,
+    pub connection: &'static str,
+    pub local: &'static str,
+    pub remote: &'static str,
+    pub networks: &'static str,
+    pub esp: &'static str,
+    pub key: &'static str,
+    pub secrets: &'static str,
 }
 
 /// It has all that is wanted.
-const SAME: Peer = Peer {
+pub const SAME: Peer = Peer {
     connection: "",
     local: "id = 192.0.2.2\n auth = psk",
     remote: "id = 192.0.2.1\n auth = psk",
@@ -54,13 +54,13 @@ impl Peer {
 
 /// Who begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Role {
+pub enum Role {
     We,
     Peer,
 }
 
 /// What the peer's host drops of what comes, in nft's words: the offsets count from the UDP header.
-const FIRST: &str = "udp dport 500 @th,128,64 0 drop";
+pub const FIRST: &str = "udp dport 500 @th,128,64 0 drop";
 const PROOF: &str = "udp dport { 500, 4500 } meta length > 0 @th,208,8 2 @th,216,8 1 drop; add rule ip cut in udp dport 4500 \
                      @th,240,8 2 drop";
 const QUICK: &str = "udp dport 500 @th,208,8 32 drop; add rule ip cut in udp dport 4500 @th,240,8 32 drop";
@@ -79,7 +79,7 @@ fn heal(lab: &Lab) {
 }
 
 /// An agent before a raw charon.
-struct Bed {
+pub struct Bed {
     lab: Lab,
     agent: Agent,
     uuid: String,
@@ -88,8 +88,10 @@ struct Bed {
 impl Bed {
     /// Both charons and the peer's configuration, then the agent's connection.
     #[track_caller]
-    fn start(lab: Lab, peer: &Peer, version: &str, options: &Value, drops: Option<&str>) -> Self {
-        lab.start_charon(Side::A);
+    pub fn start(lab: Lab, peer: &Peer, version: &str, options: &Value, drops: Option<&str>) -> Self {
+        // As the package has it: of the plugins that read certificates, this one knows name constraints.
+        let plugins = CharonOptions::default().plugins.replace(" x509", "").replace(" openssl", " x509 openssl");
+        lab.start_charon_with(Side::A, CharonOptions { plugins, ..Default::default() });
         let plugins = CharonOptions::default().plugins + " eap-identity eap-md5 xauth-eap";
         lab.start_charon_with(Side::B, CharonOptions { plugins, ..Default::default() });
         lab.load_conf(Side::B, "t", &peer.conf(version));
@@ -113,7 +115,7 @@ impl Bed {
 
     /// Waits until the reason has this code and these words.
     #[track_caller]
-    fn named(&self, role: Role, code: &str, words: &[&str]) -> Value {
+    pub fn named(&self, role: Role, code: &str, words: &[&str]) -> Value {
         let found = poll(PATIENCE, || {
             if role == Role::Peer {
                 self.call();

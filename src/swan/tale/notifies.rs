@@ -1,8 +1,8 @@
 //! The peer's refusals: error notifies, alone or with an answer. RFC 7296 (3.10.1) and RFC 2408 (3.14.1) have their names.
 
 use super::{
-    Tale, Weight,
-    verdict::{Found, KEY_OR_IDENTITY, found},
+    KEY_OR_IDENTITY, Tale, Weight,
+    verdict::{Found, found},
 };
 use crate::ipsec::Code;
 

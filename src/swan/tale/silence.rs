@@ -1,8 +1,8 @@
 //! What a peer's silence tells: it depends on what the peer answered before, and on what it is asked for.
 
 use super::{
-    Tale, Weight,
-    verdict::{Found, KEY_OR_IDENTITY, found},
+    KEY_OR_IDENTITY, Tale, Weight,
+    verdict::{Found, found},
 };
 use crate::ipsec::Code;
 

@@ -1,6 +1,6 @@
 //! The lines that name a cause of failure.
 
-use super::{Clue, Tale, Weight};
+use super::{Clue, KEY_OR_IDENTITY, Tale, Weight};
 use crate::{
     ipsec::reason::Code,
     swan::words::{self, shorten},
@@ -170,8 +170,6 @@ pub(super) type Found = (Code, Weight, String);
 
 /// What is said first where it is certain.
 const KEYS_DIFFER: &str = "the pre-shared keys differ";
-/// What is said first where the peer does not tell which of both it is.
-pub(super) const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
 /// How a line ends that names the message that could not be read.
 const PROCESSING_FAILED: &str = " processing failed";
 
