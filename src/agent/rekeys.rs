@@ -1,10 +1,11 @@
 //! Rekeyings that were refused while the tunnel is up, until one succeeds: the warning `REKEY_FAILED`.
 
-use super::{Agent, warnings::Warning};
+use super::Agent;
 use crate::{
+    agent::change::policy::Warning,
     ipsec::{Code, ConnectionId},
-    swan::{
-        tale::{Clue, rekeys::Subject},
+    strongswan::{
+        log_parser::{FailureCause, rekeys::Subject},
         words::{self, shorten},
     },
 };
@@ -19,11 +20,11 @@ pub struct RekeyFailures(Vec<(Subject, String, Timestamp)>);
 
 impl RekeyFailures {
     /// A rekeying failed. A failure without a cause leaves the cause that is known.
-    pub(super) fn begin(&mut self, subject: &Subject, clue: &Clue, at: Timestamp) {
+    pub(super) fn begin(&mut self, subject: &Subject, cause: &FailureCause, at: Timestamp) {
         let has_room = self.0.len() < MOST;
         match self.0.iter_mut().find(|(known, ..)| known == subject) {
-            Some((_, details, _)) if clue.code != Code::Unknown => details.clone_from(&clue.details),
-            None if has_room => self.0.push((subject.clone(), clue.details.clone(), at)),
+            Some((_, details, _)) if cause.code != Code::Unknown => details.clone_from(&cause.details),
+            None if has_room => self.0.push((subject.clone(), cause.details.clone(), at)),
             Some(_) | None => {}
         }
     }
@@ -39,15 +40,15 @@ impl RekeyFailures {
 
 impl Agent {
     /// Takes in that a rekeying failed; its cause is one of the connection too, if that is not up.
-    pub(super) fn hear_of_rekeying(&self, id: ConnectionId, subject: &Subject, clue: &Clue) {
-        self.entry(id).story().rekeys.begin(subject, clue, Timestamp::now());
-        self.suspect_cause(id, clue.clone());
+    pub(super) fn hear_of_rekeying(&self, id: ConnectionId, subject: &Subject, cause: &FailureCause) {
+        self.entry(id).history().rekeys.begin(subject, cause, Timestamp::now());
+        self.suspect_cause(id, cause.clone());
     }
 
     /// The warnings for rekeyings that failed.
     pub(super) fn failed_rekeyings(&self, id: ConnectionId) -> Vec<Warning> {
         let entry = self.entry(id);
-        let story = entry.story();
+        let history = entry.history();
         let warning = |(subject, details, since): &(Subject, String, Timestamp)| {
             let what = match subject {
                 Subject::Ike => "the IKE_SA".to_owned(),
@@ -60,17 +61,24 @@ impl Agent {
             );
             Warning { code: "REKEY_FAILED", part: None, message: shorten(&message, words::SENTENCE) }
         };
-        story.rekeys.0.iter().map(warning).collect()
+        history.rekeys.0.iter().map(warning).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::swan::tale::Weight;
+    use crate::strongswan::log_parser::Confidence;
 
-    fn clue(code: Code, details: &str) -> Clue {
-        Clue { code, weight: Weight::Answer, child: None, version: None, peer_id: None, details: details.into() }
+    fn cause(code: Code, details: &str) -> FailureCause {
+        FailureCause {
+            code,
+            confidence: Confidence::Answer,
+            child: None,
+            version: None,
+            peer_id: None,
+            details: details.into(),
+        }
     }
 
     #[test]
@@ -78,8 +86,8 @@ mod tests {
         let (mut failures, at) = (RekeyFailures::default(), Timestamp::UNIX_EPOCH);
         let child = |name: &str| Subject::Child(Some(name.to_owned()));
         for subject in [Subject::Ike, child("c-0"), child("c-1"), Subject::Child(None)] {
-            failures.begin(&subject, &clue(Code::NoProposalChild, "no proposal"), at);
-            failures.begin(&subject, &clue(Code::Unknown, "no cause"), at);
+            failures.begin(&subject, &cause(Code::NoProposalChild, "no proposal"), at);
+            failures.begin(&subject, &cause(Code::Unknown, "no cause"), at);
         }
         assert!(failures.0.iter().all(|(_, details, _)| details == "no proposal"), "{failures:?}");
         failures.end(&child("c-0"));
