@@ -1,6 +1,7 @@
 //! The model: IPsec connections in RFC 7296's words.
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
+pub mod advice;
 pub mod algorithm;
 pub mod carried;
 pub mod certs;
@@ -22,6 +23,7 @@ pub mod special;
 pub mod status;
 pub mod weakness;
 
+pub use advice::condition_advice;
 pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use carried::{Carried, carried};
 pub use certs::Certs;

@@ -51,6 +51,10 @@ mod many;
 mod matching;
 #[path = "lab/networks.rs"]
 mod networks;
+#[path = "lab/odd_certificates.rs"]
+mod odd_certificates;
+#[path = "lab/odd_peers.rs"]
+mod odd_peers;
 #[path = "lab/operator.rs"]
 mod operator;
 #[path = "lab/pair.rs"]

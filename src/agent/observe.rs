@@ -6,6 +6,7 @@ pub(crate) mod down_reason;
 pub(crate) mod events;
 pub(crate) mod failure_history;
 pub(crate) mod local_addresses;
+pub(crate) mod rekeys;
 pub(crate) mod same_networks;
 pub(crate) mod traces;
 pub(crate) mod traffic;

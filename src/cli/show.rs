@@ -225,6 +225,11 @@ fn children(page: &mut String, view: &Value, look: Look) {
     if table.len() > 0 {
         let _ = write!(page, "\n{}", table.page(look));
     }
+    // All children have the same algorithms, and so the same advice.
+    let advised = items(&view["children"]).iter().find(|child| child["condition_advice"].is_string());
+    if let Some(child) = advised {
+        let _ = writeln!(page, "{}: {}", safe(&text(child, "condition")), safe(&text(child, "condition_advice")));
+    }
 }
 
 /// What runs under the connection and belongs to none of its children.

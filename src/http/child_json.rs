@@ -4,7 +4,7 @@
 use super::error::field_of;
 use crate::{
     agent::{Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
-    ipsec::{Carried, ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector},
+    ipsec::{Carried, ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector, condition_advice},
 };
 use serde_json::{Map, Value, json};
 
@@ -15,10 +15,11 @@ pub(super) fn extend(item: &mut Value, members: Value) {
     }
 }
 
-/// `condition`, `condition_since` and `wanted` of a child of `connection`.
+/// `condition`, `condition_advice`, `condition_since` and `wanted` of a child of `connection`.
 pub(super) fn child(connection: &Connection, seen: Option<&Seen>) -> Value {
     json!({
         "condition": seen.map(|seen| seen.condition.name()),
+        "condition_advice": seen.and_then(|seen| condition_advice(connection, seen.condition)),
         "condition_since": seen.and_then(|seen| seen.since).map(|since| since.to_string()),
         "wanted": wanted(connection),
     })

@@ -2,6 +2,7 @@
 //! `Display` writes strongSwan's spelling, in which charon cannot mistake one kind for another.
 
 mod dn;
+mod kinds;
 mod matching;
 
 use super::Invalid;

@@ -24,6 +24,10 @@ pub enum Code {
     NoSharedKey,
     /// The peer speaks the other IKE version.
     IkeVersionMismatch,
+    /// The peer calls in aggressive mode.
+    AggressiveMode,
+    /// The peer wants a road warrior: XAUTH, EAP, or an address to be assigned.
+    RemoteAccess,
     /// A certificate is not acceptable.
     CertInvalid,
     /// The peer closed the tunnel.
@@ -50,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -60,6 +64,8 @@ impl Code {
         Self::IdMismatch,
         Self::NoSharedKey,
         Self::IkeVersionMismatch,
+        Self::AggressiveMode,
+        Self::RemoteAccess,
         Self::CertInvalid,
         Self::PeerDeleted,
         Self::DpdTimeout,
@@ -89,11 +95,13 @@ impl Code {
         match self {
             Self::PeerUnreachable => (
                 "PEER_UNREACHABLE",
-                "Check the peer's address, that its IKE daemon runs, and that UDP 500 and 4500 pass both ways.",
+                "Check the peer's address, that its IKE daemon runs, and that UDP 500 and 4500 pass both ways; many peers \
+                 are silent too if they have no such connection, or another IKE version.",
             ),
             Self::NoProposalIke => (
                 "NO_PROPOSAL_IKE",
-                "Give both ends the same IKE version, encryption, integrity and DH group for IKE (phase 1).",
+                "Give both ends the same IKE version, encryption, integrity, PRF and DH group for IKE (phase 1); the PRF here \
+                 is that of the integrity algorithm, also beside AES-GCM.",
             ),
             Self::NoProposalChild => (
                 "NO_PROPOSAL_CHILD",
@@ -114,6 +122,15 @@ impl Code {
             Self::NoSharedKey => {
                 ("NO_SHARED_KEY", "Send the connection's key again; what charon holds fits no such pair of identities.")
             }
+            Self::AggressiveMode => (
+                "AGGRESSIVE_MODE",
+                "Set the peer to IKEv2, or to IKEv1 in main mode; aggressive mode shows everybody a hash of the key.",
+            ),
+            Self::RemoteAccess => (
+                "REMOTE_ACCESS",
+                "Set the peer to site-to-site, with a pre-shared key or certificates alone: no XAUTH, no EAP, no address \
+                 that one end assigns to the other.",
+            ),
             Self::IkeVersionMismatch => ("IKE_VERSION_MISMATCH", "Set the same IKE version on both ends."),
             Self::CertInvalid => (
                 "CERT_INVALID",

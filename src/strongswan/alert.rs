@@ -57,7 +57,7 @@ impl Alert {
             _ => return None,
         };
         let details = format!("charon's alert is {}", self.kind);
-        Some(FailureCause { code, confidence: Confidence::Hint, child: None, version: None, details })
+        Some(FailureCause { code, confidence: Confidence::Hint, child: None, version: None, peer_id: None, details })
     }
 }
 

@@ -5,8 +5,15 @@
 //! lines before. The texts are those of strongSwan 5.9.8 to 6.1.0 at log level 1; a line that is not
 //! known changes nothing.
 
+mod certificates;
+mod methods;
+mod notifies;
+pub mod rekeys;
+mod silence;
 mod verdict;
 
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +23,9 @@ use super::{
 };
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
+
+/// What is said first where the peer does not tell which of both it is, of ends that have a key.
+pub const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
 
 /// A line of charon's log, as the `log` event brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +78,8 @@ pub struct FailureCause {
     pub child: Option<String>,
     /// The IKE version that the peer speaks, where that is the clue.
     pub version: Option<u8>,
+    /// The identity that the peer sends, as charon writes it, where that is the clue.
+    pub peer_id: Option<String>,
     /// What was seen.
     pub details: String,
 }
@@ -81,6 +93,7 @@ impl FailureCause {
             confidence: Confidence::Sign,
             child: Some(child.to_owned()),
             version: None,
+            peer_id: None,
             details,
         }
     }
@@ -93,10 +106,15 @@ pub enum TraceEvent {
     FailureCause(FailureCause),
     /// The IKE SA is established: what was wrong with it before is over.
     Established,
+    /// An SA was not rekeyed, for this cause.
+    RekeyFailed(rekeys::Subject, FailureCause),
+    /// An SA was rekeyed.
+    Rekeyed(rekeys::Subject),
 }
 
 /// What is remembered of one IKE SA.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
 pub struct IkeSaTrace {
     /// The peer's address.
     pub remote: Option<IpAddr>,
@@ -114,10 +132,19 @@ pub struct IkeSaTrace {
     configured: Option<String>,
     /// The ends that a configuration was looked for.
     ends: Option<String>,
-    /// What was wrong with a certificate; what charon says afterwards is only what followed from it.
-    certificate: Option<String>,
+    /// How the peer proves who it is, where that is not what is configured; what charon says afterwards follows from it.
+    method: Option<(Code, String)>,
+    certificates: certificates::Certificates,
     /// The message that is sent again and again.
     step: Option<&'static str>,
+    silence: silence::Silence,
+    rekeys: rekeys::Rekeys,
+    /// The error in the peer's last answer to `IKE_AUTH`, or in its last IKEv2 notification, in charon's short form.
+    notify: Option<&'static str>,
+    /// The peer's refusal was encrypted with what both ends made of the key.
+    is_sealed: bool,
+    /// The peer began it in aggressive mode.
+    aggressive: bool,
 }
 
 impl IkeSaTrace {
@@ -128,7 +155,10 @@ impl IkeSaTrace {
             self.established = true;
             return Some(TraceEvent::Established);
         }
-        self.verdict(text).map(TraceEvent::FailureCause)
+        match self.verdict(text) {
+            Some(cause) => Some(self.told_of_rekeying(cause)),
+            None => self.rekeying(text),
+        }
     }
 
     /// Keeps what a later line may need.
@@ -145,6 +175,7 @@ impl IkeSaTrace {
         } else if let Some(message) = text.strip_prefix("generating ") {
             self.exchange(message);
         } else if let Some(message) = text.strip_prefix("parsed ") {
+            self.silence.read();
             self.exchange(message);
             if message.starts_with("CREATE_CHILD_SA request") || message.starts_with("QUICK_MODE request") {
                 // The peer asks for one; it does not say which.
@@ -153,18 +184,20 @@ impl IkeSaTrace {
         } else if let Some(name) = text.strip_prefix("establishing CHILD_SA ") {
             self.child = name.split('{').next().map(|name| shorten(name, words::NAME));
             self.asked = true;
-        } else if text.starts_with("CHILD_SA ") && text.contains(" established with SPIs ") {
-            self.asked = true;
+        } else if text.contains("CHILD_SA ") && text.contains(" established with SPIs ") {
+            (self.asked, self.silence.has_carried) = (true, true);
         } else if let Some(proposals) = after("received proposals: ") {
             self.received = Some(proposals);
         } else if let Some(proposals) = after("configured proposals: ") {
             self.configured = Some(proposals);
-        } else if let Some(ends) = after("looking for peer configs matching ")
-            .or_else(|| after("looking for pre-shared key peer configs matching "))
-        {
-            self.ends = Some(ends);
-        } else if verdict::is_of_a_certificate(text) {
-            self.certificate = Some(shorten(text, words::VALUE));
+        } else if text.starts_with("looking for ") {
+            // IKEv1 names the method of authentication before these words.
+            let ends = text.split_once("peer configs matching ").map(|(_, ends)| shorten(ends, words::VALUE));
+            self.ends = ends.or(self.ends.take());
+        } else {
+            self.silence.remember(text);
+            self.certificates.remember(text);
+            self.method = methods::mismatch(text).or(self.method.take());
         }
     }
 
@@ -181,6 +214,16 @@ impl IkeSaTrace {
             self.step = Some(step);
         }
         self.asked |= matches!(kind, "CREATE_CHILD_SA" | "QUICK_MODE");
+        self.aggressive |= message.starts_with("AGGRESSIVE request") && !self.ours;
+        self.is_sealed = message.starts_with("INFORMATIONAL_V1 request") && message.contains("[ HASH N(");
+        self.rekeys.exchange(message, self.established && self.silence.has_carried);
+        self.silence.exchange(message);
+        if ["IKE_AUTH response", "CREATE_CHILD_SA response", "INFORMATIONAL request"]
+            .iter()
+            .any(|m| message.starts_with(m))
+        {
+            self.notify = notifies::error_in(message);
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
+    GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 use std::time::Duration;
 
@@ -112,6 +113,31 @@ impl Ca {
         let (params, key) = (of_ca(subject), Kind::Ecdsa.key());
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A root for hosts under `domain` only.
+    pub fn for_domain(subject: &str, domain: &str) -> Self {
+        let (mut params, key) = (of_ca(subject), Kind::Ecdsa.key());
+        let permitted_subtrees = vec![GeneralSubtree::DnsName(domain.to_owned())];
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A root that allows no other CA under it.
+    pub fn without_intermediates(subject: &str) -> Self {
+        let (mut params, key) = (of_ca(subject), Kind::Ecdsa.key());
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate that may encrypt keys and not sign.
+    pub fn issue_for_encryption(&self, subject: &str, alternatives: &[&str]) -> Issued {
+        let (mut params, key) = (params(subject, alternatives), Kind::Ecdsa.key());
+        params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Issued { key: key.serialize_pem(), pem }
     }
 
     /// A certificate of this century.

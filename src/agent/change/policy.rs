@@ -96,6 +96,9 @@ impl Agent {
         }
         warnings.extend(self.dropped_cas(view.record.id));
         let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
+        if view.record.is_loaded() && rehearsal.as_ref().is_none_or(|rehearsal| rehearsal.outcome != Outcome::Failed) {
+            warnings.extend(self.failed_rekeyings(view.record.id));
+        }
         warnings.extend(rehearsal.map(|rehearsal| Warning {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
             part: None,

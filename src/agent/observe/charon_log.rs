@@ -12,7 +12,7 @@ use crate::{
     ipsec::{Code, ConnectionId, Identity},
     strongswan::{
         alert::Alert,
-        log_parser::{FailureCause, Line, TraceEvent},
+        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent},
         names,
         section::Section,
         words::{self, shorten},
@@ -49,6 +49,8 @@ impl Agent {
             match &news {
                 Some(TraceEvent::FailureCause(cause)) => self.suspect_cause(id, cause.clone()),
                 Some(TraceEvent::Established) => self.entry(id).history().outlive(),
+                Some(TraceEvent::RekeyFailed(subject, cause)) => self.hear_of_rekeying(id, subject, cause),
+                Some(TraceEvent::Rekeyed(subject)) => self.entry(id).history().rekeys.end(subject),
                 None => {}
             }
         }
@@ -71,7 +73,7 @@ impl Agent {
     }
 
     /// Keeps what a clue means for this connection, and has the connection looked at if that is new.
-    fn suspect_cause(&self, id: ConnectionId, cause: FailureCause) {
+    pub(in crate::agent) fn suspect_cause(&self, id: ConnectionId, cause: FailureCause) {
         let Some(cause) = self.judged(id, cause) else { return };
         let (entry, now) = (self.entry(id), Instant::now());
         let mut history = entry.history();
@@ -91,11 +93,16 @@ impl Agent {
             cause.details =
                 format!("charon finds no connection for the peer's IKEv{version} packet: {}", cause.details);
         }
+        by_method(&mut cause, connection.auth.certs().is_some());
+        if let Some(sent) = cause.peer_id.as_deref().filter(|sent| *sent != "%any") {
+            let (sent, wanted) = (connection.remote_id.another_with_kind(sent), connection.remote_id.with_kind());
+            cause.details = format!("the peer names itself {sent}, and {wanted} is expected: {}", cause.details);
+        }
         if cause.code == Code::NoSharedKey && !mentions(&cause.details, &connection.remote_id) {
             // The key is bound to the identity that the peer should have.
             cause.code = Code::IdMismatch;
             cause.details =
-                format!("the peer names itself otherwise than '{}': {}", connection.remote_id.plain(), cause.details);
+                format!("the peer names itself otherwise than {}: {}", connection.remote_id.with_kind(), cause.details);
         }
         cause.details = shorten(&cause.details, words::SENTENCE);
         Some(cause)
@@ -121,6 +128,22 @@ impl Agent {
     pub(in crate::agent) fn forget_traces(&self) {
         *self.observer.traces() = Traces::default();
     }
+}
+
+/// What the words mean at an end that has certificates, or a key.
+fn by_method(cause: &mut FailureCause, has_certs: bool) {
+    let (theirs, here) = match cause.code {
+        Code::NoSharedKey if has_certs => ("a pre-shared key", "certificates are"),
+        Code::CertInvalid if !has_certs => ("a certificate", "a pre-shared key is"),
+        Code::PeerRefusedAuth if has_certs => {
+            let refused = "the peer does not accept our certificate, or expects another identity of ours";
+            cause.details = cause.details.replace(KEY_OR_IDENTITY, refused);
+            return;
+        }
+        _ => return,
+    };
+    cause.code = Code::AuthFailed;
+    cause.details = format!("the peer authenticates with {theirs}, and {here} configured here: {}", cause.details);
 }
 
 /// Whether one of the identities in quotes in `words` of charon's is `identity`.

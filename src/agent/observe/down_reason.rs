@@ -4,8 +4,8 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, ConnectionId, Protocol, Reason, State, Status, TrafficSelector, Use, condition,
-        condition::current, coverage,
+        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, State, Status, TrafficSelector,
+        Use, condition, condition::current, coverage,
     },
     strongswan::{
         log_parser::Confidence,
@@ -127,7 +127,10 @@ impl Agent {
         let entry = self.entry(view.record.id);
         let history = entry.history();
         let local = view.record.connection.local_addr;
-        let known = history.cause(child);
+        // While an IKE_SA as wanted is up, what was wrong before it says nothing of its children.
+        let wanted = &view.record.connection;
+        let has_ike = view.running.iter().flatten().any(|ike| ike.state == IkeState::Established && ike.runs(wanted));
+        let known = history.cause(child).filter(|known| !(has_ike && known.is_over()));
         if host.lacks(local) && known.is_none_or(|known| known.cause.confidence <= Confidence::Sign) {
             let since = history.down_since().unwrap_or(view.record.changed);
             let details = format!("the address {local} is on no interface of this gateway");
@@ -154,6 +157,14 @@ fn list(nets: &[TrafficSelector]) -> String {
     nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// The proposal for the traffic.
+fn protection(connection: &Connection) -> String {
+    match connection.protocol {
+        Protocol::Esp(esp) => format!("ESP {esp}"),
+        Protocol::Ah(ah) => format!("AH {ah}"),
+    }
+}
+
 /// Adds what is wanted here where the peer's answer leaves out the values.
 fn with_wanted(view: &View, code: Code, details: &str) -> String {
     let connection = &view.record.connection;
@@ -162,19 +173,18 @@ fn with_wanted(view: &View, code: Code, details: &str) -> String {
             format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())
         }
         Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
-            match connection.protocol {
-                Protocol::Esp(esp) => format!("{details}; wanted here: ESP {esp}"),
-                Protocol::Ah(ah) => format!("{details}; wanted here: AH {ah}"),
-            }
+            format!("{details}; wanted here: {}", protection(connection))
         }
         Code::TsMismatch => {
             let wanted: Vec<_> =
                 connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
-            format!("{details}; wanted here: {}", wanted.join("; "))
+            let proposal =
+                if details.contains("proposal") { format!(", {}", protection(connection)) } else { String::new() };
+            format!("{details}; wanted here: {}{proposal}", wanted.join("; "))
         }
         Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
-            let (ours, theirs) = (connection.local_id.plain(), connection.remote_id.plain());
-            format!("{details}; here we are '{ours}' and expect '{theirs}'")
+            let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
+            format!("{details}; here we are {ours} and expect {theirs}")
         }
         _ => details.to_owned(),
     }

@@ -2,7 +2,7 @@
 //! between them, and the causes of failure that they told. No effects; time comes in as an argument.
 
 use crate::{
-    agent::observe::connection_log::Log,
+    agent::observe::{connection_log::Log, rekeys::RekeyFailures},
     ipsec::{Carried, reason::Code},
     strongswan::log_parser::FailureCause,
 };
@@ -34,6 +34,17 @@ pub struct Known {
     last: Instant,
     /// The IKE SA was established since: whatever comes next counts more.
     outlived: bool,
+}
+
+impl Known {
+    /// Whether it is about an IKE_SA that could not be made, and one was made since.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.outlived
+            && !matches!(self.cause.code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
+            && !ends_a_tunnel(self.cause.code)
+            && self.cause.code != Code::Unknown
+    }
 }
 
 /// What was told last about the tunnel to those who listen.
@@ -73,6 +84,8 @@ pub struct FailureHistory {
     trigger: Option<(Code, Instant)>,
     /// When another event may be told, if not before.
     quiet_until: Option<Instant>,
+    /// The rekeyings that failed and were not made good.
+    pub rekeys: RekeyFailures,
 }
 
 impl FailureHistory {
@@ -107,6 +120,7 @@ impl FailureHistory {
     /// The configuration was changed: what was wrong with the earlier one says nothing of this.
     pub fn begin_anew(&mut self) {
         self.causes.clear();
+        self.rekeys = RekeyFailures::default();
         (self.attempted, self.trigger) = (false, None);
     }
 
@@ -222,7 +236,7 @@ mod tests {
     use crate::strongswan::log_parser::Confidence;
 
     fn failure(code: Code, confidence: Confidence) -> FailureCause {
-        FailureCause { code, confidence, child: None, version: None, details: code.name().into() }
+        FailureCause { code, confidence, child: None, version: None, peer_id: None, details: code.name().into() }
     }
 
     fn cause(history: &FailureHistory) -> Option<Code> {
@@ -242,10 +256,14 @@ mod tests {
         assert!(history.suspect(failure(Code::PeerRefusedAuth, Confidence::Answer), at, now + Duration::from_secs(61)));
         assert!(history.suspect(failure(Code::TsMismatch, Confidence::Answer), at, now), "an equal one counts at once");
         history.outlive();
+        assert!(history.cause(None).is_some_and(|known| !known.is_over()), "networks still differ");
         assert!(
             history.suspect(failure(Code::PeerUnreachable, Confidence::Sign), at, now),
             "so does any after an IKE SA"
         );
+        assert!(history.cause(None).is_some_and(|known| !known.is_over()));
+        history.outlive();
+        assert!(history.cause(None).is_some_and(Known::is_over), "it answered");
         history.begin_anew();
         assert_eq!(cause(&history), None);
         let of_child = FailureCause { child: Some("c".into()), ..failure(Code::NoProposalChild, Confidence::Answer) };

@@ -1,6 +1,6 @@
 //! The lines that name a cause of failure.
 
-use super::{Confidence, FailureCause, IkeSaTrace};
+use super::{Confidence, FailureCause, IkeSaTrace, KEY_OR_IDENTITY};
 use crate::{
     ipsec::reason::Code,
     strongswan::words::{self, shorten},
@@ -10,7 +10,8 @@ impl IkeSaTrace {
     /// The cause that `text` names, given what was said before.
     pub(super) fn verdict(&self, text: &str) -> Option<FailureCause> {
         let found = self
-            .proposals(text)
+            .methods(text)
+            .or_else(|| self.proposals(text))
             .or_else(|| self.selectors(text))
             .or_else(|| self.proof(text))
             .or_else(|| self.certificates(text))
@@ -18,15 +19,17 @@ impl IkeSaTrace {
             .or_else(|| self.silence(text))
             .or_else(|| self.end(text))
             .or_else(|| local(text))
-            .or_else(|| other(text));
-        let (code, confidence, details) = found?;
-        let version = self.version.filter(|_| code == Code::IkeVersionMismatch);
+            .or_else(|| self.notifies(text));
+        let (code, confidence, details) = self.in_its_mode(found?);
+        let version = self.version.filter(|_| text.starts_with("no IKE config found for "));
         let details = shorten(&details, words::SENTENCE);
+        let child = self.child.clone().filter(|_| is_of_a_child(code));
         Some(FailureCause {
             code,
             confidence,
-            child: self.child.clone().filter(|_| is_of_a_child(code)),
+            child,
             version,
+            peer_id: self.peer_id(text).filter(|_| code == Code::IdMismatch),
             details,
         })
     }
@@ -73,7 +76,8 @@ impl IkeSaTrace {
     fn version_or_address(&self, text: &str) -> Option<Found> {
         let ends = text.strip_prefix("no IKE config found for ")?.split(',').next()?;
         let version = self.version?;
-        found(Code::IkeVersionMismatch, Confidence::Evidence, format!("the peer speaks IKEv{version} ({ends})"))
+        let mode = if self.aggressive { ", in aggressive mode, which is never accepted here" } else { "" };
+        found(Code::IkeVersionMismatch, Confidence::Evidence, format!("the peer speaks IKEv{version}{mode} ({ends})"))
     }
 
     fn selectors(&self, text: &str) -> Option<Found> {
@@ -82,6 +86,11 @@ impl IkeSaTrace {
             .and_then(|rest| rest.strip_suffix(" unacceptable"))
             .or_else(|| text.strip_prefix("no matching CHILD_SA config found for "));
         if let Some(theirs) = theirs {
+            // In IKEv1 charon prints the initiator's side first, and that is the peer here.
+            let theirs = match theirs.split_once(" === ") {
+                Some((its, ours)) if self.version == Some(1) => format!("{ours} === {its}"),
+                _ => theirs.to_owned(),
+            };
             let details = format!("the peer asks for {theirs} (our side === its side), which is not configured here");
             return found(Code::TsMismatch, Confidence::Evidence, details);
         }
@@ -99,124 +108,86 @@ impl IkeSaTrace {
         if let Some(rest) = text.strip_prefix("tried ").filter(|_| text.ends_with("but MAC mismatched")) {
             let several = !rest.starts_with("1 ");
             let code = if several { Code::KeyAmbiguous } else { Code::AuthFailed };
-            return found(code, Confidence::Evidence, format!("the peer's proof does not fit: {text}"));
+            let plain = if several { "none of our pre-shared keys is the peer's" } else { KEYS_DIFFER };
+            return found(code, Confidence::Evidence, format!("{plain} (charon: {text})"));
         }
         if let Some(pair) = text.strip_prefix("no shared key found for ") {
-            return found(Code::NoSharedKey, Confidence::Evidence, format!("there is no key for {pair}"));
+            return found(Code::NoSharedKey, Confidence::Evidence, format!("there is no pre-shared key for {pair}"));
         }
-        match text {
-            "calculated HASH does not match HASH payload" => {
-                found(Code::AuthFailed, Confidence::Evidence, "the peer's proof does not fit our key".into())
-            }
-            // Under IKEv1 the key encrypts the proof: another key makes it unreadable.
-            "could not decrypt payloads" if self.version == Some(1) && !self.established => {
-                let (code, details) = if self.ours {
-                    (Code::PeerRefusedAuth, "the peer answers what our key cannot decrypt: its key is another one")
-                } else {
-                    (Code::AuthFailed, "our key cannot decrypt the peer's proof: its key is another one")
-                };
-                found(code, Confidence::Evidence, details.into())
-            }
-            "received AUTHENTICATION_FAILED notify error" | "received AUTHENTICATION_FAILED error notify" => {
-                let details = "the peer answers AUTHENTICATION_FAILED: it does not accept our key or our identity";
-                found(Code::PeerRefusedAuth, Confidence::Answer, details.into())
-            }
-            "received PAYLOAD_MALFORMED error notify" if !self.established => {
-                let details = "the peer cannot decrypt our proof (PAYLOAD_MALFORMED): its key is another one";
-                found(Code::PeerRefusedAuth, Confidence::Answer, details.into())
-            }
-            _ => None,
+        // Under IKEv1 the key encrypts the proof: another key makes it unreadable.
+        let is_unreadable = self.silence.is_undecrypted && text.starts_with("ID_PROT ");
+        if text == "calculated HASH does not match HASH payload" || (is_unreadable && text.ends_with(PROCESSING_FAILED))
+        {
+            let said = if is_unreadable { "could not decrypt payloads" } else { text };
+            return found(Code::AuthFailed, Confidence::Evidence, format!("{KEYS_DIFFER} (charon: {said})"));
         }
+        None
     }
 
     fn identities(&self, text: &str) -> Option<Found> {
         if matches!(text, "no matching peer config found" | "no peer config found" | "no alternative config found") {
             let ends = self.ends.as_deref().unwrap_or("unknown ends");
-            let details = format!("the peer asks for the ends {ends} (ours...its), which no connection here has");
+            let details = format!(
+                "the peer names itself, or this gateway, otherwise than is configured here: it asks for the ends {ends} \
+                 (ours...its; charon: {text})"
+            );
             return found(Code::IdMismatch, Confidence::Evidence, details);
         }
         if text.starts_with("IDir ") && text.contains(" does not match to ") {
-            return found(Code::IdMismatch, Confidence::Evidence, format!("the peer names itself otherwise: {text}"));
+            return found(
+                Code::IdMismatch,
+                Confidence::Evidence,
+                format!("the peer names itself otherwise (charon: {text})"),
+            );
         }
         let broken = text.strip_prefix("constraint check failed: ")?;
-        let code = if broken.starts_with("identity ") { Code::IdMismatch } else { Code::AuthFailed };
-        found(code, Confidence::Evidence, format!("the peer's proof is not as required: {broken}"))
+        let (code, plain) = if broken.starts_with("identity ") {
+            (Code::IdMismatch, "the peer names itself otherwise than is configured here")
+        } else {
+            (Code::AuthFailed, "the peer's authentication is not as required")
+        };
+        found(code, Confidence::Evidence, format!("{plain} (charon: {})", text.trim_end()))
     }
 
-    /// What is wrong with a certificate, and what charon says when it has no other that would do.
-    fn certificates(&self, text: &str) -> Option<Found> {
-        let followed = text.starts_with("no trusted ")
-            || matches!(text, "no matching peer config found" | "no peer config found" | "no alternative config found");
-        let details = match &self.certificate {
-            Some(known) if followed => known.clone() + "; " + text,
-            _ if is_of_a_certificate(text) || text.starts_with("no trusted ") => text.to_owned(),
-            _ => return None,
+    /// The identity that the peer has sent, in the line `text` or in those before it.
+    fn peer_id(&self, text: &str) -> Option<String> {
+        let sent = match text.strip_prefix("IDir '").and_then(|rest| rest.split_once("' does not match to ")) {
+            Some((sent, _)) => sent.to_owned(),
+            // The ends are `ours[id]...its[id]`; those of IKEv1 have no identity of ours.
+            None => self.ends.as_ref()?.rsplit_once("...")?.1.split_once('[')?.1.strip_suffix(']')?.to_owned(),
         };
-        found(Code::CertInvalid, Confidence::Evidence, details)
-    }
-
-    fn silence(&self, text: &str) -> Option<Found> {
-        if text == "DPD check timed out, enforcing DPD action" {
-            return found(Code::DpdTimeout, Confidence::Answer, "the peer does not answer DPD any more".into());
-        }
-        if text.starts_with("giving up after ") && self.established {
-            return found(Code::DpdTimeout, Confidence::Answer, format!("the peer fell silent: {text}"));
-        }
-        let waits = text.starts_with("retransmit ") || text.starts_with("sending retransmit ");
-        let given_up = text.starts_with("giving up after ")
-            || text.starts_with("peer not responding, trying again")
-            || text == "establishing IKE_SA failed, peer not responding"
-            || (waits && !self.established);
-        let step = match self.step {
-            Some("IKE_AUTH") => {
-                "it answered IKE_SA_INIT, but not IKE_AUTH: is UDP 4500 closed, or are large packets lost?"
-            }
-            Some("QUICK_MODE" | "CREATE_CHILD_SA") => "it answered before, but not the request for the child",
-            _ => "it has not answered at all",
-        };
-        let peer = self.remote.map(|address| format!(" {address}")).unwrap_or_default();
-        given_up.then(|| (Code::PeerUnreachable, Confidence::Sign, format!("the peer{peer} does not answer: {step}")))
+        Some(sent)
     }
 
     fn end(&self, text: &str) -> Option<Found> {
         let what = text.strip_prefix("received DELETE for ")?;
-        if self.established && !self.ours && !self.asked {
-            let details = "the peer closed the IKE SA right after the authentication: our identity or key is not what \
-                           it expects";
-            return found(Code::PeerRefusedAuth, Confidence::Answer, details.into());
+        let is_refusal = what.starts_with("IKE_SA") && self.notify == Some("AUTH_FAILED");
+        if is_refusal || (self.established && !self.ours && !self.asked) {
+            let how = if is_refusal { "with AUTHENTICATION_FAILED" } else { "right after the authentication" };
+            let details = format!("{KEY_OR_IDENTITY}: it closed the IKE SA {how} (charon: {text})");
+            return found(Code::PeerRefusedAuth, Confidence::Answer, details);
         }
         let object = if what.starts_with("IKE_SA") { "the IKE SA" } else { "the CHILD_SA" };
         found(Code::PeerDeleted, Confidence::Sign, format!("the peer closed {object}"))
     }
 }
 
-type Found = (Code, Confidence, String);
+/// A cause, how much its line says, and the details.
+pub(super) type Found = (Code, Confidence, String);
+
+/// What is said first where it is certain.
+const KEYS_DIFFER: &str = "the pre-shared keys differ";
+/// How a line ends that names the message that could not be read.
+const PROCESSING_FAILED: &str = " processing failed";
 
 #[expect(clippy::unnecessary_wraps, reason = "the callers return it as it is")]
-fn found(code: Code, confidence: Confidence, details: String) -> Option<Found> {
+pub(super) fn found(code: Code, confidence: Confidence, details: String) -> Option<Found> {
     Some((code, confidence, details))
 }
 
 /// Whether a cause of this kind concerns one child, if it is known which.
 fn is_of_a_child(code: Code) -> bool {
     matches!(code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
-}
-
-/// Whether `text` says what is wrong with a certificate.
-pub(super) fn is_of_a_certificate(text: &str) -> bool {
-    let signs = [
-        "no issuer certificate found for ",
-        "subject certificate invalid",
-        "issuer certificate invalid",
-        "certificate was revoked",
-        "no certificate found for ",
-        "no private key found for ",
-        "certificate policy ",
-        "self-signed certificate ",
-        "signature validation failed",
-        "constraint check failed: peer not authenticated by CA ",
-    ];
-    signs.iter().any(|sign| text.starts_with(sign))
 }
 
 /// What this gateway itself cannot do.
@@ -234,12 +205,4 @@ fn local(text: &str) -> Option<Found> {
     }
     let failed = text.starts_with("unable to install ") || text.starts_with("error writing to socket: ");
     failed.then(|| (Code::Unknown, Confidence::Answer, format!("charon on this gateway: {text}")))
-}
-
-/// A refusal for which there is no name.
-fn other(text: &str) -> Option<Found> {
-    let word = text.strip_prefix("received ")?;
-    let word = word.strip_suffix(" notify error").or_else(|| word.strip_suffix(" error notify"));
-    let word = word.or_else(|| text.strip_prefix("received ")?.strip_suffix(" notify, no CHILD_SA built"))?;
-    found(Code::Unknown, Confidence::Answer, format!("the peer refuses with {word}"))
 }

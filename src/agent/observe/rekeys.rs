@@ -1,0 +1,99 @@
+//! Rekeyings that were refused while the tunnel is up, until one succeeds: the warning `REKEY_FAILED`.
+
+use crate::{
+    agent::{Agent, Warning},
+    ipsec::{Code, ConnectionId},
+    strongswan::{
+        log_parser::{FailureCause, rekeys::Subject},
+        words::{self, shorten},
+    },
+};
+use jiff::Timestamp;
+
+/// So many failures are remembered of one connection.
+const MOST: usize = 8;
+
+/// The rekeyings of one connection that failed and were not made good since.
+#[derive(Debug, Default)]
+pub struct RekeyFailures(Vec<(Subject, String, Timestamp)>);
+
+impl RekeyFailures {
+    /// A rekeying failed. A failure without a cause leaves the cause that is known.
+    pub(in crate::agent) fn begin(&mut self, subject: &Subject, cause: &FailureCause, at: Timestamp) {
+        let has_room = self.0.len() < MOST;
+        match self.0.iter_mut().find(|(known, ..)| known == subject) {
+            Some((_, details, _)) if cause.code != Code::Unknown => details.clone_from(&cause.details),
+            None if has_room => self.0.push((subject.clone(), cause.details.clone(), at)),
+            Some(_) | None => {}
+        }
+    }
+
+    /// A rekeying succeeded. What failed of a CHILD_SA whose name is not known may have been any.
+    pub(in crate::agent) fn end(&mut self, subject: &Subject) {
+        let is_over = |known: &Subject| {
+            known == subject || (matches!(subject, Subject::Child(_)) && *known == Subject::Child(None))
+        };
+        self.0.retain(|(known, ..)| !is_over(known));
+    }
+}
+
+impl Agent {
+    /// Takes in that a rekeying failed; its cause is one of the connection too, if that is not up.
+    pub(in crate::agent) fn hear_of_rekeying(&self, id: ConnectionId, subject: &Subject, cause: &FailureCause) {
+        self.entry(id).history().rekeys.begin(subject, cause, Timestamp::now());
+        self.suspect_cause(id, cause.clone());
+    }
+
+    /// The warnings for rekeyings that failed.
+    pub(in crate::agent) fn failed_rekeyings(&self, id: ConnectionId) -> Vec<Warning> {
+        let entry = self.entry(id);
+        let history = entry.history();
+        let warning = |(subject, details, since): &(Subject, String, Timestamp)| {
+            let what = match subject {
+                Subject::Ike => "the IKE_SA".to_owned(),
+                Subject::Child(Some(name)) => format!("the CHILD_SA {name}"),
+                Subject::Child(None) => "a CHILD_SA".to_owned(),
+            };
+            let message = format!(
+                "rekeying {what} fails since {since}: {details}; the tunnel carries until the lifetime of that SA ends: \
+                 give both ends the same PFS group and algorithms"
+            );
+            Warning { code: "REKEY_FAILED", part: None, message: shorten(&message, words::SENTENCE) }
+        };
+        history.rekeys.0.iter().map(warning).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strongswan::log_parser::Confidence;
+
+    fn cause(code: Code, details: &str) -> FailureCause {
+        FailureCause {
+            code,
+            confidence: Confidence::Answer,
+            child: None,
+            version: None,
+            peer_id: None,
+            details: details.into(),
+        }
+    }
+
+    #[test]
+    fn a_success_ends_the_failures_of_its_sa() {
+        let (mut failures, at) = (RekeyFailures::default(), Timestamp::UNIX_EPOCH);
+        let child = |name: &str| Subject::Child(Some(name.to_owned()));
+        for subject in [Subject::Ike, child("c-0"), child("c-1"), Subject::Child(None)] {
+            failures.begin(&subject, &cause(Code::NoProposalChild, "no proposal"), at);
+            failures.begin(&subject, &cause(Code::Unknown, "no cause"), at);
+        }
+        assert!(failures.0.iter().all(|(_, details, _)| details == "no proposal"), "{failures:?}");
+        failures.end(&child("c-0"));
+        let left: Vec<_> = failures.0.iter().map(|(subject, ..)| subject.clone()).collect();
+        assert_eq!(left, [Subject::Ike, child("c-1")], "of the nameless one nobody knows");
+        failures.end(&Subject::Ike);
+        failures.end(&child("c-1"));
+        assert!(failures.0.is_empty());
+    }
+}

@@ -1,0 +1,82 @@
+//! Rekeyings that fail while the tunnel is up: it goes on until the SA's lifetime ends, and is not replaced then.
+
+use super::{Confidence, FailureCause, IkeSaTrace, TraceEvent};
+use crate::ipsec::Code;
+
+/// What is rekeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The IKE_SA.
+    Ike,
+    /// The CHILD_SA of that name, if it is known which.
+    Child(Option<String>),
+}
+
+/// What is remembered of the rekeying that is under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rekeys {
+    /// The message that is under way asks for one.
+    is_one: bool,
+    /// Its cause of failure has been told.
+    is_told: bool,
+}
+
+impl Rekeys {
+    /// A message was sent or read; whether an SA carries that could be rekeyed.
+    pub(super) fn exchange(&mut self, message: &str, carries: bool) {
+        let is_v2 = message.starts_with("CREATE_CHILD_SA request");
+        if is_v2 || message.starts_with("QUICK_MODE request") {
+            // One with traffic selectors is for a CHILD_SA, and names the one that it replaces. IKEv1 does not.
+            let is_another_child = is_v2 && message.contains(" TSi ") && !message.contains("N(REKEY_SA)");
+            (self.is_one, self.is_told) = (carries && !is_another_child, false);
+        }
+    }
+}
+
+impl IkeSaTrace {
+    /// The cause, and that it is one of a rekeying if it is.
+    pub(super) fn told_of_rekeying(&mut self, cause: FailureCause) -> TraceEvent {
+        let subject = match cause.code {
+            Code::NoProposalChild | Code::TsMismatch => Subject::Child(self.child.clone()),
+            Code::NoProposalIke => Subject::Ike,
+            _ => return TraceEvent::FailureCause(cause),
+        };
+        if !(self.rekeys.is_one && self.established) {
+            return TraceEvent::FailureCause(cause);
+        }
+        self.rekeys.is_told = true;
+        TraceEvent::RekeyFailed(subject, cause)
+    }
+
+    /// What the line says of a rekeying, if it names no cause.
+    pub(super) fn rekeying(&mut self, text: &str) -> Option<TraceEvent> {
+        if text.starts_with("IKE_SA ") && text.contains(" rekeyed between ") {
+            return Some(TraceEvent::Rekeyed(Subject::Ike));
+        }
+        if let Some((before, rest)) = text.split_once("CHILD_SA ")
+            && rest.contains(" established with SPIs ")
+        {
+            let is_rekeyed = matches!(self.step, Some("CREATE_CHILD_SA" | "QUICK_MODE")) && before != "outbound ";
+            let name = rest.split('{').next().map(str::to_owned);
+            return is_rekeyed.then_some(TraceEvent::Rekeyed(Subject::Child(name)));
+        }
+        let what = text.split_once(" rekeying failed, trying again in ")?.0;
+        // Both ends asked at the same moment: one of them waits.
+        if std::mem::take(&mut self.rekeys.is_told) || self.notify == Some("TEMP_FAIL") {
+            return None;
+        }
+        let subject = if what == "IKE_SA" { Subject::Ike } else { Subject::Child(self.child.clone()) };
+        let details = format!("charon names no cause: {text}");
+        Some(TraceEvent::RekeyFailed(
+            subject,
+            FailureCause {
+                code: Code::Unknown,
+                confidence: Confidence::Hint,
+                child: None,
+                version: None,
+                peer_id: None,
+                details,
+            },
+        ))
+    }
+}

@@ -1,0 +1,117 @@
+//! What a peer's silence tells: it depends on what the peer answered before, and on what it is asked for.
+
+use super::{
+    Confidence, IkeSaTrace, KEY_OR_IDENTITY,
+    verdict::{Found, found},
+};
+use crate::ipsec::Code;
+
+/// charon sends a packet again when a peer is slow too; only the second time is a sign.
+const SIGN: u32 = 2;
+
+/// What is remembered of what the peer answered, and of what could not be read.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
+pub(super) struct Silence {
+    /// How many of main mode's messages the peer has answered.
+    answered: u8,
+    /// Whether a CHILD_SA came up.
+    pub has_carried: bool,
+    /// Whether quick mode waits for its answer.
+    is_quick: bool,
+    /// Whether the message that is looked at could not be decrypted.
+    pub is_undecrypted: bool,
+    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or an early greeting.
+    is_unreadable: bool,
+}
+
+impl Silence {
+    pub(super) fn remember(&mut self, text: &str) {
+        if text == "could not decrypt payloads" {
+            self.is_undecrypted = true;
+        } else if text.starts_with("INFORMATIONAL_V1 ") && text.ends_with(" processing failed") {
+            self.is_unreadable |= self.is_undecrypted;
+            self.is_undecrypted = false;
+        }
+    }
+
+    /// A message could be read.
+    pub(super) fn read(&mut self) {
+        self.is_undecrypted = false;
+    }
+
+    /// A message was sent or read.
+    pub(super) fn exchange(&mut self, message: &str) {
+        self.answered += u8::from(message.starts_with("ID_PROT response") && self.answered < u8::MAX);
+        if message.starts_with("QUICK_MODE ") {
+            self.is_quick = message.starts_with("QUICK_MODE request");
+        }
+    }
+}
+
+impl IkeSaTrace {
+    pub(super) fn silence(&self, text: &str) -> Option<Found> {
+        if text == "DPD check timed out, enforcing DPD action" {
+            return found(Code::DpdTimeout, Confidence::Answer, "the peer does not answer DPD any more".into());
+        }
+        let (given_up, sent_again) = (text.starts_with("giving up after "), retransmits(text));
+        if self.established {
+            let is_asked = self.silence.is_quick && !self.silence.has_carried;
+            return match sent_again {
+                _ if is_asked && (given_up || sent_again >= Some(SIGN)) => found(
+                    Code::TsMismatch,
+                    Confidence::Sign,
+                    "the peer is silent to quick mode, the request for the CHILD_SA: its networks or its proposal for \
+                     the traffic differ"
+                        .into(),
+                ),
+                None if given_up => {
+                    found(Code::DpdTimeout, Confidence::Answer, format!("the peer fell silent: {text}"))
+                }
+                _ => None,
+            };
+        }
+        let is_over = given_up
+            || text.starts_with("peer not responding, trying again")
+            || text == "establishing IKE_SA failed, peer not responding";
+        if !is_over && sent_again.is_none() {
+            return None;
+        }
+        if self.silence.is_unreadable && self.ours {
+            let details =
+                format!("{KEY_OR_IDENTITY}: our key cannot decrypt its answer (charon: could not decrypt payloads)");
+            return found(Code::PeerRefusedAuth, Confidence::Answer, details);
+        }
+        if is_over || sent_again >= Some(SIGN) { self.unanswered() } else { None }
+    }
+
+    /// What it says that the peer answers no more, or has not answered at all.
+    fn unanswered(&self) -> Option<Found> {
+        if self.step == Some("ID_PROT") && self.ours && self.silence.answered >= 2 {
+            let details = format!(
+                "{KEY_OR_IDENTITY}: it answered two of main mode's three exchanges and is silent to the third, which \
+                 proves who we are"
+            );
+            return found(Code::PeerRefusedAuth, Confidence::Sign, details);
+        }
+        let step = match self.step {
+            Some("IKE_AUTH") => {
+                "it answered IKE_SA_INIT, but not IKE_AUTH: is UDP 4500 closed, are large packets lost, or does it drop \
+                 our key or identity without a word?"
+            }
+            Some("QUICK_MODE" | "CREATE_CHILD_SA") => "it answered before, but not the request for the child",
+            Some("ID_PROT") if self.silence.answered == 1 => {
+                "it answered main mode's first message, but not the second"
+            }
+            _ => "it has not answered at all",
+        };
+        let peer = self.remote.map(|address| format!(" {address}")).unwrap_or_default();
+        found(Code::PeerUnreachable, Confidence::Sign, format!("the peer{peer} does not answer: {step}"))
+    }
+}
+
+/// The how manieth time a packet is sent again.
+fn retransmits(text: &str) -> Option<u32> {
+    let rest = text.strip_prefix("sending ").unwrap_or(text).strip_prefix("retransmit ")?;
+    rest.split(' ').next()?.parse().ok()
+}
