@@ -7,6 +7,7 @@ pub mod doors;
 pub mod files;
 pub mod nat;
 pub mod net;
+pub mod path;
 pub mod proc;
 pub mod tools;
 

@@ -19,6 +19,8 @@ mod on_neighbours;
 mod on_packets;
 #[path = "kernel/on_power.rs"]
 mod on_power;
+#[path = "kernel/on_sizes.rs"]
+mod on_sizes;
 #[path = "kernel/on_traps.rs"]
 mod on_traps;
 #[path = "lab/pair.rs"]

@@ -48,3 +48,15 @@ fn neighbours() {
 fn traps() {
     on_a_machine("on_traps", 1);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn packet_sizes() {
+    on_a_machine("on_sizes::esp", 3);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn packet_sizes_of_other_modes() {
+    on_a_machine("on_sizes::of", 2);
+}

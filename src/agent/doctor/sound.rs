@@ -110,6 +110,7 @@ fn running(name: String, record: &Record) -> IkeSa {
         outdated: false,
         mode: Some(Mode::Tunnel),
         ah: false,
+        encap: false,
         suite: Suite::default(),
         local: set("10.1.0.0/24"),
         remote: set("10.2.0.0/24"),
