@@ -5,14 +5,20 @@ pub mod charon;
 pub mod conf;
 pub mod doors;
 pub mod files;
-pub mod nat;
 pub mod net;
 pub mod path;
 pub mod proc;
+pub mod rules;
 pub mod tools;
 
-use crate::{settings::Settings, swan::Swan};
+use crate::{
+    ipsec::{IkeSa, PacketSize},
+    settings::Settings,
+    swan::Swan,
+};
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -73,8 +79,12 @@ pub struct Facts {
     pub routes: Seen<Vec<net::Route>>,
     /// The kernel's IPsec policies.
     pub policies: Seen<Vec<net::Policy>>,
-    /// The rules that change source addresses.
-    pub nat: nat::Nat,
+    /// The rules that packets pass.
+    pub rules: rules::Rules,
+    /// The ways to the addresses that were asked for, or why there is none.
+    pub ways: Seen<BTreeMap<IpAddr, Seen<path::Path>>>,
+    /// What fits through the SAs that run, as far as it is known.
+    pub sizes: Vec<PacketSize>,
     /// Whether the clock is synchronised.
     pub synchronised: Seen<bool>,
     /// What swanctl would load.
@@ -115,17 +125,20 @@ impl Places {
     }
 }
 
-/// Gathers all facts, at once where they do not need each other.
-pub async fn gather(places: &Places, swan: &Swan) -> Facts {
-    let (vici, charon, (interfaces, routes, policies), nat, synchronised, conf, disk) = tokio::join!(
+/// Gathers all facts, at once where they do not need each other; `ends` are the addresses that packets are to reach.
+pub async fn gather(places: &Places, swan: &Swan, ends: BTreeSet<IpAddr>) -> Facts {
+    let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
         charon::socket(places),
         charon::ask(swan),
         net::look(&places.tools),
-        nat::look(&places.tools),
+        rules::look(&places.tools),
         clock(places),
         conf::look(places),
         look(places),
+        reading(places, move |places| self::ways(places, ends)),
     );
+    let running = charon.as_ref().map(|answers| answers.running.clone()).unwrap_or_default();
+    let sizes = reading(places, move |_| Ok(sizes(&running))).await.unwrap_or_default();
     Facts {
         uid: nix::unistd::Uid::effective().as_raw(),
         service: nix::unistd::User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()),
@@ -138,7 +151,9 @@ pub async fn gather(places: &Places, swan: &Swan) -> Facts {
         interfaces,
         routes,
         policies,
-        nat,
+        rules,
+        ways,
+        sizes,
         synchronised,
         conf,
         files: disk.files,
@@ -147,6 +162,18 @@ pub async fn gather(places: &Places, swan: &Swan) -> Facts {
         ipsec_conf: disk.ipsec_conf,
         space: disk.space,
     }
+}
+
+/// The ways to these addresses. They are those of this machine, whatever stands in place of `/`.
+fn ways(places: &Places, ends: BTreeSet<IpAddr>) -> Seen<BTreeMap<IpAddr, Seen<path::Path>>> {
+    if places.root != Path::new("/") {
+        return Err(format!("the kernel knows none for {}", places.root.display()));
+    }
+    Ok(ends.into_iter().map(|end| (end, path::path(end, None).map_err(|e| e.desc().to_owned()))).collect())
+}
+
+fn sizes(running: &[IkeSa]) -> Vec<PacketSize> {
+    running.iter().flat_map(|ike| ike.children.iter().filter_map(|sa| path::fitting(ike, sa))).collect()
 }
 
 /// What is read off files.

@@ -5,6 +5,7 @@ mod charon;
 pub mod conf;
 pub mod credentials;
 pub mod diff;
+pub mod foreign;
 mod lists;
 pub mod message;
 pub mod names;
@@ -25,6 +26,7 @@ use crate::{
     ipsec::{ConnectionId, IkeSa},
 };
 pub use charon::Charon;
+use foreign::Foreign;
 use futures_util::FutureExt;
 use plan::Loadable;
 pub use sightings::Sas;
@@ -179,6 +181,24 @@ impl Swan {
             Way::Vici(vici) => vici.connections().await,
             Way::Swanctl(swanctl) => swanctl.connections().await,
         }
+    }
+
+    /// What charon says of the connections with these names.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn foreign(&self, names: &[&str]) -> Result<Vec<Foreign>> {
+        let mut messages = Vec::new();
+        match &*self.way {
+            Way::Vici(vici) => {
+                for name in names {
+                    messages.extend(vici.list_connections(Some(name)).await?);
+                }
+            }
+            Way::Swanctl(swanctl) => messages = swanctl.list_connections().await?,
+        }
+        let all = messages.iter().flat_map(foreign::read);
+        Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
     /// The connections and secrets of ours that charon holds, about `expected` of each. The secrets are `None` where

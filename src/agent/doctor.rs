@@ -3,13 +3,17 @@
 
 mod addresses;
 mod charon;
+mod clamp;
 mod conf;
 mod files;
+mod filter;
+mod flows;
 mod host;
 mod nat;
 mod others;
 mod plane;
 mod ports;
+mod routes;
 mod settings;
 #[cfg(test)]
 mod sound;
@@ -105,7 +109,7 @@ type Judged = Result<String, Vec<Finding>>;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 21] = [
+const CHECKS: [(&str, Check); 26] = [
     ("agent", charon::agent),
     ("charon", charon::reachable),
     ("vici", charon::socket),
@@ -115,6 +119,11 @@ const CHECKS: [(&str, Check); 21] = [
     ("forwarding", host::forwarding),
     ("rp_filter", host::rp_filter),
     ("nat", nat::nat),
+    ("forward", filter::forward),
+    ("input", filter::input),
+    ("output", filter::output),
+    ("routes", routes::routes),
+    ("clamp", clamp::clamp),
     ("data_plane", plane::plane),
     ("addresses", addresses::addresses),
     ("settings_drift", settings::drift),
@@ -144,7 +153,6 @@ pub fn judge(case: &Case) -> Report {
 
 /// Examines the gateway of `settings` at `places` from outside: the agent does not run.
 pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Report {
-    let facts = Box::pin(gateway::gather(places, swan)).await;
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
     // A directory that cannot be listed is a damaged store to whoever asks.
     let (mut records, damaged) = surveyed.unwrap_or_else(|error| {
@@ -155,6 +163,7 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
     for aside in super::aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
+    let facts = Box::pin(gateway::gather(places, swan, flows::ends(&records))).await;
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, now: Timestamp::now() })
@@ -163,10 +172,11 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &Swan) -> Repor
 impl Agent {
     /// Examines this gateway; `places` is where.
     pub async fn doctor(&self, places: &Places) -> Report {
-        let facts = Box::pin(gateway::gather(places, &self.swan)).await;
+        let records = self.store.all();
+        let facts = Box::pin(gateway::gather(places, &self.swan, flows::ends(&records))).await;
         judge(&Case {
             facts,
-            records: self.store.all(),
+            records,
             damaged: self.store.damaged().to_vec(),
             gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.life()),

@@ -94,7 +94,7 @@ fn routes(text: &str, is_v4: bool) -> Seen<Vec<Route>> {
 }
 
 /// A network, or a host without a prefix length.
-pub(super) fn network(text: &str) -> Option<IpNet> {
+pub fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into))
 }
 

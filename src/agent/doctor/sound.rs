@@ -3,7 +3,7 @@
 use super::Case;
 use crate::{
     agent::Life,
-    gateway::{Facts, charon, conf, files, nat, net, proc},
+    gateway::{Facts, charon, conf, files, net, path, proc, rules},
     ipsec::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, Integrity,
         Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
@@ -153,7 +153,12 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         service: None,
         conf_dir: "/etc/swanctl/conf.d".into(),
         vici: charon::Socket { path: "/run/charon.vici".into(), rights: Ok("root:root 0770".into()), connect: Ok(()) },
-        charon: Ok(charon::Answers { charon, connections: vec![name.clone()], running: vec![running(name, record)] }),
+        charon: Ok(charon::Answers {
+            charon,
+            connections: vec![name.clone()],
+            foreign: Vec::new(),
+            running: vec![running(name, record)],
+        }),
         sockets: Ok(vec![socket(500), socket(4500)]),
         kernel: Ok(proc::Kernel {
             forward_v4: true,
@@ -164,7 +169,11 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         interfaces: Ok(vec![interface("lan", "10.1.0.1"), interface("wan", "192.0.2.1")]),
         routes: Ok(Vec::new()),
         policies: Ok(vec![policy(lan, far, "out"), policy(far, lan, "in"), policy(far, lan, "fwd")]),
-        nat: nat::Nat::default(),
+        rules: rules::Rules { chains: vec![clamps()], ..rules::Rules::default() },
+        ways: Ok([("192.0.2.2", way("wan", false)), ("10.1.0.1", way("lan", false)), ("10.2.0.1", way("wan", true))]
+            .map(|(to, way)| (address(to), Ok(way)))
+            .into()),
+        sizes: Vec::new(),
         synchronised: Ok(true),
         conf: conf::Conf { includes: Ok(vec!["/etc/swanctl/conf.d/*.conf".into()]), rehearsal: Ok(rehearsal) },
         files: Ok(Vec::new()),
@@ -173,6 +182,20 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         ipsec_conf: Ok(Vec::new()),
         space: Ok(files::Space { bytes: 1 << 30, files: None, read_only: false }),
     }
+}
+
+/// A chain that clamps the segment size.
+pub fn clamps() -> rules::Chain {
+    let base =
+        rules::Base { hook: rules::Hook::Forward, priority: -150, is_nat: false, drops: false, by_iptables: false };
+    let matches = vec![rules::Match::Protocol(vec![6], true), rules::Match::Narrow];
+    let rule = rules::Rule { matches, clamps: true, ..rules::Rule::default() };
+    rules::Chain { table: "inet mangle".into(), name: "forward".into(), base: Some(base), rules: vec![rule] }
+}
+
+/// A way by this interface.
+pub fn way(device: &str, by_default: bool) -> path::Path {
+    path::Path { device: device.into(), mtu: 1500, by_default, is_local: false }
 }
 
 #[test]
