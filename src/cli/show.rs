@@ -228,6 +228,11 @@ fn children(page: &mut String, view: &Value, look: Look) {
     if table.len() > 0 {
         let _ = write!(page, "\n{}", table.page(look));
     }
+    let advice = |child: &Value| Some((text(child, "condition"), child["condition_advice"].as_str()?.to_owned()));
+    let all: std::collections::BTreeSet<_> = items(&view["children"]).iter().filter_map(advice).collect();
+    for (word, advice) in all {
+        let _ = writeln!(page, "\n{}: {}", look.say(tone_of(&word), &word), safe(&advice));
+    }
 }
 
 /// What runs under the connection and belongs to none of its children.

@@ -94,6 +94,7 @@ fn routes(text: &str, is_v4: bool) -> Seen<Vec<Route>> {
 }
 
 /// A network, or a host without a prefix length.
+#[must_use]
 pub fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into))
 }

@@ -32,7 +32,7 @@ const LINK: usize = 16;
 const FIB_MATCH: u32 = 0x2000;
 /// In `RTA_METRICS` (linux/rtnetlink.h).
 const METRIC_MTU: u16 = 2;
-/// linux/if_link.h.
+/// `linux/if_link.h`.
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 
@@ -45,7 +45,7 @@ pub fn path(to: IpAddr, from: Option<IpAddr>) -> Result<Path, Errno> {
     let attributes = attributes(&answer, HEADER + ROUTE);
     let index = number(attributes.get(libc::RTA_OIF)).ok_or(Errno::ENODEV)?;
     let (device, of_device) = link(index)?;
-    let metrics = attributes.get(libc::RTA_METRICS).map(|bytes| Attributes::read(bytes));
+    let metrics = attributes.get(libc::RTA_METRICS).map(Attributes::read);
     let of_route = metrics.and_then(|metrics| number(metrics.get(METRIC_MTU))).filter(|mtu| *mtu > 0);
     let matched = ask(libc::RTM_GETROUTE, &route(to, from, FIB_MATCH));
     let byte = |answer: &[u8], at: usize| answer.get(HEADER + at).copied();

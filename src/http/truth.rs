@@ -16,10 +16,11 @@ pub(super) fn extend(item: &mut Value, members: Value) {
     }
 }
 
-/// `condition`, `condition_since` and `wanted` of a child of `connection`.
+/// `condition`, its advice, `condition_since` and `wanted` of a child of `connection`.
 pub(super) fn child(connection: &Connection, seen: Option<&Seen>) -> Value {
     json!({
         "condition": seen.map(|seen| seen.condition.name()),
+        "condition_advice": seen.and_then(|seen| seen.condition.advice()),
         "condition_since": seen.and_then(|seen| seen.since).map(|since| since.to_string()),
         "wanted": wanted(connection),
     })

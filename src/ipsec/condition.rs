@@ -71,6 +71,25 @@ impl Condition {
         }
     }
 
+    /// What to look at where packets go one way only: the doctor's checks by their names, here and at the peer.
+    #[must_use]
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::NoInbound => Some(
+                "packets go out and none comes back: run `cygnet doctor` and see its checks input, rp_filter, data_plane, \
+                 clamp and foreign; if they pass, the peer does not get the packets, drops them or does not answer: look \
+                 there for a filter, source NAT before its policy and a missing route, and with sha256 for an ICV that it \
+                 cuts to 96 bits instead of 128",
+            ),
+            Self::NoOutbound => Some(
+                "packets come in and none goes back: run `cygnet doctor` and see its checks nat, forward, forwarding, \
+                 routes, rp_filter, output, data_plane and foreign; if they pass, the hosts here do not answer, or answer \
+                 by another router",
+            ),
+            _ => None,
+        }
+    }
+
     /// Whether exactly what is wanted runs. Traffic has no say in that: what carries nothing may have nothing to carry.
     #[must_use]
     pub fn is_as_wanted(self) -> bool {

@@ -186,10 +186,9 @@ fn verdict(chains: &[Chain], hooks: &[Hook], flow: &Flow) -> Verdict {
         let mut partly = false;
         let end = walk(chains, chain, flow, &mut (&mut partly, &mut doubts), 0);
         let dropped = match end {
-            End::Accepted => continue,
             End::Dropped(text) => text,
             End::On if base.drops => format!("the policy drop of chain {} of table {}", chain.name, chain.table),
-            End::On => continue,
+            End::On | End::Accepted => continue,
         };
         if partly {
             doubts.push(dropped);
@@ -220,12 +219,11 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mu
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
                 match next.filter(|_| depth < MAX_DEPTH).map(|next| walk(chains, next, flow, seen, depth + 1)) {
                     Some(End::Accepted) if is_all => return End::Accepted,
-                    Some(End::Accepted) => *seen.0 = true,
                     Some(End::Dropped(place)) if is_all || !is_vague(rule) => return End::Dropped(place),
                     Some(End::Dropped(place)) => seen.1.push(place),
                     Some(End::On) => {}
                     // A target that is not known here decides as it likes.
-                    None => *seen.0 = true,
+                    Some(End::Accepted) | None => *seen.0 = true,
                 }
             }
             Action::Accept | Action::Return | Action::Unknown => *seen.0 = true,

@@ -130,7 +130,7 @@ fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
             shared.extend(both);
             meets
         })
-        .map(|ours| ours.id())
+        .map(Connection::id)
         .collect();
     let first = ours.first()?;
     let what = format!(

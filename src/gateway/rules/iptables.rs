@@ -11,7 +11,7 @@ const HOOKS: [(&str, Hook); 5] = [
     ("OUTPUT", Hook::Output),
     ("POSTROUTING", Hook::Postrouting),
 ];
-/// The priorities of the tables (linux/netfilter_ipv4.h); of nat, that behind routing.
+/// The priorities of the tables (`linux/netfilter_ipv4.h`); of nat, that behind routing.
 const PRIORITIES: [(&str, i64); 4] = [("raw", -300), ("mangle", -150), ("security", 50), ("nat", 100)];
 /// Modules whose names say nothing: their options do.
 const NAMED_BY_OPTIONS: [&str; 9] = ["policy", "comment", "tcp", "udp", "multiport", "conntrack", "state", "esp", "ah"];
