@@ -138,6 +138,12 @@ const CHECKS: [(&str, Check); 26] = [
     ("store", files::store),
 ];
 
+/// Which of the checks is made first: reports have them in this order.
+#[must_use]
+pub fn order(check: &str) -> Option<usize> {
+    CHECKS.iter().position(|(name, _)| *name == check)
+}
+
 /// Judges all.
 #[must_use]
 pub fn judge(case: &Case) -> Report {
@@ -204,13 +210,12 @@ impl Finding {
     }
 }
 
+/// What a finding says of what could not be looked at; who may look can do it instead.
+pub const UNSEEN: &str = "could not be looked at";
+
 /// What could not be looked at. It does not count as wrong, nor as right.
 fn unseen(what: &str, why: &str) -> Vec<Finding> {
-    vec![finding(
-        Level::Info,
-        format!("{what} could not be looked at: {why}"),
-        "look at it yourself, or repair the cause",
-    )]
+    vec![finding(Level::Info, format!("{what} {UNSEEN}: {why}"), "look at it yourself, or repair the cause")]
 }
 
 /// Passes with `seen` where nothing is wrong.
