@@ -5,8 +5,8 @@ mod id;
 mod networks;
 mod split;
 
-pub use id::ConnectionId;
-pub use split::Split;
+pub use crate::ipsec::connection::id::ConnectionId;
+pub use crate::ipsec::connection::split::Split;
 
 use super::{
     AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector,

@@ -4,7 +4,7 @@
 //! the model refuses. Errors name the member, never its value, because it may be the key.
 
 use super::{
-    record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish},
+    record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
     trial::Trial,
 };
 use crate::{
@@ -169,8 +169,8 @@ pub fn to_bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn file(record: &Record) -> File {
-    let wish = &record.wish;
-    let options = &wish.options;
+    let spec = &record.spec;
+    let options = &spec.options;
     let (version, psk_hex, certs_pem) = match &options.auth {
         Auth::Psk(psk) => (WITH_PSK, Some(psk.expose_hex()), None),
         Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
@@ -178,15 +178,15 @@ fn file(record: &Record) -> File {
     File {
         version: if record.trial.is_some() { WITH_TRIAL } else { version },
         uuid: record.id.to_string(),
-        name: wish.names.name.clone(),
-        description: wish.names.description.clone(),
-        system_tags: wish.names.system_tags.clone(),
-        user_tags: wish.names.user_tags.clone(),
+        name: spec.names.name.clone(),
+        description: spec.names.description.clone(),
+        system_tags: spec.names.system_tags.clone(),
+        user_tags: spec.names.user_tags.clone(),
         enabled: record.state == State::Enabled,
         created: record.created,
         changed: record.changed,
-        vip: Vip { uuid: wish.vip.uuid.clone(), address: wish.vip.address },
-        peer: wish.peer,
+        vip: Vip { uuid: spec.vip.uuid.clone(), address: spec.vip.address },
+        peer: spec.peer,
         identity: Identities {
             kind: word(&ID_KINDS, options.id_kind).into(),
             local: options.local_id.clone(),
@@ -216,8 +216,8 @@ fn file(record: &Record) -> File {
             lifetime_s: options.lifetime.hard(),
             split: Some(options.split).filter(|split| *split != Split::Stored).map(|split| split.name().into()),
         },
-        local: wish.local.iter().map(local).collect(),
-        remote: wish.remote.iter().map(remote).collect(),
+        local: spec.local.iter().map(local).collect(),
+        remote: spec.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
         child_generation: record.connection.child_generation.0,
         unproven: record.unproven,
@@ -296,7 +296,7 @@ fn read_record(file: File) -> Result<Record, String> {
     let key_owner = file.identity.key_owner.as_deref().map(|owner| meaning(&KEY_OWNERS, owner));
     let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
     let mut record =
-        Record::new(id, wish(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+        Record::new(id, spec(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
     record.changed = changed;
@@ -317,11 +317,11 @@ fn place(error: &serde_json::Error) -> String {
     format!("{what}: line {}, column {}", error.line(), error.column())
 }
 
-fn wish(file: File) -> Result<Wish, String> {
+fn spec(file: File) -> Result<Spec, String> {
     let options = options(&file)?;
     let local = all(file.local.into_iter().map(read_local))?;
     let remote = all(file.remote.iter().map(read_remote))?;
-    Ok(Wish {
+    Ok(Spec {
         names: Names {
             name: file.name,
             description: file.description,

@@ -1,7 +1,7 @@
 //! Filters, NAT and clamps as nft 1.0.6 and iptables-save 1.8.9 print them, recorded from real rule sets.
 
 use crate::tree::{Tree, words};
-use cygnet::agent::doctor::{Level, Report};
+use cygnet::doctor::{Level, Report};
 use serde_json::Value;
 
 const STRICT: &str = include_str!("recorded/strict.json");
@@ -103,7 +103,7 @@ fn who_may_not_look_is_told_so() {
 
 #[test]
 fn a_foreign_connection_for_the_same_networks_is_found() {
-    use cygnet::swan::section::{Section, Value};
+    use cygnet::strongswan::section::{Section, Value};
     let tree = Tree::new();
     let list = |text: &str| Value::List(vec![text.as_bytes().to_vec()]);
     let child = |remote| Section::new().with("local-ts", list("10.1.0.0/24")).with("remote-ts", list(remote));
