@@ -7,7 +7,7 @@ pub mod facts;
 mod finding;
 
 pub use case::Case;
-pub use finding::{Finding, Level, Report};
+pub use finding::{Finding, Level, Report, UNSEEN};
 
 use crate::{
     agent::Agent,
@@ -24,7 +24,7 @@ use std::sync::Arc;
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names.
-const CHECKS: [(&str, Check); 22] = [
+const CHECKS: [(&str, Check); 27] = [
     ("agent", checks::daemon::agent),
     ("charon", checks::daemon::reachable),
     ("vici", checks::daemon::socket),
@@ -34,6 +34,11 @@ const CHECKS: [(&str, Check); 22] = [
     ("forwarding", checks::kernel::forwarding),
     ("rp_filter", checks::kernel::rp_filter),
     ("nat", checks::source_nat::nat),
+    ("forward", checks::filter::forward),
+    ("input", checks::filter::input),
+    ("output", checks::filter::output),
+    ("routes", checks::routes::routes),
+    ("clamp", checks::clamp::clamp),
     ("data_plane", checks::data_plane::plane),
     ("dropped_cas", checks::cas::dropped),
     ("addresses", checks::addresses::addresses),
@@ -48,6 +53,12 @@ const CHECKS: [(&str, Check); 22] = [
     ("same_networks", checks::other_programs::networks),
     ("store", checks::file_modes::store),
 ];
+
+/// Which of the checks is made first: reports have them in this order.
+#[must_use]
+pub fn order(check: &str) -> Option<usize> {
+    CHECKS.iter().position(|(name, _)| *name == check)
+}
 
 /// Judges all.
 #[must_use]
@@ -64,7 +75,6 @@ pub fn judge(case: &Case) -> Report {
 
 /// Examines the gateway of `settings` at `places` from outside: the agent does not run.
 pub async fn examine(settings: &Settings, places: &Places, swan: &StrongSwan) -> Report {
-    let facts = Box::pin(facts::gather(places, swan)).await;
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
     // A directory that cannot be listed is a damaged store to whoever asks.
     let (mut records, damaged) = surveyed.unwrap_or_else(|error| {
@@ -75,6 +85,7 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &StrongSwan) ->
     for aside in crate::agent::change::set_aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
+    let facts = Box::pin(facts::gather(places, swan, checks::flows::ends(&records))).await;
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     let dropped_cas = checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), swan.birth().as_deref());
@@ -84,10 +95,11 @@ pub async fn examine(settings: &Settings, places: &Places, swan: &StrongSwan) ->
 impl Agent {
     /// Examines this gateway; `places` is where.
     pub async fn doctor(&self, places: &Places) -> Report {
-        let facts = Box::pin(facts::gather(places, self.strongswan())).await;
+        let records = self.store().all();
+        let facts = Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records))).await;
         judge(&Case {
             facts,
-            records: self.store().all(),
+            records,
             damaged: self.store().damaged().to_vec(),
             gateway: Gateway::clone(&self.gateway()),
             agent: Some(self.link()),

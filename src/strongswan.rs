@@ -7,6 +7,7 @@ pub mod conf;
 pub mod credentials;
 pub mod diff;
 pub mod dry_run;
+pub mod foreign;
 mod lists;
 pub mod log_parser;
 pub mod message;
@@ -25,6 +26,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     strongswan::{
+        foreign::Foreign,
         requests::Loadable,
         sightings::Sightings,
         swanctl::Swanctl,
@@ -182,6 +184,24 @@ impl StrongSwan {
             Backend::Vici(vici) => vici.connections().await,
             Backend::Swanctl(swanctl) => swanctl.connections().await,
         }
+    }
+
+    /// What charon says of the connections with these names.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn foreign(&self, names: &[&str]) -> Result<Vec<Foreign>> {
+        let mut messages = Vec::new();
+        match &*self.way {
+            Backend::Vici(vici) => {
+                for name in names {
+                    messages.extend(vici.list_connections(Some(name)).await?);
+                }
+            }
+            Backend::Swanctl(swanctl) => messages = swanctl.list_connections().await?,
+        }
+        let all = messages.iter().flat_map(foreign::read);
+        Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
     /// The connections and secrets of ours that charon holds, about `expected` of each. The secrets are `None` where

@@ -10,6 +10,8 @@ mod command;
 mod fake_charon;
 #[path = "doctor/faults.rs"]
 mod faults;
+#[path = "doctor/rules.rs"]
+mod rules;
 #[path = "support/serve.rs"]
 mod serve;
 #[path = "doctor/tree.rs"]

@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 36] = [
     ("strongswan::charon", 2),
     ("strongswan::conf", 2),
     ("strongswan::credentials", 2),
+    ("strongswan::foreign", 2),
     ("strongswan::message", 2),
     ("strongswan::names", 2),
     ("strongswan::observe", 2),

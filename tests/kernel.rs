@@ -21,6 +21,8 @@ mod on_neighbours;
 mod on_packets;
 #[path = "kernel/on_power.rs"]
 mod on_power;
+#[path = "kernel/on_sizes.rs"]
+mod on_sizes;
 #[path = "kernel/on_stored.rs"]
 mod on_stored;
 #[path = "kernel/on_traps.rs"]

@@ -201,7 +201,8 @@ fn ike_sas(page: &mut String, view: &Value, look: Look) {
 
 /// Per pair of networks, what is wanted and what runs of it.
 fn children(page: &mut String, view: &Value, look: Look) {
-    let mut table = Table::new(&["HERE", "THERE", "CONDITION", "STATE", "PROTECTION", "AGE", "IN", "OUT", "REASON"]);
+    let mut table =
+        Table::new(&["HERE", "THERE", "CONDITION", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS", "REASON"]);
     for child in items(&view["children"]) {
         let nets = |name: &str| items(&child[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
         let ends = || [nets("local"), nets("remote")].map(|text| (Tone::Plain, text));
@@ -212,29 +213,32 @@ fn children(page: &mut String, view: &Value, look: Look) {
         if sas.is_empty() {
             let state = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
             let empty = || (Tone::Plain, String::new());
-            let rest = [condition(), (state.0, state.1.to_owned()), empty(), empty(), empty(), empty(), why()];
-            table.row(ends().into_iter().chain(rest));
+            let known = [condition(), (state.0, state.1.to_owned())].into_iter();
+            table.row(ends().into_iter().chain(known).chain((0..6).map(|_| empty())).chain([why()]));
         }
         for sa in sas {
             let traffic = |name: &str| (Tone::Plain, bytes(sa[name].as_u64().unwrap_or_default()));
             let (protection, age) = ((Tone::Plain, protection(sa)), (Tone::Plain, format!("{} s", text(sa, "age_s"))));
-            let rest = [condition(), state(sa), protection, age, traffic("bytes_in"), traffic("bytes_out"), why()];
+            let [mtu, mss] = ["mtu", "mss"].map(|name| (Tone::Plain, text(sa, name)));
+            let (came, went) = (traffic("bytes_in"), traffic("bytes_out"));
+            let rest = [condition(), state(sa), protection, age, came, went, mtu, mss, why()];
             table.row(ends().into_iter().chain(rest));
         }
     }
     if table.len() > 0 {
         let _ = write!(page, "\n{}", table.page(look));
     }
-    // All children have the same algorithms, and so the same advice.
-    let advised = items(&view["children"]).iter().find(|child| child["condition_advice"].is_string());
-    if let Some(child) = advised {
-        let _ = writeln!(page, "{}: {}", safe(&text(child, "condition")), safe(&text(child, "condition_advice")));
+    let advice = |child: &Value| Some((text(child, "condition"), child["condition_advice"].as_str()?.to_owned()));
+    let all: std::collections::BTreeSet<_> = items(&view["children"]).iter().filter_map(advice).collect();
+    for (word, advice) in all {
+        let _ = writeln!(page, "\n{}: {}", look.say(tone_of(&word), &word), safe(&advice));
     }
 }
 
 /// What runs under the connection and belongs to none of its children.
 fn other_sas(page: &mut String, view: &Value, look: Look) {
-    let mut table = Table::new(&["NOT WANTED", "HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT"]);
+    let mut table =
+        Table::new(&["NOT WANTED", "HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS"]);
     for sa in items(&view["other_sas"]) {
         let nets = |name: &str| items(&sa[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
         let age = format!("{} s", text(sa, "age_s"));
@@ -243,7 +247,8 @@ fn other_sas(page: &mut String, view: &Value, look: Look) {
         let plain = |text: String| (Tone::Plain, text);
         let [here, there] = [nets("local"), nets("remote")].map(plain);
         let [protection, age, in_, out] = [protection(sa), age, traffic("bytes_in"), traffic("bytes_out")].map(plain);
-        table.row([plain(text(sa, "id")), here, there, state, protection, age, in_, out]);
+        let [mtu, mss] = ["mtu", "mss"].map(|name| plain(text(sa, name)));
+        table.row([plain(text(sa, "id")), here, there, state, protection, age, in_, out, mtu, mss]);
     }
     if table.len() > 0 {
         let _ = write!(page, "\n{}", table.page(look));

@@ -2,14 +2,18 @@
 
 pub(crate) mod addresses;
 pub(crate) mod cas;
+pub(crate) mod clamp;
 pub(crate) mod configuration;
 pub(crate) mod daemon;
 pub(crate) mod data_plane;
 pub(crate) mod file_modes;
+pub(crate) mod filter;
+pub(crate) mod flows;
 #[cfg(test)]
 pub(crate) mod healthy;
 pub(crate) mod kernel;
 pub(crate) mod other_programs;
 pub(crate) mod ports;
+pub(crate) mod routes;
 pub(crate) mod settings;
 pub(crate) mod source_nat;

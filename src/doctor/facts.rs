@@ -4,18 +4,27 @@
 pub mod charon_answers;
 pub mod groups;
 mod look;
-pub mod nat;
 pub mod network;
+pub mod path;
 pub mod permissions;
 mod probe;
 pub mod procfs;
+pub mod rules;
 pub mod swanctl_files;
 pub mod tools;
 
-use crate::strongswan::StrongSwan;
+use crate::{
+    ipsec::{IkeSa, PacketSize},
+    strongswan::StrongSwan,
+};
+pub use look::Places;
 use look::{SERVICE, reading};
-use std::path::PathBuf;
-pub use {look::Places, probe::Probe};
+pub use probe::Probe;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 /// What was found.
 #[derive(Debug)]
@@ -42,8 +51,12 @@ pub struct Facts {
     pub routes: Probe<Vec<network::Route>>,
     /// The kernel's IPsec policies.
     pub policies: Probe<Vec<network::Policy>>,
-    /// The rules that change source addresses.
-    pub nat: nat::Nat,
+    /// The rules that packets pass.
+    pub rules: rules::Rules,
+    /// The ways to the addresses that were asked for, or why there is none.
+    pub ways: Probe<BTreeMap<IpAddr, Probe<path::Path>>>,
+    /// What fits through the SAs that run, as far as it is known.
+    pub sizes: Vec<PacketSize>,
     /// Whether the clock is synchronised.
     pub synchronised: Probe<bool>,
     /// What swanctl would load.
@@ -60,17 +73,20 @@ pub struct Facts {
     pub space: Probe<permissions::Space>,
 }
 
-/// Gathers all facts, at once where they do not need each other.
-pub async fn gather(places: &Places, swan: &StrongSwan) -> Facts {
-    let (vici, charon, (interfaces, routes, policies), nat, synchronised, conf, disk) = tokio::join!(
+/// Gathers all facts, at once where they do not need each other; `ends` are the addresses that packets are to reach.
+pub async fn gather(places: &Places, swan: &StrongSwan, ends: BTreeSet<IpAddr>) -> Facts {
+    let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
         charon_answers::socket(places),
         charon_answers::ask(swan),
         network::look(&places.tools),
-        nat::look(&places.tools),
+        rules::look(&places.tools),
         clock(places),
         swanctl_files::look(places),
         look(places),
+        reading(places, move |places| self::ways(places, ends)),
     );
+    let running = charon.as_ref().map(|answers| answers.running.clone()).unwrap_or_default();
+    let sizes = reading(places, move |_| Ok(sizes(&running))).await.unwrap_or_default();
     Facts {
         uid: nix::unistd::Uid::effective().as_raw(),
         service: nix::unistd::User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()),
@@ -83,7 +99,9 @@ pub async fn gather(places: &Places, swan: &StrongSwan) -> Facts {
         interfaces,
         routes,
         policies,
-        nat,
+        rules,
+        ways,
+        sizes,
         synchronised,
         conf,
         files: disk.files,
@@ -92,6 +110,18 @@ pub async fn gather(places: &Places, swan: &StrongSwan) -> Facts {
         ipsec_conf: disk.ipsec_conf,
         space: disk.space,
     }
+}
+
+/// The ways to these addresses. They are those of this machine, whatever stands in place of `/`.
+fn ways(places: &Places, ends: BTreeSet<IpAddr>) -> Probe<BTreeMap<IpAddr, Probe<path::Path>>> {
+    if places.root != Path::new("/") {
+        return Err(format!("the kernel knows none for {}", places.root.display()));
+    }
+    Ok(ends.into_iter().map(|end| (end, path::path(end, None).map_err(|e| e.desc().to_owned()))).collect())
+}
+
+fn sizes(running: &[IkeSa]) -> Vec<PacketSize> {
+    running.iter().flat_map(|ike| ike.children.iter().filter_map(|sa| path::fitting(ike, sa))).collect()
 }
 
 /// What is read off files.

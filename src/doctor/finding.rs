@@ -71,13 +71,12 @@ impl Finding {
     }
 }
 
+/// What a finding says of what could not be looked at; who may look can do it instead.
+pub const UNSEEN: &str = "could not be looked at";
+
 /// What could not be looked at. It does not count as wrong, nor as right.
 pub(super) fn unseen(what: &str, why: &str) -> Vec<Finding> {
-    vec![finding(
-        Level::Info,
-        format!("{what} could not be looked at: {why}"),
-        "look at it yourself, or repair the cause",
-    )]
+    vec![finding(Level::Info, format!("{what} {UNSEEN}: {why}"), "look at it yourself, or repair the cause")]
 }
 
 /// Passes with `seen` where nothing is wrong.

@@ -4,7 +4,8 @@
 use super::error::field_of;
 use crate::{
     agent::{Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
-    ipsec::{Carried, ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector, condition_advice},
+    doctor::facts::path,
+    ipsec::{Carried, ChildSa, Connection, IkeSa, Mode, Pass, Protocol, TrafficSelector, condition_advice},
 };
 use serde_json::{Map, Value, json};
 
@@ -57,6 +58,12 @@ pub(super) fn times(sa: &ChildSa) -> Value {
         "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
     })
+}
+
+/// What fits through an SA.
+pub(super) fn size(ike: &IkeSa, sa: &ChildSa) -> Value {
+    let size = path::fitting(ike, sa);
+    json!({ "mtu": size.map(|size| size.mtu), "mss": size.map(|size| size.mss) })
 }
 
 /// What a connection leaves alone.

@@ -215,7 +215,7 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
             ike.runs(connection) && coverage::counts(sa, connection) && (takes_part() || alone())
         };
         let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
-        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(sa, is_as_wanted(ike, sa))).collect();
+        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(ike, sa, is_as_wanted(ike, sa))).collect();
         let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
                                "sas": view.running.as_ref().map(|_| sas) });
@@ -243,14 +243,14 @@ fn other_sas(view: &View) -> Value {
     let wanted = &view.record.connection.children;
     let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
     let item = |(ike, sa): (&IkeSa, &ChildSa)| {
-        let mut item = child_sa(sa, false);
+        let mut item = child_sa(ike, sa, false);
         child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
         item
     };
     others.map(item).collect()
 }
 
-fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
+fn child_sa(ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
     let suite = &sa.suite;
     let mut item = json!({
         "id": sa.unique_id, "as_wanted": as_wanted,
@@ -266,5 +266,6 @@ fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
         "bytes_in": sa.bytes.0, "bytes_out": sa.bytes.1, "packets_in": sa.packets.0, "packets_out": sa.packets.1,
     });
     child_json::extend(&mut item, child_json::times(sa));
+    child_json::extend(&mut item, child_json::size(ike, sa));
     item
 }

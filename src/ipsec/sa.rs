@@ -60,6 +60,8 @@ pub struct ChildSa {
     pub mode: Option<Mode>,
     /// Whether it is AH rather than ESP.
     pub ah: bool,
+    /// Whether its packets travel in UDP (RFC 3948).
+    pub encap: bool,
     /// Its algorithms.
     pub suite: Suite,
     /// Our side's selectors as charon writes them.

@@ -65,6 +65,7 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
             _ => None,
         },
         ah: sa.text("protocol") == Some("AH"),
+        encap: sa.text("encap") == Some("yes"),
         suite: suite(sa),
         local: sa.items("local-ts").map(Into::into).collect(),
         remote: sa.items("remote-ts").map(Into::into).collect(),

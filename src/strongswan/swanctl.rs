@@ -94,8 +94,20 @@ impl Swanctl {
     /// # Errors
     /// When charon does not answer.
     pub async fn connections(&self) -> Result<Vec<String>> {
-        let listed = self.query(&["--list-conns"]).await?;
-        Ok(listed.iter().flat_map(|message| message.sections().map(|(name, _)| name.to_owned())).collect())
+        Ok(self
+            .list_connections()
+            .await?
+            .iter()
+            .flat_map(|message| message.sections().map(|(name, _)| name.to_owned()))
+            .collect())
+    }
+
+    /// The loaded connections as charon describes them.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn list_connections(&self) -> Result<Vec<Section>> {
+        self.query(&["--list-conns"]).await
     }
 
     /// Loads `new` in place of `previous`, by way of its file.

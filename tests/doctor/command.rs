@@ -141,3 +141,31 @@ fn an_examination_that_all_have_left_ends_with_its_programs() {
     let _asker = ask();
     assert_eq!(wait_until("another examination", || runs(2)).len(), 2);
 }
+
+/// The agent's user may not read the kernel's rules; who asks as root gets them all the same.
+#[test]
+fn root_looks_where_the_agent_may_not() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root looks itself");
+    }
+    let mut bench = Bench::idle(&Options::default());
+    let program = |directory: &str, script: &str| {
+        fs::create_dir(bench.path(directory)).expect("a directory");
+        let path = bench.path(directory).join("nft");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    };
+    program("bin", "echo 'Operation not permitted (you must be root)' >&2; exit 1");
+    program("mine", "echo '{\"nftables\": []}'");
+    bench.run();
+    let report = bench.ask("GET", "/cygnet/v1/doctor", b"").expect(200).json();
+    assert!(checks(&report, "findings").contains(&"nat".to_owned()), "{report:#}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+    command.arg("doctor").arg("--json").arg("--config").arg(bench.path("cygnet.toml")).env("PATH", bench.path("mine"));
+    let said = command.env_remove("CYGNET_CONFIG").output().expect("cygnet runs").stdout;
+    let report: Value = serde_json::from_slice(&said).expect("JSON");
+    let passed = checks(&report, "passed");
+    for check in ["nat", "forward", "input", "output", "agent"] {
+        assert!(passed.iter().any(|name| name == check), "{check}: {report:#}");
+    }
+}

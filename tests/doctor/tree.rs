@@ -33,7 +33,11 @@ const RULESET: &str = r#"{"nftables":[
     {"rule":{"family":"inet","table":"nat","chain":"post","expr":[
         {"match":{"op":"==","left":{"rt":{"key":"ipsec"}},"right":true}},{"accept":null}]}},
     {"rule":{"family":"inet","table":"nat","chain":"post","expr":[
-        {"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"wan"}},{"masquerade":null}]}}]}"#;
+        {"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"wan"}},{"masquerade":null}]}},
+    {"chain":{"family":"inet","table":"nat","name":"clamp","type":"filter","hook":"forward","prio":-150}},
+    {"rule":{"family":"inet","table":"nat","chain":"clamp","expr":[
+        {"match":{"op":"in","left":{"payload":{"protocol":"tcp","field":"flags"}},"right":"syn"}},
+        {"mangle":{"key":{"tcp option":{"name":"maxseg","field":"size"}},"value":{"rt":{"key":"mtu"}}}}]}}]}"#;
 
 /// The gateway.
 pub struct Tree {

@@ -66,3 +66,15 @@ fn corrected_networks() {
 fn corrected_children() {
     on_a_machine("on_corrections::the_peer_had_the", 2);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn packet_sizes() {
+    on_a_machine("on_sizes::esp", 3);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn packet_sizes_of_other_modes() {
+    on_a_machine("on_sizes::of", 2);
+}

@@ -8,10 +8,10 @@ use crate::pair::{ORDER, PATIENCE, Pair, with};
 use crate::support::lab::{Lab, Side};
 use crate::support::{poll, run};
 
-const HOSTS: [&str; 2] = ["10.1.0.1", "10.2.0.1"];
-const GATEWAYS: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
-const HOSTS6: [&str; 2] = ["fd00:1::1", "fd00:2::1"];
-const GATEWAYS6: [&str; 2] = ["2001:db8::1", "2001:db8::2"];
+pub const HOSTS: [&str; 2] = ["10.1.0.1", "10.2.0.1"];
+pub const GATEWAYS: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+pub const HOSTS6: [&str; 2] = ["fd00:1::1", "fd00:2::1"];
+pub const GATEWAYS6: [&str; 2] = ["2001:db8::1", "2001:db8::2"];
 
 /// Other algorithms for packets and for IKE.
 fn others() -> Value {
@@ -20,12 +20,12 @@ fn others() -> Value {
 }
 
 /// Between the gateways themselves.
-fn transport() -> Value {
+pub fn transport() -> Value {
     json!({ "policyMode": "transport", "l3NetworkUuid": null, "peerCidrs": null })
 }
 
 /// Between the gateways' IPv6 addresses.
-fn ipv6(side: Side) -> Value {
+pub fn ipv6(side: Side) -> Value {
     json!({ "vipUuid": VIP6, "peerAddress": side.other().wan6(), "l3NetworkUuid": LAN6,
             "peerCidrs": [side.other().lan6()] })
 }
@@ -79,7 +79,7 @@ fn ah_in_transport_mode_over_ipv6() {
 }
 
 /// A is behind a NAT, which makes its address the middle's; B cannot begin.
-fn nat(lab: &Lab) {
+pub fn nat(lab: &Lab) {
     run(lab.command_in(Side::A, "ip").args(["route", "add", GATEWAYS[1], "via", NAT]));
     lab.inside_middle(|| {
         for (key, value) in [("ip_forward", "1"), ("conf/all/send_redirects", "0"), ("conf/br0/send_redirects", "0")] {
@@ -94,7 +94,7 @@ fn nat(lab: &Lab) {
 const NAT: &str = "192.0.2.254";
 
 /// Options for A behind the NAT, and for B before it.
-fn behind_nat(side: Side) -> Value {
+pub fn behind_nat(side: Side) -> Value {
     let ids = json!({ "idType": "ip", "localId": GATEWAYS[0], "remoteId": GATEWAYS[1] });
     if side == Side::A { ids } else { with(&ids, &json!({ "peerAddress": NAT })) }
 }

@@ -58,6 +58,10 @@ fn idle_up_and_one_way_are_told_apart() {
     // B sends nothing back: what comes from its host is dropped before it reaches the tunnel.
     drop_from(&lab, Side::B, Side::B.host(), true);
     let (a, b) = (becomes(&pair, Side::A, "no_inbound"), becomes(&pair, Side::B, "no_outbound"));
+    for (child, checks) in [(&a, ["input", "rp_filter"]), (&b, ["nat, forward", "routes"])] {
+        let advice = child["condition_advice"].as_str().unwrap_or_default();
+        assert!(checks.iter().all(|check| advice.contains(check)) && advice.contains("cygnet doctor"), "{child}");
+    }
     assert!(a["condition_since"].is_string() && b["condition_since"].is_string(), "{a} {b}");
     assert_eq!(Side::BOTH.map(|side| pair.status(side)), ["Ready", "Ready"], "traffic has no say in the status");
     drop_from(&lab, Side::B, Side::B.host(), false);

@@ -23,7 +23,22 @@ fn sound(lab: &Lab) -> Pair {
             set(lab, side, &format!("ipv4/conf/{interface}/rp_filter"), "0");
         }
     }
+    // Where there is no nft nobody can look either.
+    clamp(lab, "add");
     Pair::up(lab, &json!({}))
+}
+
+/// Adds or deletes what makes TCP's segments on A small enough.
+fn clamp(lab: &Lab, word: &str) {
+    let _ = output(lab.command_in(Side::A, "nft").arg(format!("{word} table inet clamp")));
+    if word == "add" {
+        for text in [
+            "add chain inet clamp forward { type filter hook forward priority mangle; }",
+            "add rule inet clamp forward tcp flags syn tcp option maxseg size set 1300",
+        ] {
+            let _ = output(lab.command_in(Side::A, "nft").arg(text));
+        }
+    }
 }
 
 fn set(lab: &Lab, side: Side, key: &str, value: &str) {
@@ -124,6 +139,15 @@ fn files_and_strangers_are_found() {
     finds(&pair, &["modes"]);
     fs::set_permissions(&record, fs::Permissions::from_mode(0o600)).expect("a mode");
 
+    let rival = "connections {\n  rival {\n    remote_addrs = 192.0.2.2\n    children {\n      net {\n        local_ts = \
+                 10.1.0.0/16\n        remote_ts = 10.2.0.0/24\n      }\n    }\n  }\n}\n";
+    lab.load_conf(Side::A, "rival", rival);
+    let report = finds(&pair, &["foreign"]);
+    assert!(report["findings"].to_string().contains("the connection rival in charon, which is not ours"), "{report:#}");
+    fs::remove_file(directory.join("conf.d/rival.conf")).expect("removed");
+    lab.swanctl(Side::A, &["--load-conns"]);
+    finds(&pair, &[]);
+
     lab.load_conf(Side::A, "stranger", "connections {\n  stranger {\n    remote_addrs = 192.0.2.77\n  }\n}\n");
     finds(&pair, &[]);
     fs::remove_file(directory.join("conf.d/stranger.conf")).expect("removed");
@@ -155,6 +179,61 @@ fn masquerade_is_found() {
     finds(&pair, &[]);
 }
 
+/// Filters that drop what a tunnel needs, by handle, and what the report says to do about it.
+#[test]
+fn filters_and_a_missing_clamp_are_found_and_the_commands_repair_it() {
+    let Some(lab) = lab() else { return };
+    let nft = |text: &str| output(lab.command_in(Side::A, "nft").arg(text));
+    let made = [
+        "add table inet filter",
+        "add chain inet filter forward { type filter hook forward priority 0; }",
+        "add chain inet filter input { type filter hook input priority 0; }",
+    ]
+    .map(nft);
+    if let Some(failed) = made.iter().find(|output| !output.status.success()) {
+        return say(format!("SKIPPED: this kernel or machine cannot filter: {failed:?}"));
+    }
+    let pair = sound(&lab);
+    finds(&pair, &[]);
+    let repair = |report: &Value, check: &str| {
+        let all = report["findings"].as_array().expect("findings");
+        let found = all.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{report:#}"));
+        let fix = found["fix"].as_str().expect("a fix").to_owned();
+        let commands =
+            fix.split("; and keep").next().expect("commands").trim_start_matches("accept them before: ").to_owned();
+        run(lab.command_in(Side::A, "sh").arg("-c").arg(&commands));
+        found.clone()
+    };
+    assert!(nft("add rule inet filter forward ip daddr 10.2.0.0/16 drop").status.success());
+    let listed = run(lab.command_in(Side::A, "nft").args(["-a", "list chain inet filter forward"])).stdout;
+    let listed = String::from_utf8(listed).expect("UTF-8");
+    let handle = listed.lines().find_map(|line| line.split("drop # handle ").nth(1)).expect("a handle").to_owned();
+    let found = repair(&finds(&pair, &["forward"]), "forward");
+    assert_eq!(found["evidence"], format!("handle {handle} in chain forward of table inet filter"), "{found}");
+    finds(&pair, &[]);
+
+    assert!(nft("add rule inet filter input udp dport 4500 drop").status.success());
+    let found = repair(&finds(&pair, &["input"]), "input");
+    assert!(found["what"].as_str().is_some_and(|text| text.contains("UDP 4500 192.0.2.2 -> 192.0.2.1")), "{found}");
+    finds(&pair, &[]);
+
+    clamp(&lab, "delete");
+    let found = repair(&finds(&pair, &["clamp"]), "clamp");
+    // charon's own device takes 1400 bytes.
+    assert!(found["fix"].as_str().is_some_and(|text| text.contains("maxseg size set 1360")), "{found}");
+    finds(&pair, &[]);
+}
+
+#[test]
+fn missing_routes_are_found() {
+    let Some(lab) = lab() else { return };
+    let pair = sound(&lab);
+    finds(&pair, &[]);
+    run(lab.command_in(Side::A, "ip").args(["route", "replace", "unreachable", "10.2.0.0/24", "table", "220"]));
+    let report = finds(&pair, &["routes", "data_plane"]);
+    assert!(report["findings"].to_string().contains("no route leads to the peer's network 10.2.0.0/24"), "{report:#}");
+}
+
 #[test]
 fn a_charon_that_is_gone_or_hangs_and_an_agent_that_does_not_run() {
     let Some(lab) = lab() else { return };
@@ -163,7 +242,9 @@ fn a_charon_that_is_gone_or_hangs_and_an_agent_that_does_not_run() {
     // It looks itself, and says so; nothing else is wrong.
     finds(&pair, &["agent"]);
     lab.remove_address(Side::A, "192.0.2.1/24");
-    finds(&pair, &["agent", "addresses"]);
+    // The way to the peer went with it.
+    let report = finds(&pair, &["agent", "routes", "addresses"]);
+    assert!(report["findings"].to_string().contains("no route leads to the peer 192.0.2.2"), "{report:#}");
     lab.add_address(Side::A, "192.0.2.1/24");
     pair.agent_mut(Side::A).restart();
 

@@ -37,6 +37,7 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
         stale: false,
         mode: Some(Mode::Tunnel),
         ah: false,
+        encap: false,
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),

@@ -15,6 +15,7 @@ fn sa(unique_id: u64, packets: (u64, u64), unused: (Option<u64>, Option<u64>), a
         stale: false,
         mode: None,
         ah: false,
+        encap: false,
         suite: Suite::default(),
         local: [].into(),
         remote: [].into(),

@@ -4,7 +4,7 @@ use crate::{
     agent::CharonLink,
     doctor::{
         Case,
-        facts::{Facts, charon_answers, nat, network, permissions, procfs, swanctl_files},
+        facts::{Facts, charon_answers, network, path, permissions, procfs, rules, swanctl_files},
     },
     ipsec::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, Integrity,
@@ -114,6 +114,7 @@ fn running(name: String, record: &Record) -> IkeSa {
         stale: false,
         mode: Some(Mode::Tunnel),
         ah: false,
+        encap: false,
         suite: Suite::default(),
         local: set("10.1.0.0/24"),
         remote: set("10.2.0.0/24"),
@@ -163,6 +164,7 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         charon: Ok(charon_answers::Answers {
             charon,
             connections: vec![name.clone()],
+            foreign: Vec::new(),
             running: vec![running(name, record)],
         }),
         sockets: Ok(vec![socket(500), socket(4500)]),
@@ -175,7 +177,11 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         interfaces: Ok(vec![interface("lan", "10.1.0.1"), interface("wan", "192.0.2.1")]),
         routes: Ok(Vec::new()),
         policies: Ok(vec![policy(lan, far, "out"), policy(far, lan, "in"), policy(far, lan, "fwd")]),
-        nat: nat::Nat::default(),
+        rules: rules::Rules { chains: vec![clamps()], ..rules::Rules::default() },
+        ways: Ok([("192.0.2.2", way("wan", false)), ("10.1.0.1", way("lan", false)), ("10.2.0.1", way("wan", true))]
+            .map(|(to, way)| (address(to), Ok(way)))
+            .into()),
+        sizes: Vec::new(),
         synchronised: Ok(true),
         conf: swanctl_files::Conf { includes: Ok(vec!["/etc/swanctl/conf.d/*.conf".into()]), dry_run: Ok(dry_run) },
         files: Ok(Vec::new()),
@@ -184,6 +190,20 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         ipsec_conf: Ok(Vec::new()),
         space: Ok(permissions::Space { bytes: 1 << 30, files: None, read_only: false }),
     }
+}
+
+/// A chain that clamps the segment size.
+pub fn clamps() -> rules::Chain {
+    let base =
+        rules::Base { hook: rules::Hook::Forward, priority: -150, is_nat: false, drops: false, by_iptables: false };
+    let matches = vec![rules::Match::Protocol(vec![6], true), rules::Match::Narrow];
+    let rule = rules::Rule { matches, clamps: true, ..rules::Rule::default() };
+    rules::Chain { table: "inet mangle".into(), name: "forward".into(), base: Some(base), rules: vec![rule] }
+}
+
+/// A way by this interface.
+pub fn way(device: &str, by_default: bool) -> path::Path {
+    path::Path { device: device.into(), mtu: 1500, by_default, is_local: false }
 }
 
 #[test]

@@ -4,13 +4,15 @@ use crate::{
     agent::change::overlaps::{Overlaps, pairs},
     doctor::{
         Case, Finding, Level,
+        facts::network::network,
         finding::{Judged, finding, judged, some, unseen},
     },
-    ipsec::ConnectionId,
+    ipsec::{Connection, ConnectionId, TrafficSelector},
     settings::policy::Stance,
-    strongswan::names,
+    strongswan::{foreign::Foreign, names},
 };
-use std::collections::BTreeMap;
+use ipnet::IpNet;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// No other program fights for the same ports, policies or connections.
 pub fn tools(case: &Case) -> Judged {
@@ -86,25 +88,84 @@ pub fn networks(case: &Case) -> Judged {
     Err(vec![finding(Level::Warning, what, fix).with(some(found))])
 }
 
-/// Every loaded connection stands in a file.
+/// Every loaded connection stands in a file, and none that is not ours is in the way of one that is.
 pub fn foreign(case: &Case) -> Judged {
-    let (answers, dry_run) = match (&case.facts.charon, &case.facts.conf.dry_run) {
-        (Ok(answers), Ok(dry_run)) => (answers, dry_run),
-        (Err(_), _) => return Err(unseen("foreign connections", "charon does not answer")),
-        (_, Err(why)) => return Err(unseen("foreign connections", why)),
+    let Ok(answers) = &case.facts.charon else {
+        return Err(unseen("foreign connections", "charon does not answer"));
+    };
+    let mut found: Vec<_> = answers.foreign.iter().filter_map(|other| rival(case, other)).collect();
+    let dry_run = match &case.facts.conf.dry_run {
+        Ok(dry_run) => dry_run,
+        Err(why) => {
+            found.extend(unseen("foreign connections", why));
+            return Err(found);
+        }
     };
     let foreign = answers.connections.iter().filter(|name| names::owner(name).is_none());
     let (kept, lost): (Vec<_>, Vec<_>) = foreign.partition(|name| dry_run.connections.contains(name));
     // While the files are broken nothing can be said of who stands in them.
-    if lost.is_empty() || !dry_run.broken.is_empty() {
-        return Ok(format!("{} that are not ours, all in swanctl's files", kept.len()));
+    if !lost.is_empty() && dry_run.broken.is_empty() {
+        let what = format!(
+            "{} connections in charon are neither ours nor in swanctl's files: another program loads them",
+            lost.len()
+        );
+        let fix = "the next `swanctl --load-all` removes them: write them to conf.d, or unload them";
+        found.push(finding(Level::Warning, what, fix).with(some(lost)));
     }
+    judged(found, format!("{} that are not ours, all in swanctl's files", kept.len()))
+}
+
+/// A connection of somebody else for networks that one of ours joins, with the same peer.
+fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
+    let has_peer = |ours: &Connection| {
+        other.remotes.iter().any(|text| {
+            let net = network(text);
+            text == "%any" || net.is_some_and(|net| net.contains(&*ours.remote_addr))
+        })
+    };
+    let mut shared = Vec::new();
+    let ours: Vec<_> = case
+        .wanted()
+        .filter(|ours| has_peer(ours))
+        .filter(|ours| {
+            let both = meeting(ours, other);
+            let meets = !both.is_empty();
+            shared.extend(both);
+            meets
+        })
+        .map(Connection::id)
+        .collect();
+    let first = ours.first()?;
     let what = format!(
-        "{} connections in charon are neither ours nor in swanctl's files: another program loads them",
-        lost.len()
+        "the connection {} in charon, which is not ours, joins the same networks with the same peer as {}: either may take the \
+         other's packets, or answer the peer in its place",
+        other.name,
+        some(&ours)
     );
-    let fix = "the next `swanctl --load-all` removes them: write them to conf.d, or unload them";
-    Err(vec![finding(Level::Warning, what, fix).with(some(lost))])
+    let fix = format!(
+        "keep one of the two: take {} out of its file (grep -rn '{}' /etc/swanctl /etc/ipsec.conf) and swanctl --load-all, or \
+         cygnet delete {first}",
+        other.name, other.name
+    );
+    Some(finding(Level::Warning, what, fix).with(some(shared)))
+}
+
+/// The networks that both join, ours and the peer's.
+fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
+    let meet = |nets: &[TrafficSelector], text: &str, own: IpAddr| -> Option<IpNet> {
+        let theirs = if text == "dynamic" { IpNet::from(own) } else { network(text.split('[').next()?)? };
+        let meets = |net: &IpNet| net.contains(&theirs) || theirs.contains(net);
+        nets.iter().map(|net| net.net()).find(meets)
+    };
+    let mut found = Vec::new();
+    for (child, (locals, remotes)) in
+        ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o)))
+    {
+        let local = locals.iter().find_map(|text| meet(&child.local, text, ours.local_addr));
+        let remote = remotes.iter().find_map(|text| meet(&child.remote, text, *ours.remote_addr));
+        found.extend(local.zip(remote).map(|(local, remote)| format!("{local} to {remote}")));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -156,5 +217,37 @@ mod tests {
         assert!(foreign(&case).expect_err("wrong")[0].evidence.as_ref().is_some_and(|text| text == "site"));
         case.facts.conf.dry_run.as_mut().expect("seen").connections.push("site".into());
         assert_eq!(foreign(&case).expect("fine"), "1 that are not ours, all in swanctl's files");
+    }
+
+    #[test]
+    fn a_foreign_connection_for_the_same_networks_is_found_though_it_stands_in_a_file() {
+        let texts =
+            |text: &str| text.split(' ').filter(|text| !text.is_empty()).map(Into::into).collect::<Vec<String>>();
+        for (remotes, local, remote, is_rival) in [
+            ("192.0.2.2", "10.1.0.0/24", "10.2.0.0/24", true),
+            ("%any", "10.1.0.0/16", "10.2.0.128/25", true),
+            ("192.0.2.9 192.0.2.0/24", "10.1.0.7/32[tcp/443]", "10.9.0.0/16 10.2.0.0/16", true),
+            ("192.0.2.9", "10.1.0.0/24", "10.2.0.0/24", false),
+            ("192.0.2.2", "10.1.0.0/24", "10.3.0.0/24", false),
+            ("192.0.2.2", "10.4.0.0/24", "10.2.0.0/24", false),
+            ("192.0.2.2", "dynamic", "dynamic", false),
+        ] {
+            let mut case = healthy::case();
+            let answers = case.facts.charon.as_mut().expect("seen");
+            let children = vec![(texts(local), texts(remote))];
+            answers.connections.push("site".into());
+            answers.foreign.push(Foreign { name: "site".into(), remotes: texts(remotes), children });
+            case.facts.conf.dry_run.as_mut().expect("seen").connections.push("site".into());
+            let judged = foreign(&case);
+            assert_eq!(judged.is_err(), is_rival, "{remotes} {local} {remote}: {judged:?}");
+            if let Err(found) = judged {
+                assert_eq!((found.len(), found[0].level), (1, Level::Warning), "{found:?}");
+                assert!(
+                    found[0].what.contains("connection site") && found[0].fix.contains("cygnet delete c0"),
+                    "{found:?}"
+                );
+                assert_eq!(found[0].evidence.as_deref(), Some("10.1.0.0/24 to 10.2.0.0/24"));
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ipsec::IkeSa,
-    strongswan::{Charon, StrongSwan},
+    strongswan::{Charon, StrongSwan, foreign::Foreign, names},
 };
 use nix::unistd::{Gid, Group, Uid, User};
 use std::{
@@ -14,6 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use tokio::{net::UnixStream, time::timeout};
+
+/// How many connections of others are looked at.
+const DESCRIBED: usize = 256;
 
 /// The vici socket, as this process finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Answers {
     pub charon: Charon,
     /// The names of all connections that are loaded, ours and others'.
     pub connections: Vec<String>,
+    /// What is known of those that are not ours: of the first, if there are many.
+    pub foreign: Vec<Foreign>,
     /// The SAs of ours.
     pub running: Vec<IkeSa>,
 }
@@ -71,9 +76,13 @@ pub(super) fn owners(metadata: &std::fs::Metadata) -> String {
 /// When it does not answer.
 pub async fn ask(swan: &StrongSwan) -> Probe<Answers> {
     let questions = async {
+        let connections = swan.connections().await?;
+        let names = connections.iter().map(String::as_str).filter(|name| names::owner(name).is_none());
+        let foreign = swan.foreign(&names.take(DESCRIBED).collect::<Vec<_>>()).await?;
         Ok(Answers {
             charon: swan.probe().await?,
-            connections: swan.connections().await?,
+            connections,
+            foreign,
             running: swan.all().await?.values().flat_map(|sas| sas.iter().cloned()).collect(),
         })
     };

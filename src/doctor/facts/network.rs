@@ -94,7 +94,8 @@ fn routes(text: &str, is_v4: bool) -> Probe<Vec<Route>> {
 }
 
 /// A network, or a host without a prefix length.
-pub(super) fn network(text: &str) -> Option<IpNet> {
+#[must_use]
+pub fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into))
 }
 

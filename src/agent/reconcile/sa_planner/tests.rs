@@ -59,6 +59,7 @@ fn child(connection: &Connection, child: usize, unique_id: u64, age: u64) -> Chi
         stale: false,
         mode: Some(Mode::Tunnel),
         ah: false,
+        encap: false,
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),
