@@ -27,6 +27,8 @@ mod doctor;
 mod drift;
 #[path = "lab/identities.rs"]
 mod every_identity;
+#[path = "lab/fallback.rs"]
+mod fallback;
 #[path = "lab/half.rs"]
 mod half;
 #[path = "lab/heal.rs"]

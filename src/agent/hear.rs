@@ -11,7 +11,7 @@ use crate::{
         alert::Alert,
         names,
         section::Section,
-        tale::{Clue, Line, News, Tale},
+        tale::{Clue, Line, News, Tale, answer},
         words::{self, shorten},
     },
 };
@@ -64,6 +64,12 @@ impl Agent {
         for id in owners {
             if !is_chatter(&line) {
                 self.note(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
+            }
+            if let Some((version, speaks)) = answer::of(&line.text) {
+                self.entry(id).story().note_answer(version, speaks, Instant::now());
+                if !speaks {
+                    self.schedule.wake(id, Instant::now());
+                }
             }
             match &news {
                 Some(News::Clue(clue)) => self.suspect_cause(id, clue.clone()),

@@ -203,7 +203,11 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: story.trigger() };
         }
         if let Some(known) = known {
-            let details = shorten(&with_wanted(view, known.clue.code, &known.clue.details), words::SENTENCE);
+            let mut details = with_wanted(view, known.clue.code, &known.clue.details);
+            if matches!(known.clue.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
+                details.extend(self.tried(&view.record, &story).map(|tried| format!("; {tried}")));
+            }
+            let details = shorten(&details, words::SENTENCE);
             let trigger = story.trigger().filter(|trigger| *trigger != known.clue.code);
             return Reason { code: known.clue.code, since: known.since, details, trigger };
         }

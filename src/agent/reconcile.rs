@@ -9,6 +9,7 @@ use super::{
     feed::Happening,
     memory::{Loaded, Memory, Step},
     story::Tell,
+    versions::initiator,
 };
 use crate::{
     disk,
@@ -258,6 +259,9 @@ impl Agent {
         };
         entry.take_in_rekeyings(memory);
         let record = self.heal(record, entry, memory, charon, &running).await?;
+        if self.follow_version(&record, entry, memory, charon, (&running, life)).await? {
+            return Ok(());
+        }
         if self.follow_split(&record, &running, memory).await? {
             return Ok(());
         }
@@ -268,11 +272,11 @@ impl Agent {
         entry.publish(memory);
         entry.mark(&mut running);
         entry.note_carried(carried(&record.connection, &running));
-        if record.unproven && memory.is_proven() {
-            self.note_proven(&record);
-        }
         if had_failed && memory.is_complete() {
             self.schedule.succeeded();
+        }
+        if self.note_proven(&record, entry, memory, charon, &running).await? {
+            return Ok(());
         }
         if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.schedule.waive(id);
@@ -284,7 +288,7 @@ impl Agent {
         if needs_generation(&record, memory, &running, &steps) {
             self.renew_children(id, entry, memory, charon, &record).await?;
         }
-        self.walk(id, entry, steps, life).await?;
+        self.walk(&record, entry, steps, life).await?;
         if let Some(again) = again {
             self.schedule.wake(id, again);
         }
@@ -304,14 +308,15 @@ impl Agent {
         self.configured(id, entry, memory, charon).await.map(drop)
     }
 
-    async fn walk(&self, id: ConnectionId, entry: &Entry, steps: Vec<Step>, life: u64) -> Result<()> {
+    pub(super) async fn walk(&self, record: &Record, entry: &Entry, steps: Vec<Step>, life: u64) -> Result<()> {
+        let id = record.id;
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
             self.note(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
-                    entry.story().attempt();
-                    self.swan.initiate(id, child).await
+                    entry.story().attempt(record.connection.initiates());
+                    self.swan.initiate(&initiator(record), child).await
                 }
                 Step::CloseIke(number) => self.swan.close_ike(*number, life).await,
                 Step::CloseChild(number) => self.swan.close_child(*number, life).await,
@@ -372,30 +377,6 @@ impl Agent {
                     },
                 );
             }
-        }
-    }
-
-    /// Stores that nothing older runs. If that fails, the next start has the SAs made anew: no harm, no error.
-    fn note_proven(&self, record: &Record) {
-        let proven = Record { unproven: false, ..record.clone() };
-        let stored = block_in_place(|| self.store.commit(self.store.stage(proven)?));
-        if let Err(error) = stored {
-            tracing::warn!(uuid = %record.id, %error, "cannot store that the connection runs as wanted");
-        }
-    }
-
-    /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
-    /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
-    pub(super) fn distrust(&self, id: ConnectionId, running: &[IkeSa], memory: &mut Memory) {
-        let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
-        let Some(record) = self.store.get(id).filter(doubtful) else { return };
-        match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
-            Ok(_) => {
-                tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
-                memory.outdated.ike.extend(running.iter().map(|ike| ike.unique_id));
-            }
-            // In the old generation charon would never make another.
-            Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
         }
     }
 

@@ -68,7 +68,10 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes, "settings_drift": settings }),
     );
     truth::extend(&mut body, truth::carried(&view));
-    truth::extend(&mut body, json!({ "dpd": truth::dpd(&view.record.connection) }));
+    truth::extend(
+        &mut body,
+        json!({ "dpd": truth::dpd(&view.record.connection), "versions": truth::versions(&view.record) }),
+    );
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         truth::extend(&mut body, json!({ "certificates": certificates }));
     }

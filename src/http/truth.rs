@@ -4,7 +4,8 @@
 use super::error::field_of;
 use crate::{
     agent::{Outcome, Rehearsal, Seen, SettingDrift, View, Warning},
-    ipsec::{Carried, ChildSa, Connection, Mode, Pass, Protocol, TrafficSelector},
+    ipsec::{Carried, ChildSa, Connection, IkeVersion, Mode, Pass, Protocol, TrafficSelector},
+    store::Record,
 };
 use serde_json::{Map, Value, json};
 
@@ -67,6 +68,12 @@ pub(super) fn passes(passes: &[Pass]) -> Value {
 /// The times of dead peer detection as charon has them.
 pub(super) fn dpd(connection: &Connection) -> Value {
     json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
+}
+
+/// The version of IKE that is initiated, and whether that is IKEv1 or not because the peer was last up with it.
+pub(super) fn versions(record: &Record) -> Value {
+    let initiates = if record.connection.initiates() == IkeVersion::V1 { "ikev1" } else { "ikev2" };
+    json!({ "initiates": initiates, "remembered": record.ikev1_worked.then_some("ikev1") })
 }
 
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.

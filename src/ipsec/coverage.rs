@@ -213,7 +213,7 @@ pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
     !sa.outdated
         && sa.mode == Some(wanted.mode)
         && sa.runs_suite(wanted.protocol)
-        && wanted.children.iter().any(|child| is_within(sa, child))
+        && wanted.children.iter().chain(&wanted.answered).any(|child| is_within(sa, child))
 }
 
 /// Whether charon's text of an address means `address`.
