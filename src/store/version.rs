@@ -28,7 +28,8 @@ impl Record {
     /// # Errors
     /// As [`Record::speaking`].
     pub fn having_worked(&self, version: IkeVersion) -> Result<Self, Conflict> {
-        Ok(Self { ikev1_worked: version == IkeVersion::V1, ..self.speaking(version)? })
+        let ikev1_worked = version == IkeVersion::V1 && self.connection.version == IkeVersion::Any;
+        Ok(Self { ikev1_worked, ..self.speaking(version)? })
     }
 
     /// Why IKEv1 is not tried, of a connection that speaks both.
@@ -44,7 +45,9 @@ impl Record {
         if self.wish.peer != before.wish.peer || versions != (IkeVersion::Any, IkeVersion::Any) {
             return self;
         }
-        match self.speaking(before.connection.initiates()) {
+        // Without networks it initiates nothing.
+        let is_idle = before.connection.children.is_empty();
+        match self.speaking(if is_idle { before.worked() } else { before.connection.initiates() }) {
             Ok(new) => Self { ikev1_worked: before.ikev1_worked, ..new },
             Err(_) => self,
         }
