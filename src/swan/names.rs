@@ -1,7 +1,7 @@
 //! The names that this agent gives to objects in charon and in conf.d.
 //! Whatever does not bear them is foreign, and is never touched.
 
-use crate::ipsec::ConnectionId;
+use crate::ipsec::{Connection, ConnectionId};
 
 /// The name of a connection.
 #[must_use]
@@ -13,6 +13,12 @@ pub fn connection(id: ConnectionId) -> String {
 #[must_use]
 pub fn fallback(id: ConnectionId) -> String {
     format!("cygnet-{id}{FALLBACK}")
+}
+
+/// So many connections in charon's sense `connection` is.
+#[must_use]
+pub fn count(connection: &Connection) -> usize {
+    1 + usize::from(connection.falls_back())
 }
 
 /// What tells it from the other.

@@ -76,7 +76,7 @@ impl Loadable {
             [load, rest @ ..]
                 if is_proof_of(connection, proof)
                     && is_connection(&connection.answering(), &names::connection(connection.id()), &passes, load)
-                    && rest.len() == usize::from(connection.falls_back())
+                    && rest.len() + 1 == names::count(connection)
                     && rest.iter().all(is_fallback) => {}
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }

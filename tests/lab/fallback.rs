@@ -88,6 +88,10 @@ impl Bed {
         log.lines().filter_map(version).collect()
     }
 
+    fn charon(&self) -> Charon {
+        Charon::of(&self.lab, Side::A)
+    }
+
     fn file(&self) -> String {
         let path = self.agent.conf_dir().join(format!("cygnet-{}.conf", self.uuid));
         std::fs::read_to_string(path).expect("the file of the connection")
@@ -259,9 +263,7 @@ fn a_silent_peer_is_asked_in_both_versions() {
     let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
     bed.up(1, &json!("ikev1"));
     bed.lab.kill_charon(Side::B);
-    for ike in Charon::of(&bed.lab, Side::A).running() {
-        Charon::of(&bed.lab, Side::A).close(&ike);
-    }
+    bed.charon().running().iter().for_each(|ike| bed.charon().close(ike));
     let earlier = bed.attempts().len();
     wait_until(PATIENCE, "both are tried", || {
         let tries = bed.attempts().split_off(earlier);
@@ -270,4 +272,23 @@ fn a_silent_peer_is_asked_in_both_versions() {
     bed.lab.start_charon(Side::B);
     load(&Charon::of(&bed.lab, Side::B), "1", PROPOSAL, KEY);
     bed.up(1, &json!("ikev1"));
+}
+
+/// Both connections in charon are looked after; who removes one has it put back.
+#[test]
+fn what_an_operator_unloads_is_loaded_again() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    bed.up(1, &json!("ikev1"));
+    let name = format!("cygnet-{}", bed.uuid);
+    let both = [name.clone(), format!("{name}-ikev1")];
+    let has = |name: &String| bed.lab.conns(Side::A).contains_key(name);
+    for gone in &both {
+        assert!(both.iter().all(has), "{:?}", bed.lab.conns(Side::A));
+        bed.charon().forget_connection(gone);
+        wait_until(PATIENCE, "it is loaded again", || both.iter().all(has).then_some(()));
+    }
+    bed.agent.delete(&bed.uuid).expect(200);
+    wait_until(PATIENCE, "nothing of it stays", || {
+        (!both.iter().any(has) && bed.charon().running().is_empty()).then_some(())
+    });
 }

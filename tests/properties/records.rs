@@ -85,7 +85,9 @@ pub fn record() -> impl Strategy<Value = Record> {
             let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
             let made = made.map(|record| Record { changed: t2, state, ..record }.owned(owner));
             // What was learnt of a peer, where there is something to learn.
-            made.map(|record| if keys % 3 == 0 { record.having_worked(IkeVersion::V1).unwrap_or(record) } else { record })
+            made.map(
+                |record| if keys % 3 == 0 { record.having_worked(IkeVersion::V1).unwrap_or(record) } else { record },
+            )
         },
     )
 }

@@ -92,10 +92,11 @@ impl Memory {
                 Answer::Spoken | Answer::Refused => Turn::Stays,
             };
         }
-        // What charon says of a failure may come later than its end; and who is refused in both waits.
+        // An attempt that is over without a word says nothing of IKEv2. Who is refused in both versions waits.
+        let is_told = known.answer == Answer::Refused;
         let is_due = self.pace.not_before.is_none_or(|due| due <= now);
-        let is_told = known.answer == Answer::Refused && tried == known.worked;
-        if is_due || is_told { Turn::To(other(tried), Vec::new()) } else { Turn::Stays }
+        let may_begin = is_due || (is_told && tried == known.worked);
+        if may_begin && (is_told || tried == IkeVersion::V1) { Turn::To(other(tried), Vec::new()) } else { Turn::Stays }
     }
 
     /// Whether the answer leaves it open that the peer speaks the other version alone.
