@@ -138,7 +138,9 @@ impl Agent {
     pub(super) async fn sweep(&self) -> Result<()> {
         let (connections, secrets) = self.swan.loaded(self.store.count()).await?;
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
-        connections.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
+        for id in &connections {
+            *counts.entry(*id).or_default() += 1;
+        }
         let secrets: Option<BTreeSet<_>> = secrets.map(|secrets| secrets.into_iter().collect());
         let keys = self.private_keys().await?;
         let files = self.files();
