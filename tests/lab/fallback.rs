@@ -262,9 +262,9 @@ fn a_peer_that_speaks_ikev2_and_refuses_the_key_is_not_asked_in_ikev1() {
 fn a_silent_peer_is_asked_in_both_versions() {
     let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
     bed.up(1, &json!("ikev1"));
+    let earlier = bed.attempts().len();
     bed.lab.kill_charon(Side::B);
     bed.charon().running().iter().for_each(|ike| bed.charon().close(ike));
-    let earlier = bed.attempts().len();
     wait_until(PATIENCE, "both are tried", || {
         let tries = bed.attempts().split_off(earlier);
         tries.windows(2).any(|pair| pair == [1, 2]).then_some(())

@@ -92,11 +92,15 @@ impl Memory {
                 Answer::Spoken | Answer::Refused => Turn::Stays,
             };
         }
-        // An attempt that is over without a word says nothing of IKEv2. Who is refused in both versions waits.
+        // An attempt that is over without a word says nothing against the IKEv2 that comes first. Who is refused waits.
         let is_told = known.answer == Answer::Refused;
         let is_due = self.pace.not_before.is_none_or(|due| due <= now);
         let may_begin = is_due || (is_told && tried == known.worked);
-        if may_begin && (is_told || tried == IkeVersion::V1) { Turn::To(other(tried), Vec::new()) } else { Turn::Stays }
+        if may_begin && (is_told || tried != known.worked || tried == IkeVersion::V1) {
+            Turn::To(other(tried), Vec::new())
+        } else {
+            Turn::Stays
+        }
     }
 
     /// Whether the answer leaves it open that the peer speaks the other version alone.

@@ -97,6 +97,9 @@ async fn a_silent_peer_is_asked_in_the_other_version_unless_it_was_up_with_ikev2
     assert_eq!(memory.turn(&fallback, &at_work, silent, given_up), Turn::To(V2, vec![6]));
     assert_eq!(memory.turn(&fallback, &[], silent, now), Turn::Stays);
     assert_eq!(memory.turn(&fallback, &[], silent, given_up), Turn::To(V2, Vec::new()), "IKEv2 is never given up");
+    let (memory, now) = attempted(&any, 1);
+    let later = now + Duration::from_secs(5);
+    assert_eq!(memory.turn(&any, &[], silent, later), TO_V1(Vec::new()), "nor is what worked");
 }
 
 #[tokio::test]
