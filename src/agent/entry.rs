@@ -115,11 +115,7 @@ impl Entry {
 
     /// Marks the SAs that were made for an earlier configuration.
     pub fn mark(&self, running: &mut [IkeSa]) {
-        let outdated = lock(&self.outdated);
-        for ike in running {
-            ike.outdated = outdated.ike.contains(&ike.unique_id);
-            ike.children.iter_mut().for_each(|sa| sa.outdated = outdated.children.contains_key(&sa.unique_id));
-        }
+        lock(&self.outdated).mark(running);
     }
 
     /// Remembers that these steps were needed although nobody had asked for a change.

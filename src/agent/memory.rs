@@ -18,7 +18,7 @@ use crate::{
 use pace::Pace;
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub use turns::{Answer, Known, Turn};
 const COURTESY: Duration = Duration::from_millis(500);
 /// A tunnel that hears nothing is made anew at most this often.
 const HEALED: Duration = Duration::from_mins(10);
+/// So many SAs that are gone are remembered: a list that was made before they went may still be read.
+const GONE: usize = 256;
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -41,6 +43,8 @@ pub struct Outdated {
     pub ike: BTreeSet<u64>,
     /// The numbers of CHILD_SAs, each with the section of the file that it was made for, if there was one.
     pub children: BTreeMap<u64, Option<Section>>,
+    /// The IKE SAs and CHILD_SAs of these that have gone, the last of them behind. charon gives no number twice.
+    gone: (VecDeque<u64>, VecDeque<(u64, Option<Section>)>),
 }
 
 /// An SA was replaced by another one.
@@ -58,11 +62,37 @@ impl Outdated {
     /// A rekeyed SA keeps the configuration of the one it replaces.
     pub fn rekeyed(&mut self, Rekeying { ike, old, new }: Rekeying) {
         if ike {
-            self.ike.extend(self.ike.get(&old).map(|_| new));
+            self.ike.extend(self.has_ike(old).then_some(new));
         } else {
-            let made_for = self.children.get(&old).cloned();
+            let gone = || self.gone.1.iter().find(|(id, _)| *id == old).map(|(_, made_for)| made_for);
+            let made_for = self.children.get(&old).or_else(gone).cloned();
             self.children.extend(made_for.map(|made_for| (new, made_for)));
         }
+    }
+
+    /// Marks these SAs of `running`, which may have been listed a moment ago: since then some may have gone.
+    pub fn mark(&self, running: &mut [IkeSa]) {
+        for ike in running {
+            ike.outdated = self.has_ike(ike.unique_id);
+            for sa in &mut ike.children {
+                let is_gone = || self.gone.1.iter().any(|(id, _)| *id == sa.unique_id);
+                sa.outdated = self.children.contains_key(&sa.unique_id) || is_gone();
+            }
+        }
+    }
+
+    fn has_ike(&self, id: u64) -> bool {
+        self.ike.contains(&id) || self.gone.0.contains(&id)
+    }
+
+    /// Takes those that do not run any more for gone.
+    fn keep(&mut self, running: &[IkeSa]) {
+        let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
+        let runs = |id: &u64| running.iter().any(|ike| ike.unique_id == *id);
+        self.gone.0.extend(self.ike.extract_if(.., |id| !runs(id)));
+        self.gone.1.extend(self.children.extract_if(.., |id, _| !children.contains(id)));
+        self.gone.0.drain(..self.gone.0.len().saturating_sub(GONE));
+        self.gone.1.drain(..self.gone.1.len().saturating_sub(GONE));
     }
 }
 
@@ -237,7 +267,7 @@ impl Memory {
 
     /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
     pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
-        self.forget_gone(running);
+        self.outdated.keep(running);
         if std::mem::take(&mut self.impatient) {
             let outdated = running.iter().filter(|ike| !self.is_current(ike) || self.has_outdated_child(ike));
             let closings: Vec<_> = outdated.map(|ike| Step::CloseIke(ike.unique_id)).collect();
@@ -306,12 +336,6 @@ impl Memory {
             let closed = |sa: &&ChildSa| whole || closings.contains(&Step::CloseChild(sa.unique_id));
             self.pace.note_closed_here(ike.children.iter().filter(closed).map(|sa| sa.unique_id));
         }
-    }
-
-    fn forget_gone(&mut self, running: &[IkeSa]) {
-        let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
-        self.outdated.ike.retain(|id| running.iter().any(|ike| ike.unique_id == *id));
-        self.outdated.children.retain(|id, _| children.contains(id));
     }
 
     /// The SAs that together carry the child as wanted, none of them needless: the numbers of the IKE SA and of the

@@ -92,6 +92,38 @@ fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa>) -> IkeSa
     }
 }
 
+#[test]
+fn what_went_while_it_was_looked_at_is_still_outdated() {
+    let wanted = wanted(IkeVersion::V2);
+    let mut memory = Memory::default();
+    let mut read_before = vec![ike(&wanted, 1, vec![child(&wanted, 0, 1, 60)]), ike(&wanted, 2, vec![])];
+    memory.outdated.ike.insert(1);
+    memory.outdated.children.insert(1, None);
+    memory.steps(&wanted, &[], Instant::now());
+    assert!(memory.outdated.ike.is_empty() && memory.outdated.children.is_empty(), "{:?}", memory.outdated);
+    memory.outdated.mark(&mut read_before);
+    assert!(read_before[0].outdated && read_before[0].children[0].outdated && !read_before[1].outdated);
+    // That it was rekeyed may be heard after it has gone.
+    memory.outdated.rekeyed(Rekeying { ike: true, old: 1, new: 3 });
+    memory.outdated.rekeyed(Rekeying { ike: false, old: 1, new: 2 });
+    let mut read_now = vec![ike(&wanted, 3, vec![child(&wanted, 0, 2, 1)])];
+    memory.steps(&wanted, &read_now, Instant::now());
+    memory.outdated.mark(&mut read_now);
+    assert!(read_now[0].outdated && read_now[0].children[0].outdated);
+}
+
+#[test]
+fn of_what_has_gone_little_is_kept() {
+    let wanted = wanted(IkeVersion::V2);
+    let mut memory = Memory::default();
+    for id in 0..1000 {
+        memory.outdated.ike.insert(id);
+        memory.outdated.children.insert(id, None);
+        memory.steps(&wanted, &[], Instant::now());
+    }
+    assert_eq!((memory.outdated.gone.0.len(), memory.outdated.gone.1.len()), (GONE, GONE));
+}
+
 /// All steps that are taken on a list that does not change, within a minute.
 fn all_steps(memory: &mut Memory, wanted: &Connection, running: &[IkeSa]) -> Vec<Step> {
     let mut now = Instant::now();
