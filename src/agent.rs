@@ -3,71 +3,47 @@
 //! The record in the store is the truth. What stands in conf.d, what charon holds and which SAs run
 //! are made to follow it, by one function for every cause: [`Agent::reconcile`].
 
-mod admission;
-mod apply;
-mod aside;
-mod claims;
-mod conditions;
-mod confirm;
-pub mod doctor;
+pub(crate) mod change;
 mod entry;
-mod feed;
-mod files;
-mod heal;
-mod hear;
-mod log;
-mod memory;
-mod neighbours;
-mod overlaps;
-mod plan;
+pub(crate) mod observe;
 mod proven;
-mod pulse;
-mod reasons;
-mod reconcile;
-mod rehearse;
-mod remove;
-mod same;
-mod schedule;
-mod settings_drift;
-mod split;
-mod story;
-mod sweep;
-mod together;
+pub(crate) mod reconcile;
 mod versions;
-mod view;
-mod warnings;
-mod watch;
 
-pub use apply::{How, Written};
-pub use conditions::Seen;
+pub use change::plan::{Impact, Plan, impact};
+pub use change::policy::Warning;
+pub use change::rekey_test::{Outcome, RekeyTest};
+pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};
+pub use change::together::Companion;
+pub use change::transaction::{WriteOptions, Written};
 pub use entry::Drift;
-pub use feed::{Event, Feed, Happening};
-pub use log::{Entry as LogEntry, Speaker};
-pub use memory::{Loaded, Step};
-pub use plan::{Impact, Plan, impact};
-pub use pulse::Turns;
-pub use reasons::Host;
-pub use reconcile::configure;
-pub use rehearse::{Outcome, Rehearsal};
-pub use settings_drift::{SettingDrift, follow_settings, reconnected};
-pub use together::Companion;
-pub use view::{Discount, View};
-pub use warnings::Warning;
-pub use watch::Life;
+pub use observe::connection_log::{Entry as LogEntry, Speaker};
+pub use observe::down_reason::LocalAddresses;
+pub use observe::events::{Event, EventKind, EventStream};
+pub use observe::traffic::Seen;
+pub use observe::view::{Discount, View};
+pub use reconcile::charon_session::CharonLink;
+pub use reconcile::reconciler::configure;
+pub use reconcile::sa_planner::{Loaded, Step};
+pub use reconcile::watchdog::Ticks;
 
 use crate::{
+    agent::{
+        change::conflicts::UniquenessIndex,
+        entry::Entry,
+        observe::charon_log::Traces,
+        reconcile::{queue::ReconcileQueue, watchdog::Heartbeat},
+    },
     error::{Error, Result},
     ipsec::{Code, Connection, ConnectionId, IkeVersion, Limits},
-    settings::{Gateway, Settings, policy::Policy},
+    settings::{
+        Gateway, Settings,
+        policy::{Policy, Stance},
+    },
     store::Store,
-    swan::{Charon, Swan},
+    strongswan::{Charon, StrongSwan},
 };
-use claims::Claims;
-use entry::Entry;
-use hear::Tales;
 use ipnet::IpNet;
-use pulse::Pulse;
-use schedule::Schedule;
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
@@ -82,40 +58,40 @@ use tokio::{
 /// The agent; shared by the HTTP server and its own tasks.
 pub struct Agent {
     store: Store,
-    swan: Swan,
+    strongswan: StrongSwan,
     conf_dir: PathBuf,
     swanctl_dir: PathBuf,
     wait: Duration,
     gateway: RwLock<Arc<Gateway>>,
-    claims: Mutex<Claims>,
+    uniqueness: Mutex<UniquenessIndex>,
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
-    life: channel::Sender<Life>,
-    schedule: Schedule,
+    link: channel::Sender<CharonLink>,
+    queue: ReconcileQueue,
     /// Told when charon did not answer somebody.
     doubts: Notify,
     /// Connections to be looked at when charon is there.
     deferred: Mutex<BTreeSet<ConnectionId>>,
-    tales: Mutex<Tales>,
+    traces: Mutex<Traces>,
     /// The networks that this host was directly connected to when it was last asked.
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// What this host has, and when it was asked.
-    host: Mutex<Option<(Instant, Arc<Host>)>>,
-    feed: Feed,
+    host: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
+    events: EventStream,
     policy: Policy,
     /// Whether changes are rehearsed that do not say.
     rehearses: bool,
     limits: Limits,
     /// The zero of the clock for flows.
     started: std::time::Instant,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Agent {
     /// An agent on `store` and `swan`; it does nothing before [`Agent::start`].
     #[must_use]
-    pub fn new(settings: &Settings, store: Store, swan: Swan) -> Arc<Self> {
-        let (schedule, queue) = Schedule::new();
-        let (claims, aside) = aside::compare(&store.all());
+    pub fn new(settings: &Settings, store: Store, strongswan: StrongSwan) -> Arc<Self> {
+        let (queue, due) = ReconcileQueue::new();
+        let (uniqueness, aside) = crate::agent::change::set_aside::compare(&store.all());
         for record in aside {
             let why = record.aside.as_deref().unwrap_or_default();
             tracing::error!(uuid = %record.id, why, "a stored connection clashes with another and is set aside: it is not loaded");
@@ -123,28 +99,28 @@ impl Agent {
         }
         let agent = Arc::new(Self {
             store,
-            swan,
+            strongswan,
             conf_dir: settings.conf_dir(),
             swanctl_dir: settings.swanctl_dir.clone(),
             wait: settings.charon.wait,
             gateway: RwLock::new(Arc::new(settings.gateway.clone())),
-            claims: Mutex::new(claims),
+            uniqueness: Mutex::new(uniqueness),
             entries: Mutex::default(),
-            life: channel::Sender::new(Life::Starting),
-            schedule,
+            link: channel::Sender::new(CharonLink::Starting),
+            queue,
             doubts: Notify::new(),
             deferred: Mutex::default(),
             host: Mutex::default(),
             networks: Mutex::default(),
-            tales: Mutex::default(),
-            feed: Feed::new(jiff::Timestamp::now()),
+            traces: Mutex::default(),
+            events: EventStream::new(jiff::Timestamp::now()),
             policy: settings.policy.clone(),
             rehearses: settings.charon.rehearse_rekey,
-            limits: conditions::limits(&settings.condition),
+            limits: crate::agent::observe::traffic::limits(&settings.condition),
             started: std::time::Instant::now(),
-            pulse: Arc::default(),
+            heartbeat: Arc::default(),
         });
-        tokio::spawn(schedule::run(Arc::downgrade(&agent), queue, Arc::clone(&agent.pulse)));
+        tokio::spawn(crate::agent::reconcile::queue::run(Arc::downgrade(&agent), due, Arc::clone(&agent.heartbeat)));
         agent
     }
 
@@ -166,27 +142,37 @@ impl Agent {
     }
 
     /// Whether charon is there, and since when not.
-    pub fn life(&self) -> Life {
-        self.life.borrow().clone()
+    pub fn link(&self) -> CharonLink {
+        self.link.borrow().clone()
+    }
+
+    /// The ways to charon.
+    pub(crate) fn strongswan(&self) -> &StrongSwan {
+        &self.strongswan
+    }
+
+    /// What the settings say of `weakness`.
+    pub(crate) fn stance(&self, setting: &str) -> Stance {
+        self.policy.stance(setting)
     }
 
     /// What happened lately.
-    pub fn feed(&self) -> &Feed {
-        &self.feed
+    pub fn events(&self) -> &EventStream {
+        &self.events
     }
 
     /// How often the agent's loops have turned: both go on for as long as nothing hangs.
-    pub fn turns(&self) -> Turns {
-        self.pulse.turns()
+    pub fn ticks(&self) -> Ticks {
+        self.heartbeat.ticks()
     }
 
     /// The last `count` lines of the log of `id` that stand behind its line `after`.
     pub fn log(&self, id: ConnectionId, count: usize, after: u64) -> Vec<LogEntry> {
-        self.entry(id).story().log.lines(count, after)
+        self.entry(id).history().log.lines(count, after)
     }
 
-    fn lock_tales(&self) -> MutexGuard<'_, Tales> {
-        self.tales.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_traces(&self) -> MutexGuard<'_, Traces> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entry(&self, id: ConnectionId) -> Arc<Entry> {
@@ -197,8 +183,8 @@ impl Agent {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_claims(&self) -> MutexGuard<'_, Claims> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_uniqueness(&self) -> MutexGuard<'_, UniquenessIndex> {
+        self.uniqueness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has charon looked after at once if `error` says that it did not answer.
@@ -210,14 +196,14 @@ impl Agent {
 
     /// What charon can do, asked anew if it was not there a moment ago.
     async fn charon(&self) -> Result<Arc<Charon>> {
-        match self.life() {
-            Life::Up(charon) => Ok(charon),
-            Life::Starting | Life::Down { .. } => Ok(Arc::new(self.swan.probe().await?)),
+        match self.link() {
+            CharonLink::Up(charon) => Ok(charon),
+            CharonLink::Starting | CharonLink::Down { .. } => Ok(Arc::new(self.strongswan.probe().await?)),
         }
     }
 
     fn conf_path(&self, id: ConnectionId) -> PathBuf {
-        self.conf_dir.join(crate::swan::names::file(id))
+        self.conf_dir.join(crate::strongswan::names::file(id))
     }
 }
 

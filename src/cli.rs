@@ -22,11 +22,13 @@ mod values;
 mod write;
 mod write_args;
 
-use args::{Cli, Command};
+use crate::cli::{
+    args::{Cli, Command},
+    client::Client,
+    write::{LOCAL, REMOTE},
+};
 use clap::Parser;
-use client::Client;
 use std::process::ExitCode;
-use write::{LOCAL, REMOTE};
 
 /// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {

@@ -2,8 +2,10 @@
 
 pub mod open;
 
-use crate::error::{Error, Result};
-use open::Kind;
+use crate::{
+    disk::open::Kind,
+    error::{Error, Result},
+};
 use std::{
     fs::{File, Metadata, Permissions},
     io::Write,

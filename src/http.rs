@@ -4,6 +4,7 @@ mod actions;
 mod audit;
 mod auth;
 mod budget;
+mod child_json;
 pub mod doctor;
 mod envelope;
 pub mod error;
@@ -21,28 +22,32 @@ pub mod parse;
 mod paths;
 mod preflight;
 mod query;
-mod router_view;
+mod reason_json;
 pub mod serve;
 mod tags;
 mod tally;
 pub mod tls;
-mod truth;
-mod why;
+mod vpc_router;
 mod wiped;
 mod wire;
 pub mod zone;
 
-pub use auth::{Accounts, Arena, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
-pub use envelope::{Envelope, MAX_BODY, Params};
-pub use jobs::Jobs;
+pub use crate::http::auth::{Accounts, Arena, Auth, Credentials, Origin, Tokens, credential, is_handed_over};
+pub use crate::http::envelope::{Envelope, MAX_BODY, Params};
+pub use crate::http::jobs::Jobs;
 
 use crate::{
-    agent::{Agent, How, Written},
+    agent::{Agent, WriteOptions, Written},
     error::Result as AgentResult,
+    http::{
+        auth::Caller,
+        error::{Failure, json_response},
+        paths::{no_method, no_such_method, no_such_path, path_of, signed_path},
+        query::{Lens, Query},
+    },
     ipsec::ConnectionId,
     settings::{Asynchronous, Settings},
 };
-use auth::Caller;
 use axum::{
     Extension, Router,
     body::Body,
@@ -52,10 +57,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post, put},
 };
-use error::{Failure, json_response};
 use jiff::Timestamp;
-use paths::{no_method, no_such_method, no_such_path, path_of, signed_path};
-use query::{Lens, Query};
 use serde_json::{Value, json};
 use std::{path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -138,10 +140,13 @@ impl Api {
         let mut body = json!({ "inventory": self.inventory(view) });
         let warnings = self.agent.warnings(view);
         if !warnings.is_empty() {
-            truth::extend(&mut body, json!({ "warnings": truth::warnings(&warnings) }));
+            crate::http::child_json::extend(
+                &mut body,
+                json!({ "warnings": crate::http::child_json::warnings(&warnings) }),
+            );
         }
         if !others.is_empty() {
-            truth::extend(&mut body, json!({ "together": native::companions(others) }));
+            crate::http::child_json::extend(&mut body, json!({ "together": native::companions(others) }));
         }
         let mut response = json_response(StatusCode::OK, &body);
         let told = audit::Told { id: Some(view.record.id), others: others.clone(), ..audit::Told::default() };
@@ -154,7 +159,7 @@ impl Api {
 pub fn router(api: Arc<Api>) -> Router {
     let guarded = Router::new()
         .route("/zstack/v1/ipsec", any(collection))
-        .route("/zstack/v1/ipsec/candidatesL3Networks", get(router_view::candidates))
+        .route("/zstack/v1/ipsec/candidatesL3Networks", get(crate::http::vpc_router::candidates))
         .route("/zstack/v1/ipsec/{uuid}", any(item))
         .route("/zstack/v1/ipsec/{uuid}/actions", any(actions::act))
         .route("/zstack/v1/ipsec/{uuid}/remote-cidrs", any(actions::remote_cidrs))
@@ -167,8 +172,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn(with_schema))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), jobs::asynchronous));
     let direct = Router::new()
-        .route("/zstack/v1/vpc/virtual-routers/ipseclog", any(router_view::log))
-        .route("/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec", post(router_view::attached))
+        .route("/zstack/v1/vpc/virtual-routers/ipseclog", any(crate::http::vpc_router::log))
+        .route("/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec", post(crate::http::vpc_router::attached))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authenticate));
     let native = Router::new()
         .route("/cygnet/v1/doctor", get(doctor::doctor))
@@ -322,14 +327,14 @@ async fn config(
     let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
     let rest = parse::rest(&pairs)?;
     let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
-    let how = How { says_all: rest == parse::Rest::Defaults, ..asked(&pairs, &caller)? };
+    let how = WriteOptions { says_all: rest == parse::MissingFields::Defaults, ..asked(&pairs, &caller)? };
     let written = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(api.written(&written))
 }
 
 /// How `caller` wants a write to be done.
-fn asked(pairs: &[(String, String)], caller: &auth::Caller) -> Result<How, Failure> {
-    Ok(How { caller: Some(caller.to_string().into()), ..parse::how(pairs)? })
+fn asked(pairs: &[(String, String)], caller: &auth::Caller) -> Result<WriteOptions, Failure> {
+    Ok(WriteOptions { caller: Some(caller.to_string().into()), ..parse::how(pairs)? })
 }
 
 /// The connection that a path names; text that is no uuid names none.

@@ -20,26 +20,26 @@ pub mod selector;
 pub mod status;
 pub mod weakness;
 
-pub use algorithm::{DhGroup, Encryption, Integrity};
-pub use carried::{Carried, carried};
-pub use certs::Certs;
-pub use condition::{Condition, condition};
-pub use connection::{
+pub use crate::ipsec::algorithm::{DhGroup, Encryption, Integrity};
+pub use crate::ipsec::carried::{Carried, carried};
+pub use crate::ipsec::certs::Certs;
+pub use crate::ipsec::condition::{Condition, condition};
+pub use crate::ipsec::connection::{
     Auth, Child, Conflict, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
     Split,
 };
-pub use dpd::Dpd;
-pub use flow::{Flow, Flows, Limits, Use};
-pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
-pub use lifetime::Lifetime;
-pub use pass::{Pass, passes, refuse_everything};
-pub use proposal::{AhProposal, EspProposal, IkeProposal};
-pub use psk::Psk;
-pub use reason::{Code, Reason};
-pub use sa::{ChildSa, ChildState, IkeSa, IkeState};
-pub use selector::TrafficSelector;
-pub use status::{State, Status};
-pub use weakness::{Finding, Weakness};
+pub use crate::ipsec::dpd::Dpd;
+pub use crate::ipsec::flow::{Flow, Flows, Limits, Use};
+pub use crate::ipsec::identity::{Dn, Identity, IdentityKey, IdentityKind};
+pub use crate::ipsec::lifetime::Lifetime;
+pub use crate::ipsec::pass::{Pass, passes, refuse_everything};
+pub use crate::ipsec::proposal::{AhProposal, EspProposal, IkeProposal};
+pub use crate::ipsec::psk::Psk;
+pub use crate::ipsec::reason::{Code, Reason};
+pub use crate::ipsec::sa::{ChildSa, ChildState, IkeSa, IkeState};
+pub use crate::ipsec::selector::TrafficSelector;
+pub use crate::ipsec::status::{State, Status};
+pub use crate::ipsec::weakness::{Finding, Weakness};
 
 /// Why a value cannot be part of a connection: one sentence, without the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

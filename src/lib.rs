@@ -26,13 +26,13 @@
 
 pub mod agent;
 pub mod disk;
+pub mod doctor;
 pub mod error;
-pub mod gateway;
 pub mod host;
 pub mod http;
 pub mod ipsec;
 pub mod moment;
 pub mod settings;
 pub mod store;
-pub mod swan;
+pub mod strongswan;
 pub mod visible;

@@ -4,8 +4,10 @@ pub mod condition;
 mod duration;
 pub mod policy;
 
-use crate::disk::open::{Kind, read_to_string};
-use duration::duration;
+use crate::{
+    disk::open::{Kind, read_to_string},
+    settings::duration::duration,
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::{

@@ -7,9 +7,9 @@ mod together;
 mod trial;
 mod version;
 
+pub use crate::store::record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec};
+pub use crate::store::trial::Trial;
 pub use jiff::Timestamp;
-pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish};
-pub use trial::Trial;
 
 use crate::{
     disk,
@@ -294,7 +294,7 @@ fn end_old_trials(directory: &Path) -> Result<()> {
 fn told_apart(before: &[u8], path: &Path, id: Option<ConnectionId>) -> Option<zeroize::Zeroizing<Vec<u8>>> {
     let before = format::from_bytes(before).ok()?;
     let on_trial = read(path, id).ok()?;
-    let back = on_trial.changed(before.wish.clone(), before.changed).ok()?;
+    let back = on_trial.changed(before.spec.clone(), before.changed).ok()?;
     format::to_bytes(&Record { state: before.state, ..back }).ok()
 }
 

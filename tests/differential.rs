@@ -19,10 +19,10 @@ use cygnet::{
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
         passes,
     },
-    swan::{
+    strongswan::{
         conf::{self, Traps},
         credentials::{self, File},
-        plan,
+        requests,
         vici::Vici,
     },
 };
@@ -253,7 +253,7 @@ async fn sent_by_us(cases: &[Connection], traps: Traps) -> (Vec<String>, BTreeMa
     let vici = Vici::new(charon.path(), Duration::from_secs(20));
     for case in cases {
         let text = conf::render_passing(case, traps, &passes(case, &connected())).expect("renders");
-        for request in plan::load(&conf::parse(text.expose()).expect("parses"), &files(case)).expect("a plan") {
+        for request in requests::load(&conf::parse(text.expose()).expect("parses"), &files(case)).expect("a plan") {
             vici.load(&request).await.expect("loaded");
         }
     }

@@ -19,9 +19,9 @@ mod links;
 use cygnet::{
     error::Error,
     ipsec::Connection,
-    swan::{
+    strongswan::{
         conf::{self, Traps},
-        plan::{self, Request},
+        requests::{self, Request},
         section::Section,
         vici::Vici,
     },
@@ -52,7 +52,7 @@ fn bench(deadline: Duration) -> Bench {
 /// The requests that load `connection`: the secret, then the connection.
 fn requests(connection: &Connection) -> Vec<Request> {
     let text = conf::render(connection, Traps::Supported).expect("renders");
-    plan::load(&conf::parse(text.expose()).expect("parses"), &[]).expect("a plan")
+    requests::load(&conf::parse(text.expose()).expect("parses"), &[]).expect("a plan")
 }
 
 /// A `list-sa` message of one SA that bears `name`.

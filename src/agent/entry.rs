@@ -1,11 +1,13 @@
 //! What the agent keeps of a connection beside its record.
 
-use super::{
-    memory::{Memory, Outdated, Rekeying, Step},
-    rehearse::Rehearsal,
-    story::Story,
+use crate::{
+    agent::{
+        change::rekey_test::RekeyTest,
+        observe::failure_history::FailureHistory,
+        reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
+    },
+    ipsec::{Carried, Connection, ConnectionId, Flows, IkeSa},
 };
-use crate::ipsec::{Carried, Connection, ConnectionId, Flows, IkeSa};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -22,11 +24,11 @@ const REKEYINGS: usize = 256;
 #[derive(Default)]
 pub struct Entry {
     /// Held by whoever changes the connection or its SAs: one at a time.
-    pub memory: tokio::sync::Mutex<Memory>,
+    pub planner: tokio::sync::Mutex<SaPlanner>,
     /// Told when something happened to its SAs.
     pub happened: Notify,
     /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
-    outdated: Mutex<Outdated>,
+    stale: Mutex<Stale>,
     /// How often the tunnel flapped, if it flaps.
     flapping: Mutex<Option<u32>>,
     /// What was rekeyed since the memory took it in: who hears of it does not wait for the memory.
@@ -37,13 +39,13 @@ pub struct Entry {
     /// A failure may have left another record on disk than the one that counts.
     pub unsaved: AtomicBool,
     stamps: Mutex<Vec<Option<Stamp>>>,
-    story: Mutex<Story>,
+    history: Mutex<FailureHistory>,
     /// What the counters of its children did, by name.
     flows: Mutex<Flows>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
     /// The last rehearsal, and of what.
-    rehearsal: Mutex<Option<Box<(Connection, Rehearsal)>>>,
+    rehearsal: Mutex<Option<Box<(Connection, RekeyTest)>>>,
 }
 
 /// Something of a connection was not as we left it, and was put back.
@@ -68,16 +70,16 @@ struct Stamp {
 
 impl Entry {
     /// What is known of the connection's life.
-    pub fn story(&self) -> MutexGuard<'_, Story> {
-        lock(&self.story)
+    pub fn history(&self) -> MutexGuard<'_, FailureHistory> {
+        lock(&self.history)
     }
 
     /// To be called after every change of the memory.
-    pub fn publish(&self, memory: &Memory) {
-        let mut outdated = memory.outdated.clone();
-        lock(&self.rekeyed).iter().for_each(|rekeying| outdated.rekeyed(*rekeying));
-        *lock(&self.outdated) = outdated;
-        *lock(&self.flapping) = memory.flapping();
+    pub fn share(&self, planner: &SaPlanner) {
+        let mut stale = planner.stale.clone();
+        lock(&self.rekeyed).iter().for_each(|rekeying| stale.rekeyed(*rekeying));
+        *lock(&self.stale) = stale;
+        *lock(&self.flapping) = planner.flapping();
     }
 
     /// How often the tunnel was closed soon after it came up, if it flaps.
@@ -86,8 +88,8 @@ impl Entry {
     }
 
     /// An SA was rekeyed; the memory takes it in with [`Entry::take_in_rekeyings`].
-    pub fn note_rekeying(&self, rekeying: Rekeying) {
-        lock(&self.outdated).rekeyed(rekeying);
+    pub fn record_rekeying(&self, rekeying: Rekeying) {
+        lock(&self.stale).rekeyed(rekeying);
         let mut rekeyed = lock(&self.rekeyed);
         if rekeyed.len() == REKEYINGS {
             rekeyed.remove(0);
@@ -96,15 +98,15 @@ impl Entry {
     }
 
     /// To be called before SAs that were listed are compared with the memory.
-    pub fn take_in_rekeyings(&self, memory: &mut Memory) {
+    pub fn take_in_rekeyings(&self, planner: &mut SaPlanner) {
         let rekeyed = std::mem::take(&mut *lock(&self.rekeyed));
         for rekeying in rekeyed {
-            memory.outdated.rekeyed(rekeying);
+            planner.stale.rekeyed(rekeying);
         }
     }
 
     /// Remembers what carries now.
-    pub fn note_carried(&self, carried: Carried) {
+    pub fn record_carried(&self, carried: Carried) {
         *lock(&self.carried) = Some(carried);
     }
 
@@ -115,12 +117,12 @@ impl Entry {
 
     /// Marks the SAs that were made for an earlier configuration.
     pub fn mark(&self, running: &mut [IkeSa]) {
-        lock(&self.outdated).mark(running);
+        lock(&self.stale).mark(running);
     }
 
     /// Remembers that these steps were needed although nobody had asked for a change.
     /// Returns what was repaired.
-    pub fn note_drift(&self, id: ConnectionId, repaired: &[Step]) -> Vec<&'static str> {
+    pub fn record_drift(&self, id: ConnectionId, repaired: &[Step]) -> Vec<&'static str> {
         let words: Vec<_> = repaired
             .iter()
             .map(|step| match step {
@@ -151,7 +153,7 @@ impl Entry {
     }
 
     /// Remembers how the rekeying of `connection` went.
-    pub fn note_rehearsal(&self, connection: &Connection, rehearsal: Rehearsal) {
+    pub fn record_rehearsal(&self, connection: &Connection, rehearsal: RekeyTest) {
         *lock(&self.rehearsal) = Some(Box::new((connection.clone(), rehearsal)));
     }
 
@@ -161,18 +163,18 @@ impl Entry {
     }
 
     /// The last rehearsal, if it was of just this connection.
-    pub fn rehearsal(&self, connection: &Connection) -> Option<Rehearsal> {
+    pub fn rehearsal(&self, connection: &Connection) -> Option<RekeyTest> {
         let last = lock(&self.rehearsal);
         last.as_deref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
     }
 
     /// Remembers the files as they are now.
-    pub fn note_files(&self, paths: &[PathBuf]) {
+    pub fn record_files(&self, paths: &[PathBuf]) {
         *lock(&self.stamps) = stamps(paths);
     }
 
     /// Remembers the files as they were at `moment`.
-    pub fn note_moment(&self, moment: Moment) {
+    pub fn record_moment(&self, moment: Moment) {
         *lock(&self.stamps) = moment.0;
     }
 

@@ -1,12 +1,13 @@
 //! What a record says of that which was seen of its connection: whether nothing older runs, and with which version of IKE
 //! the peer was up.
 
-use super::{Agent, Entry, Speaker, memory::Memory};
+use super::{Agent, Entry, Speaker};
 use crate::{
+    agent::reconcile::sa_planner::SaPlanner,
     error::Result,
     ipsec::{ConnectionId, IkeSa},
     store::Record,
-    swan::Charon,
+    strongswan::Charon,
 };
 use std::sync::Arc;
 use tokio::{task::block_in_place, time::Instant};
@@ -14,20 +15,20 @@ use tokio::{task::block_in_place, time::Instant};
 impl Agent {
     /// Stores that nothing older runs, and the version of IKE with which all is carried; whether that is another one than
     /// before. If that fails, the next start has the SAs made anew, or tries the other version first: no harm, no error.
-    pub(super) async fn note_proven(
+    pub(super) async fn record_proven(
         &self,
         record: &Arc<Record>,
         entry: &Entry,
-        memory: &mut Memory,
+        planner: &mut SaPlanner,
         charon: &Charon,
         running: &[IkeSa],
     ) -> Result<bool> {
-        let carrying = memory.carrying_version(&record.connection, running);
+        let carrying = planner.carrying_version(&record.connection, running);
         let known = (record.worked(), record.connection.initiates());
         // Where its networks do not fit into IKEv1, it came from the peer alone.
         let learnt = carrying.filter(|version| known != (*version, *version));
         let learnt = learnt.and_then(|version| record.having_worked(version).ok());
-        let is_proven = record.unproven && memory.is_proven();
+        let is_proven = record.unproven && planner.is_proven();
         if learnt.is_none() && !is_proven {
             return Ok(false);
         }
@@ -41,21 +42,21 @@ impl Agent {
         let Some(learnt) = learnt else { return Ok(false) };
         let text = format!("the peer is up with {}, which comes first from now on", learnt.worked().name());
         tracing::info!(uuid = %record.id, "{text}");
-        self.note(record.id, Speaker::Agent, &text);
-        self.configured(record.id, entry, memory, charon).await?;
-        self.schedule.wake(record.id, Instant::now());
+        self.record_line(record.id, Speaker::Agent, &text);
+        self.configured(record.id, entry, planner, charon).await?;
+        self.queue.enqueue(record.id, Instant::now());
         Ok(true)
     }
 
     /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
     /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
-    pub(super) fn distrust(&self, id: ConnectionId, running: &[IkeSa], memory: &mut Memory) {
+    pub(super) fn mark_all_stale(&self, id: ConnectionId, running: &[IkeSa], planner: &mut SaPlanner) {
         let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
         let Some(record) = self.store.get(id).filter(doubtful) else { return };
         match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
             Ok(_) => {
                 tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
-                memory.outdated.ike.extend(running.iter().map(|ike| ike.unique_id));
+                planner.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
             }
             // In the old generation charon would never make another.
             Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),

@@ -1,16 +1,16 @@
 //! `ike` promises both versions of IKE: charon answers both, and initiates with IKEv2. A peer that speaks IKEv1 alone gets
 //! a second connection in charon, which initiates with that; see [`Turn`].
 
-use super::{
-    Agent, Entry, Life, Speaker,
-    memory::{Answer, Known, Memory, Step, Turn},
-    story::Story,
-};
+use super::{Agent, CharonLink, Entry, Speaker};
 use crate::{
+    agent::{
+        observe::failure_history::FailureHistory,
+        reconcile::sa_planner::{Answer, Known, SaPlanner, Step, Turn},
+    },
     error::Result,
     ipsec::{IkeSa, IkeVersion},
     store::Record,
-    swan::{Charon, names},
+    strongswan::{Charon, names},
 };
 use std::{borrow::Cow, sync::Arc};
 use tokio::{task::block_in_place, time::Instant};
@@ -26,22 +26,22 @@ impl Agent {
         &self,
         record: &Arc<Record>,
         entry: &Entry,
-        memory: &mut Memory,
+        planner: &mut SaPlanner,
         charon: &Charon,
         (running, life): (&[IkeSa], u64),
     ) -> Result<bool> {
         let (id, now) = (record.id, Instant::now());
         let tried = record.connection.initiates();
-        let answer = match entry.story().speaks(tried, memory.attempted()) {
+        let answer = match entry.history().speaks(tried, planner.attempted()) {
             Some(true) => Answer::Spoken,
             Some(false) => Answer::Refused,
             None => Answer::Nothing,
         };
         let known = Known { worked: record.worked(), is_proven: !record.unproven, answer };
-        let (version, closings) = match memory.turn(&record.connection, running, known, now) {
+        let (version, closings) = match planner.turn(&record.connection, running, known, now) {
             Turn::Stays => return Ok(false),
             Turn::LookAt(when) => {
-                self.schedule.wake(id, when);
+                self.queue.enqueue(id, when);
                 return Ok(false);
             }
             Turn::To(version, closings) => (version, closings),
@@ -51,24 +51,24 @@ impl Agent {
         }
         // Why it cannot, the reason says.
         let Ok(new) = record.speaking(version) else { return Ok(false) };
-        self.note(id, Speaker::Agent, &format!("next, {} is tried", version.name()));
+        self.record_line(id, Speaker::Agent, &format!("next, {} is tried", version.name()));
         self.walk(record, entry, closings.into_iter().map(Step::CloseIke).collect(), life).await?;
         block_in_place(|| self.store.commit(self.store.stage(new)?))?;
-        memory.begin_turn(now);
-        self.configured(id, entry, memory, charon).await?;
-        self.schedule.wake(id, now);
+        planner.begin_turn(now);
+        self.configured(id, entry, planner, charon).await?;
+        self.queue.enqueue(id, now);
         Ok(true)
     }
 
     /// What is to be said of the versions that were tried in vain.
-    pub(super) fn tried(&self, record: &Record, story: &Story) -> Option<Cow<'static, str>> {
+    pub(super) fn tried(&self, record: &Record, history: &FailureHistory) -> Option<Cow<'static, str>> {
         if record.connection.version != IkeVersion::Any {
             return None;
         }
-        if story.has_tried_both() {
+        if history.has_tried_both() {
             return Some("IKEv2 and IKEv1 were both tried in vain".into());
         }
-        if matches!(self.life(), Life::Up(charon) if !charon.ikev1) {
+        if matches!(self.link(), CharonLink::Up(charon) if !charon.ikev1) {
             return Some("IKEv1 is not tried: this gateway's strongSwan does not have it".into());
         }
         record.why_not_ikev1().map(|conflict| format!("IKEv1 is not tried: {conflict}").into())

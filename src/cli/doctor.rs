@@ -3,8 +3,8 @@
 use super::{args::Json, client::Client, serve};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
-    agent::doctor,
-    gateway::Places,
+    doctor,
+    doctor::facts::Places,
     http,
     settings::Settings,
     visible::{visible, visible_json},

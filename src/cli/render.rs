@@ -12,7 +12,7 @@ use cygnet::{
     ipsec::refuse_everything,
     settings::{Gateway, Settings, Vip},
     store::{Network, Record, RemoteCidr, format},
-    swan::{conf::Traps, plan::Loadable},
+    strongswan::{conf::Traps, requests::Loadable},
     visible::visible_json,
 };
 use jiff::Timestamp;
@@ -67,7 +67,7 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
         let params = envelope.params("changeIPsecConnection")?;
         // What the record keeps, the agent takes from its settings: here the record is all that is asked.
         let none = std::sync::Arc::default();
-        return Ok(parse::change(&params, parse::Rest::Defaults, none, Timestamp::now())?(&given, TIME)?);
+        return Ok(parse::change(&params, parse::MissingFields::Defaults, none, Timestamp::now())?(&given, TIME)?);
     }
     let mut params = envelope.params("params")?;
     params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());
@@ -94,16 +94,16 @@ fn gateway(config: &Path, args: &RenderArgs, params: &cygnet::http::Params) -> R
 
 /// `record` with the networks of the command line, where there are any.
 fn with_networks(record: &Record, args: &RenderArgs) -> Result<Record, Failure> {
-    let mut wish = record.wish.clone();
+    let mut spec = record.spec.clone();
     if !args.local_cidr.is_empty() {
         let cidrs = cidrs("--local-cidr", &args.local_cidr)?;
-        wish.local = vec![Network { uuid: record.id, network: "offline".into(), cidrs, created: TIME }];
+        spec.local = vec![Network { uuid: record.id, network: "offline".into(), cidrs, created: TIME }];
     }
     if !args.peer_cidr.is_empty() {
         let entry = |cidr| RemoteCidr { uuid: record.id, cidr, created: TIME };
-        wish.remote = cidrs("--peer-cidr", &args.peer_cidr)?.into_iter().map(entry).collect();
+        spec.remote = cidrs("--peer-cidr", &args.peer_cidr)?.into_iter().map(entry).collect();
     }
-    record.rewritten(wish, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
+    record.rewritten(spec, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
 }
 
 fn cidrs<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, texts: &[String]) -> Result<Vec<T>, Error> {

@@ -3,12 +3,12 @@
 use super::logging;
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
-    agent::{Agent, Life, Turns},
-    gateway::Places,
+    agent::{Agent, CharonLink, Ticks},
+    doctor::facts::Places,
     http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server, tls::Tls},
     settings::{Backend, Settings},
     store::Store,
-    swan::{Swan, swanctl::Swanctl, vici::Vici},
+    strongswan::{StrongSwan, swanctl::Swanctl, vici::Vici},
     visible::visible,
 };
 use sd_notify::NotifyState;
@@ -109,7 +109,7 @@ async fn serve(config: &Path) -> Result<()> {
 }
 
 /// The way to charon that the settings choose.
-pub fn swan(settings: &Settings) -> Swan {
+pub fn swan(settings: &Settings) -> StrongSwan {
     let charon = &settings.charon;
     match charon.backend {
         Backend::Vici => Vici::new(&charon.vici, charon.timeout).into(),
@@ -172,7 +172,7 @@ struct Live<'a> {
 /// Obeys signals until one says to stop.
 async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
     let mut beat = tokio::time::interval(BEAT);
-    let mut last = live.agent.turns();
+    let mut last = live.agent.ticks();
     loop {
         tokio::select! {
             _ = orders.terminate.recv() => return Ok(()),
@@ -194,7 +194,7 @@ impl Live<'_> {
         if let (Some(tls), Some(files)) = (self.tls, &settings.tls) {
             tls.reload(files).map_err(|e| anyhow!(e))?;
         }
-        note_handed_over(&settings);
+        record_handed_over(&settings);
         self.api.auth().set_credentials(credentials);
         self.api.set_places(Places::of(&settings, Some(self.config)));
         self.agent.set_gateway(settings.gateway);
@@ -204,8 +204,8 @@ impl Live<'_> {
 
 /// Tells systemd how it goes. The watchdog is answered only if both loops of the agent have turned since it was
 /// answered last, so that an agent that answers calls but looks after nothing is started anew.
-fn report(agent: &Agent, last: Turns) -> Turns {
-    let turns = agent.turns();
+fn report(agent: &Agent, last: Ticks) -> Ticks {
+    let turns = agent.ticks();
     if let Some(what) = turns.standing(last) {
         notify(&[NotifyState::Status(&format!("{what} does not turn; {}", status(agent)))]);
         return last;
@@ -215,7 +215,7 @@ fn report(agent: &Agent, last: Turns) -> Turns {
 }
 
 /// Says which files a reload cannot have read anew: whoever took a token away relies on it.
-fn note_handed_over(settings: &Settings) {
+fn record_handed_over(settings: &Settings) {
     let auth = [&settings.auth.tokens_file, &settings.auth.accounts_file].into_iter().flatten();
     let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
     for path in auth.chain(tls).filter(|path| http::is_handed_over(path)) {
@@ -227,10 +227,10 @@ fn note_handed_over(settings: &Settings) {
 fn status(agent: &Agent) -> String {
     let count = agent.store().all().len();
     // systemd takes each line for a message of its own.
-    match agent.life() {
-        Life::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
-        Life::Starting => "starting".into(),
-        Life::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
+    match agent.link() {
+        CharonLink::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
+        CharonLink::Starting => "starting".into(),
+        CharonLink::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     stop::{Result, Stop, print, print_json},
     up,
     values::{network, vip},
-    write_args::{CreateArgs, DeleteArgs, How, NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs},
+    write_args::{CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs, WriteOptions},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct Write<'a> {
 
 impl Write<'_> {
     /// Sends it, and tells what became of the tunnel.
-    pub fn run(self, client: &Client, how: &How) -> Result<()> {
+    pub fn run(self, client: &Client, how: &WriteOptions) -> Result<()> {
         let wait = how.wait.as_deref().map(up::time).transpose()?;
         let path = format!("{PATH}{}", with_query(self.path, how));
         let doing = format!("{} {}", self.doing, self.uuid);
@@ -48,7 +48,7 @@ impl Write<'_> {
 }
 
 /// `path` with the parameters that say how a write is done.
-pub fn with_query(mut path: String, how: &How) -> String {
+pub fn with_query(mut path: String, how: &WriteOptions) -> String {
     let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(time)));
     let immediate = how.immediate.then(|| "immediate=true".to_owned());
     let rehearse = how.rehearse.then(|| "rehearse=true".to_owned());
@@ -169,7 +169,7 @@ fn state(event: &str) -> Value {
     json!({ "changeIPSecConnectionState": { "stateEvent": event } })
 }
 
-fn act(client: &Client, connection: &str, how: &How, body: Value, (doing, done): (&str, &str)) -> Result<()> {
+fn act(client: &Client, connection: &str, how: &WriteOptions, body: Value, (doing, done): (&str, &str)) -> Result<()> {
     let uuid = select::uuid(client, connection)?;
     let path = format!("/{uuid}/actions");
     Write { uuid: &uuid, method: Method::PUT, path, body: Some(body), doing, done }.run(client, how)

@@ -6,7 +6,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 /// How a write is done.
 #[derive(Args)]
-pub struct How {
+pub struct WriteOptions {
     /// Puts the old connection back if the tunnel is not up in TIME (1s to 10m).
     #[arg(long, value_name = "TIME")]
     pub confirm: Option<String>,
@@ -35,7 +35,7 @@ pub struct WriteArgs {
     pub which: Which,
     /// How it is done.
     #[command(flatten)]
-    pub how: How,
+    pub how: WriteOptions,
 }
 
 /// The arguments of `cygnet reconnect`.
@@ -50,7 +50,7 @@ pub struct ReconnectArgs {
     pub all_changed: bool,
     /// How it is done.
     #[command(flatten)]
-    pub how: How,
+    pub how: WriteOptions,
 }
 
 /// A write about networks.
@@ -64,7 +64,7 @@ pub struct NetworksArgs {
     pub networks: Vec<String>,
     /// How it is done.
     #[command(flatten)]
-    pub how: How,
+    pub how: WriteOptions,
 }
 
 /// New values.
@@ -106,7 +106,7 @@ pub struct CreateArgs {
     pub values: Values,
     /// How it is done.
     #[command(flatten)]
-    pub how: How,
+    pub how: WriteOptions,
 }
 
 /// The arguments of `cygnet change`.
@@ -123,7 +123,7 @@ pub struct ChangeArgs {
     pub yes: bool,
     /// How it is done.
     #[command(flatten)]
-    pub how: How,
+    pub how: WriteOptions,
 }
 
 /// The arguments of `cygnet update`.

@@ -9,10 +9,10 @@ use super::{
     wire::Tags,
 };
 use crate::{
-    agent::{How, reconnected},
+    agent::{WriteOptions, reconnected},
     error::{Error, Result},
     ipsec::TrafficSelector,
-    store::{Record, Wish},
+    store::{Record, Spec},
 };
 use axum::{
     Extension,
@@ -35,10 +35,10 @@ pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)]
         return Err(no_method(&Method::PUT, uri));
     }
     let names = parse::update(&envelope.params("updateIPsecConnection")?)?;
-    edit(&state, uuid, How::default(), move |old| {
-        let mut wish = old.wish.clone();
-        names.clone().apply(&mut wish.names)?;
-        with_wish(old, wish)
+    edit(&state, uuid, WriteOptions::default(), move |old| {
+        let mut spec = old.spec.clone();
+        names.clone().apply(&mut spec.names)?;
+        with_wish(old, spec)
     })
     .await
 }
@@ -70,7 +70,7 @@ pub async fn act(
     }
     if envelope.has("reconnectIPsecConnection") {
         // The tunnel is made anew, whatever runs: this is what the caller wants it for.
-        let how = How { immediate: true, ..how };
+        let how = WriteOptions { immediate: true, ..how };
         let tags = envelope.params("reconnectIPsecConnection")?.tags;
         let gateway = state.agent.gateway();
         let done = edit(&state, &uuid, how, move |old| {
@@ -87,7 +87,7 @@ pub async fn act(
 pub async fn reconnect_all_changed(State(api): Shared) -> Answer {
     let outcomes = api.agent.reconnect_all_changed().await;
     let item = |(record, outcome): &(Arc<Record>, Result<()>)| {
-        let mut item = json!({ "uuid": record.id.to_string(), "name": record.wish.names.name });
+        let mut item = json!({ "uuid": record.id.to_string(), "name": record.spec.names.name });
         if let Err(error) = outcome {
             item["error"] = object(error);
         }
@@ -126,28 +126,28 @@ pub async fn remote_cidrs(
             let params = Envelope::read(body).await?.params("params")?;
             let added = parse::peer_cidrs(&params, Timestamp::now())?;
             edit(&state, &uuid, how, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
                     let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
                     return Err(Error::Argument(text));
                 }
-                wish.remote.extend(added.iter().cloned());
-                parse::room("peerCidrs", wish.remote.len())?;
-                params.tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.remote.extend(added.iter().cloned());
+                parse::room("peerCidrs", spec.remote.len())?;
+                params.tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
         Method::DELETE => {
             let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
             edit(&state, &uuid, how, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
                     return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
                 }
-                wish.remote.retain(|entry| !gone.contains(&entry.cidr));
-                tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.remote.retain(|entry| !gone.contains(&entry.cidr));
+                tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -156,7 +156,7 @@ pub async fn remote_cidrs(
 }
 
 fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
-    record.wish.remote.iter().any(|entry| entry.cidr == cidr)
+    record.spec.remote.iter().any(|entry| entry.cidr == cidr)
 }
 
 /// `POST` and `DELETE /ipsec/{uuid}/l3networks`: local networks are attached and detached.
@@ -175,37 +175,37 @@ pub async fn l3_networks(
             let params = Envelope::read(body).await?.params("params")?;
             let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
             edit(&state, &uuid, how, move |old| {
-                let mut wish = old.wish.clone();
+                let mut spec = old.spec.clone();
                 for network in &added {
-                    if wish.local.iter().any(|other| other.network == network.network) {
+                    if spec.local.iter().any(|other| other.network == network.network) {
                         let text = format!(
                             "L3 network [{}] can not be attached to ipsec [uuid :{}]twice",
                             network.network, old.id
                         );
                         return Err(Error::Argument(text));
                     }
-                    wish.local.push(network.clone());
+                    spec.local.push(network.clone());
                 }
-                parse::room("l3NetworkUuids", wish.local.len())?;
-                params.tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                parse::room("l3NetworkUuids", spec.local.len())?;
+                params.tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
         Method::DELETE => {
             let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
             edit(&state, &uuid, how, move |old| {
-                let mut wish = old.wish.clone();
-                if let Some(uuid) = gone.iter().find(|uuid| !wish.local.iter().any(|network| network.network == **uuid))
+                let mut spec = old.spec.clone();
+                if let Some(uuid) = gone.iter().find(|uuid| !spec.local.iter().any(|network| network.network == **uuid))
                 {
                     return Err(Error::Argument(format!(
                         "L3 network [{uuid}] is not be attached to ipsec [uuid :{}]",
                         old.id
                     )));
                 }
-                wish.local.retain(|network| !gone.contains(&network.network));
-                tags.clone().apply(&mut wish.names)?;
-                with_wish(old, wish)
+                spec.local.retain(|network| !gone.contains(&network.network));
+                tags.clone().apply(&mut spec.names)?;
+                with_wish(old, spec)
             })
             .await
         }
@@ -215,21 +215,21 @@ pub async fn l3_networks(
 
 /// `record` with the tags that came with an action.
 fn tagged(record: &Record, tags: Tags) -> Result<Record> {
-    let mut wish = record.wish.clone();
-    tags.apply(&mut wish.names)?;
-    with_wish(record, wish)
+    let mut spec = record.spec.clone();
+    tags.apply(&mut spec.names)?;
+    with_wish(record, spec)
 }
 
-fn with_wish(old: &Record, wish: Wish) -> Result<Record> {
-    let changed = when(wish == old.wish, old);
-    old.changed(wish, changed).map_err(parse::conflict)
+fn with_wish(old: &Record, spec: Spec) -> Result<Record> {
+    let changed = when(spec == old.spec, old);
+    old.changed(spec, changed).map_err(parse::conflict)
 }
 
 /// Changes the connection that the path names.
 async fn edit(
     State(api): &Shared,
     uuid: &str,
-    how: How,
+    how: WriteOptions,
     change: impl Fn(&Record) -> Result<Record> + Send + 'static,
 ) -> Answer {
     let written = api.agent.change(id_of(uuid)?, how, change).await?;

@@ -96,7 +96,7 @@ impl Write {
             uuid = %other.id(),
             action,
             request = self.request,
-            peer = %other.after.wish.peer,
+            peer = %other.after.spec.peer,
             caller = who,
             address = %self.origin,
             changed,
@@ -109,7 +109,7 @@ impl Write {
     fn log(&mut self, told: &Told, after: Option<&Arc<Record>>, changed: &str, result: &str) {
         self.logged = true;
         let (who, action) = (&self.who, self.action(told));
-        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.wish.peer));
+        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer));
         tracing::info!(
             target: "cygnet::audit",
             uuid = told.id.or_else(|| owner(&self.uri)).map(tracing::field::display),

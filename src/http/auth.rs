@@ -9,18 +9,22 @@ mod signature;
 mod standing;
 mod tokens;
 
-pub use accounts::Accounts;
-pub use sessions::Session;
-pub use standing::Standing;
-pub use tokens::{Tokens, credential, is_handed_over};
+pub use crate::http::auth::accounts::Accounts;
+pub use crate::http::auth::sessions::Session;
+pub use crate::http::auth::standing::Standing;
+pub use crate::http::auth::tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;
-use crate::error::{Error, Result};
+pub use crate::http::auth::password::Arena;
+use crate::{
+    error::{Error, Result},
+    http::auth::{
+        limits::{Attempt, Limits},
+        sessions::Sessions,
+    },
+};
 use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
 use jiff::Timestamp;
-use limits::{Attempt, Limits};
-pub use password::Arena;
-use sessions::Sessions;
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},

@@ -8,12 +8,9 @@ use super::{
     error::{Failure, json_response},
 };
 use crate::{
-    agent::{
-        Agent,
-        doctor::{Finding, Report},
-    },
+    agent::Agent,
+    doctor::{Finding, Report, facts::Places},
     error::Error,
-    gateway::Places,
     settings::Settings,
 };
 use axum::{extract::State, http::StatusCode};

@@ -1,7 +1,10 @@
 //! Streams: what happens on this gateway, and a connection's log as it grows (server-sent events).
 
-use super::{Answer, Api, Shared, error::json_response, id_of, parse, truth, why};
-use crate::agent::{Event, Happening, LogEntry, Speaker};
+use super::{Answer, Api, Shared, error::json_response, id_of, parse};
+use crate::{
+    agent::{Event, EventKind, LogEntry, Speaker},
+    http::{child_json, reason_json},
+};
 use axum::{
     extract::{Path, Query as UrlQuery, State},
     http::{HeaderMap, StatusCode},
@@ -26,7 +29,7 @@ const LINES: usize = 100;
 
 /// `GET /cygnet/v1/events`: what happens from now on, or since the event that `Last-Event-ID` names.
 pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
-    let feed = api.agent.feed();
+    let feed = api.agent.events();
     let cursor = headers.get("Last-Event-ID").map(|value| value.to_str().unwrap_or_default());
     let latest = *feed.subscribe().borrow();
     let (after, missed) = match cursor {
@@ -41,7 +44,7 @@ pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
 
 /// Waits for events behind `after`.
 async fn following((api, after): (Arc<Api>, u64)) -> Option<(Vec<Item>, (Arc<Api>, u64))> {
-    let feed = api.agent.feed();
+    let feed = api.agent.events();
     let mut latest = feed.subscribe();
     latest.wait_for(|number| *number > after).await.ok()?;
     let new = feed.behind(after);
@@ -65,15 +68,15 @@ fn told(event: &Event) -> sse::Event {
         body["uuid"] = id.to_string().into();
     }
     match &event.what {
-        Happening::Down(reason) => body["reason"] = why::reason(reason),
-        Happening::NotAsWanted(note, reason) => {
+        EventKind::Down(reason) => body["reason"] = reason_json::reason(reason),
+        EventKind::NotAsWanted(note, reason) => {
             body["note"] = (*note).into();
-            body["reason"] = why::reason(reason);
+            body["reason"] = reason_json::reason(reason);
         }
-        Happening::Drift(repaired) => body["put_back"] = json!(repaired),
-        Happening::SettingsDrift(drift) => body["settings"] = truth::settings_drift(drift),
-        Happening::CharonLost(cause) => body["why"] = cause.as_str().into(),
-        Happening::Up | Happening::Changed | Happening::Deleted | Happening::CharonBack => {}
+        EventKind::Drift(repaired) => body["put_back"] = json!(repaired),
+        EventKind::SettingsDrift(drift) => body["settings"] = child_json::settings_drift(drift),
+        EventKind::CharonLost(cause) => body["why"] = cause.as_str().into(),
+        EventKind::Up | EventKind::Changed | EventKind::Deleted | EventKind::CharonBack => {}
     }
     sse::Event::default().event(event.what.name()).data(body.to_string())
 }

@@ -4,13 +4,12 @@
 mod places;
 
 use super::error::Failure;
-use crate::settings::WebHookHost;
+use crate::{http::hook::places::Places, settings::WebHookHost};
 use axum::http::{HeaderMap, Uri};
 use futures_util::future::{Either, select};
 use http_body_util::Full;
 use hyper::{Method, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
-use places::Places;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 

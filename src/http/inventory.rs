@@ -56,21 +56,21 @@ pub fn inventory(view: &View, mask: bool, zone: &TimeZone) -> Value {
 #[must_use]
 pub fn member(view: &View, name: &str, mask: bool, zone: &TimeZone) -> Value {
     let record = &view.record;
-    let (wish, id) = (&record.wish, record.id.to_string());
+    let (spec, id) = (&record.spec, record.id.to_string());
     match name {
         "uuid" => id.into(),
-        "name" => wish.names.name.as_str().into(),
-        "description" => wish.names.description.as_deref().into(),
-        "peerAddress" => wish.peer.to_string().into(),
-        "authKey" => auth_key(&wish.options.auth, mask),
-        "vipUuid" => wish.vip.uuid.as_str().into(),
+        "name" => spec.names.name.as_str().into(),
+        "description" => spec.names.description.as_deref().into(),
+        "peerAddress" => spec.peer.to_string().into(),
+        "authKey" => auth_key(&spec.options.auth, mask),
+        "vipUuid" => spec.vip.uuid.as_str().into(),
         "state" => if record.state == State::Enabled { "Enabled" } else { "Disabled" }.into(),
         "status" => status(view).into(),
         "createDate" => date(record.created, zone).into(),
         "lastOpDate" => date(record.changed, zone).into(),
-        "peerCidrs" => wish.remote.iter().map(|entry| cidr(entry, &id, zone)).collect(),
-        "l3NetworkRefs" => wish.local.iter().map(|network| network_ref(network, &id, zone)).collect(),
-        _ => option(&wish.options, name),
+        "peerCidrs" => spec.remote.iter().map(|entry| cidr(entry, &id, zone)).collect(),
+        "l3NetworkRefs" => spec.local.iter().map(|network| network_ref(network, &id, zone)).collect(),
+        _ => option(&spec.options, name),
     }
 }
 
@@ -119,15 +119,15 @@ fn status(view: &View) -> Option<&'static str> {
 /// The list `name` that a query may look into beyond the inventory: tags, the VIP or the local networks.
 #[must_use]
 pub fn beyond(view: &View, name: &str) -> Option<Value> {
-    let wish = &view.record.wish;
+    let spec = &view.record.spec;
     let networks = || {
-        let cidrs = wish.local.iter().flat_map(|network| network.cidrs.iter().map(move |cidr| (network, cidr)));
+        let cidrs = spec.local.iter().flat_map(|network| network.cidrs.iter().map(move |cidr| (network, cidr)));
         cidrs.map(|(network, cidr)| json!({ "uuid": network.network, "cidr": cidr.to_string() })).collect()
     };
     match name {
-        "__systemTag__" => Some(json!(wish.names.system_tags)),
-        "__userTag__" => Some(json!(wish.names.user_tags)),
-        "vip" => Some(json!([{ "uuid": wish.vip.uuid, "ip": wish.vip.address }])),
+        "__systemTag__" => Some(json!(spec.names.system_tags)),
+        "__userTag__" => Some(json!(spec.names.user_tags)),
+        "vip" => Some(json!([{ "uuid": spec.vip.uuid, "ip": spec.vip.address }])),
         "l3Network" => Some(networks()),
         _ => None,
     }
@@ -137,10 +137,10 @@ pub fn beyond(view: &View, name: &str) -> Option<Value> {
 /// and dates cost most.
 #[must_use]
 pub fn column(view: &View, name: &str, member: &str, zone: &TimeZone) -> Option<Vec<Value>> {
-    let (wish, id) = (&view.record.wish, view.record.id.to_string());
+    let (spec, id) = (&view.record.spec, view.record.id.to_string());
     match name {
-        "peerCidrs" => Some(wish.remote.iter().map(|entry| cidr_member(entry, member, &id, zone)).collect()),
-        "l3NetworkRefs" => Some(wish.local.iter().map(|network| ref_member(network, member, &id, zone)).collect()),
+        "peerCidrs" => Some(spec.remote.iter().map(|entry| cidr_member(entry, member, &id, zone)).collect()),
+        "l3NetworkRefs" => Some(spec.local.iter().map(|network| ref_member(network, member, &id, zone)).collect()),
         _ => None,
     }
 }
@@ -184,8 +184,8 @@ pub fn date(time: Timestamp, zone: &TimeZone) -> String {
 /// How many elements the lists of classes of their own have in the inventory of `view`, if it has them.
 #[must_use]
 pub fn counts(view: &View, shown: &[&str]) -> [usize; 2] {
-    let wish = &view.record.wish;
-    [("peerCidrs", wish.remote.len()), ("l3NetworkRefs", wish.local.len())]
+    let spec = &view.record.spec;
+    [("peerCidrs", spec.remote.len()), ("l3NetworkRefs", spec.local.len())]
         .map(|(name, count)| if shown.contains(&name) { count } else { 0 })
 }
 

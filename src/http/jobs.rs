@@ -10,8 +10,8 @@ mod sent;
 mod strangers;
 mod table;
 
-pub use kept::Jobs;
-pub use strangers::source;
+pub use crate::http::jobs::kept::Jobs;
+pub use crate::http::jobs::strangers::source;
 
 use super::{
     Answer, Api, Shared,
@@ -23,7 +23,10 @@ use super::{
     parse::MASK,
     preflight,
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    http::jobs::{kept::Job, table::Found},
+};
 use axum::{
     Extension,
     body::{Body, to_bytes},
@@ -33,7 +36,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use kept::Job;
 use serde_json::{Value, json};
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -41,7 +43,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use table::Found;
 use tokio::sync::oneshot;
 
 /// How long a job may take unless the caller says otherwise, in seconds.

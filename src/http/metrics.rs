@@ -3,7 +3,7 @@
 
 use super::{Answer, Shared};
 use crate::{
-    agent::{Agent, Host, Life, View},
+    agent::{Agent, CharonLink, LocalAddresses, View},
     error::Error,
     ipsec::{Carried, Certs, Code, State as Wanted, Status},
     moment::Moment,
@@ -66,14 +66,14 @@ fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
 }
 
 fn about_charon(registry: &mut Registry, agent: &Agent) {
-    let life = agent.life();
+    let life = agent.link();
     let version = match &life {
-        Life::Up(charon) => charon.version.clone(),
-        Life::Starting | Life::Down { .. } => String::new(),
+        CharonLink::Up(charon) => charon.version.clone(),
+        CharonLink::Starting | CharonLink::Down { .. } => String::new(),
     };
     let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("strongswan", version)];
     gauges(registry, "build_info", "The agent and the strongSwan beside it").get_or_create(&labels).set(1);
-    let up = matches!(life, Life::Up(_));
+    let up = matches!(life, CharonLink::Up(_));
     gauge(registry, "charon_up", "Whether charon answers and holds what the store says", u32::from(up));
     gauge(registry, "damaged_records", "Stored connections that cannot be read", agent.store().damaged().len());
 }
@@ -121,7 +121,7 @@ fn about_reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
         counts.get_or_create(&vec![("reason", code.name().into())]).set(0);
     }
     let each = gauges(registry, "connection_down", "The reason why an enabled connection is not up");
-    let host = Host::look();
+    let host = LocalAddresses::look();
     for view in views.iter().filter(|view| view.record.state == Wanted::Enabled) {
         if let Some(reason) = agent.reason(view, &host) {
             let code = reason.code.name().to_owned();
@@ -164,7 +164,7 @@ fn about_certificates(registry: &mut Registry, views: &[View], now: Timestamp) {
 fn about_events(registry: &mut Registry, agent: &Agent) {
     let events: Family<Labels, Counter> = Family::default();
     registry.register("events", "What happened since the agent was started", events.clone());
-    for (name, count) in agent.feed().counts() {
+    for (name, count) in agent.events().counts() {
         events.get_or_create(&vec![("event", name.into())]).inc_by(count);
     }
 }

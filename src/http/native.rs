@@ -1,15 +1,16 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse, truth, why};
+use super::{Answer, Envelope, Shared, error::json_response, id_of, inventory::MEMBERS, parse};
 use crate::{
-    agent::{Companion, Life, Seen, Step, View},
+    agent::{CharonLink, Companion, Seen, Step, View},
+    http::{child_json, reason_json},
     ipsec::{
         Auth, ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
         condition::carriers,
         coverage,
     },
-    swan::diff::Difference,
+    strongswan::diff::Difference,
 };
 use axum::{
     body::Body,
@@ -29,20 +30,20 @@ pub async fn healthz() -> &'static str {
 /// `GET /readyz`: 200 when charon holds what the store says, else 503 with the reason.
 pub async fn readyz(State(api): Shared) -> Response {
     let damaged: Vec<_> = api.agent.store().damaged().iter().map(|d| json!({ "file": d.path, "why": d.why })).collect();
-    let (status, state) = match api.agent.life() {
-        Life::Up(charon) => (StatusCode::OK, json!({ "ready": true, "strongswan": charon.version })),
-        Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
-        Life::Down { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
+    let (status, state) = match api.agent.link() {
+        CharonLink::Up(charon) => (StatusCode::OK, json!({ "ready": true, "strongswan": charon.version })),
+        CharonLink::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
+        CharonLink::Down { why, .. } => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": why })),
     };
     let aside = api.agent.set_aside();
     let aside: Vec<_> = aside
         .iter()
-        .map(|record| json!({ "uuid": record.id.to_string(), "name": record.wish.names.name, "why": record.aside.as_deref() }))
+        .map(|record| json!({ "uuid": record.id.to_string(), "name": record.spec.names.name, "why": record.aside.as_deref() }))
         .collect();
     let mut body = state;
     for (member, list) in [("damaged", damaged), ("set_aside", aside)] {
         if !list.is_empty() {
-            truth::extend(&mut body, json!({ member: list }));
+            child_json::extend(&mut body, json!({ member: list }));
         }
     }
     json_response(status, &body)
@@ -57,29 +58,32 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
-    let split = view.record.wish.options.split.name();
-    truth::extend(&mut body, json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }));
-    let warnings = truth::warnings(&api.agent.warnings(&view));
-    let rehearsal = truth::rehearsal(api.agent.rehearsal(&view).as_ref());
-    let settings = truth::settings_drift(&api.agent.settings_drift(&view.record));
-    let passes = api.agent.passes(&view).map(|passes| truth::passes(&passes));
-    truth::extend(
+    let split = view.record.spec.options.split.name();
+    child_json::extend(
+        &mut body,
+        json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }),
+    );
+    let warnings = child_json::warnings(&api.agent.warnings(&view));
+    let rehearsal = child_json::rehearsal(api.agent.rehearsal(&view).as_ref());
+    let settings = child_json::settings_drift(&api.agent.settings_drift(&view.record));
+    let passes = api.agent.passes(&view).map(|passes| child_json::passes(&passes));
+    child_json::extend(
         &mut body,
         json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes, "settings_drift": settings }),
     );
-    truth::extend(&mut body, truth::carried(&view));
-    truth::extend(
+    child_json::extend(&mut body, child_json::carried(&view));
+    child_json::extend(
         &mut body,
-        json!({ "dpd": truth::dpd(&view.record.connection), "versions": truth::versions(&view.record) }),
+        json!({ "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),
     );
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
-        truth::extend(&mut body, json!({ "certificates": certificates }));
+        child_json::extend(&mut body, json!({ "certificates": certificates }));
     }
     if let Some(trial) = &view.record.trial {
         let (began, until) = (trial.began.to_string(), trial.until.to_string());
-        truth::extend(&mut body, json!({ "trial": { "caller": trial.caller, "began": began, "until": until } }));
+        child_json::extend(&mut body, json!({ "trial": { "caller": trial.caller, "began": began, "until": until } }));
     }
-    why::add(&api.agent, &view, &mut body);
+    reason_json::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }
 
@@ -127,8 +131,8 @@ pub async fn plan(
         "file": plan.file.iter().map(|difference| setting(difference, plan.hides_key)).collect::<Vec<_>>(),
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
-        "passes": truth::passes(&plan.passes),
-        "warnings": truth::warnings(&plan.warnings),
+        "passes": child_json::passes(&plan.passes),
+        "warnings": child_json::warnings(&plan.warnings),
         "together": companions(&plan.others),
     });
     Ok(json_response(StatusCode::OK, &body))
@@ -152,7 +156,7 @@ pub(super) fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bo
 pub(super) fn companions(others: &[Companion]) -> Value {
     let item = |other: &Companion| {
         let changed = if other.has_new_key() { "authKey" } else { "keyOwner" };
-        json!({ "uuid": other.id().to_string(), "name": other.after.wish.names.name, "changed": changed })
+        json!({ "uuid": other.id().to_string(), "name": other.after.spec.names.name, "changed": changed })
     };
     others.iter().map(item).collect()
 }
@@ -216,7 +220,7 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
         let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
                                "sas": view.running.as_ref().map(|_| sas) });
-        truth::extend(&mut item, truth::child(connection, conditions.get(number)));
+        child_json::extend(&mut item, child_json::child(connection, conditions.get(number)));
         item
     };
     connection.children.iter().enumerate().map(item).collect()
@@ -241,7 +245,7 @@ fn other_sas(view: &View) -> Value {
     let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
     let item = |(ike, sa): (&IkeSa, &ChildSa)| {
         let mut item = child_sa(sa, false);
-        truth::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
+        child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
         item
     };
     others.map(item).collect()
@@ -262,6 +266,6 @@ fn child_sa(sa: &ChildSa, as_wanted: bool) -> Value {
         "local": sa.local, "remote": sa.remote, "age_s": sa.age,
         "bytes_in": sa.bytes.0, "bytes_out": sa.bytes.1, "packets_in": sa.packets.0, "packets_out": sa.packets.1,
     });
-    truth::extend(&mut item, truth::times(sa));
+    child_json::extend(&mut item, child_json::times(sa));
     item
 }

@@ -5,9 +5,11 @@ use super::{
     error::json_response,
     inventory::MEMBERS,
     query::{Lens, Query, list},
-    truth, why,
 };
-use crate::agent::{Host, View};
+use crate::{
+    agent::{LocalAddresses, View},
+    http::{child_json, reason_json},
+};
 use axum::{
     extract::{Query as UrlQuery, State},
     http::StatusCode,
@@ -29,12 +31,12 @@ pub async fn connections(State(api): Shared, UrlQuery(mut pairs): UrlQuery<Vec<(
         return Ok(json_response(StatusCode::OK, &json!({ "total": total })));
     }
     let total = total.map_or_else(String::new, |total| format!("\"total\":{total},"));
-    let (host, agent) = (Host::look(), Arc::clone(&api.agent));
+    let (host, agent) = (LocalAddresses::look(), Arc::clone(&api.agent));
     let entry = move |view: &View| {
         let reason = agent.reason(view, &host);
         let mut entry =
-            json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(why::reason) });
-        truth::extend(&mut entry, truth::carried(view));
+            json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(reason_json::reason) });
+        child_json::extend(&mut entry, child_json::carried(view));
         entry
     };
     Ok(list(format!("{{{total}\"connections\":["), found.page, entry, iter::once("]}".into())))

@@ -8,10 +8,12 @@ mod names;
 mod networks;
 mod options;
 
-pub use how::{Rest, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value};
-pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
-pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use crate::http::parse::how::{
+    MissingFields, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value,
+};
+pub use crate::http::parse::names::{login, renewal, state_event, update};
+pub use crate::http::parse::networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
+pub use crate::http::parse::options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
 
 use super::{
     envelope::Params,
@@ -21,14 +23,16 @@ use super::{
 use crate::{
     agent::follow_settings,
     error::{Error, Resource, Result},
+    http::parse::{
+        check::{mandatory, text},
+        networks::{elements, optional_network, remote_cidrs},
+        options::{filled, options},
+    },
     ipsec::{Conflict, ConnectionId},
     settings::Gateway,
-    store::{Names, Record, Reference, Wish},
+    store::{Names, Record, Reference, Spec},
 };
-use check::{mandatory, text};
 use jiff::Timestamp;
-use networks::{elements, optional_network, remote_cidrs};
-use options::{filled, options};
 use std::{net::IpAddr, sync::Arc};
 
 /// The record that `CreateIPsecConnection` asks for.
@@ -54,7 +58,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let local = optional_network("l3NetworkUuid", own.l3_network_uuid, gateway, now)?;
     let mut names = Names { name, description, ..Names::default() };
     params.tags.clone().apply(&mut names)?;
-    let wish = Wish {
+    let spec = Spec {
         names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
         peer: peer_address(&peer)?,
@@ -62,7 +66,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
-    Ok(Record::new(id, wish, 0, now).map_err(conflict)?)
+    Ok(Record::new(id, spec, 0, now).map_err(conflict)?)
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
@@ -73,7 +77,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 /// The first parameter that is wrong, by name.
 pub fn change(
     params: &Params,
-    rest: Rest,
+    rest: MissingFields,
     gateway: Arc<Gateway>,
     now: Timestamp,
 ) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
@@ -81,7 +85,7 @@ pub fn change(
     let block = option_block(params)?;
     let peer = text("peerAddress", own.peer_address, 255)?;
     let key = text("authKey", own.auth_key, usize::MAX)?;
-    if rest == Rest::Defaults {
+    if rest == MissingFields::Defaults {
         // All that does not depend on the stored record is checked before it is looked up.
         peer_address(&mandatory("peerAddress", peer.clone(), 255)?)?;
         let key = mandatory("authKey", key.clone(), usize::MAX)?;
@@ -90,12 +94,12 @@ pub fn change(
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
         let block = block.clone();
-        let block = if rest == Rest::Kept { filled(block, &old.wish.options) } else { block };
-        let options = options(block, key.clone(), Some(&old.wish.options), false, now)?;
-        let peer = peer.as_deref().map_or(Ok(old.wish.peer), peer_address)?;
-        let mut wish = Wish { peer, options, ..follow_settings(&old.wish, &gateway) };
-        tags.clone().apply(&mut wish.names)?;
-        old.rewritten(wish, changed).map_err(conflict)
+        let block = if rest == MissingFields::Kept { filled(block, &old.spec.options) } else { block };
+        let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
+        let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
+        let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
+        tags.clone().apply(&mut spec.names)?;
+        old.rewritten(spec, changed).map_err(conflict)
     })
 }
 

@@ -10,17 +10,19 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use find::find;
-pub use lens::Lens;
-pub use reply::{list, reply};
+pub use crate::http::query::find::find;
+pub use crate::http::query::lens::Lens;
+pub use crate::http::query::reply::{list, reply};
 
 use super::{error::Failure, inventory, parse};
-use crate::{agent::View, error::Error, ipsec::ConnectionId};
-use condition::Condition;
-use order::Datum;
+use crate::{
+    agent::View,
+    error::Error,
+    http::query::{condition::Condition, order::Datum, steps::Steps},
+    ipsec::ConnectionId,
+};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use steps::Steps;
 
 /// A parsed query string.
 #[derive(Debug, Default)]

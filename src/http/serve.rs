@@ -12,13 +12,15 @@ use super::{
     tls::Tls,
     wiped::Wiped,
 };
+use crate::http::serve::{
+    exchange::{Answers, Connection},
+    pace::Paced,
+    room::{Room, Seat},
+};
 use axum::Router;
-use exchange::{Answers, Connection};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::unistd::{Group, Uid};
-use pace::Paced;
-use room::{Room, Seat};
 use std::{
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},

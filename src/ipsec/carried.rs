@@ -50,7 +50,7 @@ pub fn carried(wanted: &Connection, running: &[IkeSa]) -> Carried {
     }
     let is_previous = installed.any(|(ike, sa)| {
         let is_wanted = wanted.children.iter().any(|child| child.name == sa.name);
-        !is_wanted || sa.outdated || !ike.runs(wanted) || !sa.runs_suite(wanted.protocol)
+        !is_wanted || sa.stale || !ike.runs(wanted) || !sa.runs_suite(wanted.protocol)
     });
     if is_previous { Carried::Previous } else { Carried::Part }
 }

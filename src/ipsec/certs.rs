@@ -10,13 +10,13 @@ mod role;
 mod x509;
 
 use super::Invalid;
+pub use crate::ipsec::certs::key::PrivateKey;
+use crate::ipsec::certs::pem::Block;
+pub use crate::ipsec::certs::role::Role;
+pub use crate::ipsec::certs::x509::{Certificate, Crl};
 use jiff::Timestamp;
-pub use key::PrivateKey;
-use pem::Block;
-pub use role::Role;
 use sha1::{Digest as _, Sha1};
 use std::collections::HashMap;
-pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
 
 /// A bundle whose parts fit each other.

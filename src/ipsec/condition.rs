@@ -24,7 +24,7 @@ pub enum Condition {
     /// It runs with other algorithms, or in another mode or protocol, or its IKE SA does.
     OtherAlgorithms,
     /// What runs was made for an earlier configuration.
-    Outdated,
+    Stale,
     /// Nothing carries it yet; charon is at work.
     Connecting,
     /// Nothing carries it.
@@ -45,7 +45,7 @@ impl Condition {
         Self::Narrowed,
         Self::OtherSelectors,
         Self::OtherAlgorithms,
-        Self::Outdated,
+        Self::Stale,
         Self::Connecting,
         Self::Down,
         Self::Unknown,
@@ -64,7 +64,7 @@ impl Condition {
             Self::Narrowed => "narrowed",
             Self::OtherSelectors => "other_selectors",
             Self::OtherAlgorithms => "other_algorithms",
-            Self::Outdated => "outdated",
+            Self::Stale => "outdated",
             Self::Connecting => "connecting",
             Self::Down => "down",
             Self::Unknown => "unknown",
@@ -118,7 +118,7 @@ fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
 
 /// The condition when nothing runs as wanted: that of the newest SA, of those that are not of the past if there are any.
 fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
-    let is_old = |(ike, sa): &(&IkeSa, &ChildSa)| ike.outdated || sa.outdated;
+    let is_old = |(ike, sa): &(&IkeSa, &ChildSa)| ike.stale || sa.stale;
     let own = installed(running).filter(|(_, sa)| sa.name == child.name);
     let Some((ike, sa)) = own.max_by_key(|pair| (!is_old(pair), pair.1.unique_id)) else {
         let at_work = |ike: &IkeSa| {
@@ -129,7 +129,7 @@ fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
         return if running.iter().any(at_work) { Condition::Connecting } else { Condition::Down };
     };
     if is_old(&(ike, sa)) {
-        Condition::Outdated
+        Condition::Stale
     } else if !coverage::is_within(sa, child) {
         Condition::OtherSelectors
     } else if coverage::uncovered(child, [sa]).is_empty() {

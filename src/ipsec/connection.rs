@@ -6,9 +6,9 @@ mod networks;
 mod split;
 mod version;
 
-pub use id::ConnectionId;
-pub use split::Split;
-pub use version::IkeVersion;
+pub use crate::ipsec::connection::id::ConnectionId;
+pub use crate::ipsec::connection::split::Split;
+pub use crate::ipsec::connection::version::IkeVersion;
 
 use super::{
     AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, Psk, TrafficSelector,

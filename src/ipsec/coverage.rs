@@ -210,7 +210,7 @@ pub fn is_within(sa: &ChildSa, child: &Child) -> bool {
 /// the whole counts.
 #[must_use]
 pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
-    !sa.outdated
+    !sa.stale
         && sa.mode == Some(wanted.mode)
         && sa.runs_suite(wanted.protocol)
         && wanted.children.iter().chain(&wanted.answered).any(|child| is_within(sa, child))

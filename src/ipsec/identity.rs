@@ -5,8 +5,8 @@ mod dn;
 mod matching;
 
 use super::Invalid;
-pub use dn::Dn;
-pub use matching::IdentityKey;
+pub use crate::ipsec::identity::dn::Dn;
+pub use crate::ipsec::identity::matching::IdentityKey;
 use std::{fmt, net::IpAddr};
 
 /// How the text of an identity is to be read.

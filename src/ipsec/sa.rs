@@ -55,7 +55,7 @@ pub struct ChildSa {
     /// Its state.
     pub state: ChildState,
     /// Known to be made for an earlier configuration; not everything of it shows in the other fields.
-    pub outdated: bool,
+    pub stale: bool,
     /// Tunnel or transport; `None` for a word that we do not know.
     pub mode: Option<Mode>,
     /// Whether it is AH rather than ESP.
@@ -92,7 +92,7 @@ pub struct IkeSa {
     /// Its state.
     pub state: IkeState,
     /// Known to be made for an earlier configuration, such as another key.
-    pub outdated: bool,
+    pub stale: bool,
     /// Both ends' addresses as charon writes them: local, remote.
     pub hosts: (String, String),
     /// The initiator's SPI: both ends know it, so both can prefer the same SA.
@@ -117,7 +117,7 @@ impl IkeSa {
             IkeVersion::V2 => self.version == 2,
         };
         version
-            && !self.outdated
+            && !self.stale
             && is_address(&self.hosts.0, wanted.local_addr)
             && is_address(&self.hosts.1, wanted.remote_addr)
             && self.suite.encryption.as_deref() == Some(encryption.charon)

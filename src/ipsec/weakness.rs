@@ -8,8 +8,8 @@ mod key;
 mod validity;
 
 use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Protocol};
+pub use crate::ipsec::weakness::validity::expiring;
 use std::{collections::BTreeSet, net::IpAddr};
-pub use validity::expiring;
 
 /// A weak choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 mod words;
 
 use super::{
-    record::{Names, Network, Options, Record, Reference, RemoteCidr, Wish},
+    record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
     trial::Trial,
 };
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
         Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IkeProposal, IkeVersion, Integrity, KeyOwner,
         Lifetime, Psk, Split, State,
     },
+    store::format::words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning, word},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, sync::Arc};
-use words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning, word};
 use zeroize::Zeroizing;
 
 /// The version of records with a pre-shared key; programs that know no certificates read it too.
@@ -175,8 +175,8 @@ pub fn to_bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn file(record: &Record) -> File {
-    let wish = &record.wish;
-    let options = &wish.options;
+    let spec = &record.spec;
+    let options = &spec.options;
     let (version, psk_hex, certs_pem) = match &options.auth {
         Auth::Psk(psk) => (WITH_PSK, Some(psk.expose_hex()), None),
         Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
@@ -184,15 +184,15 @@ fn file(record: &Record) -> File {
     File {
         version: if record.trial.is_some() { WITH_TRIAL } else { version },
         uuid: record.id.to_string(),
-        name: wish.names.name.clone(),
-        description: wish.names.description.clone(),
-        system_tags: wish.names.system_tags.clone(),
-        user_tags: wish.names.user_tags.clone(),
+        name: spec.names.name.clone(),
+        description: spec.names.description.clone(),
+        system_tags: spec.names.system_tags.clone(),
+        user_tags: spec.names.user_tags.clone(),
         enabled: record.state == State::Enabled,
         created: record.created,
         changed: record.changed,
-        vip: Vip { uuid: wish.vip.uuid.clone(), address: wish.vip.address },
-        peer: wish.peer,
+        vip: Vip { uuid: spec.vip.uuid.clone(), address: spec.vip.address },
+        peer: spec.peer,
         identity: Identities {
             kind: word(&ID_KINDS, options.id_kind).into(),
             local: options.local_id.clone(),
@@ -223,8 +223,8 @@ fn file(record: &Record) -> File {
             lifetime_s: options.lifetime.hard(),
             split: Some(options.split).filter(|split| *split != Split::Stored).map(|split| split.name().into()),
         },
-        local: wish.local.iter().map(local).collect(),
-        remote: wish.remote.iter().map(remote).collect(),
+        local: spec.local.iter().map(local).collect(),
+        remote: spec.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
         child_generation: record.connection.child_generation.0,
         unproven: record.unproven,
@@ -306,7 +306,7 @@ fn read_record(file: File) -> Result<Record, String> {
     if file.ike.ikev1_worked && file.ike.version != 0 {
         return Err("ike.ikev1_worked is of another ike.version".into());
     }
-    let record = Record::new(id, wish(file)?, generation, created).and_then(|record| record.having_worked(worked));
+    let record = Record::new(id, spec(file)?, generation, created).and_then(|record| record.having_worked(worked));
     let mut record = record.map_err(|e| format!("{:?} is not valid", e.part))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
@@ -328,11 +328,11 @@ fn place(error: &serde_json::Error) -> String {
     format!("{what}: line {}, column {}", error.line(), error.column())
 }
 
-fn wish(file: File) -> Result<Wish, String> {
+fn spec(file: File) -> Result<Spec, String> {
     let options = options(&file)?;
     let local = all(file.local.into_iter().map(read_local))?;
     let remote = all(file.remote.iter().map(read_remote))?;
-    Ok(Wish {
+    Ok(Spec {
         names: Names {
             name: file.name,
             description: file.description,

@@ -15,7 +15,7 @@ pub struct Record {
     /// The connection's uuid.
     pub id: ConnectionId,
     /// What the caller asked for.
-    pub wish: Wish,
+    pub spec: Spec,
     /// What it means.
     pub connection: Connection,
     /// Whether it is wanted.
@@ -39,7 +39,7 @@ pub struct Record {
 
 /// Everything that a caller can say of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct Spec {
     /// Texts for people, and tags.
     pub names: Names,
     /// The gateway's address that the tunnel ends at.
@@ -136,23 +136,23 @@ pub struct Options {
 }
 
 impl Record {
-    /// The record of a connection that is `wish`, made at `now`.
+    /// The record of a connection that is `spec`, made at `now`.
     ///
     /// # Errors
-    /// When the values of `wish` cannot stand together.
-    pub fn new(id: ConnectionId, wish: Wish, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
-        let connection = wish.connection(id, ike_generation)?;
+    /// When the values of `spec` cannot stand together.
+    pub fn new(id: ConnectionId, spec: Spec, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
+        let connection = spec.connection(id, ike_generation)?;
         let (state, unproven, trial, aside) = (State::Enabled, true, None, None);
         let (ikev1_worked, created, changed) = (false, now, now);
-        Ok(Self { id, wish, connection, state, ike_generation, unproven, ikev1_worked, created, changed, trial, aside })
+        Ok(Self { id, spec, connection, state, ike_generation, unproven, ikev1_worked, created, changed, trial, aside })
     }
 
     /// The same connection with another wish, and no trial.
     ///
     /// # Errors
-    /// When the values of `wish` cannot stand together.
-    pub fn changed(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let mut new = Self::new(self.id, wish, self.ike_generation, now)?;
+    /// When the values of `spec` cannot stand together.
+    pub fn changed(&self, spec: Spec, now: Timestamp) -> Result<Self, Conflict> {
+        let mut new = Self::new(self.id, spec, self.ike_generation, now)?;
         if !new.connection.has_ike_of(&self.connection) {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
@@ -168,16 +168,16 @@ impl Record {
     /// gets today's with the first Change of its tunnel: until then, it keeps its children.
     ///
     /// # Errors
-    /// When the values of `wish` cannot stand together.
-    pub fn rewritten(&self, wish: Wish, now: Timestamp) -> Result<Self, Conflict> {
-        let new = self.changed(wish, now)?;
-        if new.wish.options.split != Split::Stored || new.connection == self.connection {
+    /// When the values of `spec` cannot stand together.
+    pub fn rewritten(&self, spec: Spec, now: Timestamp) -> Result<Self, Conflict> {
+        let new = self.changed(spec, now)?;
+        if new.spec.options.split != Split::Stored || new.connection == self.connection {
             return Ok(new);
         }
-        let mut wish = new.wish.clone();
-        wish.options.split = Split::Auto;
+        let mut spec = new.spec.clone();
+        spec.options.split = Split::Auto;
         // It may have too many networks for one child.
-        Ok(self.changed(wish, now).unwrap_or(new))
+        Ok(self.changed(spec, now).unwrap_or(new))
     }
 
     /// The same connection with one child per pair of networks, as the peer has them. Nobody changed it: a trial goes on.
@@ -185,9 +185,9 @@ impl Record {
     /// # Errors
     /// When there are more pairs than a connection can have children.
     pub fn split(&self) -> Result<Self, Conflict> {
-        let mut wish = self.wish.clone();
-        wish.options.split = Split::Learned;
-        Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..self.changed(wish, self.changed)? })
+        let mut spec = self.spec.clone();
+        spec.options.split = Split::Learned;
+        Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..self.changed(spec, self.changed)? })
     }
 
     /// The networks that another one of their side contains, each with that one: charon drops them from a child.
@@ -196,7 +196,7 @@ impl Record {
         if self.connection.initiates() == IkeVersion::V1 {
             return Vec::new();
         }
-        let nets: Vec<_> = self.wish.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
+        let nets: Vec<_> = self.spec.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
         let outer =
             |net: &TrafficSelector| nets.iter().copied().find(|other| other != net && other.net().contains(&net.net()));
         nets.iter().filter_map(|net| Some((*net, outer(net)?))).collect()
@@ -225,11 +225,11 @@ impl Record {
     /// # Errors
     /// None that [`Record::changed`] did not have.
     pub fn with_random_key(&self, old: &Self) -> Result<Self, Conflict> {
-        let mut wish = self.wish.clone();
-        if let Auth::Psk(psk) = &mut wish.options.auth {
+        let mut spec = self.spec.clone();
+        if let Auth::Psk(psk) = &mut spec.options.auth {
             *psk = Psk::random();
         }
-        old.changed(wish, self.changed)
+        old.changed(spec, self.changed)
     }
 
     /// The same connection, whose key has another owner in charon; also the one that its trial would put back.
@@ -257,7 +257,7 @@ impl Record {
     }
 }
 
-impl Wish {
+impl Spec {
     pub(super) fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
         let options = &self.options;
         let identity = |part, text: &Option<String>| {

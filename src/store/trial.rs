@@ -29,29 +29,29 @@ type Agree = fn(&Record, &Record) -> bool;
 /// The values of a tunnel. Names and networks are not among them: writes to them stand beside each other.
 const VALUES: [Agree; 19] = [
     |a, b| a.state == b.state,
-    |a, b| a.wish.peer == b.wish.peer,
-    |a, b| a.wish.options.auth == b.wish.options.auth,
-    |a, b| a.wish.options.id_kind == b.wish.options.id_kind,
-    |a, b| a.wish.options.local_id == b.wish.options.local_id,
-    |a, b| a.wish.options.remote_id == b.wish.options.remote_id,
-    |a, b| a.wish.options.version == b.wish.options.version,
-    |a, b| a.wish.options.ike.encryption == b.wish.options.ike.encryption,
-    |a, b| a.wish.options.ike.integrity == b.wish.options.ike.integrity,
-    |a, b| a.wish.options.ike.group == b.wish.options.ike.group,
-    |a, b| a.wish.options.ike_lifetime == b.wish.options.ike_lifetime,
-    |a, b| a.wish.options.ah == b.wish.options.ah,
-    |a, b| a.wish.options.encryption == b.wish.options.encryption,
-    |a, b| a.wish.options.integrity == b.wish.options.integrity,
-    |a, b| a.wish.options.pfs == b.wish.options.pfs,
-    |a, b| a.wish.options.mode == b.wish.options.mode,
-    |a, b| a.wish.options.lifetime == b.wish.options.lifetime,
-    |a, b| a.wish.options.split == b.wish.options.split,
-    |a, b| a.wish.options.dpd == b.wish.options.dpd,
+    |a, b| a.spec.peer == b.spec.peer,
+    |a, b| a.spec.options.auth == b.spec.options.auth,
+    |a, b| a.spec.options.id_kind == b.spec.options.id_kind,
+    |a, b| a.spec.options.local_id == b.spec.options.local_id,
+    |a, b| a.spec.options.remote_id == b.spec.options.remote_id,
+    |a, b| a.spec.options.version == b.spec.options.version,
+    |a, b| a.spec.options.ike.encryption == b.spec.options.ike.encryption,
+    |a, b| a.spec.options.ike.integrity == b.spec.options.ike.integrity,
+    |a, b| a.spec.options.ike.group == b.spec.options.ike.group,
+    |a, b| a.spec.options.ike_lifetime == b.spec.options.ike_lifetime,
+    |a, b| a.spec.options.ah == b.spec.options.ah,
+    |a, b| a.spec.options.encryption == b.spec.options.encryption,
+    |a, b| a.spec.options.integrity == b.spec.options.integrity,
+    |a, b| a.spec.options.pfs == b.spec.options.pfs,
+    |a, b| a.spec.options.mode == b.spec.options.mode,
+    |a, b| a.spec.options.lifetime == b.spec.options.lifetime,
+    |a, b| a.spec.options.split == b.spec.options.split,
+    |a, b| a.spec.options.dpd == b.spec.options.dpd,
 ];
 
 /// Whether both say the same in all that a caller can set.
 fn agree(a: &Record, b: &Record) -> bool {
-    a.wish == b.wish && a.state == b.state
+    a.spec == b.spec && a.state == b.state
 }
 
 impl Trial {
@@ -70,7 +70,7 @@ impl Trial {
         let Some(before) = &self.before else {
             // Whoever works on a connection that was created on trial wants it; a name says nothing of that.
             let mut renamed = old.clone();
-            renamed.wish.names = new.wish.names.clone();
+            renamed.spec.names = new.spec.names.clone();
             return (agree(&renamed, new) && old.connection == new.connection).then(|| self.clone());
         };
         // What others write is written on both: with the trial, and as if there had been none.
@@ -98,13 +98,13 @@ impl Record {
         if !VALUES.iter().all(|same| same(old, new)) {
             return None;
         }
-        let mut wish = self.wish.clone();
-        follow(&mut wish.local, &old.wish.local, &new.wish.local, |a, b| a.network == b.network);
-        follow(&mut wish.remote, &old.wish.remote, &new.wish.remote, |a, b| a.cidr == b.cidr);
-        if old.wish.names != new.wish.names {
-            wish.names = new.wish.names.clone();
+        let mut spec = self.spec.clone();
+        follow(&mut spec.local, &old.spec.local, &new.spec.local, |a, b| a.network == b.network);
+        follow(&mut spec.remote, &old.spec.remote, &new.spec.remote, |a, b| a.cidr == b.cidr);
+        if old.spec.names != new.spec.names {
+            spec.names = new.spec.names.clone();
         }
-        self.changed(wish, new.changed).ok()
+        self.changed(spec, new.changed).ok()
     }
 
     /// The record that counts if the trial fails, made at `now`; `None` if none does. It counts its generation on from
@@ -118,7 +118,7 @@ impl Record {
             None => Some(self),
         };
         let back = |before: &Self| {
-            let back = self.changed(before.wish.clone(), now)?.owned(before.connection.key_owner);
+            let back = self.changed(before.spec.clone(), now)?.owned(before.connection.key_owner);
             Ok(Self { state: before.state, aside: before.aside.clone(), ..back })
         };
         before.map(back).transpose()

@@ -42,7 +42,7 @@ impl Record {
     /// spoken with it.
     pub(super) fn speaking_as(self, before: &Self) -> Self {
         let versions = (self.connection.version, before.connection.version);
-        if self.wish.peer != before.wish.peer || versions != (IkeVersion::Any, IkeVersion::Any) {
+        if self.spec.peer != before.spec.peer || versions != (IkeVersion::Any, IkeVersion::Any) {
             return self;
         }
         // Without networks it initiates nothing.
@@ -55,13 +55,13 @@ impl Record {
 
     /// The children under IKEv1: one per pair of networks.
     fn ikev1_children(&self) -> Result<Vec<Child>, Conflict> {
-        let mut wish = self.wish.clone();
-        wish.options.version = IkeVersion::V1;
+        let mut spec = self.spec.clone();
+        spec.options.version = IkeVersion::V1;
         let answering = self.connection.answering();
         // Of a single pair the whole is that pair.
         if answering.children.iter().all(|child| child.local.len() * child.remote.len() == 1) {
-            wish.options.split = Split::Pairs;
+            spec.options.split = Split::Pairs;
         }
-        Ok(wish.connection(self.id, self.ike_generation)?.children)
+        Ok(spec.connection(self.id, self.ike_generation)?.children)
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cygnet::swan::{
-    Charon, Swan, conf,
+use cygnet::strongswan::{
+    Charon, StrongSwan, conf,
     conf::Traps,
-    plan::{self, Loadable, Request},
+    requests::{self, Loadable, Request},
     vici::Vici,
 };
 use cygnet::{disk, store::format};
@@ -41,7 +41,7 @@ impl Bare {
     /// A client of the charon at `socket`, which runs.
     pub fn new(socket: &Path) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let probe = Swan::from(Vici::new(socket, DEADLINE));
+        let probe = StrongSwan::from(Vici::new(socket, DEADLINE));
         let Charon { version, traps, .. } = runtime.block_on(probe.probe()).expect("charon says what it is");
         Self { runtime, vici: Arc::new(Vici::new(socket, DEADLINE)), traps, version }
     }
@@ -61,7 +61,7 @@ impl Bare {
         let record = seed::foreign(lifetime);
         let rendered = Loadable::new(&record.connection, self.traps).expect("it can be rendered");
         let text = rendered.conf.expose().replace("cygnet-", "rivals-");
-        let requests = plan::load(&conf::parse(&text).expect("our own text"), &[]).expect("a connection");
+        let requests = requests::load(&conf::parse(&text).expect("our own text"), &[]).expect("a connection");
         assert_eq!(requests.len(), 2, "a secret and a connection");
         Foreign { requests, text, record: format::to_bytes(&record).expect("a record").to_vec() }
     }

@@ -53,7 +53,7 @@ pub fn one_change(world: &World, options: &Options) -> Contest {
 
 /// What charon alone takes to list the SAs of one connection, which a change does and the floor does not.
 fn observing(world: &World, bare: &Bare, options: &Options) -> Entry {
-    let name = cygnet::swan::names::connection(crate::seed::id(world.size - 1));
+    let name = cygnet::strongswan::names::connection(crate::seed::id(world.size - 1));
     let list = || timed(|| bare.list_sas(Some(&name))).0;
     let lone = race("listing one", options.rounds, vec![Runner::new("bare list-sas of one", options.laps, list)]);
     lone.into_iter().next().expect("one runner")

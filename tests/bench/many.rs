@@ -95,7 +95,7 @@ fn reads(world: &World, options: &Options, beside: &str) -> Contest {
     let read = |path: String, wanted| (get.borrow_mut())(path, wanted);
     let (all, uuid) = (format!("limit={}", world.size + 1), format!("q=uuid={}", seed::id(n)));
     let name = format!("q=name={}", seed::name(n));
-    let of_one = cygnet::swan::names::connection(seed::id(n));
+    let of_one = cygnet::strongswan::names::connection(seed::id(n));
     let runners = vec![
         Runner::new("query of all, with their status", 2, || read(format!("?{all}"), world.size)),
         Runner::new("query of all, names alone", 2, || read(format!("?{all}&fields=name"), world.size)),

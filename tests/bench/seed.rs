@@ -4,7 +4,7 @@ use cygnet::{
     ipsec::{
         Auth, ConnectionId, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Psk,
     },
-    store::{Names, Network, Options, Record, Reference, RemoteCidr, Timestamp, Wish},
+    store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Timestamp},
 };
 use serde_json::{Value, json};
 
@@ -37,13 +37,13 @@ fn peer(n: u32) -> String {
 
 /// Its record, as it is stored by an agent that has seen the tunnel up.
 pub fn record(n: u32) -> Record {
-    let made = Record::new(id(n), wish(n, LIFETIME), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other");
+    let made = Record::new(id(n), spec(n, LIFETIME), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other");
     Record { unproven: false, ..made }
 }
 
 /// The same with another lifetime of the tunnel.
 pub fn changed(n: u32, lifetime: i64) -> Record {
-    Record::new(id(n), wish(n, lifetime), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other")
+    Record::new(id(n), spec(n, lifetime), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other")
 }
 
 /// A connection as [`record`], of somebody else: its names are changed where it is rendered.
@@ -59,9 +59,9 @@ pub fn change(n: u32, lifetime: i64) -> Value {
     }})
 }
 
-fn wish(n: u32, lifetime: i64) -> Wish {
+fn spec(n: u32, lifetime: i64) -> Spec {
     let (created, cidr) = (Timestamp::UNIX_EPOCH, format!("100.{}.{}.0/24", 64 + n / 256, n % 256));
-    Wish {
+    Spec {
         names: Names { name: name(n), ..Default::default() },
         vip: Reference { uuid: vip(Side::A), address: Side::A.wan().parse().expect("an address") },
         peer: peer(n).parse().expect("an address"),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use cygnet::swan::plan::Loadable;
+use cygnet::strongswan::requests::Loadable;
 
 use crate::options::Options;
 use crate::race::{Runner, race, timed};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use cygnet::{store::Store, swan::names};
+use cygnet::{store::Store, strongswan::names};
 use serde_json::Value;
 
 use crate::bare::Bare;

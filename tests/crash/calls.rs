@@ -8,7 +8,7 @@ use crate::{
 use cygnet::{
     ipsec::{Auth, Certs},
     store::format,
-    swan::{conf, credentials, plan},
+    strongswan::{conf, credentials, requests},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::LazyLock};
@@ -161,7 +161,7 @@ pub fn lifetime(b: &Bench) -> Option<u32> {
     let text = fs::read_to_string(b.conf(&uuid(N))).expect("the file in conf.d");
     let certs = record.connection.auth.certs();
     let credentials = certs.map_or_else(Vec::new, |certs| credentials::files(record.id, certs));
-    let requests = plan::load(&conf::parse(&text).expect("it parses"), &credentials).expect("it means something");
+    let requests = requests::load(&conf::parse(&text).expect("it parses"), &credentials).expect("it means something");
     let last = requests.last().expect("it loads the connection");
     assert_eq!(b.charon.connection(&name).as_ref(), last.body.section(&name), "charon and conf.d");
     let key = b.charon.secret(&secret).and_then(|secret| secret.bytes("data").map(<[u8]>::to_vec));

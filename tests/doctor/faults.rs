@@ -4,7 +4,7 @@ use crate::{
     fake_charon::Behaviour,
     tree::{Tree, UUID, words},
 };
-use cygnet::{agent::doctor::Level, swan::section::Section};
+use cygnet::{doctor::Level, strongswan::section::Section};
 use std::{
     fs,
     time::{Duration, Instant},

@@ -2,10 +2,12 @@
 
 use crate::fake_charon::FakeCharon;
 use cygnet::{
-    agent::doctor::{self, Level, Report},
-    gateway::{Places, tools::Tools},
+    doctor::{
+        self, Level, Report,
+        facts::{Places, tools::Tools},
+    },
     settings::Settings,
-    swan::{Swan, vici::Vici},
+    strongswan::{StrongSwan, vici::Vici},
 };
 use std::{
     fs,
@@ -130,7 +132,7 @@ impl Tree {
         let mut places = Places::of(&settings, None);
         places.root = self.directory.path().into();
         places.tools = Tools { path: Some(self.path("bin").into()) };
-        let swan = Swan::from(Vici::new(&settings.charon.vici, Duration::from_secs(2)));
+        let swan = StrongSwan::from(Vici::new(&settings.charon.vici, Duration::from_secs(2)));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let report = runtime.expect("a runtime").block_on(async { doctor::examine(&settings, &places, &swan).await });
         let text = format!("{report:?}");

@@ -4,7 +4,7 @@ use crate::{
     client::Response,
     serve::{Bench, Options, TOKEN, change, files, params, uuid, wait_until},
 };
-use cygnet::swan::section::Section;
+use cygnet::strongswan::section::Section;
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub struct Source {
     /// The file, for messages.
     pub name: String,
-    /// The module that it is: `swan::vici`.
+    /// The module that it is: `strongswan::vici`.
     pub module: String,
     /// Its text without comments and tests.
     pub code: String,

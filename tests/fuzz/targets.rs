@@ -4,14 +4,14 @@
 use cygnet::{
     http::{Envelope, parse},
     store::format,
-    swan::{conf, packet::Packet, plan},
+    strongswan::{conf, packet::Packet, requests},
 };
 
 /// The parser of swanctl.conf: whatever it takes, the planner can judge.
 pub fn conf(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(file) = conf::parse(text) {
-        let _ = plan::load(&file, &[]);
+        let _ = requests::load(&file, &[]);
     }
 }
 
@@ -27,7 +27,7 @@ pub fn message(bytes: &[u8]) {
 /// A request body as `ChangeIPsecConnection` and as `CreateIPsecConnection`.
 pub fn body(bytes: &[u8]) {
     if let Ok(params) = Envelope::parse(bytes).and_then(|envelope| envelope.params("changeIPsecConnection")) {
-        let _ = parse::change(&params, parse::Rest::Defaults, std::sync::Arc::default(), jiff_epoch()).is_ok();
+        let _ = parse::change(&params, parse::MissingFields::Defaults, std::sync::Arc::default(), jiff_epoch()).is_ok();
         let _ = parse::create(&params, &cygnet::settings::Gateway::default(), jiff_epoch());
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     serve::{Bench, Options, change, params, uuid, wait_until},
     stream::Events,
 };
-use cygnet::swan::section::Section;
+use cygnet::strongswan::section::Section;
 use serde_json::{Value, json};
 
 const PREVIOUS: &str = "the new configuration is not up yet, the previous one still carries";

@@ -197,10 +197,10 @@ fn a_write_waits_for_the_tunnel_and_no_longer() {
 #[test]
 fn the_peers_foreign_connections_are_not_touched() {
     let b = Bench::idle(&Options::default());
-    let foreign = cygnet::swan::section::Section::new().with("version", "2");
+    let foreign = cygnet::strongswan::section::Section::new().with("version", "2");
     let mut vici = std::os::unix::net::UnixStream::connect(b.charon.path()).expect("connected");
-    let load = cygnet::swan::section::Section::new().with("operators-own", foreign);
-    let packet = cygnet::swan::packet::Packet::Request("load-conn".into(), load);
+    let load = cygnet::strongswan::section::Section::new().with("operators-own", foreign);
+    let packet = cygnet::strongswan::packet::Packet::Request("load-conn".into(), load);
     std::io::Write::write_all(&mut vici, &crate::fake_charon::frame(&packet)).expect("sent");
     b.charon.wait_for("load-conn", 1);
     fs::write(b.conf_dir().join("operator.conf"), "# by hand\n").expect("written");

@@ -4,7 +4,7 @@ use crate::{
     fake_charon::Behaviour,
     serve::{Bench, Options, params, uuid, wait_until},
 };
-use cygnet::swan::section::Section;
+use cygnet::strongswan::section::Section;
 use serde_json::{Value, json};
 
 /// Short times for idle and one-way traffic.
@@ -74,7 +74,7 @@ fn everything_about_a_child_is_told() {
 fn a_part_of_the_networks_is_narrowed_and_not_ready() {
     let b = up(Options::default().policy);
     b.charon.alter_children(|child| {
-        child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![b"10.7.2.0/25".to_vec()]));
+        child.0.insert("remote-ts".into(), cygnet::strongswan::section::Value::List(vec![b"10.7.2.0/25".to_vec()]));
     });
     let child = child(&b);
     assert_eq!((&child["condition"], &child["sas"][0]["as_wanted"]), (&json!("narrowed"), &json!(false)), "{child}");
@@ -93,7 +93,9 @@ fn a_part_of_the_protocols_is_narrowed_and_says_so() {
     let b = up(Options::default().policy);
     b.charon.establish(false);
     b.charon.alter_children(|child| {
-        child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![b"10.7.2.0/24[gre]".to_vec()]));
+        child
+            .0
+            .insert("remote-ts".into(), cygnet::strongswan::section::Value::List(vec![b"10.7.2.0/24[gre]".to_vec()]));
     });
     let child = child(&b);
     let details = child["reason"]["details"].as_str().unwrap_or_default();
@@ -112,7 +114,7 @@ fn parts_that_are_the_whole_together_are_ready() {
         let number = std::sync::atomic::AtomicUsize::new(0);
         b.charon.alter_children(move |child| {
             let half = halves[number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2];
-            child.0.insert("remote-ts".into(), cygnet::swan::section::Value::List(vec![half.to_vec()]));
+            child.0.insert("remote-ts".into(), cygnet::strongswan::section::Value::List(vec![half.to_vec()]));
         });
     };
     halves([b"10.7.2.0/25", b"10.7.2.128/25"]);

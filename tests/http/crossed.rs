@@ -349,7 +349,7 @@ const IDS: [u8; 3] = [7, 8, 9];
 const PEERS: [&str; 3] = ["198.51.100.7", "198.51.100.8", "198.51.100.9"];
 const REMOTES: [&str; 2] = ["peer.example", "Site.example"];
 
-fn wish(dice: &mut Dice) -> Value {
+fn spec(dice: &mut Dice) -> Value {
     json!({
         "peerAddress": dice.of(&PEERS), "idType": "fqdn", "remoteId": dice.of(&["peer.example", "PEER.example", "site.example"]),
         "localId": dice.of(&["gw.example", "gw2.example"]), "authKey": dice.of(&[OLD, NEW]),
@@ -363,10 +363,10 @@ fn act(b: &Bench, dice: &mut Dice) {
     let event = |word: &str| json!({ "changeIPSecConnectionState": { "stateEvent": word } }).to_string();
     let actions = format!("{PATH}/{}/actions", uuid(n));
     match dice.of(&[0, 0, 1, 2, 3, 4, 5, 6, 7]) {
-        0 => drop(b.create(&params(n, &and(wish(dice), &json!({ "vipUuid": dice.of(&[crate::serve::VIP, SECOND]) }))))),
-        1 => drop(put(b, n, "", &wish(dice))),
-        2 => drop(put(b, n, "together=true", &wish(dice))),
-        3 => drop(put(b, n, "keep=true", &wish(dice))),
+        0 => drop(b.create(&params(n, &and(spec(dice), &json!({ "vipUuid": dice.of(&[crate::serve::VIP, SECOND]) }))))),
+        1 => drop(put(b, n, "", &spec(dice))),
+        2 => drop(put(b, n, "together=true", &spec(dice))),
+        3 => drop(put(b, n, "keep=true", &spec(dice))),
         4 => drop(b.ask("PUT", &actions, event(dice.of(&["disable", "enable"])).as_bytes())),
         5 => drop(b.ask(
             "PUT",
@@ -409,7 +409,7 @@ fn what_is_deleted_has_taken_nothing() {
         let mut dice = Dice(seed);
         for _ in 0..3 {
             b.charon.establish(dice.of(&[true, false]));
-            let (n, query, more) = (dice.of(&IDS), dice.of(&["confirm=1s", "confirm=1s&keep=true"]), wish(&mut dice));
+            let (n, query, more) = (dice.of(&IDS), dice.of(&["confirm=1s", "confirm=1s&keep=true"]), spec(&mut dice));
             thread::scope(|scope| {
                 let asked = scope.spawn(|| put(&b, n, query, &more));
                 (0..8).for_each(|_| act(&b, &mut dice));

@@ -6,7 +6,7 @@ use crate::{
     serve::{Bench, KEY, change, params, uuid, wait_until},
     stream::{Event, Events},
 };
-use cygnet::swan::section::Section;
+use cygnet::strongswan::section::Section;
 use serde_json::json;
 
 const PATH: &str = "/cygnet/v1/events";

@@ -5,7 +5,7 @@ use crate::{
     fake_charon::{Behaviour, Recorded},
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
-use cygnet::swan::section::{Section, Value as Setting};
+use cygnet::strongswan::section::{Section, Value as Setting};
 use serde_json::{Value, json};
 use std::{
     fs,

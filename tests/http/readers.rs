@@ -6,7 +6,7 @@ use crate::{
     serve::{Bench, Options, change, params, uuid, wait_until},
     stream::Events,
 };
-use cygnet::swan::section::Section;
+use cygnet::strongswan::section::Section;
 use serde_json::json;
 use std::{
     io::Write,

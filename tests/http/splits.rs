@@ -1,7 +1,7 @@
 //! Which children carry the networks: what `split` means for new, changed and stored connections.
 
 use crate::serve::{Bench, change, params, uuid, wait_until};
-use cygnet::swan::section::{Section, Value as Vici};
+use cygnet::strongswan::section::{Section, Value as Vici};
 use serde_json::{Value, json};
 
 fn native(b: &Bench) -> Value {

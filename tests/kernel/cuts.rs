@@ -16,7 +16,7 @@ use crate::writes::{State, after, write};
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a life of the machine has left: what it found, and how far it came.
-struct Life {
+struct CharonLink {
     found: State,
     torn: Vec<Value>,
     /// The number of the first write that was begun, and of those begun and of those acknowledged.
@@ -25,7 +25,7 @@ struct Life {
     done: u32,
 }
 
-impl Life {
+impl CharonLink {
     /// What may be found after it: all that was acknowledged, and perhaps the write that was on its way.
     fn leaves(&self) -> [State; 2] {
         let until = |count: u32| {
@@ -38,7 +38,7 @@ impl Life {
 
 /// Boots, and cuts the power after so many writes were acknowledged; with a library preloaded into the agent.
 #[track_caller]
-fn life(disk: &Path, first: u32, writes: u32, preload: Option<&Path>) -> Life {
+fn life(disk: &Path, first: u32, writes: u32, preload: Option<&Path>) -> CharonLink {
     let program = std::env::current_exe().expect("this program has a path");
     let preload = preload.map(|path| format!("CYGNET_PRELOAD='{}'", path.display())).unwrap_or_default();
     let work = format!(
@@ -57,7 +57,7 @@ fn life(disk: &Path, first: u32, writes: u32, preload: Option<&Path>) -> Life {
     });
     machine.cut();
     let found: Value = serde_json::from_str(&read("found")).unwrap_or_else(|error| panic!("found: {error}"));
-    Life {
+    CharonLink {
         found: serde_json::from_value(found["state"].clone()).unwrap_or_else(|error| panic!("{found}: {error}")),
         torn: found["torn"].as_array().cloned().unwrap_or_default(),
         first,

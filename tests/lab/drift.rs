@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cygnet::swan::vici::Vici;
+use cygnet::strongswan::vici::Vici;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 

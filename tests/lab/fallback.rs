@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use cygnet::swan::section::{Section, Value as Vici};
+use cygnet::strongswan::section::{Section, Value as Vici};
 
 use crate::pair::{KEY, creation, reaches, with};
 use crate::peer::Charon;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cygnet::ipsec::{IkeState, Lifetime};
-use cygnet::swan::conf::Traps;
-use cygnet::swan::plan::Loadable;
+use cygnet::strongswan::conf::Traps;
+use cygnet::strongswan::requests::Loadable;
 use serde_json::json;
 
 use crate::connections::{address, connection, group, nets, parts, psk};

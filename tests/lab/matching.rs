@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cygnet::ipsec::{Dn, Identity};
-use cygnet::swan::section::{Section, Value};
+use cygnet::strongswan::section::{Section, Value};
 
 use crate::dice::Dice;
 use crate::identities::{self, Attribute, C, CN, DC, IA5, MAIL, PRINTABLE, TELETEX, UTF8, dn_of};

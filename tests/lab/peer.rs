@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use cygnet::error::Error;
 use cygnet::ipsec::IkeSa;
-use cygnet::swan::observe;
-use cygnet::swan::plan::{Loadable, Request};
-use cygnet::swan::section::{Section, Value};
-use cygnet::swan::vici::Vici;
+use cygnet::strongswan::observe;
+use cygnet::strongswan::requests::{Loadable, Request};
+use cygnet::strongswan::section::{Section, Value};
+use cygnet::strongswan::vici::Vici;
 use tokio::runtime::Runtime;
 
 use crate::support::lab::{Lab, Side};
@@ -110,7 +110,7 @@ impl Charon {
     /// Starts closing an SA; the peer may have closed it meanwhile.
     #[track_caller]
     pub fn close(&self, ike: &IkeSa) {
-        let close = async { self.vici.terminate("ike-id", ike.unique_id, false, self.vici.life().await).await };
+        let close = async { self.vici.terminate("ike-id", ike.unique_id, false, self.vici.charon_epoch().await).await };
         match self.runtime.block_on(close) {
             Ok(()) | Err(Error::Refused { .. }) => {}
             Err(error) => panic!("terminate: {error}"),

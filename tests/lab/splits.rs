@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use cygnet::swan::section::{Section, Value as Vici};
+use cygnet::strongswan::section::{Section, Value as Vici};
 
 use crate::pair::{KEY, creation, reaches};
 use crate::peer::Charon;

@@ -4,14 +4,14 @@ use crate::generate;
 use cygnet::{
     agent::{Impact, Loaded, Step, configure, impact},
     ipsec::{Identity, IdentityKind, State},
-    store::{Names, Network, Options, Record, Reference, RemoteCidr, Wish},
-    swan::{conf::Traps, plan::Loadable, section::Section},
+    store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
+    strongswan::{conf::Traps, requests::Loadable, section::Section},
 };
 use jiff::Timestamp;
 use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::Config};
 
 /// A change of one value of a wish.
-struct Edit(Box<dyn Fn(&mut Wish)>);
+struct Edit(Box<dyn Fn(&mut Spec)>);
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,24 +27,24 @@ fn identity(own: &'static str) -> impl Strategy<Value = Option<String>> {
 
 /// One edit; some change nothing that charon sees.
 fn edit() -> impl Strategy<Value = Edit> {
-    fn of<T: Clone + 'static>(value: T, set: fn(&mut Wish, T)) -> Edit {
-        Edit(Box::new(move |wish| set(wish, value.clone())))
+    fn of<T: Clone + 'static>(value: T, set: fn(&mut Spec, T)) -> Edit {
+        Edit(Box::new(move |spec| set(spec, value.clone())))
     }
     prop_oneof![
-        generate::encryption().prop_map(|new| of(new, |wish, new| wish.options.encryption = new)),
-        generate::integrity().prop_map(|new| of(new, |wish, new| wish.options.integrity = new)),
-        generate::ike().prop_map(|new| of(new, |wish, new| wish.options.ike = new)),
-        generate::version().prop_map(|new| of(new, |wish, new| wish.options.version = new)),
-        generate::lifetimes().prop_map(|new| of(new.0, |wish, new| wish.options.ike_lifetime = new)),
-        generate::lifetimes().prop_map(|new| of(new.1, |wish, new| wish.options.lifetime = new)),
-        generate::psk().prop_map(|new| of(new, |wish, new| wish.options.auth = new)),
-        option::of(generate::group()).prop_map(|new| of(new, |wish, new| wish.options.pfs = new)),
-        any::<bool>().prop_map(|new| of(new, |wish, new| wish.options.ah = new)),
-        identity("192.0.2.1").prop_map(|new| of(new, |wish, new| wish.options.local_id = new)),
-        identity("198.51.100.2").prop_map(|new| of(new, |wish, new| wish.options.remote_id = new)),
-        any::<String>().prop_map(|new| of(new, |wish, new| wish.names.name = new)),
-        generate::nets(2).prop_map(|new| of(new, |wish, new| wish.remote = remote(new))),
-        (1..4_u8).prop_map(|new| of(new, |wish, new| wish.peer = [198, 51, 100, new].into())),
+        generate::encryption().prop_map(|new| of(new, |spec, new| spec.options.encryption = new)),
+        generate::integrity().prop_map(|new| of(new, |spec, new| spec.options.integrity = new)),
+        generate::ike().prop_map(|new| of(new, |spec, new| spec.options.ike = new)),
+        generate::version().prop_map(|new| of(new, |spec, new| spec.options.version = new)),
+        generate::lifetimes().prop_map(|new| of(new.0, |spec, new| spec.options.ike_lifetime = new)),
+        generate::lifetimes().prop_map(|new| of(new.1, |spec, new| spec.options.lifetime = new)),
+        generate::psk().prop_map(|new| of(new, |spec, new| spec.options.auth = new)),
+        option::of(generate::group()).prop_map(|new| of(new, |spec, new| spec.options.pfs = new)),
+        any::<bool>().prop_map(|new| of(new, |spec, new| spec.options.ah = new)),
+        identity("192.0.2.1").prop_map(|new| of(new, |spec, new| spec.options.local_id = new)),
+        identity("198.51.100.2").prop_map(|new| of(new, |spec, new| spec.options.remote_id = new)),
+        any::<String>().prop_map(|new| of(new, |spec, new| spec.names.name = new)),
+        generate::nets(2).prop_map(|new| of(new, |spec, new| spec.remote = remote(new))),
+        (1..4_u8).prop_map(|new| of(new, |spec, new| spec.peer = [198, 51, 100, new].into())),
     ]
 }
 
@@ -57,7 +57,7 @@ fn id() -> cygnet::ipsec::ConnectionId {
 }
 
 /// The wish that all begin with: the contract's defaults.
-fn wish() -> Wish {
+fn spec() -> Spec {
     let parts = crate::connections::parts(7);
     let options = Options {
         auth: parts.auth,
@@ -79,22 +79,22 @@ fn wish() -> Wish {
     let local = Network { uuid: id(), network: "net".into(), cidrs: parts.local_nets, created: Timestamp::UNIX_EPOCH };
     let vip = Reference { uuid: "vip".into(), address: parts.local_addr };
     let remote = remote(parts.remote_nets);
-    Wish { names: Names::default(), vip, peer: parts.remote_addr, options, local: vec![local], remote }
+    Spec { names: Names::default(), vip, peer: parts.remote_addr, options, local: vec![local], remote }
 }
 
 /// A record, and what a change made of it.
 fn pair() -> impl Strategy<Value = (Record, Record)> {
     let states = select(vec![State::Enabled, State::Enabled, State::Enabled, State::Disabled]);
     (vec(edit(), 0..4), vec(edit(), 0..3), states).prop_filter_map("not valid", |(first, second, state)| {
-        let mut wish = wish();
+        let mut spec = spec();
         for Edit(edit) in &first {
-            edit(&mut wish);
+            edit(&mut spec);
         }
-        let old = Record { state, ..Record::new(id(), wish.clone(), 0, Timestamp::UNIX_EPOCH).ok()? };
+        let old = Record { state, ..Record::new(id(), spec.clone(), 0, Timestamp::UNIX_EPOCH).ok()? };
         for Edit(edit) in &second {
-            edit(&mut wish);
+            edit(&mut spec);
         }
-        let new = old.changed(wish, Timestamp::UNIX_EPOCH).ok()?;
+        let new = old.changed(spec, Timestamp::UNIX_EPOCH).ok()?;
         Some((old, new))
     })
 }

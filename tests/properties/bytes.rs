@@ -1,7 +1,7 @@
 //! vici's bytes: what is encoded is decoded, and no bytes at all make the decoder panic.
 
 use crate::cases;
-use cygnet::swan::{
+use cygnet::strongswan::{
     message::{self, MAX_DEPTH, MAX_VALUE, Malformed},
     packet::Packet,
     section::{Section, Value},

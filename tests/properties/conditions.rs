@@ -34,7 +34,7 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
         unique_id,
         spis: (String::new(), String::new()),
         state: ChildState::Installed,
-        outdated: false,
+        stale: false,
         mode: Some(Mode::Tunnel),
         ah: false,
         suite: suite(false),
@@ -55,7 +55,7 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         unique_id: 1,
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
-        outdated: false,
+        stale: false,
         hosts: (connection.local_addr.to_string(), connection.remote_addr.to_string()),
         initiator_spi: String::new(),
         suite: suite(true),
@@ -86,8 +86,8 @@ fn each_state_has_its_word() {
     assert_eq!(word(|ike| ike.children[0].suite.key_bits = Some(128)), "other_algorithms");
     assert_eq!(word(|ike| ike.suite.group = Some("MODP_1024".into())), "other_algorithms");
     assert_eq!(word(|ike| ike.children[0].mode = None), "other_algorithms");
-    assert_eq!(word(|ike| ike.children[0].outdated = true), "outdated");
-    assert_eq!(word(|ike| ike.outdated = true), "outdated");
+    assert_eq!(word(|ike| ike.children[0].stale = true), "outdated");
+    assert_eq!(word(|ike| ike.stale = true), "outdated");
     assert_eq!(word(|ike| ike.children[0].state = ChildState::Pending), "connecting");
     assert_eq!(word(|ike| ike.children[0].state = ChildState::Closing), "down");
     assert_eq!(word(|ike| ike.state = IkeState::Connecting), "connecting");
@@ -120,7 +120,7 @@ fn traffic_counts_only_where_the_right_thing_runs() {
 fn what_is_of_now_counts_before_what_is_of_the_past() {
     let wanted = wanted(IkeVersion::V2);
     let narrow = ChildSa { local: ["10.1.0.0/24".into()].into(), ..child_sa(&wanted, 0, 1) };
-    let old = ChildSa { outdated: true, ..child_sa(&wanted, 0, 2) };
+    let old = ChildSa { stale: true, ..child_sa(&wanted, 0, 2) };
     let ike = ike_sa(&wanted, vec![narrow, old]);
     assert_eq!(condition(&wanted, &wanted.children[0], Some(&[ike]), Use::Both), Condition::Narrowed);
 }
@@ -142,7 +142,7 @@ proptest! {
             let mut sa = child_sa(&wanted, child, id);
             sa.state = [ChildState::Installed, ChildState::Pending, ChildState::Replaced, ChildState::Closing][usize::from(state)];
             match fault {
-                0 => sa.outdated = true,
+                0 => sa.stale = true,
                 1 => sa.remote = ["10.2.0.0/25".into()].into(),
                 2 => sa.suite.encryption = None,
                 _ => {}

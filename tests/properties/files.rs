@@ -7,9 +7,9 @@ use cygnet::{
         Auth, Connection, IkeVersion, KeyOwner, Mode, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
-    swan::{
+    strongswan::{
         conf::{self, Quoted, Traps},
-        plan::{self, Loadable, Request},
+        requests::{self, Loadable, Request},
         section::{Section, Value},
     },
 };
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// The requests of the rendered text.
 fn requests(connection: &Connection, traps: Traps) -> Vec<Request> {
     let text = conf::render(connection, traps).expect("renders");
-    plan::load(&conf::parse(text.expose()).expect("parses"), &[]).expect("a plan")
+    requests::load(&conf::parse(text.expose()).expect("parses"), &[]).expect("a plan")
 }
 
 /// The items of a list that has to be there.
@@ -174,7 +174,7 @@ proptest! {
         let text = text.expose();
         let at = text.floor_char_boundary(at.index(text.len()));
         if let Ok(file) = conf::parse(&format!("{}{with}{}", &text[..at], &text[at..])) {
-            let _ = plan::load(&file, &[]);
+            let _ = requests::load(&file, &[]);
         }
     }
 }
@@ -197,7 +197,7 @@ proptest! {
     #[test]
     fn parsing_arbitrary_text_does_not_panic(text in prop_oneof![generate::text(), "([a-z{}\"#=.\\\\ ]{0,6}\n?){0,12}"]) {
         if let Ok(file) = conf::parse(&text) {
-            let _ = plan::load(&file, &[]);
+            let _ = requests::load(&file, &[]);
         }
     }
 }

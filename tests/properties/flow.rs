@@ -12,7 +12,7 @@ fn sa(unique_id: u64, packets: (u64, u64), unused: (Option<u64>, Option<u64>), a
         unique_id,
         spis: (String::new(), String::new()),
         state: ChildState::Installed,
-        outdated: false,
+        stale: false,
         mode: None,
         ah: false,
         suite: Suite::default(),

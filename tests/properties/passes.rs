@@ -3,10 +3,10 @@
 use crate::connections::{connection, nets, parts};
 use cygnet::{
     ipsec::{IkeVersion, Mode, Parts, Pass, TrafficSelector, passes},
-    swan::{
+    strongswan::{
         conf::Traps,
         names,
-        plan::{Loadable, Request},
+        requests::{Loadable, Request},
     },
 };
 use ipnet::IpNet;

@@ -4,7 +4,7 @@ use crate::{cases, generate};
 use cygnet::{
     ipsec::{Dpd, IkeVersion, KeyOwner, Split, State},
     store::{
-        Names, Network, Options, Record, Reference, RemoteCidr, Trial, Wish,
+        Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial,
         format::{from_bytes, to_bytes},
     },
 };
@@ -66,20 +66,20 @@ fn options() -> impl Strategy<Value = Options> {
 /// Arbitrary records that are valid: identities that are none, and networks in transport mode, are taken out.
 pub fn record() -> impl Strategy<Value = Record> {
     let ends = (any::<String>(), generate::address(), generate::address());
-    let wish = (names(), ends, options(), networks(), remotes());
-    let all = (generate::id(), wish, any::<u32>(), time(), time(), any::<bool>());
+    let spec = (names(), ends, options(), networks(), remotes());
+    let all = (generate::id(), spec, any::<u32>(), time(), time(), any::<bool>());
     all.prop_filter_map(
         "not valid",
         |(id, (names, (uuid, address, peer), options, local, remote), keys, t1, t2, on)| {
             let peer = generate::same_family(address, peer);
-            let mut wish = Wish { names, vip: Reference { uuid, address }, peer, options, local, remote };
+            let mut spec = Spec { names, vip: Reference { uuid, address }, peer, options, local, remote };
             let made = [false, true].into_iter().find_map(|plain| {
                 if plain {
-                    (wish.options.local_id, wish.options.remote_id) = (None, None);
-                    wish.remote.clear();
-                    wish.local.clear();
+                    (spec.options.local_id, spec.options.remote_id) = (None, None);
+                    spec.remote.clear();
+                    spec.local.clear();
                 }
-                Record::new(id, wish.clone(), keys, t1).ok()
+                Record::new(id, spec.clone(), keys, t1).ok()
             });
             let state = if on { State::Enabled } else { State::Disabled };
             let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
@@ -123,7 +123,7 @@ proptest! {
         let (id, caller) = (before.id, "token test".to_owned());
         let before = (!created).then_some(Record { id: record.id, ..before });
         // The connection in it bears the uuid: it is made anew.
-        let before = before.and_then(|b| Record::new(b.id, b.wish, b.ike_generation, b.created).ok());
+        let before = before.and_then(|b| Record::new(b.id, b.spec, b.ike_generation, b.created).ok());
         let trial = Trial { id, caller, began: at, until: at, overruled: created, before };
         let on_trial = Record { trial: Some(Box::new(trial)), ..record.clone() };
         let bytes = to_bytes(&on_trial).expect("written");

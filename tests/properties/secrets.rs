@@ -4,10 +4,10 @@ use crate::{cases, generate, records};
 use cygnet::{
     ipsec::{Auth, Connection, Psk},
     store::Record,
-    swan::{
+    strongswan::{
         conf::{self, Traps},
         packet::Packet,
-        plan::{self, Loadable},
+        requests::{self, Loadable},
     },
 };
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ fn check_connection(connection: &Connection) {
     hidden("Conf", &text);
     let file = conf::parse(text.expose()).expect("parses");
     hidden("Section of a file", &file);
-    for request in plan::load(&file, &[]).expect("a plan") {
+    for request in requests::load(&file, &[]).expect("a plan") {
         hidden("Request", &request);
         hidden("Section of a request", &request.body);
         hidden("Packet", &Packet::Request(request.command.into(), request.body));
@@ -51,8 +51,8 @@ fn check_connection(connection: &Connection) {
 
 fn check_record(record: &Record) {
     hidden("Record", record);
-    hidden("Wish", &record.wish);
-    hidden("Options", &record.wish.options);
+    hidden("Wish", &record.spec);
+    hidden("Options", &record.spec.options);
     check_connection(&record.connection);
 }
 
@@ -61,9 +61,9 @@ proptest! {
 
     #[test]
     fn nothing_prints_a_key(record in records::record()) {
-        let mut wish = record.wish.clone();
-        wish.options.auth = auth();
-        check_record(&record.changed(wish, record.changed).expect("still valid"));
+        let mut spec = record.spec.clone();
+        spec.options.auth = auth();
+        check_record(&record.changed(spec, record.changed).expect("still valid"));
     }
 }
 

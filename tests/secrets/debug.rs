@@ -9,7 +9,7 @@ use cygnet::{
     http::{Envelope, parse},
     settings::Settings,
     store::format,
-    swan::{conf::Traps, packet::Packet, plan::Loadable},
+    strongswan::{conf::Traps, packet::Packet, requests::Loadable},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn debug_shows_no_key() {
     let view = View { record: Arc::new(record.clone()), running: None, discount: None };
     let printed = [
         format!("{record:?} {record:#?}"),
-        format!("{:?} {:#?}", record.wish, record.wish.options.auth),
+        format!("{:?} {:#?}", record.spec, record.spec.options.auth),
         format!("{:?}", record.connection),
         format!("{loadable:?} {loadable:#?}"),
         format!("{load:?} {:?}", load.body),
@@ -66,7 +66,7 @@ fn errors_about_values_around_a_key_do_not_quote_it() {
         let envelope = Envelope::parse(body.as_bytes()).and_then(|envelope| envelope.params("changeIPsecConnection"));
         let failure = envelope
             .and_then(|params| {
-                parse::change(&params, parse::Rest::Defaults, std::sync::Arc::default(), Timestamp::UNIX_EPOCH)
+                parse::change(&params, parse::MissingFields::Defaults, std::sync::Arc::default(), Timestamp::UNIX_EPOCH)
                     .map(drop)
             })
             .expect_err("refused");

@@ -19,12 +19,12 @@ const KEYS: [&str; 4] = [
 ];
 
 /// What a test finds out while the agent lives.
-struct Life {
+struct CharonLink {
     bench: Bench,
     needles: Needles,
 }
 
-impl Life {
+impl CharonLink {
     fn begin(mask: bool) -> Self {
         let top = if mask { "mask_auth_key = true" } else { "" };
         let bench = Bench::with(&Options { top, log: "trace", timeout: "400ms", ..Options::default() });
@@ -93,7 +93,7 @@ fn body(params: &Value) -> Vec<u8> {
 }
 
 /// Changes with the third key whose parameters are refused, each for another reason.
-fn refused_changes(life: &Life) {
+fn refused_changes(life: &CharonLink) {
     let key = KEYS[2];
     for more in [
         json!({ "lifeTime": 1 }),
@@ -114,7 +114,7 @@ fn refused_changes(life: &Life) {
 }
 
 /// Requests with the third key that are refused for what they are, and not for their parameters.
-fn refused_requests(life: &Life) {
+fn refused_requests(life: &CharonLink) {
     let (key, config) = (KEYS[2], format!("{PATH}/config/{}", uuid(7)));
     let sound = body(&change(7, &json!({ "authKey": key })));
     let text = String::from_utf8_lossy(&sound);
@@ -134,7 +134,7 @@ fn refused_requests(life: &Life) {
 }
 
 /// Changes with the third key that a misbehaving charon makes fail.
-fn failing_changes(life: &Life) {
+fn failing_changes(life: &CharonLink) {
     let config = format!("{PATH}/config/{}", uuid(7));
     let wanted = body(&change(7, &json!({ "authKey": KEYS[2] })));
     for command in ["load-shared", "load-conn"] {
@@ -154,7 +154,7 @@ fn failing_changes(life: &Life) {
 
 #[test]
 fn keys_are_where_they_must_be_and_nowhere_else() {
-    let mut life = Life::begin(true);
+    let mut life = CharonLink::begin(true);
     let b = &life.bench;
     life.clean(&b.create(&params(7, &json!({ "authKey": KEYS[0] }))).expect(200));
     life.only_in_files_of(&[7]);
@@ -184,7 +184,7 @@ fn keys_are_where_they_must_be_and_nowhere_else() {
 
 #[test]
 fn the_search_finds_keys_where_they_must_be() {
-    let life = Life::begin(false);
+    let life = CharonLink::begin(false);
     let b = &life.bench;
     let created = b.create(&params(7, &json!({ "authKey": KEYS[0] }))).expect(200);
     let found = |bytes: &[u8]| life.needles.found_in(bytes).into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -203,7 +203,7 @@ fn the_search_finds_keys_where_they_must_be() {
 
 #[test]
 fn a_damaged_record_does_not_show_its_key() {
-    let mut life = Life::begin(true);
+    let mut life = CharonLink::begin(true);
     life.bench.create(&params(7, &json!({ "authKey": KEYS[0] }))).expect(200);
     life.bench.stop();
     let text = fs::read_to_string(life.bench.record(&uuid(7))).expect("there");
@@ -226,7 +226,7 @@ fn a_damaged_record_does_not_show_its_key() {
 
 #[test]
 fn a_charon_that_comes_and_goes_makes_no_key_show() {
-    let mut life = Life::begin(true);
+    let mut life = CharonLink::begin(true);
     life.bench.create(&params(7, &json!({ "authKey": KEYS[0] }))).expect(200);
     life.bench.charon.kill();
     wait_until("its end is seen", || (life.bench.ask("GET", "/readyz", b"").status == 503).then_some(()));

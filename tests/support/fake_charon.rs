@@ -16,7 +16,7 @@ mod state;
 
 pub use server::frame;
 
-use cygnet::swan::{packet::Packet, section::Section};
+use cygnet::strongswan::{packet::Packet, section::Section};
 use server::Shared;
 use std::{
     path::{Path, PathBuf},

@@ -6,7 +6,7 @@ use cygnet::{
         AhProposal, Connection, Encryption, IkeSa, IkeVersion, Integrity, Lifetime, Parts, Protocol, Status,
         status::status,
     },
-    swan::{observe, vici::Notice},
+    strongswan::{observe, vici::Notice},
 };
 
 /// Loads `parts` and initiates all children.
@@ -62,7 +62,7 @@ async fn a_changed_connection_runs_beside_the_old_until_that_is_closed() {
     let new = bring_up(&b, parts).await;
     let sas = running(&b, &new).await;
     assert_eq!(sas.len(), 2);
-    b.vici.terminate("ike-id", sas[0].unique_id, false, b.vici.life().await).await.expect("closed");
+    b.vici.terminate("ike-id", sas[0].unique_id, false, b.vici.charon_epoch().await).await.expect("closed");
     assert_eq!(running(&b, &new).await, sas[1..]);
     let mut ups = Vec::new();
     for _ in 0..6 {

@@ -4,7 +4,7 @@ use crate::{AMPLE, bench, connections, fake_charon::Behaviour, requests, sa, soo
 use cygnet::{
     error::Error,
     ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
-    swan::{packet::Packet, section::Section},
+    strongswan::{packet::Packet, section::Section},
 };
 
 /// The bytes that a key or section name, and a value, have in a message (strongSwan `vici/README.md`).
@@ -83,16 +83,18 @@ async fn terminate_goes_by_number_and_does_not_wait() {
     let b = bench(AMPLE);
     b.charon.set_sas([sa("cygnet-a", 7)]);
     b.vici.version().await.expect("connected");
-    b.vici.terminate("ike-id", 7, false, b.vici.life().await).await.expect("terminated");
+    b.vici.terminate("ike-id", 7, false, b.vici.charon_epoch().await).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "7"), ("timeout", "-1")]);
     assert_eq!(b.charon.requests_of("terminate")[0].bytes, wanted);
     assert!(b.vici.list_sas(None).await.expect("answered").is_empty(), "the SA is gone");
-    let Err(Error::Refused { doing, words }) = b.vici.terminate("child-id", 8, false, b.vici.life().await).await else {
+    let Err(Error::Refused { doing, words }) =
+        b.vici.terminate("child-id", 8, false, b.vici.charon_epoch().await).await
+    else {
         panic!("refused")
     };
     assert_eq!((doing.as_str(), words.as_str()), ("terminate child-id 8", "no matching SAs to terminate found"));
     b.charon.set_sas([sa("cygnet-a", 9)]);
-    b.vici.terminate("ike-id", 9, true, b.vici.life().await).await.expect("terminated");
+    b.vici.terminate("ike-id", 9, true, b.vici.charon_epoch().await).await.expect("terminated");
     let wanted = packet("terminate", &[("ike-id", "9"), ("timeout", "-1"), ("force", "yes")]);
     assert_eq!(b.charon.requests_of("terminate")[2].bytes, wanted);
 }
@@ -101,7 +103,7 @@ async fn terminate_goes_by_number_and_does_not_wait() {
 async fn a_number_of_one_life_closes_nothing_in_the_next() {
     let mut b = bench(AMPLE);
     b.vici.version().await.expect("connected");
-    let life = b.vici.life().await;
+    let life = b.vici.charon_epoch().await;
     b.charon.kill();
     b.charon.revive();
     b.charon.set_sas([sa("foreign", 7)]);
@@ -112,7 +114,7 @@ async fn a_number_of_one_life_closes_nothing_in_the_next() {
     let Err(Error::Refused { words, .. }) = b.vici.terminate("ike-id", 7, true, life).await else { panic!("refused") };
     assert!(words.contains("started anew"), "{words}");
     assert!(b.charon.requests_of("terminate").is_empty(), "charon was not asked");
-    b.vici.terminate("ike-id", 7, true, b.vici.life().await).await.expect("in this life it is meant");
+    b.vici.terminate("ike-id", 7, true, b.vici.charon_epoch().await).await.expect("in this life it is meant");
 }
 
 #[tokio::test]
@@ -192,7 +194,7 @@ async fn what_cannot_be_encoded_is_never_sent() {
         let error = b.vici.unload_shared(&"v".repeat(65_536)).await.expect_err("too long");
         assert!(matches!(error, Error::Internal(_)), "{error}");
         let body = Section::new().with(name, Section::new());
-        let request = cygnet::swan::plan::Request { command: "load-conn", body };
+        let request = cygnet::strongswan::requests::Request { command: "load-conn", body };
         assert!(matches!(b.vici.load(&request).await, Err(Error::Internal(_))), "{name:?}");
     }
     assert!(b.charon.commands().is_empty());

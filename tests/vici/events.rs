@@ -3,7 +3,7 @@
 use crate::{AMPLE, bench, fake_charon::Behaviour, sa, soon};
 use cygnet::{
     error::Error,
-    swan::{
+    strongswan::{
         section::Section,
         vici::{Events, Notice},
     },

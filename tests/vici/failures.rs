@@ -1,7 +1,7 @@
 //! A charon that is slow, silent, gone or hostile.
 
 use crate::{AMPLE, SHORT, bench, connections, fake_charon::Behaviour, is_unreachable, requests, sa, soon};
-use cygnet::swan::vici::Vici;
+use cygnet::strongswan::vici::Vici;
 use std::time::Instant;
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Many calls at once, calls given up, and requests that hang: each holds up nobody but itself, as far as charon lets it.
 
 use crate::{AMPLE, SHORT, bench, connections, fake_charon::Behaviour, is_unreachable, requests, sa, soon};
-use cygnet::swan::{section::Section, vici::Asker};
+use cygnet::strongswan::{section::Section, vici::Asker};
 use futures_util::future::join_all;
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ async fn what_hangs_holds_up_no_other_kind() {
     b.charon.on("list-sas *", Behaviour::Late);
     b.charon.on("initiate", Behaviour::Late);
     b.charon.on("load-conn cygnet-x", Behaviour::Late);
-    let hanging = cygnet::swan::plan::Request {
+    let hanging = cygnet::strongswan::requests::Request {
         command: "load-conn",
         body: Section::new().with("cygnet-x", Section::new().with("version", "2")),
     };
@@ -78,7 +78,7 @@ async fn what_hangs_holds_up_no_other_kind() {
         for asker in [Asker::Writer, Asker::Reader] {
             assert_eq!(b.vici.read_sas(asker, &name, whole).await.expect("looked at").1, [sa(&name, 1)]);
         }
-        let life = b.vici.life().await;
+        let life = b.vici.charon_epoch().await;
         b.vici.terminate("ike-id", 1, false, life).await.expect("closed");
         b.charon.release();
     };

@@ -2,7 +2,7 @@
 
 use super::check::choice;
 use crate::{
-    agent::How,
+    agent::WriteOptions,
     error::{Error, Result},
     http::{
         envelope::Params,
@@ -26,7 +26,7 @@ pub fn delete_mode(pairs: &[(String, String)]) -> Result<bool, Failure> {
 
 /// What becomes of the parameters that a Change leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum MissingFields {
     /// They take their defaults, as the contract has it.
     Defaults,
     /// They keep what is stored, the key included.
@@ -37,8 +37,8 @@ pub enum Rest {
 ///
 /// # Errors
 /// When the value is not one.
-pub fn rest(pairs: &[(String, String)]) -> Result<Rest, Failure> {
-    Ok(if switch("keep", pairs)? == Some(true) { Rest::Kept } else { Rest::Defaults })
+pub fn rest(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
+    Ok(if switch("keep", pairs)? == Some(true) { MissingFields::Kept } else { MissingFields::Defaults })
 }
 
 /// Refuses `confirm` where nothing can be on trial, and `why`.
@@ -56,7 +56,7 @@ pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When a value is not one, and for several connections on trial at once.
-pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
+pub fn how(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
     let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
@@ -73,7 +73,7 @@ pub fn how(pairs: &[(String, String)]) -> Result<How, Failure> {
         )
         .into());
     }
-    Ok(How { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..How::default() })
+    Ok(WriteOptions { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..WriteOptions::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.

@@ -111,7 +111,7 @@ async fn what_has_no_value_sorts_first_and_groups_once() {
     let pairs = |sort: &str| vec![("sort".to_owned(), sort.to_owned()), ("groupBy".into(), "name".into())];
     for (sort, names) in [("description", ["b", "a"]), ("-description", ["a", "b"]), ("-name", ["b", "a"])] {
         let found = Query::parse(&pairs(sort)).expect("a query").select(views(), &LENS).await.expect("few steps");
-        let seen: Vec<_> = found.page.iter().map(|view| view.record.wish.names.name.as_str()).collect();
+        let seen: Vec<_> = found.page.iter().map(|view| view.record.spec.names.name.as_str()).collect();
         assert_eq!(seen, names, "{sort}");
     }
 }

@@ -2,7 +2,7 @@
 
 use cygnet::{
     ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
-    swan::section::{Section, Value},
+    strongswan::section::{Section, Value},
 };
 
 /// The events that can be registered (strongSwan `vici/README.md`, 5.9.8).

@@ -3,7 +3,7 @@
 
 use cygnet::{
     ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
-    swan::section::{Section, Value},
+    strongswan::section::{Section, Value},
 };
 
 /// Events: their names and messages.

@@ -2,7 +2,7 @@
 //! What is answered stands in `state.rs`; here are the frames and the ways to get them wrong.
 
 use super::{Behaviour, Recorded, state::State};
-use cygnet::swan::{
+use cygnet::strongswan::{
     packet::{MAX_PACKET, Packet},
     section::Section,
 };

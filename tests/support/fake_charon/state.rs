@@ -5,7 +5,7 @@ use super::{
     answers,
     sa::{self, Running},
 };
-use cygnet::swan::section::{Section, Value};
+use cygnet::strongswan::section::{Section, Value};
 use indexmap::IndexMap;
 
 /// All that a charon forgets when it ends, and what kind of charon it is.

@@ -12,7 +12,7 @@ use cygnet::{
     },
     settings::Gateway,
     store::{Record, format},
-    swan::{conf::Traps, plan::Loadable},
+    strongswan::{conf::Traps, requests::Loadable},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
     let given = format::from_bytes(given.as_bytes()).unwrap_or_else(|e| panic!("{}/given.json: {e}", case.name));
     let change = parse::change(
         &envelope.params("changeIPsecConnection")?,
-        parse::Rest::Defaults,
+        parse::MissingFields::Defaults,
         std::sync::Arc::default(),
         now(),
     )?;

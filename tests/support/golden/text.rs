@@ -1,7 +1,7 @@
 //! Texts for people: the vici requests, and the difference of two texts.
 
-use cygnet::swan::{
-    plan::Request,
+use cygnet::strongswan::{
+    requests::Request,
     section::{Section, Value},
 };
 use std::fmt::Write;

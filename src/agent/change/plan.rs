@@ -1,0 +1,228 @@
+//! What a change would do, without doing it.
+
+use super::together::Group;
+use crate::{
+    agent::{
+        Agent, Companion, Warning, WriteOptions,
+        change::transaction::{not_found, refuse_second},
+        reconcile::sa_planner::Step,
+    },
+    error::{Error, Result},
+    ipsec::{Auth, Code, Conflict, Connection, ConnectionId, Pass},
+    store::Record,
+    strongswan::{
+        conf,
+        diff::{self, Difference},
+        requests::{Loadable, Request},
+    },
+};
+use std::sync::Arc;
+
+/// How deep a change goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impact {
+    /// Not a byte is sent to charon.
+    None,
+    /// Only CHILD_SAs are made anew, within their IKE SA.
+    Child,
+    /// The IKE SA is made anew, with its children.
+    Ike,
+    /// The same, because of the key alone.
+    Reauth,
+    /// Another tunnel: other addresses or identities, or none before or after.
+    Replace,
+}
+
+impl Impact {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Child => "child",
+            Self::Ike => "ike",
+            Self::Reauth => "reauth",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// A change that was thought through.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The record as it is.
+    pub before: Arc<Record>,
+    /// The record as it would be.
+    pub after: Record,
+    /// How deep the change goes.
+    pub impact: Impact,
+    /// What differs in the file in conf.d.
+    pub file: Vec<Difference>,
+    /// The steps on charon's configuration, on conf.d and on the SAs that run now.
+    pub steps: Vec<Step>,
+    /// The requests that charon is sent first: command and name.
+    pub requests: Vec<String>,
+    /// What the connection would leave alone.
+    pub passes: Vec<Pass>,
+    /// What the caller should know before.
+    pub warnings: Vec<Warning>,
+    /// Whether the key counts as a new one, whatever it is.
+    pub hides_key: bool,
+    /// The other connections that would be changed in the same step.
+    pub others: Vec<Companion>,
+}
+
+/// The impact of loading `after` where `before` was loaded; `None` stands for nothing loaded.
+#[must_use]
+pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connection, &Loadable)>) -> Impact {
+    let ((old, before), (new, after)) = match (before, after) {
+        (None, None) => return Impact::None,
+        (Some(before), Some(after)) => (before, after),
+        _ => return Impact::Replace,
+    };
+    let ends = |c: &Connection| (c.local_addr, c.remote_addr, c.local_id.key(), c.remote_id.key());
+    if before.requests == after.requests {
+        Impact::None
+    } else if ends(old) != ends(new) {
+        Impact::Replace
+    } else if old.has_ike_of(new) {
+        Impact::Child
+    } else if old.auth != new.auth && is_key_alone(old, new) {
+        Impact::Reauth
+    } else {
+        Impact::Ike
+    }
+}
+
+fn is_key_alone(old: &Connection, new: &Connection) -> bool {
+    let mut with_old_key = new.clone();
+    with_old_key.auth = old.auth.clone();
+    with_old_key.ike_generation = old.ike_generation;
+    with_old_key == *old
+}
+
+impl Agent {
+    /// What changing the connection `id` by `edit` would do, if it were done as `how` says; nothing is done. If it
+    /// `hides_key`, the new pre-shared key is compared with no stored one: nobody can try keys with it.
+    ///
+    /// # Errors
+    /// Those that the change itself would have before its first effect.
+    pub async fn plan(
+        &self,
+        id: ConnectionId,
+        how: &WriteOptions,
+        hides_key: bool,
+        edit: impl FnOnce(&Record) -> Result<Record>,
+    ) -> Result<Plan> {
+        self.refuse_damaged(id)?;
+        let entry = self.entry(id);
+        // A copy to think with: what is planned leaves no trace.
+        let planner = entry.planner.lock().await.clone();
+        let before = self.store.get(id).ok_or_else(|| not_found(id))?;
+        if how.confirm.is_some() {
+            refuse_second(Some(&before))?;
+        }
+        let wanted = edit(&before)?;
+        let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
+        let after = if hides_key { wanted.with_random_key(&before).map_err(refused)? } else { wanted.clone() };
+        self.judge(Some(&before), &after, self.is_rehearsed(how))?;
+        // How good the key itself is; whether a PFS is untested depends on whether the key is kept. That the stored one is
+        // as bad excuses no key that is compared with none.
+        let judged_by =
+            if hides_key { before.with_random_key(&before).map_err(refused)? } else { Record::clone(&before) };
+        self.judge(Some(&judged_by), &wanted, true)?;
+        let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
+        let needed = others.iter().filter(|other| other.before.aside.is_none()).map(|other| &other.after);
+        let all: Vec<_> = std::iter::once(&after).chain(needed).collect();
+        let shared = self.check_claims(&all, hides_key)?;
+        let prepared = self.prepare(Some(&before), &after, &planner).await?;
+        let old = prepared.before.as_ref().map(|loadable| (&before.connection, loadable));
+        let new = prepared.after.as_ref().map(|loadable| (&after.connection, loadable));
+        let impact = impact(old, new);
+        let parsed =
+            |loadable: Option<&Loadable>| loadable.and_then(|l| conf::parse(l.conf.expose()).ok()).unwrap_or_default();
+        let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
+        let mut steps = prepared.steps;
+        let requests = requests(&steps, prepared.after.as_ref());
+        if impact != Impact::None && prepared.after.is_some() {
+            steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
+        }
+        let mut warnings = warnings(impact, &before.connection, &after.connection);
+        let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
+        warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
+        warnings.extend(self.caution_of_networks(&after));
+        let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
+        warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());
+        warnings.extend(shared);
+        let passes = prepared.after.map(|after| after.passes).unwrap_or_default();
+        Ok(Plan { before, after, impact, file, steps, requests, passes, warnings, hides_key, others })
+    }
+
+    /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
+    fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
+        let name_of = |id| self.name_of(id);
+        let uniqueness = self.lock_uniqueness();
+        if !hides_key {
+            return uniqueness.check(all, name_of).map(|()| None);
+        }
+        uniqueness.check_pairs(all, name_of)?;
+        Ok(uniqueness.clashing(all).first().map(|other| Warning {
+            code: Code::KeyAmbiguous.name(),
+            part: None,
+            message: format!(
+                "the ipsec connection[uuid:{other}, name:{}] has the same remote identity: the change is refused if its \
+                 authKey is another one",
+                name_of(*other)
+            ),
+        }))
+    }
+}
+
+/// The error for a connection whose parts do not fit each other.
+pub(in crate::agent) fn refused(conflict: Conflict) -> Error {
+    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
+}
+
+/// The requests of the step that loads, by command and name.
+fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
+    match after {
+        Some(after) if steps.contains(&Step::Load) => {
+            let line = |request: &Request| format!("{} {}", request.command, request.object()).trim_end().to_owned();
+            after.requests.iter().map(line).collect()
+        }
+        None if steps.contains(&Step::Unload) => vec!["unload-conn".into(), "unload-shared".into()],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the peer must be changed too. Each end has its own lifetimes and its own dead peer detection.
+fn needs_agreement(old: &Connection, new: &Connection) -> bool {
+    let mut agreed = new.clone();
+    (agreed.lifetime, agreed.ike_lifetime, agreed.dpd) = (old.lifetime, old.ike_lifetime, old.dpd);
+    agreed.ike_generation = old.ike_generation;
+    agreed != *old
+}
+
+/// What the way from `old` to `new` has in it.
+fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });
+    if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) && needs_agreement(old, new) {
+        let text = "until the peer has the same settings, the old SA goes on carrying and status is Connecting";
+        warn("PEER_NOT_CHANGED", text.into());
+    }
+    if impact == Impact::Reauth {
+        let text = "SAs under the old key live until the new key is proven; if it leaked, add immediate=true";
+        warn("OLD_KEY_LIVES", text.into());
+    }
+    if impact == Impact::Replace && old.remote_addr != new.remote_addr {
+        let (old, new) = (old.remote_addr, new.remote_addr);
+        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"));
+    }
+    let gone = old.children.iter().filter(|child| !new.children.iter().any(|c| c.name == child.name)).count();
+    if gone > 0 && impact != Impact::None {
+        let text = format!("{gone} of the pairs of networks that are carried now will not be, or in another SA");
+        warn("NETWORKS_GO", text);
+    }
+    warnings
+}

@@ -1,0 +1,132 @@
+//! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
+
+use super::plan::refused;
+use crate::{
+    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions},
+    error::{Error, Result},
+    ipsec::{
+        Connection, Finding, Protocol,
+        condition::carriers,
+        refuse_everything,
+        weakness::{expiring, untested_pfs, weaknesses, without_local_address},
+    },
+    settings::policy::Stance,
+    store::Record,
+};
+use jiff::Timestamp;
+
+/// What the caller should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The code, for programs.
+    pub code: &'static str,
+    /// The model's name of the value that it is about, if it is about one.
+    pub part: Option<&'static str>,
+    /// For people; where there is a part, what is said of it.
+    pub message: String,
+}
+
+impl From<Finding> for Warning {
+    fn from(finding: Finding) -> Self {
+        Self { code: finding.weakness.code(), part: Some(finding.part), message: finding.advice }
+    }
+}
+
+impl Agent {
+    /// Whether a write that is done like this is rehearsed.
+    pub(in crate::agent) fn is_rehearsed(&self, how: &WriteOptions) -> bool {
+        how.rehearse.unwrap_or(self.rehearses)
+    }
+
+    /// Refuses what would take everything, and what the policy refuses. What the connection had before is let pass: a policy that came later must not
+    /// stand in the way of another network, or of what makes it better.
+    pub(in crate::agent) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
+        let same = old.and_then(|old| self.same_networks(old));
+        let old = old.map(|old| &old.connection);
+        if old.is_none_or(|old| refuse_everything(old).is_ok()) {
+            refuse_everything(&new.connection).map_err(refused)?;
+        }
+        let host = LocalAddresses::look();
+        let mut had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
+        had.extend(same);
+        let mut found = self.findings(&new.connection, &host);
+        found.extend(self.same_networks(new));
+        found.retain(|finding| !had.contains(finding));
+        found.extend(untested_pfs(&new.connection).filter(|_| !rehearse && is_new_pfs(old, &new.connection)));
+        let refused = found.into_iter().find(|f| self.policy.stance(f.weakness.setting()) == Stance::Refuse);
+        match refused {
+            Some(finding) => {
+                let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
+                Err(Error::Part { part: finding.part, why })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The warnings for what is to become of `old`.
+    pub(in crate::agent) fn cautions(
+        &self,
+        old: Option<&Connection>,
+        new: &Connection,
+        tests_pfs: bool,
+    ) -> Vec<Warning> {
+        let mut found = self.findings(new, &self.host());
+        found.extend(untested_pfs(new).filter(|_| !tests_pfs && is_new_pfs(old, new)));
+        let found = found.into_iter().filter(|finding| self.is_said(finding)).map(Into::into);
+        found.chain(self.neighbour_warnings(new)).collect()
+    }
+
+    /// The warning for networks that another connection has too.
+    pub(in crate::agent) fn caution_of_networks(&self, new: &Record) -> Option<Warning> {
+        self.same_networks(new).filter(|finding| self.is_said(finding)).map(Into::into)
+    }
+
+    /// The warnings for what is there.
+    #[must_use]
+    pub fn warnings(&self, view: &View) -> Vec<Warning> {
+        let connection = &view.record.connection;
+        let mut found = self.findings(connection, &self.host());
+        found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
+        found.extend(self.same_networks(&view.record));
+        let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        if view.record.is_loaded() {
+            warnings.extend(self.neighbour_warnings(connection));
+        }
+        let rehearsal = self.rehearsal(view).filter(|rehearsal| rehearsal.outcome != Outcome::Passed);
+        warnings.extend(rehearsal.map(|rehearsal| Warning {
+            code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
+            part: None,
+            message: rehearsal.details,
+        }));
+        warnings
+    }
+
+    fn is_said(&self, finding: &Finding) -> bool {
+        self.policy.stance(finding.weakness.setting()) != Stance::Off
+    }
+
+    fn findings(&self, connection: &Connection, host: &LocalAddresses) -> Vec<Finding> {
+        let mut found = weaknesses(connection);
+        found.extend(expiring(connection, Timestamp::now()));
+        if self.policy.stance("no-local-address") != Stance::Off {
+            // A host that does not tell its addresses has said why in the log.
+            found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));
+        }
+        found
+    }
+}
+
+/// Whether each child was made, or made anew, with a key exchange of its own.
+fn has_tested_pfs(view: &View) -> bool {
+    let (wanted, running) = (&view.record.connection, view.running.as_deref().unwrap_or_default());
+    wanted.children.iter().all(|child| carriers(wanted, child, running).iter().any(|sa| sa.suite.group.is_some()))
+}
+
+/// Whether nothing tells yet that the peer has this PFS. Within the IKE SA that there is, it shows at once.
+fn is_new_pfs(old: Option<&Connection>, new: &Connection) -> bool {
+    let pfs = |connection: &Connection| match connection.protocol {
+        Protocol::Esp(esp) => esp.pfs,
+        Protocol::Ah(ah) => ah.pfs,
+    };
+    old.is_none_or(|old| old.remote_addr != new.remote_addr || (pfs(old) != pfs(new) && !old.has_ike_of(new)))
+}

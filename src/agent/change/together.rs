@@ -1,0 +1,232 @@
+//! Changes of several connections in one step: of a key that they share, or of whose the keys are to charon, so that it
+//! can tell two keys for one peer apart. Each under its lock; all or none.
+
+use crate::{
+    agent::{
+        Agent,
+        change::transaction::{Laid, Planners},
+        reconcile::sa_planner::Step,
+    },
+    disk,
+    error::{Error, Result},
+    ipsec::{Auth, ConnectionId, KeyOwner, Psk},
+    store::Record,
+};
+use jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::task::block_in_place;
+
+/// Another connection that changes in the same step.
+#[derive(Debug, Clone)]
+pub struct Companion {
+    /// As it was.
+    pub before: Arc<Record>,
+    /// As it becomes.
+    pub after: Record,
+}
+
+impl Companion {
+    /// Whose it is.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.after.id
+    }
+
+    /// Whether it gets another key, now or if its trial fails; else only the owner of its key becomes another one, which
+    /// no tunnel sees.
+    #[must_use]
+    pub fn has_new_key(&self) -> bool {
+        let back = |record: &Record| {
+            let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+            before.map_or_else(|| record.connection.auth.clone(), |before| before.connection.auth.clone())
+        };
+        self.before.connection.auth != self.after.connection.auth || back(&self.before) != back(&self.after)
+    }
+}
+
+/// A connection, and the others that must change with it.
+pub(in crate::agent) struct Group {
+    pub new: Record,
+    pub others: Vec<Companion>,
+}
+
+impl Group {
+    /// The others that get another key.
+    pub fn with_new_keys(&self) -> impl Iterator<Item = ConnectionId> {
+        self.others.iter().filter(|other| other.has_new_key()).map(Companion::id)
+    }
+}
+
+/// Whose the keys may be, of the connection that is written and of those that it clashes with, in the order in which
+/// they are tried; `None`: as it is. What changes the least comes first.
+const OWNERS: [[Option<KeyOwner>; 2]; 6] = [
+    [Some(KeyOwner::Local), None],
+    [Some(KeyOwner::Remote), None],
+    [None, Some(KeyOwner::Local)],
+    [None, Some(KeyOwner::Remote)],
+    [Some(KeyOwner::Local), Some(KeyOwner::Local)],
+    [Some(KeyOwner::Remote), Some(KeyOwner::Remote)],
+];
+
+impl Agent {
+    /// The others that must change with `new`, which is to take the place of `old`.
+    ///
+    /// # Errors
+    /// When charon could not tell its key from those of others, whosever the keys are.
+    pub(in crate::agent) fn group(&self, old: Option<&Record>, new: Record, together: bool) -> Result<Group> {
+        if together && let Auth::Psk(psk) = &new.connection.auth {
+            let others = self.sharing(old, &new, psk)?;
+            return Ok(Group { new, others });
+        }
+        let clashing = self.lock_uniqueness().clashing(&[&new]);
+        if clashing.is_empty() {
+            return Ok(Group { new, others: Vec::new() });
+        }
+        let others: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
+        for [own, of_others] in OWNERS {
+            let owned =
+                |record: &Record, owner: Option<KeyOwner>| owner.map_or_else(|| record.clone(), |o| record.owned(o));
+            let new = owned(&new, own);
+            let after: Vec<_> = others.iter().map(|other| owned(other, of_others)).collect();
+            let all: Vec<_> = std::iter::once(&new).chain(&after).collect();
+            if self.lock_uniqueness().clashing(&all).is_empty() {
+                let pairs = others.into_iter().zip(after);
+                let others = pairs.map(|(before, after)| Companion { before, after });
+                return Ok(Group { new, others: others.filter(|other| *other.before != other.after).collect() });
+            }
+        }
+        // The claim of it alone is refused, and says why.
+        Ok(Group { new, others: Vec::new() })
+    }
+
+    /// The connections that share the key of `old`, or would be in the way of that of `new`, each with the new key.
+    fn sharing(&self, old: Option<&Record>, new: &Record, psk: &Psk) -> Result<Vec<Companion>> {
+        let now = Timestamp::now();
+        let mut others: BTreeMap<_, Companion> = BTreeMap::new();
+        let with_key = |before: Arc<Record>| {
+            let mut after = keyed(&before, psk, now)?;
+            // What else is on trial there is nobody's here: it stays on trial, beside the key.
+            let trial = before.trial.as_ref();
+            let trial = trial.and_then(|trial| trial.beside(|record| keyed(record, psk, now), &before, &after));
+            after.trial = trial.map(Box::new);
+            Ok::<_, Error>((before.id, Companion { before, after }))
+        };
+        if let Some(Auth::Psk(shared)) =
+            old.map(|old| &old.connection.auth).filter(|auth| **auth != new.connection.auth)
+        {
+            let shares = |other: &Arc<Record>| {
+                let connection = &other.connection;
+                let same_key = matches!(&connection.auth, Auth::Psk(key) if key == shared);
+                other.id != new.id && same_key && connection.remote_id.matches(&new.connection.remote_id)
+            };
+            for other in self.store.all().into_iter().filter(shares) {
+                let (id, other) = with_key(other)?;
+                others.insert(id, other);
+            }
+        }
+        loop {
+            let all: Vec<_> = std::iter::once(new).chain(others.values().map(|other| &other.after)).collect();
+            let clashing = self.lock_uniqueness().clashing(&all);
+            // One that is just being made is in nobody's store yet: the claim of the others is refused, and says why.
+            let found: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
+            if found.is_empty() {
+                return Ok(others.into_values().collect());
+            }
+            for other in found {
+                let (id, other) = with_key(other)?;
+                others.insert(id, other);
+            }
+        }
+    }
+
+    /// Puts all of `records`, the last of which takes the place of `old`, in force or none.
+    pub(in crate::agent) async fn replace_together(
+        &self,
+        old: Option<Arc<Record>>,
+        others: &[Companion],
+        records: &[Record],
+        planners: &mut Planners<'_>,
+    ) -> Result<Arc<Record>> {
+        let replaced: Vec<_> = others.iter().map(|other| Some(Arc::clone(&other.before))).chain([old]).collect();
+        let mut laid = Vec::new();
+        for (new, old) in records.iter().zip(&replaced) {
+            let outcome = match planners.get_mut(&new.id) {
+                Some(planner) => self.lay(old.as_deref(), new.clone(), planner).await,
+                None => Err(not_locked(new.id)),
+            };
+            match outcome {
+                Ok(change) => laid.push((new.id, old.as_deref(), change)),
+                Err(error) => {
+                    let undone = laid.into_iter().map(|(id, old, laid)| (id, old, laid.prepared));
+                    self.put_all_back(undone.collect(), planners).await;
+                    return Err(error);
+                }
+            }
+        }
+        let (mut staged, mut changes, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, old, Laid { prepared, running, record, file }) in laid {
+            staged.push(record);
+            files.push(file);
+            changes.push((id, old, prepared, running));
+        }
+        let committed = match block_in_place(|| self.store.commit_together(staged)) {
+            Ok(committed) => committed,
+            Err(error) => {
+                let undone = changes.into_iter().map(|(id, old, prepared, _)| (id, old, prepared));
+                self.put_all_back(undone.collect(), planners).await;
+                return Err(error);
+            }
+        };
+        let mut last = None;
+        for (((record, unsaved), file), (id, old, prepared, running)) in committed.into_iter().zip(files).zip(changes) {
+            if unsaved {
+                self.entry(id).unsaved.store(true, Ordering::Relaxed);
+            }
+            let erases = prepared.steps.contains(&Step::Erase);
+            let written = block_in_place(|| match file {
+                Some(file) => file.commit(),
+                None if erases => disk::remove(&self.conf_path(id)),
+                None => Ok(()),
+            });
+            if let Err(error) = written {
+                tracing::warn!(uuid = %id, %error, "the file in conf.d is not as it should be yet");
+            }
+            if let Some(planner) = planners.get_mut(&id) {
+                self.settle(old, &record, &prepared, &running, planner).await;
+            }
+            last = Some(record);
+        }
+        last.ok_or_else(|| Error::Internal("a change of several connections has none".into()))
+    }
+
+    async fn put_all_back(
+        &self,
+        changes: Vec<(ConnectionId, Option<&Record>, crate::agent::change::transaction::Prepared)>,
+        planners: &mut Planners<'_>,
+    ) {
+        for (id, old, prepared) in changes.into_iter().rev() {
+            if let Some(planner) = planners.get_mut(&id) {
+                self.put_back(id, old, prepared, planner).await;
+            }
+        }
+    }
+}
+
+/// `record` with the key `psk` in place of its own. One that has certificates shares no key: it has been found for what
+/// its trial would put back.
+fn keyed(record: &Record, psk: &Psk, now: Timestamp) -> Result<Record> {
+    if !matches!(record.connection.auth, Auth::Psk(_)) {
+        return Ok(record.clone());
+    }
+    let mut spec = record.spec.clone();
+    spec.options.auth = Auth::Psk(psk.clone());
+    record.changed(spec, now).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
+}
+
+/// A fault of this program.
+pub(in crate::agent) fn not_locked(id: ConnectionId) -> Error {
+    Error::Internal(format!("the connection {id} is written without its lock"))
+}

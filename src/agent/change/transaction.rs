@@ -1,0 +1,515 @@
+//! The order of effects of a change: validate, render and read back, load into charon, commit the
+//! record, replace the file, negotiate, observe. Before the commit point every failure leaves the old
+//! connection as it was; after it, everything follows the new record.
+
+use super::together::{Companion, Group, not_locked};
+use crate::{
+    agent::{
+        Agent, Entry, View, check_abilities,
+        observe::events::EventKind,
+        reconcile::{
+            reconciler::configure,
+            sa_planner::{Loaded, SaPlanner, Step},
+        },
+    },
+    disk,
+    error::{Error, Resource, Result},
+    ipsec::{ConnectionId, IkeSa},
+    store::{self, Record, Timestamp, Trial},
+    strongswan::{Asker, credentials::File, names, requests::Loadable, section::Section},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{sync::MutexGuard, task::block_in_place, time::Instant};
+
+/// How a write is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Put the old connection back if the new one is not up in this time.
+    pub confirm: Option<Duration>,
+    /// Close the SAs of the old configuration at once, whether the new one is up or not.
+    pub immediate: bool,
+    /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
+    pub rehearse: Option<bool>,
+    /// Give the connection's key to all that share it, in one step.
+    pub together: bool,
+    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
+    pub says_all: bool,
+    /// Who asks, for others who must wait.
+    pub caller: Option<Arc<str>>,
+}
+
+/// What became of a write.
+pub struct Written {
+    /// The connection.
+    pub view: View,
+    /// The other connections that were changed in the same step.
+    pub others: Vec<Companion>,
+}
+
+/// A write that is in force, whatever its tunnel does.
+pub(in crate::agent) struct InForce {
+    pub before: Option<Arc<Record>>,
+    pub record: Arc<Record>,
+    pub others: Vec<Companion>,
+}
+
+/// A change that was checked, with what it needs.
+pub(in crate::agent) struct Prepared {
+    pub before: Option<Loadable>,
+    pub after: Option<Loadable>,
+    /// The steps that make charon's configuration and conf.d follow.
+    pub steps: Vec<Step>,
+}
+
+/// A change that charon has and the store does not yet.
+pub(in crate::agent) struct Laid {
+    pub prepared: Prepared,
+    /// What ran before.
+    pub running: Vec<IkeSa>,
+    pub record: store::Staged,
+    /// The file in conf.d, if it is to be written.
+    pub file: Option<disk::Staged>,
+}
+
+/// The working states of the connections whose locks are held.
+pub(in crate::agent) type Planners<'a> = BTreeMap<ConnectionId, MutexGuard<'a, SaPlanner>>;
+
+impl Agent {
+    /// Makes the connection `record` and waits a while for it to be up.
+    ///
+    /// # Errors
+    /// When it clashes with another connection, charon refuses it, or it cannot be stored: then
+    /// nothing of it exists.
+    pub async fn create(self: &Arc<Self>, record: Record, how: WriteOptions) -> Result<Written> {
+        let id = record.id;
+        if self.is_left_alone(id) {
+            return Err(Error::argument(format!(
+                "the resourceUuid[{id}] is that of a stored connection whose file is damaged (GET /readyz names it): \
+                 repair or remove the file and restart cygnet"
+            )));
+        }
+        let edit = move |old: Option<&Record>| match old {
+            Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
+            None => Ok(record.clone()),
+        };
+        self.write(id, how, edit).await
+    }
+
+    /// Changes the connection `id` by `edit` and waits a while for it to be up.
+    ///
+    /// # Errors
+    /// As [`Agent::create`], and when there is no such connection: then the old one lives on.
+    pub async fn change(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        how: WriteOptions,
+        edit: impl Fn(&Record) -> Result<Record> + Send + 'static,
+    ) -> Result<Written> {
+        self.refuse_damaged(id)?;
+        self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
+    }
+
+    async fn write(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        how: WriteOptions,
+        edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
+    ) -> Result<Written> {
+        let (agent, rehearse) = (Arc::clone(self), self.is_rehearsed(&how));
+        // A task of its own: a caller who hangs up must not stop a change half way.
+        if let Some(within) = how.confirm {
+            let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
+            return Ok(Written { view: self.rehearsed(view, rehearse).await, others });
+        }
+        let asked = how.rehearse == Some(true);
+        let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
+        // For what changes no tunnel, nobody waits for a tunnel.
+        let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {
+            self.rehearsed(self.look(record).await, asked).await
+        } else {
+            self.rehearsed(self.settled(record).await, rehearse).await
+        };
+        Ok(Written { view, others })
+    }
+
+    /// Puts what `edit` makes of the connection in force, with what must change in the same step, everywhere or nowhere;
+    /// waits for no tunnel. With `confirm` it is on trial from then on. Of several connections the locks are taken in the
+    /// order of their uuids: `edit` runs anew when more of them are needed than are held.
+    pub(in crate::agent) async fn put(
+        &self,
+        id: ConnectionId,
+        how: &WriteOptions,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<InForce> {
+        let mut ids = BTreeSet::from([id]);
+        loop {
+            let entries: Vec<_> = ids.iter().map(|id| (*id, self.entry(*id))).collect();
+            let mut planners = BTreeMap::new();
+            for (id, entry) in &entries {
+                planners.insert(*id, entry.planner.lock().await);
+            }
+            // All that is decided by what is there is decided here: others write until the locks are ours, and not after.
+            let before = self.store.get(id);
+            let group = self.decided(before.as_deref(), how, &edit)?;
+            if group.others.iter().all(|other| ids.contains(&other.id())) {
+                let entries: BTreeMap<_, _> = entries.iter().map(|(id, entry)| (*id, &**entry)).collect();
+                let others = group.others.clone();
+                let record = self.group_in_force(before.clone(), group, how.immediate, &entries, &mut planners).await?;
+                return Ok(InForce { before, record, others });
+            }
+            ids.extend(group.others.iter().map(Companion::id));
+        }
+    }
+
+    /// What `edit` makes of `before`, on trial if it is to be, and what must change with it.
+    fn decided(
+        &self,
+        before: Option<&Record>,
+        how: &WriteOptions,
+        edit: impl Fn(Option<&Record>) -> Result<Record>,
+    ) -> Result<Group> {
+        if how.confirm.is_some() {
+            refuse_second(before)?;
+        }
+        let new = edit(before)?;
+        self.judge(before, &new, self.is_rehearsed(how))?;
+        let mut group = self.group(before, new, how.together)?;
+        group.new.trial = trial(before, &group.new, how, edit).map(Box::new);
+        Ok(group)
+    }
+
+    /// Puts all of `group` in force, or none; their locks are held.
+    async fn group_in_force(
+        &self,
+        old: Option<Arc<Record>>,
+        group: Group,
+        immediate: bool,
+        entries: &BTreeMap<ConnectionId, &Entry>,
+        planners: &mut Planners<'_>,
+    ) -> Result<Arc<Record>> {
+        let id = group.new.id;
+        // Of others whose key does not change, SAs stay as they are.
+        let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
+        let written: Vec<_> = group.others.iter().map(Companion::id).chain([id]).collect();
+        let outcome = match planners.get_mut(&id) {
+            Some(planner) if group.others.is_empty() => self.apply(old, group.new, planner).await,
+            Some(_) => self.apply_together(old, group, planners).await,
+            None => Err(not_locked(id)),
+        };
+        for id in written {
+            if let (Some(entry), Some(planner)) = (entries.get(&id), planners.get_mut(&id)) {
+                self.wind_up(id, entry, outcome.as_ref().err(), immediate && hurried.contains(&id), planner);
+            }
+        }
+        outcome
+    }
+
+    /// Puts `new` in force in place of `old`, everywhere or nowhere, with the lock held.
+    pub(in crate::agent) async fn in_force(
+        &self,
+        entry: &Entry,
+        old: Option<Arc<Record>>,
+        new: Record,
+        planner: &mut SaPlanner,
+    ) -> Result<Arc<Record>> {
+        let id = new.id;
+        let outcome = self.apply(old, new, planner).await;
+        self.wind_up(id, entry, outcome.as_ref().err(), false, planner);
+        outcome
+    }
+
+    /// What is to be done behind every write, whether it failed with `error` or not.
+    fn wind_up(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        error: Option<&Error>,
+        immediate: bool,
+        planner: &mut SaPlanner,
+    ) {
+        if immediate && error.is_none() {
+            planner.close_stale_now();
+        }
+        entry.record_files(&self.paths(id));
+        entry.share(planner);
+        self.record_doubt(id, error, planner);
+    }
+
+    async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, planner: &mut SaPlanner) -> Result<Arc<Record>> {
+        if let Some(same) = old.as_ref().filter(|old| new.says_the_same(old)) {
+            self.queue.enqueue(new.id, Instant::now());
+            return Ok(Arc::clone(same));
+        }
+        self.claim(old.as_deref(), &mut new)?;
+        let claimed = new.clone();
+        let outcome = self.replace(old.as_deref(), new, planner).await;
+        self.release(if outcome.is_ok() { old.as_deref() } else { Some(&claimed) });
+        outcome
+    }
+
+    async fn apply_together(
+        &self,
+        old: Option<Arc<Record>>,
+        group: Group,
+        planners: &mut Planners<'_>,
+    ) -> Result<Arc<Record>> {
+        let Group { new, others } = group;
+        let mut claimed: Vec<_> = others.iter().map(|other| other.after.clone()).chain([new]).collect();
+        self.claim_together(&others, &mut claimed)?;
+        let replaced: Vec<_> = others.iter().map(|other| Arc::clone(&other.before)).chain(old.clone()).collect();
+        let outcome = self.replace_together(old, &others, &claimed, planners).await;
+        match &outcome {
+            Ok(_) => replaced.iter().for_each(|record| self.release(Some(record))),
+            Err(_) => claimed.iter().for_each(|record| self.release(Some(record))),
+        }
+        outcome
+    }
+
+    /// Checks `new` as far as that is possible without an effect, and says what it needs.
+    pub(in crate::agent) async fn prepare(
+        &self,
+        old: Option<&Record>,
+        new: &Record,
+        planner: &SaPlanner,
+    ) -> Result<Prepared> {
+        let charon = self.charon().await?;
+        // What stood so before was not refused either, and charon may have been another: it must be possible to disable.
+        let stood = |old: &Record| old.connection == new.connection && (old.is_loaded() || !new.is_loaded());
+        if !old.is_some_and(stood) {
+            check_abilities(&new.connection, &charon)?;
+        }
+        let before = old.map(|old| self.loadable(old, &charon)).transpose()?.flatten();
+        let after = self.loadable(new, &charon)?;
+        let written = block_in_place(|| self.written(new.id, after.as_ref()))?;
+        // Of a connection that is new nothing can be loaded.
+        let loaded = if old.is_none() { &Loaded::Nothing } else { &planner.loaded };
+        let steps = configure(after.as_ref(), written.as_deref(), loaded);
+        Ok(Prepared { before, after, steps })
+    }
+
+    /// Puts `new` in the place of `old`, everywhere or nowhere.
+    async fn replace(&self, old: Option<&Record>, new: Record, planner: &mut SaPlanner) -> Result<Arc<Record>> {
+        let id = new.id;
+        let Laid { prepared, running, record, file } = self.lay(old, new, planner).await?;
+        let committed = block_in_place(|| {
+            let record = record.place()?;
+            let Some(file) = file.map(disk::Staged::place).transpose()? else {
+                record.sync()?;
+                if prepared.steps.contains(&Step::Erase) {
+                    disk::remove(&self.conf_path(id))?;
+                }
+                return Ok(self.store.adopt(record));
+            };
+            let (file, synced) = disk::side_by_side(|| file.sync(), || record.sync())?;
+            synced.and(file)?;
+            Ok(self.store.adopt(record))
+        });
+        match committed {
+            Ok(record) => {
+                self.settle(old, &record, &prepared, &running, planner).await;
+                Ok(record)
+            }
+            Err(error) => {
+                self.put_back(id, old, prepared, planner).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lays down all that `new` needs, and loads it into charon: what is left to do is to commit it.
+    pub(in crate::agent) async fn lay(
+        &self,
+        old: Option<&Record>,
+        new: Record,
+        planner: &mut SaPlanner,
+    ) -> Result<Laid> {
+        let prepared = self.prepare(old, &new, planner).await?;
+        let id = new.id;
+        // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
+        // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
+        let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
+        let listed = async { if loads { self.strongswan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
+        let staged = async { block_in_place(|| self.stage(new, &prepared)) };
+        let laid = match tokio::try_join!(listed, staged) {
+            Ok(laid) => self.load(id, &prepared, planner).await.map(|()| laid),
+            failed => failed,
+        };
+        match laid {
+            Ok((running, (record, file))) => Ok(Laid { prepared, running, record, file }),
+            Err(error) => {
+                let (before, after) = (files(prepared.before.as_ref()), files(prepared.after.as_ref()));
+                if !matches!(error, Error::Unreachable { .. }) {
+                    self.discard(id, after, before).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What is to be done when `record` counts.
+    pub(in crate::agent) async fn settle(
+        &self,
+        old: Option<&Record>,
+        record: &Record,
+        prepared: &Prepared,
+        running: &[IkeSa],
+        planner: &mut SaPlanner,
+    ) {
+        let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
+        self.discard(record.id, files(before), files(after)).await;
+        if let (Some(before), Some(after)) = (before, after) {
+            self.entry(record.id).take_in_rekeyings(planner);
+            mark_stale(running, before, after, planner);
+        }
+        planner.reset_attempts();
+        planner.passes = prepared.after.as_ref().map(|after| after.passes.clone()).unwrap_or_default();
+        // The old record must not be held longer than it counts: its key is in it.
+        planner.record_configured(None);
+        if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {
+            self.entry(record.id).forget_rehearsal();
+            self.entry(record.id).history().begin_anew();
+        }
+        self.publish(record.id, EventKind::Changed);
+        self.queue.enqueue(record.id, Instant::now());
+    }
+
+    /// Lays the record and the file down beside those that they will replace.
+    fn stage(&self, new: Record, prepared: &Prepared) -> Result<(store::Staged, Option<disk::Staged>)> {
+        let path = self.conf_path(new.id);
+        let written = prepared.after.as_ref().filter(|_| prepared.steps.contains(&Step::Write));
+        // Nothing points at them yet, and one that lies there already is the same.
+        written.map(|after| self.place_credentials(after)).transpose()?;
+        let Some(after) = written else { return Ok((self.store.stage(new)?, None)) };
+        let file = || disk::stage(&path, after.conf.expose().as_bytes(), 0o600);
+        let (file, record) = disk::side_by_side(file, || self.store.stage(new))?;
+        Ok((record?, Some(file?)))
+    }
+
+    /// Takes the steps on charon's configuration; an unloaded connection's SAs are seen gone.
+    async fn load(&self, id: ConnectionId, prepared: &Prepared, planner: &mut SaPlanner) -> Result<()> {
+        match &prepared.after {
+            Some(after) if prepared.steps.contains(&Step::Load) => {
+                self.strongswan.load(after, prepared.before.as_ref()).await?;
+                self.record_loaded(id, planner, Loaded::These(after.digest()));
+            }
+            None if prepared.steps.contains(&Step::Unload) => {
+                self.strongswan.unload(id).await?;
+                self.record_loaded(id, planner, Loaded::Nothing);
+                self.close_and_verify(id).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Undoes a change that could not be committed, on disk and in charon. What fails here is logged:
+    /// the caller gets the first reason, and the reconciler goes on repairing.
+    pub(in crate::agent) async fn put_back(
+        &self,
+        id: ConnectionId,
+        old: Option<&Record>,
+        prepared: Prepared,
+        planner: &mut SaPlanner,
+    ) {
+        let disk = block_in_place(|| {
+            self.store.put_back(id, old).inspect_err(|_| self.entry(id).unsaved.store(true, Ordering::Relaxed))?;
+            match &prepared.before {
+                Some(before) => disk::replace(&self.conf_path(id), before.conf.expose().as_bytes(), 0o600),
+                None => disk::remove(&self.conf_path(id)),
+            }
+        });
+        let steps = vec![if prepared.before.is_some() { Step::Load } else { Step::Unload }];
+        let back = Prepared { before: prepared.after, after: prepared.before, steps };
+        let charon = self.load(id, &back, planner).await;
+        self.discard(id, files(back.before.as_ref()), files(back.after.as_ref())).await;
+        for error in [disk.err(), charon.err()].into_iter().flatten() {
+            tracing::error!(uuid = %id, %error, "a failed change could not be undone at once");
+            planner.invalidate_loaded();
+        }
+        self.queue.enqueue(id, Instant::now());
+    }
+
+    /// After a request that charon did not answer, the record is loaded anew when it answers again.
+    pub(in crate::agent) fn record_doubt(&self, id: ConnectionId, failed: Option<&Error>, planner: &mut SaPlanner) {
+        if let Some(error @ Error::Unreachable { .. }) = failed {
+            planner.invalidate_loaded();
+            self.suspect(error);
+            self.queue.enqueue(id, Instant::now());
+        }
+    }
+
+    /// A connection whose file is damaged is not "not found": it may be carrying traffic.
+    pub(in crate::agent) fn refuse_damaged(&self, id: ConnectionId) -> Result<()> {
+        match self.store.damaged().iter().find(|damaged| damaged.id == Some(id)) {
+            Some(damaged) => Err(Error::Damaged { path: damaged.path.clone(), why: damaged.why.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The trial of `new` after this write: the one that it begins, or the one that goes on beside it.
+fn trial(
+    before: Option<&Record>,
+    new: &Record,
+    how: &WriteOptions,
+    edit: impl Fn(Option<&Record>) -> Result<Record>,
+) -> Option<Trial> {
+    if let Some(within) = how.confirm {
+        let now = Timestamp::now();
+        let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
+        // It is a few minutes at most.
+        let until = jiff::SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
+        return Trial::of(before, new, caller, now, until.unwrap_or(now));
+    }
+    let before = before.filter(|_| !how.says_all)?;
+    // Where the key got another owner to be told apart, what is put back is told apart in the same way.
+    let owner = Some(new.connection.key_owner).filter(|owner| *owner != before.connection.key_owner);
+    let edit = |record: &Record| edit(Some(record)).map(|new| owner.map_or_else(|| new.clone(), |o| new.owned(o)));
+    before.trial.as_ref()?.beside(edit, before, new)
+}
+
+/// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
+pub(in crate::agent) fn refuse_second(record: Option<&Record>) -> Result<()> {
+    let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
+        return Ok(());
+    };
+    let (id, name, what) =
+        (record.id, &record.spec.names.name, if trial.before.is_some() { "change" } else { "creation" });
+    Err(Error::argument(format!(
+        "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
+         at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",
+        trial.caller, trial.began, trial.until
+    )))
+}
+
+/// Runs `work` to its end even if the caller is gone.
+pub(in crate::agent) async fn uncancelled<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|e| Err(Error::Internal(format!("the task of the change ended: {e}"))))
+}
+
+/// The error for a connection that does not exist.
+pub(in crate::agent) fn not_found(id: ConnectionId) -> Error {
+    Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
+}
+
+/// The files of certificates and keys.
+fn files(loadable: Option<&Loadable>) -> &[File] {
+    loadable.map_or(&[], |loadable| &loadable.files)
+}
+
+/// Takes in which of the SAs that run were made for something else than what is loaded now under their name.
+fn mark_stale(running: &[IkeSa], before: &Loadable, after: &Loadable, planner: &mut SaPlanner) {
+    // What is not loaded any more, or was not loaded before, is like nothing.
+    let (unknown, nothing) = (Section::new().with("version", "unknown"), Section::new());
+    for name in [names::connection(after.id), names::fallback(after.id)] {
+        let of_name: Vec<_> = running.iter().filter(|ike| ike.name == name).collect();
+        let before = before.section(&name).unwrap_or(&unknown);
+        planner.mark_stale(&of_name, before, after.section(&name).unwrap_or(&nothing));
+    }
+}

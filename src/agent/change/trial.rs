@@ -1,0 +1,336 @@
+//! A change on trial: the new connection is up in time, or the old one is put back.
+//!
+//! The trial lies in the record, and begins and ends under the connection's lock. If the agent dies meanwhile, its next
+//! start puts the old connection back: nobody has confirmed the new one.
+
+use crate::{
+    agent::{
+        Agent, Companion, Entry, LocalAddresses, View, WriteOptions,
+        change::transaction::{InForce, not_found},
+        observe::events::EventKind,
+        reconcile::sa_planner::SaPlanner,
+    },
+    error::{Error, Result},
+    ipsec::{ChildState, ConnectionId, State, Status, status},
+    store::Record,
+    strongswan::Asker,
+};
+use jiff::Timestamp;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout},
+};
+
+/// How long the old connection may take to be up again, before we answer without having seen it.
+const BACK: Duration = Duration::from_secs(30);
+/// How often the tunnel is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What was seen while waiting for a tunnel.
+struct Seen {
+    view: View,
+    /// How long some wanted network pair was carried by no SA at all, old or new.
+    out: Duration,
+}
+
+/// How a trial went.
+enum Ended {
+    /// The tunnel is up, and that is stored.
+    Confirmed(View),
+    /// The same of what others made of it.
+    Overruled,
+    /// It is up, and that cannot be stored.
+    Unstored(Seen, Error),
+    /// The time is over.
+    Late(Seen),
+    /// Another call decided what the connection is.
+    Taken,
+}
+
+/// What was put back.
+enum Back {
+    /// The connection of before, everywhere.
+    Old(Arc<Record>),
+    /// Nothing was there before, and nothing is now.
+    Nothing,
+    /// What was there before counts; charon or the disk follow when they can.
+    Later(String),
+    /// Another call was faster.
+    Taken,
+}
+
+impl Agent {
+    pub(in crate::agent) async fn on_trial(
+        self: Arc<Self>,
+        id: ConnectionId,
+        how: WriteOptions,
+        within: Duration,
+        edit: impl Fn(Option<&Record>) -> Result<Record> + Send,
+    ) -> Result<(View, Vec<Companion>)> {
+        let InForce { record: begun, others, .. } = self.put(id, &how, edit).await?;
+        // What is not to be up, such as a disabled connection, needs no proof.
+        if !begun.is_loaded() {
+            return Ok((self.look(begun).await, others));
+        }
+        let (seen, why) = match self.proven(&begun, within).await {
+            Ended::Confirmed(view) => return Ok((view, others)),
+            Ended::Taken => return Err(Error::not_confirmed(self.taken(id))),
+            Ended::Overruled => {
+                let why =
+                    "another call changed the connection during its trial; what is in force now is up, and is kept";
+                return Err(Error::not_confirmed(why));
+            }
+            Ended::Unstored(seen, error) => {
+                let why = format!("IPsec connection[{id}] came up, but that cannot be stored ({error})");
+                (seen, why)
+            }
+            Ended::Late(seen) => {
+                let (within, what) = (within.as_secs(), describe(&seen.view));
+                (seen, format!("IPsec connection[{id}] status down: not up within {within} s ({what})"))
+            }
+        };
+        let elaboration = self.reason(&seen.view, &LocalAddresses::look()).map(|reason| reason.to_string());
+        let back = self.back_to(&begun).await;
+        if matches!(back, Back::Old(_) | Back::Nothing) {
+            self.owners_back(&others).await;
+        }
+        let became = match back {
+            Back::Taken => self.taken(id),
+            Back::Nothing => "it was removed again".into(),
+            Back::Later(text) => text,
+            Back::Old(old) if begun.trial.is_none() => {
+                format!("this call changes no value of it, so {}", state(&old, None))
+            }
+            Back::Old(old) => {
+                let back = self.waited(&old).await;
+                let out = (seen.out + back.out).as_secs_f64();
+                format!(
+                    "the old connection was put back and {}; the tunnel was out for {out:.1} s",
+                    state(&old, back.view.status())
+                )
+            }
+        };
+        Err(Error::NotConfirmed { text: format!("{why}; {became}"), elaboration })
+    }
+
+    /// The connection as it is now, if what `begun` put on trial still is; nothing if another call decided.
+    fn still(&self, begun: &Record) -> Option<Arc<Record>> {
+        let now = self.store.get(begun.id)?;
+        let is_same = match (&begun.trial, &now.trial) {
+            (Some(begun), Some(now)) => begun.id == now.id,
+            // Whose the key is to charon may have changed with another connection.
+            (None, None) => {
+                begun.connection == now.owned(begun.connection.key_owner).connection && begun.state == now.state
+            }
+            _ => false,
+        };
+        is_same.then_some(now)
+    }
+
+    /// What became of a trial that another call has ended.
+    fn taken(&self, id: ConnectionId) -> String {
+        match self.store.get(id) {
+            None => "the connection was deleted during its trial".into(),
+            Some(_) => "another call changed the connection during its trial; it is as that call left it".into(),
+        }
+    }
+
+    /// Watches until the tunnel is up, as it is wanted then, and confirms it; or the time is over.
+    async fn proven(&self, begun: &Record, within: Duration) -> Ended {
+        let entry = self.entry(begun.id);
+        let (end, mut last) = (Instant::now() + within, Instant::now());
+        let mut out = Duration::ZERO;
+        loop {
+            let happened = entry.happened.notified();
+            let Some(record) = self.still(begun) else { return Ended::Taken };
+            let view = self.look(record).await;
+            let now = Instant::now();
+            if !is_carried(&view) {
+                out += now - last;
+            }
+            last = now;
+            if view.record.is_loaded() && view.status() == Some(Status::Ready) {
+                match self.confirm(&entry, begun, &view).await {
+                    Ok(Some(_)) if overruled(&view.record) => return Ended::Overruled,
+                    Ok(Some(record)) => return Ended::Confirmed(View { record, ..view }),
+                    // Another call came in between: what was seen is of something else.
+                    Ok(None) => continue,
+                    Err(error) => return Ended::Unstored(Seen { view, out }, error),
+                }
+            }
+            if now >= end {
+                return Ended::Late(Seen { view, out });
+            }
+            // Woken by an event or not: the next round looks.
+            let _ = timeout(LOOK.min(end - now), happened).await;
+        }
+    }
+
+    /// Ends the trial of `begun` if the connection is still what `view` shows.
+    async fn confirm(&self, entry: &Entry, begun: &Record, view: &View) -> Result<Option<Arc<Record>>> {
+        let _memory = entry.planner.lock().await;
+        let is_seen = |now: &Arc<Record>| {
+            let seen = &view.record;
+            now.connection == seen.connection && now.state == seen.state && overruled(now) == overruled(seen)
+        };
+        let Some(record) = self.still(begun).filter(is_seen) else { return Ok(None) };
+        if record.trial.is_none() {
+            return Ok(Some(record));
+        }
+        let proven = Record { trial: None, ..Record::clone(&record) };
+        let proven = block_in_place(|| self.store.commit(self.store.stage(proven)?))?;
+        self.lock_uniqueness().add(&proven);
+        self.release(Some(&record));
+        Ok(Some(proven))
+    }
+
+    /// Takes the trial of `begun` back: what it changed, and nothing else.
+    async fn back_to(&self, begun: &Record) -> Back {
+        let entry = self.entry(begun.id);
+        let mut planner = entry.planner.lock().await;
+        let Some(record) = self.still(begun) else { return Back::Taken };
+        if record.trial.is_none() {
+            return Back::Old(record);
+        }
+        let old = match record.without_trial(Timestamp::now()) {
+            Ok(old) => old,
+            Err(conflict) => {
+                // It was stored as it is: it stood together then.
+                let why = format!("{} {}", conflict.part.name(), conflict.why.0);
+                tracing::error!(uuid = %begun.id, why, "what was there before a trial cannot be read any more");
+                return Back::Later(format!("the old connection cannot be put back: {why}"));
+            }
+        };
+        let outcome = match old.clone() {
+            Some(old) => {
+                let back = self.in_force(&entry, Some(Arc::clone(&record)), old, &mut planner).await;
+                back.map(Back::Old)
+            }
+            None => self.erase(&entry, &record, true, &mut planner).await.map(|()| Back::Nothing),
+        };
+        match outcome {
+            Ok(back) => back,
+            Err(error) => {
+                self.force_back(&entry, &record, old, &mut planner).await;
+                Back::Later(format!(
+                    "what was there before counts again, and is put in force as soon as that is possible ({error})"
+                ))
+            }
+        }
+    }
+
+    /// Gives the keys of `others` back to whom they were before a trial, unless another call decided that since, or charon
+    /// could not tell them apart then: so what was made for the trial alone goes with it. No tunnel depends on it.
+    async fn owners_back(&self, others: &[Companion]) {
+        for Companion { before, after } in others {
+            let (made, back) = (after.connection.key_owner, before.connection.key_owner);
+            let edit = |now: Option<&Record>| {
+                let now = now.ok_or_else(|| not_found(before.id))?;
+                Ok(if now.connection.key_owner == made { now.owned(back) } else { now.clone() })
+            };
+            match self.put(before.id, &WriteOptions::default(), edit).await {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(uuid = %before.id, %error, "the key stays with the owner that it got for a trial");
+                }
+            }
+        }
+    }
+
+    /// Has what was there before a trial count although it could not be put in force: the record first, and the reconciler
+    /// follows it. A file that still speaks of the trial has the next start do the same.
+    async fn force_back(&self, entry: &Entry, record: &Record, mut old: Option<Record>, planner: &mut SaPlanner) {
+        let id = record.id;
+        // It was reserved until now, so that nothing can be in its way: unless it was set aside before the trial.
+        let claimed = old.as_mut().map_or(Ok(()), |old| self.claim(Some(record), old));
+        if let (Err(error), Some(old)) = (claimed, &mut old) {
+            self.lock_uniqueness().aside.insert(id);
+            old.aside = Some(error.to_string().into());
+        }
+        if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
+            tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
+            entry.unsaved.store(true, Ordering::Relaxed);
+        }
+        self.release(Some(record));
+        self.publish(id, if old.is_some() { EventKind::Changed } else { EventKind::Deleted });
+        planner.invalidate_loaded();
+        planner.reset_attempts();
+        // What charon made for the trial is not what is wanted now, whatever it looks like.
+        if let Ok(running) = self.strongswan.observe(id, Asker::Writer).await {
+            entry.take_in_rekeyings(planner);
+            self.mark_all_stale(id, &running, planner);
+        }
+        entry.share(planner);
+        entry.happened.notify_waiters();
+        self.queue.enqueue(id, Instant::now());
+    }
+
+    /// Watches what was put back until it is up, the time is over, or another call changes it.
+    async fn waited(&self, old: &Arc<Record>) -> Seen {
+        let entry = self.entry(old.id);
+        let (end, mut last) = (Instant::now() + BACK, Instant::now());
+        let mut out = Duration::ZERO;
+        loop {
+            let happened = entry.happened.notified();
+            let view = self.look(Arc::clone(old)).await;
+            let now = Instant::now();
+            if !is_carried(&view) {
+                out += now - last;
+            }
+            last = now;
+            let is_over = !old.is_loaded() || view.status() == Some(Status::Ready) || self.still(old).is_none();
+            if is_over || now >= end {
+                return Seen { view, out };
+            }
+            let _ = timeout(LOOK.min(end - now), happened).await;
+        }
+    }
+}
+
+/// Whether others wrote a value that is on trial.
+fn overruled(record: &Record) -> bool {
+    record.trial.as_ref().is_some_and(|trial| trial.overruled)
+}
+
+/// How the connection that was put back is.
+fn state(old: &Record, status: Option<Status>) -> &'static str {
+    match (old.state, status) {
+        _ if old.aside.is_some() => "is set aside",
+        (State::Disabled, _) => "is disabled",
+        (State::Enabled, Some(Status::Ready)) => "is up",
+        (State::Enabled, _) => "is not up either",
+    }
+}
+/// Whether each wanted child is carried by some SA, of whatever configuration.
+fn is_carried(view: &View) -> bool {
+    let installed = |name: &str| {
+        let children = view.running.iter().flatten().flat_map(|ike| &ike.children);
+        children.into_iter().any(|sa| sa.name == name && sa.state == ChildState::Installed)
+    };
+    view.record.connection.children.iter().all(|child| installed(&child.name))
+}
+
+/// What is not up, in a few words.
+fn describe(view: &View) -> String {
+    let Some(running) = &view.running else { return "charon does not answer".into() };
+    if running.is_empty() {
+        return "there is no IKE SA: the peer does not answer, or refuses".into();
+    }
+    let connection = &view.record.connection;
+    let missing: Vec<_> = connection
+        .children
+        .iter()
+        .filter(|child| !status::carries(connection, child, running))
+        .map(|child| {
+            let list = |nets: &[crate::ipsec::TrafficSelector]| {
+                nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            };
+            format!("{} to {}", list(&child.local), list(&child.remote))
+        })
+        .collect();
+    format!("not carried as wanted: {}", missing.join("; "))
+}

@@ -1,0 +1,378 @@
+//! What is known of a connection's life: the lines of charon's log that belong to it, with the agent's own marks
+//! between them, and the causes of failure that they told. No effects; time comes in as an argument.
+
+use crate::{
+    agent::observe::connection_log::Log,
+    ipsec::{Carried, IkeVersion, reason::Code},
+    strongswan::log_parser::FailureCause,
+};
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A weaker clue does not displace a stronger one that is younger than this.
+const FRESH: Duration = Duration::from_mins(1);
+/// A clue that is older than this when the tunnel goes down has nothing to do with that.
+const RECENT: Duration = Duration::from_secs(10);
+/// So long an SA may still be listed of which charon has said that it is closed.
+const ENDING: Duration = Duration::from_secs(3);
+/// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none. Without a cause,
+/// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
+const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
+
+/// How many events of one connection may follow each other at once, and how often another one may come: a peer decides how
+/// often its tunnel goes up and down, and why. What is put off is told as it is then.
+const EVENTS: (u32, Duration) = (5, Duration::from_secs(4));
+
+/// A clue and its time.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The clue.
+    pub cause: FailureCause,
+    /// Since when its code is the cause.
+    pub since: Timestamp,
+    last: Instant,
+    /// The IKE SA was established since: whatever comes next counts more.
+    outlived: bool,
+}
+
+/// What was told last about the tunnel to those who listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reported {
+    Up,
+    /// It carried, but not as wanted.
+    Otherwise(Option<Code>),
+    Down(Option<Code>),
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Nothing.
+    Nothing,
+    /// Nothing yet: look again at that moment.
+    Later(Instant),
+    /// It came up.
+    Up,
+    /// It is down or not as wanted, or the cause has become another one.
+    Down,
+}
+
+/// A version of IKE that was tried.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    tried: bool,
+    /// When the peer answered, and whether it speaks the version.
+    answer: Option<(Instant, bool)>,
+}
+
+/// The story of one connection.
+#[derive(Debug, Default)]
+pub struct FailureHistory {
+    /// What was said of it.
+    pub log: Log,
+    /// One for each child and one for the whole connection, at most. A list, since a map would have room for a dozen in
+    /// each of thousands of connections.
+    causes: Vec<Known>,
+    told: Option<Reported>,
+    down: Option<(Instant, Timestamp)>,
+    attempted: bool,
+    /// The versions of IKE that were tried since the tunnel was up, and how the peer answered in each: IKEv1, IKEv2.
+    versions: [Tried; 2],
+    /// What took the tunnel down.
+    trigger: Option<(Code, Instant)>,
+    /// When another event may be told, if not before.
+    quiet_until: Option<Instant>,
+}
+
+impl FailureHistory {
+    /// Takes in a clue; true if it is the cause now and was not before.
+    pub fn suspect(&mut self, cause: FailureCause, at: Timestamp, now: Instant) -> bool {
+        if ends_a_tunnel(cause.code) {
+            self.trigger = Some((cause.code, now));
+        }
+        let place = self.causes.iter().position(|known| known.cause.child == cause.child);
+        let known = place.map(|place| &self.causes[place]);
+        let weaker = known.is_some_and(|known| {
+            !known.outlived && cause.confidence < known.cause.confidence && now.duration_since(known.last) < FRESH
+        });
+        if weaker {
+            return false;
+        }
+        let same = known.filter(|known| known.cause.code == cause.code);
+        let (since, is_new) = same.map_or((at, true), |known| (known.since, false));
+        let known = Known { cause, since, last: now, outlived: false };
+        match place {
+            Some(place) => self.causes[place] = known,
+            None => self.causes.push(known),
+        }
+        is_new
+    }
+
+    /// The IKE SA was established: the causes that were known may be over.
+    pub fn outlive(&mut self) {
+        self.causes.iter_mut().for_each(|known| known.outlived = true);
+    }
+
+    /// The configuration was changed: what was wrong with the earlier one says nothing of this.
+    pub fn begin_anew(&mut self) {
+        self.causes.clear();
+        (self.attempted, self.trigger) = (false, None);
+        self.versions = Default::default();
+    }
+
+    /// The cause for `child`, or for the connection. All children have the same algorithms: what this gateway could not
+    /// do when the peer asked, it cannot do for any of them, whatever the peer makes of it.
+    #[must_use]
+    pub fn cause(&self, child: Option<&str>) -> Option<&Known> {
+        let of = |child: Option<&str>| self.causes.iter().find(|known| known.cause.child.as_deref() == child);
+        let (own, all) = (child.and_then(|_| of(child)), of(None));
+        let unable = all.filter(|known| known.cause.code == Code::AlgorithmUnsupported && !known.outlived);
+        unable.or(own).or(all).or_else(|| match child {
+            Some(_) => None,
+            None => self.causes.iter().max_by_key(|known| known.cause.confidence),
+        })
+    }
+
+    /// A negotiation begins with this version of IKE.
+    pub fn attempt(&mut self, version: IkeVersion) {
+        self.attempted = true;
+        self.versions[place(version)].tried = true;
+    }
+
+    /// The peer answered in this version, and `speaks` it or not.
+    pub fn record_answer(&mut self, version: u8, speaks: bool, now: Instant) {
+        let version = if version == 1 { IkeVersion::V1 } else { IkeVersion::V2 };
+        self.versions[place(version)].answer = Some((now, speaks));
+    }
+
+    /// Whether the peer speaks this version, by its answer since `attempted`; `None` without one.
+    #[must_use]
+    pub fn speaks(&self, version: IkeVersion, attempted: Option<Instant>) -> Option<bool> {
+        let (at, speaks) = self.versions[place(version)].answer?;
+        attempted.is_none_or(|attempted| at >= attempted).then_some(speaks)
+    }
+
+    /// Whether both versions were tried since the tunnel was up.
+    #[must_use]
+    pub fn has_tried_both(&self) -> bool {
+        self.versions.iter().all(|version| version.tried)
+    }
+
+    /// Whether one began since the configuration was changed.
+    #[must_use]
+    pub fn is_attempted(&self) -> bool {
+        self.attempted
+    }
+
+    /// What took the tunnel down, as far as that was told.
+    #[must_use]
+    pub fn trigger(&self) -> Option<Code> {
+        self.trigger.map(|(code, _)| code)
+    }
+
+    /// Since when it is down, if it is.
+    #[must_use]
+    pub fn down_since(&self) -> Option<Timestamp> {
+        self.down.map(|(_, since)| since)
+    }
+
+    /// Takes in what is carried, and says what those who listen are to be told.
+    /// What is found `quietly`, at a start, is no news.
+    pub fn observe(&mut self, carried: Carried, quietly: bool, at: Timestamp, now: Instant) -> Report {
+        if carried == Carried::AsWanted {
+            // charon says that the tunnel was closed before it lists the SA as gone.
+            let is_ending = |known: &Known| ends_a_tunnel(known.cause.code) && now.duration_since(known.last) < ENDING;
+            self.causes.retain(is_ending);
+            self.down = None;
+            self.versions = Default::default();
+            self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
+            let is_news = self.told != Some(Reported::Up) && !(quietly && self.told.is_none());
+            return if is_news { self.tell_now(Reported::Up, now) } else { self.record_up() };
+        }
+        let (since, _) = *self.down.get_or_insert_with(|| {
+            self.causes.retain(|known| now.duration_since(known.last) < RECENT);
+            (now, at)
+        });
+        let code = self.cause(None).map(|known| known.cause.code);
+        let debounced = match code {
+            Some(code) if ends_a_tunnel(code) && carried == Carried::Nothing => since,
+            Some(_) => since + DEBOUNCE.0,
+            None => since + DEBOUNCE.1,
+        };
+        let (news, told) = match (carried, self.told) {
+            (Carried::Nothing, Some(Reported::Down(told))) => (Reported::Down(code), Some(told)),
+            (Carried::Nothing, _) => (Reported::Down(code), None),
+            (_, Some(Reported::Otherwise(told))) => (Reported::Otherwise(code), Some(told)),
+            _ => (Reported::Otherwise(code), None),
+        };
+        match told {
+            Some(told) if told == code || code.is_none() => Report::Nothing,
+            _ if now < debounced => Report::Later(debounced),
+            _ => self.tell_now(news, now),
+        }
+    }
+
+    fn record_up(&mut self) -> Report {
+        self.told = Some(Reported::Up);
+        Report::Nothing
+    }
+
+    /// Has `what` told, or later if there were too many events.
+    fn tell_now(&mut self, what: Reported, now: Instant) -> Report {
+        let when = self.may_tell(now);
+        if when > now {
+            return Report::Later(when);
+        }
+        let (burst, pace) = EVENTS;
+        let earliest = now.checked_sub(pace * (burst - 1)).unwrap_or(now);
+        self.quiet_until = Some(self.quiet_until.map_or(earliest, |until| until.max(earliest)) + pace);
+        self.told = Some(what);
+        if what == Reported::Up { Report::Up } else { Report::Down }
+    }
+
+    /// When the next event may be told.
+    #[must_use]
+    pub fn may_tell(&self, now: Instant) -> Instant {
+        self.quiet_until.map_or(now, |until| until.max(now))
+    }
+
+    /// It is not wanted any more, or nobody can know: what comes next is news.
+    pub fn forget_told(&mut self) {
+        (self.told, self.down) = (None, None);
+    }
+}
+
+fn place(version: IkeVersion) -> usize {
+    usize::from(version != IkeVersion::V1)
+}
+
+/// Whether it is the end of a tunnel that was up.
+fn ends_a_tunnel(code: Code) -> bool {
+    matches!(code, Code::PeerDeleted | Code::DpdTimeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strongswan::log_parser::Confidence;
+
+    fn failure(code: Code, confidence: Confidence) -> FailureCause {
+        FailureCause { code, confidence, child: None, version: None, details: code.name().into() }
+    }
+
+    fn cause(history: &FailureHistory) -> Option<Code> {
+        history.cause(None).map(|known| known.cause.code)
+    }
+
+    #[tokio::test]
+    async fn a_weaker_clue_waits_for_a_minute() {
+        let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        assert!(history.suspect(failure(Code::AuthFailed, Confidence::Evidence), at, now));
+        assert!(!history.suspect(
+            failure(Code::PeerRefusedAuth, Confidence::Answer),
+            at,
+            now + Duration::from_secs(59)
+        ));
+        assert_eq!(cause(&history), Some(Code::AuthFailed));
+        assert!(history.suspect(failure(Code::PeerRefusedAuth, Confidence::Answer), at, now + Duration::from_secs(61)));
+        assert!(history.suspect(failure(Code::TsMismatch, Confidence::Answer), at, now), "an equal one counts at once");
+        history.outlive();
+        assert!(
+            history.suspect(failure(Code::PeerUnreachable, Confidence::Sign), at, now),
+            "so does any after an IKE SA"
+        );
+        history.begin_anew();
+        assert_eq!(cause(&history), None);
+        let of_child = FailureCause { child: Some("c".into()), ..failure(Code::NoProposalChild, Confidence::Answer) };
+        history.suspect(of_child, at, now);
+        history.suspect(failure(Code::AlgorithmUnsupported, Confidence::Evidence), at, now);
+        assert_eq!(history.cause(Some("c")).map(|known| known.cause.code), Some(Code::AlgorithmUnsupported));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_alternates_is_told_at_a_pace_and_its_last_word_always() {
+        let (mut history, start, at) =
+            (FailureHistory::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
+        assert_eq!(history.observe(Carried::AsWanted, false, at, start), Report::Up);
+        let (mut told, mut again) = (Vec::new(), None);
+        let mut now = start;
+        for n in 0..2000 {
+            now += Duration::from_millis(10);
+            let code = [Code::NoProposalIke, Code::IdMismatch][n % 2];
+            history.suspect(failure(code, Confidence::Evidence), at, now);
+            match history.observe(Carried::Nothing, false, at, now) {
+                Report::Down => told.push(code),
+                Report::Later(when) => again = Some(when),
+                other => assert_eq!(other, Report::Nothing),
+            }
+        }
+        assert!((5..=10).contains(&told.len()), "{} in 20 s", told.len());
+        history.suspect(failure(Code::AuthFailed, Confidence::Evidence), at, now);
+        let later = again.filter(|when| *when > now).unwrap_or(now + EVENTS.1);
+        assert!(later <= now + EVENTS.1);
+        assert_eq!(history.observe(Carried::Nothing, false, at, later), Report::Down);
+        assert_eq!(history.told, Some(Reported::Down(Some(Code::AuthFailed))), "as it is then");
+        let calm = later + EVENTS.1 * EVENTS.0;
+        assert_eq!(history.observe(Carried::AsWanted, false, at, calm), Report::Up, "at once");
+    }
+
+    #[tokio::test]
+    async fn what_goes_up_and_down_between_two_events_is_one() {
+        let (mut history, now, at) =
+            (FailureHistory::default(), Instant::now() + Duration::from_hours(1), Timestamp::UNIX_EPOCH);
+        let (mut up, mut downs) = (Carried::AsWanted, 0);
+        for n in 0..100 {
+            history.suspect(failure(Code::PeerDeleted, Confidence::Sign), at, now);
+            let tell = history.observe(up, false, at, now);
+            if n >= EVENTS.0 {
+                assert!(matches!(tell, Report::Nothing | Report::Later(_)), "{n}: {tell:?}");
+            }
+            downs += usize::from(tell == Report::Down);
+            up = if up == Carried::AsWanted { Carried::Nothing } else { Carried::AsWanted };
+        }
+        assert_eq!(downs, 2);
+        assert_eq!(
+            history.observe(Carried::Nothing, false, at, now + EVENTS.1),
+            Report::Down,
+            "the state that stays is told"
+        );
+        assert_eq!(history.observe(Carried::Nothing, false, at, now + EVENTS.1), Report::Nothing);
+    }
+
+    #[tokio::test]
+    async fn what_carries_otherwise_is_not_down() {
+        let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(history.observe(Carried::AsWanted, false, at, now), Report::Up);
+        history.suspect(failure(Code::NoProposalIke, Confidence::Answer), at, now);
+        assert_eq!(history.observe(Carried::Previous, false, at, now), Report::Later(later(1)));
+        assert_eq!(history.observe(Carried::Previous, false, at, later(1)), Report::Down);
+        assert_eq!(history.told, Some(Reported::Otherwise(Some(Code::NoProposalIke))));
+        assert_eq!(history.observe(Carried::Part, false, at, later(2)), Report::Nothing, "the same is told once");
+        assert_eq!(history.observe(Carried::Nothing, false, at, later(3)), Report::Down, "now it is down");
+        assert_eq!(history.told, Some(Reported::Down(Some(Code::NoProposalIke))));
+    }
+
+    #[tokio::test]
+    async fn the_same_is_told_once_and_a_gap_is_none() {
+        let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(history.observe(Carried::AsWanted, true, at, now), Report::Nothing, "found at a start");
+        assert_eq!(history.observe(Carried::Nothing, false, at, now), Report::Later(later(6)));
+        assert_eq!(history.observe(Carried::AsWanted, false, at, later(1)), Report::Nothing, "a rekeying");
+        assert_eq!(history.observe(Carried::Nothing, false, at, later(2)), Report::Later(later(8)));
+        history.suspect(failure(Code::NoProposalIke, Confidence::Answer), at, later(2));
+        assert_eq!(history.observe(Carried::Nothing, false, at, later(4)), Report::Down);
+        assert_eq!(history.observe(Carried::Nothing, false, at, later(5)), Report::Nothing);
+        assert_eq!(history.observe(Carried::AsWanted, false, at, later(9)), Report::Up);
+        history.suspect(failure(Code::PeerDeleted, Confidence::Sign), at, later(10));
+        assert_eq!(
+            history.observe(Carried::AsWanted, false, at, later(11)),
+            Report::Nothing,
+            "it is listed a moment longer"
+        );
+        assert_eq!(history.observe(Carried::Nothing, false, at, later(11)), Report::Down, "at once");
+        assert_eq!(history.trigger(), Some(Code::PeerDeleted));
+    }
+}

@@ -1,0 +1,169 @@
+//! What is observed of a connection at the moment of asking.
+
+use crate::{
+    agent::{Agent, CharonLink, Drift, change::transaction::not_found},
+    error::Result,
+    ipsec::{Carried, ConnectionId, IkeSa, State, Status, carried, status},
+    store::Record,
+    strongswan::{Asker, observe::all_closing},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// A connection with its observed SAs.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is stored.
+    pub record: Arc<Record>,
+    /// The SAs, or `None` if charon did not answer: unknown is not down.
+    pub running: Option<Vec<IkeSa>>,
+    /// Why it is not Ready although its SAs are as wanted, if there is a reason.
+    pub discount: Option<Discount>,
+}
+
+/// Why SAs that are as wanted do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discount {
+    /// They were closed soon after they came up, so many times.
+    Flapping(u32),
+    /// Their address has left this host: no packet reaches them.
+    AddressLeft,
+}
+
+/// How often a waiting write looks if no event comes.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long who asks for the status waits for charon's next word: a charon that hangs is not to hang its readers too, and
+/// a long list is read to its end.
+const GLANCE: Duration = Duration::from_millis(750);
+
+impl View {
+    /// The status that the SAs show; `None` if they are unknown.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let running = self.running.as_ref()?;
+        Some(match (self.record.state, self.record.connection.children.is_empty()) {
+            // It waits for networks to join: nothing is wrong with it.
+            (State::Enabled, true) => Status::Connecting,
+            (State::Disabled, _) => Status::Disconnected,
+            (State::Enabled, false) => match status::status(&self.record.connection, running) {
+                Status::Ready if self.discount.is_some() => Status::Connecting,
+                status => status,
+            },
+        })
+    }
+}
+
+impl View {
+    /// What carries; `None` if that is unknown, or if nothing is to.
+    #[must_use]
+    pub fn carried(&self) -> Option<Carried> {
+        let running = self.running.as_ref()?;
+        self.record.is_loaded().then(|| carried(&self.record.connection, running))
+    }
+}
+
+impl Agent {
+    /// The connection `id` as it is now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn view(&self, id: ConnectionId) -> Result<View> {
+        let record = self.store.get(id).ok_or_else(|| not_found(id))?;
+        Ok(self.seen(record, Asker::Reader).await)
+    }
+
+    /// All connections as they were a moment ago, by uuid. All who ask share one list of charon's.
+    pub async fn views(&self) -> Vec<View> {
+        let all = self.answered(self.strongswan.all_within(GLANCE)).await;
+        let view = |record: Arc<Record>| {
+            let mut running = all.as_ref().map(|all| all.get(&record.id).map(|sas| sas.to_vec()).unwrap_or_default());
+            self.mark(record.id, &mut running);
+            View { discount: self.discount(&record), record, running }
+        };
+        self.store.all().into_iter().map(view).collect()
+    }
+
+    /// The connection as it is now, for whoever changes it.
+    pub(in crate::agent) async fn look(&self, record: Arc<Record>) -> View {
+        self.seen(record, Asker::Writer).await
+    }
+
+    async fn seen(&self, record: Arc<Record>, asker: Asker) -> View {
+        let id = record.id;
+        let glance = async { timeout(GLANCE, self.observed(id, asker)).await.ok() };
+        let mut running = if record.is_loaded() { self.answered(glance).await } else { Some(Vec::new()) };
+        self.mark(id, &mut running);
+        View { discount: self.discount(&record), record, running }
+    }
+
+    /// What `asked` tells, if charon tells it soon. Of a charon that is known to be away nobody waits for an answer.
+    async fn answered<T>(&self, asked: impl Future<Output = Option<Result<T>>>) -> Option<T> {
+        if matches!(self.link(), CharonLink::Down { .. }) {
+            return None;
+        }
+        match asked.await {
+            Some(Ok(running)) => return Some(running),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the status is unknown");
+                self.suspect(&error);
+            }
+            None => {
+                tracing::warn!("the status is unknown: charon does not answer soon");
+                self.doubts.notify_one();
+            }
+        }
+        None
+    }
+
+    /// The SAs of one connection, with a second look where that is needed; see [`all_closing`].
+    pub(in crate::agent) async fn observed(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let running = self.strongswan.observe(id, asker).await?;
+        if all_closing(&running) { self.strongswan.observe(id, asker).await } else { Ok(running) }
+    }
+
+    /// Why the SAs of the connection do not count, if there is a reason.
+    pub(in crate::agent) fn discount(&self, record: &Record) -> Option<Discount> {
+        if self.host().has_left(record.connection.local_addr) {
+            return Some(Discount::AddressLeft);
+        }
+        self.entry(record.id).flapping().map(Discount::Flapping)
+    }
+
+    /// The last time that the connection was not as we left it.
+    pub fn drift(&self, id: ConnectionId) -> Option<Drift> {
+        self.entry(id).drift()
+    }
+
+    fn mark(&self, id: ConnectionId, running: &mut Option<Vec<IkeSa>>) {
+        if let Some(running) = running.as_deref_mut().filter(|running| !running.is_empty()) {
+            self.entry(id).mark(running);
+        }
+    }
+
+    /// Whether another call has changed the tunnel since `record` was written, or deleted it.
+    fn is_overtaken(&self, record: &Record) -> bool {
+        let now = self.store.get(record.id);
+        now.is_none_or(|now| now.connection != record.connection || now.state != record.state)
+    }
+
+    /// The connection when it is up, or after the time that a write may wait, whichever is first.
+    pub(in crate::agent) async fn settled(&self, record: Arc<Record>) -> View {
+        let entry = self.entry(record.id);
+        let end = Instant::now() + self.wait;
+        loop {
+            let happened = entry.happened.notified();
+            let mut view = self.look(Arc::clone(&record)).await;
+            let left = end.saturating_duration_since(Instant::now());
+            if self.is_overtaken(&record) {
+                // What runs now is what another call wrote: of this connection no pair is carried.
+                view.running.iter_mut().flatten().for_each(|ike| ike.children.clear());
+                return view;
+            }
+            if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
+                return view;
+            }
+            // Woken by an event or not: the next round looks.
+            let _ = timeout(LOOK.min(left), happened).await;
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! charon's life: connect, subscribe, make charon and conf.d equal to the store, then follow the
+//! events; when the stream ends or charon stops answering, begin again. Events are hints: after each
+//! the SAs are listed anew. What no event tells is looked for from time to time.
+
+use crate::{
+    agent::{
+        Agent,
+        observe::events::EventKind,
+        reconcile::{
+            resync::{SAMPLE, SWEEP},
+            sa_planner::Rekeying,
+        },
+    },
+    disk,
+    error::{Error, Result},
+    ipsec::ConnectionId,
+    strongswan::{Charon, Events, names, section::Section, vici::Notice},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+/// Whether charon is there.
+#[derive(Debug, Clone)]
+pub enum CharonLink {
+    /// Not asked yet.
+    Starting,
+    /// It answers, and holds what the store says.
+    Up(Arc<Charon>),
+    /// It does not answer.
+    Down {
+        /// Why.
+        why: String,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// The waits between attempts to reach charon.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How often charon is asked whether it is there: a stopped process closes no socket.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// By how many seconds the lifetime of an SA may differ from what it was configured with when charon tells of it.
+const LIFETIME_SLACK: u32 = 2;
+
+impl Agent {
+    /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
+    /// after the first attempt, whatever came of it; [`Agent::life`] tells.
+    pub async fn start(self: &Arc<Self>) {
+        let mut life = self.link.subscribe();
+        if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
+            tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
+        }
+        self.clean_credentials();
+        for damaged in self.store.damaged() {
+            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
+        }
+        self.tell_settings_drift(None, &self.gateway());
+        tokio::spawn(watch(Arc::downgrade(self)));
+        // It fails only when the task has ended, and then the state says so.
+        let _ = life.wait_for(|life| !matches!(life, CharonLink::Starting)).await;
+    }
+
+    /// One life of charon, from connecting to the end of its events.
+    async fn follow(self: &Arc<Self>) -> Result<()> {
+        self.strongswan.begin_anew();
+        self.forget_traces();
+        self.queue.begin_anew();
+        let (mut events, charon) = self.while_there(self.begun()).await?;
+        tracing::info!(version = %charon.version, "charon holds what the store says");
+        self.link.send_replace(CharonLink::Up(charon));
+        self.events.publish(None, EventKind::CharonBack);
+        // What was put off until now: a change that waits for its SAs, a step that failed.
+        self.enqueue_deferred();
+        self.while_there(self.heed(&mut events)).await
+    }
+
+    /// Subscribes, asks who charon is, and makes it equal to the store.
+    async fn begun(self: &Arc<Self>) -> Result<(Events, Arc<Charon>)> {
+        let events = self.strongswan.events().await?;
+        let charon = Arc::new(self.strongswan.probe().await?);
+        self.synchronise(&charon).await?;
+        Ok((events, charon))
+    }
+
+    /// Works until the work ends or charon does not answer `version`. Whatever else it does not answer, it is there.
+    async fn while_there<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            error = self.unanswered() => Err(error),
+        }
+    }
+
+    /// Asks charon again and again whether it is there, until it does not answer.
+    async fn unanswered(&self) -> Error {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {}
+                () = self.doubts.notified() => {}
+            }
+            if let Err(error) = self.strongswan.ping().await {
+                return error;
+            }
+            self.heartbeat.watch_ticked();
+        }
+    }
+
+    /// Takes in charon's events to their end, and looks at everything from time to time meanwhile.
+    async fn heed(&self, events: &mut Events) -> Result<()> {
+        let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples(), self.follow_networks()) });
+        loop {
+            tokio::select! {
+                notice = self.strongswan.next(events) => match notice {
+                    Some(Notice::Event(name, message)) => self.happened(&name, &message),
+                    Some(Notice::Lagged) => self.enqueue_all(),
+                    None => return Ok(()),
+                },
+                _ = &mut looks => return Ok(()),
+            }
+        }
+    }
+
+    async fn sweeps(&self) {
+        loop {
+            sleep(self.pause(SWEEP)).await;
+            self.record_looked(self.sweep().await);
+        }
+    }
+
+    async fn samples(&self) {
+        loop {
+            sleep(self.pause(SAMPLE)).await;
+            self.record_looked(self.sample().await);
+        }
+    }
+
+    /// A look that charon did not answer says nothing of charon: that is asked for itself.
+    fn record_looked(&self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "charon's lists cannot be looked at; this is tried again");
+            self.suspect(&error);
+        }
+    }
+
+    fn enqueue_all(&self) {
+        let now = Instant::now();
+        self.store.all().iter().for_each(|record| self.queue.enqueue(record.id, now));
+    }
+
+    /// Notes that charon does not answer. What was known of its connections is not known any more.
+    fn lost(&self, why: String) {
+        let since = match self.link() {
+            CharonLink::Down { since, .. } => since,
+            CharonLink::Starting | CharonLink::Up(_) => {
+                tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
+                self.events.publish(None, EventKind::CharonLost(why.clone()));
+                Timestamp::now()
+            }
+        };
+        self.link.send_replace(CharonLink::Down { why, since });
+    }
+
+    /// Looks at the connections that an event names.
+    fn happened(&self, event: &str, message: &Section) {
+        match event {
+            "log" => return self.on_log_line(message),
+            "alert" => return self.on_alert(message),
+            _ => {}
+        }
+        let names = message.sections().flat_map(|(name, sa)| {
+            let children = sa.section("child-sas").into_iter().flat_map(Section::sections);
+            std::iter::once(name).chain(children.filter_map(|(_, child)| child.text("name")))
+        });
+        let owners: BTreeSet<_> = names.filter_map(names::owner).collect();
+        for id in owners {
+            let entry = self.entry(id);
+            if let Some(rekeying) = rekeying(event, message).filter(|_| !self.begins_with_ours(id, message)) {
+                entry.record_rekeying(rekeying);
+            }
+            entry.happened.notify_waiters();
+            self.queue.enqueue(id, Instant::now());
+        }
+    }
+}
+
+impl Agent {
+    /// Whether what charon calls a rekeying is a negotiation of what is wanted now. Under IKEv1 it says so of every quick
+    /// mode for the same networks and proposal (facts 20.2): only the lifetime of the new SA tells whose configuration it
+    /// has. Under IKEv2 a rekeying always keeps the old one.
+    fn begins_with_ours(&self, id: ConnectionId, message: &Section) -> bool {
+        let Some((_, sa)) = message.sections().next().filter(|(_, sa)| sa.number("version") == Some(1)) else {
+            return false;
+        };
+        let new = sa.section("child-sas").and_then(|children| children.sections().next()?.1.section("new"));
+        let lifetime: Option<u32> = new.and_then(|new| new.number("life-time"));
+        let wanted = self.store.get(id).map(|record| record.connection.lifetime.hard());
+        // The SA is a moment old when charon tells.
+        lifetime.zip(wanted).is_none_or(|(lifetime, wanted)| lifetime.abs_diff(wanted) <= LIFETIME_SLACK)
+    }
+}
+
+/// The numbers in a rekeying event.
+fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
+    let (_, sa) = message.sections().next()?;
+    let of = |section: &Section, which| section.section(which)?.number("uniqueid");
+    match event {
+        "ike-rekey" => Some(Rekeying { ike: true, old: of(sa, "old")?, new: of(sa, "new")? }),
+        "child-rekey" => {
+            let (_, child) = sa.section("child-sas")?.sections().next()?;
+            Some(Rekeying { ike: false, old: of(child, "old")?, new: of(child, "new")? })
+        }
+        _ => None,
+    }
+}
+
+/// Follows one charon after another until the agent is gone.
+async fn watch(agent: std::sync::Weak<Agent>) {
+    let mut pause = RETRY.0;
+    while let Some(agent) = agent.upgrade() {
+        agent.heartbeat.watch_ticked();
+        let outcome = agent.follow().await;
+        if matches!(agent.link(), CharonLink::Up(_)) {
+            pause = RETRY.0;
+        }
+        let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has gone".into());
+        agent.lost(why);
+        drop(agent);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}

@@ -1,0 +1,404 @@
+//! One connection, one function: wanted (the record) against written (conf.d), loaded (charon's
+//! configuration) and running (its SAs). A change, a start, a restart of charon, a lost event and a
+//! drifted object all end here.
+
+use crate::{
+    agent::{
+        Agent, CharonLink, Discount, Entry, Speaker, View,
+        entry::Moment,
+        observe::{events::EventKind, failure_history::Report},
+        reconcile::{
+            initiation_limiter::Priority,
+            sa_planner::{Loaded, SaPlanner, Step},
+        },
+        versions::initiator,
+    },
+    disk,
+    error::{Error, Result},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, carried},
+    store::Record,
+    strongswan::{
+        Asker, Charon,
+        log_parser::FailureCause,
+        requests::Loadable,
+        words::{self, shorten},
+    },
+};
+use jiff::Timestamp;
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout},
+};
+
+/// How long after the first answer everything that waited in charon's sockets has been read.
+const SECOND_LOAD: Duration = Duration::from_secs(2);
+/// How long a change of the same connection is waited for, and when to come again if it takes longer.
+const MOMENT: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_millis(200);
+/// How often is looked whether an address that has left this host is back.
+const AWAY: Duration = Duration::from_secs(1);
+/// When to try again if charon did not answer, and after any other failure.
+pub(in crate::agent) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// The steps that make charon's configuration and conf.d say what is wanted. A change takes them, a
+/// plan shows them, and the reconciler repairs with them: it is one function for all.
+#[must_use]
+pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loaded) -> Vec<Step> {
+    let mut steps = Vec::new();
+    match (wanted, loaded) {
+        (Some(wanted), Loaded::These(digest)) if *digest == wanted.digest() => {}
+        (Some(_), _) => steps.push(Step::Load),
+        (None, Loaded::Nothing) => {}
+        (None, _) => steps.push(Step::Unload),
+    }
+    match (wanted, written) {
+        (Some(wanted), Some(bytes)) if bytes == wanted.conf.expose().as_bytes() => {}
+        (Some(_), _) => steps.push(Step::Write),
+        (None, None) => {}
+        (None, Some(_)) => steps.push(Step::Erase),
+    }
+    steps
+}
+
+/// How urgent it is to negotiate.
+fn claim(record: &Record, planner: &SaPlanner) -> Priority {
+    match (planner.has_failed(), record.unproven) {
+        (true, _) => Priority::Again,
+        (false, true) => Priority::New,
+        (false, false) => Priority::Known,
+    }
+}
+
+/// Whether a child that is to be negotiated runs already, otherwise than wanted, in an IKE SA that charon would use: it
+/// would take the new one for a duplicate (facts 20.3). Under IKEv1 it does not.
+fn needs_generation(record: &Record, planner: &SaPlanner, running: &[IkeSa], steps: &[Step]) -> bool {
+    let begins = |sa: &ChildSa| steps.iter().any(|step| matches!(step, Step::Initiate(name) if *name == sa.name));
+    let current = running.iter().filter(|ike| ike.version != 1 && !planner.stale.ike.contains(&ike.unique_id));
+    // What was made for an earlier configuration differs already.
+    let is_like =
+        |sa: &&ChildSa| sa.state == ChildState::Installed && !planner.stale.children.contains_key(&sa.unique_id);
+    record.is_loaded() && current.flat_map(|ike| &ike.children).filter(is_like).any(begins)
+}
+
+/// SAs, and the life of charon in which their numbers mean something.
+pub(in crate::agent) struct Listed {
+    pub life: u64,
+    pub sas: Vec<IkeSa>,
+}
+
+impl Agent {
+    /// Brings `id` nearer to its record, and plans the next look. Not while charon is away: when it
+    /// comes back, everything is looked at anyway.
+    pub(in crate::agent) async fn reconcile(&self, id: ConnectionId) {
+        let CharonLink::Up(charon) = self.link() else { return self.defer(id) };
+        let entry = self.entry(id);
+        let Ok(mut planner) = timeout(MOMENT, entry.planner.lock()).await else {
+            // A change that takes long. It takes no place of the reconciler's meanwhile.
+            return self.queue.enqueue(id, Instant::now() + LATER);
+        };
+        self.readmit(id);
+        if let Err(error) = self.converge(id, &entry, &mut planner, &charon, None).await {
+            tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
+            self.suspect(&error);
+            let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
+            self.queue.enqueue(id, Instant::now() + pause);
+        }
+        let mut entries = self.lock_entries();
+        // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
+        let is_done = !entry.unsaved.load(Ordering::Relaxed);
+        if is_done && self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
+            entries.remove(&id);
+        }
+    }
+
+    /// Looks at `id` when charon is there.
+    fn defer(&self, id: ConnectionId) {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        if matches!(self.link(), CharonLink::Up(_)) {
+            // It came in between, perhaps without having seen this.
+            self.enqueue_deferred();
+        }
+    }
+
+    /// Looks at what was deferred.
+    pub(in crate::agent) fn enqueue_deferred(&self) {
+        let now = Instant::now();
+        let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
+        for id in deferred {
+            self.queue.enqueue(id, now);
+        }
+    }
+
+    /// The same with the lock held and whatever charon there is; `listed` are its SAs if they were
+    /// just listed.
+    pub(in crate::agent) async fn converge(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        planner: &mut SaPlanner,
+        charon: &Charon,
+        listed: Option<Listed>,
+    ) -> Result<()> {
+        let known = planner.loaded != Loaded::Unknown;
+        let outcome = match self.configured(id, entry, planner, charon).await {
+            Ok(repaired) => {
+                if known && !repaired.is_empty() {
+                    self.publish(id, EventKind::Drift(entry.record_drift(id, &repaired)));
+                }
+                self.advance(id, entry, planner, charon, listed).await
+            }
+            failed => failed.map(drop),
+        };
+        entry.share(planner);
+        if outcome.is_ok() {
+            self.announce(id, entry, planner, !known);
+        }
+        entry.happened.notify_waiters();
+        outcome
+    }
+
+    /// Makes charon's configuration and conf.d follow the record; returns the steps that it took to repair them.
+    pub(in crate::agent) async fn configured(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        planner: &mut SaPlanner,
+        charon: &Charon,
+    ) -> Result<Vec<Step>> {
+        let saved = self.save_again(id, entry);
+        let record = self.store.get(id);
+        let loaded = record.as_ref().filter(|record| record.is_loaded());
+        let passes = loaded.map(|record| self.passes_of(&record.connection, charon)).unwrap_or_default();
+        let follows = passes == planner.passes;
+        if saved.is_ok() && follows && planner.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
+            return Ok(Vec::new());
+        }
+        // Before they are read: an edit in between is found the next time.
+        let moment = Moment::of(&self.paths(id));
+        let wanted = record.as_ref().map(|record| self.loadable(record, charon)).transpose()?.flatten();
+        let written = block_in_place(|| self.written(id, wanted.as_ref()))?;
+        let mut steps = configure(wanted.as_ref(), written.as_deref(), &planner.loaded);
+        if planner.loaded != Loaded::Unknown && steps == [Step::Write] {
+            // Who edits or removes a file may have loaded it too.
+            steps.insert(0, Step::Load);
+        }
+        for step in &steps {
+            self.take(id, step, wanted.as_ref(), planner).await?;
+        }
+        // What was written now is looked at the next time: somebody may have been at it already.
+        if !steps.iter().any(|step| matches!(step, Step::Write | Step::Erase)) {
+            entry.record_moment(moment);
+        }
+        planner.record_configured(record.filter(|_| saved.is_ok()));
+        planner.passes = wanted.map(|wanted| wanted.passes).unwrap_or_default();
+        // That the host has other networks is no drift.
+        saved.map(|()| if follows { steps } else { Vec::new() })
+    }
+
+    /// Writes the record that counts if a failure may have left another one on disk.
+    fn save_again(&self, id: ConnectionId, entry: &Entry) -> Result<()> {
+        if entry.unsaved.load(Ordering::Relaxed) {
+            block_in_place(|| self.store.save(id))?;
+            entry.unsaved.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        id: ConnectionId,
+        step: &Step,
+        wanted: Option<&Loadable>,
+        planner: &mut SaPlanner,
+    ) -> Result<()> {
+        let path = self.conf_path(id);
+        match (step, wanted) {
+            (Step::Load, Some(wanted)) => {
+                block_in_place(|| self.place_credentials(wanted))?;
+                self.strongswan.load(wanted, None).await?;
+                self.record_loaded(id, planner, Loaded::These(wanted.digest()));
+            }
+            (Step::Write, Some(wanted)) => {
+                block_in_place(|| {
+                    self.place_credentials(wanted)?;
+                    disk::replace(&path, wanted.conf.expose().as_bytes(), 0o600)
+                })?;
+            }
+            (Step::Unload, _) => {
+                self.strongswan.unload(id).await?;
+                self.record_loaded(id, planner, Loaded::Nothing);
+            }
+            (Step::Erase, _) => block_in_place(|| disk::remove(&path))?,
+            (step, _) => return Err(Error::Internal(format!("the step {step:?} has nothing to work on"))),
+        }
+        Ok(())
+    }
+
+    pub(in crate::agent) fn record_loaded(&self, id: ConnectionId, planner: &mut SaPlanner, loaded: Loaded) {
+        if planner.loaded(loaded) {
+            self.queue.enqueue(id, Instant::now() + SECOND_LOAD);
+        }
+    }
+
+    /// The steps on SAs.
+    async fn advance(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        planner: &mut SaPlanner,
+        charon: &Charon,
+        listed: Option<Listed>,
+    ) -> Result<()> {
+        let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
+            self.queue.cancel(id);
+            return match listed {
+                Some(listed) if listed.sas.is_empty() => Ok(()),
+                _ => self.close_all(id).await,
+            };
+        };
+        let Listed { life, sas: mut running } = match listed {
+            Some(listed) => listed,
+            None => self.listed(id).await?,
+        };
+        entry.take_in_rekeyings(planner);
+        let record = self.heal(record, entry, planner, charon, &running).await?;
+        if self.follow_version(&record, entry, planner, charon, (&running, life)).await? {
+            return Ok(());
+        }
+        if self.follow_split(&record, &running, planner).await? {
+            return Ok(());
+        }
+        self.record_installed(&record, &running);
+        let now = Instant::now();
+        let had_failed = planner.has_failed();
+        let (steps, again) = planner.steps(&record.connection, &running, now);
+        entry.share(planner);
+        entry.mark(&mut running);
+        entry.record_carried(carried(&record.connection, &running));
+        if had_failed && planner.is_complete() {
+            self.queue.succeeded();
+        }
+        if self.record_proven(&record, entry, planner, charon, &running).await? {
+            return Ok(());
+        }
+        if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
+            self.queue.cancel(id);
+        } else if !self.queue.may_begin(id, claim(&record, planner)) {
+            // Others are being negotiated: charon must not drown in half-open SAs.
+            planner.postpone(now);
+            return Ok(());
+        }
+        if needs_generation(&record, planner, &running, &steps) {
+            self.renew_children(id, entry, planner, charon, &record).await?;
+        }
+        self.walk(&record, entry, steps, life).await?;
+        if let Some(again) = again {
+            self.queue.enqueue(id, again);
+        }
+        Ok(())
+    }
+
+    /// Loads the children in a new generation. What runs stays as it is: charon changes no SA for it.
+    async fn renew_children(
+        &self,
+        id: ConnectionId,
+        entry: &Entry,
+        planner: &mut SaPlanner,
+        charon: &Charon,
+        record: &Record,
+    ) -> Result<()> {
+        block_in_place(|| self.store.commit(self.store.stage(record.with_renewed_children())?))?;
+        self.configured(id, entry, planner, charon).await.map(drop)
+    }
+
+    pub(in crate::agent) async fn walk(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        steps: Vec<Step>,
+        life: u64,
+    ) -> Result<()> {
+        let id = record.id;
+        for step in steps {
+            tracing::info!(uuid = %id, ?step, "next step");
+            self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
+            let done = match &step {
+                Step::Initiate(child) => {
+                    entry.history().attempt(record.connection.initiates());
+                    self.strongswan.initiate(&initiator(record), child).await
+                }
+                Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
+                Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
+                Step::Load | Step::Unload | Step::Write | Step::Erase => Ok(()),
+            };
+            match done {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+                    if let Step::Initiate(child) = &step {
+                        let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
+                        entry.history().suspect(cause, Timestamp::now(), Instant::now());
+                    }
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The SAs of the connection as they are now.
+    pub(in crate::agent) async fn listed(&self, id: ConnectionId) -> Result<Listed> {
+        Ok(Listed { life: self.strongswan.charon_epoch().await, sas: self.observed(id, Asker::Writer).await? })
+    }
+
+    /// Tells those who listen if the tunnel came up or went down. What a start finds up is no news.
+    fn announce(&self, id: ConnectionId, entry: &Entry, planner: &SaPlanner, quietly: bool) {
+        let wanted = self.store.get(id).filter(|record| record.is_loaded());
+        let Some(record) = wanted else { return entry.history().forget_told() };
+        let discount = self.discount(&record);
+        let mut history = entry.history();
+        if discount == Some(Discount::AddressLeft) {
+            // No event of charon tells that it is back.
+            self.queue.enqueue(id, Instant::now() + AWAY);
+        }
+        let carried = match entry.carried() {
+            _ if discount.is_some() => Carried::Nothing,
+            _ if planner.is_complete() => Carried::AsWanted,
+            // As wanted, but not all by SAs of which the planner knows that.
+            Some(Carried::AsWanted) => Carried::Previous,
+            Some(carried) => carried,
+            None => Carried::Nothing,
+        };
+        let told = history.observe(carried, quietly, Timestamp::now(), Instant::now());
+        drop(history);
+        match told {
+            Report::Nothing => {}
+            Report::Later(when) => self.queue.enqueue(id, when),
+            Report::Up => self.publish(id, EventKind::Up),
+            Report::Down => {
+                let view = View { record, running: Some(Vec::new()), discount };
+                let reason = self.cause(&view, &self.host());
+                self.publish(
+                    id,
+                    match carried.note() {
+                        Some(note) => EventKind::NotAsWanted(note, reason),
+                        None => EventKind::Down(reason),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Closes every SA of a connection that is not wanted.
+    pub(in crate::agent) async fn close_all(&self, id: ConnectionId) -> Result<()> {
+        let life = self.strongswan.charon_epoch().await;
+        for ike in self.strongswan.observe(id, Asker::Writer).await? {
+            self.strongswan.close_ike(ike.unique_id, life).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,393 @@
+//! What is remembered of a connection's SAs, and the steps from what runs to what is wanted. No effects.
+//!
+//! Make before break: an SA that does not run what is wanted is closed only after one that does
+//! carries traffic. So whatever fails, traffic goes on over what there is.
+
+mod pace;
+mod tidy;
+mod turns;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::agent::reconcile::sa_planner::turns::{Answer, Known, Turn};
+use crate::{
+    agent::reconcile::sa_planner::{pace::Pace, turns::Ticks},
+    ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Pass, coverage},
+    store::Record,
+    strongswan::{requests::Digest, section::Section},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
+/// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
+const COURTESY: Duration = Duration::from_millis(500);
+/// A tunnel that hears nothing is made anew at most this often.
+const HEALED: Duration = Duration::from_mins(10);
+/// So many SAs that are gone are remembered: a list that was made before they went may still be read.
+const GONE: usize = 256;
+/// When to look again after closing what stood in the way.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// The SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
+#[derive(Debug, Clone, Default)]
+pub struct Stale {
+    /// The numbers of IKE SAs.
+    pub ike: BTreeSet<u64>,
+    /// The numbers of CHILD_SAs, each with the section of the file that it was made for, if there was one.
+    pub children: BTreeMap<u64, Option<Section>>,
+    /// The IKE SAs and CHILD_SAs of these that have gone, the last of them behind. charon gives no number twice.
+    gone: (VecDeque<u64>, VecDeque<(u64, Option<Section>)>),
+}
+
+/// An SA was replaced by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rekeying {
+    /// Whether it is an IKE SA.
+    pub ike: bool,
+    /// The number of the old one.
+    pub old: u64,
+    /// The number of the new one.
+    pub new: u64,
+}
+
+impl Stale {
+    /// A rekeyed SA keeps the configuration of the one it replaces.
+    pub fn rekeyed(&mut self, Rekeying { ike, old, new }: Rekeying) {
+        if ike {
+            self.ike.extend(self.has_ike(old).then_some(new));
+        } else {
+            let gone = || self.gone.1.iter().find(|(id, _)| *id == old).map(|(_, made_for)| made_for);
+            let made_for = self.children.get(&old).or_else(gone).cloned();
+            self.children.extend(made_for.map(|made_for| (new, made_for)));
+        }
+    }
+
+    /// Marks these SAs of `running`, which may have been listed a moment ago: since then some may have gone.
+    pub fn mark(&self, running: &mut [IkeSa]) {
+        for ike in running {
+            ike.stale = self.has_ike(ike.unique_id);
+            for sa in &mut ike.children {
+                let is_gone = || self.gone.1.iter().any(|(id, _)| *id == sa.unique_id);
+                sa.stale = self.children.contains_key(&sa.unique_id) || is_gone();
+            }
+        }
+    }
+
+    fn has_ike(&self, id: u64) -> bool {
+        self.ike.contains(&id) || self.gone.0.contains(&id)
+    }
+
+    /// Takes those that do not run any more for gone.
+    fn keep(&mut self, running: &[IkeSa]) {
+        let children: BTreeSet<_> = running.iter().flat_map(|ike| &ike.children).map(|sa| sa.unique_id).collect();
+        let runs = |id: &u64| running.iter().any(|ike| ike.unique_id == *id);
+        self.gone.0.extend(self.ike.extract_if(.., |id| !runs(id)));
+        self.gone.1.extend(self.children.extract_if(.., |id, _| !children.contains(id)));
+        self.gone.0.drain(..self.gone.0.len().saturating_sub(GONE));
+        self.gone.1.drain(..self.gone.1.len().saturating_sub(GONE));
+    }
+}
+
+/// What charon holds of a connection's configuration, as far as we know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Loaded {
+    /// It was not asked, or may have changed without us.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// What the requests of this digest say.
+    These(Digest),
+}
+
+/// What is remembered of a connection, as long as this charon lives.
+#[derive(Debug, Clone, Default)]
+pub struct SaPlanner {
+    /// What charon holds.
+    pub loaded: Loaded,
+    /// SAs of an earlier configuration.
+    pub stale: Stale,
+    /// How often the record is still to be loaded into charon anew; see [`SaPlanner::doubt`].
+    reloads: u8,
+    /// What the connection left alone when charon was last given it; the host's networks change without a word of ours.
+    pub passes: Vec<Pass>,
+    /// The record for which charon's configuration and the files were last found, or made, as wanted.
+    configured: Option<Arc<Record>>,
+    /// The outdated SAs are to go at once, whether a new one carries or not.
+    impatient: bool,
+    /// Since when each wanted child is carried as wanted without a break.
+    carried_since: BTreeMap<String, Instant>,
+    is_complete: bool,
+    duplicate_since: BTreeMap<u64, Instant>,
+    pace: Pace,
+    turns: Ticks,
+    /// When it was healed last, if nothing came from the peer since.
+    healed: Option<Instant>,
+    /// Since when the peer carries some of the networks of a child, and nothing of others.
+    pub narrowed_since: Option<Instant>,
+}
+
+/// A step towards what is wanted, in the order in which they are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Load the connection and its secret into charon.
+    Load,
+    /// Make charon forget them.
+    Unload,
+    /// Write the file in conf.d.
+    Write,
+    /// Remove the file from conf.d.
+    Erase,
+    /// Negotiate the child of this name.
+    Initiate(String),
+    /// Close the IKE SA of this number.
+    CloseIke(u64),
+    /// Close the CHILD_SA of this number.
+    CloseChild(u64),
+}
+
+impl SaPlanner {
+    /// The configuration was changed: attempts may start at once.
+    pub fn reset_attempts(&mut self) {
+        self.pace.begin_anew();
+        self.turns = Ticks::default();
+        self.is_complete = false;
+        self.carried_since.clear();
+        self.narrowed_since = None;
+    }
+
+    /// charon did not answer a request that it may yet obey, after we gave up on it: a stopped charon
+    /// reads what waits in its sockets when it goes on. So the record is loaded twice, the second time
+    /// when everything that waited has been read.
+    pub fn invalidate_loaded(&mut self) {
+        self.loaded = Loaded::Unknown;
+        self.reloads = 2;
+    }
+
+    /// `now_loaded` was loaded; true if it must be done once more.
+    pub fn loaded(&mut self, now_loaded: Loaded) -> bool {
+        self.reloads = self.reloads.saturating_sub(1);
+        self.loaded = if self.reloads > 0 { Loaded::Unknown } else { now_loaded };
+        self.reloads > 0
+    }
+
+    /// Charon's configuration and the files are as `record` wants them.
+    pub fn record_configured(&mut self, record: Option<Arc<Record>>) {
+        self.configured = record;
+    }
+
+    /// Whether that is known of `record`, as long as nobody touches the files: rendering it anew for each event would
+    /// cost more than all the rest.
+    #[must_use]
+    pub fn is_configured(&self, record: Option<&Arc<Record>>) -> bool {
+        let same = self.configured.as_ref().zip(record).is_some_and(|(known, record)| Arc::ptr_eq(known, record));
+        same && matches!(self.loaded, Loaded::These(_))
+    }
+
+    /// The caller wants the outdated SAs gone even if that costs traffic, because their key leaked.
+    pub fn close_stale_now(&mut self) {
+        self.impatient = true;
+    }
+
+    /// Whether at the last look everything wanted was carried.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether at the last look everything wanted was carried, and nothing older ran beside it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.is_complete() && self.stale.ike.is_empty() && self.stale.children.is_empty()
+    }
+
+    /// Others negotiate first: the attempt that [`SaPlanner::steps`] asked for at `now` was not made.
+    pub fn postpone(&mut self, now: Instant) {
+        self.pace.attempts = self.pace.attempts.saturating_sub(1);
+        self.turns.attempts = self.turns.attempts.saturating_sub(1);
+        self.pace.not_before = Some(now);
+    }
+
+    /// Whether an attempt was made that did not lead to what is wanted, and another since, or now.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.pace.attempts > 1
+    }
+
+    /// Something comes from the peer.
+    pub fn record_heard(&mut self) {
+        self.healed = None;
+    }
+
+    /// Whether a tunnel that hears nothing may be made anew: it is up, and was not just made anew for the same reason.
+    #[must_use]
+    pub fn may_heal(&self, now: Instant) -> bool {
+        self.is_complete && self.healed.is_none_or(|at| now.duration_since(at) >= HEALED)
+    }
+
+    /// All that runs is to be made anew, with a generation of its own, because nothing comes from the peer.
+    pub fn begin_healing(&mut self, running: &[IkeSa], now: Instant) {
+        self.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
+        self.healed = Some(now);
+        self.is_complete = false;
+        self.pace.hasten();
+    }
+
+    /// How often the tunnel was closed soon after it came up, if that is often and it has not stayed up since.
+    #[must_use]
+    pub fn flapping(&self) -> Option<u32> {
+        self.pace.flapping()
+    }
+
+    /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
+    /// made is not outdated any more: charon takes it for what it is asked for, and makes no other.
+    pub fn mark_stale(&mut self, running: &[&IkeSa], before: &Section, after: &Section) {
+        let whole = !before.iter_but("children").eq(after.iter_but("children"));
+        let child = |section: &Section, name| section.section("children").and_then(|c| c.section(name)).cloned();
+        for ike in running {
+            if whole {
+                self.stale.ike.insert(ike.unique_id);
+            }
+            for sa in &ike.children {
+                let made_for = self.stale.children.remove(&sa.unique_id).unwrap_or_else(|| child(before, &sa.name));
+                if self.stale.ike.contains(&ike.unique_id) || made_for != child(after, &sa.name) {
+                    self.stale.children.insert(sa.unique_id, made_for);
+                }
+            }
+        }
+    }
+
+    /// The steps from `running` to `wanted`, and when to look again if nothing happens until then.
+    pub fn steps(&mut self, wanted: &Connection, running: &[IkeSa], now: Instant) -> (Vec<Step>, Option<Instant>) {
+        self.stale.keep(running);
+        if std::mem::take(&mut self.impatient) {
+            let stale = running.iter().filter(|ike| !self.is_current(ike) || self.has_stale_child(ike));
+            let closings: Vec<_> = stale.map(|ike| Step::CloseIke(ike.unique_id)).collect();
+            if !closings.is_empty() {
+                self.record_closings(&closings, running);
+                return (closings, Some(now + AGAIN));
+            }
+        }
+        let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
+        self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
+        if self.is_complete {
+            self.turns = Ticks::default();
+        }
+        let calm_at = self.pace.look(wanted, running, self.is_complete, now);
+        let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
+        self.record_closings(&closings, running);
+        if self.is_complete {
+            return (closings, tidy_again.into_iter().chain(calm_at).min());
+        }
+        if !closings.is_empty() {
+            return (closings, Some(now + AGAIN));
+        }
+        let (steps, again) = self.negotiate(wanted, running, &carriers, now);
+        (steps, again.into_iter().chain(tidy_again).min())
+    }
+
+    /// The negotiations that are due. Whatever happens, none begins while a second SA of the child is installed or one is
+    /// being negotiated: so there are never more than two, and one in the making.
+    fn negotiate(
+        &mut self,
+        wanted: &Connection,
+        running: &[IkeSa],
+        carriers: &[Vec<(u64, u64)>],
+        now: Instant,
+    ) -> (Vec<Step>, Option<Instant>) {
+        let missing = wanted.children.iter().zip(carriers).filter(|(_, carriers)| carriers.is_empty());
+        let may_begin = |name: &&str| !self.in_flight(wanted, running, name) && tidy::has_room(running, name);
+        let mut missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
+        self.probe(wanted, running, &mut missing);
+        if missing.is_empty() && self.pace.is_overdue(now) {
+            // charon would send its first packet again ever more rarely, and miss that the peer is back.
+            let vain = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Connecting;
+            let vain: Vec<_> = running.iter().filter(vain).map(|ike| Step::CloseIke(ike.unique_id)).collect();
+            if !vain.is_empty() {
+                return (vain, Some(now + AGAIN));
+            }
+        }
+        if missing.is_empty() {
+            // What comes of it, an event or a line of the log tells, but not always that charon gave up.
+            return (Vec::new(), Some(self.pace.look_later(wanted.id(), now)));
+        }
+        if self.pace.attempts == 0 && wanted.local_addr > wanted.remote_addr {
+            self.pace.not_before.get_or_insert(now + COURTESY);
+        }
+        if let Some(later) = self.pace.not_before.filter(|later| *later > now) {
+            return (Vec::new(), Some(later));
+        }
+        self.turns.attempts = self.turns.attempts.saturating_add(1);
+        let again = self.pace.attempt(wanted.id(), now);
+        (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), again)
+    }
+
+    fn record_closings(&mut self, closings: &[Step], running: &[IkeSa]) {
+        for ike in running {
+            let whole = closings.contains(&Step::CloseIke(ike.unique_id));
+            let closed = |sa: &&ChildSa| whole || closings.contains(&Step::CloseChild(sa.unique_id));
+            self.pace.record_closed_here(ike.children.iter().filter(closed).map(|sa| sa.unique_id));
+        }
+    }
+
+    /// The SAs that together carry the child as wanted, none of them needless: the numbers of the IKE SA and of the
+    /// CHILD_SA. None if a part is not carried.
+    ///
+    /// Of several for the same networks the newest stays, because that is the one that peers send into. Of those that came
+    /// within a second, it is the one in the newest IKE SA, so that the children of a connection stay together.
+    fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &Child) -> Vec<(u64, u64)> {
+        let mut pairs: Vec<_> = self.counting(wanted, running).collect();
+        let newest = pairs.iter().map(|(_, sa)| sa.age).min().unwrap_or_default();
+        pairs.sort_by_key(|(ike, sa)| Reverse((sa.age <= newest + 1, ike.unique_id, sa.unique_id)));
+        let of_v2 = pairs.iter().filter(|(ike, _)| wanted.falls_back() && ike.version == 2).map(|(_, sa)| *sa);
+        let chosen = match coverage::carriers(child, of_v2) {
+            none if none.is_empty() => coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa)),
+            // Who calls with IKEv2 beside IKEv1 speaks it.
+            better => better,
+        };
+        let owner = |sa: &ChildSa| {
+            pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
+        };
+        chosen.into_iter().filter_map(|sa| Some((owner(sa)?, sa.unique_id))).collect()
+    }
+
+    /// The SAs that are as wanted, but for their networks, of which they have none that are not wanted.
+    fn counting<'a>(
+        &'a self,
+        wanted: &'a Connection,
+        running: &'a [IkeSa],
+    ) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
+        let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
+        let counts = |sa: &&ChildSa| {
+            !self.stale.children.contains_key(&sa.unique_id)
+                && sa.state == ChildState::Installed
+                && coverage::counts(sa, wanted)
+        };
+        running.iter().filter(current).flat_map(move |ike| ike.children.iter().filter(counts).map(move |sa| (ike, sa)))
+    }
+
+    fn has_stale_child(&self, ike: &IkeSa) -> bool {
+        ike.children.iter().any(|sa| self.stale.children.contains_key(&sa.unique_id))
+    }
+
+    fn is_current(&self, ike: &IkeSa) -> bool {
+        !self.stale.ike.contains(&ike.unique_id)
+    }
+
+    /// Whether charon is at work on the child, or on the IKE SA that it will be part of.
+    fn in_flight(&self, wanted: &Connection, running: &[IkeSa], child: &str) -> bool {
+        // Beside IKEv1, traffic may have charon try IKEv2 by a trap: that says nothing of ours.
+        let other = |ike: &IkeSa| wanted.falls_back() && ike.version != 1 && ike.state == IkeState::Connecting;
+        running.iter().filter(|ike| self.is_current(ike) && !other(ike)).any(|ike| {
+            let pending = |sa: &ChildSa| sa.name == child && sa.state == ChildState::Pending;
+            ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
+        })
+    }
+}

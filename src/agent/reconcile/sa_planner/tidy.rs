@@ -1,0 +1,256 @@
+//! What is closed, and when: what nobody wants at once, what is replaced soon after its successor came, duplicates later.
+//! It is decided for each child alone: one that is not up keeps nothing of the others alive.
+
+use super::{SaPlanner, Step};
+use crate::ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, TrafficSelector};
+use ipnet::IpNet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
+const OVERLAP: Duration = Duration::from_millis(500);
+/// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
+const DUPLICATE: Duration = Duration::from_secs(3);
+/// When to look again at an SA that is too new to replace another.
+const RIPE: Duration = Duration::from_secs(1);
+
+/// What is known of the wanted children while their SAs are looked through.
+struct Look<'a> {
+    wanted: &'a Connection,
+    running: &'a [IkeSa],
+    /// The CHILD_SAs that carry a child, or a part of one, as wanted.
+    carrying: BTreeSet<u64>,
+    /// Those of them that stay, because together they carry the whole.
+    kept: BTreeSet<u64>,
+    /// The children that are carried in part, or not at all.
+    partial: Vec<&'a Child>,
+    now: Instant,
+}
+
+/// What is to become of a CHILD_SA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    GoesAt(Instant),
+}
+
+/// Steps that are due, and when the next one will be.
+struct Closings {
+    steps: Vec<Step>,
+    again: Option<Instant>,
+    now: Instant,
+}
+
+impl Closings {
+    fn add(&mut self, step: Step, when: Instant) {
+        if when <= self.now {
+            self.steps.push(step);
+        } else {
+            self.look_at(when);
+        }
+    }
+
+    fn look_at(&mut self, when: Instant) {
+        self.again = Some(self.again.map_or(when, |again| again.min(when)));
+    }
+}
+
+impl SaPlanner {
+    /// The SAs to close now, and when the next ones are due; `carriers` are those of each wanted child.
+    pub(super) fn tidy(
+        &mut self,
+        wanted: &Connection,
+        running: &[IkeSa],
+        carriers: &[Vec<(u64, u64)>],
+        now: Instant,
+    ) -> (Vec<Step>, Option<Instant>) {
+        for (child, carriers) in wanted.children.iter().zip(carriers) {
+            if carriers.is_empty() {
+                self.carried_since.remove(&child.name);
+            } else {
+                self.carried_since.entry(child.name.clone()).or_insert(now);
+            }
+        }
+        self.carried_since.retain(|name, _| wanted.children.iter().any(|child| child.name == *name));
+        let look = Look {
+            wanted,
+            running,
+            carrying: self.counting(wanted, running).map(|(_, sa)| sa.unique_id).collect(),
+            kept: carriers.iter().flatten().map(|(_, sa)| *sa).collect(),
+            partial: wanted.children.iter().zip(carriers).filter(|(_, kept)| kept.is_empty()).map(|(c, _)| c).collect(),
+            now,
+        };
+        let mut closings = Closings { steps: Vec::new(), again: None, now };
+        let mut duplicates = BTreeMap::new();
+        for ike in running.iter().filter(|ike| ike.state != IkeState::Closing) {
+            self.tidy_ike(&look, ike, &mut duplicates, &mut closings);
+        }
+        self.duplicate_since = duplicates;
+        (closings.steps, closings.again)
+    }
+
+    fn tidy_ike(&self, look: &Look<'_>, ike: &IkeSa, duplicates: &mut BTreeMap<u64, Instant>, closings: &mut Closings) {
+        let is_stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(look.wanted));
+        let live: Vec<_> = ike.children.iter().filter(|sa| sa.state != ChildState::Closing).collect();
+        let fates: Vec<_> = live.iter().map(|sa| self.fate(look, ike, sa, duplicates, closings)).collect();
+        let last = fates.iter().try_fold(look.now, |last, fate| match fate {
+            Fate::GoesAt(when) => Some(last.max(*when)),
+            Fate::Stays => None,
+        });
+        // Under IKEv1 the peer may have moved the children to another IKE SA, and would lose them with this one.
+        let may_go = if live.is_empty() && !self.is_complete {
+            // It may yet get the child that it was made for, unless it was made for an earlier configuration.
+            !self.is_current(ike)
+        } else {
+            is_stale || (self.is_complete && ike.version != 1)
+        };
+        match last.filter(|_| may_go) {
+            Some(now) if live.is_empty() && !is_stale => {
+                let first = self.first_seen(ike.unique_id, now, duplicates);
+                closings.add(Step::CloseIke(ike.unique_id), first + patience(look.wanted));
+            }
+            Some(last) => closings.add(Step::CloseIke(ike.unique_id), last),
+            None => {
+                for (sa, fate) in live.iter().zip(fates) {
+                    if let Fate::GoesAt(when) = fate {
+                        closings.add(Step::CloseChild(sa.unique_id), when);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fate(
+        &self,
+        look: &Look<'_>,
+        ike: &IkeSa,
+        sa: &ChildSa,
+        duplicates: &mut BTreeMap<u64, Instant>,
+        closings: &mut Closings,
+    ) -> Fate {
+        match sa.state {
+            // What an outdated IKE SA is still working on, nobody waits for.
+            ChildState::Pending if !self.is_current(ike) => Fate::GoesAt(look.now),
+            ChildState::Pending | ChildState::Closing => Fate::Stays,
+            // Under IKEv2 charon closes it by itself. Under IKEv1 it would stay to its end, also if the peer's end is gone.
+            ChildState::Replaced if ike.version != 1 => Fate::Stays,
+            ChildState::Replaced if look.is_installed(&sa.name) => self.duplicate(look, sa, duplicates),
+            ChildState::Replaced if look.is_last(sa) => Fate::Stays,
+            ChildState::Replaced => Fate::GoesAt(look.now),
+            ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
+            // What carries a part stays until the whole is carried: only a newer one for the same networks replaces it.
+            ChildState::Installed if look.is_part(sa) => look.surplus(sa, closings),
+            // Which of the two the peer uses, only charon's own word tells.
+            ChildState::Installed if look.carrying.contains(&sa.unique_id) && ike.version == 1 => Fate::Stays,
+            ChildState::Installed if look.carrying.contains(&sa.unique_id) => self.duplicate(look, sa, duplicates),
+            ChildState::Installed => self.fate_of_other(look, sa, closings),
+        }
+    }
+
+    /// Of an SA that is not as wanted. It stays until what takes its place carries; if nobody wants its traffic, it goes.
+    fn fate_of_other(&self, look: &Look<'_>, sa: &ChildSa, closings: &mut Closings) -> Fate {
+        let is_own = look.wanted.children.iter().any(|child| child.name == sa.name);
+        let heirs = look
+            .wanted
+            .children
+            .iter()
+            .filter(|child| if is_own { child.name == sa.name } else { overlaps(sa, &child.local, &child.remote) });
+        let since: Option<Vec<_>> = heirs.map(|child| self.carried_since.get(&child.name).copied()).collect();
+        match since.map(|since| since.into_iter().max()) {
+            Some(Some(since)) => Fate::GoesAt(since + OVERLAP),
+            Some(None) => Fate::GoesAt(look.now),
+            None if is_own => look.surplus(sa, closings),
+            None => Fate::Stays,
+        }
+    }
+
+    fn duplicate(&self, look: &Look<'_>, sa: &ChildSa, duplicates: &mut BTreeMap<u64, Instant>) -> Fate {
+        // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
+        Fate::GoesAt(self.first_seen(sa.unique_id | 1 << 63, look.now, duplicates) + patience(look.wanted))
+    }
+
+    fn first_seen(&self, number: u64, now: Instant, duplicates: &mut BTreeMap<u64, Instant>) -> Instant {
+        let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
+        duplicates.insert(number, first);
+        first
+    }
+}
+
+impl Look<'_> {
+    fn is_installed(&self, name: &str) -> bool {
+        installed(self.running, name).next().is_some()
+    }
+
+    /// Whether `sa` carries, as wanted, a part of a child that is not carried as a whole.
+    fn is_part(&self, sa: &ChildSa) -> bool {
+        self.carrying.contains(&sa.unique_id)
+            && self.partial.iter().any(|child| child.name == sa.name || overlaps(sa, &child.local, &child.remote))
+    }
+
+    /// Whether no newer SA of its child is there.
+    fn is_last(&self, sa: &ChildSa) -> bool {
+        let all = self.running.iter().flat_map(|ike| &ike.children);
+        !all.into_iter()
+            .any(|other| other.name == sa.name && other.state == ChildState::Replaced && other.unique_id > sa.unique_id)
+    }
+
+    /// Until what is wanted carries, the newest of the others is enough, once it has carried for a moment.
+    fn surplus(&self, sa: &ChildSa, closings: &mut Closings) -> Fate {
+        let same = |other: &&ChildSa| meets(&other.local, &sa.local) && meets(&other.remote, &sa.remote);
+        let others = || installed(self.running, &sa.name).filter(same);
+        let newest = others().filter(|sa| sa.age > 0).map(|sa| sa.unique_id).max();
+        if newest.is_some_and(|newest| sa.unique_id < newest) {
+            return Fate::GoesAt(self.now);
+        }
+        if others().any(|other| other.unique_id > sa.unique_id) {
+            closings.look_at(self.now + RIPE);
+        }
+        Fate::Stays
+    }
+}
+
+/// The SAs of the child of this name that carry something.
+pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterator<Item = &'a ChildSa> {
+    let children = running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
+    children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
+}
+
+/// Whether another SA of the child may be negotiated: beside one that is installed, not beside two.
+pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
+    // One that is being negotiated, also in an outdated IKE SA, takes the place of two.
+    let counts = |ike: &IkeSa, sa: &ChildSa| match sa.state {
+        ChildState::Pending => 2,
+        ChildState::Installed => 1,
+        ChildState::Replaced => usize::from(ike.version == 1),
+        ChildState::Closing => 0,
+    };
+    let open = running.iter().filter(|ike| ike.state != IkeState::Closing);
+    let of_child = open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child).map(move |sa| (ike, sa)));
+    of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
+}
+
+/// How long duplicates stay. Of two agents the one that begins also tidies: if both did, each might close what the other
+/// keeps.
+fn patience(wanted: &Connection) -> Duration {
+    if wanted.local_addr > wanted.remote_addr { DUPLICATE * 2 } else { DUPLICATE }
+}
+
+/// Whether `sa` may carry packets between these networks. What cannot be read does.
+fn overlaps(sa: &ChildSa, local: &[TrafficSelector], remote: &[TrafficSelector]) -> bool {
+    let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect();
+    meets(&sa.local, &texts(local)) && meets(&sa.remote, &texts(remote))
+}
+
+/// Whether some networks of both meet. What cannot be read does.
+fn meets(some: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
+    let net = |text: &String| text.split('[').next().unwrap_or_default().parse::<IpNet>().ok();
+    some.iter().any(|a| {
+        others.iter().any(|b| match (net(a), net(b)) {
+            (Some(a), Some(b)) => a.contains(&b) || b.contains(&a),
+            _ => true,
+        })
+    })
+}

@@ -1,0 +1,64 @@
+//! The addresses that tunnels end at.
+
+use super::settings;
+use crate::doctor::{Case, Judged, Level, finding, judged, some, unseen};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// This host has the local addresses of the stored connections, and the VIPs of the settings.
+pub fn addresses(case: &Case) -> Judged {
+    let interfaces = match &case.facts.interfaces {
+        Ok(interfaces) => interfaces,
+        Err(why) => return Err(unseen("the addresses of this host", why)),
+    };
+    let own: BTreeSet<IpAddr> = interfaces.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+    let mut missing: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
+    for connection in case.wanted().filter(|connection| !own.contains(&connection.local_addr)) {
+        missing.entry(connection.local_addr).or_default().push(connection.id());
+    }
+    let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
+    let fix = |address: &IpAddr| {
+        format!(
+            "ip address add {address}/{} dev INTERFACE, and keep it in the network's configuration; or correct gateway.vips, \
+             systemctl reload cygnet, and cygnet reconnect --all-changed",
+            prefix(address)
+        )
+    };
+    let evidence = format!("this host has {}", some(&own));
+    let mut found = Vec::new();
+    for (address, connections) in &missing {
+        let what = format!("{address}, the local address of {} connections, is not on this host", connections.len());
+        // An address that the settings do not have any more is not to come back: its connections are to follow.
+        let fix = if settings::has_moved(case, *address) { settings::TAKE_OVER.into() } else { fix(address) };
+        found.push(finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))));
+    }
+    let unused =
+        case.gateway.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
+    for vip in unused {
+        let what = format!("{}, the VIP {} of the settings, is not on this host", vip.address, vip.uuid);
+        found.push(finding(Level::Warning, what, fix(&vip.address)).with(&evidence));
+    }
+    judged(found, format!("{} VIPs and the local addresses of all connections are here", case.gateway.vips.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::healthy;
+
+    #[test]
+    fn addresses_must_be_here() {
+        let mut case = healthy::case();
+        assert!(addresses(&case).is_ok());
+        case.facts.interfaces.as_mut().expect("seen")[1].addresses.clear();
+        let found = addresses(&case).expect_err("wrong");
+        // Of a connection and of the settings: it is said once.
+        assert_eq!((found.len(), found[0].level), (1, Level::Error), "{found:?}");
+        case.records.clear();
+        let found = addresses(&case).expect_err("wrong");
+        assert_eq!((found.len(), found[0].level), (1, Level::Warning), "{found:?}");
+        assert!(found[0].fix.contains("192.0.2.1/32"), "{found:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What a reboot or an operator's `swanctl --load-all` would make of our files.
+
+use crate::{
+    doctor::{Case, Judged, Level, facts::swanctl_files::covers, finding, judged, some, unseen},
+    strongswan::names,
+};
+
+/// swanctl.conf includes the directory of our files.
+pub fn include(case: &Case) -> Judged {
+    let (conf, directory) = (&case.facts.conf, &case.facts.conf_dir);
+    let fix = format!("add the line `include {}/*.conf` to swanctl.conf", directory.display());
+    let patterns = match &conf.includes {
+        Ok(patterns) => patterns,
+        // swanctl runs as root, and can.
+        Err(why) if case.facts.uid != 0 && why.contains("Permission denied") => {
+            return Err(unseen("swanctl.conf", why));
+        }
+        Err(why) => {
+            let fix =
+                "apt install strongswan-swanctl, or set swanctl_dir; swanctl unloads everything when it is missing";
+            return Err(vec![finding(Level::Error, "swanctl.conf cannot be read", fix).with(why)]);
+        }
+    };
+    // Any name of ours stands for all.
+    let file = directory.join(names::file(crate::ipsec::ConnectionId::random()));
+    if let Some(pattern) = patterns.iter().find(|pattern| covers(pattern, &file)) {
+        return Ok(format!("{} is included", pattern.display()));
+    }
+    let what = format!(
+        "swanctl.conf does not include {}: after a reboot, or `swanctl --load-all`, charon has no connection of ours",
+        directory.display()
+    );
+    let seen = if patterns.is_empty() { "nothing".into() } else { some(patterns.iter().map(|p| p.display())) };
+    Err(vec![finding(Level::Error, what, fix).with(format!("it includes {seen}"))])
+}
+
+/// swanctl can read its files, and finds our connections in them.
+pub fn syntax(case: &Case) -> Judged {
+    let dry_run = match &case.facts.conf.dry_run {
+        Ok(dry_run) => dry_run,
+        Err(why) => return Err(unseen("what swanctl makes of its files", why)),
+    };
+    if !dry_run.broken.is_empty() {
+        let fix = "repair or remove the file that is named; until then do not run `swanctl --load-all`";
+        let what = "swanctl cannot read its files: it would unload every connection";
+        return Err(vec![finding(Level::Error, what, fix).with(dry_run.broken.join("; "))]);
+    }
+    let is_read = |name: &String| dry_run.connections.contains(name);
+    let names = case.wanted().map(|connection| names::connection(connection.id()));
+    let lost: Vec<_> = names.filter(|name| !is_read(name)).collect();
+    let found = if lost.is_empty() {
+        Vec::new()
+    } else {
+        let what = format!("swanctl does not find {} of our connections in its files", lost.len());
+        let fix = "see the check include; a running agent writes files that are missing again within seconds";
+        vec![finding(Level::Error, what, fix).with(some(lost))]
+    };
+    judged(found, format!("swanctl reads {} connections", dry_run.connections.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::healthy;
+
+    #[test]
+    fn our_directory_must_be_included() {
+        let mut case = healthy::case();
+        assert!(include(&case).is_ok());
+        case.facts.conf.includes = Ok(vec!["/etc/swanctl/other/*.conf".into()]);
+        assert!(include(&case).expect_err("wrong")[0].fix.contains("include /etc/swanctl/conf.d/*.conf"));
+        case.facts.conf.includes = Err("/etc/swanctl/swanctl.conf: No such file".into());
+        assert_eq!(include(&case).expect_err("wrong")[0].level, Level::Error);
+        (case.facts.uid, case.facts.conf.includes) = (777, Err("x: Permission denied (os error 13)".into()));
+        assert_eq!(include(&case).expect_err("unseen")[0].level, Level::Info);
+    }
+
+    #[test]
+    fn files_must_be_readable_and_complete() {
+        let mut case = healthy::case();
+        assert!(syntax(&case).is_ok());
+        let dry_run = case.facts.conf.dry_run.as_mut().expect("seen");
+        let names = std::mem::take(&mut dry_run.connections);
+        assert!(syntax(&case).expect_err("wrong")[0].evidence.as_ref().is_some_and(|text| text.contains(&names[0])));
+        case.facts.conf.dry_run.as_mut().expect("seen").broken = vec!["x.conf:3: syntax error".into()];
+        assert!(syntax(&case).expect_err("wrong")[0].what.contains("unload every connection"));
+    }
+}

@@ -1,0 +1,164 @@
+//! The agent, charon, its socket, its plugins, and the algorithms that stored connections need.
+
+use crate::{
+    agent::CharonLink,
+    doctor::{Case, Judged, Level, finding, judged, some, unseen},
+};
+use std::collections::BTreeMap;
+
+/// The agent runs and holds charon.
+pub fn agent(case: &Case) -> Judged {
+    match &case.agent {
+        Some(CharonLink::Up(_)) => Ok("it runs, and charon holds what is stored".into()),
+        Some(CharonLink::Starting) => {
+            Err(vec![finding(Level::Info, "the agent is starting", "ask again when it has started")])
+        }
+        Some(CharonLink::Down { why, since }) => Err(vec![
+            finding(
+                Level::Warning,
+                "the agent could not make charon equal to what is stored",
+                "see the check charon; the agent tries again by itself",
+            )
+            .with(format!("since {since}: {why}")),
+        ]),
+        None => Err(vec![finding(
+            Level::Warning,
+            "the agent does not run: nothing can be changed, and nothing is put back",
+            "systemctl start cygnet; if it does not start: journalctl -u cygnet",
+        )]),
+    }
+}
+
+/// charon answers.
+pub fn reachable(case: &Case) -> Judged {
+    match &case.facts.charon {
+        Ok(answers) => {
+            let (count, version) = (answers.connections.len(), &answers.charon.version);
+            Ok(format!("strongSwan {version}, {count} connections loaded, {} IKE SAs of ours", answers.running.len()))
+        }
+        Err(why) => {
+            let fix = "systemctl status strongswan; systemctl restart strongswan (the package is charon-systemd)";
+            Err(vec![finding(Level::Error, "charon does not answer", fix).with(why)])
+        }
+    }
+}
+
+/// The vici socket is there and lets us in.
+pub fn socket(case: &Case) -> Judged {
+    let socket = &case.facts.vici;
+    let path = socket.path.display();
+    match (&socket.rights, &socket.connect) {
+        (Ok(rights), Ok(())) => Ok(format!("{path} {rights}")),
+        (Ok(rights), Err(why)) => {
+            let fix = if why.contains("Permission denied") {
+                "run the agent as the socket's owner or in its group, or set charon.plugins.vici.socket in strongswan.conf"
+            } else {
+                "a socket that a dead charon left behind: systemctl restart strongswan"
+            };
+            let what = format!("the vici socket {path} does not let this process (uid {}) in", case.facts.uid);
+            Err(vec![finding(Level::Error, what, fix).with(format!("{rights}: {why}"))])
+        }
+        (Err(why), _) => {
+            let fix = "start strongswan; is the vici plugin there (package strongswan-swanctl), and is charon.vici in \
+                       cygnet.toml what charon.plugins.vici.socket is in strongswan.conf?";
+            Err(vec![finding(Level::Error, format!("there is no vici socket at {path}"), fix).with(why)])
+        }
+    }
+}
+
+/// Plugins of which charon needs one each, and the package.
+const NEEDED: [(&[&str], &str); 3] = [
+    (&["kernel-netlink", "kernel-libipsec", "kernel-pfkey"], "libstrongswan"),
+    (&["socket-default", "socket-dynamic"], "strongswan-libcharon"),
+    (&["nonce"], "libstrongswan"),
+];
+
+/// charon has what any tunnel needs.
+pub fn plugins(case: &Case) -> Judged {
+    let Ok(answers) = &case.facts.charon else { return Err(unseen("charon's plugins", "charon does not answer")) };
+    let plugins = &answers.charon.plugins;
+    let has = |names: &[&str]| names.iter().any(|name| plugins.iter().any(|plugin| plugin == name));
+    let lack = |(names, package): &(&[&str], &str)| {
+        let fix = format!(
+            "apt install {package}; look whether charon.load or plugins.*.load in strongswan.conf keeps it out"
+        );
+        finding(Level::Error, format!("charon has not loaded the plugin {}", names.join(" or ")), fix)
+            .with(format!("loaded: {}", plugins.join(" ")))
+    };
+    let found = NEEDED.iter().filter(|(names, _)| !has(names)).map(lack).collect();
+    judged(found, format!("{} loaded", plugins.len()))
+}
+
+/// charon has the algorithms of the stored connections.
+pub fn algorithms(case: &Case) -> Judged {
+    let Ok(answers) = &case.facts.charon else { return Err(unseen("charon's algorithms", "charon does not answer")) };
+    let mut missing: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for connection in case.wanted() {
+        for lack in answers.charon.missing(connection) {
+            missing.entry(lack).or_default().push(connection.id());
+        }
+    }
+    let lack = |((name, package), connections): (_, Vec<_>)| {
+        let what = format!("charon has no {name}, which {} stored connections need", connections.len());
+        finding(Level::Error, what, format!("apt install {package} && systemctl restart strongswan"))
+            .with(format!("connections: {}", some(connections)))
+    };
+    let found = missing.into_iter().map(|(lack, all): ((String, &str), _)| (lack, all)).map(lack).collect();
+    judged(found, format!("all that {} stored connections need", case.wanted().count()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{checks::healthy, judge};
+
+    #[test]
+    fn a_charon_that_is_gone_is_one_error_and_nothing_else_is_guessed() {
+        let mut case = healthy::case();
+        case.facts.charon = Err("connection refused".into());
+        case.facts.vici.connect = Err("Connection refused (os error 111)".into());
+        let report = judge(&case);
+        let errors: Vec<_> = report.findings.iter().filter(|f| f.level == Level::Error).map(|f| f.check).collect();
+        assert_eq!(errors, ["charon", "vici"], "{:?}", report.findings);
+        assert!(!report.is_healthy());
+        assert!(report.findings.iter().any(|f| f.check == "algorithms" && f.level == Level::Info));
+    }
+
+    #[test]
+    fn the_socket_must_be_there_and_let_us_in() {
+        let mut case = healthy::case();
+        assert_eq!(socket(&case).expect("fine"), "/run/charon.vici root:root 0770");
+        case.facts.vici.connect = Err("Permission denied (os error 13)".into());
+        assert!(socket(&case).expect_err("wrong")[0].fix.contains("group"));
+        case.facts.vici.rights = Err("No such file".into());
+        assert!(socket(&case).expect_err("wrong")[0].what.contains("no vici socket"));
+    }
+
+    #[test]
+    fn what_charon_lacks_is_named_with_its_package() {
+        let mut case = healthy::case();
+        assert!(plugins(&case).is_ok() && algorithms(&case).is_ok());
+        let answers = case.facts.charon.as_mut().expect("seen");
+        answers.charon.plugins.retain(|plugin| plugin != "socket-default");
+        assert!(plugins(&case).expect_err("wrong")[0].fix.contains("strongswan-libcharon"));
+        let nothing = crate::strongswan::section::Section::new();
+        let none = crate::strongswan::Charon::new("5.9.8".into(), &nothing, nothing.clone());
+        case.facts.charon.as_mut().expect("seen").charon = none;
+        let found = algorithms(&case).expect_err("wrong");
+        assert!(found.iter().all(|f| f.what.contains("1 stored connections") && f.fix.starts_with("apt install ")));
+        assert!(found.iter().any(|f| f.what.contains("aes-256")) && found.len() == 3, "{found:?}");
+    }
+
+    #[test]
+    fn an_agent_that_does_not_run_is_a_finding() {
+        let mut case = healthy::case();
+        for (life, level) in [
+            (None, Level::Warning),
+            (Some(CharonLink::Starting), Level::Info),
+            (Some(CharonLink::Down { why: "x".into(), since: case.now }), Level::Warning),
+        ] {
+            case.agent = life;
+            assert_eq!(agent(&case).expect_err("wrong")[0].level, level);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The kernel's settings and the clock.
+
+use crate::{
+    doctor::{Case, Finding, Judged, Level, facts::procfs::Kernel, finding, judged, some, unseen},
+    ipsec::Mode,
+};
+use std::collections::BTreeSet;
+
+/// What others' packets need to pass through this gateway.
+pub fn forwarding(case: &Case) -> Judged {
+    let kernel = match &case.facts.kernel {
+        Ok(kernel) => kernel,
+        Err(why) => return Err(unseen("forwarding", why)),
+    };
+    let needs = [true, false].map(|v4| needs_forwarding(case, v4));
+    let off = |family: &str, key: &str, count: usize| {
+        let what = format!("{family} forwarding is off, and {count} connections carry {family} networks");
+        let fix = format!("sysctl -w {key}=1, and the same in /etc/sysctl.d to keep it");
+        finding(Level::Error, what, fix).with(format!("{key} = 0"))
+    };
+    let mut found = Vec::new();
+    if needs[0] > 0 && !kernel.forward_v4 {
+        found.push(off("IPv4", "net.ipv4.ip_forward", needs[0]));
+    }
+    if needs[1] > 0 && kernel.forward_v6 != Some(true) {
+        found.push(off("IPv6", "net.ipv6.conf.all.forwarding", needs[1]));
+    }
+    let word = |on, need| {
+        if on {
+            "on"
+        } else if need == 0 {
+            "off, not needed"
+        } else {
+            "off"
+        }
+    };
+    judged(
+        found,
+        format!("IPv4 {}, IPv6 {}", word(kernel.forward_v4, needs[0]), word(kernel.forward_v6 == Some(true), needs[1])),
+    )
+}
+
+/// How many connections carry networks of a family that are more than this gateway itself.
+fn needs_forwarding(case: &Case, v4: bool) -> usize {
+    let own = case.facts.interfaces.as_deref().unwrap_or_default();
+    let is_own = |address| own.iter().any(|interface| interface.addresses.contains(&address));
+    case.wanted()
+        .filter(|connection| connection.mode == Mode::Tunnel)
+        .filter(|connection| {
+            let local = connection.children.iter().flat_map(|child| &child.local);
+            local.filter(|net| net.is_v4() == v4).any(|net| !(net.is_host() && is_own(net.net().addr())))
+        })
+        .count()
+}
+
+/// No interface of a tunnel drops packets for their way back (RFC 3704, strict).
+pub fn rp_filter(case: &Case) -> Judged {
+    let (kernel, interfaces) = match (&case.facts.kernel, &case.facts.interfaces) {
+        (Ok(kernel), Ok(interfaces)) => (kernel, interfaces),
+        (Err(why), _) | (_, Err(why)) => return Err(unseen("rp_filter", why)),
+    };
+    let ours: BTreeSet<_> =
+        case.wanted().map(|connection| connection.local_addr).filter(std::net::IpAddr::is_ipv4).collect();
+    let concerned = interfaces.iter().filter(|interface| {
+        // kernel-libipsec names its devices so.
+        interface.name.starts_with("ipsec") || interface.addresses.iter().any(|address| ours.contains(address))
+    });
+    let names: Vec<_> = concerned.map(|interface| interface.name.as_str()).collect();
+    let found = names.iter().filter_map(|name| strict(kernel, name)).collect();
+    let seen =
+        if names.is_empty() { "no interface of a tunnel".into() } else { format!("not strict on {}", some(names)) };
+    judged(found, seen)
+}
+
+fn strict(kernel: &Kernel, name: &str) -> Option<Finding> {
+    let value = |key: &str| kernel.rp_filter.get(key).copied().unwrap_or_default();
+    // The kernel takes the greater of both; 1 is strict, 2 loose.
+    let (all, own) = (value("all"), value(name));
+    let what =
+        format!("rp_filter is strict on {name}: packets that come another way than answers would go are dropped");
+    let fix = format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2, and the same in /etc/sysctl.d to keep it");
+    let evidence = format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{name}.rp_filter = {own}");
+    (all.max(own) == 1).then(|| finding(Level::Warning, what, fix).with(evidence))
+}
+
+/// The years that a clock may show.
+const YEARS: std::ops::Range<i16> = 2025..2100;
+
+/// The clock is right: lifetimes, certificates and signed calls go by it.
+pub fn clock(case: &Case) -> Judged {
+    let now = case.now;
+    let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
+    let fix = "set the clock, and keep it right: apt install systemd-timesyncd (or chrony), timedatectl set-ntp true";
+    if !YEARS.contains(&year) {
+        return Err(vec![finding(Level::Error, format!("the clock shows the year {year}"), fix)]);
+    }
+    if let Some(record) = case.records.iter().max_by_key(|record| record.changed).filter(|record| record.changed > now)
+    {
+        let what = format!("the clock shows {now}, but connection {} was changed at {}", record.id, record.changed);
+        return Err(vec![finding(Level::Warning, what, fix)]);
+    }
+    match &case.facts.synchronised {
+        Ok(true) => Ok(format!("{year}, synchronised")),
+        Ok(false) => {
+            Err(vec![finding(Level::Warning, "the clock is not synchronised", fix).with("NTPSynchronized=no")])
+        }
+        Err(why) => Err(unseen("whether the clock is synchronised", why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::healthy;
+
+    #[test]
+    fn forwarding_is_needed_for_networks_not_for_the_gateway_itself() {
+        let mut case = healthy::case();
+        assert_eq!(forwarding(&case).expect("fine"), "IPv4 on, IPv6 off, not needed");
+        case.facts.kernel.as_mut().expect("seen").forward_v4 = false;
+        let found = forwarding(&case).expect_err("wrong");
+        assert!(found[0].fix.contains("net.ipv4.ip_forward=1") && found[0].level == Level::Error, "{found:?}");
+        case.records = vec![healthy::record("192.0.2.1", "192.0.2.2", "192.0.2.1/32", "10.2.0.0/24")];
+        assert!(forwarding(&case).is_ok());
+        case.records = vec![healthy::record("192.0.2.1", "192.0.2.2", "fd00:1::/64", "fd00:2::/64")];
+        assert!(forwarding(&case).expect_err("wrong")[0].what.contains("IPv6 forwarding is off"));
+    }
+
+    #[test]
+    fn only_strict_filters_of_a_tunnels_interface_are_wrong() {
+        let mut case = healthy::case();
+        for (all, wan, lan, is_wrong) in
+            [(0, 0, 1, false), (0, 1, 0, true), (1, 0, 0, true), (1, 2, 1, false), (2, 1, 0, false)]
+        {
+            let values = [("all", all), ("wan", wan), ("lan", lan)].map(|(name, value)| (name.to_owned(), value));
+            case.facts.kernel.as_mut().expect("seen").rp_filter = values.into();
+            assert_eq!(rp_filter(&case).is_err(), is_wrong, "{all} {wan} {lan}");
+        }
+    }
+
+    #[test]
+    fn clocks_are_judged() {
+        let mut case = healthy::case();
+        assert!(clock(&case).is_ok());
+        case.facts.synchronised = Ok(false);
+        assert_eq!(clock(&case).expect_err("wrong")[0].level, Level::Warning);
+        case.facts.synchronised = Err("no D-Bus".into());
+        assert_eq!(clock(&case).expect_err("unseen")[0].level, Level::Info);
+        case.now = "2026-01-01T00:00:00Z".parse().expect("a time");
+        assert!(clock(&case).expect_err("wrong")[0].what.contains("was changed at"));
+        case.now = "1970-01-01T00:07:00Z".parse().expect("a time");
+        assert!(clock(&case).expect_err("wrong")[0].what.contains("1970"));
+    }
+}

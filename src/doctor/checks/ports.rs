@@ -1,0 +1,74 @@
+//! The UDP ports of IKE.
+
+use crate::doctor::{
+    Case, Finding, Judged, Level,
+    facts::procfs::{PORTS, UdpSocket},
+    finding, judged, unseen,
+};
+use std::net::IpAddr;
+
+/// charon holds UDP 500 and 4500, in each family that is needed.
+pub fn udp(case: &Case) -> Judged {
+    let sockets = match &case.facts.sockets {
+        Ok(sockets) => sockets,
+        Err(why) => return Err(unseen("the UDP sockets", why)),
+    };
+    let v6 = case.wanted().any(|connection| connection.local_addr.is_ipv6());
+    let v4 = !v6 || case.wanted().any(|connection| connection.local_addr.is_ipv4());
+    let families = [(v4, "IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (v6, "IPv6", IpAddr::is_ipv6)];
+    let mut found = Vec::new();
+    for (_, family, is_of) in families.into_iter().filter(|(needed, ..)| *needed) {
+        for port in PORTS {
+            let bound: Vec<_> = sockets.iter().filter(|s| s.port == port && is_of(&s.address)).collect();
+            found.extend(judge(port, family, &bound));
+        }
+    }
+    judged(found, "500 and 4500 are charon's")
+}
+
+fn judge(port: u16, family: &str, bound: &[&UdpSocket]) -> Option<Finding> {
+    let is_charon =
+        |socket: &&&UdpSocket| socket.holder.as_ref().is_none_or(|holder| holder.name.starts_with("charon"));
+    if bound.iter().any(|socket| is_charon(&socket)) {
+        return None;
+    }
+    let Some(other) = bound.first() else {
+        let fix = "start charon; if it runs: is the plugin socket-default loaded, and are charon.port and \
+                   charon.port_nat_t in strongswan.conf 500 and 4500?";
+        return Some(finding(Level::Error, format!("nobody listens on UDP {port} ({family})"), fix));
+    };
+    let holder = other.holder.as_ref().map(|holder| format!("{} (pid {})", holder.name, holder.pid));
+    let holder = holder.unwrap_or_default();
+    let what = format!("UDP {port} ({family}) is held by {holder}, not by charon");
+    let fix = format!("stop {holder} and restart strongswan");
+    Some(finding(Level::Error, what, fix).with(format!("bound to {}", other.address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::healthy;
+    use crate::doctor::facts::procfs::Process;
+
+    #[test]
+    fn ports_belong_to_charon() {
+        let mut case = healthy::case();
+        assert!(udp(&case).is_ok());
+        let sockets = case.facts.sockets.as_mut().expect("seen");
+        sockets[0].holder = Some(Process { pid: 77, name: "pluto".into() });
+        sockets.truncate(1);
+        let found = udp(&case).expect_err("wrong");
+        assert!(found[0].what.contains("UDP 500 (IPv4) is held by pluto (pid 77)"), "{found:?}");
+        assert!(found[1].what.contains("nobody listens on UDP 4500"), "{found:?}");
+        case.facts.sockets = Err("no /proc".into());
+        assert_eq!(udp(&case).expect_err("unseen")[0].level, Level::Info);
+    }
+
+    #[test]
+    fn ipv6_needs_sockets_of_its_own() {
+        let mut case = healthy::case();
+        case.records = vec![healthy::record("2001:db8::1", "2001:db8::2", "fd00:1::/64", "fd00:2::/64")];
+        let found = udp(&case).expect_err("wrong");
+        assert!(found.iter().all(|finding| finding.what.contains("IPv6")) && found.len() == 2, "{found:?}");
+    }
+}

@@ -1,0 +1,55 @@
+//! Settings that stored connections do not have yet.
+
+use crate::{
+    agent::change::settings_drift::settings_drift,
+    doctor::{Case, Judged, Level, finding, judged, some},
+};
+use std::net::IpAddr;
+
+/// What to do about it.
+pub const TAKE_OVER: &str = "cygnet reconnect --all-changed takes the settings over in all connections, cygnet reconnect \
+                             or a Change in one; or put the old value back into the settings and systemctl reload cygnet";
+
+/// Whether the VIP of a connection with this address has another address in the settings now.
+pub fn has_moved(case: &Case, address: IpAddr) -> bool {
+    let with_it = case.records.iter().filter(|record| record.spec.vip.address == address);
+    with_it.filter_map(|record| case.gateway.vip(&record.spec.vip.uuid)).any(|vip| vip.address != address)
+}
+
+/// The connections have the addresses and networks that the settings say.
+pub fn drift(case: &Case) -> Judged {
+    let mut found = Vec::new();
+    for record in &case.records {
+        // What is gone from the settings is kept: nothing is to be done.
+        let drift: Vec<_> =
+            settings_drift(&record.spec, &case.gateway).into_iter().filter(|drift| drift.now.is_some()).collect();
+        if !drift.is_empty() {
+            let what = format!("the settings have changed under connection {} ({})", record.spec.names.name, record.id);
+            found.push(finding(Level::Warning, what, TAKE_OVER).with(some(&drift)));
+        }
+    }
+    judged(found, format!("{} connections have what the settings say", case.records.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::healthy;
+
+    #[test]
+    fn a_moved_vip_and_a_changed_network_are_drift() {
+        let mut case = healthy::case();
+        assert!(drift(&case).is_ok());
+        case.gateway.vips[0].address = "192.0.2.9".parse().expect("an address");
+        case.gateway.l3_networks[0].cidrs = vec!["10.9.0.0/24".parse().expect("a net")];
+        let found = drift(&case).expect_err("drift");
+        assert_eq!((found.len(), found[0].level), (1, Level::Warning), "{found:?}");
+        assert!(found[0].fix.contains("--all-changed"), "{found:?}");
+        let evidence = found[0].evidence.as_deref().expect("evidence");
+        for value in ["192.0.2.9", "192.0.2.1", "10.9.0.0/24", "10.1.0.0/24"] {
+            assert!(evidence.contains(value), "{value}: {evidence}");
+        }
+        case.gateway = crate::settings::Gateway::default();
+        assert!(drift(&case).is_ok(), "what is gone is kept");
+    }
+}

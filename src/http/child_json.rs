@@ -1,0 +1,123 @@
+//! What the native view tells of a child beyond what charon lists: its condition, what is wanted of it, its times. And
+//! the warnings and the rehearsal, as answers have them.
+
+use super::error::field_of;
+use crate::{
+    agent::{Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
+    ipsec::{Carried, ChildSa, Connection, IkeVersion, Mode, Pass, Protocol, TrafficSelector},
+    store::Record,
+};
+use serde_json::{Map, Value, json};
+
+/// Adds `members`, which is an object, to `item`, which is one too.
+pub(super) fn extend(item: &mut Value, members: Value) {
+    if let (Some(item), Value::Object(members)) = (item.as_object_mut(), members) {
+        item.extend(members);
+    }
+}
+
+/// `condition`, `condition_since` and `wanted` of a child of `connection`.
+pub(super) fn child(connection: &Connection, seen: Option<&Seen>) -> Value {
+    json!({
+        "condition": seen.map(|seen| seen.condition.name()),
+        "condition_since": seen.and_then(|seen| seen.since).map(|since| since.to_string()),
+        "wanted": wanted(connection),
+    })
+}
+
+/// The algorithms of all children under charon's names, as the SAs have them.
+fn wanted(connection: &Connection) -> Value {
+    let mode = match connection.mode {
+        Mode::Tunnel => "tunnel",
+        Mode::Transport => "transport",
+    };
+    let (protocol, cipher, integrity, pfs) = match connection.protocol {
+        Protocol::Esp(esp) => {
+            let cipher = esp.encryption.row();
+            ("esp", Some(cipher), Some(esp.integrity.row()).filter(|_| !cipher.aead), esp.pfs)
+        }
+        Protocol::Ah(ah) => ("ah", None, Some(ah.integrity.row()), ah.pfs),
+    };
+    json!({
+        "mode": mode, "protocol": protocol,
+        "encryption": cipher.map(|row| row.charon), "key_bits": cipher.and_then(|row| row.key_bits),
+        "integrity": integrity.map(|row| row.charon), "group": pfs.map(|group| group.row().charon),
+        "life_time_s": connection.lifetime.hard(),
+    })
+}
+
+/// The mode of an SA, and its times beside its age.
+pub(super) fn times(sa: &ChildSa) -> Value {
+    let mode = sa.mode.map(|mode| match mode {
+        Mode::Tunnel => "tunnel",
+        Mode::Transport => "transport",
+    });
+    json!({
+        "mode": mode,
+        "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
+        "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
+    })
+}
+
+/// What a connection leaves alone.
+pub(super) fn passes(passes: &[Pass]) -> Value {
+    let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    passes.iter().map(|pass| json!({ "local": texts(&pass.local), "remote": texts(&pass.remote) })).collect()
+}
+
+/// The times of dead peer detection as charon has them.
+pub(super) fn dpd(connection: &Connection) -> Value {
+    json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
+}
+
+/// The version of IKE that is initiated, and whether that is IKEv1 or not because the peer was last up with it.
+pub(super) fn versions(record: &Record) -> Value {
+    let initiates = if record.connection.initiates() == IkeVersion::V1 { "ikev1" } else { "ikev2" };
+    json!({ "initiates": initiates, "remembered": record.ikev1_worked.then_some("ikev1") })
+}
+
+/// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
+pub(super) fn carried(view: &View) -> Value {
+    let carried = view.carried();
+    json!({
+        "carrying": carried.map(Carried::is_something),
+        "as_wanted": carried.map(|carried| carried == Carried::AsWanted),
+        "note": carried.and_then(Carried::note),
+    })
+}
+
+/// Where the settings have moved away from a connection.
+pub(super) fn settings_drift(drift: &[SettingDrift]) -> Value {
+    let item = |drift: &SettingDrift| json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now });
+    drift.iter().map(item).collect()
+}
+
+/// Warnings as a list.
+pub(super) fn warnings(warnings: &[Warning]) -> Value {
+    warnings.iter().map(warning).collect()
+}
+
+fn warning(warning: &Warning) -> Value {
+    let mut members = Map::new();
+    members.insert("code".into(), warning.code.into());
+    let field = warning.part.map(field_of);
+    members.extend(field.map(|field| ("field".to_owned(), field.into())));
+    let message = match field {
+        Some(field) => format!("{field} {}", warning.message),
+        None => warning.message.clone(),
+    };
+    members.insert("message".into(), message.into());
+    Value::Object(members)
+}
+
+/// The last rehearsal of a rekeying.
+pub(super) fn rehearsal(rehearsal: Option<&RekeyTest>) -> Value {
+    rehearsal.map_or(Value::Null, |rehearsal| {
+        let outcome = match rehearsal.outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
+        };
+        json!({ "outcome": outcome, "at": rehearsal.at.to_string(), "details": rehearsal.details })
+    })
+}

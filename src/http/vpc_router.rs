@@ -1,0 +1,125 @@
+//! The actions that ask for more than one connection: candidate networks, the router's log, its connections.
+
+use super::{
+    Answer, Envelope, Shared,
+    error::{Failure, json_response},
+    id_of, inventory, parse, query,
+};
+use crate::{
+    disk::open::{Kind, open},
+    error::{Error, Result},
+    strongswan::words::{self, shorten},
+};
+use axum::{
+    body::Body,
+    extract::{Path, Query as UrlQuery, State},
+    http::StatusCode,
+};
+use serde_json::json;
+use std::{
+    io::{Read, Seek, SeekFrom},
+    path::Path as FilePath,
+    time::Duration,
+};
+use tokio::{process::Command, sync::Semaphore, time::timeout};
+
+type Pairs = UrlQuery<Vec<(String, String)>>;
+
+/// How many lines of the log are answered unless the caller says otherwise, and at most.
+const LINES: (usize, usize) = (30, 10_000);
+/// How much of the log's end is read, in bytes.
+const TAIL: u64 = 4 * 1024 * 1024;
+/// How long the journal may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many read charon's log at once: each is a program that reads the journal, or some megabytes of a file.
+static READERS: Semaphore = Semaphore::const_new(2);
+
+/// `GetCandidateL3NetworksForIpSecConnection`: the local networks that could be attached.
+pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
+    let page = parse::page(&pairs)?;
+    // Every network of the gateway can be joined with every public network.
+    parse::value("publicL3Uuid", &pairs)?;
+    let gateway = api.agent.gateway();
+    if let Some(uuid) = parse::value("vipUuid", &pairs)?.filter(|uuid| gateway.vip(uuid).is_none()) {
+        return Err(
+            Error::NotFound { field: "vipUuid", uuid: uuid.into(), resource: crate::error::Resource::Vip }.into()
+        );
+    }
+    let attached = match parse::value("uuid", &pairs)? {
+        Some(uuid) => api.agent.view(id_of(uuid)?).await?.record.spec.local.clone(),
+        None => Vec::new(),
+    };
+    let free = gateway.l3_networks.iter().filter(|network| !attached.iter().any(|other| other.network == network.uuid));
+    let inventory = |network: &crate::settings::L3Network| {
+        let range = |cidr: &ipnet::IpNet| json!({ "l3NetworkUuid": network.uuid, "networkCidr": cidr.to_string() });
+        json!({ "uuid": network.uuid, "ipRanges": network.cidrs.iter().map(range).collect::<Vec<_>>() })
+    };
+    let inventories: Vec<_> = free.skip(page.0).take(page.1).map(inventory).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "inventories": inventories })))
+}
+
+/// `GetVpcAttachedIpsec`: the connections of the router, which is this gateway.
+pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Body) -> Answer {
+    let (start, limit) = parse::page_of(&Envelope::read(body).await?.params("params")?)?;
+    let views = api.agent.views().await;
+    let page = views.into_iter().skip(start).take(limit).collect();
+    Ok(query::reply(page, &inventory::MEMBERS, api.lens(), None))
+}
+
+/// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.
+pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
+    let uuid = parse::required_value("uuid", &pairs)?;
+    let lines = parse::number("lines", &pairs, LINES.0)?.min(LINES.1);
+    if let Some(record) = uuid.parse().ok().and_then(|id| api.agent.store().get(id)) {
+        let own = api.agent.log(record.id, lines, 0);
+        let own: Vec<_> = own.iter().map(|line| format!("{} {}", line.at, line.text)).collect();
+        return Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": own.join("\n") })));
+    }
+    let turn = timeout(PATIENCE, READERS.acquire()).await;
+    let _turn =
+        turn.map_err(|_| Error::Refused { doing: "the log".into(), words: "too many read it: try again".into() })?;
+    let text = match api.charon_log.clone() {
+        Some(path) => {
+            tokio::task::spawn_blocking(move || tail(&path)).await.map_err(|e| Error::Internal(e.to_string()))??
+        }
+        None => journal(lines).await?,
+    };
+    let all: Vec<_> = text.lines().filter(|line| !tells_a_key(line)).map(|line| shorten(line, words::LINE)).collect();
+    let last = all[all.len().saturating_sub(lines)..].join("\n");
+    Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": last })))
+}
+
+/// The end of charon's log file.
+fn tail(path: &FilePath) -> Result<String, Failure> {
+    let read = || -> std::io::Result<String> {
+        let (mut file, length) = open(path, Kind::Log)?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(tokio::task::block_in_place(read).map_err(|e| Error::storage("read", path, e))?)
+}
+
+async fn journal(lines: usize) -> Result<String, Failure> {
+    let mut command = Command::new("journalctl");
+    command.args(["-u", "strongswan", "-o", "short-iso", "--no-pager", "-n"]).arg(lines.to_string()).kill_on_drop(true);
+    let failed = |cause: String| Error::Refused { doing: "the log".into(), words: cause };
+    let output =
+        timeout(PATIENCE, command.output()).await.map_err(|_| failed("journalctl did not end in time".into()))?;
+    let output =
+        output.map_err(|e| failed(format!("journalctl cannot be run: {e}; set charon.log to charon's log file")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().into()).into())
+}
+
+/// Whether a line may hold key material: charon dumps secrets at its highest level, as rows of bytes.
+fn tells_a_key(line: &str) -> bool {
+    let is_dump = |line: &str| {
+        line.split_whitespace().filter(|word| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit())).count()
+            >= 8
+    };
+    line.contains("secret") || is_dump(line)
+}

@@ -1,0 +1,96 @@
+//! Lists of SAs, by either way to charon; of all that is listed, those that bear our names are kept.
+
+use super::{
+    Asker, Backend,
+    fallbacks::Fallbacks,
+    names, observe,
+    section::Section,
+    sightings::{Progress, Sas, Whole},
+};
+use crate::{
+    error::{Error, Result},
+    ipsec::{ConnectionId, IkeSa},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::time::Instant;
+
+/// Of how many connections that are all on their way out each is looked at once more by itself; of more, all are.
+const FEW: usize = 32;
+
+impl Backend {
+    /// The SAs of one connection of ours, and if it `falls_back` those of its second one.
+    pub(super) async fn sas_of(
+        &self,
+        id: ConnectionId,
+        asker: Asker,
+        falls_back: bool,
+    ) -> Result<(Instant, Vec<IkeSa>)> {
+        let (begun, mut sas) = self.sas_named(&names::connection(id), asker).await?;
+        if falls_back {
+            sas.extend(self.sas_named(&names::fallback(id), asker).await?.1);
+        }
+        sas.retain(|sa| names::owner(&sa.name) == Some(id));
+        Ok((begun, sas))
+    }
+
+    async fn sas_named(&self, name: &str, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
+        Ok(match self {
+            Self::Vici(vici) => vici.read_sas(asker, name, |item| observe::ike_sas(&item)).await?,
+            Self::Swanctl(swanctl) => {
+                let begun = Instant::now();
+                let found = swanctl.query(&["--list-sas", "--ike", name]).await?;
+                (begun, found.iter().flat_map(observe::ike_sas).collect())
+            }
+        })
+    }
+
+    /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
+    pub(super) async fn whole(&self, progress: Progress, fallbacks: &Fallbacks) -> Result<Whole> {
+        let (mut begun, mut sas) = self.list(&progress).await?;
+        let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
+        if closing.len() > FEW {
+            (begun, sas) = self.list(&progress).await?;
+        } else {
+            for id in closing {
+                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader, fallbacks.has(id)).await?.1));
+                progress.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        sas.retain(|_, sas| !sas.is_empty());
+        fallbacks.note(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
+        Ok(Whole { begun, sas })
+    }
+
+    async fn list(&self, progress: &Progress) -> Result<(Instant, Sas)> {
+        let mut all: HashMap<_, Vec<_>> = HashMap::new();
+        let mut take = |item: &Section| {
+            progress.fetch_add(1, Ordering::Relaxed);
+            for sa in observe::ike_sas(item) {
+                if let Some(id) = names::owner(&sa.name) {
+                    all.entry(id).or_default().push(sa);
+                }
+            }
+        };
+        let begun = match self {
+            Self::Vici(vici) => vici.read_all_sas(|item| take(&item)).await?,
+            Self::Swanctl(swanctl) => {
+                let begun = Instant::now();
+                swanctl.query(&["--list-sas"]).await?.iter().for_each(take);
+                begun
+            }
+        };
+        Ok((begun, all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect()))
+    }
+}
+
+/// The error once more, for another who waited for the same.
+pub(super) fn same(error: &Error) -> Error {
+    match error {
+        Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
+        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
+        other => Error::Internal(other.to_string()),
+    }
+}

@@ -1,0 +1,191 @@
+//! What charon says of one IKE SA, line after line, and the causes of failure that it tells.
+//!
+//! charon's log is written for people: the same words mean different things at different moments, and
+//! the line that names the failure rarely has the values in it. So the values are remembered from the
+//! lines before. The texts are those of strongSwan 5.9.8 to 6.1.0 at log level 1; a line that is not
+//! known changes nothing.
+
+pub mod answer;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    section::Section,
+    words::{self, shorten},
+};
+use crate::ipsec::reason::Code;
+use std::net::IpAddr;
+
+/// A line of charon's log, as the `log` event brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The part of charon that speaks: IKE, CFG, ENC, NET, KNL, ...
+    pub group: String,
+    /// The name of the IKE SA's configuration, once it is known.
+    pub name: Option<String>,
+    /// The number of the IKE SA.
+    pub unique_id: Option<u64>,
+    /// What is said.
+    pub text: String,
+}
+
+impl Line {
+    /// The line in a `log` event.
+    #[must_use]
+    pub fn read(event: &Section) -> Option<Self> {
+        Some(Self {
+            group: shorten(event.text("group")?, words::NAME),
+            name: event.text("ikesa-name").map(|name| shorten(name, words::NAME)),
+            unique_id: event.number("ikesa-uniqueid"),
+            // A peer chooses its identities, and more: of a line that is longer, both ends tell what it is about.
+            text: shorten(event.text("msg")?, words::LINE),
+        })
+    }
+}
+
+/// How much a clue says; a weaker one does not displace a stronger one that is recent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// A name without more.
+    Hint,
+    /// Something happened, or did not.
+    Sign,
+    /// The peer's word, which leaves out its values.
+    Answer,
+    /// What this side saw itself, with both ends' values.
+    Evidence,
+}
+
+/// A cause of failure that was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureCause {
+    /// The cause.
+    pub code: Code,
+    /// How much that says.
+    pub confidence: Confidence,
+    /// The child that it is about; without one, it is about the whole connection.
+    pub child: Option<String>,
+    /// The IKE version that the peer speaks, where that is the clue.
+    pub version: Option<u8>,
+    /// What was seen.
+    pub details: String,
+}
+
+impl FailureCause {
+    /// charon refused to negotiate `child`, with these words.
+    #[must_use]
+    pub fn refused(child: &str, details: String) -> Self {
+        Self {
+            code: Code::Unknown,
+            confidence: Confidence::Sign,
+            child: Some(child.to_owned()),
+            version: None,
+            details,
+        }
+    }
+}
+
+/// What a line tells beside its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TraceEvent {
+    /// A cause of failure.
+    FailureCause(FailureCause),
+    /// The IKE SA is established: what was wrong with it before is over.
+    Established,
+}
+
+/// What is remembered of one IKE SA.
+#[derive(Debug, Clone, Default)]
+pub struct IkeSaTrace {
+    /// The peer's address.
+    pub remote: Option<IpAddr>,
+    /// Whether this side began it.
+    ours: bool,
+    /// 1 or 2.
+    version: Option<u8>,
+    established: bool,
+    /// The child that is being negotiated, if this side asked for it.
+    child: Option<String>,
+    /// Whether anything of a child was negotiated.
+    asked: bool,
+    /// The proposals of the peer, and those of this side.
+    received: Option<String>,
+    configured: Option<String>,
+    /// The ends that a configuration was looked for.
+    ends: Option<String>,
+    /// What was wrong with a certificate; what charon says afterwards is only what followed from it.
+    certificate: Option<String>,
+    /// The message that is sent again and again.
+    step: Option<&'static str>,
+}
+
+impl IkeSaTrace {
+    /// Takes in `text` and says what it tells.
+    pub fn hear(&mut self, text: &str) -> Option<TraceEvent> {
+        self.remember(text);
+        if text.starts_with("IKE_SA ") && text.contains(" established between ") {
+            self.established = true;
+            return Some(TraceEvent::Established);
+        }
+        self.verdict(text).map(TraceEvent::FailureCause)
+    }
+
+    /// Keeps what a later line may need.
+    fn remember(&mut self, text: &str) {
+        let after = |prefix| text.strip_prefix(prefix).map(|rest| shorten(rest, words::VALUE));
+        if let Some(rest) = text.strip_prefix("received packet: from ") {
+            self.remote = self.remote.or_else(|| address(rest));
+        } else if let Some((peer, _)) = text.split_once(" is initiating ") {
+            self.remote = self.remote.or_else(|| peer.parse().ok());
+        } else if text.starts_with("initiating ") {
+            self.ours = true;
+            self.version = Some(if text.contains(" Mode IKE_SA") { 1 } else { 2 });
+            self.remote = text.rsplit(' ').next().and_then(|last| last.parse().ok()).or(self.remote);
+        } else if let Some(message) = text.strip_prefix("generating ") {
+            self.exchange(message);
+        } else if let Some(message) = text.strip_prefix("parsed ") {
+            self.exchange(message);
+            if message.starts_with("CREATE_CHILD_SA request") || message.starts_with("QUICK_MODE request") {
+                // The peer asks for one; it does not say which.
+                self.child = None;
+            }
+        } else if let Some(name) = text.strip_prefix("establishing CHILD_SA ") {
+            self.child = name.split('{').next().map(|name| shorten(name, words::NAME));
+            self.asked = true;
+        } else if text.starts_with("CHILD_SA ") && text.contains(" established with SPIs ") {
+            self.asked = true;
+        } else if let Some(proposals) = after("received proposals: ") {
+            self.received = Some(proposals);
+        } else if let Some(proposals) = after("configured proposals: ") {
+            self.configured = Some(proposals);
+        } else if let Some(ends) = after("looking for peer configs matching ")
+            .or_else(|| after("looking for pre-shared key peer configs matching "))
+        {
+            self.ends = Some(ends);
+        } else if verdict::is_of_a_certificate(text) {
+            self.certificate = Some(shorten(text, words::VALUE));
+        }
+    }
+
+    /// What the exchanges on the wire tell: the version, and how far it got.
+    fn exchange(&mut self, message: &str) {
+        let (v2, v1) = (["IKE_SA_INIT", "IKE_AUTH", "CREATE_CHILD_SA"], ["ID_PROT", "AGGRESSIVE", "QUICK_MODE"]);
+        let kind = message.split(' ').next().unwrap_or_default();
+        if v2.contains(&kind) {
+            self.version = Some(2);
+        } else if v1.contains(&kind) || kind == "INFORMATIONAL_V1" {
+            self.version = Some(1);
+        }
+        if let Some(step) = v2.iter().chain(&v1).find(|step| **step == kind) {
+            self.step = Some(step);
+        }
+        self.asked |= matches!(kind, "CREATE_CHILD_SA" | "QUICK_MODE");
+    }
+}
+
+/// The address in `192.0.2.2[500] to ...`.
+fn address(text: &str) -> Option<IpAddr> {
+    text.split('[').next()?.parse().ok()
+}

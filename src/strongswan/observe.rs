@@ -1,0 +1,89 @@
+//! From charon's messages to the model's observed values.
+//! What is missing or unknown in a message is left out: an SA that cannot be read is not "up".
+
+use super::section::Section;
+use crate::ipsec::{
+    Mode,
+    sa::{ChildSa, ChildState, IkeSa, IkeState, Suite},
+};
+
+/// The IKE SAs in one `list-sa` or `ike-updown` message.
+#[must_use]
+pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
+    message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
+}
+
+/// Whether there are SAs, and all on their way out. charon walks its table while SAs move in it: one that is rekeyed can
+/// be listed as replaced before its successor is listed at all. A second look sees that.
+#[must_use]
+pub fn all_closing(running: &[IkeSa]) -> bool {
+    !running.is_empty() && running.iter().all(|ike| ike.state == IkeState::Closing)
+}
+
+fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
+    let text = |key| sa.text(key).unwrap_or_default().to_owned();
+    Some(IkeSa {
+        name: name.into(),
+        unique_id: sa.number("uniqueid")?,
+        version: sa.number("version")?,
+        state: match sa.text("state")? {
+            "CREATED" | "CONNECTING" => IkeState::Connecting,
+            "ESTABLISHED" | "REKEYING" => IkeState::Established,
+            _ => IkeState::Closing,
+        },
+        stale: false,
+        hosts: (text("local-host"), text("remote-host")),
+        initiator_spi: text("initiator-spi"),
+        suite: suite(sa),
+        busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
+        children: sa
+            .section("child-sas")
+            .into_iter()
+            .flat_map(Section::sections)
+            .filter_map(|(_, child)| child_sa(child))
+            .collect(),
+    })
+}
+
+fn child_sa(sa: &Section) -> Option<ChildSa> {
+    let number = |key| sa.number(key).unwrap_or(0);
+    let text = |key| sa.text(key).unwrap_or_default().to_owned();
+    Some(ChildSa {
+        name: sa.text("name")?.into(),
+        unique_id: sa.number("uniqueid")?,
+        spis: (text("spi-in"), text("spi-out")),
+        state: match sa.text("state")? {
+            "INSTALLED" | "REKEYING" | "UPDATING" => ChildState::Installed,
+            "REKEYED" => ChildState::Replaced,
+            "DELETING" | "DELETED" | "DESTROYING" => ChildState::Closing,
+            _ => ChildState::Pending,
+        },
+        stale: false,
+        mode: match sa.text("mode") {
+            Some("TUNNEL") => Some(Mode::Tunnel),
+            Some("TRANSPORT") => Some(Mode::Transport),
+            _ => None,
+        },
+        ah: sa.text("protocol") == Some("AH"),
+        suite: suite(sa),
+        local: sa.items("local-ts").map(Into::into).collect(),
+        remote: sa.items("remote-ts").map(Into::into).collect(),
+        bytes: (number("bytes-in"), number("bytes-out")),
+        packets: (number("packets-in"), number("packets-out")),
+        unused: (sa.number("use-in"), sa.number("use-out")),
+        age: number("install-time"),
+        rekey_in: sa.number("rekey-time"),
+        ends_in: sa.number("life-time"),
+    })
+}
+
+fn suite(sa: &Section) -> Suite {
+    let text = |key| sa.text(key).map(Into::into);
+    Suite {
+        encryption: text("encr-alg"),
+        key_bits: sa.number("encr-keysize"),
+        integrity: text("integ-alg"),
+        prf: text("prf-alg"),
+        group: text("dh-group"),
+    }
+}

@@ -1,0 +1,85 @@
+//! A subscription to charon's events, on a socket of its own. A task reads it whether anybody listens or not: charon would
+//! queue events without limit for a reader that does not read.
+
+use super::socket::{Failure, Socket};
+use crate::strongswan::{packet::Packet, section::Section};
+use std::{path::Path, time::Duration};
+use tokio::sync::mpsc;
+
+/// Events that may wait for their reader before the reader is told to look at everything anew.
+const EVENTS: usize = 4096;
+
+/// What comes without being asked for.
+#[derive(Debug)]
+pub enum Notice {
+    /// A registered event.
+    Event(String, Section),
+    /// The reader was too slow and events were dropped.
+    Lagged,
+}
+
+/// A subscription. Dropping it closes its socket.
+pub struct Events {
+    inbox: mpsc::Receiver<Notice>,
+}
+
+/// The other end: what the task writes to.
+struct Outbox {
+    notices: mpsc::Sender<Notice>,
+    lagged: bool,
+}
+
+impl Events {
+    /// Subscribes to `names` at the socket `path`.
+    ///
+    /// # Errors
+    /// The name of the event that could not be subscribed to, and why; no name when there is no socket.
+    pub(super) async fn subscribe(path: &Path, deadline: Duration, names: &[&str]) -> Result<Self, (String, Failure)> {
+        let mut socket = Socket::connect(path, deadline).await.map_err(|e| (String::new(), e))?;
+        let (notices, inbox) = mpsc::channel(EVENTS);
+        let mut outbox = Outbox { notices, lagged: false };
+        for name in names {
+            // Events that were registered already come in between.
+            let early = |name, message| {
+                outbox.put(name, message);
+                false
+            };
+            socket.call(&Packet::Register((*name).into()), early).await.map_err(|e| ((*name).to_owned(), e))?;
+        }
+        tokio::spawn(deliver(socket, outbox));
+        Ok(Self { inbox })
+    }
+
+    /// The next event, or `None` when charon is gone.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.inbox.recv().await
+    }
+}
+
+/// Reads until the socket ends or nobody listens any more.
+async fn deliver(mut socket: Socket, mut outbox: Outbox) {
+    let gone = outbox.notices.clone();
+    let work = async {
+        while let Some((name, message)) = socket.event().await {
+            outbox.put(name, message);
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = gone.closed() => {}
+    }
+}
+
+impl Outbox {
+    /// Never waits. The last place is kept for the word that events were dropped, so that the reader learns it even if no
+    /// event follows.
+    fn put(&mut self, name: String, message: Section) {
+        // A reader that is gone needs no events.
+        if self.notices.capacity() > 1 {
+            self.lagged = false;
+            let _ = self.notices.try_send(Notice::Event(name, message));
+        } else if !self.lagged {
+            self.lagged = self.notices.try_send(Notice::Lagged).is_ok();
+        }
+    }
+}
