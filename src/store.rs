@@ -6,6 +6,7 @@ pub mod format;
 pub mod record;
 mod together;
 mod trial;
+mod version;
 
 pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial};

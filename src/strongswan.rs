@@ -7,6 +7,7 @@ pub mod conf;
 pub mod credentials;
 pub mod diff;
 pub mod dry_run;
+mod fallbacks;
 pub mod foreign;
 mod lists;
 pub mod log_parser;
@@ -26,6 +27,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     strongswan::{
+        fallbacks::Fallbacks,
         foreign::Foreign,
         requests::Loadable,
         sightings::Sightings,
@@ -43,6 +45,7 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
+    fallbacks: Arc<Fallbacks>,
 }
 
 /// A way to charon.
@@ -71,13 +74,13 @@ const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rek
 
 impl From<Vici> for StrongSwan {
     fn from(vici: Vici) -> Self {
-        Self { way: Arc::new(Backend::Vici(vici)), sightings: Sightings::default() }
+        Self { way: Arc::new(Backend::Vici(vici)), sightings: Sightings::default(), fallbacks: Arc::default() }
     }
 }
 
 impl From<Swanctl> for StrongSwan {
     fn from(swanctl: Swanctl) -> Self {
-        Self { way: Arc::new(Backend::Swanctl(swanctl)), sightings: Sightings::default() }
+        Self { way: Arc::new(Backend::Swanctl(swanctl)), sightings: Sightings::default(), fallbacks: Arc::default() }
     }
 }
 
@@ -109,6 +112,10 @@ impl StrongSwan {
     /// # Errors
     /// When charon refuses: it then has `previous` as before. When it does not answer, it may have either.
     pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
+        let falls_back = new.section(&names::fallback(new.id)).is_some();
+        if falls_back {
+            self.fallbacks.add(new.id);
+        }
         let vici = match &*self.way {
             Backend::Vici(vici) => vici,
             Backend::Swanctl(swanctl) => return swanctl.load(new, previous).await,
@@ -118,6 +125,10 @@ impl StrongSwan {
             Ok(()) if !new.requests.iter().any(|r| r.command == "load-shared") => {
                 vici.unload_shared(&names::secret(new.id)).await
             }
+            outcome => outcome,
+        };
+        let loaded = match loaded {
+            Ok(()) if !falls_back => self.unload_fallback(vici, new.id).await,
             outcome => outcome,
         };
         let error = match loaded {
@@ -145,11 +156,14 @@ impl StrongSwan {
             Backend::Vici(vici) => vici,
             Backend::Swanctl(swanctl) => return swanctl.unload(id).await,
         };
-        match vici.unload_connection(&names::connection(id)).await {
-            Err(Error::Refused { words, .. }) if words.ends_with("not found") => {}
-            other => other?,
-        }
+        unload(vici, &names::connection(id)).await?;
+        self.unload_fallback(vici, id).await?;
         vici.unload_shared(&names::secret(id)).await
+    }
+
+    /// Forgets the connection that initiates with IKEv1, if charon may have it.
+    async fn unload_fallback(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
+        if self.fallbacks.has(id) { unload(vici, &names::fallback(id)).await } else { Ok(()) }
     }
 
     /// Forgets the private key of this id. Through swanctl, which keeps charon's keys equal to its files, the next load
@@ -216,6 +230,7 @@ impl StrongSwan {
             // swanctl cannot list secrets; it keeps them equal to the files.
             Backend::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
+        self.fallbacks.note(connections.iter().map(String::as_str));
         let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
         Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
     }
@@ -226,7 +241,7 @@ impl StrongSwan {
     /// When charon does not answer.
     pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
         // From when charon was asked, not from now: another look may overtake this one while it waits for a socket.
-        let (begun, sas) = self.way.sas_of(id, asker).await?;
+        let (begun, sas) = self.way.sas_of(id, asker, self.fallbacks.has(id)).await?;
         self.sightings.note(id, begun, &sas);
         Ok(sas)
     }
@@ -237,8 +252,9 @@ impl StrongSwan {
     /// # Errors
     /// When charon does not answer.
     pub async fn all_within(&self, patience: Duration) -> Option<Result<Sas>> {
-        let way = Arc::clone(&self.way);
-        let list = |progress| async move { way.whole(progress).await.map(Arc::new).map_err(Arc::new) }.boxed();
+        let (way, fallbacks) = (Arc::clone(&self.way), Arc::clone(&self.fallbacks));
+        let list =
+            |progress| async move { way.whole(progress, &fallbacks).await.map(Arc::new).map_err(Arc::new) }.boxed();
         Some(self.sightings.all(patience, list).await?.map_err(|error| lists::same(&error)))
     }
 
@@ -256,18 +272,18 @@ impl StrongSwan {
     /// What is asked from now on is asked another charon.
     pub fn begin_anew(&self) {
         self.sightings.forget();
+        self.fallbacks.forget();
     }
 
-    /// Starts negotiating a child; the outcome shows in events and in [`StrongSwan::observe`].
+    /// Starts negotiating a child of the connection of this name; the outcome shows in events and in [`StrongSwan::observe`].
     ///
     /// # Errors
     /// When charon refuses or does not answer.
-    pub async fn initiate(&self, id: ConnectionId, child: &str) -> Result<()> {
-        let name = names::connection(id);
+    pub async fn initiate(&self, name: &str, child: &str) -> Result<()> {
         match &*self.way {
-            Backend::Vici(vici) => vici.initiate(&name, child).await,
+            Backend::Vici(vici) => vici.initiate(name, child).await,
             Backend::Swanctl(swanctl) => {
-                swanctl.command(&["--initiate", "--ike", &name, "--child", child, "--timeout", "-1"]).await
+                swanctl.command(&["--initiate", "--ike", name, "--child", child, "--timeout", "-1"]).await
             }
         }
     }
@@ -386,6 +402,14 @@ impl StrongSwan {
             },
             Events::None => std::future::pending().await,
         }
+    }
+}
+
+/// Forgets the connection of this name; that there is none is no error.
+async fn unload(vici: &Vici, name: &str) -> Result<()> {
+    match vici.unload_connection(name).await {
+        Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
+        other => other,
     }
 }
 

@@ -31,6 +31,8 @@ mod drift;
 mod dropped_cas;
 #[path = "lab/identities.rs"]
 mod every_identity;
+#[path = "lab/fallback.rs"]
+mod fallback;
 #[path = "lab/half.rs"]
 mod half;
 #[path = "lab/heal.rs"]

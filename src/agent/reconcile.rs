@@ -4,11 +4,13 @@ pub(crate) mod charon_link;
 pub(crate) mod charon_session;
 pub(crate) mod heal;
 pub(crate) mod initiation_limiter;
+pub(crate) mod proven;
 pub(crate) mod queue;
 pub(crate) mod reconciler;
 pub(crate) mod resync;
 pub(crate) mod sa_planner;
 pub(crate) mod split;
+pub(crate) mod versions;
 pub(crate) mod watchdog;
 pub(crate) mod worker;
 

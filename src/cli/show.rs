@@ -47,8 +47,11 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     reason(&mut page, &view["reason"], look);
     let left_out =
         items(&view["left_out"]).iter().map(|net| format!("{} (in {})", text(net, "network"), text(net, "within")));
-    let own =
-        [("split", text(view, "split").replace("auto", "")), ("left out", left_out.collect::<Vec<_>>().join(", "))];
+    let own = [
+        ("IKE version", versions(view)),
+        ("split", text(view, "split").replace("auto", "")),
+        ("left out", left_out.collect::<Vec<_>>().join(", ")),
+    ];
     for (title, line) in wanted(view, gateway).into_iter().chain(own) {
         if !line.is_empty() {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
@@ -65,6 +68,19 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
         let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
     }
     page
+}
+
+/// Where both versions of IKE are spoken, the one that runs or is tried, unless it is IKEv2 as usual.
+fn versions(view: &Value) -> String {
+    let versions = &view["versions"];
+    let remembered = if versions["remembered"].is_null() { "" } else { ", remembered of this peer" };
+    let runs = items(&view["ike_sas"]).iter().find(|sa| sa["state"] == "established").map(|sa| text(sa, "version"));
+    match (runs.as_deref(), versions["initiates"].as_str()) {
+        _ if view["inventory"]["ikeVersion"] != "ike" => String::new(),
+        (Some("1"), _) => format!("IKEv1 runs{remembered}"),
+        (None, Some("ikev1")) => format!("IKEv1 is tried{remembered}; IKEv2 in turn with it"),
+        _ => String::new(),
+    }
 }
 
 fn reason(page: &mut String, reason: &Value, look: Look) {

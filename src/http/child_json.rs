@@ -5,7 +5,8 @@ use super::error::field_of;
 use crate::{
     agent::{Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
-    ipsec::{Carried, ChildSa, Connection, IkeSa, Mode, Pass, Protocol, TrafficSelector, condition_advice},
+    ipsec::{Carried, ChildSa, Connection, IkeSa, IkeVersion, Mode, Pass, Protocol, TrafficSelector, condition_advice},
+    store::Record,
 };
 use serde_json::{Map, Value, json};
 
@@ -75,6 +76,12 @@ pub(super) fn passes(passes: &[Pass]) -> Value {
 /// The times of dead peer detection as charon has them.
 pub(super) fn dpd(connection: &Connection) -> Value {
     json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
+}
+
+/// The version of IKE that is initiated, and whether that is IKEv1 or not because the peer was last up with it.
+pub(super) fn versions(record: &Record) -> Value {
+    let initiates = if record.connection.initiates() == IkeVersion::V1 { "ikev1" } else { "ikev2" };
+    json!({ "initiates": initiates, "remembered": record.ikev1_worked.then_some("ikev1") })
 }
 
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.

@@ -4,48 +4,17 @@
 mod id;
 mod networks;
 mod split;
+mod version;
 
 pub use id::ConnectionId;
 pub use split::Split;
+pub use version::IkeVersion;
 
 use super::{
     AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, PeerAddr, Psk, TrafficSelector,
     certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
-
-/// Which IKE is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IkeVersion {
-    /// Initiates IKEv2 and answers both (strongSwan's `version = 0`).
-    Any,
-    /// IKEv1 (RFC 2409), main mode.
-    V1,
-    /// IKEv2 (RFC 7296).
-    V2,
-}
-
-impl IkeVersion {
-    /// Whether a peer that speaks `version` (1 or 2) is answered.
-    #[must_use]
-    pub fn accepts(self, version: u8) -> bool {
-        match self {
-            Self::Any => true,
-            Self::V1 => version == 1,
-            Self::V2 => version == 2,
-        }
-    }
-
-    /// Its name for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Any => "IKEv2 or IKEv1",
-            Self::V1 => "IKEv1",
-            Self::V2 => "IKEv2",
-        }
-    }
-}
 
 /// How packets are wrapped (RFC 4301, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +167,8 @@ pub struct Connection {
     pub lifetime: Lifetime,
     /// What is carried; empty while one side has no network.
     pub children: Vec<Child>,
+    /// Not empty: IKEv1 is initiated, and these are the children for a peer that calls with IKEv2 nevertheless.
+    pub answered: Vec<Child>,
 }
 
 /// The part of a connection that breaks a rule.
@@ -301,6 +272,7 @@ impl Connection {
             protocol: parts.protocol,
             lifetime: parts.lifetime,
             children,
+            answered: Vec::new(),
         })
     }
 

@@ -213,7 +213,7 @@ pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
     !sa.stale
         && sa.mode == Some(wanted.mode)
         && sa.runs_suite(wanted.protocol)
-        && wanted.children.iter().any(|child| is_within(sa, child))
+        && wanted.children.iter().chain(&wanted.answered).any(|child| is_within(sa, child))
 }
 
 /// The network without those of `nets` that another one of them contains: charon drops them from a child's selectors.

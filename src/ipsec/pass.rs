@@ -42,7 +42,8 @@ pub fn passes_beside<'a>(
     if connection.mode == Mode::Transport || connection.children.is_empty() {
         return Vec::new();
     }
-    let children = || connection.children.iter();
+    let answering = connection.answering();
+    let children = || answering.children.iter();
     let local: BTreeSet<_> = children().flat_map(|child| &child.local).copied().collect();
     let remote: BTreeSet<_> = children().flat_map(|child| &child.remote).copied().collect();
     let covered = |net: &IpNet| remote.iter().any(|selector| selector.net().contains(net));

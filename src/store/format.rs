@@ -3,6 +3,8 @@
 //! A reader refuses what it does not understand: a newer `version`, an unknown member, a value that
 //! the model refuses. Errors name the member, never its value, because it may be the key.
 
+mod words;
+
 use super::{
     record::Trial,
     record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
@@ -10,9 +12,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion,
-        Integrity, KeyOwner, Lifetime, Mode, Psk, Split, State,
+        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IkeProposal, IkeVersion, Integrity, KeyOwner,
+        Lifetime, Psk, Split, State,
     },
+    store::format::words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning, word},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -111,6 +114,9 @@ struct Ike {
     lifetime_s: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dpd: Option<DeadPeer>,
+    /// Whether the peer was last up with IKEv1, where both versions are spoken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ikev1_worked: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,6 +212,7 @@ fn file(record: &Record) -> File {
             group: options.ike.group.row().number,
             lifetime_s: options.ike_lifetime.hard(),
             dpd: options.dpd.map(|dpd| DeadPeer { delay_s: dpd.delay(), timeout_s: dpd.timeout() }),
+            ikev1_worked: record.ikev1_worked,
         },
         child: Child {
             protocol: if options.ah { "ah" } else { "esp" }.into(),
@@ -295,8 +302,12 @@ fn read_record(file: File) -> Result<Record, String> {
     let (generation, child_generation) = (file.ike_generation, file.child_generation);
     let key_owner = file.identity.key_owner.as_deref().map(|owner| meaning(&KEY_OWNERS, owner));
     let key_owner = key_owner.unwrap_or(Some(KeyOwner::default())).ok_or("identity.key_owner is not valid")?;
-    let mut record =
-        Record::new(id, spec(file)?, generation, created).map_err(|e| format!("{:?} is not valid", e.part))?;
+    let worked = if file.ike.ikev1_worked { IkeVersion::V1 } else { IkeVersion::V2 };
+    if file.ike.ikev1_worked && file.ike.version != 0 {
+        return Err("ike.ikev1_worked is of another ike.version".into());
+    }
+    let record = Record::new(id, spec(file)?, generation, created).and_then(|record| record.having_worked(worked));
+    let mut record = record.map_err(|e| format!("{:?} is not valid", e.part))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
     record.changed = changed;
@@ -413,21 +424,4 @@ fn read_remote(remote: &Remote) -> Result<RemoteCidr, String> {
 
 fn uuid(text: &str, member: &str) -> Result<ConnectionId, String> {
     text.parse().map_err(|e| format!("{member} {e}"))
-}
-
-const ID_KINDS: [(IdentityKind, &str); 3] =
-    [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
-const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
-const SPLITS: [(Split, &str); 4] =
-    [(Split::Auto, "auto"), (Split::Learned, "learned"), (Split::Pairs, "pairs"), (Split::Whole, "whole")];
-const MODES: [(Mode, &str); 2] = [(Mode::Tunnel, "tunnel"), (Mode::Transport, "transport")];
-
-/// The word that stands for `value` in the file.
-fn word<T: PartialEq + Copy>(words: &[(T, &'static str)], value: T) -> &'static str {
-    words.iter().find(|(v, _)| *v == value).map_or("", |(_, word)| word)
-}
-
-/// What `word` stands for in the file.
-fn meaning<T: Copy>(words: &[(T, &'static str)], word: &str) -> Option<T> {
-    words.iter().find(|(_, w)| *w == word).map(|(value, _)| *value)
 }

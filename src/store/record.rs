@@ -24,6 +24,8 @@ pub struct Record {
     /// Whether charon was not yet seen to run this connection and nothing older: what runs may have been made for an
     /// earlier one. Only the record knows that after a restart of the agent.
     pub unproven: bool,
+    /// Whether a peer of a connection that speaks both versions of IKE was last up with IKEv1.
+    pub ikev1_worked: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -158,7 +160,8 @@ impl Record {
     pub fn new(id: ConnectionId, spec: Spec, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
         let connection = spec.connection(id, ike_generation)?;
         let (state, unproven, trial, aside) = (State::Enabled, true, None, None);
-        Ok(Self { id, spec, connection, state, ike_generation, unproven, created: now, changed: now, trial, aside })
+        let (ikev1_worked, created, changed) = (false, now, now);
+        Ok(Self { id, spec, connection, state, ike_generation, unproven, ikev1_worked, created, changed, trial, aside })
     }
 
     /// The same connection with another wish, and no trial.
@@ -173,6 +176,7 @@ impl Record {
         }
         new.connection.child_generation = self.connection.child_generation;
         new.connection.key_owner = self.connection.key_owner;
+        let new = new.speaking_as(self);
         let unproven = self.unproven || new.connection != self.connection;
         Ok(Self { state: self.state, unproven, created: self.created, ..new })
     }
@@ -216,7 +220,7 @@ impl Record {
     /// The networks that another one of their side contains, each with that one: charon drops them from a child.
     #[must_use]
     pub fn left_out(&self) -> Vec<(TrafficSelector, TrafficSelector)> {
-        if self.spec.options.version == IkeVersion::V1 {
+        if self.connection.initiates() == IkeVersion::V1 {
             return Vec::new();
         }
         let nets: Vec<_> = self.spec.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect();
@@ -281,7 +285,7 @@ impl Record {
 }
 
 impl Spec {
-    fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
+    pub(super) fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
         let options = &self.options;
         let identity = |part, text: &Option<String>| {
             let read = |text: &String| {

@@ -62,12 +62,18 @@ impl fmt::Debug for Conf {
 #[template(path = "connection.conf", config = "templates/askama.toml")]
 struct ConnectionConf<'a> {
     c: &'a Connection,
-    name: String,
+    parts: Vec<Part<'a>>,
     /// The name of the secret, and the key in hexadecimal digits.
     secret: Option<(String, &'a str)>,
     certs: Option<CertNames>,
-    version: u8,
     mode: &'static str,
+}
+
+/// A connection in charon's sense. What two of them differ in.
+struct Part<'a> {
+    name: String,
+    version: u8,
+    c: &'a Connection,
     traps: Traps,
     passes: &'a [Pass],
 }
@@ -108,22 +114,27 @@ pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) ->
         Auth::Psk(psk) => Some(psk.expose_hex()),
         Auth::Certs(_) => None,
     };
+    let answering = connection.answering();
+    let version = match connection.version {
+        IkeVersion::Any => 0,
+        IkeVersion::V1 => 1,
+        IkeVersion::V2 => 2,
+    };
+    let mut parts = vec![Part { name: names::connection(id), version, c: &answering, traps, passes }];
+    if connection.falls_back() {
+        // The other has the traps, if there are any: charon is never without them while this one comes and goes.
+        let (name, traps) = (names::fallback(id), Traps::Unsupported);
+        parts.push(Part { name, version: 1, c: connection, traps, passes: &[] });
+    }
     let template = ConnectionConf {
         c: connection,
-        name: names::connection(id),
+        parts,
         secret: key.as_ref().map(|key| (names::secret(id), key.as_str())),
         certs: connection.auth.certs().map(|certs| CertNames::new(id, certs)),
-        version: match connection.version {
-            IkeVersion::Any => 0,
-            IkeVersion::V1 => 1,
-            IkeVersion::V2 => 2,
-        },
         mode: match connection.mode {
             Mode::Tunnel => "tunnel",
             Mode::Transport => "transport",
         },
-        traps,
-        passes,
     };
     let text = template.render().map_err(|e| Broken { line: 0, why: e.to_string() })?;
     Ok(Conf(Zeroizing::new(text + "\n")))

@@ -1,7 +1,9 @@
 //! Lists of SAs, by either way to charon; of all that is listed, those that bear our names are kept.
 
 use super::{
-    Asker, Backend, names, observe,
+    Asker, Backend,
+    fallbacks::Fallbacks,
+    names, observe,
     section::Section,
     sightings::{Progress, Sas, Whole},
 };
@@ -19,34 +21,46 @@ use tokio::time::Instant;
 const FEW: usize = 32;
 
 impl Backend {
-    /// The SAs of one connection of ours.
-    pub(super) async fn sas_of(&self, id: ConnectionId, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
-        let name = names::connection(id);
-        let (begun, mut sas) = match self {
-            Self::Vici(vici) => vici.read_sas(asker, &name, |item| observe::ike_sas(&item)).await?,
-            Self::Swanctl(swanctl) => {
-                let begun = Instant::now();
-                let found = swanctl.query(&["--list-sas", "--ike", &name]).await?;
-                (begun, found.iter().flat_map(observe::ike_sas).collect())
-            }
-        };
+    /// The SAs of one connection of ours, and if it `falls_back` those of its second one.
+    pub(super) async fn sas_of(
+        &self,
+        id: ConnectionId,
+        asker: Asker,
+        falls_back: bool,
+    ) -> Result<(Instant, Vec<IkeSa>)> {
+        let (begun, mut sas) = self.sas_named(&names::connection(id), asker).await?;
+        if falls_back {
+            sas.extend(self.sas_named(&names::fallback(id), asker).await?.1);
+        }
         sas.retain(|sa| names::owner(&sa.name) == Some(id));
         Ok((begun, sas))
     }
 
+    async fn sas_named(&self, name: &str, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
+        Ok(match self {
+            Self::Vici(vici) => vici.read_sas(asker, name, |item| observe::ike_sas(&item)).await?,
+            Self::Swanctl(swanctl) => {
+                let begun = Instant::now();
+                let found = swanctl.query(&["--list-sas", "--ike", name]).await?;
+                (begun, found.iter().flat_map(observe::ike_sas).collect())
+            }
+        })
+    }
+
     /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
-    pub(super) async fn whole(&self, progress: Progress) -> Result<Whole> {
+    pub(super) async fn whole(&self, progress: Progress, fallbacks: &Fallbacks) -> Result<Whole> {
         let (mut begun, mut sas) = self.list(&progress).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
         if closing.len() > FEW {
             (begun, sas) = self.list(&progress).await?;
         } else {
             for id in closing {
-                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader).await?.1));
+                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader, fallbacks.has(id)).await?.1));
                 progress.fetch_add(1, Ordering::Relaxed);
             }
         }
         sas.retain(|_, sas| !sas.is_empty());
+        fallbacks.note(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
         Ok(Whole { begun, sas })
     }
 

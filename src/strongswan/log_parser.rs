@@ -5,6 +5,7 @@
 //! lines before. The texts are those of strongSwan 5.9.8 to 6.1.0 at log level 1; a line that is not
 //! known changes nothing.
 
+pub mod answer;
 mod certificates;
 mod methods;
 mod notifies;

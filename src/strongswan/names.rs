@@ -1,12 +1,33 @@
 //! The names that this agent gives to objects in charon and in conf.d.
 //! Whatever does not bear them is foreign, and is never touched.
 
-use crate::ipsec::ConnectionId;
+use crate::ipsec::{Connection, ConnectionId};
 
 /// The name of a connection.
 #[must_use]
 pub fn connection(id: ConnectionId) -> String {
     format!("cygnet-{id}")
+}
+
+/// The name of the connection that initiates with IKEv1 what the other answers under either version.
+#[must_use]
+pub fn fallback(id: ConnectionId) -> String {
+    format!("cygnet-{id}{FALLBACK}")
+}
+
+/// So many connections in charon's sense `connection` is.
+#[must_use]
+pub fn count(connection: &Connection) -> usize {
+    1 + usize::from(connection.falls_back())
+}
+
+/// What tells it from the other.
+const FALLBACK: &str = "-ikev1";
+
+/// Whether this is such a connection of ours.
+#[must_use]
+pub fn is_fallback(name: &str) -> bool {
+    name.ends_with(FALLBACK) && owner(name).is_some()
 }
 
 /// The name (and vici id) of a connection's secret; swanctl takes only sections that begin with `ike`.
@@ -41,7 +62,7 @@ pub fn owner(name: &str) -> Option<ConnectionId> {
     let rest = name.strip_prefix("cygnet-")?;
     let (id, child) = rest.split_at_checked(32)?;
     let child = child.strip_prefix("-pass").unwrap_or(child);
-    let ours = child.is_empty() || (child.len() == 9 && child.starts_with('-'));
+    let ours = child.is_empty() || child == FALLBACK || (child.len() == 9 && child.starts_with('-'));
     id.parse().ok().filter(|_| ours)
 }
 
@@ -65,6 +86,8 @@ mod tests {
     fn only_our_own_names_have_an_owner() {
         let id: ConnectionId = "00112233445566778899aabbccddeeff".parse().expect("id");
         assert_eq!(owner(&connection(id)), Some(id));
+        assert_eq!(owner(&fallback(id)), Some(id));
+        assert!(is_fallback(&fallback(id)) && !is_fallback(&connection(id)) && !is_fallback("site-ikev1"));
         assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(owner(&format!("{}-pass-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(secret_owner(&secret(id)), Some(id));

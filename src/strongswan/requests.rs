@@ -70,11 +70,23 @@ impl Loadable {
         let file = conf::parse(conf.expose()).map_err(|_| Unplannable("the rendered text cannot be read back"))?;
         let files = connection.auth.certs().map_or_else(Vec::new, |certs| credentials::files(connection.id(), certs));
         let requests = load(&file, &files)?;
-        match requests.split_last() {
-            Some((load, proof)) if is_proof_of(connection, proof) && is_connection(connection, &passes, load) => {}
+        let (proof, loads) = requests.split_at(requests.iter().take_while(|r| r.command != "load-conn").count());
+        let is_fallback = |load| is_connection(connection, &names::fallback(connection.id()), &[], load);
+        match loads {
+            [load, rest @ ..]
+                if is_proof_of(connection, proof)
+                    && is_connection(&connection.answering(), &names::connection(connection.id()), &passes, load)
+                    && rest.len() + 1 == names::count(connection)
+                    && rest.iter().all(is_fallback) => {}
             _ => return Err(Unplannable("the rendered text does not mean this connection")),
         }
         Ok(Self { id: connection.id(), conf, files, requests, passes })
+    }
+
+    /// The connection of this name as charon is given it.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<&Section> {
+        self.requests.iter().find(|r| r.command == "load-conn" && r.body.0.contains_key(name))?.body.section(name)
     }
 
     /// What tells these requests apart from others: the SHA-256 of their packets.
@@ -125,10 +137,9 @@ fn is_certified(connection: &Connection, body: &Section) -> bool {
     items("local", "certs") == own && items("remote", "cacerts") == cas
 }
 
-/// Whether `request` loads the one connection with its identities and exactly its children and passes.
-fn is_connection(connection: &Connection, passes: &[Pass], request: &Request) -> bool {
-    let name = names::connection(connection.id());
-    let Some(body) = request.body.section(&name).filter(|_| request.body.0.len() == 1) else { return false };
+/// Whether `request` loads the one connection of this name with its identities and exactly its children and passes.
+fn is_connection(connection: &Connection, name: &str, passes: &[Pass], request: &Request) -> bool {
+    let Some(body) = request.body.section(name).filter(|_| request.body.0.len() == 1) else { return false };
     let id_of = |side| body.section(side).and_then(|s: &Section| s.text("id"));
     let children = body.section("children").into_iter().flat_map(Section::sections);
     let tunnels = connection.children.iter().map(|child| child.name.as_str());

@@ -80,6 +80,12 @@ impl Charon {
         self.runtime.block_on(self.vici.unload_shared(id)).expect("unload-shared");
     }
 
+    /// Forgets a connection; SAs stay.
+    #[track_caller]
+    pub fn forget_connection(&self, name: &str) {
+        self.runtime.block_on(self.vici.unload_connection(name)).expect("unload-conn");
+    }
+
     /// Forgets the connection and the secret that the agent has under this name; SAs stay.
     #[track_caller]
     pub fn unload(&self, name: &str) {

@@ -2,7 +2,7 @@
 
 use crate::{cases, generate};
 use cygnet::{
-    ipsec::{Dpd, KeyOwner, Split, State},
+    ipsec::{Dpd, IkeVersion, KeyOwner, Split, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial,
         format::{from_bytes, to_bytes},
@@ -83,7 +83,11 @@ pub fn record() -> impl Strategy<Value = Record> {
             });
             let state = if on { State::Enabled } else { State::Disabled };
             let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
-            made.map(|record| Record { changed: t2, state, ..record }.owned(owner))
+            let made = made.map(|record| Record { changed: t2, state, ..record }.owned(owner));
+            // What was learnt of a peer, where there is something to learn.
+            made.map(
+                |record| if keys % 3 == 0 { record.having_worked(IkeVersion::V1).unwrap_or(record) } else { record },
+            )
         },
     )
 }
@@ -95,6 +99,23 @@ proptest! {
     fn every_record_comes_back(record in record()) {
         let bytes = to_bytes(&record).expect("written");
         prop_assert_eq!(from_bytes(&bytes).expect("read"), record);
+    }
+
+    /// What is tried at the moment is not stored; what worked is, with the children that go with it.
+    #[test]
+    fn what_worked_comes_back_and_older_records_have_nothing_of_it(record in record()) {
+        let text = |record: &Record| String::from_utf8(to_bytes(record).expect("written").to_vec()).expect("text");
+        let is_stored = text(&record).contains("\"ikev1_worked\": true");
+        prop_assert_eq!(is_stored, record.ikev1_worked);
+        prop_assert!(is_stored || !text(&record).contains("ikev1_worked"), "an older program reads it");
+        prop_assert!(!record.ikev1_worked || record.connection.version == IkeVersion::Any);
+        for version in [IkeVersion::V1, IkeVersion::V2] {
+            let Ok(tried) = record.speaking(version) else { continue };
+            prop_assert_eq!(tried.connection.answering(), record.connection.answering());
+            prop_assert_eq!(from_bytes(text(&tried).as_bytes()).expect("read"), record.clone());
+        }
+        let of_another = text(&record).replacen("\"version\": 0,", "\"version\": 2,", 1);
+        prop_assert!(!is_stored || from_bytes(of_another.as_bytes()).is_err());
     }
 
     #[test]

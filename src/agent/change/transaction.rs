@@ -17,13 +17,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     store::{self, Record, Timestamp, Trial},
-    strongswan::{
-        Asker,
-        credentials::File,
-        names,
-        requests::{Loadable, Request},
-        section::Section,
-    },
+    strongswan::{Asker, credentials::File, names, requests::Loadable, section::Section},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -314,9 +308,9 @@ impl Agent {
     ) {
         let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
         self.discard(record.id, files(before), files(after)).await;
-        if let (Some(before), Some(after)) = (connection(before), connection(after)) {
+        if let (Some(before), Some(after)) = (before, after) {
             self.entry(record.id).take_in_rekeyings(planner);
-            planner.mark_stale(running, before, after);
+            mark_stale(running, before, after, planner);
         }
         planner.reset_attempts();
         planner.passes = prepared.after.as_ref().map(|after| after.passes.clone()).unwrap_or_default();
@@ -451,9 +445,13 @@ fn files(loadable: Option<&Loadable>) -> &[File] {
     loadable.map_or(&[], |loadable| &loadable.files)
 }
 
-/// The body of the `load-conn` request.
-fn connection(loadable: Option<&Loadable>) -> Option<&Section> {
-    let load = |request: &&Request| request.command == "load-conn";
-    let loadable = loadable?;
-    loadable.requests.iter().find(load)?.body.section(&names::connection(loadable.id))
+/// Takes in which of the SAs that run were made for something else than what is loaded now under their name.
+fn mark_stale(running: &[IkeSa], before: &Loadable, after: &Loadable, planner: &mut SaPlanner) {
+    // What is not loaded any more, or was not loaded before, is like nothing.
+    let (unknown, nothing) = (Section::new().with("version", "unknown"), Section::new());
+    for name in [names::connection(after.id), names::fallback(after.id)] {
+        let of_name: Vec<_> = running.iter().filter(|ike| ike.name == name).collect();
+        let before = before.section(&name).unwrap_or(&unknown);
+        planner.mark_stale(&of_name, before, after.section(&name).unwrap_or(&nothing));
+    }
 }

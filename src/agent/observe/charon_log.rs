@@ -12,7 +12,7 @@ use crate::{
     ipsec::{Code, ConnectionId, Identity},
     strongswan::{
         alert::Alert,
-        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent},
+        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent, answer},
         names,
         section::Section,
         words::{self, shorten},
@@ -45,6 +45,12 @@ impl Agent {
         for id in owners {
             if !is_chatter(&line) {
                 self.record_line(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
+            }
+            if let Some((version, speaks)) = answer::of(&line.text) {
+                self.entry(id).history().record_answer(version, speaks, Instant::now());
+                if !speaks {
+                    self.reconciler.enqueue(id, Instant::now());
+                }
             }
             match &news {
                 Some(TraceEvent::FailureCause(cause)) => self.suspect_cause(id, cause.clone()),

@@ -137,7 +137,11 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: history.trigger() };
         }
         if let Some(known) = known {
-            let details = shorten(&with_wanted(view, known.cause.code, &known.cause.details), words::SENTENCE);
+            let mut details = with_wanted(view, known.cause.code, &known.cause.details);
+            if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
+                details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
+            }
+            let details = shorten(&details, words::SENTENCE);
             let trigger = history.trigger().filter(|trigger| *trigger != known.cause.code);
             return Reason { code: known.cause.code, since: known.since, details, trigger };
         }

@@ -3,7 +3,7 @@
 
 use crate::{
     agent::observe::{connection_log::Log, rekeys::RekeyFailures},
-    ipsec::{Carried, reason::Code},
+    ipsec::{Carried, IkeVersion, reason::Code},
     strongswan::log_parser::FailureCause,
 };
 use jiff::Timestamp;
@@ -69,6 +69,14 @@ pub enum Report {
     Down,
 }
 
+/// A version of IKE that was tried.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    tried: bool,
+    /// When the peer answered, and whether it speaks the version.
+    answer: Option<(Instant, bool)>,
+}
+
 /// The story of one connection.
 #[derive(Debug, Default)]
 pub struct FailureHistory {
@@ -80,6 +88,8 @@ pub struct FailureHistory {
     told: Option<Reported>,
     down: Option<(Instant, Timestamp)>,
     attempted: bool,
+    /// The versions of IKE that were tried since the tunnel was up, and how the peer answered in each: IKEv1, IKEv2.
+    versions: [Tried; 2],
     /// What took the tunnel down.
     trigger: Option<(Code, Instant)>,
     /// When another event may be told, if not before.
@@ -122,6 +132,7 @@ impl FailureHistory {
         self.causes.clear();
         self.rekeys = RekeyFailures::default();
         (self.attempted, self.trigger) = (false, None);
+        self.versions = Default::default();
     }
 
     /// The cause for `child`, or for the connection. All children have the same algorithms: what this gateway could not
@@ -137,9 +148,29 @@ impl FailureHistory {
         })
     }
 
-    /// A negotiation begins.
-    pub fn attempt(&mut self) {
+    /// A negotiation begins with this version of IKE.
+    pub fn attempt(&mut self, version: IkeVersion) {
         self.attempted = true;
+        self.versions[place(version)].tried = true;
+    }
+
+    /// The peer answered in this version, and `speaks` it or not.
+    pub fn record_answer(&mut self, version: u8, speaks: bool, now: Instant) {
+        let version = if version == 1 { IkeVersion::V1 } else { IkeVersion::V2 };
+        self.versions[place(version)].answer = Some((now, speaks));
+    }
+
+    /// Whether the peer speaks this version, by its answer since `attempted`; `None` without one.
+    #[must_use]
+    pub fn speaks(&self, version: IkeVersion, attempted: Option<Instant>) -> Option<bool> {
+        let (at, speaks) = self.versions[place(version)].answer?;
+        attempted.is_none_or(|attempted| at >= attempted).then_some(speaks)
+    }
+
+    /// Whether both versions were tried since the tunnel was up.
+    #[must_use]
+    pub fn has_tried_both(&self) -> bool {
+        self.versions.iter().all(|version| version.tried)
     }
 
     /// Whether one began since the configuration was changed.
@@ -168,6 +199,7 @@ impl FailureHistory {
             let is_ending = |known: &Known| ends_a_tunnel(known.cause.code) && now.duration_since(known.last) < ENDING;
             self.causes.retain(is_ending);
             self.down = None;
+            self.versions = Default::default();
             self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
             let is_news = self.told != Some(Reported::Up) && !(quietly && self.told.is_none());
             return if is_news { self.tell_now(Reported::Up, now) } else { self.record_up() };
@@ -223,6 +255,10 @@ impl FailureHistory {
     pub fn forget_told(&mut self) {
         (self.told, self.down) = (None, None);
     }
+}
+
+fn place(version: IkeVersion) -> usize {
+    usize::from(version != IkeVersion::V1)
 }
 
 /// Whether it is the end of a tunnel that was up.

@@ -7,6 +7,7 @@ use crate::{
         Agent, CharonLink, Discount, Entry, Speaker, View,
         entry::Moment,
         observe::{events::EventKind, failure_history::Report},
+        reconcile::versions::initiator,
         reconcile::{
             initiation_limiter::Priority,
             sa_planner::{Loaded, SaPlanner, Step},
@@ -247,7 +248,8 @@ impl Agent {
         };
         entry.take_in_rekeyings(planner);
         let record = self.heal(record, entry, planner, charon, &running).await?;
-        if self.follow_split(&record, &running, planner).await?
+        if self.follow_version(&record, entry, planner, charon, (&running, life)).await?
+            || self.follow_split(&record, &running, planner).await?
             || self.follow_joined(&record, &running, planner).await?
         {
             return Ok(());
@@ -259,11 +261,11 @@ impl Agent {
         entry.share(planner);
         entry.mark(&mut running);
         entry.record_carried(carried(&record.connection, &running));
-        if record.unproven && planner.is_proven() {
-            self.record_proven(&record);
-        }
         if had_failed && planner.is_complete() {
             self.reconciler.queue().succeeded();
+        }
+        if self.record_proven(&record, entry, planner, charon, &running).await? {
+            return Ok(());
         }
         if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.reconciler.queue().cancel(id);
@@ -275,7 +277,7 @@ impl Agent {
         if needs_generation(&record, planner, &running, &steps) {
             self.renew_children(id, entry, planner, charon, &record).await?;
         }
-        self.walk(id, entry, steps, life).await?;
+        self.walk(&record, entry, steps, life).await?;
         if let Some(again) = again {
             self.reconciler.enqueue(id, again);
         }
@@ -295,14 +297,21 @@ impl Agent {
         self.configured(id, entry, planner, charon).await.map(drop)
     }
 
-    async fn walk(&self, id: ConnectionId, entry: &Entry, steps: Vec<Step>, life: u64) -> Result<()> {
+    pub(in crate::agent) async fn walk(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        steps: Vec<Step>,
+        life: u64,
+    ) -> Result<()> {
+        let id = record.id;
         for step in steps {
             tracing::info!(uuid = %id, ?step, "next step");
             self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
-                    entry.history().attempt();
-                    self.strongswan.initiate(id, child).await
+                    entry.history().attempt(record.connection.initiates());
+                    self.strongswan.initiate(&initiator(record), child).await
                 }
                 Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
                 Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
@@ -363,30 +372,6 @@ impl Agent {
                     },
                 );
             }
-        }
-    }
-
-    /// Stores that nothing older runs. If that fails, the next start has the SAs made anew: no harm, no error.
-    fn record_proven(&self, record: &Record) {
-        let proven = Record { unproven: false, ..record.clone() };
-        let stored = block_in_place(|| self.store.commit(self.store.stage(proven)?));
-        if let Err(error) = stored {
-            tracing::warn!(uuid = %record.id, %error, "cannot store that the connection runs as wanted");
-        }
-    }
-
-    /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
-    /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
-    pub(in crate::agent) fn mark_all_stale(&self, id: ConnectionId, running: &[IkeSa], planner: &mut SaPlanner) {
-        let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
-        let Some(record) = self.store.get(id).filter(doubtful) else { return };
-        match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
-            Ok(_) => {
-                tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
-                planner.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
-            }
-            // In the old generation charon would never make another.
-            Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 use futures_util::StreamExt;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -140,7 +140,10 @@ impl Agent {
     /// somebody unloaded or loaded. What is found is put back by the reconciler.
     pub(in crate::agent) async fn sweep(&self) -> Result<()> {
         let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
-        let connections: BTreeSet<_> = connections.into_iter().collect();
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for id in &connections {
+            *counts.entry(*id).or_default() += 1;
+        }
         let secrets: Option<BTreeSet<_>> = secrets.map(|secrets| secrets.into_iter().collect());
         let keys = self.private_keys().await?;
         let files = self.files();
@@ -158,7 +161,8 @@ impl Agent {
                 Auth::Psk(_) => secrets.as_ref().is_none_or(|secrets| secrets.contains(&id)),
                 Auth::Certs(certs) => keys.as_ref().is_none_or(|keys| keys.contains(&certs.key_id())),
             };
-            let lost = record.is_loaded() && !(connections.contains(&id) && has_secret);
+            let lost =
+                record.is_loaded() && !(counts.get(&id) >= Some(&names::count(&record.connection)) && has_secret);
             if lost {
                 // A change in progress knows better, and is looked at the next time.
                 let Ok(mut planner) = entry.planner.try_lock() else { continue };

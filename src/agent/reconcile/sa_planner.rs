@@ -5,12 +5,13 @@
 
 mod pace;
 mod tidy;
+mod turns;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    agent::reconcile::sa_planner::pace::Pace,
+    agent::reconcile::sa_planner::{pace::Pace, turns::Turns},
     ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Pass, coverage},
     store::Record,
     strongswan::{requests::Digest, section::Section},
@@ -22,6 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+pub use turns::{Answer, Known, Turn};
 
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
@@ -131,6 +133,7 @@ pub struct SaPlanner {
     /// Since when the peer is at work on children that are wanted, and we let it.
     let_go_on: Option<Instant>,
     pace: Pace,
+    turns: Turns,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
@@ -160,6 +163,7 @@ impl SaPlanner {
     /// The configuration was changed: attempts may start at once.
     pub fn reset_attempts(&mut self) {
         self.pace.begin_anew();
+        self.turns = Turns::default();
         self.is_complete = false;
         self.let_go_on = None;
         self.carried_since.clear();
@@ -214,6 +218,7 @@ impl SaPlanner {
     /// Others negotiate first: the attempt that [`SaPlanner::steps`] asked for at `now` was not made.
     pub fn postpone(&mut self, now: Instant) {
         self.pace.attempts = self.pace.attempts.saturating_sub(1);
+        self.turns.attempts = self.turns.attempts.saturating_sub(1);
         self.pace.not_before = Some(now);
     }
 
@@ -256,7 +261,7 @@ impl SaPlanner {
 
     /// The SAs seen were made before the connection `before` became `after`. A child that is wanted again as it was
     /// made is not outdated any more: charon takes it for what it is asked for, and makes no other.
-    pub fn mark_stale(&mut self, running: &[IkeSa], before: &Section, after: &Section) {
+    pub fn mark_stale(&mut self, running: &[&IkeSa], before: &Section, after: &Section) {
         let whole = !before.iter_but("children").eq(after.iter_but("children"));
         let child = |section: &Section, name| section.section("children").and_then(|c| c.section(name)).cloned();
         for ike in running {
@@ -286,6 +291,9 @@ impl SaPlanner {
         }
         let carriers: Vec<_> = wanted.children.iter().map(|child| self.carriers(wanted, running, child)).collect();
         self.is_complete = carriers.iter().all(|carriers| !carriers.is_empty());
+        if self.is_complete {
+            self.turns = Turns::default();
+        }
         let calm_at = self.pace.look(wanted, running, &stale, self.is_complete, now);
         let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
         self.record_closings(&closings, running);
@@ -310,8 +318,9 @@ impl SaPlanner {
         now: Instant,
     ) -> (Vec<Step>, Option<Instant>) {
         let missing = wanted.children.iter().zip(carriers).filter(|(_, carriers)| carriers.is_empty());
-        let may_begin = |name: &&str| !self.in_flight(running, name) && tidy::has_room(running, name);
-        let missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
+        let may_begin = |name: &&str| !self.in_flight(wanted, running, name) && tidy::has_room(running, name);
+        let mut missing: Vec<_> = missing.map(|(child, _)| child.name.as_str()).filter(may_begin).collect();
+        self.probe(wanted, running, &mut missing);
         if missing.is_empty() && self.pace.is_overdue(now) {
             // charon would send its first packet again ever more rarely, and miss that the peer is back.
             let vain = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Connecting;
@@ -333,6 +342,7 @@ impl SaPlanner {
         if self.is_peer_at_work(wanted, running) && now < *self.let_go_on.get_or_insert(now) + AT_WORK.1 {
             return (Vec::new(), Some(now + AT_WORK.0));
         }
+        self.turns.attempts = self.turns.attempts.saturating_add(1);
         let again = self.pace.attempt(wanted.id(), now);
         (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), again)
     }
@@ -364,7 +374,12 @@ impl SaPlanner {
         let mut pairs: Vec<_> = self.counting(wanted, running).collect();
         let newest = pairs.iter().map(|(_, sa)| sa.age).min().unwrap_or_default();
         pairs.sort_by_key(|(ike, sa)| Reverse((sa.age <= newest + 1, ike.unique_id, sa.unique_id)));
-        let chosen = coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa));
+        let of_v2 = pairs.iter().filter(|(ike, _)| wanted.falls_back() && ike.version == 2).map(|(_, sa)| *sa);
+        let chosen = match coverage::carriers(child, of_v2) {
+            none if none.is_empty() => coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa)),
+            // Who calls with IKEv2 beside IKEv1 speaks it.
+            better => better,
+        };
         let owner = |sa: &ChildSa| {
             pairs.iter().find(|(_, other)| other.unique_id == sa.unique_id).map(|(ike, _)| ike.unique_id)
         };
@@ -395,8 +410,10 @@ impl SaPlanner {
     }
 
     /// Whether charon is at work on the child, or on the IKE SA that it will be part of.
-    fn in_flight(&self, running: &[IkeSa], child: &str) -> bool {
-        running.iter().filter(|ike| self.is_current(ike)).any(|ike| {
+    fn in_flight(&self, wanted: &Connection, running: &[IkeSa], child: &str) -> bool {
+        // Beside IKEv1, traffic may have charon try IKEv2 by a trap: that says nothing of ours.
+        let other = |ike: &IkeSa| wanted.falls_back() && ike.version != 1 && ike.state == IkeState::Connecting;
+        running.iter().filter(|ike| self.is_current(ike) && !other(ike)).any(|ike| {
             let pending = |sa: &ChildSa| sa.name == child && sa.state == ChildState::Pending;
             ike.state == IkeState::Connecting || ike.busy || ike.children.iter().any(pending)
         })

@@ -1,9 +1,7 @@
 //! Filters that are right, wrong, and more than is understood.
 
-use crate::{
-    agent::sound,
-    doctor::{facts::rules::Action, *},
-};
+use super::*;
+use crate::doctor::{checks::healthy, facts::rules::Action};
 
 fn nets(text: &str) -> Vec<IpNet> {
     text.split(' ').map(|net| net.parse().expect("a net")).collect()
@@ -27,7 +25,7 @@ fn found(
     drops: bool,
     rules: Vec<(Vec<Match>, Action)>,
 ) -> (Vec<Level>, String) {
-    let mut case = sound::case();
+    let mut case = healthy::case();
     let more = vec![(vec![Match::Source(nets("10.2.0.0/16"), true)], Action::Drop)];
     case.facts.rules.chains = vec![chain("base", Some((hook, drops)), rules), chain("more", None, more)];
     let found = check(&case).err().unwrap_or_default();
@@ -123,7 +121,7 @@ fn what_cannot_be_told_is_named_and_no_fault() {
     let rules = vec![(vec![state(&["established"])], Action::Accept), both(Action::Accept).remove(0)];
     let (levels, text) = forwarded(true, rules);
     assert_eq!(levels, [Level::Info], "{text}");
-    let mut case = sound::case();
+    let mut case = healthy::case();
     case.facts.rules.unseen.push("nft: Operation not permitted".into());
     for check in [forward, input, output] {
         assert_eq!(check(&case).expect_err("unseen").iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info]);
@@ -150,7 +148,7 @@ fn ike_and_esp_must_come_in_and_go_out() {
     assert_eq!(levels, [Level::Error], "{text}");
     assert!(text.contains("ESP 192.0.2.1 -> 192.0.2.2"), "{text}");
     // In UDP, ESP is no protocol of its own.
-    let mut case = sound::case();
+    let mut case = healthy::case();
     case.facts.charon.as_mut().expect("seen").running[0].children[0].encap = true;
     case.facts.rules.chains = vec![chain("base", Some((Hook::Output, true)), vec![port(500, 500), port(4500, 4500)])];
     assert!(output(&case).is_ok());
@@ -158,7 +156,7 @@ fn ike_and_esp_must_come_in_and_go_out() {
 
 #[test]
 fn iptables_has_commands_of_its_own() {
-    let mut case = sound::case();
+    let mut case = healthy::case();
     let mut filter = chain("FORWARD", Some((Hook::Forward, true)), vec![]);
     filter.table = "ip filter".into();
     filter.base.as_mut().expect("a hook").by_iptables = true;

@@ -39,7 +39,7 @@ pub(super) struct Pace {
     closed_here: BTreeSet<u64>,
     complete_since: Option<Instant>,
     /// The last attempt.
-    attempted: Option<Instant>,
+    pub attempted: Option<Instant>,
     /// The waits stay short: traffic waits for the peer to be back.
     is_hasty: bool,
     /// How often in a row it was closed before it was calm.

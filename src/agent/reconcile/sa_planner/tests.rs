@@ -7,6 +7,8 @@ use crate::ipsec::{
 };
 use proptest::prelude::*;
 
+mod turns;
+
 fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
     let (encryption, integrity, group) = (Encryption::Aes256, Integrity::Sha256, DhGroup::new(14).expect("a group"));
     let nets = |text: &str| text.split(' ').map(|net| net.parse().expect("a network")).collect();

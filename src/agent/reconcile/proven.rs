@@ -1,0 +1,64 @@
+//! What a record says of that which was seen of its connection: whether nothing older runs, and with which version of IKE
+//! the peer was up.
+
+use crate::{
+    agent::{Agent, Entry, Speaker, reconcile::sa_planner::SaPlanner},
+    error::Result,
+    ipsec::{ConnectionId, IkeSa},
+    store::Record,
+    strongswan::Charon,
+};
+use std::sync::Arc;
+use tokio::{task::block_in_place, time::Instant};
+
+impl Agent {
+    /// Stores that nothing older runs, and the version of IKE with which all is carried; whether that is another one than
+    /// before. If that fails, the next start has the SAs made anew, or tries the other version first: no harm, no error.
+    pub(in crate::agent) async fn record_proven(
+        &self,
+        record: &Arc<Record>,
+        entry: &Entry,
+        planner: &mut SaPlanner,
+        charon: &Charon,
+        running: &[IkeSa],
+    ) -> Result<bool> {
+        let carrying = planner.carrying_version(&record.connection, running);
+        let known = (record.worked(), record.connection.initiates());
+        // Where its networks do not fit into IKEv1, it came from the peer alone.
+        let learnt = carrying.filter(|version| known != (*version, *version));
+        let learnt = learnt.and_then(|version| record.having_worked(version).ok());
+        let is_proven = record.unproven && planner.is_proven();
+        if learnt.is_none() && !is_proven {
+            return Ok(false);
+        }
+        let new = learnt.clone().unwrap_or_else(|| Record::clone(record));
+        let unproven = new.unproven && !is_proven;
+        let stored = block_in_place(|| self.store.commit(self.store.stage(Record { unproven, ..new })?));
+        if let Err(error) = stored {
+            tracing::warn!(uuid = %record.id, %error, "cannot store that the connection runs as wanted");
+            return Ok(false);
+        }
+        let Some(learnt) = learnt else { return Ok(false) };
+        let text = format!("the peer is up with {}, which comes first from now on", learnt.worked().name());
+        tracing::info!(uuid = %record.id, "{text}");
+        self.record_line(record.id, Speaker::Agent, &text);
+        self.configured(record.id, entry, planner, charon).await?;
+        self.reconciler.enqueue(record.id, Instant::now());
+        Ok(true)
+    }
+
+    /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
+    /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
+    pub(in crate::agent) fn mark_all_stale(&self, id: ConnectionId, running: &[IkeSa], planner: &mut SaPlanner) {
+        let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
+        let Some(record) = self.store.get(id).filter(doubtful) else { return };
+        match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
+            Ok(_) => {
+                tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
+                planner.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
+            }
+            // In the old generation charon would never make another.
+            Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
+        }
+    }
+}
