@@ -2,7 +2,17 @@
 //! fields, by which the journal finds them (`CYGNET_UUID`, `CYGNET_ACTION`, ...). Of a key it says that it changed.
 //! Each write of a known caller has its line; those of strangers are counted (`tally.rs`).
 
-use super::{Api, auth::Caller, auth::Origin, native, paths::path_of, tally::What};
+use super::{
+    auth::{Caller, Origin},
+    differences::fields,
+    error::ErrorCode,
+    message::Message,
+    paths::path_of,
+    route::Route,
+    state::Api,
+    tally::What,
+    written::Told,
+};
 use crate::{
     agent::{Companion, View},
     ipsec::ConnectionId,
@@ -24,23 +34,12 @@ const SHOWN: usize = 200;
 #[derive(Clone)]
 pub struct RequestId(pub String);
 
-/// What an answer says of itself, for the trail.
-#[derive(Clone, Default)]
-pub struct Told {
-    /// The connection that it is about, where the path does not say so.
-    pub id: Option<ConnectionId>,
-    /// The action, where the path has several.
-    pub action: Option<&'static str>,
-    /// The code of an error.
-    pub code: Option<&'static str>,
-    /// The other connections that were changed in the same step.
-    pub others: Vec<Companion>,
-}
-
 /// A write that is under way.
 pub struct Write {
     method: Method,
     uri: Uri,
+    /// What the path is for.
+    route: Option<&'static Route>,
     request: String,
     origin: Origin,
     who: String,
@@ -60,6 +59,7 @@ impl Write {
         Some(Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            route: request.extensions().get().copied(),
             request: number.unwrap_or_else(|| uuid::Uuid::new_v4().as_simple().to_string()),
             origin,
             who: caller.map_or_else(|| "nobody known".into(), ToString::to_string),
@@ -75,9 +75,9 @@ impl Write {
         let after = told.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
         let changed = changes(api, self.before.as_ref(), after.as_ref());
         let status = response.status();
-        let result = match told.code {
+        let result = match response.extensions().get() {
             _ if status.is_success() => "done".to_owned(),
-            Some(code) => format!("refused ({code})"),
+            Some(ErrorCode(code)) => format!("refused ({code})"),
             None => format!("refused ({})", status.as_u16()),
         };
         self.log(&told, after.as_ref(), &changed, &result);
@@ -125,21 +125,11 @@ impl Write {
         );
     }
 
+    /// What the write is called: as the table of routes has it, or by the message that was answered.
     fn action(&self, told: &Told) -> String {
-        let path = path_of(&self.uri);
-        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
-        let name = match (self.method.as_str(), parts.as_slice()) {
-            (_, [_, "ipsec", "config", ..]) => Some("ChangeIPsecConnection"),
-            ("POST", [_, "ipsec"]) => Some("CreateIPsecConnection"),
-            ("PUT", [_, "ipsec", _]) => Some("UpdateIPsecConnection"),
-            ("DELETE", [_, "ipsec", _]) => Some("DeleteIPsecConnection"),
-            ("POST", [.., "remote-cidrs"]) => Some("AddRemoteCidrsToIPsecConnection"),
-            ("DELETE", [.., "remote-cidrs"]) => Some("RemoveRemoteCidrsFromIPsecConnection"),
-            ("POST", [.., "l3networks"]) => Some("AttachL3NetworksToIPsecConnection"),
-            ("DELETE", [.., "l3networks"]) => Some("DetachL3NetworksFromIPsecConnection"),
-            _ => told.action,
-        };
-        name.map_or_else(|| format!("{} {}", self.method, route(&parts)), Into::into)
+        let call = self.route.and_then(|route| route.call(&self.method));
+        let name = call.and_then(|call| call.name().or(told.message.map(Message::name)));
+        name.map_or_else(|| format!("{} {}", self.method, veiled(&path_of(&self.uri))), Into::into)
     }
 }
 
@@ -153,9 +143,8 @@ impl Drop for Write {
 }
 
 /// A path without what stands between its words: the uuid of a session opens doors.
-fn route(parts: &[&str]) -> String {
-    let shown: Vec<_> = parts.iter().map(|part| if part.len() >= 32 { "-" } else { part }).collect();
-    format!("/{}", shown.join("/"))
+fn veiled(path: &str) -> String {
+    path.split('/').map(|part| if part.len() >= 32 { "-" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 /// Has a call answered, and logs it if it is a write.
@@ -195,8 +184,8 @@ fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>)
             _ => String::new(),
         };
     };
-    let fields = native::fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
-    fields.iter().map(change).collect::<Vec<_>>().join(", ")
+    let found = fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
+    found.iter().map(change).collect::<Vec<_>>().join(", ")
 }
 
 fn change(field: &Value) -> String {

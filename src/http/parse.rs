@@ -24,7 +24,7 @@ use crate::{
     agent::follow_settings,
     error::{Error, Resource, Result},
     http::parse::{
-        check::{mandatory, text},
+        check::{mandatory, not_found, text},
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
@@ -121,10 +121,6 @@ fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
 #[must_use]
 pub fn conflict(conflict: Conflict) -> Error {
     Error::Part { part: conflict.part.name(), why: conflict.why.0 }
-}
-
-fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
-    Error::NotFound { field, uuid, resource }
 }
 
 fn peer_address(text: &str) -> Result<IpAddr> {

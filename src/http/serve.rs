@@ -15,7 +15,7 @@ use super::{
 use crate::http::serve::{
     exchange::{Answers, Connection},
     pace::Paced,
-    room::{Room, Seat},
+    room::{Most, Room, Seat},
 };
 use axum::Router;
 use hyper::service::service_fn;
@@ -36,10 +36,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// TCP connections at once, and those from one address: a management plane may have three quarters of all.
-const NETWORK: (usize, usize) = (512, 384);
+const NETWORK: Most = Most { all: 512, per_peer: 384 };
 /// Connections of the Unix socket at once, and those of one user: apart, so that neither the network nor another user
 /// can lock the operator out.
-const LOCAL: (usize, usize) = (96, 64);
+const LOCAL: Most = Most { all: 96, per_peer: 64 };
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
@@ -69,8 +69,8 @@ impl Server {
     pub fn new(router: Router, stop: CancellationToken) -> Self {
         Self {
             router,
-            network: Room::new(NETWORK.0, NETWORK.1),
-            local: Room::new(LOCAL.0, LOCAL.1),
+            network: Room::new(NETWORK),
+            local: Room::new(LOCAL),
             answers: Answers::default(),
             stop,
             tasks: TaskTracker::new(),

@@ -1,7 +1,7 @@
 //! What strangers do, in few lines of the log: the first of an address has its own, the others are counted and summed up
 //! in one line a minute. So nobody without credentials can drown what callers do.
 
-use super::{auth::Origin, jobs::source};
+use super::auth::{Origin, Peer};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -25,16 +25,8 @@ pub enum What {
     Process,
 }
 
-/// Who is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
-    /// An address, or a network of which one host has all addresses.
-    Address(IpAddr),
-    /// A user of this machine.
-    User(u32),
-    /// All for whom there is no room.
-    Others,
-}
+/// Who is counted: a peer, or all for whom there is no room.
+type Who = Option<Peer>;
 
 /// The counts. What was not summed up yet is when they go.
 #[derive(Clone, Default)]
@@ -61,10 +53,7 @@ impl Tally {
 
 impl Counts {
     fn is_first(&mut self, what: What, origin: Origin) -> bool {
-        let who = match origin {
-            Origin::Network(address, _) => Who::Address(source(address)),
-            Origin::Local(uid) => Who::User(uid),
-        };
+        let who = Some(origin.into());
         let has_room = self.0.len() < SOURCES;
         if let Some(count) = self.0.get_mut(&(what, who)) {
             *count += 1;
@@ -72,7 +61,7 @@ impl Counts {
             self.0.insert((what, who), 0);
             return true;
         } else {
-            *self.0.entry((what, Who::Others)).or_default() += 1;
+            *self.0.entry((what, None)).or_default() += 1;
         }
         false
     }
@@ -118,10 +107,10 @@ async fn sum_up(counts: Weak<Shared>) {
 
 fn log(what: What, who: Who, count: u64) {
     let from = match who {
-        Who::Address(IpAddr::V6(network)) => format!("{network}/64"),
-        Who::Address(address) => address.to_string(),
-        Who::User(uid) => format!("uid {uid}"),
-        Who::Others => "other addresses".into(),
+        Some(Peer::Host(IpAddr::V6(network))) => format!("{network}/64"),
+        Some(Peer::Host(address)) => address.to_string(),
+        Some(Peer::User(uid)) => format!("uid {uid}"),
+        None => "other addresses".into(),
     };
     match what {
         What::Write => tracing::info!(
@@ -151,7 +140,7 @@ mod tests {
         let first = (0..1000).filter(|_| counts.is_first(What::Write, from([192, 0, 2, 1]))).count();
         assert_eq!(first, 1);
         assert!(counts.is_first(What::Handshake, from([192, 0, 2, 1])), "another kind");
-        let address = Who::Address([192, 0, 2, 1].into());
+        let address = Some(Peer::Host([192, 0, 2, 1].into()));
         assert_eq!(counts.take(), [(What::Write, address, 999)]);
         assert!(!counts.is_first(What::Write, from([192, 0, 2, 1])), "it had a line in this minute");
         assert_eq!(counts.take(), [(What::Write, address, 1)]);
@@ -165,6 +154,6 @@ mod tests {
         let all = (0..=255).flat_map(|n| (0..=255).map(move |m| from([10, 0, n, m])));
         assert_eq!(all.filter(|origin| counts.is_first(What::Write, *origin)).count(), SOURCES);
         let sums = counts.take();
-        assert_eq!(sums, [(What::Write, Who::Others, 65_536 - SOURCES as u64)]);
+        assert_eq!(sums, [(What::Write, None, 65_536 - SOURCES as u64)]);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, Integer, NOT_AN_INTEGER, PageParams, whole_text},
+        wire::{self, Integer, PageParams, whole_text},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -115,10 +115,7 @@ pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&
 /// 400 when it is none.
 pub fn number(name: &str, pairs: &[(String, String)], default: usize) -> Result<usize, Failure> {
     let Some(text) = value(name, pairs)? else { return Ok(default) };
-    let number = whole_text(text).ok_or_else(|| {
-        let shown: String = text.chars().take(64).collect();
-        Failure::bad_request(format!("[{name}] {NOT_AN_INTEGER}, but was [{shown}]."))
-    })?;
+    let number = whole_text(text).ok_or_else(|| wire::not_an_integer(name, text))?;
     Ok(not_negative(name, number)?)
 }
 

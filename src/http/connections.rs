@@ -1,0 +1,86 @@
+//! Connections as a whole: they are found, created, changed and deleted.
+
+use super::{
+    auth::Caller,
+    envelope::Envelope,
+    error::json_response,
+    message::Message,
+    parse,
+    query::{self, Found, Query},
+    request::{Pairs, asked, id_of},
+    state::{Answer, Api, Shared},
+    written::written,
+};
+use crate::agent::WriteOptions;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, Query as UrlQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use jiff::Timestamp;
+use serde_json::json;
+
+/// `GET /ipsec`: `QueryIPSecConnection`.
+pub async fn query(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
+    let query = Query::parse(&pairs)?;
+    let found = query::find(&api, &query).await?;
+    Ok(shown(&api, &query, found))
+}
+
+/// `GET /ipsec/{uuid}`: the query by uuid.
+pub async fn query_one(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+    let query = Query::parse(&pairs)?;
+    let found = match id_of(&uuid) {
+        Ok(id) => api.agent.view(id).await.ok(),
+        Err(_) => None,
+    };
+    let found = query.select(found.into_iter().collect(), &api.lens()).await?;
+    Ok(shown(&api, &query, found))
+}
+
+/// The answer to `query`.
+fn shown(api: &Api, query: &Query, found: Found) -> Response {
+    match query.total(&found) {
+        Some(total) if query.count => json_response(StatusCode::OK, &json!({ "total": total })),
+        total => query::reply(found.page, query.shown(), api.lens(), total),
+    }
+}
+
+/// `POST /ipsec`: `CreateIPsecConnection`.
+pub async fn create(
+    State(api): Shared,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer {
+    let params = Message::Create.params(Envelope::read(body).await?)?;
+    let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
+    let how = asked(&pairs, &caller)?;
+    Ok(written(&api, &api.agent.create(record, how).await?))
+}
+
+/// `PUT` and `POST /ipsec/config/{uuid}`: `ChangeIPsecConnection`.
+pub async fn change(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer {
+    let params = Message::Change.params(Envelope::read(body).await?)?;
+    let rest = parse::rest(&pairs)?;
+    let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
+    let how = WriteOptions { says_all: rest == parse::MissingFields::Defaults, ..asked(&pairs, &caller)? };
+    let done = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
+    Ok(written(&api, &done))
+}
+
+/// `DELETE /ipsec/{uuid}`: `DeleteIPsecConnection`.
+pub async fn delete(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+    parse::no_trial(&pairs, "a deletion cannot be put back")?;
+    let enforce = parse::delete_mode(&pairs)?;
+    api.agent.remove(id_of(&uuid)?, enforce).await?;
+    Ok(json_response(StatusCode::OK, &json!({})))
+}
