@@ -1,8 +1,10 @@
 //! The words of the command line. The program, the man pages and the completions are all made from them, so this file
-//! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`.
+//! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`, what both have in
+//! `common_args.rs`.
 
-use super::write_args::{
-    ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs,
+use super::{
+    common_args::{Json, Which},
+    write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf};
@@ -82,21 +84,6 @@ pub enum Command {
         /// The account; it is made if there is none.
         account: String,
     },
-}
-
-/// How the result is printed.
-#[derive(Args)]
-pub struct Json {
-    /// Prints the agent's JSON, for programs; errors too, on standard error.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Which connection.
-#[derive(Args)]
-pub struct Which {
-    /// The connection: its uuid, four or more first digits of it, or its name.
-    pub connection: String,
 }
 
 /// A connection, and nothing more to say.

@@ -1,6 +1,6 @@
 //! `cygnet doctor`: what is wrong on this gateway. It asks the running agent; if none answers, it looks itself.
 
-use super::{args::Json, client::Client, serve};
+use super::{client::Client, common_args::Json, serve};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     doctor,

@@ -210,9 +210,9 @@ fn children(page: &mut String, view: &Value, look: Look) {
         let why = || (Tone::Bad, text(&child["reason"], "code"));
         let sas = items(&child["sas"]);
         if sas.is_empty() {
-            let state = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
+            let (tone, state) = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
             let empty = || (Tone::Plain, String::new());
-            let rest = [condition(), (state.0, state.1.to_owned()), empty(), empty(), empty(), empty(), why()];
+            let rest = [condition(), (tone, state.to_owned()), empty(), empty(), empty(), empty(), why()];
             table.row(ends().into_iter().chain(rest));
         }
         for sa in sas {
