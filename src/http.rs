@@ -45,6 +45,5 @@ pub use crate::http::auth::{Accounts, Arena, Auth, Credentials, Tokens, credenti
 pub use crate::http::envelope::{Envelope, MAX_BODY, Params};
 pub use crate::http::jobs::Jobs;
 pub use crate::http::message::Message;
-pub use crate::http::route::{Access, Call, Meaning, Otherwise, Route, Verb};
 pub use crate::http::routes::{ROUTES, router};
 pub use crate::http::state::Api;

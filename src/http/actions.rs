@@ -7,7 +7,7 @@ use super::{
     message::Message,
     parse,
     paths::no_method,
-    request::{Pairs, asked, id_of},
+    request::{Pairs, id_of, write_options},
     route::Route,
     state::{Answer, Shared},
     wire::Tags,
@@ -56,7 +56,7 @@ pub async fn act(
     Extension(route): Extension<&'static Route>,
     body: Body,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let envelope = Envelope::read(body).await?;
     let message = route.call(&Method::PUT).and_then(|call| call.message(&envelope));
     let answer = match message {
@@ -120,7 +120,7 @@ pub async fn add_remote_cidrs(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let params = Message::AddRemoteCidrs.params(Envelope::read(body).await?)?;
     let added = parse::peer_cidrs(&params, Timestamp::now())?;
     edit(&state, &uuid, how, move |old| {
@@ -130,7 +130,7 @@ pub async fn add_remote_cidrs(
             return Err(Error::Argument(text));
         }
         spec.remote.extend(added.iter().cloned());
-        parse::room("peerCidrs", spec.remote.len())?;
+        parse::list_length("peerCidrs", spec.remote.len())?;
         params.tags.clone().apply(&mut spec.names)?;
         with_spec(old, spec)
     })
@@ -144,7 +144,7 @@ pub async fn remove_remote_cidrs(
     UrlQuery(pairs): Pairs,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
     edit(&state, &uuid, how, move |old| {
         let mut spec = old.spec.clone();
@@ -174,7 +174,7 @@ pub async fn attach_l3_networks(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let params = Message::AttachL3Networks.params(Envelope::read(body).await?)?;
     let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
     edit(&state, &uuid, how, move |old| {
@@ -187,7 +187,7 @@ pub async fn attach_l3_networks(
             }
             spec.local.push(network.clone());
         }
-        parse::room("l3NetworkUuids", spec.local.len())?;
+        parse::list_length("l3NetworkUuids", spec.local.len())?;
         params.tags.clone().apply(&mut spec.names)?;
         with_spec(old, spec)
     })
@@ -201,7 +201,7 @@ pub async fn detach_l3_networks(
     UrlQuery(pairs): Pairs,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
     edit(&state, &uuid, how, move |old| {
         let mut spec = old.spec.clone();

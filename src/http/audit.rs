@@ -10,8 +10,8 @@ use super::{
     paths::path_of,
     route::Route,
     state::Api,
-    tally::What,
-    written::Told,
+    tally::Refusal,
+    written::AuditNote,
 };
 use crate::{
     agent::{Companion, View},
@@ -71,8 +71,8 @@ impl Write {
 
     /// Logs what came of it. Of two writes to one connection at once, each shows what both changed.
     pub fn ended(mut self, api: &Api, response: &Response) {
-        let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
-        let after = told.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
+        let note = response.extensions().get::<AuditNote>().cloned().unwrap_or_default();
+        let after = note.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
         let changed = changes(api, self.before.as_ref(), after.as_ref());
         let status = response.status();
         let result = match response.extensions().get() {
@@ -80,16 +80,16 @@ impl Write {
             Some(ErrorCode(code)) => format!("refused ({code})"),
             None => format!("refused ({})", status.as_u16()),
         };
-        self.log(&told, after.as_ref(), &changed, &result);
-        for other in &told.others {
-            self.log_other(&told, other, &result);
+        self.log(&note, after.as_ref(), &changed, &result);
+        for other in &note.others {
+            self.log_other(&note, other, &result);
         }
     }
 
     /// A line of its own for a connection that was changed with the one that was written.
-    fn log_other(&self, told: &Told, other: &Companion, result: &str) {
-        let (who, action) = (&self.who, self.action(told));
-        let with = told.id.map(|id| id.to_string()).unwrap_or_default();
+    fn log_other(&self, note: &AuditNote, other: &Companion, result: &str) {
+        let (who, action) = (&self.who, self.action(note));
+        let with = note.id.map(|id| id.to_string()).unwrap_or_default();
         let changed = if other.has_new_key() { "authKey changed" } else { "keyOwner changed" };
         tracing::info!(
             target: "cygnet::audit",
@@ -106,13 +106,13 @@ impl Write {
         );
     }
 
-    fn log(&mut self, told: &Told, after: Option<&Arc<Record>>, changed: &str, result: &str) {
+    fn log(&mut self, note: &AuditNote, after: Option<&Arc<Record>>, changed: &str, result: &str) {
         self.logged = true;
-        let (who, action) = (&self.who, self.action(told));
+        let (who, action) = (&self.who, self.action(note));
         let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer));
         tracing::info!(
             target: "cygnet::audit",
-            uuid = told.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
+            uuid = note.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
             action,
             request = self.request,
             peer,
@@ -126,9 +126,9 @@ impl Write {
     }
 
     /// What the write is called: as the table of routes has it, or by the message that was answered.
-    fn action(&self, told: &Told) -> String {
+    fn action(&self, note: &AuditNote) -> String {
         let call = self.route.and_then(|route| route.call(&self.method));
-        let name = call.and_then(|call| call.name().or(told.message.map(Message::name)));
+        let name = call.and_then(|call| call.name().or(note.message.map(Message::name)));
         name.map_or_else(|| format!("{} {}", self.method, veiled(&path_of(&self.uri))), Into::into)
     }
 }
@@ -137,7 +137,7 @@ impl Drop for Write {
     /// A caller who hung up, or whose time was over, does not stop a change that has begun.
     fn drop(&mut self) {
         if !self.logged {
-            self.log(&Told::default(), None, "", "nobody waited for the result; a change that has begun goes on");
+            self.log(&AuditNote::default(), None, "", "nobody waited for the result; a change that has begun goes on");
         }
     }
 }
@@ -160,7 +160,7 @@ pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Reque
 /// Logs that a write was refused for want of valid credentials. The first of an address has a line as any other write,
 /// the rest are counted: strangers must not drown what callers did.
 pub fn refused(api: &Api, request: &Request, origin: Origin, response: &Response) {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(What::Write, origin) {
+    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(Refusal::Write, origin) {
         return;
     }
     if let Some(write) = Write::of(api, request, origin, None) {

@@ -7,7 +7,7 @@ use super::{
     message::Message,
     parse,
     query::{self, Found, Query},
-    request::{Pairs, asked, id_of},
+    request::{Pairs, id_of, write_options},
     state::{Answer, Api, Shared},
     written::written,
 };
@@ -57,7 +57,7 @@ pub async fn create(
 ) -> Answer {
     let params = Message::Create.params(Envelope::read(body).await?)?;
     let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     Ok(written(&api, &api.agent.create(record, how).await?))
 }
 
@@ -70,9 +70,9 @@ pub async fn change(
     body: Body,
 ) -> Answer {
     let params = Message::Change.params(Envelope::read(body).await?)?;
-    let rest = parse::rest(&pairs)?;
+    let rest = parse::missing_fields(&pairs)?;
     let change = parse::change(&params, rest, api.agent.gateway(), Timestamp::now())?;
-    let how = WriteOptions { says_all: rest == parse::MissingFields::Defaults, ..asked(&pairs, &caller)? };
+    let how = WriteOptions { says_all: rest == parse::MissingFields::Defaults, ..write_options(&pairs, &caller)? };
     let done = api.agent.change(id_of(&uuid)?, how, move |old| change(old, Timestamp::now())).await?;
     Ok(written(&api, &done))
 }

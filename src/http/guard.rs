@@ -30,7 +30,7 @@ pub async fn authenticate(
     let check = || api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()));
     match known.map_or_else(check, Ok) {
         Ok(caller) => {
-            seated(request.extensions());
+            mark_known(request.extensions());
             request.extensions_mut().insert(caller.clone());
             // Held until the answer is there: what a body becomes takes memory too.
             let _reserved = api.bodies.reserve(&mut request).await?;
@@ -47,7 +47,7 @@ pub async fn authenticate(
 }
 
 /// Notes that right credentials were shown on the connection: it is closed behind all strangers when room is short.
-pub fn seated(extensions: &Extensions) {
+pub fn mark_known(extensions: &Extensions) {
     if let Some(seat) = extensions.get::<Arc<Seat>>() {
         seat.is_known();
     }

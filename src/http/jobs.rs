@@ -16,7 +16,7 @@ use super::{
     auth::{Caller, Origin},
     envelope,
     error::{Failure, json_bytes, json_response, object},
-    guard::seated,
+    guard::mark_known,
     hook::{self, Hook},
     parse::MASK,
     paths::{path_of, signed_path},
@@ -102,7 +102,7 @@ pub async fn asynchronous(
         note(&request, origin, None);
         return direct(request, next, time).await;
     }
-    seated(request.extensions());
+    mark_known(request.extensions());
     api.bodies.reserve(&mut request).await?;
     let (parts, body) = request.into_parts();
     let bytes = envelope::read_bytes(body).await?;

@@ -116,7 +116,7 @@ fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
 /// keys being tried: where they are masked, one that is given counts as a new one.
 pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, body: Body) -> Answer {
     let params = Message::Change.params(Envelope::read(body).await?)?;
-    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
+    let change = parse::change(&params, parse::missing_fields(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| {
@@ -127,7 +127,7 @@ pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs):
             _ => Ok(new),
         }
     };
-    let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, hides_key, edit).await?;
+    let plan = api.agent.plan(id_of(&uuid)?, &parse::write_options(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));

@@ -2,18 +2,18 @@
 //! constructors. After this nothing is checked again.
 
 mod check;
-mod how;
 pub mod limits;
 mod names;
 mod networks;
 mod options;
+mod query_parameters;
 
-pub use crate::http::parse::how::{
-    MissingFields, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value,
-};
 pub use crate::http::parse::names::{login, renewal, state_event, update};
-pub use crate::http::parse::networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
+pub use crate::http::parse::networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
 pub use crate::http::parse::options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use crate::http::parse::query_parameters::{
+    MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
+};
 
 use super::{
     envelope::Params,

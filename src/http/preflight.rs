@@ -44,7 +44,7 @@ fn content(message: Message, envelope: Envelope) -> Result<(), Failure> {
 
 /// That the numbers among the parameters are numbers.
 fn numbers<T: DeserializeOwned>(params: &Params) -> Result<(), Failure> {
-    texts(wire::read::<T>(&params.members))
+    at_once(wire::read::<T>(&params.members))
 }
 
 /// That what may stand in the query once does.
@@ -52,12 +52,12 @@ fn query(uri: &Uri) -> Result<(), Failure> {
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
         return Err(Failure::bad_request("the query cannot be read"));
     };
-    texts(parse::how(&pairs))?;
-    texts(parse::delete_mode(&pairs))
+    at_once(parse::write_options(&pairs))?;
+    at_once(parse::delete_mode(&pairs))
 }
 
 /// The failures that begin no job.
-fn texts<T>(result: Result<T, Failure>) -> Result<(), Failure> {
+fn at_once<T>(result: Result<T, Failure>) -> Result<(), Failure> {
     match result {
         Err(failure @ Failure::Text(..)) => Err(failure),
         Ok(_) | Err(Failure::Api(_)) => Ok(()),

@@ -12,8 +12,8 @@ use axum::extract::Query;
 pub type Pairs = Query<Vec<(String, String)>>;
 
 /// How `caller` wants a write to be done.
-pub fn asked(pairs: &[(String, String)], caller: &Caller) -> Result<WriteOptions, Failure> {
-    Ok(WriteOptions { caller: Some(caller.to_string().into()), ..parse::how(pairs)? })
+pub fn write_options(pairs: &[(String, String)], caller: &Caller) -> Result<WriteOptions, Failure> {
+    Ok(WriteOptions { caller: Some(caller.to_string().into()), ..parse::write_options(pairs)? })
 }
 
 /// The connection that a path names; text that is no uuid names none.

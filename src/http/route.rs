@@ -55,7 +55,7 @@ pub type Handlers = fn(Verb) -> MethodRouter<Arc<Api>>;
 pub struct Call {
     /// The method.
     pub method: Verb,
-    /// Its name in the OpenAPI document.
+    /// Its name in the `OpenAPI` document.
     pub operation: &'static str,
     /// What it means.
     pub meaning: Meaning,
@@ -102,7 +102,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The method as the OpenAPI document writes it.
+    /// The method as the `OpenAPI` document writes it.
     #[must_use]
     pub const fn described(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
 //! All routes, one row each, and the router that is made of them. What the requests for jobs are checked for, what the
-//! audit trail calls a write, and what the OpenAPI document must describe is said here and nowhere else.
+//! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
     actions, connections, events, framing, guard, jobs, login,

@@ -8,7 +8,7 @@ pub mod room;
 use super::{
     auth::Origin,
     framing::Watched,
-    tally::{Tally, What},
+    tally::{Refusal, Tally},
     tls::Tls,
     wiped::Wiped,
 };
@@ -100,10 +100,10 @@ impl Server {
                         None => to.connection(stream, origin, seat).await,
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(Wiped(stream))).await {
                             Ok(Ok(stream)) => to.connection(stream, origin, seat).await,
-                            Ok(Err(error)) if to.tally.is_first(What::Handshake, origin) => {
+                            Ok(Err(error)) if to.tally.is_first(Refusal::Handshake, origin) => {
                                 tracing::info!(%peer, %error, "a TLS handshake failed");
                             }
-                            Err(_) if to.tally.is_first(What::Handshake, origin) => {
+                            Err(_) if to.tally.is_first(Refusal::Handshake, origin) => {
                                 tracing::info!(%peer, "a TLS handshake took too long");
                             }
                             _ => {}
@@ -127,7 +127,7 @@ impl Server {
                     }
                     Ok((stream, _)) => {
                         let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-                        if server.tally.is_first(What::Process, Origin::Local(uid)) {
+                        if server.tally.is_first(Refusal::Process, Origin::Local(uid)) {
                             tracing::warn!(
                                 uid,
                                 "a process of a user who is neither root nor in the group {GROUP} was refused"

@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// What an answer says of itself.
 #[derive(Clone, Default)]
-pub struct Told {
+pub struct AuditNote {
     /// The connection that it is about, where the path does not say so.
     pub id: Option<ConnectionId>,
     /// The message, where the path has several.
@@ -36,13 +36,17 @@ pub fn written(api: &Api, Written { view, others }: &Written) -> Response {
         extend(&mut body, json!({ "together": companions(others) }));
     }
     let mut response = json_response(StatusCode::OK, &body);
-    response.extensions_mut().insert(Told { id: Some(view.record.id), others: others.clone(), ..Told::default() });
+    response.extensions_mut().insert(AuditNote {
+        id: Some(view.record.id),
+        others: others.clone(),
+        ..AuditNote::default()
+    });
     response
 }
 
 /// `response`, which says that it answers `message`.
 pub fn named(message: Message, mut response: Response) -> Response {
-    let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
-    response.extensions_mut().insert(Told { message: Some(message), ..told });
+    let note = response.extensions().get::<AuditNote>().cloned().unwrap_or_default();
+    response.extensions_mut().insert(AuditNote { message: Some(message), ..note });
     response
 }

@@ -73,7 +73,7 @@ pub fn text_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<String>>
 ///
 /// # Errors
 /// When it would have so many elements.
-pub fn room(field: &str, count: usize) -> Result<()> {
+pub fn list_length(field: &str, count: usize) -> Result<()> {
     limits::elements(field, count)
 }
 

@@ -37,7 +37,7 @@ pub enum MissingFields {
 ///
 /// # Errors
 /// When the value is not one.
-pub fn rest(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
+pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
     Ok(if switch("keep", pairs)? == Some(true) { MissingFields::Kept } else { MissingFields::Defaults })
 }
 
@@ -56,7 +56,7 @@ pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When a value is not one, and for several connections on trial at once.
-pub fn how(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
+pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
     let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
