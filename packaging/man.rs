@@ -4,6 +4,9 @@
 #[path = "../src/cli/args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 pub mod args;
+#[path = "../src/cli/common_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod common_args;
 #[path = "documents.rs"]
 #[allow(dead_code, reason = "the example writes no documents, the tests do")]
 pub mod documents;

@@ -4,6 +4,7 @@ mod accounts;
 mod args;
 mod ask;
 mod client;
+mod common_args;
 mod doctor;
 mod follow;
 mod input;

@@ -2,9 +2,12 @@
 //! downwards only, the model does no I/O, nothing unwraps, no template trusts a value, and ZStack's words stay outside.
 //! It knows Rust only as far as its paths; what stands behind `#[cfg(test)] mod` is not looked at.
 
+#[path = "floors/circles.rs"]
+mod circles;
 #[path = "floors/paths.rs"]
 mod paths;
 
+use circles::{circles, edges};
 use paths::{Source, mentions, references, sources};
 use std::path::Path;
 
@@ -102,7 +105,7 @@ fn holds(source: &Source, words: &[&str]) -> Vec<String> {
 
 /// The paths in `source` that do I/O.
 fn io(source: &Source) -> Vec<String> {
-    let paths = mentions(source, &["std::", "tokio::", "axum::"]);
+    let paths = mentions(&source.code, &["std::", "tokio::", "axum::"]);
     let wrong = paths.into_iter().filter(|path| IO.iter().any(|io| path.starts_with(io)));
     wrong.map(|path| format!("{}: {path}", source.name)).collect()
 }
@@ -205,6 +208,44 @@ fn the_checker_sees_what_is_wrong() {
     assert_eq!(io(&snippet("ipsec", "use std::{fmt, fs, net::{IpAddr, TcpStream}};\nuse tokio::time;")).len(), 3);
     assert_eq!(holds(&snippet("agent", "x . y.unwrap()"), &[".unwrap()"]).len(), 1);
     assert_eq!(holds(&snippet("agent", "json[\"pfs\"]"), &ZSTACK).len(), 1);
+}
+
+/// Rooms whose files still import each other in circles.
+const WITH_CIRCLES: [&str; 5] = ["agent", "doctor", "ipsec", "store", "strongswan"];
+
+#[test]
+fn no_file_is_in_a_circle() {
+    let sources = src();
+    let room = |module: &String| module.split("::").next().unwrap_or_default().to_owned();
+    let is_known = |circle: &Vec<String>| circle.iter().all(|module| WITH_CIRCLES.contains(&room(module).as_str()));
+    let wrong = circles(&sources).into_iter().filter(|circle| !is_known(circle));
+    none(
+        &wrong.map(|circle| format!("a circle of {}:\n{}", circle.len(), edges(&sources, &circle))).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn the_checker_sees_circles() {
+    let found = |files: &[(&str, &str)]| {
+        let sources: Vec<_> = files.iter().map(|(module, text)| snippet(module, text)).collect();
+        circles(&sources).into_iter().map(|circle| circle.join(" ")).collect::<Vec<_>>()
+    };
+    let facade = ("http", "mod a;\nmod b;\npub use crate::http::a::A;\npub(crate) use b::B;");
+    assert_eq!(found(&[facade, ("http::a", "use super::B;"), ("http::b", "use super::A;")]), ["http::a http::b"]);
+    assert_eq!(
+        found(&[facade, ("http::a", "fn f() { super::b::g() }"), ("http::b", "use crate::http::{A as X, C};")]),
+        ["http::a http::b"]
+    );
+    assert!(found(&[facade, ("http::a", "use super::B;"), ("http::b", "struct B;")]).is_empty(), "a facade is none");
+    let parent = ("cli", "mod run;\nfn f() { run::run() }\npub struct Shared;");
+    assert_eq!(found(&[parent, ("cli::run", "use super::Shared;")]), ["cli cli::run"]);
+    assert!(
+        found(&[parent, ("cli::run", "pub fn run() {}\n#[cfg(test)]\nmod tests {\n    use crate::cli::Shared;\n}")])
+            .is_empty()
+    );
+    let three =
+        [("a", "use crate::b::B;"), ("b", "use crate::c;"), ("c", "fn f(x: crate::a::A) {}"), ("d", "use crate::a;")];
+    assert_eq!(found(&three), ["a b c"]);
 }
 
 /// The item of the standard library in `src/` that is the newest, and the Rust that first had it. clippy refuses what is

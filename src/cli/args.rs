@@ -1,8 +1,10 @@
 //! The words of the command line. The program, the man pages and the completions are all made from them, so this file
-//! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`.
+//! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`, what both have in
+//! `common_args.rs`.
 
-use super::write_args::{
-    ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs,
+use super::{
+    common_args::{Json, Which},
+    write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf};
@@ -83,21 +85,6 @@ pub enum Command {
         /// The account. It is made if it does not exist.
         account: String,
     },
-}
-
-/// How the result is printed.
-#[derive(Args)]
-pub struct Json {
-    /// Prints the agent's JSON, for programs. Errors are then JSON on standard error.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Which connection.
-#[derive(Args)]
-pub struct Which {
-    /// The connection: its name, its uuid, or four or more first digits of the uuid.
-    pub connection: String,
 }
 
 /// A connection, and nothing more to say.

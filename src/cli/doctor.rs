@@ -1,7 +1,7 @@
 //! `cygnet doctor`: what is wrong on this gateway. It asks the running agent; if none answers, it looks
 //! itself, and so does root where the agent had no right to look.
 
-use super::{args::Json, client::Client, serve};
+use super::{client::Client, common_args::Json, serve};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     doctor,

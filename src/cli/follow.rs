@@ -41,11 +41,16 @@ pub fn events(client: &Client, args: &EventsArgs) -> Result<()> {
     // Whoever asks for all knows that something may lie before it.
     let mut skips = args.all;
     client.follow("/cygnet/v1/events", headers, |data| {
-        if std::mem::take(&mut skips) && data.contains("\"missed\"") {
+        if std::mem::take(&mut skips) && tells_a_gap(data) {
             return Ok(true);
         }
         tell(data, args.json.json, |event| happening(event, Look::of_stdout()))
     })
+}
+
+/// Whether an event says that others were missed.
+fn tells_a_gap(data: &str) -> bool {
+    serde_json::from_str::<Value>(data).is_ok_and(|event| event["event"] == "missed")
 }
 
 /// Prints one event: as it came, or as a line for people.

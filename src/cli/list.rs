@@ -1,8 +1,9 @@
 //! `cygnet list` and `cygnet status`: all connections at a glance.
 
 use super::{
-    args::{Json, ListArgs, StatusWord},
+    args::{ListArgs, StatusWord},
     client::Client,
+    common_args::Json,
     look::{Look, Table, Tone, safe, tone_of},
     select::encoded,
     stop::{Code, Result, Stop, print, print_json},

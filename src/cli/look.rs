@@ -139,6 +139,13 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, units[step])
 }
 
+/// A connection that changes in the same step as another one.
+pub fn companion(other: &Value) -> String {
+    let text = |name: &str| safe(other[name].as_str().unwrap_or("?"));
+    let what = if other["changed"] == "authKey" { "the same authKey" } else { "the same key, under its localId" };
+    format!("{} ({}): {what}", text("name"), text("uuid"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Look, Table, Tone, bytes};

@@ -5,7 +5,7 @@ use super::{
     ask,
     client::Client,
     input,
-    look::{Look, Table, Tone, safe, warnings},
+    look::{Look, Table, Tone, companion, safe, warnings},
     select,
     show::passes,
     stop::{Result, Stop, print, print_json},
@@ -97,13 +97,6 @@ fn page(plan: &Value, look: Look) -> String {
         let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
     }
     page
-}
-
-/// A connection that changes in the same step as another one.
-pub fn companion(other: &Value) -> String {
-    let text = |name: &str| safe(other[name].as_str().unwrap_or("?"));
-    let what = if other["changed"] == "authKey" { "the same authKey" } else { "the same key, under its localId" };
-    format!("{} ({}): {what}", text("name"), text("uuid"))
 }
 
 /// A table with a row per difference.

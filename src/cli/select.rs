@@ -21,9 +21,9 @@ pub fn uuid(client: &Client, text: &str) -> Result<String> {
     }
     let mut found = matching(client, &format!("name={text}"))?;
     if is_hex && digits.len() >= SHORTEST {
-        for candidate in matching(client, &format!("uuid~={digits}%"))? {
-            if !found.iter().any(|(uuid, _)| *uuid == candidate.0) {
-                found.push(candidate);
+        for (uuid, name) in matching(client, &format!("uuid~={digits}%"))? {
+            if !found.iter().any(|(known, _)| *known == uuid) {
+                found.push((uuid, name));
             }
         }
     }

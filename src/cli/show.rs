@@ -227,9 +227,9 @@ fn children(page: &mut String, view: &Value, look: Look) {
         let why = || (Tone::Bad, text(&child["reason"], "code"));
         let sas = items(&child["sas"]);
         if sas.is_empty() {
-            let state = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
+            let (tone, state) = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
             let empty = || (Tone::Plain, String::new());
-            let known = [condition(), (state.0, state.1.to_owned())].into_iter();
+            let known = [condition(), (tone, state.to_owned())].into_iter();
             table.row(ends().into_iter().chain(known).chain((0..6).map(|_| empty())).chain([why()]));
         }
         for sa in sas {

@@ -2,8 +2,7 @@
 
 use super::{
     client::Client,
-    look::{Look, Tone, safe, tone_of, warnings},
-    plan::companion,
+    look::{Look, Tone, companion, safe, tone_of, warnings},
     progress::Progress,
     stop::{Code, Result, Stop, print, print_json},
 };

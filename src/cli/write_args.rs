@@ -1,6 +1,6 @@
 //! The arguments of the subcommands that write; as `args.rs`, it may use nothing but clap.
 
-use super::args::{Json, Which};
+use super::common_args::{Json, Which};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -1,13 +1,18 @@
 //! The actions that change a part of a connection: its name, its state, its networks, its SAs.
 
 use super::{
-    Answer, Envelope, Params, Shared, asked,
-    audit::Told,
     auth::Caller,
+    envelope::Envelope,
     error::{json_response, object},
-    id_of, no_method, parse,
-    unknown::{HOW, members, names_of, parameters},
-    wire::{StateParams, Tags, UpdateParams},
+    message::Message,
+    parse,
+    paths::no_method,
+    request::{Pairs, id_of, write_options},
+    route::Route,
+    state::{Answer, Shared},
+    unknown::unread,
+    wire::Tags,
+    written::{named, written},
 };
 use crate::{
     agent::{Warning, WriteOptions, reconnected},
@@ -20,71 +25,88 @@ use axum::{
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::{Method, StatusCode, Uri},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 
-type Pairs = UrlQuery<Vec<(String, String)>>;
-
 /// `PUT /ipsec/{uuid}`: `UpdateIPsecConnection`. Members that are left out keep what is stored.
-pub(super) async fn update(state: Shared, uuid: &str, pairs: &[(String, String)], body: Body, uri: &Uri) -> Answer {
-    parse::no_trial(pairs, "UpdateIPsecConnection changes no tunnel")?;
+pub async fn update(state: Shared, uri: Uri, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, body: Body) -> Answer {
+    parse::no_trial(&pairs, "UpdateIPsecConnection changes no tunnel")?;
     let envelope = Envelope::read(body).await?;
-    if !envelope.has("updateIPsecConnection") {
-        return Err(no_method(&Method::PUT, uri));
+    if !envelope.has(Message::Update.key()) {
+        return Err(no_method(&Method::PUT, &uri));
     }
-    let params = envelope.params("updateIPsecConnection")?;
+    let params = Message::Update.params(envelope)?;
     let names = parse::update(&params)?;
-    let unknown = unread(&params, names_of::<UpdateParams>(), pairs, &[]);
-    edit(&state, uuid, WriteOptions::default(), unknown, move |old| {
+    let unknown = unread(Message::Update, Some(&params), &pairs);
+    edit(&state, &uuid, WriteOptions::default(), unknown, move |old| {
         let mut spec = old.spec.clone();
         names.clone().apply(&mut spec.names)?;
-        with_wish(old, spec)
+        with_spec(old, spec)
     })
     .await
 }
 
-/// `PUT /ipsec/{uuid}/actions`: `ChangeIPSecConnectionState` and `ReconnectIPsecConnection`.
+/// `PUT /ipsec/{uuid}/actions`: the message whose member is in the body.
 pub async fn act(
     state: Shared,
     uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
     Extension(caller): Extension<Caller>,
-    method: Method,
+    Extension(route): Extension<&'static Route>,
     body: Body,
 ) -> Answer {
-    if method != Method::PUT {
-        return Err(no_method(&method, &uri));
-    }
-    let how = asked(&pairs, &caller)?;
+    let how = write_options(&pairs, &caller)?;
     let envelope = Envelope::read(body).await?;
-    if envelope.has("changeIPSecConnectionState") {
-        let params = envelope.params("changeIPSecConnectionState")?;
-        let wanted = parse::state_event(&params)?;
-        let unknown = unread(&params, names_of::<StateParams>(), &pairs, &HOW);
-        let done = edit(&state, &uuid, how, unknown, move |old| {
-            let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
-            tagged(&new, params.tags.clone())
-        })
-        .await;
-        return Ok(named("ChangeIPSecConnectionState", done));
-    }
-    if envelope.has("reconnectIPsecConnection") {
-        // The tunnel is made anew, whatever runs: this is what the caller wants it for.
-        let how = WriteOptions { immediate: true, ..how };
-        let params = envelope.params("reconnectIPsecConnection")?;
-        let unknown = unread(&params, &[], &pairs, &HOW);
-        let gateway = state.agent.gateway();
-        let done = edit(&state, &uuid, how, unknown, move |old| {
-            tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, params.tags.clone())
-        })
-        .await;
-        return Ok(named("ReconnectIPsecConnection", done));
-    }
-    Err(no_method(&method, &uri))
+    let message = route.call(&Method::PUT).and_then(|call| call.message(&envelope));
+    let answer = match message {
+        Some(Message::ChangeState) => change_state(&state, &uuid, how, envelope, &pairs).await,
+        Some(Message::Reconnect) => reconnect(&state, &uuid, how, envelope, &pairs).await,
+        _ => Err(no_method(&Method::PUT, &uri)),
+    };
+    Ok(match message {
+        Some(message) => named(message, answer.into_response()),
+        None => answer.into_response(),
+    })
+}
+
+/// `ChangeIPSecConnectionState`.
+async fn change_state(
+    state: &Shared,
+    uuid: &str,
+    how: WriteOptions,
+    envelope: Envelope,
+    pairs: &[(String, String)],
+) -> Answer {
+    let params = Message::ChangeState.params(envelope)?;
+    let wanted = parse::state_event(&params)?;
+    let unknown = unread(Message::ChangeState, Some(&params), pairs);
+    edit(state, uuid, how, unknown, move |old| {
+        let new = Record { state: wanted, changed: when(old.state == wanted, old), ..old.clone() };
+        tagged(&new, params.tags.clone())
+    })
+    .await
+}
+
+/// `ReconnectIPsecConnection`: the tunnel is made anew, whatever runs; this is what the caller wants it for.
+async fn reconnect(
+    state: &Shared,
+    uuid: &str,
+    how: WriteOptions,
+    envelope: Envelope,
+    pairs: &[(String, String)],
+) -> Answer {
+    let how = WriteOptions { immediate: true, ..how };
+    let params = Message::Reconnect.params(envelope)?;
+    let unknown = unread(Message::Reconnect, Some(&params), pairs);
+    let gateway = state.agent.gateway();
+    edit(state, uuid, how, unknown, move |old| {
+        tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, params.tags.clone())
+    })
+    .await
 }
 
 /// `POST /cygnet/v1/reconnect-all-changed`: takes over what the settings say now in all connections that they have moved
@@ -99,15 +121,7 @@ pub async fn reconnect_all_changed(State(api): Shared) -> Answer {
         item
     };
     let list: Vec<_> = outcomes.iter().map(item).collect();
-    Ok(named("ReconnectAllChanged", Ok(json_response(StatusCode::OK, &json!({ "reconnected": list })))))
-}
-
-/// The answer with the action's name, which the audit trail cannot read off the path.
-fn named(action: &'static str, answer: Answer) -> Response {
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
-    response.extensions_mut().insert(Told { action: Some(action), ..told });
-    response
+    Ok(json_response(StatusCode::OK, &json!({ "reconnected": list })))
 }
 
 /// The time of a change; of none, the time that is stored.
@@ -115,121 +129,122 @@ fn when(is_none: bool, old: &Record) -> Timestamp {
     if is_none { old.changed } else { Timestamp::now() }
 }
 
-/// `POST` and `DELETE /ipsec/{uuid}/remote-cidrs`: networks behind the peer are added and removed.
-pub async fn remote_cidrs(
+/// `POST /ipsec/{uuid}/remote-cidrs`: networks behind the peer are added.
+pub async fn add_remote_cidrs(
     state: Shared,
-    uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
     Extension(caller): Extension<Caller>,
-    method: Method,
     body: Body,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
-    match method {
-        Method::POST => {
-            let params = Envelope::read(body).await?.params("params")?;
-            let added = parse::peer_cidrs(&params, Timestamp::now())?;
-            let unknown = unread(&params, &["peerCidrs"], &pairs, &HOW);
-            edit(&state, &uuid, how, unknown, move |old| {
-                let mut spec = old.spec.clone();
-                if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
-                    let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
-                    return Err(Error::Argument(text));
-                }
-                spec.remote.extend(added.iter().cloned());
-                parse::room("peerCidrs", spec.remote.len())?;
-                params.tags.clone().apply(&mut spec.names)?;
-                with_wish(old, spec)
-            })
-            .await
+    let how = write_options(&pairs, &caller)?;
+    let params = Message::AddRemoteCidrs.params(Envelope::read(body).await?)?;
+    let added = parse::peer_cidrs(&params, Timestamp::now())?;
+    let unknown = unread(Message::AddRemoteCidrs, Some(&params), &pairs);
+    edit(&state, &uuid, how, unknown, move |old| {
+        let mut spec = old.spec.clone();
+        if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
+            let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
+            return Err(Error::Argument(text));
         }
-        Method::DELETE => {
-            let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
-            let unknown = parameters(&pairs, &[&HOW[..], &["peerCidrs"]].concat());
-            edit(&state, &uuid, how, unknown, move |old| {
-                let mut spec = old.spec.clone();
-                if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
-                    return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
-                }
-                spec.remote.retain(|entry| !gone.contains(&entry.cidr));
-                tags.clone().apply(&mut spec.names)?;
-                with_wish(old, spec)
-            })
-            .await
+        spec.remote.extend(added.iter().cloned());
+        parse::list_length("peerCidrs", spec.remote.len())?;
+        params.tags.clone().apply(&mut spec.names)?;
+        with_spec(old, spec)
+    })
+    .await
+}
+
+/// `DELETE /ipsec/{uuid}/remote-cidrs`: networks behind the peer are removed.
+pub async fn remove_remote_cidrs(
+    state: Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let how = write_options(&pairs, &caller)?;
+    let (gone, tags) = (parse::cidr_list("peerCidrs", &pairs)?, parse::tags(&pairs));
+    let unknown = unread(Message::RemoveRemoteCidrs, None, &pairs);
+    edit(&state, &uuid, how, unknown, move |old| {
+        let mut spec = old.spec.clone();
+        if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
+            return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
         }
-        _ => Err(no_method(&method, &uri)),
-    }
+        spec.remote.retain(|entry| !gone.contains(&entry.cidr));
+        tags.clone().apply(&mut spec.names)?;
+        with_spec(old, spec)
+    })
+    .await
 }
 
 fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
     record.spec.remote.iter().any(|entry| entry.cidr == cidr)
 }
 
-/// `POST` and `DELETE /ipsec/{uuid}/l3networks`: local networks are attached and detached.
-pub async fn l3_networks(
+fn has_network(record: &Record, uuid: &str) -> bool {
+    record.spec.local.iter().any(|network| network.network == uuid)
+}
+
+/// `POST /ipsec/{uuid}/l3networks`: local networks are attached.
+pub async fn attach_l3_networks(
     state: Shared,
-    uri: Uri,
     Path(uuid): Path<String>,
     UrlQuery(pairs): Pairs,
     Extension(caller): Extension<Caller>,
-    method: Method,
     body: Body,
 ) -> Answer {
-    let how = asked(&pairs, &caller)?;
-    match method {
-        Method::POST => {
-            let params = Envelope::read(body).await?.params("params")?;
-            let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
-            let unknown = unread(&params, &["l3NetworkUuids"], &pairs, &HOW);
-            edit(&state, &uuid, how, unknown, move |old| {
-                let mut spec = old.spec.clone();
-                for network in &added {
-                    if spec.local.iter().any(|other| other.network == network.network) {
-                        let text = format!(
-                            "L3 network [{}] can not be attached to ipsec [uuid :{}]twice",
-                            network.network, old.id
-                        );
-                        return Err(Error::Argument(text));
-                    }
-                    spec.local.push(network.clone());
-                }
-                parse::room("l3NetworkUuids", spec.local.len())?;
-                params.tags.clone().apply(&mut spec.names)?;
-                with_wish(old, spec)
-            })
-            .await
+    let how = write_options(&pairs, &caller)?;
+    let params = Message::AttachL3Networks.params(Envelope::read(body).await?)?;
+    let added = parse::l3_networks(&params, &state.agent.gateway(), Timestamp::now())?;
+    let unknown = unread(Message::AttachL3Networks, Some(&params), &pairs);
+    edit(&state, &uuid, how, unknown, move |old| {
+        let mut spec = old.spec.clone();
+        for network in &added {
+            if spec.local.iter().any(|other| other.network == network.network) {
+                let name = &network.network;
+                let text = format!("L3 network [{name}] can not be attached to ipsec [uuid :{}]twice", old.id);
+                return Err(Error::Argument(text));
+            }
+            spec.local.push(network.clone());
         }
-        Method::DELETE => {
-            let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
-            let unknown = parameters(&pairs, &[&HOW[..], &["l3NetworkUuids"]].concat());
-            edit(&state, &uuid, how, unknown, move |old| {
-                let mut spec = old.spec.clone();
-                if let Some(uuid) = gone.iter().find(|uuid| !spec.local.iter().any(|network| network.network == **uuid))
-                {
-                    return Err(Error::Argument(format!(
-                        "L3 network [{uuid}] is not be attached to ipsec [uuid :{}]",
-                        old.id
-                    )));
-                }
-                spec.local.retain(|network| !gone.contains(&network.network));
-                tags.clone().apply(&mut spec.names)?;
-                with_wish(old, spec)
-            })
-            .await
+        parse::list_length("l3NetworkUuids", spec.local.len())?;
+        params.tags.clone().apply(&mut spec.names)?;
+        with_spec(old, spec)
+    })
+    .await
+}
+
+/// `DELETE /ipsec/{uuid}/l3networks`: local networks are detached.
+pub async fn detach_l3_networks(
+    state: Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let how = write_options(&pairs, &caller)?;
+    let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
+    let unknown = unread(Message::DetachL3Networks, None, &pairs);
+    edit(&state, &uuid, how, unknown, move |old| {
+        let mut spec = old.spec.clone();
+        if let Some(uuid) = gone.iter().find(|uuid| !has_network(old, uuid)) {
+            let text = format!("L3 network [{uuid}] is not be attached to ipsec [uuid :{}]", old.id);
+            return Err(Error::Argument(text));
         }
-        _ => Err(no_method(&method, &uri)),
-    }
+        spec.local.retain(|network| !gone.contains(&network.network));
+        tags.clone().apply(&mut spec.names)?;
+        with_spec(old, spec)
+    })
+    .await
 }
 
 /// `record` with the tags that came with an action.
 fn tagged(record: &Record, tags: Tags) -> Result<Record> {
     let mut spec = record.spec.clone();
     tags.apply(&mut spec.names)?;
-    with_wish(record, spec)
+    with_spec(record, spec)
 }
 
-fn with_wish(old: &Record, spec: Spec) -> Result<Record> {
+fn with_spec(old: &Record, spec: Spec) -> Result<Record> {
     let changed = when(spec == old.spec, old);
     old.changed(spec, changed).map_err(parse::conflict)
 }
@@ -242,18 +257,6 @@ async fn edit(
     unknown: Vec<Warning>,
     change: impl Fn(&Record) -> Result<Record> + Send + 'static,
 ) -> Answer {
-    let written = api.agent.change(id_of(uuid)?, how, change).await?;
-    Ok(api.written(&written, unknown))
-}
-
-/// What nobody reads of an action that takes these `names`, and of its query, which takes `others`.
-fn unread(
-    params: &Params,
-    names: &[&'static str],
-    pairs: &[(String, String)],
-    others: &[&'static str],
-) -> Vec<Warning> {
-    let mut unknown = members(params, names);
-    unknown.extend(parameters(pairs, others));
-    unknown
+    let done = api.agent.change(id_of(uuid)?, how, change).await?;
+    Ok(written(api, &done, unknown))
 }

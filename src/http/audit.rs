@@ -2,7 +2,17 @@
 //! fields, by which the journal finds them (`CYGNET_UUID`, `CYGNET_ACTION`, ...). Of a key it says that it changed.
 //! Each write of a known caller has its line; those of strangers are counted (`tally.rs`).
 
-use super::{Api, auth::Caller, auth::Origin, native, paths::path_of, tally::What};
+use super::{
+    auth::{Caller, Origin},
+    differences::fields,
+    error::ErrorCode,
+    message::Message,
+    paths::path_of,
+    route::Route,
+    state::Api,
+    tally::Refusal,
+    written::AuditNote,
+};
 use crate::{
     agent::{Companion, View},
     ipsec::ConnectionId,
@@ -24,23 +34,12 @@ const SHOWN: usize = 200;
 #[derive(Clone)]
 pub struct RequestId(pub String);
 
-/// What an answer says of itself, for the trail.
-#[derive(Clone, Default)]
-pub struct Told {
-    /// The connection that it is about, where the path does not say so.
-    pub id: Option<ConnectionId>,
-    /// The action, where the path has several.
-    pub action: Option<&'static str>,
-    /// The code of an error.
-    pub code: Option<&'static str>,
-    /// The other connections that were changed in the same step.
-    pub others: Vec<Companion>,
-}
-
 /// A write that is under way.
 pub struct Write {
     method: Method,
     uri: Uri,
+    /// What the path is for.
+    route: Option<&'static Route>,
     request: String,
     origin: Origin,
     who: String,
@@ -60,6 +59,7 @@ impl Write {
         Some(Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            route: request.extensions().get().copied(),
             request: number.unwrap_or_else(|| uuid::Uuid::new_v4().as_simple().to_string()),
             origin,
             who: caller.map_or_else(|| "nobody known".into(), ToString::to_string),
@@ -71,25 +71,25 @@ impl Write {
 
     /// Logs what came of it. Of two writes to one connection at once, each shows what both changed.
     pub fn ended(mut self, api: &Api, response: &Response) {
-        let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
-        let after = told.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
+        let note = response.extensions().get::<AuditNote>().cloned().unwrap_or_default();
+        let after = note.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
         let changed = changes(api, self.before.as_ref(), after.as_ref());
         let status = response.status();
-        let result = match told.code {
+        let result = match response.extensions().get() {
             _ if status.is_success() => "done".to_owned(),
-            Some(code) => format!("refused ({code})"),
+            Some(ErrorCode(code)) => format!("refused ({code})"),
             None => format!("refused ({})", status.as_u16()),
         };
-        self.log(&told, after.as_ref(), &changed, &result);
-        for other in &told.others {
-            self.log_other(&told, other, &result);
+        self.log(&note, after.as_ref(), &changed, &result);
+        for other in &note.others {
+            self.log_other(&note, other, &result);
         }
     }
 
     /// A line of its own for a connection that was changed with the one that was written.
-    fn log_other(&self, told: &Told, other: &Companion, result: &str) {
-        let (who, action) = (&self.who, self.action(told));
-        let with = told.id.map(|id| id.to_string()).unwrap_or_default();
+    fn log_other(&self, note: &AuditNote, other: &Companion, result: &str) {
+        let (who, action) = (&self.who, self.action(note));
+        let with = note.id.map(|id| id.to_string()).unwrap_or_default();
         let changed = if other.has_new_key() { "authKey changed" } else { "keyOwner changed" };
         tracing::info!(
             target: "cygnet::audit",
@@ -106,13 +106,13 @@ impl Write {
         );
     }
 
-    fn log(&mut self, told: &Told, after: Option<&Arc<Record>>, changed: &str, result: &str) {
+    fn log(&mut self, note: &AuditNote, after: Option<&Arc<Record>>, changed: &str, result: &str) {
         self.logged = true;
-        let (who, action) = (&self.who, self.action(told));
+        let (who, action) = (&self.who, self.action(note));
         let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer));
         tracing::info!(
             target: "cygnet::audit",
-            uuid = told.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
+            uuid = note.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
             action,
             request = self.request,
             peer,
@@ -125,21 +125,11 @@ impl Write {
         );
     }
 
-    fn action(&self, told: &Told) -> String {
-        let path = path_of(&self.uri);
-        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
-        let name = match (self.method.as_str(), parts.as_slice()) {
-            (_, [_, "ipsec", "config", ..]) => Some("ChangeIPsecConnection"),
-            ("POST", [_, "ipsec"]) => Some("CreateIPsecConnection"),
-            ("PUT", [_, "ipsec", _]) => Some("UpdateIPsecConnection"),
-            ("DELETE", [_, "ipsec", _]) => Some("DeleteIPsecConnection"),
-            ("POST", [.., "remote-cidrs"]) => Some("AddRemoteCidrsToIPsecConnection"),
-            ("DELETE", [.., "remote-cidrs"]) => Some("RemoveRemoteCidrsFromIPsecConnection"),
-            ("POST", [.., "l3networks"]) => Some("AttachL3NetworksToIPsecConnection"),
-            ("DELETE", [.., "l3networks"]) => Some("DetachL3NetworksFromIPsecConnection"),
-            _ => told.action,
-        };
-        name.map_or_else(|| format!("{} {}", self.method, route(&parts)), Into::into)
+    /// What the write is called: as the table of routes has it, or by the message that was answered.
+    fn action(&self, note: &AuditNote) -> String {
+        let call = self.route.and_then(|route| route.call(&self.method));
+        let name = call.and_then(|call| call.name().or(note.message.map(Message::name)));
+        name.map_or_else(|| format!("{} {}", self.method, veiled(&path_of(&self.uri))), Into::into)
     }
 }
 
@@ -147,15 +137,14 @@ impl Drop for Write {
     /// A caller who hung up, or whose time was over, does not stop a change that has begun.
     fn drop(&mut self) {
         if !self.logged {
-            self.log(&Told::default(), None, "", "nobody waited for the result; a change that has begun goes on");
+            self.log(&AuditNote::default(), None, "", "nobody waited for the result; a change that has begun goes on");
         }
     }
 }
 
 /// A path without what stands between its words: the uuid of a session opens doors.
-fn route(parts: &[&str]) -> String {
-    let shown: Vec<_> = parts.iter().map(|part| if part.len() >= 32 { "-" } else { part }).collect();
-    format!("/{}", shown.join("/"))
+fn veiled(path: &str) -> String {
+    path.split('/').map(|part| if part.len() >= 32 { "-" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 /// Has a call answered, and logs it if it is a write.
@@ -171,7 +160,7 @@ pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Reque
 /// Logs that a write was refused for want of valid credentials. The first of an address has a line as any other write,
 /// the rest are counted: strangers must not drown what callers did.
 pub fn refused(api: &Api, request: &Request, origin: Origin, response: &Response) {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(What::Write, origin) {
+    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(Refusal::Write, origin) {
         return;
     }
     if let Some(write) = Write::of(api, request, origin, None) {
@@ -195,8 +184,8 @@ fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>)
             _ => String::new(),
         };
     };
-    let fields = native::fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
-    fields.iter().map(change).collect::<Vec<_>>().join(", ")
+    let found = fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
+    found.iter().map(change).collect::<Vec<_>>().join(", ")
 }
 
 fn change(field: &Value) -> String {

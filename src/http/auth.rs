@@ -2,7 +2,10 @@
 //! the Unix socket root and the group `cygnet`.
 
 pub mod accounts;
+mod caller;
+mod claim;
 mod limits;
+mod origin;
 mod password;
 mod sessions;
 mod signature;
@@ -10,6 +13,8 @@ mod standing;
 mod tokens;
 
 pub use accounts::Accounts;
+pub use caller::Caller;
+pub use origin::{Origin, Peer};
 pub use sessions::Session;
 pub use standing::Standing;
 pub use tokens::{Tokens, credential, is_handed_over};
@@ -18,84 +23,20 @@ use super::error::Failure;
 use crate::{
     error::{Error, Result},
     http::auth::{
+        claim::{Claim, claim},
         limits::{Attempt, Limits},
         sessions::Sessions,
     },
 };
-use axum::http::{HeaderMap, Method, header::AUTHORIZATION};
+use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 pub use password::Arena;
 use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
-
-/// Where a connection comes from; the listener says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Over TCP, from this address; whether by TLS.
-    Network(IpAddr, bool),
-    /// Over the Unix socket, from a process of this user, which was checked.
-    Local(u32),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(address, _) => address.fmt(f),
-            Self::Local(_) => f.write_str("this machine"),
-        }
-    }
-}
-
-/// Whose connections and failures are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Those of an IPv4 address, or of an IPv6 network of 64 bits: one host may have all addresses of it.
-    Host(IpAddr),
-    /// Those of a user of this machine.
-    User(u32),
-}
-
-impl From<Origin> for Peer {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Local(uid) => Self::User(uid),
-            Origin::Network(address, _) => Self::Host(match address.to_canonical() {
-                IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-                v4 @ IpAddr::V4(_) => v4,
-            }),
-        }
-    }
-}
-
-/// Who calls, by what they showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// A session of this account.
-    Account(String),
-    /// The static token of this name.
-    Token(String),
-    /// The access key with this id.
-    AccessKey(String),
-    /// A user of this machine, over the Unix socket.
-    User(u32),
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(name) => write!(f, "account {name}"),
-            Self::Token(name) => write!(f, "token {name}"),
-            Self::AccessKey(id) => write!(f, "access key {id}"),
-            Self::User(uid) => write!(f, "uid {uid}"),
-        }
-    }
-}
 
 /// What the credential files say; read anew on SIGHUP.
 #[derive(Default)]
@@ -130,12 +71,6 @@ struct Logins {
 const QUEUE: usize = 64;
 /// How much of a name that nobody may have is shown, in characters.
 const SHOWN: usize = 64;
-
-/// An `Authorization` header that has a form; whether it is right is another question.
-enum Claim<'a> {
-    Session(&'a str),
-    Signature(&'a str),
-}
 
 impl Auth {
     /// A guard with these credentials.
@@ -217,13 +152,13 @@ impl Auth {
         });
         let uuid = checked.await.map_err(|e| Error::Internal(e.to_string()))?;
         let uuid = uuid.ok_or_else(|| Error::Login("wrong account name or password".into()))?;
-        let begun = self.sessions.begin(name, Instant::now()).ok_or(Error::TooManySessions)?;
+        let (token, session) = self.sessions.begin(name, Instant::now()).ok_or(Error::TooManySessions)?;
         // The credentials may have been replaced while the password was looked at.
         if !self.credentials().accounts.has_same(name, &looked_at.accounts) {
-            self.sessions.end(&begun.0);
+            self.sessions.end(&token);
             return Err(Error::Login("wrong account name or password".into()));
         }
-        Ok((begun.0, uuid, begun.1))
+        Ok((token, uuid, session))
     }
 
     /// Lets a session live for `seconds` from now; the account's uuid and the session.
@@ -288,28 +223,9 @@ fn shown(name: &str) -> String {
     name.chars().take(SHOWN).map(text).collect()
 }
 
-fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Failure> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(|| Failure::bad_request("missing header 'Authorization'"))?;
-    let value = header.to_str().unwrap_or_default().trim();
-    if let Some(session) = value.strip_prefix("OAuth") {
-        return Ok(Claim::Session(session.trim()));
-    }
-    let signature = value.strip_prefix("ZStack").map(|value| Claim::Signature(value.trim()));
-    signature.ok_or_else(|| Failure::bad_request("Authorization type must be 'OAuth'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_host_has_all_addresses_of_a_network() {
-        let peer = |text: &str| Peer::from(Origin::Network(text.parse().expect("an address"), false));
-        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:0:0:1"));
-        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
-        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
-        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
-    }
 
     #[test]
     fn names_do_not_write_in_the_journal() {

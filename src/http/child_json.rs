@@ -3,7 +3,7 @@
 
 use super::error::field_of;
 use crate::{
-    agent::{Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
+    agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
     ipsec::{Carried, ChildSa, Connection, IkeSa, IkeVersion, Mode, Pass, Protocol, TrafficSelector, condition_advice},
     store::Record,
@@ -11,14 +11,14 @@ use crate::{
 use serde_json::{Map, Value, json};
 
 /// Adds `members`, which is an object, to `item`, which is one too.
-pub(super) fn extend(item: &mut Value, members: Value) {
+pub fn extend(item: &mut Value, members: Value) {
     if let (Some(item), Value::Object(members)) = (item.as_object_mut(), members) {
         item.extend(members);
     }
 }
 
 /// `condition`, `condition_advice`, `condition_since` and `wanted` of a child of `connection`.
-pub(super) fn child(connection: &Connection, seen: Option<&Seen>) -> Value {
+pub fn child(connection: &Connection, seen: Option<&Seen>) -> Value {
     json!({
         "condition": seen.map(|seen| seen.condition.name()),
         "condition_advice": seen.and_then(|seen| condition_advice(connection, seen.condition)),
@@ -49,7 +49,7 @@ fn wanted(connection: &Connection) -> Value {
 }
 
 /// The mode of an SA, and its times beside its age.
-pub(super) fn times(sa: &ChildSa) -> Value {
+pub fn times(sa: &ChildSa) -> Value {
     let mode = sa.mode.map(|mode| match mode {
         Mode::Tunnel => "tunnel",
         Mode::Transport => "transport",
@@ -62,30 +62,30 @@ pub(super) fn times(sa: &ChildSa) -> Value {
 }
 
 /// What fits through an SA.
-pub(super) fn size(ike: &IkeSa, sa: &ChildSa) -> Value {
+pub fn size(ike: &IkeSa, sa: &ChildSa) -> Value {
     let size = path::fitting(ike, sa);
     json!({ "mtu": size.map(|size| size.mtu), "mss": size.map(|size| size.mss) })
 }
 
 /// What a connection leaves alone.
-pub(super) fn passes(passes: &[Pass]) -> Value {
+pub fn passes(passes: &[Pass]) -> Value {
     let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
     passes.iter().map(|pass| json!({ "local": texts(&pass.local), "remote": texts(&pass.remote) })).collect()
 }
 
 /// The times of dead peer detection as charon has them.
-pub(super) fn dpd(connection: &Connection) -> Value {
+pub fn dpd(connection: &Connection) -> Value {
     json!({ "delay_s": connection.dpd_delay(), "timeout_s": connection.dpd_timeout() })
 }
 
 /// The version of IKE that is initiated, and whether that is IKEv1 or not because the peer was last up with it.
-pub(super) fn versions(record: &Record) -> Value {
+pub fn versions(record: &Record) -> Value {
     let initiates = if record.connection.initiates() == IkeVersion::V1 { "ikev1" } else { "ikev2" };
     json!({ "initiates": initiates, "remembered": record.ikev1_worked.then_some("ikev1") })
 }
 
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
-pub(super) fn carried(view: &View) -> Value {
+pub fn carried(view: &View) -> Value {
     let carried = view.carried();
     json!({
         "carrying": carried.map(Carried::is_something),
@@ -95,13 +95,13 @@ pub(super) fn carried(view: &View) -> Value {
 }
 
 /// Where the settings have moved away from a connection.
-pub(super) fn settings_drift(drift: &[SettingDrift]) -> Value {
+pub fn settings_drift(drift: &[SettingDrift]) -> Value {
     let item = |drift: &SettingDrift| json!({ "setting": drift.setting, "uuid": drift.uuid, "stored": drift.stored, "now": drift.now });
     drift.iter().map(item).collect()
 }
 
 /// Warnings as a list.
-pub(super) fn warnings(warnings: &[Warning]) -> Value {
+pub fn warnings(warnings: &[Warning]) -> Value {
     warnings.iter().map(warning).collect()
 }
 
@@ -119,7 +119,7 @@ fn warning(warning: &Warning) -> Value {
 }
 
 /// The last rehearsal of a rekeying.
-pub(super) fn rehearsal(rehearsal: Option<&RekeyTest>) -> Value {
+pub fn rehearsal(rehearsal: Option<&RekeyTest>) -> Value {
     rehearsal.map_or(Value::Null, |rehearsal| {
         let outcome = match rehearsal.outcome {
             Outcome::Passed => "passed",
@@ -128,4 +128,13 @@ pub(super) fn rehearsal(rehearsal: Option<&RekeyTest>) -> Value {
         };
         json!({ "outcome": outcome, "at": rehearsal.at.to_string(), "details": rehearsal.details })
     })
+}
+
+/// The connections that change in the same step: whether their key does, or only whose it is to charon.
+pub fn companions(others: &[Companion]) -> Value {
+    let item = |other: &Companion| {
+        let changed = if other.has_new_key() { "authKey" } else { "keyOwner" };
+        json!({ "uuid": other.id().to_string(), "name": other.after.spec.names.name, "changed": changed })
+    };
+    others.iter().map(item).collect()
 }

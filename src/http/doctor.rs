@@ -3,17 +3,13 @@
 //! One examination runs at a time: whoever asks meanwhile gets its answer. It ends when all have left who asked for it,
 //! or at its deadline, and the programs that it started end with it.
 
-use super::{
-    Answer, Api, Shared,
-    error::{Failure, json_response},
-};
+use super::error::Failure;
 use crate::{
     agent::Agent,
     doctor::{Finding, Report, facts::Places},
     error::Error,
     settings::Settings,
 };
-use axum::{extract::State, http::StatusCode};
 use futures_util::{
     FutureExt,
     future::{self, BoxFuture, WeakShared},
@@ -31,18 +27,31 @@ const DEADLINE: Duration = Duration::from_secs(14);
 /// An examination that runs; its report, if it came to its end.
 type Examination = BoxFuture<'static, Option<Arc<Value>>>;
 
-/// Where the doctor looks, and the examination that runs.
-pub struct Where {
+/// The examinations: where the doctor looks, and the one that runs.
+pub struct Examinations {
     /// They change when the settings are read anew.
     places: RwLock<Places>,
     running: Mutex<Option<WeakShared<Examination>>>,
 }
 
-impl Where {
+impl Examinations {
     /// At the places of `settings`.
     #[must_use]
-    pub fn of(settings: &Settings) -> Self {
+    pub fn at(settings: &Settings) -> Self {
         Self { places: RwLock::new(Places::of(settings, None)), running: Mutex::default() }
+    }
+
+    /// Has the doctor look elsewhere from now on.
+    pub(super) fn set_places(&self, places: Places) {
+        *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
+    /// What the examination finds that runs, or a new one.
+    ///
+    /// # Errors
+    /// When it does not come to its end in time.
+    pub(super) async fn report(&self, agent: &Arc<Agent>) -> Result<Arc<Value>, Failure> {
+        self.examination(agent).await.ok_or_else(late)
     }
 
     /// The examination that runs, or a new one.
@@ -61,20 +70,6 @@ impl Where {
         *running = new.downgrade();
         new
     }
-}
-
-impl Api {
-    /// Has the doctor look elsewhere from now on: at the settings file and what it names.
-    pub fn set_places(&self, places: Places) {
-        *self.places.places.write().unwrap_or_else(PoisonError::into_inner) = places;
-    }
-}
-
-/// The report of the running agent. 200 also when something is wrong: the question was answered.
-pub(super) async fn doctor(State(api): Shared) -> Answer {
-    let report = api.places.examination(&api.agent).await;
-    let report = report.ok_or_else(late)?;
-    Ok(json_response(StatusCode::OK, &report))
 }
 
 fn late() -> Failure {

@@ -1,6 +1,5 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
-use super::audit::Told;
 use crate::{
     error::{Error, Resource},
     ipsec::Code,
@@ -14,6 +13,10 @@ use serde_json::{Map, Value, json};
 
 /// The longest `details` in characters.
 const MAX_DETAILS: usize = 4096;
+
+/// The code of an error, as its answer carries it along for whoever writes down what came of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorCode(pub &'static str);
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -54,9 +57,10 @@ impl IntoResponse for Failure {
         match self {
             Self::Text(status, text) => (status, text).into_response(),
             Self::Api(error) => {
+                let (code, _) = code(&error);
                 let body = json!({ "error": object(&error) });
                 let mut response = json_response(StatusCode::SERVICE_UNAVAILABLE, &body);
-                response.extensions_mut().insert(Told { code: Some(code(&error).0), ..Told::default() });
+                response.extensions_mut().insert(ErrorCode(code));
                 response
             }
         }

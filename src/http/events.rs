@@ -1,10 +1,13 @@
 //! Streams: what happens on this gateway, and a connection's log as it grows (server-sent events).
 
-use super::{Answer, Api, Shared, error::json_response, id_of, parse};
-use crate::{
-    agent::{Event, EventKind, LogEntry, Speaker},
-    http::{child_json, reason_json},
+use super::{
+    child_json,
+    error::json_response,
+    parse, reason_json,
+    request::{Pairs, id_of},
+    state::{Answer, Api, Shared},
 };
+use crate::agent::{Event, EventKind, LogEntry, Speaker};
 use axum::{
     extract::{Path, Query as UrlQuery, State},
     http::{HeaderMap, StatusCode},
@@ -17,8 +20,6 @@ use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::interval;
-
-type Pairs = UrlQuery<Vec<(String, String)>>;
 
 /// A comment is sent this often while nothing happens, so that both ends notice a dead connection.
 const ALIVE: Duration = Duration::from_secs(15);

@@ -3,7 +3,7 @@
 //! in silence, so the heads are looked at here, on their way in. What was read before is wiped here too: the library keeps
 //! the buffer of a connection for the next request, and the key of the last one in it.
 
-use super::{Answer, error::Failure};
+use super::error::Failure;
 use axum::{
     Extension,
     extract::Request,
@@ -12,7 +12,7 @@ use axum::{
         header::{CONNECTION, TRANSFER_ENCODING},
     },
     middleware::Next,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 use std::{
     io,
@@ -204,7 +204,7 @@ pub(super) async fn one_length(
     grown: Option<Extension<Grown>>,
     request: Request,
     next: Next,
-) -> Answer {
+) -> Result<Response, Failure> {
     let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
     let has_grown = || grown.is_some_and(|Extension(grown)| grown.0.load(Ordering::Relaxed));
     let mut response = if ambiguous.is_some_and(|Extension(ambiguous)| ambiguous.seen()) {

@@ -13,8 +13,10 @@ use hyper_util::rt::TokioIo;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
-/// Attempts, and the time between them (contract 1.4).
-const TRIES: (u32, Duration) = (15, Duration::from_secs(2));
+/// How often a result is offered (contract 1.4).
+const ATTEMPTS: u32 = 15;
+/// The time between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How long one attempt may take: name, connection, request and answer together.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after the 202 a result is posted at the earliest: the Java SDK begins to wait for it only then.
@@ -72,7 +74,7 @@ impl Hooks {
             tracing::warn!(job, host = hook.host, "a web hook is not called: too many of this caller's wait");
             return;
         };
-        for attempt in 1..=TRIES.0 {
+        for attempt in 1..=ATTEMPTS {
             let place = self.places.place(owner).await;
             let outcome = timeout(PATIENCE, hook.post(job, success, body.clone())).await;
             drop(place);
@@ -81,7 +83,7 @@ impl Hooks {
                 Ok(Err(error)) => tracing::info!(job, attempt, %error, "a web hook did not take the result"),
                 Err(_) => tracing::info!(job, attempt, "a web hook did not answer in time"),
             }
-            tokio::time::sleep(TRIES.1).await;
+            tokio::time::sleep(PAUSE).await;
         }
         tracing::warn!(job, host = hook.host, "a web hook never took the result");
     }

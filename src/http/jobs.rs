@@ -5,23 +5,24 @@
 //! under way says that it was interrupted. A stranger's job costs no more than a place in a ring.
 
 mod files;
+mod id;
 mod kept;
 mod sent;
 mod strangers;
 mod table;
 
-pub use kept::Jobs;
-pub use strangers::source;
-
 use super::{
-    Answer, Api, Shared,
     audit::{self, RequestId},
     auth::{Caller, Origin},
     envelope,
     error::{Failure, json_bytes, json_response, object},
+    guard::mark_known,
     hook::{self, Hook},
     parse::MASK,
+    paths::{path_of, signed_path},
     preflight,
+    route::Route,
+    state::{Answer, Api, Shared},
 };
 use crate::{
     error::Error,
@@ -36,28 +37,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+pub use kept::Jobs;
 use serde_json::{Value, json};
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// How long a job may take unless the caller says otherwise, in seconds.
 const TIME: u64 = 1800;
 /// The longest answer of a handler.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-fn interrupted() -> (u16, Value) {
-    let text = "the agent was restarted while this job ran: query the connection to see what is in force";
-    (503, json!({ "error": object(&Error::Internal(text.into())) }))
-}
-
-fn fresh_id() -> String {
-    uuid::Uuid::new_v4().as_simple().to_string()
-}
 
 /// `GET /api-jobs/{uuid}`: never refused for its credentials, because clients have none for it (contract 1.15).
 pub async fn poll(
@@ -72,7 +60,7 @@ pub async fn poll(
         let text = "only GET method is allowed for querying job status";
         return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text.into()));
     }
-    let caller = || api.auth.check(origin, &headers, &method, &super::signed_path(&uri)).ok();
+    let caller = || api.auth.check(origin, &headers, &method, &signed_path(&uri)).ok();
     match api.jobs.look(&uuid, || caller().map(|caller| caller.to_string())) {
         None => Err(Failure::Text(StatusCode::NOT_FOUND, "the job has been expired".into())),
         Some(Found::Running) => Ok(json_response(StatusCode::ACCEPTED, &json!({}))),
@@ -88,13 +76,14 @@ pub async fn poll(
 pub async fn asynchronous(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
+    Extension(route): Extension<&'static Route>,
     mut request: Request,
     next: Next,
 ) -> Answer {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return read(&api, origin, request, next).await;
     }
-    let checked = api.auth.check(origin, request.headers(), request.method(), &super::signed_path(request.uri()));
+    let checked = api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()));
     let caller = match checked {
         Ok(caller) => caller,
         Err(Failure::Api(error)) if api.wants_job(request.headers()) => {
@@ -108,16 +97,16 @@ pub async fn asynchronous(
     };
     let wants_job = api.wants_job(request.headers());
     request.extensions_mut().insert(caller.clone());
-    let (id, time) = (job_id(request.headers())?, allowed_time(request.headers())?);
+    let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
     if !wants_job {
         note(&request, origin, None);
         return direct(request, next, time).await;
     }
-    super::seated(request.extensions());
+    mark_known(request.extensions());
     api.bodies.reserve(&mut request).await?;
     let (parts, body) = request.into_parts();
     let bytes = envelope::read_bytes(body).await?;
-    preflight::check(&parts, &bytes)?;
+    preflight::check(route, &parts, &bytes)?;
     let hook = api.hooks.target(&parts.headers)?;
     let length = bytes.len();
     let request = Request::from_parts(parts, Body::from(bytes));
@@ -140,13 +129,9 @@ fn accepted(headers: &HeaderMap, origin: Origin, id: &str, time: Duration) -> Re
 
 /// Answers a write without valid credentials as the contract has it: 202, and the job ends with `error`.
 fn refused(api: &Api, origin: Origin, request: Request, error: Error) -> Answer {
-    let (id, time) = (job_id(request.headers())?, allowed_time(request.headers())?);
+    let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
     audit::refused(api, &request, origin, &Failure::Api(error).into_response());
-    let address = match origin {
-        Origin::Network(address, _) => address,
-        Origin::Local(_) => Ipv4Addr::LOCALHOST.into(),
-    };
-    let id = api.jobs.refuse(address, id);
+    let id = api.jobs.refuse(origin, id);
     let answer = accepted(request.headers(), origin, &id, time.unwrap_or(Duration::from_secs(TIME)));
     envelope::drop_rest(request.into_body());
     Ok(answer)
@@ -202,8 +187,8 @@ impl Work {
 
 /// A read is always direct, but what it has of a job must have its form; what is wrong with its credentials comes first.
 async fn read(api: &Api, origin: Origin, request: Request, next: Next) -> Answer {
-    let Err(wrong) = job_id(request.headers()) else { return Ok(next.run(request).await) };
-    let path = super::signed_path(request.uri());
+    let Err(wrong) = id::chosen(request.headers()) else { return Ok(next.run(request).await) };
+    let path = signed_path(request.uri());
     match api.auth.check(origin, request.headers(), request.method(), &path) {
         Err(text @ Failure::Text(..)) => Err(text),
         _ => Err(wrong),
@@ -222,7 +207,7 @@ async fn direct(request: Request, next: Next, time: Option<Duration>) -> Answer 
 fn note(request: &Request, origin: Origin, job: Option<&str>) {
     let text = request.headers().get("X-Request-Ip").and_then(|value| value.to_str().ok());
     let named: Option<IpAddr> = text.and_then(|text| text.trim().parse().ok());
-    let (method, path) = (request.method(), super::path_of(request.uri()));
+    let (method, path) = (request.method(), path_of(request.uri()));
     tracing::info!(%method, path, ?origin, request_ip = ?named, job, "a write is asked for");
 }
 
@@ -231,16 +216,7 @@ fn allowed_time(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
     let Some(value) = headers.get("X-API-Timeout") else { return Ok(None) };
     let seconds: Option<u64> = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     let wrong = || Failure::bad_request("Invalid header[X-API-Timeout], it must be a number of seconds");
-    seconds.map(|s| Some(Duration::from_secs(s.clamp(1, 24 * 3600)))).ok_or_else(wrong)
-}
-
-fn job_id(headers: &HeaderMap) -> Result<String, Failure> {
-    let Some(id) = headers.get("X-Job-UUID") else { return Ok(fresh_id()) };
-    let id = id.to_str().unwrap_or_default();
-    if id.len() == 32 && id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Ok(id.into());
-    }
-    Err(Failure::bad_request("Invalid header[X-Job-UUID], it must be a UUID with '-' stripped"))
+    seconds.map(|seconds| Some(Duration::from_secs(seconds.clamp(1, 24 * 3600)))).ok_or_else(wrong)
 }
 
 /// What a handler answered, as polling shows it: 200 with the result, or 503 with the error.

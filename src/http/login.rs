@@ -1,18 +1,21 @@
 //! Sessions over HTTP: login, logout, validity, renewal (contract 1.10). Always answered directly.
 
 use super::{
-    Answer, Envelope, Shared,
     auth::{Origin, Session},
+    envelope::Envelope,
     error::{Failure, json_response},
     inventory::date,
-    parse, zone,
+    message::Message,
+    parse,
+    state::{Answer, Shared},
+    zone,
 };
 use crate::error::Error;
 use axum::{
     Extension,
     body::Body,
     extract::{Path, State},
-    http::{Method, StatusCode, Uri},
+    http::StatusCode,
     response::Response,
 };
 use jiff::Timestamp;
@@ -33,12 +36,9 @@ pub async fn user_login() -> Failure {
 }
 
 /// `DELETE /accounts/sessions/{uuid}`.
-pub async fn session(State(api): Shared, uri: Uri, Path(uuid): Path<String>, method: Method) -> Answer {
-    if method != Method::DELETE {
-        return Err(super::no_method(&method, &uri));
-    }
+pub async fn log_out(State(api): Shared, Path(uuid): Path<String>) -> Response {
     api.auth.logout(&uuid);
-    Ok(json_response(StatusCode::OK, &json!({})))
+    json_response(StatusCode::OK, &json!({}))
 }
 
 /// `GET /accounts/sessions/{uuid}/valid`.
@@ -48,7 +48,7 @@ pub async fn valid(State(api): Shared, Path(uuid): Path<String>) -> Response {
 
 /// `PUT /accounts/sessions/{uuid}/renew`.
 pub async fn renew(State(api): Shared, Path(uuid): Path<String>, body: Body) -> Answer {
-    let params = Envelope::read(body).await?.params("renewSession")?;
+    let params = Message::RenewSession.params(Envelope::read(body).await?)?;
     let (account, session) = api.auth.renew(&uuid, parse::renewal(&params)?)?;
     Ok(answer(&uuid, &account, &session))
 }

@@ -1,12 +1,11 @@
 //! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. It asks for no credentials, so it is
 //! made once a second at most, however many ask; no names, addresses or keys are in it, only uuids.
 
-use super::{Answer, Shared};
+use super::state::{Answer, Shared};
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View},
     error::Error,
     ipsec::{Carried, Certs, Code, State as Wanted, Status},
-    moment::Moment,
 };
 use axum::{body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
 use futures_util::FutureExt;
@@ -24,9 +23,6 @@ type Gauges = Family<Labels, Gauge>;
 
 /// The content type of the format (`OpenMetrics` 1.0.0).
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The text of this second, or what went wrong.
-pub type Latest = Moment<Bytes, String>;
 
 /// The handler.
 pub async fn metrics(State(api): Shared) -> Answer {

@@ -1,9 +1,18 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
-use super::{Answer, Envelope, Shared, changes_unknown, error::json_response, id_of, inventory::MEMBERS, parse};
+use super::{
+    child_json::{self, companions},
+    differences::{changed, fields},
+    envelope::Envelope,
+    error::json_response,
+    message::Message,
+    parse, reason_json,
+    request::{Pairs, id_of},
+    state::{Answer, Shared},
+    unknown::unread,
+};
 use crate::{
-    agent::{CharonLink, Companion, Seen, Step, View},
-    http::{child_json, reason_json},
+    agent::{CharonLink, Seen, Step, View},
     ipsec::{
         Auth, ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
@@ -29,7 +38,8 @@ pub async fn healthz() -> &'static str {
 
 /// `GET /readyz`: 200 when charon holds what the store says, else 503 with the reason.
 pub async fn readyz(State(api): Shared) -> Response {
-    let damaged: Vec<_> = api.agent.store().damaged().iter().map(|d| json!({ "file": d.path, "why": d.why })).collect();
+    let damaged: Vec<_> =
+        api.agent.store().damaged().iter().map(|file| json!({ "file": file.path, "why": file.why })).collect();
     let (status, state) = match api.agent.link() {
         CharonLink::Up(charon) => (StatusCode::OK, json!({ "ready": true, "strongswan": charon.version })),
         CharonLink::Starting => (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "starting" })),
@@ -47,6 +57,11 @@ pub async fn readyz(State(api): Shared) -> Response {
         }
     }
     json_response(status, &body)
+}
+
+/// `GET /cygnet/v1/doctor`: the report of the running agent. 200 also when something is wrong: the question was answered.
+pub async fn doctor(State(api): Shared) -> Answer {
+    Ok(json_response(StatusCode::OK, &*api.examinations.report(&api.agent).await?))
 }
 
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.
@@ -103,14 +118,9 @@ fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
 
 /// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done, so nobody would see
 /// keys being tried: where they are masked, one that is given counts as a new one.
-pub async fn plan(
-    State(api): Shared,
-    Path(uuid): Path<String>,
-    UrlQuery(pairs): UrlQuery<Vec<(String, String)>>,
-    body: Body,
-) -> Answer {
-    let params = Envelope::read(body).await?.params("changeIPsecConnection")?;
-    let change = parse::change(&params, parse::rest(&pairs)?, api.agent.gateway(), Timestamp::now())?;
+pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, body: Body) -> Answer {
+    let params = Message::Change.params(Envelope::read(body).await?)?;
+    let change = parse::change(&params, parse::missing_fields(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
     let hides_key = api.mask_auth_key && gives_key;
     let edit = |old: &_| {
@@ -121,11 +131,11 @@ pub async fn plan(
             _ => Ok(new),
         }
     };
-    let plan = api.agent.plan(id_of(&uuid)?, &parse::how(&pairs)?, hides_key, edit).await?;
+    let plan = api.agent.plan(id_of(&uuid)?, &parse::write_options(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
-    let mut warnings = changes_unknown(&params, &pairs);
+    let mut warnings = unread(Message::Change, Some(&params), &pairs);
     warnings.extend(plan.warnings);
     let body = json!({
         "impact": plan.impact.name(),
@@ -140,39 +150,11 @@ pub async fn plan(
     Ok(json_response(StatusCode::OK, &body))
 }
 
-/// The members of the inventory that differ; of the key is only said that it does.
-pub(super) fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bool) -> Vec<Value> {
-    let mut found = Vec::new();
-    for name in MEMBERS.iter().filter(|name| !["authKey", "createDate", "lastOpDate", "status"].contains(name)) {
-        if before.get(name) != after.get(name) {
-            found.push(json!({ "field": name, "from": before.get(name), "to": after.get(name) }));
-        }
-    }
-    if new_key {
-        found.push(json!({ "field": "authKey", "changed": changed(hides_key) }));
-    }
-    found
-}
-
-/// The connections that change in the same step: whether their key does, or only whose it is to charon.
-pub(super) fn companions(others: &[Companion]) -> Value {
-    let item = |other: &Companion| {
-        let changed = if other.has_new_key() { "authKey" } else { "keyOwner" };
-        json!({ "uuid": other.id().to_string(), "name": other.after.spec.names.name, "changed": changed })
-    };
-    others.iter().map(item).collect()
-}
-
 fn setting(difference: &Difference, hides_key: bool) -> Value {
     match &difference.values {
         Some((from, to)) => json!({ "setting": difference.path, "from": from, "to": to }),
         None => json!({ "setting": difference.path, "changed": changed(hides_key) }),
     }
-}
-
-/// Whether a key that would be loaded is another one.
-fn changed(hides_key: bool) -> &'static str {
-    if hides_key { "unknown" } else { "yes" }
 }
 
 fn step(step: &Step) -> String {

@@ -1,15 +1,15 @@
 //! `GET /cygnet/v1/connections`: all connections at a glance, each with its reason if it is not up. Keys are not in it.
 
 use super::{
-    Answer, Shared,
+    child_json,
     error::json_response,
     inventory::MEMBERS,
     query::{Lens, Query, list},
+    reason_json,
+    request::Pairs,
+    state::{Answer, Shared},
 };
-use crate::{
-    agent::{LocalAddresses, View},
-    http::{child_json, reason_json},
-};
+use crate::agent::{LocalAddresses, View};
 use axum::{
     extract::{Query as UrlQuery, State},
     http::StatusCode,
@@ -21,7 +21,7 @@ use std::{iter, sync::Arc};
 const UNDERSTOOD: [&str; 6] = ["q", "limit", "start", "sort", "count", "replyWithCount"];
 
 /// The handler.
-pub async fn connections(State(api): Shared, UrlQuery(mut pairs): UrlQuery<Vec<(String, String)>>) -> Answer {
+pub async fn connections(State(api): Shared, UrlQuery(mut pairs): Pairs) -> Answer {
     pairs.retain(|(name, _)| UNDERSTOOD.contains(&name.as_str()));
     let query = Query::parse(&pairs)?;
     let lens = Lens { keys: false, ..api.lens() };

@@ -2,16 +2,18 @@
 //! constructors. After this nothing is checked again.
 
 mod check;
-mod how;
 pub mod limits;
 mod names;
 mod networks;
 mod options;
+mod query_parameters;
 
-pub use how::{MissingFields, delete_mode, how, no_trial, number, page, page_of, required_value, rest, value};
 pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, peer_cidrs, room, tags, text_list};
+pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
 pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use query_parameters::{
+    MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
+};
 
 use super::{
     envelope::Params,
@@ -23,7 +25,7 @@ use crate::{
     agent::follow_settings,
     error::{Error, Resource, Result},
     http::parse::{
-        check::{mandatory, text},
+        check::{mandatory, not_found, text},
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
@@ -134,10 +136,6 @@ fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
 #[must_use]
 pub fn conflict(conflict: Conflict) -> Error {
     Error::Part { part: conflict.part.name(), why: conflict.why.0 }
-}
-
-fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
-    Error::NotFound { field, uuid, resource }
 }
 
 fn peer_address(text: &str) -> Result<PeerAddr> {

@@ -4,12 +4,15 @@
 use super::{
     envelope::{Envelope, Params},
     error::Failure,
-    no_method, parse,
+    message::{Content, Message},
+    parse,
+    paths::{no_method, path_of},
+    route::{Otherwise, Route},
     wire::{self, OptionBlock, RenewParams},
 };
 use axum::{
-    extract::{MatchedPath, Query},
-    http::{Method, Uri, request::Parts},
+    extract::Query,
+    http::{Uri, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
@@ -17,37 +20,31 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// A text, as the handler would answer it. What else is wrong is left to the job.
-pub fn check(parts: &Parts, bytes: &[u8]) -> Result<(), Failure> {
+pub fn check(route: &Route, parts: &Parts, bytes: &[u8]) -> Result<(), Failure> {
     let envelope = Envelope::parse(bytes)?;
-    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let route = route.strip_prefix("/zstack/v1/").unwrap_or(route);
     let (method, uri) = (&parts.method, &parts.uri);
-    match (route, method) {
-        ("ipsec", &Method::POST) => numbers::<OptionBlock>(&envelope.params("params")?)?,
-        ("ipsec/config/{uuid}" | "ipsec/config/{uuid}/actions", _) => {
-            numbers::<OptionBlock>(&envelope.params("changeIPsecConnection")?)?;
-        }
-        ("ipsec/{uuid}", &Method::PUT) => action(envelope, &["updateIPsecConnection"], uri)?,
-        ("ipsec/{uuid}/actions", &Method::PUT) => {
-            action(envelope, &["changeIPSecConnectionState", "reconnectIPsecConnection"], uri)?;
-        }
-        ("ipsec/{uuid}/remote-cidrs" | "ipsec/{uuid}/l3networks", &Method::POST) => drop(envelope.params("params")?),
-        ("accounts/sessions/{uuid}/renew", _) => numbers::<RenewParams>(&envelope.params("renewSession")?)?,
-        ("ipsec/{uuid}" | "ipsec/{uuid}/remote-cidrs" | "ipsec/{uuid}/l3networks", &Method::DELETE) => {}
-        _ => return Err(no_method(method, uri)),
-    }
+    let none = || match route.otherwise {
+        Otherwise::NoApi => no_method(method, uri),
+        Otherwise::NotAllowed | Otherwise::NotAllowedForAnybody => Failure::not_allowed(method, &path_of(uri)),
+    };
+    let call = route.call(method).ok_or_else(none)?;
+    content(call.message(&envelope).ok_or_else(none)?, envelope)?;
     query(uri)
 }
 
-/// That one of these actions is in the body.
-fn action(envelope: Envelope, keys: &[&str], uri: &Uri) -> Result<(), Failure> {
-    let key = keys.iter().find(|key| envelope.has(key)).ok_or_else(|| no_method(&Method::PUT, uri))?;
-    envelope.params(key).map(drop)
+/// That the parameters of `message` are there, and that the numbers among them are numbers.
+fn content(message: Message, envelope: Envelope) -> Result<(), Failure> {
+    match message.content() {
+        Content::Nothing => Ok(()),
+        Content::Texts => message.params(envelope).map(drop),
+        Content::Options => numbers::<OptionBlock>(&message.params(envelope)?),
+        Content::Duration => numbers::<RenewParams>(&message.params(envelope)?),
+    }
 }
 
 /// That the numbers among the parameters are numbers.
 fn numbers<T: DeserializeOwned>(params: &Params) -> Result<(), Failure> {
-    texts(wire::read::<T>(&params.members))
+    at_once(wire::read::<T>(&params.members))
 }
 
 /// That what may stand in the query once does.
@@ -55,12 +52,12 @@ fn query(uri: &Uri) -> Result<(), Failure> {
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
         return Err(Failure::bad_request("the query cannot be read"));
     };
-    texts(parse::how(&pairs))?;
-    texts(parse::delete_mode(&pairs))
+    at_once(parse::write_options(&pairs))?;
+    at_once(parse::delete_mode(&pairs))
 }
 
 /// The failures that begin no job.
-fn texts<T>(result: Result<T, Failure>) -> Result<(), Failure> {
+fn at_once<T>(result: Result<T, Failure>) -> Result<(), Failure> {
     match result {
         Err(failure @ Failure::Text(..)) => Err(failure),
         Ok(_) | Err(Failure::Api(_)) => Ok(()),

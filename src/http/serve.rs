@@ -8,14 +8,14 @@ pub mod room;
 use super::{
     auth::Origin,
     framing::Watched,
-    tally::{Tally, What},
+    tally::{Refusal, Tally},
     tls::Tls,
     wiped::Wiped,
 };
 use crate::http::serve::{
     exchange::{Answers, Connection},
     pace::Paced,
-    room::{Room, Seat},
+    room::{Most, Room, Seat},
 };
 use axum::Router;
 use hyper::service::service_fn;
@@ -36,10 +36,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// TCP connections at once, and those from one address: a management plane may have three quarters of all.
-const NETWORK: (usize, usize) = (512, 384);
+const NETWORK: Most = Most { all: 512, per_peer: 384 };
 /// Connections of the Unix socket at once, and those of one user: apart, so that neither the network nor another user
 /// can lock the operator out.
-const LOCAL: (usize, usize) = (96, 64);
+const LOCAL: Most = Most { all: 96, per_peer: 64 };
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
@@ -69,8 +69,8 @@ impl Server {
     pub fn new(router: Router, stop: CancellationToken) -> Self {
         Self {
             router,
-            network: Room::new(NETWORK.0, NETWORK.1),
-            local: Room::new(LOCAL.0, LOCAL.1),
+            network: Room::new(NETWORK),
+            local: Room::new(LOCAL),
             answers: Answers::default(),
             stop,
             tasks: TaskTracker::new(),
@@ -100,10 +100,10 @@ impl Server {
                         None => to.connection(stream, origin, seat).await,
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(Wiped(stream))).await {
                             Ok(Ok(stream)) => to.connection(stream, origin, seat).await,
-                            Ok(Err(error)) if to.tally.is_first(What::Handshake, origin) => {
+                            Ok(Err(error)) if to.tally.is_first(Refusal::Handshake, origin) => {
                                 tracing::info!(%peer, %error, "a TLS handshake failed");
                             }
-                            Err(_) if to.tally.is_first(What::Handshake, origin) => {
+                            Err(_) if to.tally.is_first(Refusal::Handshake, origin) => {
                                 tracing::info!(%peer, "a TLS handshake took too long");
                             }
                             _ => {}
@@ -127,7 +127,7 @@ impl Server {
                     }
                     Ok((stream, _)) => {
                         let uid = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-                        if server.tally.is_first(What::Process, Origin::Local(uid)) {
+                        if server.tally.is_first(Refusal::Process, Origin::Local(uid)) {
                             tracing::warn!(
                                 uid,
                                 "a process of a user who is neither root nor in the group {GROUP} was refused"

@@ -1,7 +1,7 @@
-//! What strangers do, in few lines of the log: the first of an address has its own, the others are counted and summed up
-//! in one line a minute. So nobody without credentials can drown what callers do.
+//! Refusals of strangers, in few lines of the log: the first of an address has its own, the others are counted and
+//! summed up in one line a minute. So nobody without credentials can drown what callers do.
 
-use super::{auth::Origin, jobs::source};
+use super::auth::{Origin, Peer};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -14,9 +14,9 @@ const EVERY: Duration = Duration::from_mins(1);
 /// Sources that have a count of their own; the rest share one.
 const SOURCES: usize = 64;
 
-/// What is counted.
+/// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum Refusal {
     /// A write without valid credentials.
     Write,
     /// A TLS handshake that failed.
@@ -25,62 +25,51 @@ pub enum What {
     Process,
 }
 
-/// Who is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
-    /// An address, or a network of which one host has all addresses.
-    Address(IpAddr),
-    /// A user of this machine.
-    User(u32),
-    /// All for whom there is no room.
-    Others,
-}
+/// Where it came from: a peer, or all for whom there is no room.
+type Source = Option<Peer>;
 
-/// The counts. What was not summed up yet is when they go.
+/// The counts. What was not summed up yet is when they are dropped.
 #[derive(Clone, Default)]
 pub struct Tally(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared(Mutex<Counts>);
 
-/// By what and who: how many since the last line. Who is here with none had a line in the last minute.
+/// How many since the last line. A source that is here with none had a line in the last minute.
 #[derive(Default)]
-struct Counts(HashMap<(What, Who), u64>);
+struct Counts(HashMap<(Refusal, Source), u64>);
 
 impl Tally {
     /// Whether this is the first of its kind from there within a minute, which is to be logged in full; else it is
     /// counted.
-    pub fn is_first(&self, what: What, origin: Origin) -> bool {
+    pub fn is_first(&self, refusal: Refusal, origin: Origin) -> bool {
         let mut counts = self.0.lock();
         if counts.0.is_empty() {
             tokio::spawn(sum_up(Arc::downgrade(&self.0)));
         }
-        counts.is_first(what, origin)
+        counts.is_first(refusal, origin)
     }
 }
 
 impl Counts {
-    fn is_first(&mut self, what: What, origin: Origin) -> bool {
-        let who = match origin {
-            Origin::Network(address, _) => Who::Address(source(address)),
-            Origin::Local(uid) => Who::User(uid),
-        };
+    fn is_first(&mut self, refusal: Refusal, origin: Origin) -> bool {
+        let source = Some(origin.into());
         let has_room = self.0.len() < SOURCES;
-        if let Some(count) = self.0.get_mut(&(what, who)) {
+        if let Some(count) = self.0.get_mut(&(refusal, source)) {
             *count += 1;
         } else if has_room {
-            self.0.insert((what, who), 0);
+            self.0.insert((refusal, source), 0);
             return true;
         } else {
-            *self.0.entry((what, Who::Others)).or_default() += 1;
+            *self.0.entry((refusal, None)).or_default() += 1;
         }
         false
     }
 
     /// The counts since the last time. Whoever has none is forgotten, and so first again.
-    fn take(&mut self) -> Vec<(What, Who, u64)> {
+    fn take(&mut self) -> Vec<(Refusal, Source, u64)> {
         self.0.retain(|_, count| *count > 0);
-        self.0.iter_mut().map(|((what, who), count)| (*what, *who, std::mem::take(count))).collect()
+        self.0.iter_mut().map(|((refusal, source), count)| (*refusal, *source, std::mem::take(count))).collect()
     }
 }
 
@@ -92,8 +81,8 @@ impl Shared {
     /// Logs and clears the counts; whether there were any.
     fn log(&self) -> bool {
         let counts = self.lock().take();
-        for (what, who, count) in &counts {
-            log(*what, *who, *count);
+        for (refusal, source, count) in &counts {
+            log(*refusal, *source, *count);
         }
         !counts.is_empty()
     }
@@ -116,22 +105,22 @@ async fn sum_up(counts: Weak<Shared>) {
     }
 }
 
-fn log(what: What, who: Who, count: u64) {
-    let from = match who {
-        Who::Address(IpAddr::V6(network)) => format!("{network}/64"),
-        Who::Address(address) => address.to_string(),
-        Who::User(uid) => format!("uid {uid}"),
-        Who::Others => "other addresses".into(),
+fn log(refusal: Refusal, source: Source, count: u64) {
+    let from = match source {
+        Some(Peer::Host(IpAddr::V6(network))) => format!("{network}/64"),
+        Some(Peer::Host(address)) => address.to_string(),
+        Some(Peer::User(uid)) => format!("uid {uid}"),
+        None => "other addresses".into(),
     };
-    match what {
-        What::Write => tracing::info!(
+    match refusal {
+        Refusal::Write => tracing::info!(
             target: "cygnet::audit", address = from, count,
             "{count} more writes without valid credentials from {from} were refused within a minute"
         ),
-        What::Handshake => {
+        Refusal::Handshake => {
             tracing::info!(address = from, count, "{count} more TLS handshakes with {from} failed within a minute");
         }
-        What::Process => {
+        Refusal::Process => {
             tracing::warn!(address = from, count, "{count} more processes of {from} were refused within a minute");
         }
     }
@@ -148,23 +137,23 @@ mod tests {
     #[test]
     fn the_first_has_a_line_and_the_rest_a_sum() {
         let mut counts = Counts::default();
-        let first = (0..1000).filter(|_| counts.is_first(What::Write, from([192, 0, 2, 1]))).count();
+        let first = (0..1000).filter(|_| counts.is_first(Refusal::Write, from([192, 0, 2, 1]))).count();
         assert_eq!(first, 1);
-        assert!(counts.is_first(What::Handshake, from([192, 0, 2, 1])), "another kind");
-        let address = Who::Address([192, 0, 2, 1].into());
-        assert_eq!(counts.take(), [(What::Write, address, 999)]);
-        assert!(!counts.is_first(What::Write, from([192, 0, 2, 1])), "it had a line in this minute");
-        assert_eq!(counts.take(), [(What::Write, address, 1)]);
+        assert!(counts.is_first(Refusal::Handshake, from([192, 0, 2, 1])), "another kind");
+        let address = Some(Peer::Host([192, 0, 2, 1].into()));
+        assert_eq!(counts.take(), [(Refusal::Write, address, 999)]);
+        assert!(!counts.is_first(Refusal::Write, from([192, 0, 2, 1])), "it had a line in this minute");
+        assert_eq!(counts.take(), [(Refusal::Write, address, 1)]);
         assert!(counts.take().is_empty());
-        assert!(counts.is_first(What::Write, from([192, 0, 2, 1])), "a minute without any");
+        assert!(counts.is_first(Refusal::Write, from([192, 0, 2, 1])), "a minute without any");
     }
 
     #[test]
     fn many_addresses_share_a_line() {
         let mut counts = Counts::default();
         let all = (0..=255).flat_map(|n| (0..=255).map(move |m| from([10, 0, n, m])));
-        assert_eq!(all.filter(|origin| counts.is_first(What::Write, *origin)).count(), SOURCES);
+        assert_eq!(all.filter(|origin| counts.is_first(Refusal::Write, *origin)).count(), SOURCES);
         let sums = counts.take();
-        assert_eq!(sums, [(What::Write, Who::Others, 65_536 - SOURCES as u64)]);
+        assert_eq!(sums, [(Refusal::Write, None, 65_536 - SOURCES as u64)]);
     }
 }

@@ -2,7 +2,12 @@
 //! does the agent; but an option that is misspelled takes its default, so the caller is told. Their values are never
 //! shown: one of them may be a key.
 
-use super::envelope::{Params, TAGS};
+use super::{
+    envelope::{Params, TAGS},
+    message::Message,
+    parse,
+    wire::{StateParams, UpdateParams},
+};
 use crate::{agent::Warning, nearest::nearest, visible::visible};
 use serde::{
     Deserialize, Deserializer,
@@ -31,12 +36,37 @@ const IGNORED: [&str; 17] = [
 ];
 
 /// The parameters in the query that say how a write is done.
-pub const HOW: [&str; 4] = ["confirm", "immediate", "rehearse", "together"];
+const HOW: [&str; 4] = ["confirm", "immediate", "rehearse", "together"];
 
 /// So many names are told.
 const MOST: usize = 8;
 /// So much of a name is told, in characters.
 const SHOWN: usize = 64;
+
+/// The warnings for what nobody reads of `message`: of its parameters, and of its query.
+#[must_use]
+pub fn unread(message: Message, params: Option<&Params>, pairs: &[(String, String)]) -> Vec<Warning> {
+    let names = match message {
+        Message::Create => parse::create_names(),
+        Message::Change => parse::change_names(),
+        Message::Update => names_of::<UpdateParams>().to_vec(),
+        Message::ChangeState => names_of::<StateParams>().to_vec(),
+        Message::AddRemoteCidrs | Message::RemoveRemoteCidrs => vec!["peerCidrs"],
+        Message::AttachL3Networks | Message::DetachL3Networks => vec!["l3NetworkUuids"],
+        Message::Reconnect | Message::Delete | Message::RenewSession => Vec::new(),
+    };
+    let in_query: Vec<_> = match message {
+        Message::Update => Vec::new(),
+        Message::Change => HOW.into_iter().chain(["keep"]).collect(),
+        Message::RemoveRemoteCidrs | Message::DetachL3Networks => {
+            HOW.into_iter().chain(names.iter().copied()).collect()
+        }
+        _ => HOW.to_vec(),
+    };
+    let mut unknown = params.map(|params| members(params, &names)).unwrap_or_default();
+    unknown.extend(parameters(pairs, &in_query));
+    unknown
+}
 
 /// The warnings for the members of a call that takes `names`, and for those beside it.
 #[must_use]
@@ -56,8 +86,7 @@ pub fn members(params: &Params, names: &[&'static str]) -> Vec<Warning> {
 }
 
 /// The warnings for the parameters in the query of a write that takes `names`.
-#[must_use]
-pub fn parameters(pairs: &[(String, String)], names: &[&'static str]) -> Vec<Warning> {
+fn parameters(pairs: &[(String, String)], names: &[&'static str]) -> Vec<Warning> {
     let known = || names.iter().chain(&TAGS).chain(&IGNORED).copied();
     let plain = |name: &str| name.split_once('.').map_or(name.to_owned(), |(list, _)| list.to_owned());
     let unknown = pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known().any(|one| one == plain(name)));

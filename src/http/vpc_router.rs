@@ -1,9 +1,11 @@
 //! The actions that ask for more than one connection: candidate networks, the router's log, its connections.
 
 use super::{
-    Answer, Envelope, Shared,
+    envelope::Envelope,
     error::{Failure, json_response},
-    id_of, inventory, parse, query,
+    inventory, parse, query,
+    request::{Pairs, id_of},
+    state::{Answer, Shared},
 };
 use crate::{
     disk::open::{Kind, open},
@@ -23,10 +25,10 @@ use std::{
 };
 use tokio::{process::Command, sync::Semaphore, time::timeout};
 
-type Pairs = UrlQuery<Vec<(String, String)>>;
-
-/// How many lines of the log are answered unless the caller says otherwise, and at most.
-const LINES: (usize, usize) = (30, 10_000);
+/// How many lines of the log are answered unless the caller says otherwise.
+const LINES: usize = 30;
+/// How many lines of the log are answered at most.
+const MAX_LINES: usize = 10_000;
 /// How much of the log's end is read, in bytes.
 const TAIL: u64 = 4 * 1024 * 1024;
 /// How long the journal may take.
@@ -36,7 +38,7 @@ static READERS: Semaphore = Semaphore::const_new(2);
 
 /// `GetCandidateL3NetworksForIpSecConnection`: the local networks that could be attached.
 pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
-    let page = parse::page(&pairs)?;
+    let (start, limit) = parse::page(&pairs)?;
     // Every network of the gateway can be joined with every public network.
     parse::value("publicL3Uuid", &pairs)?;
     let gateway = api.agent.gateway();
@@ -54,7 +56,7 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         let range = |cidr: &ipnet::IpNet| json!({ "l3NetworkUuid": network.uuid, "networkCidr": cidr.to_string() });
         json!({ "uuid": network.uuid, "ipRanges": network.cidrs.iter().map(range).collect::<Vec<_>>() })
     };
-    let inventories: Vec<_> = free.skip(page.0).take(page.1).map(inventory).collect();
+    let inventories: Vec<_> = free.skip(start).take(limit).map(inventory).collect();
     Ok(json_response(StatusCode::OK, &json!({ "inventories": inventories })))
 }
 
@@ -69,7 +71,7 @@ pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Bod
 /// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.
 pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
     let uuid = parse::required_value("uuid", &pairs)?;
-    let lines = parse::number("lines", &pairs, LINES.0)?.min(LINES.1);
+    let lines = parse::number("lines", &pairs, LINES)?.min(MAX_LINES);
     if let Some(record) = uuid.parse().ok().and_then(|id| api.agent.store().get(id)) {
         let own = api.agent.log(record.id, lines, 0);
         let own: Vec<_> = own.iter().map(|line| format!("{} {}", line.at, line.text)).collect();

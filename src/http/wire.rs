@@ -115,16 +115,23 @@ pub struct Tags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Integer(pub i64);
 
-/// The words of the contract, spelling as they are.
-pub const NOT_AN_INTEGER: &str = "field is excepted an int or long";
+/// The members that are whole numbers; [`Integer`] in the structs above.
+const INTEGERS: [&str; 8] =
+    ["dpdDelay", "dpdTimeout", "duration", "ikeDhGroup", "ikeLifeTime", "lifeTime", "limit", "start"];
+/// The members that are lists. All others are strings, and so are the elements of a list.
+const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
+
+/// 400 in the words of the contract, spelling as they are: the number `field` is none.
+#[must_use]
+pub fn not_an_integer(field: &str, found: &str) -> Failure {
+    let shown: String = found.chars().take(64).collect();
+    Failure::bad_request(format!("[{field}] field is excepted an int or long, but was [{shown}]."))
+}
 
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        integer(&value).map(Self).ok_or_else(|| {
-            let shown: String = value.to_string().trim_matches('"').chars().take(64).collect();
-            serde::de::Error::custom(format!("{NOT_AN_INTEGER}, but was [{shown}]."))
-        })
+        integer(&value).map(Self).ok_or_else(|| serde::de::Error::custom("no whole number"))
     }
 }
 
@@ -157,11 +164,11 @@ fn whole(number: f64) -> Option<i64> {
 pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Failure> {
     serde_path_to_error::deserialize(Value::Object(members.clone())).map_err(|error| {
         let field = error.path().to_string();
-        let text = error.inner().to_string();
-        if text.starts_with(NOT_AN_INTEGER) {
-            return Failure::bad_request(format!("[{field}] {text}"));
+        if INTEGERS.contains(&field.as_str()) {
+            let found = members.get(&field).map(Value::to_string).unwrap_or_default();
+            return not_an_integer(&field, found.trim_matches('"'));
         }
-        let wanted = if text.contains("expected a sequence") { "a list" } else { "a string" };
+        let wanted = if LISTS.contains(&field.as_str()) { "a list" } else { "a string" };
         Failure::Api(Error::argument(format!("field[{field}] must be {wanted}")))
     })
 }
@@ -245,5 +252,30 @@ impl<'de> Visitor<'de> for Strict<'_> {
             }
         }
         Ok(map.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The members of the structs above that have a type which begins so.
+    fn members(kind: &str) -> Vec<String> {
+        let camel = |name: &str| {
+            let mut words = name.split('_');
+            let first = words.next().unwrap_or_default().to_owned();
+            words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+        };
+        let fields = include_str!("wire.rs").lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
+        let mut found: Vec<_> = fields.filter(|(_, of)| of.starts_with(kind)).map(|(name, _)| camel(name)).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn types_are_those_of_the_structs() {
+        assert_eq!(members("Option<Integer>"), INTEGERS);
+        assert_eq!(members("Option<Vec<"), LISTS);
     }
 }

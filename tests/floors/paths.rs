@@ -48,15 +48,20 @@ pub fn sources(directory: &Path) -> Vec<Source> {
 
 /// The paths in `source` that begin with `crate`, `super` or (in the program) `cygnet`, from the root of the crate.
 pub fn references(source: &Source) -> Vec<String> {
-    let found = mentions(source, &["crate::", "super::", "cygnet::"]);
+    let found = mentions(&source.code, &["crate::", "super::", "cygnet::"]);
     let absolute = found.iter().filter_map(|path| resolve(path, &source.module));
     // A path to the module itself, or a name in it, is no import.
     absolute.filter(|path| !path.is_empty() && *path != source.module).collect()
 }
 
-/// The paths in `source` that begin with one of `starts`, as they are written, `use` trees spread out.
-pub fn mentions(source: &Source, starts: &[&str]) -> Vec<String> {
-    let code = without_strings(&source.code);
+/// The paths in `code` that begin with one of `starts`, as they are written, `use` trees spread out.
+pub fn mentions(code: &str, starts: &[&str]) -> Vec<String> {
+    named(code, starts).into_iter().map(|(path, _)| path).collect()
+}
+
+/// The same, each with the name that it has from there on.
+pub fn named(code: &str, starts: &[&str]) -> Vec<(String, String)> {
+    let code = without_strings(code);
     let mut found = Vec::new();
     for (at, _) in starts.iter().flat_map(|start| code.match_indices(start)) {
         let before = code[..at].chars().next_back();
@@ -68,18 +73,18 @@ pub fn mentions(source: &Source, starts: &[&str]) -> Vec<String> {
 }
 
 /// The code with its string literals emptied.
-fn without_strings(code: &str) -> String {
+pub fn without_strings(code: &str) -> String {
     let escaped = code.replace("\\\\", "").replace("\\\"", "").replace("'\"'", "");
     escaped.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
 }
 
 /// The path from the crate's root, for one written in `module`; `None` where it leads out of the crate.
-fn resolve(path: &str, module: &str) -> Option<String> {
+pub fn resolve(path: &str, module: &str) -> Option<String> {
     if let Some(rest) = path.strip_prefix("crate::").or(path.strip_prefix("cygnet::")) {
         return Some(rest.into());
     }
     let mut parents = module.split("::").collect::<Vec<_>>();
-    let mut rest = path;
+    let mut rest = path.strip_prefix("self::").unwrap_or(path);
     while let Some(after) = rest.strip_prefix("super::") {
         parents.pop()?;
         rest = after;
@@ -113,7 +118,7 @@ impl<'a> Tokens<'a> {
 }
 
 /// Adds the paths of the `use` tree (or the inline path) at `tokens`, each behind `prefix`.
-fn expand(tokens: &mut Tokens<'_>, prefix: &str, found: &mut Vec<String>) {
+fn expand(tokens: &mut Tokens<'_>, prefix: &str, found: &mut Vec<(String, String)>) {
     if tokens.eat("{") {
         while !tokens.eat("}") {
             expand(tokens, prefix, found);
@@ -128,10 +133,13 @@ fn expand(tokens: &mut Tokens<'_>, prefix: &str, found: &mut Vec<String>) {
     if tokens.eat("::") {
         return expand(tokens, &path, found);
     }
+    // `{self, ..}` names the module itself.
+    let path = path.trim_end_matches("::self").to_owned();
+    let mut name = path.rsplit("::").next().unwrap_or_default();
     if tokens.0.trim_start().starts_with("as ") {
         tokens.eat("as");
-        tokens.word();
+        name = tokens.word();
     }
-    // `{self, ..}` names the module itself.
-    found.push(path.trim_end_matches("::self").to_owned());
+    let name = name.to_owned();
+    found.push((path, name));
 }

@@ -62,7 +62,8 @@ impl Accounts {
             read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the accounts file {place}: {e}"))?;
         let text = Zeroizing::new(text);
         let accounts: Self = toml::from_str(&text).map_err(|e| format!("{place}: {}", e.message()))?;
-        let unhashed = |account: &&Account| account.password.as_ref().is_some_and(|p| PasswordHash::new(p).is_err());
+        let unhashed =
+            |account: &&Account| account.password.as_ref().is_some_and(|hash| PasswordHash::new(hash).is_err());
         match accounts.account.iter().find(unhashed) {
             Some(account) => {
                 Err(format!("{place}: the password of {} is not as `cygnet passwd` writes it", account.name))

@@ -1,7 +1,7 @@
 //! Failed logins are counted per address and account, per address, and in all. Nobody can lock an account for everybody:
 //! from where its owner has logged in before, only failures from there count.
 
-use super::{Origin, Peer};
+use super::origin::{Origin, Peer};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -41,7 +41,11 @@ struct Counts {
 }
 
 /// How many, and since when.
-type Count = (u32, Instant);
+#[derive(Clone, Copy)]
+struct Count {
+    number: u32,
+    since: Instant,
+}
 
 impl Attempt {
     /// A try from `origin` to log in as `name`.
@@ -56,8 +60,8 @@ impl Limits {
     pub fn wait(&self, attempt: &Attempt, now: Instant) -> Option<Duration> {
         let counts = self.lock();
         let left = |count: Option<&Count>, most| {
-            let (failures, since) = count.copied()?;
-            (failures >= most).then(|| WINDOW.saturating_sub(now - since)).filter(|left| !left.is_zero())
+            let Count { number, since } = count.copied()?;
+            (number >= most).then(|| WINDOW.saturating_sub(now - since)).filter(|left| !left.is_zero())
         };
         let own = left(counts.pairs.get(attempt), OF_ONE);
         if counts.is_good(attempt) {
@@ -70,10 +74,10 @@ impl Limits {
     pub fn failed(&self, attempt: &Attempt, now: Instant) {
         let mut counts = self.lock();
         counts.forget(now);
-        count(counts.pairs.entry(attempt.clone()).or_insert((0, now)));
-        count(counts.peers.entry(attempt.peer).or_insert((0, now)));
+        counts.pairs.entry(attempt.clone()).or_insert(Count::from(now)).add();
+        counts.peers.entry(attempt.peer).or_insert(Count::from(now)).add();
         if !counts.is_good(attempt) {
-            count(counts.all.get_or_insert((0, now)));
+            counts.all.get_or_insert(Count::from(now)).add();
         }
     }
 
@@ -85,8 +89,10 @@ impl Limits {
         if counts.refused.len() >= GOOD && !counts.refused.contains_key(&attempt.peer) {
             return None;
         }
-        let refused = count(counts.refused.entry(attempt.peer).or_insert((0, now)));
-        std::iter::successors(Some(1_u32), |n| n.checked_mul(10)).any(|n| n == refused).then_some(refused)
+        let refused = counts.refused.entry(attempt.peer).or_insert(Count::from(now)).add();
+        std::iter::successors(Some(1_u32), |power| power.checked_mul(10))
+            .any(|power| power == refused)
+            .then_some(refused)
     }
 
     /// Forgets the failures of an account whose owner logged in there, and remembers where that was.
@@ -111,7 +117,7 @@ impl Counts {
 
     /// Forgets what is over. What is left is bounded by [`OF_ALL`] and [`GOOD`].
     fn forget(&mut self, now: Instant) {
-        let is_fresh = |(_, since): &Count| now - *since < WINDOW;
+        let is_fresh = |count: &Count| now - count.since < WINDOW;
         self.pairs.retain(|_, count| is_fresh(count));
         self.peers.retain(|_, count| is_fresh(count));
         self.refused.retain(|_, count| is_fresh(count));
@@ -119,9 +125,17 @@ impl Counts {
     }
 }
 
-fn count(count: &mut Count) -> u32 {
-    count.0 = count.0.saturating_add(1);
-    count.0
+impl Count {
+    /// None yet, from `since` on.
+    fn from(since: Instant) -> Self {
+        Self { number: 0, since }
+    }
+
+    /// Counts one more; how many there are.
+    fn add(&mut self) -> u32 {
+        self.number = self.number.saturating_add(1);
+        self.number
+    }
 }
 
 #[cfg(test)]

@@ -28,9 +28,10 @@ pub struct Session {
 impl Session {
     /// When it ends unless it is used, by the wall clock as it is `now`.
     #[must_use]
-    pub fn expires(&self, now: (Instant, Timestamp)) -> Timestamp {
-        let left = SignedDuration::try_from(self.ends.saturating_duration_since(now.0)).unwrap_or(SignedDuration::MAX);
-        now.1.checked_add(left).unwrap_or(Timestamp::MAX)
+    pub fn expires(&self, (monotonic, wall): (Instant, Timestamp)) -> Timestamp {
+        let left =
+            SignedDuration::try_from(self.ends.saturating_duration_since(monotonic)).unwrap_or(SignedDuration::MAX);
+        wall.checked_add(left).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests that are signed with an access key (contract 1.10).
 
-use super::{Caller, accounts::Accounts};
+use super::{accounts::Accounts, caller::Caller};
 use crate::http::{error::Failure, zone};
 use axum::http::{HeaderMap, Method, StatusCode, header::DATE};
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -1,8 +1,13 @@
 //! Whether what a caller showed still counts. A call is checked when it comes; an answer that goes on for ever (events,
 //! a log that is followed) ends when its caller's session, token, account or access key goes.
 
-use super::{Auth, Caller, Claim, claim, tokens::digest};
-use crate::http::Api;
+use super::{
+    Auth,
+    caller::Caller,
+    claim::{Claim, claim},
+    tokens::digest,
+};
+use crate::http::state::Api;
 use axum::{
     body::Body,
     http::{HeaderMap, header::CONTENT_TYPE},

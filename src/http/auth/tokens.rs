@@ -26,7 +26,7 @@ impl Tokens {
         let text =
             read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the tokens file {place}: {e}"))?;
         let text = Zeroizing::new(text);
-        if std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o007 != 0) {
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
             tracing::warn!(path = %place, "every user of this machine can read or write the tokens file: chmod 0640 it");
         }
         let mut tokens = Vec::new();

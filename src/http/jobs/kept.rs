@@ -3,7 +3,7 @@
 
 use super::{
     files::{Files, Stored},
-    interrupted,
+    id,
     strangers::Strangers,
     table::{Found, KEPT, Outcome, Table},
 };
@@ -11,7 +11,7 @@ use crate::{
     disk,
     error::{Error, Result},
     http::{
-        auth::Caller,
+        auth::{Caller, Origin},
         error::{Failure, object},
     },
 };
@@ -19,7 +19,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -113,9 +112,9 @@ impl Jobs {
     }
 
     /// Begins the job of somebody without valid credentials, which has ended already; its id.
-    pub fn refuse(&self, address: IpAddr, asked: String) -> String {
-        let id = if self.lock().has(&asked) { super::fresh_id() } else { asked };
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner).add(address, &id);
+    pub fn refuse(&self, origin: Origin, asked: String) -> String {
+        let id = if self.lock().has(&asked) { id::fresh() } else { asked };
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner).add(origin, &id);
         id
     }
 
@@ -162,7 +161,7 @@ impl Job {
 }
 
 /// The job in the file `path`; `None` if there is none, or it has expired.
-fn read(name: &str, path: &Path, now: (Timestamp, Instant)) -> Result<Option<(String, Stored, Outcome)>> {
+fn read(name: &str, path: &Path, (wall, monotonic): (Timestamp, Instant)) -> Result<Option<(String, Stored, Outcome)>> {
     let Some(id) = name.strip_suffix(".json") else { return Ok(None) };
     let bytes = match disk::read(path) {
         Err(error) if disk::is_foreign(&error) => None,
@@ -171,11 +170,17 @@ fn read(name: &str, path: &Path, now: (Timestamp, Instant)) -> Result<Option<(St
     let stored = bytes.and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
     let Some(stored) = stored else { return Ok(None) };
     // What was interrupted ended now, as far as anybody knows; so did what ended at a time that is still to come.
-    let age = stored.ended.map(|ended| now.0.duration_since(ended).try_into().unwrap_or(Duration::ZERO));
+    let age = stored.ended.map(|ended| wall.duration_since(ended).try_into().unwrap_or(Duration::ZERO));
     let age: Duration = age.unwrap_or_default();
     // An instant from before the machine's start cannot be had; then it is kept for a while longer.
-    let ended = now.1.checked_sub(age).unwrap_or(now.1);
+    let ended = monotonic.checked_sub(age).unwrap_or(monotonic);
     let (status, body) = stored.outcome.clone().unwrap_or_else(interrupted);
     let outcome = Outcome { status, body: body.to_string().into(), ended };
     Ok((age <= KEPT).then(|| (id.to_owned(), stored, outcome)))
+}
+
+/// How a job ended that a restart broke off.
+fn interrupted() -> (u16, Value) {
+    let text = "the agent was restarted while this job ran: query the connection to see what is in force";
+    (503, json!({ "error": object(&Error::Internal(text.into())) }))
 }

@@ -1,8 +1,8 @@
 //! The jobs of known callers, in memory. Each caller has room of his own: nobody pushes out another's results, and an
 //! id is taken only for whoever has it. Time is the monotonic clock's, so that setting the clock ends no job.
 
-use super::super::error::Failure;
-use crate::error::Error;
+use super::id;
+use crate::{error::Error, http::error::Failure};
 use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
@@ -94,7 +94,7 @@ impl Table {
             };
             gone.push(id);
         }
-        let id = if self.jobs.contains_key(asked) { super::fresh_id() } else { asked.to_owned() };
+        let id = if self.jobs.contains_key(asked) { id::fresh() } else { asked.to_owned() };
         let renamed = (id != asked).then(|| asked.to_owned());
         self.insert(&id, owner, renamed, bytes, None);
         Ok(Begun { id, gone })

@@ -1,16 +1,16 @@
 //! The checks that all parameters share, with the contract's messages (1.8).
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Resource, Result};
 
 /// The class that the real server names in its messages.
 const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
 
 /// A string: trimmed, and at most `max` UTF-16 units long.
 pub(super) fn text(field: &str, value: Option<String>, max: usize) -> Result<Option<String>> {
-    let Some(value) = value.map(|v| v.trim().to_owned()) else { return Ok(None) };
+    let Some(value) = value.map(|text| text.trim().to_owned()) else { return Ok(None) };
     match value.encode_utf16().count() {
-        n if n > max => Err(Error::argument(format!(
-            "field[{field}] of message[{CLASS}] exceeds max length of string. expected was <= {max}, actual was {n}"
+        length if length > max => Err(Error::argument(format!(
+            "field[{field}] of message[{CLASS}] exceeds max length of string. expected was <= {max}, actual was {length}"
         ))),
         _ => Ok(Some(value)),
     }
@@ -47,4 +47,9 @@ pub(super) fn choice<T: Copy>(
         .find(|(name, _)| *name == value)
         .map(|(_, meaning)| *meaning)
         .ok_or_else(|| invalid_choice(field, &names(), &value))
+}
+
+/// What the parameter `field` names is not there.
+pub(super) fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
+    Error::NotFound { field, uuid, resource }
 }

@@ -43,7 +43,7 @@ pub fn tags(field: &str, tags: &[String], stored: &[String]) -> Result<()> {
 }
 
 /// Refuses `count` where it is more than `most`.
-pub(super) fn at_most(field: &str, count: usize, most: usize, what: &str) -> Result<()> {
+fn at_most(field: &str, count: usize, most: usize, what: &str) -> Result<()> {
     if count <= most {
         return Ok(());
     }

@@ -1,6 +1,9 @@
 //! Networks: the CIDRs behind the peer, and the local networks of this gateway.
 
-use super::{check::text, limits, not_found};
+use super::{
+    check::{mandatory_value, not_found, text},
+    limits,
+};
 use crate::{
     error::{Error, Resource, Result},
     http::{
@@ -42,7 +45,7 @@ pub fn l3_networks(params: &Params, gateway: &Gateway, now: Timestamp) -> Result
 }
 
 fn required<T>(field: &str, value: Option<Vec<T>>) -> Result<Vec<T>> {
-    super::check::mandatory_value(field, value)
+    mandatory_value(field, value)
 }
 
 /// The CIDRs of a list in a query string.
@@ -63,14 +66,14 @@ pub fn text_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<String>>
     limits::elements(field, values.len())?;
     let values = values.into_iter().map(|value| text(field, Some(value), 255));
     let values: Vec<_> = values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    if values.is_empty() { super::check::mandatory_value(field, None) } else { Ok(values) }
+    if values.is_empty() { mandatory_value(field, None) } else { Ok(values) }
 }
 
 /// Refuses what makes a list of a stored connection too long.
 ///
 /// # Errors
 /// When it would have so many elements.
-pub fn room(field: &str, count: usize) -> Result<()> {
+pub fn list_length(field: &str, count: usize) -> Result<()> {
     limits::elements(field, count)
 }
 

@@ -30,22 +30,24 @@ pub(super) fn options(
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
     let local_id = identity("localId", block.local_id)?;
     let remote_id = identity("remoteId", block.remote_id)?;
-    let keeps_id =
-        [(&local_id, old.and_then(|o| o.local_id.as_ref())), (&remote_id, old.and_then(|o| o.remote_id.as_ref()))]
-            .iter()
-            .any(|(new, old)| new.is_none() && old.is_some_and(|id| id.parse::<IpAddr>().is_err()));
+    let keeps_id = [
+        (&local_id, old.and_then(|old| old.local_id.as_ref())),
+        (&remote_id, old.and_then(|old| old.remote_id.as_ref())),
+    ]
+    .iter()
+    .any(|(new, old)| new.is_none() && old.is_some_and(|id| id.parse::<IpAddr>().is_err()));
     // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
-    let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |o| o.id_kind);
+    let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |old| old.id_kind);
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
         id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
-        local_id: kept(&local_id, old.map(|o| &o.local_id)),
-        remote_id: kept(&remote_id, old.map(|o| &o.remote_id)),
+        local_id: kept(&local_id, old.map(|old| &old.local_id)),
+        remote_id: kept(&remote_id, old.map(|old| &old.remote_id)),
         version: choice("ikeVersion", 32, block.ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
             encryption: encryption("ikeEncryptionAlgorithm", block.ike_encryption_algorithm)?,
             integrity: integrity("ikeAuthAlgorithm", block.ike_auth_algorithm)?,
-            group: ike_group(block.ike_dh_group, old.map(|o| o.ike.group))?,
+            group: ike_group(block.ike_dh_group, old.map(|old| old.ike.group))?,
         },
         ike_lifetime: lifetime("ikeLifeTime", block.ike_life_time, 86_400, Lifetime::ike)?,
         ah: protocol(block.transform_protocol)?,
@@ -103,7 +105,7 @@ pub(super) fn filled(block: OptionBlock, old: &Options) -> OptionBlock {
 
 /// The API's word for a value of one of the tables below.
 pub fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
+    table.iter().find(|(_, meaning)| *meaning == value).map_or("", |(name, _)| name)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,7 +209,8 @@ fn lifetime<E: ToString>(
     default: i64,
     new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
 ) -> Result<Lifetime> {
-    new(value.map_or(default, |Integer(n)| n)).map_err(|e| Error::argument(format!("field[{field}] {}", e.to_string())))
+    new(value.map_or(default, |Integer(seconds)| seconds))
+        .map_err(|e| Error::argument(format!("field[{field}] {}", e.to_string())))
 }
 
 /// An identity; the empty one, which would match every peer, is refused.

@@ -60,8 +60,10 @@ const MAX_LIST: usize = 1000;
 /// The longest pattern, in characters.
 const MAX_PATTERN: usize = 4096;
 
-/// What it costs to make one element of a list that a condition looks into, in steps: one with members, and a plain text.
-const MADE: (usize, usize) = (64, 8);
+/// What it costs to make one element with members of a list that a condition looks into, in steps.
+const MAKE_OBJECT: usize = 64;
+/// What it costs to make one that is a plain text, in steps.
+const MAKE_TEXT: usize = 8;
 
 /// What the values of a member are compared with.
 #[derive(Debug)]
@@ -126,7 +128,7 @@ impl Condition {
             return self.holds_for(lens.datum(view, &self.field), steps);
         };
         let items = lens.data(view, list, member);
-        let made = if member.is_some() { MADE.0 } else { MADE.1 };
+        let made = if member.is_some() { MAKE_OBJECT } else { MAKE_TEXT };
         steps.take((items.len() * made) as u64)?;
         let all = matches!(self.operator, Operator::Ne | Operator::NotIn | Operator::NotLike);
         if self.operator == Operator::Null {

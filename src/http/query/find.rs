@@ -3,7 +3,7 @@
 use super::{Found, Query};
 use crate::{
     agent::View,
-    http::{Api, error::Failure},
+    http::{error::Failure, state::Api},
     ipsec::ConnectionId,
 };
 use std::collections::HashMap;

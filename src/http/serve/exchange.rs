@@ -14,7 +14,11 @@ use axum::{
     http::{Request, Response},
     response::IntoResponse,
 };
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::{
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    service::Service,
+};
+use hyper_util::service::TowerToHyperService;
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -23,7 +27,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
-use tower::ServiceExt;
 
 /// How long an answer may wait for memory, when those that nobody takes have been dropped for it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,7 +74,7 @@ impl Connection {
         request.extensions_mut().insert(self.ambiguous.clone());
         request.extensions_mut().insert(self.grown.clone());
         request.extensions_mut().insert(Arc::clone(&self.seat));
-        let response = self.router.clone().oneshot(request).await?;
+        let response = TowerToHyperService::new(self.router.clone()).call(request).await?;
         let size = response.body().size_hint().exact().unwrap_or_default();
         match self.memory(size).await {
             Some(memory) => Ok(response.map(|body| Body::new(Told { body, memory, _at_work: at_work }))),
@@ -167,12 +170,12 @@ impl HttpBody for Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::serve::room::Room;
+    use crate::http::serve::room::{Most, Room};
     use futures_util::FutureExt;
     use http_body_util::BodyExt;
 
     fn connection(budget: u64) -> (Connection, crate::http::serve::room::Place) {
-        let room = Room::new(4, 4);
+        let room = Room::new(Most { all: 4, per_peer: 4 });
         let origin = Origin::Network([192, 0, 2, 1].into(), false);
         let place = room.enter(origin).expect("room");
         let answers = Answers { callers: Budget::new(budget), strangers: Budget::new(budget) };

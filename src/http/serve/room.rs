@@ -31,7 +31,7 @@ const STUCK: Duration = Duration::from_secs(1);
 /// The places of one kind of listener.
 pub struct Room {
     /// Places in all, and those of one peer.
-    most: (usize, usize),
+    most: Most,
     seats: Mutex<BTreeMap<u64, Arc<Seat>>>,
     freed: Notify,
     waiting: Semaphore,
@@ -58,6 +58,15 @@ struct Pose {
     moved: Instant,
 }
 
+/// How many connections there may be at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// In all.
+    pub all: usize,
+    /// Of one peer.
+    pub per_peer: usize,
+}
+
 /// A place that is given back when it is dropped.
 pub struct Place {
     room: Arc<Room>,
@@ -66,15 +75,10 @@ pub struct Place {
 }
 
 impl Room {
-    /// Room for so many connections in all, and for so many of one peer.
+    /// Room for so many connections.
     #[must_use]
-    pub fn new(all: usize, per_peer: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most: (all, per_peer),
-            seats: Mutex::default(),
-            freed: Notify::new(),
-            waiting: Semaphore::new(WAITING),
-        })
+    pub fn new(most: Most) -> Arc<Self> {
+        Arc::new(Self { most, seats: Mutex::default(), freed: Notify::new(), waiting: Semaphore::new(WAITING) })
     }
 
     /// A place for a connection of `origin`: a free one, or that of one that idles. `None` if there is neither.
@@ -82,10 +86,10 @@ impl Room {
         let (peer, now) = (Peer::from(origin), Instant::now());
         let mut seats = self.lock();
         let own = seats.values().filter(|seat| seat.peer == peer).count();
-        let is_free = if own >= self.most.1 {
-            close_one(&mut seats, now, self.most.1, Some(peer))
+        let is_free = if own >= self.most.per_peer {
+            close_one(&mut seats, now, self.most.per_peer, Some(peer))
         } else {
-            seats.len() < self.most.0 || close_one(&mut seats, now, self.most.0, None)
+            seats.len() < self.most.all || close_one(&mut seats, now, self.most.all, None)
         };
         if !is_free {
             return None;

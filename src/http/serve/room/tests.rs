@@ -14,7 +14,7 @@ fn is_out(place: &Place) -> bool {
 
 #[test]
 fn the_oldest_idle_stranger_goes_first_and_who_is_worked_for_stays() {
-    let room = Room::new(3, 3);
+    let room = Room::new(Most { all: 3, per_peer: 3 });
     let [known, old, young] = [1, 2, 3].map(|n| room.enter(from(n)).expect("room"));
     known.seat.is_known();
     let busy = room.enter(from(4)).expect("the place of the oldest stranger");
@@ -35,7 +35,7 @@ fn the_oldest_idle_stranger_goes_first_and_who_is_worked_for_stays() {
 
 #[test]
 fn strangers_who_are_worked_for_make_room_when_nobody_idles_and_callers_do_not() {
-    let room = Room::new(2, 2);
+    let room = Room::new(Most { all: 2, per_peer: 2 });
     let [known, stranger] = [1, 2].map(|n| room.enter(from(n)).expect("room"));
     known.seat.is_known();
     known.seat.works();
@@ -53,7 +53,7 @@ fn strangers_who_are_worked_for_make_room_when_nobody_idles_and_callers_do_not()
 
 #[test]
 fn callers_who_idle_make_room_for_a_few_who_have_shown_nothing_yet() {
-    let room = Room::new(8, 8);
+    let room = Room::new(Most { all: 8, per_peer: 8 });
     let idle: Vec<_> = (0..8).map(|_| room.enter(from(1)).expect("room")).collect();
     for place in &idle {
         place.seat.is_known();
@@ -66,7 +66,7 @@ fn callers_who_idle_make_room_for_a_few_who_have_shown_nothing_yet() {
 
 #[test]
 fn one_peer_has_only_so_many() {
-    let room = Room::new(9, 2);
+    let room = Room::new(Most { all: 9, per_peer: 2 });
     let [first, second] = [1, 1].map(|n| room.enter(from(n)).expect("room"));
     let other = room.enter(from(2)).expect("room");
     let third = room.enter(from(1)).expect("the place of its own first one");
@@ -80,7 +80,7 @@ fn one_peer_has_only_so_many() {
 
 #[tokio::test]
 async fn who_waits_gets_the_place_that_becomes_free() {
-    let room = Room::new(1, 1);
+    let room = Room::new(Most { all: 1, per_peer: 1 });
     let place = room.enter(from(1)).expect("room");
     place.seat.works();
     assert!(room.enter(from(2)).is_none());
@@ -94,7 +94,7 @@ async fn who_waits_gets_the_place_that_becomes_free() {
 
 /// A stream of a peer, and a seat, with so much patience.
 fn paced(patience: Duration) -> (tokio::io::DuplexStream, Paced<tokio::io::DuplexStream>, Place) {
-    let place = Room::new(1, 1).enter(from(1)).expect("room");
+    let place = Room::new(Most { all: 1, per_peer: 1 }).enter(from(1)).expect("room");
     let (peer, stream) = tokio::io::duplex(64);
     let stream = Paced::new(stream, place.seat(), patience);
     (peer, stream, place)

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{self, Integer, NOT_AN_INTEGER, PageParams, whole_text},
+        wire::{self, Integer, PageParams, whole_text},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -37,7 +37,7 @@ pub enum MissingFields {
 ///
 /// # Errors
 /// When the value is not one.
-pub fn rest(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
+pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
     Ok(if switch("keep", pairs)? == Some(true) { MissingFields::Kept } else { MissingFields::Defaults })
 }
 
@@ -56,7 +56,7 @@ pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When a value is not one, and for several connections on trial at once.
-pub fn how(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
+pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
     let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
@@ -115,10 +115,7 @@ pub fn required_value<'a>(name: &str, pairs: &'a [(String, String)]) -> Result<&
 /// 400 when it is none.
 pub fn number(name: &str, pairs: &[(String, String)], default: usize) -> Result<usize, Failure> {
     let Some(text) = value(name, pairs)? else { return Ok(default) };
-    let number = whole_text(text).ok_or_else(|| {
-        let shown: String = text.chars().take(64).collect();
-        Failure::bad_request(format!("[{name}] {NOT_AN_INTEGER}, but was [{shown}]."))
-    })?;
+    let number = whole_text(text).ok_or_else(|| wire::not_an_integer(name, text))?;
     Ok(not_negative(name, number)?)
 }
 

@@ -1,0 +1,71 @@
+//! What every call passes: whose it is, and, where the caller asks for it, the classes of the answer.
+
+use super::{
+    audit,
+    auth::{Caller, Origin, Standing},
+    error::json_response,
+    inventory::result_schema,
+    paths::signed_path,
+    serve::room::Seat,
+    state::{Answer, Shared},
+};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{Extensions, Method, StatusCode},
+    middleware::Next,
+    response::IntoResponse,
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Lets known callers pass. Of a write that may become a job it is known already who calls.
+pub async fn authenticate(
+    State(api): Shared,
+    Extension(origin): Extension<Origin>,
+    mut request: Request,
+    next: Next,
+) -> Answer {
+    let known = request.extensions().get::<Caller>().cloned();
+    let check = || api.auth.check(origin, request.headers(), request.method(), &signed_path(request.uri()));
+    match known.map_or_else(check, Ok) {
+        Ok(caller) => {
+            mark_known(request.extensions());
+            request.extensions_mut().insert(caller.clone());
+            // Held until the answer is there: what a body becomes takes memory too.
+            let _reserved = api.bodies.reserve(&mut request).await?;
+            let standing = Standing::of(&caller, request.headers());
+            let response = audit::answered(&api, &caller, origin, request, next).await;
+            Ok(standing.bound(&api, response))
+        }
+        Err(failure) => {
+            let response = failure.into_response();
+            audit::refused(&api, &request, origin, &response);
+            Ok(response)
+        }
+    }
+}
+
+/// Notes that right credentials were shown on the connection: it is closed behind all strangers when room is short.
+pub fn mark_known(extensions: &Extensions) {
+    if let Some(seat) = extensions.get::<Arc<Seat>>() {
+        seat.is_known();
+    }
+}
+
+/// Adds the classes of the elements to the result of a write, if the caller asks for them (contract 1.4).
+pub async fn with_schema(request: Request, next: Next) -> Answer {
+    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let wanted = is_write && request.headers().contains_key("X-JSON-Schema");
+    let response = next.run(request).await;
+    if !wanted || response.status() != StatusCode::OK {
+        return Ok(response);
+    }
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+    let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let schema = body.get("inventory").filter(|inventory| inventory.get("peerCidrs").is_some()).map(result_schema);
+    if let (Some(members), Some(schema)) = (body.as_object_mut(), schema) {
+        members.insert("schema".into(), schema);
+    }
+    Ok(json_response(StatusCode::OK, &body))
+}

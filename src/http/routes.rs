@@ -1,0 +1,276 @@
+//! All routes, one row each, and the router that is made of them. What the requests for jobs are checked for, what the
+//! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
+
+use super::{
+    actions, connections, events, framing, guard, jobs, login,
+    message::Message,
+    metrics, native, openapi, overview,
+    paths::{no_such_method, no_such_path},
+    route::{
+        Access, Call, Handlers,
+        Meaning::{self, Action, Message as Writes, Other},
+        Otherwise, Route,
+        Verb::{self, Any, Delete, Get, Post, Put},
+    },
+    state::Api,
+    vpc_router,
+};
+use axum::{
+    Extension, Router,
+    middleware::{from_fn, from_fn_with_state},
+};
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// The table.
+pub static ROUTES: [Route; 27] = [
+    Route {
+        path: "/zstack/v1/ipsec",
+        access: Access::Jobs,
+        otherwise: Otherwise::NoApi,
+        calls: &[
+            call(Get, "QueryIPSecConnection", Other, |verb| verb.by(connections::query)),
+            call(Post, "CreateIPsecConnection", Writes(Message::Create), |verb| verb.by(connections::create)),
+        ],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/candidatesL3Networks",
+        access: Access::Jobs,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "GetCandidateL3Networks", Other, |verb| verb.by(vpc_router::candidates))],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/{uuid}",
+        access: Access::Jobs,
+        otherwise: Otherwise::NoApi,
+        calls: &[
+            call(Get, "QueryIPSecConnectionByUuid", Other, |verb| verb.by(connections::query_one)),
+            call(Put, "UpdateIPsecConnection", Action(&[Message::Update]), |verb| verb.by(actions::update)),
+            call(Delete, "DeleteIPsecConnection", Writes(Message::Delete), |verb| verb.by(connections::delete)),
+        ],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/{uuid}/actions",
+        access: Access::Jobs,
+        otherwise: Otherwise::NoApi,
+        calls: &[call(
+            Put,
+            "ChangeIPSecConnectionState",
+            Action(&[Message::ChangeState, Message::Reconnect]),
+            |verb| verb.by(actions::act),
+        )],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/{uuid}/remote-cidrs",
+        access: Access::Jobs,
+        otherwise: Otherwise::NoApi,
+        calls: &[
+            call(Post, "AddRemoteCidrs", Writes(Message::AddRemoteCidrs), |verb| verb.by(actions::add_remote_cidrs)),
+            call(Delete, "RemoveRemoteCidrs", Writes(Message::RemoveRemoteCidrs), |verb| {
+                verb.by(actions::remove_remote_cidrs)
+            }),
+        ],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/{uuid}/l3networks",
+        access: Access::Jobs,
+        otherwise: Otherwise::NoApi,
+        calls: &[
+            call(Post, "AttachL3Networks", Writes(Message::AttachL3Networks), |verb| {
+                verb.by(actions::attach_l3_networks)
+            }),
+            call(Delete, "DetachL3Networks", Writes(Message::DetachL3Networks), |verb| {
+                verb.by(actions::detach_l3_networks)
+            }),
+        ],
+    },
+    Route {
+        path: "/zstack/v1/ipsec/config/{uuid}",
+        access: Access::Jobs,
+        otherwise: Otherwise::NotAllowed,
+        calls: &[
+            call(Put, "ChangeIPsecConnection", Writes(Message::Change), |verb| verb.by(connections::change)),
+            call(Post, "ChangeIPsecConnectionByPost", Writes(Message::Change), |verb| verb.by(connections::change)),
+        ],
+    },
+    // Some versions of the Go SDK call this path.
+    Route {
+        path: "/zstack/v1/ipsec/config/{uuid}/actions",
+        access: Access::Jobs,
+        otherwise: Otherwise::NotAllowed,
+        calls: &[
+            call(Put, "ChangeIPsecConnectionByAction", Writes(Message::Change), |verb| verb.by(connections::change)),
+            call(Post, "ChangeIPsecConnectionByPostedAction", Writes(Message::Change), |verb| {
+                verb.by(connections::change)
+            }),
+        ],
+    },
+    Route {
+        path: "/zstack/v1/accounts/sessions/{uuid}/renew",
+        access: Access::Jobs,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Put, "RenewSession", Writes(Message::RenewSession), |verb| verb.by(login::renew))],
+    },
+    Route {
+        path: "/zstack/v1/vpc/virtual-routers/ipseclog",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Any, "GetVpcIPsecLog", Other, |verb| verb.by(vpc_router::log))],
+    },
+    Route {
+        path: "/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "GetVpcAttachedIpsec", Other, |verb| verb.by(vpc_router::attached))],
+    },
+    Route {
+        path: "/cygnet/v1/doctor",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Doctor", Other, |verb| verb.by(native::doctor))],
+    },
+    Route {
+        path: "/cygnet/v1/connections",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ListConnections", Other, |verb| verb.by(overview::connections))],
+    },
+    Route {
+        path: "/cygnet/v1/reconnect-all-changed",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "ReconnectAllChanged", Other, |verb| verb.by(actions::reconnect_all_changed))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ShowConnection", Other, |verb| verb.by(native::connection))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanChange", Other, |verb| verb.by(native::plan))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}/log",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ConnectionLog", Other, |verb| verb.by(events::log))],
+    },
+    Route {
+        path: "/cygnet/v1/events",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Events", Other, |verb| verb.by(events::events))],
+    },
+    Route {
+        path: "/zstack/v1/api-jobs/{uuid}",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Any, "GetJob", Other, |verb| verb.by(jobs::poll))],
+    },
+    Route {
+        path: "/zstack/v1/accounts/login",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Put, "LogInByAccount", Other, |verb| verb.by(login::login))],
+    },
+    Route {
+        path: "/zstack/v1/accounts/users/login",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Put, "LogInByUser", Other, |verb| verb.by(login::user_login))],
+    },
+    Route {
+        path: "/zstack/v1/accounts/sessions/{uuid}",
+        access: Access::Everybody,
+        otherwise: Otherwise::NoApi,
+        calls: &[call(Delete, "LogOut", Other, |verb| verb.by(login::log_out))],
+    },
+    Route {
+        path: "/zstack/v1/accounts/sessions/{uuid}/valid",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ValidateSession", Other, |verb| verb.by(login::valid))],
+    },
+    Route {
+        path: "/healthz",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Health", Other, |verb| verb.by(native::healthz))],
+    },
+    Route {
+        path: "/readyz",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Readiness", Other, |verb| verb.by(native::readyz))],
+    },
+    Route {
+        path: "/metrics",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Metrics", Other, |verb| verb.by(metrics::metrics))],
+    },
+    Route {
+        path: "/openapi.json",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "Description", Other, |verb| verb.by(openapi::document))],
+    },
+];
+
+const fn call(method: Verb, operation: &'static str, meaning: Meaning, handler: Handlers) -> Call {
+    Call { method, operation, meaning, handler }
+}
+
+/// The router of all routes.
+pub fn router(api: Arc<Api>) -> Router {
+    let all = ROUTES.iter().fold(Router::new(), |all, route| all.merge(served(route, &api)));
+    all.fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn(framing::one_length))
+        .layer(CatchPanicLayer::new())
+        .with_state(api)
+}
+
+/// One route behind what its callers pass, the outermost last.
+fn served(route: &'static Route, api: &Arc<Api>) -> Router<Arc<Api>> {
+    let handlers = Router::new().route(route.path, route.handlers());
+    let known = from_fn_with_state(Arc::clone(api), guard::authenticate);
+    let guarded = match route.access {
+        Access::Everybody => handlers,
+        Access::Direct => handlers.layer(known),
+        Access::Jobs => {
+            let job = from_fn_with_state(Arc::clone(api), jobs::asynchronous);
+            handlers.layer(known).layer(from_fn(guard::with_schema)).layer(job)
+        }
+    };
+    guarded.layer(Extension(route))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_path_and_no_operation_stands_twice() {
+        let paths: BTreeSet<_> = ROUTES.iter().map(|route| route.path).collect();
+        assert_eq!(paths.len(), ROUTES.len());
+        let calls = || ROUTES.iter().flat_map(|route| route.calls);
+        let operations: BTreeSet<_> = calls().map(|call| call.operation).collect();
+        assert_eq!(operations.len(), calls().count());
+    }
+
+    /// The check before a job and the audit trail go by the message.
+    #[test]
+    fn what_may_become_a_job_has_a_message() {
+        for route in ROUTES.iter().filter(|route| route.access == Access::Jobs) {
+            for call in route.calls {
+                assert_eq!(call.method == Verb::Get, call.meaning == Meaning::Other, "{}", call.operation);
+            }
+        }
+    }
+}

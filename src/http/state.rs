@@ -1,0 +1,94 @@
+//! What the handlers share.
+
+use super::{
+    auth::Auth, budget::Bodies, doctor::Examinations, error::Failure, hook::Hooks, inventory::inventory, jobs::Jobs,
+    query::Lens, tally::Tally, zone,
+};
+use crate::{
+    agent::{Agent, View},
+    doctor::facts::Places,
+    moment::Moment,
+    settings::{Asynchronous, Settings},
+};
+use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use serde_json::Value;
+use std::{path::PathBuf, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What the handlers share.
+pub struct Api {
+    pub(super) agent: Arc<Agent>,
+    pub(super) auth: Auth,
+    pub(super) jobs: Jobs,
+    mode: Asynchronous,
+    pub(super) hooks: Hooks,
+    pub(super) refused: Tally,
+    pub(super) charon_log: Option<PathBuf>,
+    pub(super) mask_auth_key: bool,
+    pub(super) stop: CancellationToken,
+    pub(super) examinations: Examinations,
+    pub(super) bodies: Bodies,
+    /// The metrics of this second, or why there are none.
+    pub(super) metrics: Moment<Bytes, String>,
+}
+
+/// The state as handlers take it.
+pub(super) type Shared = State<Arc<Api>>;
+/// What a handler answers.
+pub(super) type Answer = Result<Response, Failure>;
+
+impl Api {
+    /// The API of `agent` for whom `auth` lets pass. Answers that go on for ever end with `stop`.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>, auth: Auth, jobs: Jobs, settings: &Settings, stop: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            agent,
+            auth,
+            jobs,
+            mode: settings.jobs.mode,
+            hooks: Hooks::new(settings.jobs.web_hook_hosts.clone()),
+            refused: Tally::default(),
+            charon_log: settings.charon.log.clone(),
+            mask_auth_key: settings.mask_auth_key,
+            stop: stop.clone(),
+            examinations: Examinations::at(settings),
+            bodies: Bodies::default(),
+            metrics: Moment::default(),
+        })
+    }
+
+    /// Whether a write with these headers is answered with a job.
+    pub(super) fn wants_job(&self, headers: &HeaderMap) -> bool {
+        let prefers = || {
+            headers
+                .get_all("Prefer")
+                .iter()
+                .any(|value| value.to_str().is_ok_and(|text| text.contains("respond-async")))
+        };
+        match self.mode {
+            Asynchronous::Always => true,
+            Asynchronous::Never => false,
+            Asynchronous::Auto => headers.contains_key("X-Job-UUID") || headers.contains_key("X-Web-Hook") || prefers(),
+        }
+    }
+
+    /// The guard, to give it other credentials.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Has the doctor look elsewhere from now on: at the settings file and what it names.
+    pub fn set_places(&self, places: Places) {
+        self.examinations.set_places(places);
+    }
+
+    /// The connection as the API shows it.
+    pub(super) fn inventory(&self, view: &View) -> Value {
+        inventory(view, self.mask_auth_key, &zone::local())
+    }
+
+    /// How connections are shown.
+    pub(super) fn lens(&self) -> Lens {
+        Lens { zone: zone::local(), mask: self.mask_auth_key, keys: true }
+    }
+}
