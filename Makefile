@@ -40,8 +40,9 @@ demo: deps
 man: deps
 	cargo run --locked --example man -- target/share
 
+# Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 test: deps
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --locked
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
 lab: deps

@@ -17,6 +17,7 @@ mod hook;
 pub mod inventory;
 mod jobs;
 mod login;
+pub mod members;
 mod message;
 mod metrics;
 mod native;

@@ -61,7 +61,8 @@ pub async fn create(
     let record = parse::create(&params, &api.agent.gateway(), Timestamp::now())?;
     let how = write_options(&pairs, &caller)?;
     let unknown = unread(Message::Create, Some(&params), &pairs);
-    Ok(written(&api, &api.agent.create(record, how).await?, unknown))
+    let done = Box::pin(api.agent.create(record, how)).await?;
+    Ok(written(&api, &done, unknown))
 }
 
 /// `PUT` and `POST /ipsec/config/{uuid}`: `ChangeIPsecConnection`.

@@ -18,7 +18,7 @@ pub use query_parameters::{
 use super::{
     envelope::Params,
     error::Failure,
-    unknown::names_of,
+    members::names_of,
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{

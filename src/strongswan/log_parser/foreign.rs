@@ -194,7 +194,7 @@ fn other_methods_of_authentication_are_named() {
         trace.hear(first);
         match trace.hear("no alternative config found") {
             Some(TraceEvent::FailureCause(cause)) => {
-                assert!(cause.code == code && cause.details.contains(first), "{cause:?}")
+                assert!(cause.code == code && cause.details.contains(first), "{cause:?}");
             }
             other => panic!("{other:?}"),
         }

@@ -53,9 +53,10 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
 /// What is said of members that nobody reads, if there are any.
 fn warnings(case: &Case) -> Option<(&'static str, String)> {
     let envelope = Envelope::parse(&case.request()).ok()?;
-    let (key, names) = match case.is_change() {
-        true => ("changeIPsecConnection", parse::change_names()),
-        false => ("params", parse::create_names()),
+    let (key, names) = if case.is_change() {
+        ("changeIPsecConnection", parse::change_names())
+    } else {
+        ("params", parse::create_names())
     };
     let unknown = unknown::members(&envelope.params(key).ok()?, &names);
     let line = |warning: &Warning| format!("{}: {}\n", warning.code, warning.message);
