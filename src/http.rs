@@ -31,6 +31,7 @@ mod reason_json;
 mod request;
 mod route;
 mod routes;
+mod sentences;
 pub mod serve;
 mod state;
 mod tags;

@@ -1,7 +1,7 @@
 //! What the native view tells of a child beyond what charon lists: its condition, what is wanted of it, its times. And
 //! the warnings and the rehearsal, as answers have them.
 
-use super::error::field_of;
+use super::sentences::field_of;
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,

@@ -29,7 +29,7 @@ use crate::{
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
-    ipsec::{Conflict, ConnectionId, Invalid, Part, PeerAddr},
+    ipsec::{Conflict, ConnectionId, Invalid, PeerAddr},
     settings::Gateway,
     store::{Names, Record, Reference, Spec},
 };
@@ -67,7 +67,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
-    Ok(Record::new(id, spec, 0, now).map_err(conflict)?)
+    Ok(Record::new(id, spec, 0, now).map_err(Error::from)?)
 }
 
 /// The members that `CreateIPsecConnection` takes.
@@ -114,7 +114,7 @@ pub fn change(
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer, &gateway)? };
         let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
         tags.clone().apply(&mut spec.names)?;
-        old.rewritten(spec, changed).map_err(conflict)
+        Ok(old.rewritten(spec, changed)?)
     })
 }
 
@@ -132,12 +132,6 @@ fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
     Ok(block)
 }
 
-/// The model's refusal under the model's name of the part; `error.rs` knows the API's name of it.
-#[must_use]
-pub fn conflict(conflict: Conflict) -> Error {
-    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
-}
-
 fn peer_address(text: &str) -> Result<PeerAddr> {
     let shown: String = text.chars().take(64).collect();
     let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
@@ -148,7 +142,7 @@ fn peer_address(text: &str) -> Result<PeerAddr> {
 }
 
 fn wrong_peer(why: Invalid) -> Error {
-    Error::Part { part: Part::RemoteAddr.name(), why: why.0 }
+    Conflict::Peer(why).into()
 }
 
 /// A peer that a caller names: what no peer can have is refused, and what this gateway itself has.
@@ -156,7 +150,7 @@ fn new_peer(peer: PeerAddr, gateway: &Gateway) -> Result<PeerAddr> {
     peer.check().map_err(wrong_peer)?;
     // A link-local address is this gateway's own on its own link only.
     if gateway.vips.iter().any(|vip| vip.address == *peer && !peer.has_scope()) {
-        return Err(wrong_peer(Invalid::new(format!("the peerAddress[{peer}] cannot be the same to the VIP address"))));
+        return Err(Conflict::SameAddress(peer).into());
     }
     Ok(peer)
 }

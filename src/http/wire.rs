@@ -1,7 +1,10 @@
 //! The request bodies as they come: every member optional, nothing checked but its JSON type.
 //! Unknown members are ignored, `null` is absent (contract 1.3).
 
-use super::error::Failure;
+use super::{
+    error::Failure,
+    members::{INTEGERS, LISTS},
+};
 use crate::error::Error;
 use serde::{
     Deserialize, Deserializer,
@@ -114,12 +117,6 @@ pub struct Tags {
 /// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Integer(pub i64);
-
-/// The members that are whole numbers; [`Integer`] in the structs above.
-const INTEGERS: [&str; 8] =
-    ["dpdDelay", "dpdTimeout", "duration", "ikeDhGroup", "ikeLifeTime", "lifeTime", "limit", "start"];
-/// The members that are lists. All others are strings, and so are the elements of a list.
-const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
 
 /// 400 in the words of the contract, spelling as they are: the number `field` is none.
 #[must_use]

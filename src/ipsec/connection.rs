@@ -11,8 +11,8 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, PeerAddr, Psk, TrafficSelector,
-    certs::Certificate,
+    AhProposal, Certs, Conflict, Dpd, EspProposal, Identity, IkeProposal, Lifetime, Part, PeerAddr, Psk,
+    TrafficSelector, certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -171,62 +171,6 @@ pub struct Connection {
     pub answered: Vec<Child>,
 }
 
-/// The part of a connection that breaks a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The local address.
-    LocalAddr,
-    /// The peer's address.
-    RemoteAddr,
-    /// The encryption of the IKE SA.
-    IkeEncryption,
-    /// Who we are.
-    LocalId,
-    /// Who the peer is.
-    RemoteId,
-    /// The certificates.
-    Certs,
-    /// The networks behind this gateway.
-    LocalNets,
-    /// The networks behind the peer.
-    RemoteNets,
-    /// How the pairs of networks are spread over children.
-    Split,
-}
-
-impl Part {
-    /// The name of the part in this model.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::LocalAddr => "local_addr",
-            Self::RemoteAddr => "remote_addr",
-            Self::IkeEncryption => "ike.encryption",
-            Self::LocalId => "local_id",
-            Self::RemoteId => "remote_id",
-            Self::Certs => "auth.certs",
-            Self::LocalNets => "local_nets",
-            Self::RemoteNets => "remote_nets",
-            Self::Split => "split",
-        }
-    }
-}
-
-/// Two values that cannot stand together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Conflict {
-    /// The value to change.
-    pub part: Part,
-    /// The reason.
-    pub why: Invalid,
-}
-
-/// Refuses `part` because of `why`.
-fn conflict<T>(part: Part, why: impl Into<String>) -> Result<T, Conflict> {
-    Err(Conflict { part, why: Invalid::new(why) })
-}
-
 /// So many generations differ from each other in charon's eyes.
 const GENERATIONS: u32 = 32;
 
@@ -243,13 +187,7 @@ impl Connection {
     pub fn new(parts: Parts) -> Result<Self, Conflict> {
         addresses(&parts)?;
         if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
-            return conflict(
-                Part::IkeEncryption,
-                format!(
-                    "{} cannot protect an IKEv1 SA (RFC 5282 is for IKEv2 only): use ikev2 or an AES-CBC cipher",
-                    parts.ike.encryption.row().wire
-                ),
-            );
+            return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
         }
         let local_id = local_id(&parts)?;
         let (local, remote) = networks::of(&parts)?;
@@ -344,30 +282,21 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
     };
     let certificate = &certs.certificate;
     if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
-        return conflict(Part::Certs, "has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)");
+        return Err(Conflict::Ed25519UnderIkev1);
     }
     match &parts.local_id {
         // An empty sequence: a name that would fit everybody.
-        None if certificate.subject.der.len() <= 2 => conflict(
-            Part::Certs,
-            format!("has a certificate without a subject: give a localId that it has ({})", certificate.names()),
-        ),
+        None if certificate.subject.der.len() <= 2 => Err(Conflict::NoSubject { names: certificate.names() }),
         None => subject_of(certificate),
         Some(id) if certificate.is_subject(id) => subject_of(certificate),
         Some(id) if certificate.is_for(id) => Ok(id.clone()),
-        Some(id) => conflict(
-            Part::LocalId,
-            format!("{:?} is not in the gateway's certificate; it has {}", id.plain(), certificate.names()),
-        ),
+        Some(id) => Err(Conflict::NotInCertificate { id: id.plain().into(), names: certificate.names() }),
     }
 }
 
 /// The subject as the certificate has it.
 fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
-    Identity::subject(certificate.subject.clone()).map_err(|why| Conflict {
-        part: Part::Certs,
-        why: Invalid::new(format!("has a certificate whose subject {why}; give a localId that it has beside it")),
-    })
+    Identity::subject(certificate.subject.clone()).map_err(Conflict::Subject)
 }
 
 /// Both addresses are those of single hosts, of one family, and differ.
@@ -376,23 +305,14 @@ fn addresses(parts: &Parts) -> Result<(), Conflict> {
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
         let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if address.is_unspecified() || address.is_multicast() || broadcast || mapped {
-            return conflict(part, format!("{address} is not the address of one host"));
+            return Err(Conflict::NotOneHost { part, address });
         }
     }
     if parts.local_addr == *parts.remote_addr {
-        return conflict(
-            Part::RemoteAddr,
-            format!("the peerAddress[{}] cannot be the same to the VIP address", parts.remote_addr),
-        );
+        return Err(Conflict::SameAddress(parts.remote_addr));
     }
     if parts.local_addr.is_ipv4() != parts.remote_addr.is_ipv4() {
-        return conflict(
-            Part::RemoteAddr,
-            format!(
-                "the peerAddress[{}] and the VIP address[{}] are not of the same address family",
-                parts.remote_addr, parts.local_addr
-            ),
-        );
+        return Err(Conflict::AddressFamilies { peer: parts.remote_addr, local: parts.local_addr });
     }
     Ok(())
 }

@@ -307,7 +307,7 @@ fn read_record(file: File) -> Result<Record, String> {
         return Err("ike.ikev1_worked is of another ike.version".into());
     }
     let record = Record::new(id, spec(file)?, generation, created).and_then(|record| record.having_worked(worked));
-    let mut record = record.map_err(|e| format!("{:?} is not valid", e.part))?;
+    let mut record = record.map_err(|e| format!("{:?} is not valid", e.part()))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
     record.changed = changed;

@@ -293,7 +293,7 @@ impl Spec {
                     Auth::Psk(_) => Identity::new(options.id_kind, text),
                     Auth::Certs(_) => Identity::certified(options.id_kind, text),
                 };
-                identity.map_err(|why| Conflict { part, why })
+                identity.map_err(|why| Conflict::Identity { part, why })
             };
             text.as_ref().map(read).transpose()
         };
