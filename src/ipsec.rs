@@ -46,7 +46,7 @@ pub use peer::PeerAddr;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;
 pub use reason::{Code, Reason};
-pub use sa::{ChildSa, ChildState, IkeSa, IkeState};
+pub use sa::{ChildSa, ChildState, IkeSa, IkeState, InOut};
 pub use selector::TrafficSelector;
 pub use status::{State, Status};
 pub use weakness::{Finding, Weakness};

@@ -56,7 +56,7 @@ pub fn times(sa: &ChildSa) -> Value {
     });
     json!({
         "mode": mode,
-        "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
+        "unused_in_s": sa.unused.inbound, "unused_out_s": sa.unused.outbound,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
     })
 }
