@@ -22,6 +22,7 @@ mod message;
 mod metrics;
 mod native;
 mod openapi;
+pub mod options;
 mod overview;
 pub mod parse;
 mod paths;

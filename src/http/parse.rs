@@ -10,7 +10,7 @@ mod query_parameters;
 
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
-pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use options::MASK;
 pub use query_parameters::{
     MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
 };
@@ -106,8 +106,10 @@ pub fn change(
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
-        let block = block.clone();
-        let block = if rest == MissingFields::Kept { filled(block, &old.spec.options) } else { block };
+        let block = match rest {
+            MissingFields::Kept => filled(&block, &old.spec.options)?,
+            MissingFields::Defaults => block.clone(),
+        };
         let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::error::Error;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, DeserializeSeed, Visitor},
 };
 use serde_json::{Map, Value};
@@ -82,8 +82,8 @@ pub struct PageParams {
     pub limit: Option<Integer>,
 }
 
-/// The options that Create and Change share.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The options that Create and Change share; [`super::options::OPTIONS`] is the table of them.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OptionBlock {
     pub auth_mode: Option<String>,
@@ -115,7 +115,7 @@ pub struct Tags {
 }
 
 /// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Integer(pub i64);
 
 /// 400 in the words of the contract, spelling as they are: the number `field` is none.
@@ -255,6 +255,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{
+        members::names_of,
+        options::{Json, OPTIONS},
+    };
 
     /// The members of the structs above that have a type which begins so.
     fn members(kind: &str) -> Vec<String> {
@@ -268,6 +272,14 @@ mod tests {
         found.sort();
         found.dedup();
         found
+    }
+
+    #[test]
+    fn options_are_those_of_the_table() {
+        assert_eq!(names_of::<OptionBlock>(), OPTIONS.map(|row| row.name));
+        for row in &OPTIONS {
+            assert_eq!(INTEGERS.contains(&row.name), row.json != Json::Text, "{}", row.name);
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::{
     connections::{connection, nets, parts},
 };
 use cygnet::ipsec::{
-    ChildSa, ChildState, InOut, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
-    sa::Suite, status::status,
+    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
+    condition, sa::Suite, status::status,
 };
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Rows of looks at counters, and what is told of them.
 
 use crate::cases;
-use cygnet::ipsec::{ChildSa, ChildState, InOut, Flow, Limits, Use, sa::Suite};
+use cygnet::ipsec::{ChildSa, ChildState, Flow, InOut, Limits, Use, sa::Suite};
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { idle: 60, one_way: 10 };

@@ -7,8 +7,8 @@ use crate::{
         facts::{Facts, charon_answers, network, path, permissions, procfs, rules, swanctl_files},
     },
     ipsec::{
-        Auth, ChildSa, ChildState, InOut, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, Integrity,
-        Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
+        Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, InOut,
+        Integrity, Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
     },
     settings::{Gateway, L3Network, Vip, policy::Stance},
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Timestamp},

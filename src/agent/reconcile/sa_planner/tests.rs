@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipsec::{
-    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, InOut, Integrity, Lifetime, Mode, Parts, Protocol, Psk,
-    sa::Suite,
+    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, InOut, Integrity, Lifetime, Mode, Parts, Protocol,
+    Psk, sa::Suite,
 };
 use proptest::prelude::*;
 
