@@ -5,9 +5,8 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// The members that are whole numbers; `Integer` in the types of the wire.
-pub const INTEGERS: [&str; 8] =
-    ["dpdDelay", "dpdTimeout", "duration", "ikeDhGroup", "ikeLifeTime", "lifeTime", "limit", "start"];
+/// The members that are whole numbers, beside options; `Integer` in the types of the wire.
+pub const INTEGERS: [&str; 3] = ["duration", "limit", "start"];
 /// The members that are lists. All others are strings, and so are the elements of a list.
 pub const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
 
