@@ -1,6 +1,7 @@
 //! The one error type. Its texts are for the caller: what is wrong, where, and what to do.
 //! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
 
+use crate::ipsec::Conflict;
 use std::{io, path::PathBuf};
 
 /// What a name in an error message stands for.
@@ -22,14 +23,9 @@ pub enum Error {
     /// The caller's value is wrong; the text names the field and the remedy.
     #[error("{0}")]
     Argument(String),
-    /// A part of a connection does not fit the others; `part` is the model's name of it.
-    #[error("{part}: {why}")]
-    Part {
-        /// The value to change.
-        part: &'static str,
-        /// The reason.
-        why: String,
-    },
+    /// A part of a connection does not fit the others, or may not be as it is.
+    #[error("{}: {}", .0.part(), .0)]
+    Conflict(#[from] Conflict),
     /// The resource that a parameter names does not exist.
     #[error("no {resource:?} with uuid {uuid}")]
     NotFound {

@@ -6,6 +6,7 @@ pub mod algorithm;
 pub mod carried;
 pub mod certs;
 pub mod condition;
+mod conflict;
 pub mod connection;
 pub mod coverage;
 pub mod dpd;
@@ -13,6 +14,7 @@ pub mod flow;
 pub mod identity;
 pub mod lifetime;
 pub mod packet_size;
+mod part;
 pub mod pass;
 mod peer;
 pub mod proposal;
@@ -29,21 +31,22 @@ pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use carried::{Carried, carried};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
+pub use conflict::Conflict;
 pub use connection::{
-    Auth, Child, Conflict, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Part, Parts, Protocol,
-    Split,
+    Auth, Child, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, Split,
 };
 pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
 pub use lifetime::Lifetime;
 pub use packet_size::PacketSize;
+pub use part::Part;
 pub use pass::{Pass, passes, passes_beside, refuse_everything};
 pub use peer::PeerAddr;
 pub use proposal::{AhProposal, EspProposal, IkeProposal};
 pub use psk::Psk;
 pub use reason::{Code, Reason};
-pub use sa::{ChildSa, ChildState, IkeSa, IkeState};
+pub use sa::{ChildSa, ChildState, IkeSa, IkeState, InOut};
 pub use selector::TrafficSelector;
 pub use status::{State, Status};
 pub use weakness::{Finding, Weakness};

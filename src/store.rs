@@ -131,8 +131,8 @@ impl Store {
             tracing::warn!(uuid = %record.id, "a change was on trial when the agent ended: the connection before it is put back");
             let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
             let back = record.without_trial(before.map_or(record.changed, |before| before.changed));
-            let back =
-                back.map_err(|e| Error::Internal(format!("{:?} of the trial of {} is not valid", e.part, record.id)))?;
+            let back = back
+                .map_err(|e| Error::Internal(format!("{:?} of the trial of {} is not valid", e.part(), record.id)))?;
             if let Err(error) = self.put_back(record.id, back.as_ref()) {
                 tracing::error!(uuid = %record.id, %error, "the record of before the trial cannot be stored; the next start puts it back again");
             }

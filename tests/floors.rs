@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Which floor each module stands on. The longest prefix counts; a module that is not named here fails the test.
 const FLOORS: [(&str, u8); 37] = [
-    ("error", 0),
+    // What the model refuses is an error.
+    ("error", 2),
     ("settings", 0),
     ("visible", 0),
     ("ranked", 0),

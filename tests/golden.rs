@@ -15,6 +15,8 @@ mod case;
 mod coverage;
 #[path = "support/golden/library.rs"]
 mod library;
+#[path = "support/golden/options.rs"]
+mod options;
 #[path = "support/golden/text.rs"]
 mod text;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Resource, Result},
-    ipsec::{Code, Conflict, Connection, ConnectionId, IkeVersion},
+    ipsec::{Code, Connection, ConnectionId, IkeVersion},
     strongswan::Charon,
 };
 
@@ -35,9 +35,4 @@ pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon
 /// The error for a connection that does not exist.
 pub(in crate::agent) fn not_found(id: ConnectionId) -> Error {
     Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
-}
-
-/// The error for a connection whose parts do not fit each other.
-pub(in crate::agent) fn refused(conflict: Conflict) -> Error {
-    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
 }

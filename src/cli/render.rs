@@ -52,7 +52,7 @@ fn render(config: &Path, args: &RenderArgs) -> Result<Loadable, Failure> {
             "the connection has nothing to carry: give --local-cidr and --peer-cidr, or l3NetworkUuid and peerCidrs";
         return Err(Error::argument(text).into());
     }
-    refuse_everything(&record.connection).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })?;
+    refuse_everything(&record.connection).map_err(Error::from)?;
     let traps = if args.no_traps { Traps::Unsupported } else { Traps::Supported };
     Ok(Loadable::new(&record.connection, traps).map_err(|e| Error::Internal(e.to_string()))?)
 }
@@ -116,7 +116,7 @@ fn with_networks(record: &Record, args: &RenderArgs) -> Result<Record, Failure> 
         let entry = |cidr| RemoteCidr { uuid: record.id, cidr, created: TIME };
         spec.remote = cidrs("--peer-cidr", &args.peer_cidr)?.into_iter().map(entry).collect();
     }
-    record.rewritten(spec, TIME).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 }.into())
+    record.rewritten(spec, TIME).map_err(|conflict| Error::from(conflict).into())
 }
 
 fn cidrs<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, texts: &[String]) -> Result<Vec<T>, Error> {

@@ -5,32 +5,11 @@ use super::{
     stop::{Result, Stop},
     write_args::Values,
 };
-use cygnet::{nearest::nearest, settings::Gateway, visible::visible};
+use cygnet::{http::options, nearest::nearest, settings::Gateway, visible::visible};
 use serde_json::{Map, Value};
 use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
 
-/// The options that a Create takes.
-pub const OPTIONS: [&str; 18] = [
-    "authMode",
-    "idType",
-    "localId",
-    "remoteId",
-    "ikeVersion",
-    "ikeAuthAlgorithm",
-    "ikeEncryptionAlgorithm",
-    "ikeDhGroup",
-    "ikeLifeTime",
-    "policyAuthAlgorithm",
-    "policyEncryptionAlgorithm",
-    "pfs",
-    "policyMode",
-    "transformProtocol",
-    "lifeTime",
-    "split",
-    "dpdDelay",
-    "dpdTimeout",
-];
 /// The longest file that is read as a key, in bytes: a bundle of certificates. More is a mistake.
 const LONGEST_KEY: u64 = 256 * 1024;
 
@@ -40,7 +19,7 @@ impl Values {
         self.set.is_empty() && self.auth_key_file.is_none()
     }
 
-    /// The members that they are in a body; `more` are names beside [`OPTIONS`].
+    /// The members that they are in a body; `more` are names beside those of the options.
     pub fn members(&self, more: &[&str]) -> Result<Map<String, Value>> {
         let mut members = Map::new();
         for text in &self.set {
@@ -65,7 +44,7 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
         return Err(Stop::usage("a key on the command line is seen by everybody on this host")
             .hint("name a file with --auth-key-file, or pipe the key in with --auth-key-file -"));
     }
-    let known = || OPTIONS.iter().copied().chain(more.iter().copied());
+    let known = || options::names().map(|name| -> &'a str { name }).chain(more.iter().copied());
     if let Some(name) = known().find(|known| *known == name) {
         return Ok((name, value));
     }

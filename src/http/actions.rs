@@ -104,7 +104,7 @@ async fn reconnect(
     let unknown = unread(Message::Reconnect, Some(&params), pairs);
     let gateway = state.agent.gateway();
     edit(state, uuid, how, unknown, move |old| {
-        tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(parse::conflict)?, params.tags.clone())
+        tagged(&reconnected(old, &gateway, Timestamp::now()).map_err(Error::from)?, params.tags.clone())
     })
     .await
 }
@@ -246,7 +246,7 @@ fn tagged(record: &Record, tags: Tags) -> Result<Record> {
 
 fn with_spec(old: &Record, spec: Spec) -> Result<Record> {
     let changed = when(spec == old.spec, old);
-    old.changed(spec, changed).map_err(parse::conflict)
+    Ok(old.changed(spec, changed)?)
 }
 
 /// Changes the connection that the path names.

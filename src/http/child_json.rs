@@ -1,7 +1,7 @@
 //! What the native view tells of a child beyond what charon lists: its condition, what is wanted of it, its times. And
 //! the warnings and the rehearsal, as answers have them.
 
-use super::error::field_of;
+use super::sentences::field_of;
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
@@ -56,7 +56,7 @@ pub fn times(sa: &ChildSa) -> Value {
     });
     json!({
         "mode": mode,
-        "unused_in_s": sa.unused.0, "unused_out_s": sa.unused.1,
+        "unused_in_s": sa.unused.inbound, "unused_out_s": sa.unused.outbound,
         "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
     })
 }

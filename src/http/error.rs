@@ -1,5 +1,6 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
+use super::{members::LISTS, sentences};
 use crate::{
     error::{Error, Resource},
     ipsec::Code,
@@ -114,7 +115,7 @@ fn elaboration(error: &Error) -> Option<String> {
 fn code(error: &Error) -> (&'static str, &'static str) {
     match error {
         // The real server answers SYS.1007 for a tunnel that did not come up after a change.
-        Error::Argument(_) | Error::Part { .. } | Error::Named { .. } | Error::NotConfirmed { .. } => {
+        Error::Argument(_) | Error::Conflict(_) | Error::Named { .. } | Error::NotConfirmed { .. } => {
             ("SYS.1007", "One or more API argument is invalid")
         }
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
@@ -140,37 +141,13 @@ fn details(error: &Error) -> String {
                 Resource::TagPattern => "TagPatternVO",
             };
             // Of a parameter that is a list, all that are missing.
-            let uuid = if field.ends_with("Uuids") { format!("uuids:[{uuid}]") } else { format!("uuid:{uuid}") };
+            let uuid = if LISTS.contains(field) { format!("uuids:[{uuid}]") } else { format!("uuid:{uuid}") };
             format!("invalid field[{field}], resource[{uuid}, type:{name}] not found")
         }
-        Error::Part { part, why } if why.starts_with("the ") => {
-            // The contract's own sentences name the value; the field is added behind them.
-            format!("{why} (field[{}])", field_of(part))
-        }
-        Error::Part { part, why } => format!("field[{}] {why}", field_of(part)),
+        Error::Conflict(conflict) => sentences::details(conflict),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
         // The code's description says already that it is internal.
         Error::Internal(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// The API's name for a part of the model.
-pub(super) fn field_of(part: &str) -> &'static str {
-    match part {
-        "local_addr" => "vipUuid",
-        "remote_addr" => "peerAddress",
-        "ike.encryption" => "ikeEncryptionAlgorithm",
-        "local_id" => "localId",
-        "remote_id" => "remoteId",
-        "local_nets" => "l3NetworkUuid",
-        "split" => "split",
-        "ike.integrity" => "ikeAuthAlgorithm",
-        "ike.group" => "ikeDhGroup",
-        "protocol.encryption" => "policyEncryptionAlgorithm",
-        "protocol.integrity" => "policyAuthAlgorithm",
-        "protocol.pfs" => "pfs",
-        "auth.psk" | "auth.certs" => "authKey",
-        _ => "peerCidrs",
     }
 }

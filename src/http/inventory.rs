@@ -1,10 +1,10 @@
 //! `IPsecConnectionInventory` (contract 1.12): a connection as the API shows it.
 
-use super::parse::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+use super::{options::shown, parse::MASK};
 use crate::{
     agent::View,
     ipsec::{Auth, State, Status},
-    store::{Network, Options, RemoteCidr},
+    store::{Network, RemoteCidr},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
@@ -70,32 +70,7 @@ pub fn member(view: &View, name: &str, mask: bool, zone: &TimeZone) -> Value {
         "lastOpDate" => date(record.changed, zone).into(),
         "peerCidrs" => spec.remote.iter().map(|entry| cidr(entry, &id, zone)).collect(),
         "l3NetworkRefs" => spec.local.iter().map(|network| network_ref(network, &id, zone)).collect(),
-        _ => option(&spec.options, name),
-    }
-}
-
-/// The member `name`, one of the options.
-fn option(options: &Options, name: &str) -> Value {
-    match name {
-        "authMode" => match options.auth {
-            Auth::Psk(_) => "psk".into(),
-            Auth::Certs(_) => "certs".into(),
-        },
-        "ikeAuthAlgorithm" => options.ike.integrity.row().wire.into(),
-        "ikeEncryptionAlgorithm" => options.ike.encryption.row().wire.into(),
-        "ikeDhGroup" => options.ike.group.row().number.into(),
-        "policyAuthAlgorithm" => options.integrity.row().wire.into(),
-        "policyEncryptionAlgorithm" => options.encryption.row().wire.into(),
-        "pfs" => options.pfs.map_or("none", |group| group.row().wire).into(),
-        "policyMode" => word(&MODES, options.mode).into(),
-        "transformProtocol" => if options.ah { "ah" } else { "esp" }.into(),
-        "ikeVersion" => word(&IKE_VERSIONS, options.version).into(),
-        "idType" => word(&ID_TYPES, options.id_kind).into(),
-        "localId" => options.local_id.as_deref().into(),
-        "remoteId" => options.remote_id.as_deref().into(),
-        "ikeLifeTime" => options.ike_lifetime.hard().into(),
-        "lifeTime" => options.lifetime.hard().into(),
-        _ => Value::Null,
+        _ => shown(&spec.options, name),
     }
 }
 

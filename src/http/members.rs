@@ -1,9 +1,14 @@
-//! The names of the members that a type of the wire takes.
+//! The members of requests: the names that a type of the wire takes, and the JSON types of those that are no strings.
 
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
+
+/// The members that are whole numbers, beside options; `Integer` in the types of the wire.
+pub const INTEGERS: [&str; 3] = ["duration", "limit", "start"];
+/// The members that are lists. All others are strings, and so are the elements of a list.
+pub const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
 
 /// The names of the members that `T` takes, as its own `Deserialize` has them: no second list can go astray.
 #[must_use]

@@ -131,8 +131,10 @@ fn about_traffic(registry: &mut Registry, views: &[View]) {
     let bytes = gauges(registry, "connection_bytes", "Bytes carried by the SAs that run now, each since it was made");
     for view in views {
         let children = || view.running.iter().flatten().flat_map(|ike| &ike.children);
-        let sums =
-            [("in", children().map(|sa| sa.bytes.0).sum::<u64>()), ("out", children().map(|sa| sa.bytes.1).sum())];
+        let sums = [
+            ("in", children().map(|sa| sa.bytes.inbound).sum::<u64>()),
+            ("out", children().map(|sa| sa.bytes.outbound).sum()),
+        ];
         for (direction, sum) in sums.into_iter().filter(|_| children().next().is_some()) {
             let labels = vec![("uuid", view.record.id.to_string()), ("direction", direction.to_owned())];
             bytes.get_or_create(&labels).set(sum.try_into().unwrap_or(i64::MAX));

@@ -180,7 +180,7 @@ fn ike_sas(view: &View) -> Value {
                 IkeState::Established => "established",
                 IkeState::Closing => "closing",
             },
-            "local": ike.hosts.0, "remote": ike.hosts.1,
+            "local": ike.local_host, "remote": ike.remote_host,
             "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity,
             "prf": suite.prf, "group": suite.group,
         })
@@ -248,7 +248,7 @@ fn child_sa(ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
         "protocol": if sa.ah { "ah" } else { "esp" },
         "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity, "group": suite.group,
         "local": sa.local, "remote": sa.remote, "age_s": sa.age,
-        "bytes_in": sa.bytes.0, "bytes_out": sa.bytes.1, "packets_in": sa.packets.0, "packets_out": sa.packets.1,
+        "bytes_in": sa.bytes.inbound, "bytes_out": sa.bytes.outbound, "packets_in": sa.packets.inbound, "packets_out": sa.packets.outbound,
     });
     child_json::extend(&mut item, child_json::times(sa));
     child_json::extend(&mut item, child_json::size(ike, sa));

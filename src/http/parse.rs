@@ -10,7 +10,7 @@ mod query_parameters;
 
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
-pub use options::{ID_TYPES, IKE_VERSIONS, MASK, MODES, word};
+pub use options::MASK;
 pub use query_parameters::{
     MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
 };
@@ -29,7 +29,7 @@ use crate::{
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
-    ipsec::{Conflict, ConnectionId, Invalid, Part, PeerAddr},
+    ipsec::{Conflict, ConnectionId, Invalid, PeerAddr},
     settings::Gateway,
     store::{Names, Record, Reference, Spec},
 };
@@ -67,7 +67,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
     };
-    Ok(Record::new(id, spec, 0, now).map_err(conflict)?)
+    Ok(Record::new(id, spec, 0, now).map_err(Error::from)?)
 }
 
 /// The members that `CreateIPsecConnection` takes.
@@ -106,15 +106,17 @@ pub fn change(
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
-        let block = block.clone();
-        let block = if rest == MissingFields::Kept { filled(block, &old.spec.options) } else { block };
+        let block = match rest {
+            MissingFields::Kept => filled(&block, &old.spec.options)?,
+            MissingFields::Defaults => block.clone(),
+        };
         let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };
         let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
         tags.clone().apply(&mut spec.names)?;
-        old.rewritten(spec, changed).map_err(conflict)
+        Ok(old.rewritten(spec, changed)?)
     })
 }
 
@@ -132,12 +134,6 @@ fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
     Ok(block)
 }
 
-/// The model's refusal under the model's name of the part; `error.rs` knows the API's name of it.
-#[must_use]
-pub fn conflict(conflict: Conflict) -> Error {
-    Error::Part { part: conflict.part.name(), why: conflict.why.0 }
-}
-
 fn peer_address(text: &str) -> Result<PeerAddr> {
     let shown: String = text.chars().take(64).collect();
     let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
@@ -148,7 +144,7 @@ fn peer_address(text: &str) -> Result<PeerAddr> {
 }
 
 fn wrong_peer(why: Invalid) -> Error {
-    Error::Part { part: Part::RemoteAddr.name(), why: why.0 }
+    Conflict::Peer(why).into()
 }
 
 /// A peer that a caller names: what no peer can have is refused. VIPs of the settings may be on another gateway, which has

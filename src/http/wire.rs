@@ -1,10 +1,14 @@
 //! The request bodies as they come: every member optional, nothing checked but its JSON type.
 //! Unknown members are ignored, `null` is absent (contract 1.3).
 
-use super::error::Failure;
+use super::{
+    error::Failure,
+    members::{INTEGERS, LISTS},
+    options::{Json, OPTIONS},
+};
 use crate::error::Error;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, DeserializeSeed, Visitor},
 };
 use serde_json::{Map, Value};
@@ -79,8 +83,8 @@ pub struct PageParams {
     pub limit: Option<Integer>,
 }
 
-/// The options that Create and Change share.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The options that Create and Change share; [`super::options::OPTIONS`] is the table of them.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OptionBlock {
     pub auth_mode: Option<String>,
@@ -112,14 +116,8 @@ pub struct Tags {
 }
 
 /// A whole number, which may be written as `3600`, `3600.0` or `"3600"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Integer(pub i64);
-
-/// The members that are whole numbers; [`Integer`] in the structs above.
-const INTEGERS: [&str; 8] =
-    ["dpdDelay", "dpdTimeout", "duration", "ikeDhGroup", "ikeLifeTime", "lifeTime", "limit", "start"];
-/// The members that are lists. All others are strings, and so are the elements of a list.
-const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
 
 /// 400 in the words of the contract, spelling as they are: the number `field` is none.
 #[must_use]
@@ -164,13 +162,18 @@ fn whole(number: f64) -> Option<i64> {
 pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Failure> {
     serde_path_to_error::deserialize(Value::Object(members.clone())).map_err(|error| {
         let field = error.path().to_string();
-        if INTEGERS.contains(&field.as_str()) {
+        if is_integer(&field) {
             let found = members.get(&field).map(Value::to_string).unwrap_or_default();
             return not_an_integer(&field, found.trim_matches('"'));
         }
         let wanted = if LISTS.contains(&field.as_str()) { "a list" } else { "a string" };
         Failure::Api(Error::argument(format!("field[{field}] must be {wanted}")))
     })
+}
+
+/// Whether the member `name` is a whole number.
+fn is_integer(name: &str) -> bool {
+    INTEGERS.contains(&name) || OPTIONS.iter().any(|row| row.name == name && row.json != Json::Text)
 }
 
 /// The most values in one body: a short text of many small ones takes a hundred times its length in memory.
@@ -258,6 +261,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::members::names_of;
 
     /// The members of the structs above that have a type which begins so.
     fn members(kind: &str) -> Vec<String> {
@@ -274,8 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn options_are_those_of_the_table() {
+        assert_eq!(names_of::<OptionBlock>(), OPTIONS.map(|row| row.name));
+    }
+
+    #[test]
     fn types_are_those_of_the_structs() {
-        assert_eq!(members("Option<Integer>"), INTEGERS);
+        let options = OPTIONS.iter().filter(|row| row.json != Json::Text).map(|row| row.name);
+        let mut integers: Vec<_> = options.chain(INTEGERS).collect();
+        integers.sort_unstable();
+        assert_eq!(members("Option<Integer>"), integers);
         assert_eq!(members("Option<Vec<"), LISTS);
     }
 }

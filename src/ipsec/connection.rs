@@ -11,8 +11,8 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Invalid, Lifetime, PeerAddr, Psk, TrafficSelector,
-    certs::Certificate,
+    AhProposal, Certs, Conflict, Dpd, EspProposal, Identity, IkeProposal, Lifetime, Part, PeerAddr, Psk,
+    TrafficSelector, certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -171,62 +171,6 @@ pub struct Connection {
     pub answered: Vec<Child>,
 }
 
-/// The part of a connection that breaks a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The local address.
-    LocalAddr,
-    /// The peer's address.
-    RemoteAddr,
-    /// The encryption of the IKE SA.
-    IkeEncryption,
-    /// Who we are.
-    LocalId,
-    /// Who the peer is.
-    RemoteId,
-    /// The certificates.
-    Certs,
-    /// The networks behind this gateway.
-    LocalNets,
-    /// The networks behind the peer.
-    RemoteNets,
-    /// How the pairs of networks are spread over children.
-    Split,
-}
-
-impl Part {
-    /// The name of the part in this model.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::LocalAddr => "local_addr",
-            Self::RemoteAddr => "remote_addr",
-            Self::IkeEncryption => "ike.encryption",
-            Self::LocalId => "local_id",
-            Self::RemoteId => "remote_id",
-            Self::Certs => "auth.certs",
-            Self::LocalNets => "local_nets",
-            Self::RemoteNets => "remote_nets",
-            Self::Split => "split",
-        }
-    }
-}
-
-/// Two values that cannot stand together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Conflict {
-    /// The value to change.
-    pub part: Part,
-    /// The reason.
-    pub why: Invalid,
-}
-
-/// Refuses `part` because of `why`.
-fn conflict<T>(part: Part, why: impl Into<String>) -> Result<T, Conflict> {
-    Err(Conflict { part, why: Invalid::new(why) })
-}
-
 /// So many generations differ from each other in charon's eyes.
 const GENERATIONS: u32 = 32;
 
@@ -243,13 +187,7 @@ impl Connection {
     pub fn new(parts: Parts) -> Result<Self, Conflict> {
         addresses(&parts)?;
         if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
-            return conflict(
-                Part::IkeEncryption,
-                format!(
-                    "{} cannot protect an IKEv1 SA (RFC 5282 is for IKEv2 only): use ikev2 or an AES-CBC cipher",
-                    parts.ike.encryption.row().wire
-                ),
-            );
+            return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
         }
         let local_id = local_id(&parts)?;
         let (local, remote) = networks::of(&parts)?;
@@ -313,9 +251,30 @@ impl Connection {
     /// Whether an IKE SA of `other` is one of this connection too.
     #[must_use]
     pub fn has_ike_of(&self, other: &Self) -> bool {
-        let ike = |c: &Self| (c.local_addr, c.remote_addr, c.version, c.ike, c.ike_lifetime, c.dpd);
-        let ends = |c: &Self| (c.local_id.clone(), c.remote_id.clone(), c.auth.clone());
-        ike(self) == ike(other) && ends(self) == ends(other)
+        // Without a rest: whoever adds a value says here whether the IKE SA has it.
+        let Self {
+            local_addr,
+            remote_addr,
+            version,
+            ike,
+            ike_lifetime,
+            local_id,
+            remote_id,
+            auth,
+            dpd,
+            id: _,
+            key_owner: _,
+            ike_generation: _,
+            child_generation: _,
+            mode: _,
+            protocol: _,
+            lifetime: _,
+            children: _,
+            answered: _,
+        } = self;
+        (local_addr, remote_addr, version) == (&other.local_addr, &other.remote_addr, &other.version)
+            && (ike, ike_lifetime, dpd) == (&other.ike, &other.ike_lifetime, &other.dpd)
+            && (local_id, remote_id, auth) == (&other.local_id, &other.remote_id, &other.auth)
     }
 
     /// The identity under which charon finds the pre-shared key.
@@ -344,30 +303,21 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
     };
     let certificate = &certs.certificate;
     if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
-        return conflict(Part::Certs, "has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)");
+        return Err(Conflict::Ed25519UnderIkev1);
     }
     match &parts.local_id {
         // An empty sequence: a name that would fit everybody.
-        None if certificate.subject.der.len() <= 2 => conflict(
-            Part::Certs,
-            format!("has a certificate without a subject: give a localId that it has ({})", certificate.names()),
-        ),
+        None if certificate.subject.der.len() <= 2 => Err(Conflict::NoSubject { names: certificate.names() }),
         None => subject_of(certificate),
         Some(id) if certificate.is_subject(id) => subject_of(certificate),
         Some(id) if certificate.is_for(id) => Ok(id.clone()),
-        Some(id) => conflict(
-            Part::LocalId,
-            format!("{:?} is not in the gateway's certificate; it has {}", id.plain(), certificate.names()),
-        ),
+        Some(id) => Err(Conflict::NotInCertificate { id: id.plain().into(), names: certificate.names() }),
     }
 }
 
 /// The subject as the certificate has it.
 fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
-    Identity::subject(certificate.subject.clone()).map_err(|why| Conflict {
-        part: Part::Certs,
-        why: Invalid::new(format!("has a certificate whose subject {why}; give a localId that it has beside it")),
-    })
+    Identity::subject(certificate.subject.clone()).map_err(Conflict::Subject)
 }
 
 /// Both addresses are those of single hosts, of one family, and differ.
@@ -376,101 +326,17 @@ fn addresses(parts: &Parts) -> Result<(), Conflict> {
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
         let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if address.is_unspecified() || address.is_multicast() || broadcast || mapped {
-            return conflict(part, format!("{address} is not the address of one host"));
+            return Err(Conflict::NotOneHost { part, address });
         }
     }
     if parts.local_addr == *parts.remote_addr {
-        return conflict(
-            Part::RemoteAddr,
-            format!("the peerAddress[{}] cannot be the same to the VIP address", parts.remote_addr),
-        );
+        return Err(Conflict::SameAddress(parts.remote_addr));
     }
     if parts.local_addr.is_ipv4() != parts.remote_addr.is_ipv4() {
-        return conflict(
-            Part::RemoteAddr,
-            format!(
-                "the peerAddress[{}] and the VIP address[{}] are not of the same address family",
-                parts.remote_addr, parts.local_addr
-            ),
-        );
+        return Err(Conflict::AddressFamilies { peer: parts.remote_addr, local: parts.local_addr });
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ipsec::{DhGroup, Encryption, Integrity};
-    use std::collections::BTreeSet;
-
-    fn connection(dpd: Option<Dpd>, lifetime: i64) -> Connection {
-        let (encryption, integrity) = (Encryption::Aes256, Integrity::Sha256);
-        let group = DhGroup::new(14).expect("a group");
-        let net = |text: &str| vec![text.parse().expect("a network")];
-        Connection::new(Parts {
-            id: ConnectionId::random(),
-            local_addr: "192.0.2.1".parse().expect("an address"),
-            remote_addr: "192.0.2.2".parse().expect("an address"),
-            version: IkeVersion::V2,
-            ike: IkeProposal { encryption, integrity, group },
-            ike_lifetime: Lifetime::ike(lifetime).expect("in range"),
-            local_id: None,
-            remote_id: None,
-            auth: Auth::Psk(Psk::new(b"test-only-key").expect("a key")),
-            ike_generation: 0,
-            dpd,
-            mode: Mode::Tunnel,
-            protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: None }),
-            lifetime: Lifetime::child(3600).expect("in range"),
-            local_nets: net("10.1.0.0/24"),
-            remote_nets: net("10.2.0.0/24"),
-            split: Split::Auto,
-        })
-        .expect("valid")
-    }
-
-    #[test]
-    fn generations_differ_and_the_default_delay_is_kept() {
-        for (dpd, lifetime) in [
-            (None, 86_400),
-            (Some(Dpd::DEFAULT), 86_400),
-            (Some(Dpd::DEFAULT), 363),
-            (Some(Dpd::DEFAULT), 60),
-            (None, 60),
-        ] {
-            let mut connection = connection(dpd, lifetime);
-            let mut seen = BTreeSet::new();
-            for generation in 0..GENERATIONS {
-                connection.ike_generation = generation;
-                assert!(connection.ike_rand() > 0);
-                seen.insert((connection.ike_rand(), connection.dpd_delay()));
-                let longest = if dpd.is_none() {
-                    45
-                } else if lifetime < 363 {
-                    16
-                } else {
-                    10
-                };
-                assert!(connection.dpd_delay() <= longest, "{lifetime} s, generation {generation}");
-            }
-            assert_eq!(seen.len(), 32, "{dpd:?}, {lifetime} s");
-        }
-    }
-
-    /// What the package sets for charon, and what a connection has by default: a dead peer is noticed in 30 s.
-    #[test]
-    fn the_default_and_the_shipped_retransmissions_notice_a_dead_peer_in_30_s() {
-        let shipped = include_str!("../../packaging/strongswan.conf");
-        let value = |key: &str| -> f64 {
-            let line = shipped.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {key}"))
-        };
-        let (timeout, base) = (value("retransmit_timeout"), value("retransmit_base"));
-        let tries = std::iter::successors(Some(timeout), |wait| Some(wait * base));
-        // The first packet, and each that is sent again, is waited for.
-        let count = value("retransmit_tries");
-        let given_up: f64 = tries.zip(0..10).filter(|(_, n)| f64::from(*n) <= count).map(|(wait, _)| wait).sum();
-        assert!(f64::from(Dpd::DEFAULT.delay()) + given_up <= 28.0, "{given_up} s");
-        assert!(2 * Dpd::DEFAULT.delay() < Dpd::DEFAULT.timeout() && Dpd::DEFAULT.timeout() <= 28, "two questions");
-    }
-}
+mod tests;

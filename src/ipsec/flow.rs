@@ -1,13 +1,13 @@
 //! Whether a child's traffic goes both ways, one way or not at all: told by the counters of its SAs over time.
 //! Pure: seconds come in as arguments, on a clock that never jumps and whose zero is the caller's.
 
-use super::ChildSa;
+use super::{ChildSa, sa::InOut};
 
 /// What the counters of one child did so far, over all SAs that carried it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// The packets of each SA at the last look, in and out.
-    seen: Vec<(u64, (u64, u64))>,
+    /// The packets of each SA at the last look, by its number.
+    seen: Vec<(u64, InOut<u64>)>,
     began: Option<i64>,
     inbound: Way,
     outbound: Way,
@@ -59,16 +59,17 @@ impl Flow {
             let old = before.iter().find(|(number, _)| *number == sa.unique_id);
             let old = old.map(|(_, packets)| *packets).unwrap_or_default();
             let at = |unused: Option<u64>| now.saturating_sub_unsigned(unused.unwrap_or(0));
-            if sa.packets.0 > old.0 {
-                received = received.max(Some(at(sa.unused.0)));
+            if sa.packets.inbound > old.inbound {
+                received = received.max(Some(at(sa.unused.inbound)));
             }
-            if sa.packets.1 > old.1 {
-                sent = sent.max(Some(at(sa.unused.1)));
+            if sa.packets.outbound > old.outbound {
+                sent = sent.max(Some(at(sa.unused.outbound)));
             }
             let made = now.saturating_sub_unsigned(sa.age);
             self.began = Some(self.began.map_or(made, |began| began.min(made)));
             // A look that was taken earlier and comes later must not make packets new again.
-            self.seen.push((sa.unique_id, (sa.packets.0.max(old.0), sa.packets.1.max(old.1))));
+            let (inbound, outbound) = (sa.packets.inbound.max(old.inbound), sa.packets.outbound.max(old.outbound));
+            self.seen.push((sa.unique_id, InOut { inbound, outbound }));
         }
         self.inbound.note(received, sent);
         self.outbound.note(sent, received);

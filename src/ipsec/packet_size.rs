@@ -63,7 +63,7 @@ fn icv(integrity: Integrity) -> u32 {
 /// that it takes, or nothing fits.
 #[must_use]
 pub fn packet_size(ike: &IkeSa, sa: &ChildSa, path: u32) -> Option<PacketSize> {
-    let outer_is_v6 = ike.hosts.1.contains(':');
+    let outer_is_v6 = ike.remote_host.contains(':');
     let outer = if outer_is_v6 { IPV6 } else { IPV4 };
     let room = path.checked_sub(outer)?;
     let payload = if sa.ah {

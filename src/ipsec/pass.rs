@@ -5,7 +5,7 @@
 //! (RFC 4301, section 4.4.1: BYPASS) come before those of tunnels. Before those of all tunnels, however small their
 //! networks: so a part of such a network that another tunnel carries is not in them.
 
-use super::{Conflict, Connection, ConnectionId, Invalid, Mode, Part, TrafficSelector};
+use super::{Conflict, Connection, ConnectionId, Mode, TrafficSelector};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -112,13 +112,10 @@ pub fn refuse_everything(connection: &Connection) -> Result<(), Conflict> {
     let all = |v4: &bool| {
         is_all(&mut children().flat_map(|c| &c.local), *v4) && is_all(&mut children().flat_map(|c| &c.remote), *v4)
     };
-    let Some(v4) = [true, false].into_iter().find(all) else { return Ok(()) };
-    let net = if v4 { "0.0.0.0/0" } else { "::/0" };
-    let why = format!(
-        "{net} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: without \
-         a tunnel interface there are no routes to tell what belongs in this tunnel; name the networks of one side"
-    );
-    Err(Conflict { part: Part::RemoteNets, why: Invalid::new(why) })
+    match [true, false].into_iter().find(all) {
+        Some(v4) => Err(Conflict::EverythingTogether { v4 }),
+        None => Ok(()),
+    }
 }
 
 /// Those that are in no other one, in order.

@@ -43,6 +43,15 @@ pub struct Suite {
     pub group: Option<String>,
 }
 
+/// A value for each direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InOut<T> {
+    /// Of what is received.
+    pub inbound: T,
+    /// Of what is sent.
+    pub outbound: T,
+}
+
 /// A CHILD_SA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildSa {
@@ -50,8 +59,8 @@ pub struct ChildSa {
     pub name: String,
     /// charon's number of it.
     pub unique_id: u64,
-    /// Both SPIs: inbound, outbound. The peer sees the same two the other way round.
-    pub spis: (String, String),
+    /// Both SPIs. The peer sees the same two the other way round.
+    pub spis: InOut<String>,
     /// Its state.
     pub state: ChildState,
     /// Known to be made for an earlier configuration; not everything of it shows in the other fields.
@@ -69,11 +78,11 @@ pub struct ChildSa {
     /// The peer's.
     pub remote: BTreeSet<String>,
     /// Bytes received and sent.
-    pub bytes: (u64, u64),
+    pub bytes: InOut<u64>,
     /// Packets received and sent.
-    pub packets: (u64, u64),
+    pub packets: InOut<u64>,
     /// Seconds since the last packet was received and sent; `None` if there was none, or charon does not say.
-    pub unused: (Option<u64>, Option<u64>),
+    pub unused: InOut<Option<u64>>,
     /// Seconds since it was installed.
     pub age: u64,
     /// Seconds until charon begins to rekey it; negative when that is overdue, `None` if it is never to be.
@@ -95,8 +104,10 @@ pub struct IkeSa {
     pub state: IkeState,
     /// Known to be made for an earlier configuration, such as another key.
     pub stale: bool,
-    /// Both ends' addresses as charon writes them: local, remote.
-    pub hosts: (String, String),
+    /// Our address as charon writes it.
+    pub local_host: String,
+    /// The peer's.
+    pub remote_host: String,
     /// The initiator's SPI: both ends know it, so both can prefer the same SA.
     pub initiator_spi: String,
     /// Its algorithms.
@@ -120,8 +131,8 @@ impl IkeSa {
         };
         version
             && !self.stale
-            && is_address(&self.hosts.0, wanted.local_addr)
-            && is_address(&self.hosts.1, *wanted.remote_addr)
+            && is_address(&self.local_host, wanted.local_addr)
+            && is_address(&self.remote_host, *wanted.remote_addr)
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
             && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))

@@ -1,7 +1,7 @@
 //! Addresses and networks that are no ordinary ones (RFC 6890): what a peer can never have, and what a tunnel is not made
 //! for. Pure.
 
-use super::{Child, Connection, Finding, Mode, TrafficSelector, Weakness};
+use super::{Child, Connection, Finding, Mode, Part, TrafficSelector, Weakness};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -64,8 +64,8 @@ pub fn networks(connection: &Connection) -> Vec<Finding> {
     let mut found = Vec::new();
     let children = || connection.children.iter();
     let sides = [
-        ("local_nets", sorted(children().flat_map(|child| &child.local))),
-        ("remote_nets", sorted(children().flat_map(|child| &child.remote))),
+        (Part::LocalNets, sorted(children().flat_map(|child| &child.local))),
+        (Part::RemoteNets, sorted(children().flat_map(|child| &child.remote))),
     ];
     for (part, nets) in sides {
         let kinds = nets.into_iter().filter_map(|net| Some((net, kind_of(net)?)));
@@ -83,7 +83,7 @@ pub fn networks(connection: &Connection) -> Vec<Finding> {
     found
 }
 
-fn finding(part: &'static str, advice: String) -> Finding {
+fn finding(part: Part, advice: String) -> Finding {
     Finding { weakness: Weakness::SpecialNetwork, part, advice }
 }
 
@@ -103,7 +103,7 @@ fn both_ends(connection: &Connection, child: &Child) -> Option<Finding> {
          beside the tunnel goes into it too, and is lost while it is down; with kernel-libipsec the tunnel takes its own \
          packets; name networks without the gateways' own addresses"
     );
-    Some(finding("remote_nets", why))
+    Some(finding(Part::RemoteNets, why))
 }
 
 fn sorted<'a>(nets: impl Iterator<Item = &'a TrafficSelector>) -> Vec<TrafficSelector> {

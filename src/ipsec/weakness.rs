@@ -7,7 +7,7 @@
 mod key;
 mod validity;
 
-use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Protocol};
+use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol};
 use std::{collections::BTreeSet, net::IpAddr};
 pub use validity::expiring;
 
@@ -57,8 +57,8 @@ pub const GROUPS: [(u16, &str, &str, &str); 7] = [
 pub struct Finding {
     /// What is weak.
     pub weakness: Weakness,
-    /// The model's name of the value to change.
-    pub part: &'static str,
+    /// The value to change.
+    pub part: Part,
     /// The reason and the remedy; never a part of the key.
     pub advice: String,
 }
@@ -114,7 +114,7 @@ impl Weakness {
         }
     }
 
-    fn at(self, part: &'static str, advice: impl Into<String>) -> Finding {
+    fn at(self, part: Part, advice: impl Into<String>) -> Finding {
         Finding { weakness: self, part, advice: advice.into() }
     }
 }
@@ -131,15 +131,15 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
         Protocol::Ah(ah) => (None, Some(ah.integrity), ah.pfs),
     };
     let mut found = Vec::new();
-    found.extend(weak_cipher(ike.encryption, "ike.encryption"));
-    found.extend(weak_hash(ike.integrity, "ike.integrity"));
-    found.extend(weak_group(ike.group, "ike.group"));
-    found.extend(cipher.and_then(|cipher| weak_cipher(cipher, "protocol.encryption")));
-    found.extend(hash.and_then(|hash| weak_hash(hash, "protocol.integrity")));
+    found.extend(weak_cipher(ike.encryption, Part::IkeEncryption));
+    found.extend(weak_hash(ike.integrity, Part::IkeIntegrity));
+    found.extend(weak_group(ike.group, Part::IkeGroup));
+    found.extend(cipher.and_then(|cipher| weak_cipher(cipher, Part::Encryption)));
+    found.extend(hash.and_then(|hash| weak_hash(hash, Part::Integrity)));
     found.extend(match pfs {
-        Some(group) => weak_group(group, "protocol.pfs"),
+        Some(group) => weak_group(group, Part::Pfs),
         None => Some(Weakness::NoPfs.at(
-            "protocol.pfs",
+            Part::Pfs,
             "is none: who learns the key of the IKE SA can read all traffic under it; choose a group such as dh-group19",
         )),
     });
@@ -149,12 +149,12 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     found
 }
 
-fn weak_cipher(cipher: Encryption, part: &'static str) -> Option<Finding> {
+fn weak_cipher(cipher: Encryption, part: Part) -> Option<Finding> {
     let advice = "is 3des: its blocks of 64 bits leak after some gigabytes (CVE-2016-2183); choose aes-256";
     (cipher == Encryption::TripleDes).then(|| Weakness::TripleDes.at(part, advice))
 }
 
-fn weak_hash(hash: Integrity, part: &'static str) -> Option<Finding> {
+fn weak_hash(hash: Integrity, part: Part) -> Option<Finding> {
     match hash {
         Integrity::Md5 => {
             Some(Weakness::Md5.at(part, "is md5, which must not be used any more (RFC 8247); choose sha256"))
@@ -164,7 +164,7 @@ fn weak_hash(hash: Integrity, part: &'static str) -> Option<Finding> {
     }
 }
 
-fn weak_group(group: DhGroup, part: &'static str) -> Option<Finding> {
+fn weak_group(group: DhGroup, part: Part) -> Option<Finding> {
     let place = GROUPS.iter().position(|row| row.0 == group.row().number)?;
     let (number, _, _, why) = GROUPS[place];
     Some(
@@ -188,7 +188,7 @@ pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -
          for it, and hosts there need a route to this gateway; attach a network that this gateway is in",
         nets.join(", ")
     );
-    vec![Weakness::NoLocalAddress.at("local_nets", advice)]
+    vec![Weakness::NoLocalAddress.at(Part::LocalNets, advice)]
 }
 
 /// That PFS is untested until the first rekeying: an IKEv2 peer takes the first CHILD_SA's keys from its IKE SA
@@ -202,7 +202,7 @@ pub fn untested_pfs(connection: &Connection) -> Option<Finding> {
     let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group; \
                   with the query parameter rehearse=true it is tried at once";
     (pfs.is_some() && connection.version != IkeVersion::V1 && !connection.children.is_empty())
-        .then(|| Weakness::UntestedPfs.at("protocol.pfs", advice))
+        .then(|| Weakness::UntestedPfs.at(Part::Pfs, advice))
 }
 
 #[cfg(test)]

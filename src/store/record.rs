@@ -286,40 +286,57 @@ impl Record {
 
 impl Spec {
     pub(super) fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
-        let options = &self.options;
+        // Without a rest: an option that has no effect on the connection does not compile.
+        let Options {
+            auth,
+            id_kind,
+            local_id,
+            remote_id,
+            version,
+            ike,
+            ike_lifetime,
+            ah,
+            encryption,
+            integrity,
+            pfs,
+            mode,
+            lifetime,
+            split,
+            dpd,
+        } = &self.options;
         let identity = |part, text: &Option<String>| {
             let read = |text: &String| {
-                let identity = match options.auth {
-                    Auth::Psk(_) => Identity::new(options.id_kind, text),
-                    Auth::Certs(_) => Identity::certified(options.id_kind, text),
+                let identity = match auth {
+                    Auth::Psk(_) => Identity::new(*id_kind, text),
+                    Auth::Certs(_) => Identity::certified(*id_kind, text),
                 };
-                identity.map_err(|why| Conflict { part, why })
+                identity.map_err(|why| Conflict::Identity { part, why })
             };
             text.as_ref().map(read).transpose()
         };
-        let (encryption, integrity, pfs) = (options.encryption, options.integrity, options.pfs);
+        let (encryption, integrity, pfs) = (*encryption, *integrity, *pfs);
         Connection::new(Parts {
             id,
             local_addr: self.vip.address,
             remote_addr: self.peer,
-            version: options.version,
-            ike: options.ike,
-            ike_lifetime: options.ike_lifetime,
-            local_id: identity(Part::LocalId, &options.local_id)?,
-            remote_id: identity(Part::RemoteId, &options.remote_id)?,
-            auth: options.auth.clone(),
+            version: *version,
+            ike: *ike,
+            ike_lifetime: *ike_lifetime,
+            local_id: identity(Part::LocalId, local_id)?,
+            remote_id: identity(Part::RemoteId, remote_id)?,
+            auth: auth.clone(),
             ike_generation,
-            dpd: options.dpd,
-            mode: options.mode,
-            protocol: if options.ah {
+            dpd: *dpd,
+            mode: *mode,
+            protocol: if *ah {
                 Protocol::Ah(AhProposal { integrity, pfs })
             } else {
                 Protocol::Esp(EspProposal { encryption, integrity, pfs })
             },
-            lifetime: options.lifetime,
+            lifetime: *lifetime,
             local_nets: self.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect(),
             remote_nets: self.remote.iter().map(|entry| entry.cidr).collect(),
-            split: options.split,
+            split: *split,
         })
     }
 }

@@ -1,35 +1,55 @@
 //! A change on trial: it is in force, nobody has confirmed it, and what it would put back lies beside it in the same
 //! record. So whatever happens in between, one file says what counts.
 
-use super::{Record, Trial};
-use crate::ipsec::{Conflict, ConnectionId};
+use super::{Record, Trial, record::Options};
+use crate::ipsec::{Conflict, ConnectionId, IkeProposal};
 use jiff::Timestamp;
 
-/// Whether two records agree in one value that a caller can set.
-type Agree = fn(&Record, &Record) -> bool;
-
-/// The values of a tunnel. Names and networks are not among them: writes to them stand beside each other.
-const VALUES: [Agree; 19] = [
-    |a, b| a.state == b.state,
-    |a, b| a.spec.peer == b.spec.peer,
-    |a, b| a.spec.options.auth == b.spec.options.auth,
-    |a, b| a.spec.options.id_kind == b.spec.options.id_kind,
-    |a, b| a.spec.options.local_id == b.spec.options.local_id,
-    |a, b| a.spec.options.remote_id == b.spec.options.remote_id,
-    |a, b| a.spec.options.version == b.spec.options.version,
-    |a, b| a.spec.options.ike.encryption == b.spec.options.ike.encryption,
-    |a, b| a.spec.options.ike.integrity == b.spec.options.ike.integrity,
-    |a, b| a.spec.options.ike.group == b.spec.options.ike.group,
-    |a, b| a.spec.options.ike_lifetime == b.spec.options.ike_lifetime,
-    |a, b| a.spec.options.ah == b.spec.options.ah,
-    |a, b| a.spec.options.encryption == b.spec.options.encryption,
-    |a, b| a.spec.options.integrity == b.spec.options.integrity,
-    |a, b| a.spec.options.pfs == b.spec.options.pfs,
-    |a, b| a.spec.options.mode == b.spec.options.mode,
-    |a, b| a.spec.options.lifetime == b.spec.options.lifetime,
-    |a, b| a.spec.options.split == b.spec.options.split,
-    |a, b| a.spec.options.dpd == b.spec.options.dpd,
-];
+/// In which values of a tunnel `a` and `b` agree, one place each. Names and networks are not among them: writes to them
+/// stand beside each other.
+fn agreement(a: &Record, b: &Record) -> [bool; 19] {
+    // Without a rest: an option that is not compared does not compile.
+    let Options {
+        auth,
+        id_kind,
+        local_id,
+        remote_id,
+        version,
+        ike,
+        ike_lifetime,
+        ah,
+        encryption,
+        integrity,
+        pfs,
+        mode,
+        lifetime,
+        split,
+        dpd,
+    } = &a.spec.options;
+    let IkeProposal { encryption: ike_encryption, integrity: ike_integrity, group } = ike;
+    let other = &b.spec.options;
+    [
+        a.state == b.state,
+        a.spec.peer == b.spec.peer,
+        *auth == other.auth,
+        *id_kind == other.id_kind,
+        *local_id == other.local_id,
+        *remote_id == other.remote_id,
+        *version == other.version,
+        *ike_encryption == other.ike.encryption,
+        *ike_integrity == other.ike.integrity,
+        *group == other.ike.group,
+        *ike_lifetime == other.ike_lifetime,
+        *ah == other.ah,
+        *encryption == other.encryption,
+        *integrity == other.integrity,
+        *pfs == other.pfs,
+        *mode == other.mode,
+        *lifetime == other.lifetime,
+        *split == other.split,
+        *dpd == other.dpd,
+    ]
+}
 
 /// Whether both say the same in all that a caller can set.
 fn agree(a: &Record, b: &Record) -> bool {
@@ -58,9 +78,10 @@ impl Trial {
         // What others write is written on both: with the trial, and as if there had been none.
         let after = edit(before).ok().or_else(|| before.with_networks_of(old, new))?;
         let after = Record { trial: None, aside: None, ..after };
-        let on_trial = |same: &&Agree| !same(before, old);
-        let written = |same: &Agree| !same(old, new) || !same(before, &after);
-        let overruled = self.overruled || VALUES.iter().filter(on_trial).any(written);
+        let (kept, written, written_before) = (agreement(before, old), agreement(old, new), agreement(before, &after));
+        let overruled = kept.into_iter().zip(written).zip(written_before);
+        let overruled = overruled.into_iter().any(|((kept, same), same_before)| !kept && !(same && same_before));
+        let overruled = self.overruled || overruled;
         (!agree(&after, new)).then(|| Self { before: Some(after), overruled, ..self.clone() })
     }
 }
@@ -77,7 +98,7 @@ impl Record {
     /// The same with the networks and names that made `new` of `old`, for a call that presumes what is on trial; nothing
     /// if it wrote more than those.
     fn with_networks_of(&self, old: &Self, new: &Self) -> Option<Self> {
-        if !VALUES.iter().all(|same| same(old, new)) {
+        if agreement(old, new).contains(&false) {
             return None;
         }
         let mut spec = self.spec.clone();

@@ -4,7 +4,7 @@
 use super::section::Section;
 use crate::ipsec::{
     Mode,
-    sa::{ChildSa, ChildState, IkeSa, IkeState, Suite},
+    sa::{ChildSa, ChildState, IkeSa, IkeState, InOut, Suite},
 };
 
 /// The IKE SAs in one `list-sa` or `ike-updown` message.
@@ -32,7 +32,8 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
             _ => IkeState::Closing,
         },
         stale: false,
-        hosts: (text("local-host"), text("remote-host")),
+        local_host: text("local-host"),
+        remote_host: text("remote-host"),
         initiator_spi: text("initiator-spi"),
         suite: suite(sa),
         busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
@@ -51,7 +52,7 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
     Some(ChildSa {
         name: sa.text("name")?.into(),
         unique_id: sa.number("uniqueid")?,
-        spis: (text("spi-in"), text("spi-out")),
+        spis: InOut { inbound: text("spi-in"), outbound: text("spi-out") },
         state: match sa.text("state")? {
             "INSTALLED" | "REKEYING" | "UPDATING" => ChildState::Installed,
             "REKEYED" => ChildState::Replaced,
@@ -69,9 +70,9 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
         suite: suite(sa),
         local: sa.items("local-ts").map(Into::into).collect(),
         remote: sa.items("remote-ts").map(Into::into).collect(),
-        bytes: (number("bytes-in"), number("bytes-out")),
-        packets: (number("packets-in"), number("packets-out")),
-        unused: (sa.number("use-in"), sa.number("use-out")),
+        bytes: InOut { inbound: number("bytes-in"), outbound: number("bytes-out") },
+        packets: InOut { inbound: number("packets-in"), outbound: number("packets-out") },
+        unused: InOut { inbound: sa.number("use-in"), outbound: sa.number("use-out") },
         age: number("install-time"),
         rekey_in: sa.number("rekey-time"),
         ends_in: sa.number("life-time"),

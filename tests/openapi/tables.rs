@@ -8,10 +8,8 @@ use crate::{
 use cygnet::{
     http::{
         inventory::MEMBERS,
-        parse::{
-            ID_TYPES, IKE_VERSIONS, MODES,
-            limits::{MAX_LIST, MAX_PSK, MAX_TAG, MAX_TAGS},
-        },
+        options::{ID_TYPES, IKE_VERSIONS, Json, LeftOut, MODES, OPTIONS, SPLITS},
+        parse::limits::{MAX_LIST, MAX_PSK, MAX_TAG, MAX_TAGS},
     },
     ipsec::{
         Certs, Dpd, Lifetime,
@@ -48,6 +46,30 @@ fn bodies(document: &Value) -> Vec<(String, String, String, Map<String, Value>)>
         }
     }
     found
+}
+
+#[test]
+fn options_are_those_of_the_table() {
+    let document = document();
+    let (options, inventory) = (component(&document, "Options"), component(&document, "Inventory"));
+    let names = OPTIONS.iter().map(|row| row.name).collect::<BTreeSet<_>>();
+    assert_eq!(options.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    for row in &OPTIONS {
+        let (name, member) = (row.name, &options[row.name]);
+        let of = match row.json {
+            Json::Text => "string",
+            Json::Number | Json::Range(..) => "integer",
+        };
+        assert_eq!(member["type"], of, "{name}");
+        if let Json::Range(low, high) = row.json {
+            assert_eq!((&member["minimum"], &member["maximum"]), (&json!(low), &json!(high)), "{name}");
+        }
+        let default = if matches!(row.left_out, LeftOut::Default(_)) { row.default() } else { Value::Null };
+        assert_eq!(member["default"], default, "{name}");
+        assert_eq!(inventory.contains_key(name), row.shown, "{name}");
+        assert_eq!(MEMBERS.contains(&name), row.shown, "{name}");
+    }
+    assert_eq!(options["split"]["enum"], SPLITS.iter().map(|(word, _)| *word).collect::<Value>());
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::{
     connections::{connection, nets, parts},
 };
 use cygnet::ipsec::{
-    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
-    sa::Suite, status::status,
+    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
+    condition, sa::Suite, status::status,
 };
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
     ChildSa {
         name: child.name.clone(),
         unique_id,
-        spis: (String::new(), String::new()),
+        spis: InOut::default(),
         state: ChildState::Installed,
         stale: false,
         mode: Some(Mode::Tunnel),
@@ -41,9 +41,9 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),
-        bytes: (0, 0),
-        packets: (0, 0),
-        unused: (None, None),
+        bytes: InOut::default(),
+        packets: InOut::default(),
+        unused: InOut::default(),
         age: 1,
         rekey_in: None,
         ends_in: None,
@@ -57,7 +57,8 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
         stale: false,
-        hosts: (connection.local_addr.to_string(), (*connection.remote_addr).to_string()),
+        local_host: connection.local_addr.to_string(),
+        remote_host: (*connection.remote_addr).to_string(),
         initiator_spi: String::new(),
         suite: suite(true),
         busy: false,

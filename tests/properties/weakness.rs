@@ -18,7 +18,7 @@ const RANDOM: &str = "vN3xq8ZkT1uWcB6yJr0Ls5Ha";
 /// What is found in these parts with a good key: code and part.
 fn found(parts: Parts) -> Vec<(&'static str, &'static str)> {
     let connection = connection(Parts { auth: psk(RANDOM.as_bytes()), ..parts });
-    weaknesses(&connection).iter().map(|finding| (finding.weakness.code(), finding.part)).collect()
+    weaknesses(&connection).iter().map(|finding| (finding.weakness.code(), finding.part.name())).collect()
 }
 
 fn esp(encryption: Encryption, integrity: Integrity, pfs: Option<i64>) -> Protocol {

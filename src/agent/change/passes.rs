@@ -4,7 +4,7 @@
 use crate::{
     agent::{Agent, CharonLink, View, Warning},
     error::{Error, Result},
-    ipsec::{Connection, ConnectionId, Pass, TrafficSelector, passes, passes_beside},
+    ipsec::{Connection, ConnectionId, Part, Pass, TrafficSelector, passes, passes_beside},
     store::Record,
     strongswan::{Charon, requests::Loadable},
 };
@@ -62,7 +62,7 @@ impl Agent {
         let CharonLink::Up(charon) = self.link() else { return Vec::new() };
         let covered: Vec<_> =
             passes(connection, self.observer.networks().iter()).into_iter().flat_map(|p| p.remote).collect();
-        let warning = |code, message| Warning { code, part: Some("remote_nets"), message };
+        let warning = |code, message| Warning { code, part: Some(Part::RemoteNets), message };
         if covered.is_empty() {
             return Vec::new();
         }

@@ -3,10 +3,8 @@
 use super::write::Group;
 use crate::{
     agent::{
-        Agent, Companion, Warning, WriteOptions,
-        change::transaction::refuse_second,
-        reconcile::sa_planner::Step,
-        refusal::{not_found, refused},
+        Agent, Companion, Warning, WriteOptions, change::transaction::refuse_second, reconcile::sa_planner::Step,
+        refusal::not_found,
     },
     error::Result,
     ipsec::{Auth, Code, Connection, ConnectionId, Pass},
@@ -125,12 +123,11 @@ impl Agent {
         }
         let wanted = edit(&before)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
-        let after = if hides_key { wanted.with_random_key(&before).map_err(refused)? } else { wanted.clone() };
+        let after = if hides_key { wanted.with_random_key(&before)? } else { wanted.clone() };
         self.judge(Some(&before), &after, self.is_rehearsed(how))?;
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept. That the stored one is
         // as bad excuses no key that is compared with none.
-        let judged_by =
-            if hides_key { before.with_random_key(&before).map_err(refused)? } else { Record::clone(&before) };
+        let judged_by = if hides_key { before.with_random_key(&before)? } else { Record::clone(&before) };
         self.judge(Some(&judged_by), &wanted, true)?;
         let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
         let needed = others.iter().filter(|other| other.before.aside.is_none()).map(|other| &other.after);

@@ -1,10 +1,10 @@
 //! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
 
 use crate::{
-    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, change::special, refusal::refused},
+    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, change::special},
     error::{Error, Result},
     ipsec::{
-        Connection, Finding, Protocol,
+        Conflict, Connection, Finding, Part, Protocol,
         condition::carriers,
         refuse_everything,
         special::networks,
@@ -20,8 +20,8 @@ use jiff::Timestamp;
 pub struct Warning {
     /// The code, for programs.
     pub code: &'static str,
-    /// The model's name of the value that it is about, if it is about one.
-    pub part: Option<&'static str>,
+    /// The value that it is about, if it is about one.
+    pub part: Option<Part>,
     /// For people; where there is a part, what is said of it.
     pub message: String,
 }
@@ -44,7 +44,7 @@ impl Agent {
         let same = old.and_then(|old| self.same_networks(old));
         let old = old.map(|old| &old.connection);
         if old.is_none_or(|old| refuse_everything(old).is_ok()) {
-            refuse_everything(&new.connection).map_err(refused)?;
+            refuse_everything(&new.connection)?;
         }
         let host = LocalAddresses::look();
         special::refuse_broadcast(old, &new.connection, &host)?;
@@ -125,8 +125,8 @@ impl Agent {
 
 /// The error for what the settings refuse.
 pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
-    let why = format!("{} (refused by policy.{})", finding.advice, finding.weakness.setting());
-    Error::Part { part: finding.part, why }
+    let setting = finding.weakness.setting();
+    Conflict::Policy { part: finding.part, advice: finding.advice.clone(), setting }.into()
 }
 
 /// Whether each child was made, or made anew, with a key exchange of its own.

@@ -1,10 +1,10 @@
 //! Special addresses of peers: those that no host of a network has, this host's own, and those on a link.
 
 use crate::{
-    agent::{LocalAddresses, Warning, refusal::refused},
+    agent::{LocalAddresses, Warning},
     error::Result,
     host::has_interface,
-    ipsec::{Conflict, Connection, Invalid, Part},
+    ipsec::{Conflict, Connection, Part},
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -18,18 +18,17 @@ pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host:
         _ => false,
     };
     let known = old.is_some_and(|old| old.remote_addr == peer);
-    let Some(net) = host.networks.iter().flatten().find(is_no_host).filter(|_| !known) else { return Ok(()) };
-    let why = format!(
-        "{peer} is no host's address in {net}, which this host is in: it is the network itself or its broadcast address"
-    );
-    Err(refused(Conflict { part: Part::RemoteAddr, why: Invalid::new(why) }))
+    match host.networks.iter().flatten().copied().find(|net| is_no_host(&net)).filter(|_| !known) {
+        Some(net) => Err(Conflict::NetworksAddress { peer, net }.into()),
+        None => Ok(()),
+    }
 }
 
 /// What is to be said of the way to the peer. Addresses of this host come and go, those of clusters above all: one that is
 /// the peer's is no reason to refuse it.
 pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl Iterator<Item = Warning> {
     let peer = connection.remote_addr;
-    let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr.name()), message };
+    let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr), message };
     let missing = peer.interface().filter(|name| !has_interface(name)).map(|name| {
         let message = format!(
             "has {name} behind it, an interface that this host does not have now: charon cannot send to the peer; name the \

@@ -10,7 +10,7 @@ use crate::{
         observe::events::EventKind,
         refusal::not_found,
     },
-    error::{Error, Result},
+    error::Result,
     ipsec::ConnectionId,
     settings::Gateway,
     store::Record,
@@ -54,8 +54,7 @@ impl Agent {
         let edit = move |old: Option<&Record>| {
             let old = old.ok_or_else(|| not_found(id))?;
             let spec = follow_settings(&old.spec, &settings.gateway());
-            let new = old.changed(spec, Timestamp::now());
-            new.map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
+            Ok(old.changed(spec, Timestamp::now())?)
         };
         let agent = Arc::clone(self);
         uncancelled(async move { agent.put(id, &WriteOptions::default(), edit).await }).await.map(drop)

@@ -179,5 +179,5 @@ fn keyed(record: &Record, psk: &Psk, now: Timestamp) -> Result<Record> {
     }
     let mut spec = record.spec.clone();
     spec.options.auth = Auth::Psk(psk.clone());
-    record.changed(spec, now).map_err(|e| Error::Part { part: e.part.name(), why: e.why.0 })
+    Ok(record.changed(spec, now)?)
 }

@@ -199,7 +199,7 @@ impl Agent {
             Ok(old) => old,
             Err(conflict) => {
                 // It was stored as it is: it stood together then.
-                let why = format!("{} {}", conflict.part.name(), conflict.why.0);
+                let why = format!("{} {conflict}", conflict.part());
                 tracing::error!(uuid = %begun.id, why, "what was there before a trial cannot be read any more");
                 return Back::Later(format!("the old connection cannot be put back: {why}"));
             }

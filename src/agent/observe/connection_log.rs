@@ -6,9 +6,12 @@ use std::collections::VecDeque;
 
 /// How many bytes of a line are kept.
 const WIDTH: usize = 400;
-/// How many bytes the lines of all connections may have, and those of one at least and at most.
+/// How many bytes the lines of all connections may have.
 const ALL: usize = 2 << 20;
-const EACH: (usize, usize) = (2 << 10, 32 << 10);
+/// How many those of one connection may have at least.
+const EACH_LEAST: usize = 2 << 10;
+/// How many those of one connection may have at most.
+const EACH_MOST: usize = 32 << 10;
 /// By how much the memory grows: doubling would leave half of it empty.
 const STEP: usize = 512;
 
@@ -37,7 +40,7 @@ pub struct Entry {
 /// How many bytes the log of one of `count` connections may have.
 #[must_use]
 pub fn room(count: usize) -> usize {
-    (ALL / count.max(1)).clamp(EACH.0, EACH.1)
+    (ALL / count.max(1)).clamp(EACH_LEAST, EACH_MOST)
 }
 
 /// The last lines. Their texts stand one behind the other: thousands of small strings would take twice the memory.

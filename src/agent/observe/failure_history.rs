@@ -16,13 +16,15 @@ const FRESH: Duration = Duration::from_mins(1);
 const RECENT: Duration = Duration::from_secs(10);
 /// So long an SA may still be listed of which charon has said that it is closed.
 const ENDING: Duration = Duration::from_secs(3);
-/// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none. Without a cause,
-/// longer: charon says that a peer does not answer when it sends its packet again, after 4 s.
-const DEBOUNCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
-
-/// How many events of one connection may follow each other at once, and how often another one may come: a peer decides how
-/// often its tunnel goes up and down, and why. What is put off is told as it is then.
-const EVENTS: (u32, Duration) = (5, Duration::from_secs(4));
+/// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+/// The same without a cause: charon says that a peer does not answer when it sends its packet again, after 4 s.
+const DEBOUNCE_WITHOUT_CAUSE: Duration = Duration::from_secs(6);
+/// How many events of one connection may follow each other at once: a peer decides how often its tunnel goes up and down,
+/// and why. What is put off is told as it is then.
+const EVENT_BURST: u32 = 5;
+/// How often another event of it may come.
+const EVENT_PACE: Duration = Duration::from_secs(4);
 
 /// A clue and its time.
 #[derive(Debug, Clone)]
@@ -211,8 +213,8 @@ impl FailureHistory {
         let code = self.cause(None).map(|known| known.cause.code);
         let debounced = match code {
             Some(code) if ends_a_tunnel(code) && carried == Carried::Nothing => since,
-            Some(_) => since + DEBOUNCE.0,
-            None => since + DEBOUNCE.1,
+            Some(_) => since + DEBOUNCE,
+            None => since + DEBOUNCE_WITHOUT_CAUSE,
         };
         let (news, told) = match (carried, self.told) {
             (Carried::Nothing, Some(Reported::Down(told))) => (Reported::Down(code), Some(told)),
@@ -238,7 +240,7 @@ impl FailureHistory {
         if when > now {
             return Report::Later(when);
         }
-        let (burst, pace) = EVENTS;
+        let (burst, pace) = (EVENT_BURST, EVENT_PACE);
         let earliest = now.checked_sub(pace * (burst - 1)).unwrap_or(now);
         self.quiet_until = Some(self.quiet_until.map_or(earliest, |until| until.max(earliest)) + pace);
         self.told = Some(what);
@@ -327,11 +329,11 @@ mod tests {
         }
         assert!((5..=10).contains(&told.len()), "{} in 20 s", told.len());
         history.suspect(failure(Code::AuthFailed, Confidence::Evidence), at, now);
-        let later = again.filter(|when| *when > now).unwrap_or(now + EVENTS.1);
-        assert!(later <= now + EVENTS.1);
+        let later = again.filter(|when| *when > now).unwrap_or(now + EVENT_PACE);
+        assert!(later <= now + EVENT_PACE);
         assert_eq!(history.observe(Carried::Nothing, false, at, later), Report::Down);
         assert_eq!(history.told, Some(Reported::Down(Some(Code::AuthFailed))), "as it is then");
-        let calm = later + EVENTS.1 * EVENTS.0;
+        let calm = later + EVENT_PACE * EVENT_BURST;
         assert_eq!(history.observe(Carried::AsWanted, false, at, calm), Report::Up, "at once");
     }
 
@@ -343,7 +345,7 @@ mod tests {
         for n in 0..100 {
             history.suspect(failure(Code::PeerDeleted, Confidence::Sign), at, now);
             let tell = history.observe(up, false, at, now);
-            if n >= EVENTS.0 {
+            if n >= EVENT_BURST {
                 assert!(matches!(tell, Report::Nothing | Report::Later(_)), "{n}: {tell:?}");
             }
             downs += usize::from(tell == Report::Down);
@@ -351,11 +353,11 @@ mod tests {
         }
         assert_eq!(downs, 2);
         assert_eq!(
-            history.observe(Carried::Nothing, false, at, now + EVENTS.1),
+            history.observe(Carried::Nothing, false, at, now + EVENT_PACE),
             Report::Down,
             "the state that stays is told"
         );
-        assert_eq!(history.observe(Carried::Nothing, false, at, now + EVENTS.1), Report::Nothing);
+        assert_eq!(history.observe(Carried::Nothing, false, at, now + EVENT_PACE), Report::Nothing);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{
         },
     },
     error::Result,
-    ipsec::{Child, ConnectionId, Finding, IkeSa, State, Weakness, condition::carriers},
+    ipsec::{Child, ConnectionId, Finding, IkeSa, Part, State, Weakness, condition::carriers},
     settings::policy::Stance,
     store::Record,
 };
@@ -36,7 +36,7 @@ impl Agent {
     fn finding(&self, found: &Found) -> Finding {
         Finding {
             weakness: Weakness::SameNetworks,
-            part: "remote_nets",
+            part: Part::RemoteNets,
             advice: format!(
                 "overlaps what {} joins: of two tunnels for the same packets, the one that was installed last takes them all; \
                  if it is not meant as a standby, name other networks or disable one of the two",

@@ -18,8 +18,10 @@ use crate::{
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// The waits between attempts to reach charon.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The first wait between attempts to reach charon; each next one is twice as long.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest of these waits.
+const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How often charon is asked whether it is there: a stopped process closes no socket.
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -178,17 +180,17 @@ fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
 
 /// Follows one charon after another until the agent is gone.
 pub async fn watch(agent: std::sync::Weak<Agent>) {
-    let mut pause = RETRY.0;
+    let mut pause = RETRY_FIRST;
     while let Some(agent) = agent.upgrade() {
         agent.reconciler.heartbeat().watch_ticked();
         let outcome = agent.follow().await;
         if matches!(agent.link(), CharonLink::Up(_)) {
-            pause = RETRY.0;
+            pause = RETRY_FIRST;
         }
         let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has gone".into());
         agent.lost(why);
         drop(agent);
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
+        pause = (pause * 2).min(RETRY_MOST);
     }
 }

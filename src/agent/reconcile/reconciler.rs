@@ -41,8 +41,10 @@ const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
 /// How often is looked whether an address that has left this host is back.
 const AWAY: Duration = Duration::from_secs(1);
-/// When to try again if charon did not answer, and after any other failure.
-pub(in crate::agent) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// When to try again if charon did not answer.
+pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
+/// When to try again after any other failure.
+const RETRY_FAILED: Duration = Duration::from_secs(10);
 
 /// The steps that make charon's configuration and conf.d say what is wanted. A change takes them, a
 /// plan shows them, and the reconciler repairs with them: it is one function for all.
@@ -104,7 +106,7 @@ impl Agent {
         if let Err(error) = self.converge(id, &entry, &mut planner, &charon, None).await {
             tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
             self.reconciler.suspect(&error);
-            let pause = if matches!(error, Error::Unreachable { .. }) { RETRY.0 } else { RETRY.1 };
+            let pause = if matches!(error, Error::Unreachable { .. }) { RETRY_SILENT } else { RETRY_FAILED };
             self.reconciler.enqueue(id, Instant::now() + pause);
         }
         let mut entries = self.lock_entries();

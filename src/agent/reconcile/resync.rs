@@ -5,7 +5,7 @@ use crate::{
     agent::{
         Agent, Entry,
         reconcile::{
-            reconciler::{Listed, RETRY},
+            reconciler::{Listed, RETRY_SILENT},
             sa_planner::{Loaded, SaPlanner},
         },
     },
@@ -102,7 +102,7 @@ impl Agent {
         tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force");
         if matches!(error, Error::Unreachable { .. }) {
             self.reconciler.suspect(&error);
-            self.reconciler.enqueue(id, Instant::now() + RETRY.0);
+            self.reconciler.enqueue(id, Instant::now() + RETRY_SILENT);
         }
     }
 

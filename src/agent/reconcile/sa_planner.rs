@@ -28,10 +28,10 @@ pub use turns::{Answer, Known, Turn};
 /// The end with the higher address lets the other begin: two attempts that meet make duplicates, and under IKEv1 charon
 /// spoils one of them (it adopts the other's quick mode before the keys are agreed on).
 const COURTESY: Duration = Duration::from_millis(500);
-/// Who finds the peer at work on more than a few children lets it go on, each time for so long and together for so long: two
-/// ends that begin all of them would make each twice.
+/// While the peer is at work on more children than `FEW`, this end waits: two ends that begin all would make each twice.
 const FEW: usize = 4;
-const AT_WORK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const AT_WORK_EACH: Duration = Duration::from_secs(1);
+const AT_WORK_MOST: Duration = Duration::from_secs(30);
 /// A tunnel that hears nothing is made anew at most this often.
 const HEALED: Duration = Duration::from_mins(10);
 /// So many SAs that are gone are remembered: a list that was made before they went may still be read.
@@ -339,8 +339,8 @@ impl SaPlanner {
         if let Some(later) = self.pace.not_before.filter(|later| *later > now) {
             return (Vec::new(), Some(later));
         }
-        if self.is_peer_at_work(wanted, running) && now < *self.let_go_on.get_or_insert(now) + AT_WORK.1 {
-            return (Vec::new(), Some(now + AT_WORK.0));
+        if self.is_peer_at_work(wanted, running) && now < *self.let_go_on.get_or_insert(now) + AT_WORK_MOST {
+            return (Vec::new(), Some(now + AT_WORK_EACH));
         }
         self.turns.attempts = self.turns.attempts.saturating_add(1);
         let again = self.pace.attempt(wanted.id(), now);
@@ -350,7 +350,7 @@ impl SaPlanner {
     /// Whether the peer is making children, of which there are many, before we have begun any: one of them has just come.
     fn is_peer_at_work(&self, wanted: &Connection, running: &[IkeSa]) -> bool {
         let is_new = |sa: &ChildSa| {
-            let installed = sa.state == ChildState::Installed && sa.age <= AT_WORK.0.as_secs();
+            let installed = sa.state == ChildState::Installed && sa.age <= AT_WORK_EACH.as_secs();
             installed && wanted.children.iter().any(|child| child.name == sa.name)
         };
         let mut all = running.iter().flat_map(|ike| &ike.children);

@@ -113,8 +113,8 @@ fn hears_with_one_alone(record: &Record, running: &[IkeSa], planner: &SaPlanner)
     // Packets in and out.
     let of = |child: &Child| {
         let sas = current(record, running, planner).filter(|(ike, sa)| ike.version == 2 && sa.name == child.name);
-        sas.fold((0_u64, 0_u64), |sum, (_, sa)| {
-            (sum.0.saturating_add(sa.packets.0), sum.1.saturating_add(sa.packets.1))
+        sas.fold((0_u64, 0_u64), |(received, sent), (_, sa)| {
+            (received.saturating_add(sa.packets.inbound), sent.saturating_add(sa.packets.outbound))
         })
     };
     let packets: Vec<_> = record.connection.children.iter().map(of).collect();

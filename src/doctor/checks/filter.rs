@@ -136,7 +136,7 @@ fn outer(case: &Case, way: Way, hooks: &[Hook], mut dropped: impl FnMut(bool, &P
 fn kinds(case: &Case, (local, peer): (IpAddr, IpAddr)) -> Vec<Kind> {
     let mut found: Vec<_> = PORTS.into_iter().map(Kind::Udp).collect();
     let running = case.facts.charon.as_ref().map(|answers| answers.running.as_slice()).unwrap_or_default();
-    let is_theirs = |ike: &&IkeSa| ike.hosts.0.parse() == Ok(local) && ike.hosts.1.parse() == Ok(peer);
+    let is_theirs = |ike: &&IkeSa| ike.local_host.parse() == Ok(local) && ike.remote_host.parse() == Ok(peer);
     for sa in running.iter().filter(is_theirs).flat_map(|ike| &ike.children) {
         let kind = Kind::Protocol(if sa.ah { AH } else { ESP });
         // charon's own data plane knows ESP in UDP alone.

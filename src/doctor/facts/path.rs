@@ -61,7 +61,7 @@ pub fn path(to: IpAddr, from: Option<IpAddr>) -> Result<Path, Errno> {
 /// leave less. `None` where that is not known.
 #[must_use]
 pub fn fitting(ike: &IkeSa, sa: &ChildSa) -> Option<PacketSize> {
-    let (local, peer) = (ike.hosts.0.parse().ok()?, ike.hosts.1.parse().ok()?);
+    let (local, peer) = (ike.local_host.parse().ok()?, ike.remote_host.parse().ok()?);
     let size = packet_size(ike, sa, path(peer, Some(local)).ok()?.mtu)?;
     // charon's own device and interfaces for tunnels have an MTU of their own.
     let inner = sa.remote.iter().filter_map(|text| host_in(text)).filter_map(|host| path(host, None).ok());

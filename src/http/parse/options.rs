@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::wire::{Integer, OptionBlock},
+    http::{
+        options::{AUTH_MODES, AuthMode, ID_TYPES, IKE_VERSIONS, LeftOut, MODES, OPTIONS, SPLITS},
+        wire::{Integer, OptionBlock},
+    },
     ipsec::{
         Auth, Certs, Code, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
         Lifetime, Mode, Psk, Split,
@@ -15,6 +18,7 @@ use crate::{
     store::Options,
 };
 use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use std::{net::IpAddr, sync::Arc};
 
 /// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept. Certificates
@@ -26,10 +30,31 @@ pub(super) fn options(
     creating: bool,
     now: Timestamp,
 ) -> Result<Options> {
-    let auth_mode = choice("authMode", 255, block.auth_mode, &AUTH_MODES, AuthMode::Psk)?;
+    // Without a rest: an option that is not read does not compile.
+    let OptionBlock {
+        auth_mode,
+        id_type,
+        local_id,
+        remote_id,
+        ike_version,
+        ike_auth_algorithm,
+        ike_encryption_algorithm,
+        ike_dh_group,
+        ike_life_time,
+        policy_auth_algorithm,
+        policy_encryption_algorithm,
+        pfs,
+        policy_mode,
+        transform_protocol,
+        life_time,
+        split,
+        dpd_delay,
+        dpd_timeout,
+    } = block;
+    let auth_mode = choice("authMode", 255, auth_mode, &AUTH_MODES, AuthMode::Psk)?;
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
-    let local_id = identity("localId", block.local_id)?;
-    let remote_id = identity("remoteId", block.remote_id)?;
+    let local_id = identity("localId", local_id)?;
+    let remote_id = identity("remoteId", remote_id)?;
     let keeps_id = [
         (&local_id, old.and_then(|old| old.local_id.as_ref())),
         (&remote_id, old.and_then(|old| old.remote_id.as_ref())),
@@ -40,24 +65,24 @@ pub(super) fn options(
     let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |old| old.id_kind);
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
-        id_kind: choice("idType", 32, block.id_type, &ID_TYPES, default_kind)?,
+        id_kind: choice("idType", 32, id_type, &ID_TYPES, default_kind)?,
         local_id: kept(&local_id, old.map(|old| &old.local_id)),
         remote_id: kept(&remote_id, old.map(|old| &old.remote_id)),
-        version: choice("ikeVersion", 32, block.ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
+        version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
-            encryption: encryption("ikeEncryptionAlgorithm", block.ike_encryption_algorithm)?,
-            integrity: integrity("ikeAuthAlgorithm", block.ike_auth_algorithm)?,
-            group: ike_group(block.ike_dh_group, old.map(|old| old.ike.group))?,
+            encryption: encryption("ikeEncryptionAlgorithm", ike_encryption_algorithm)?,
+            integrity: integrity("ikeAuthAlgorithm", ike_auth_algorithm)?,
+            group: ike_group(ike_dh_group, old.map(|old| old.ike.group))?,
         },
-        ike_lifetime: lifetime("ikeLifeTime", block.ike_life_time, 86_400, Lifetime::ike)?,
-        ah: protocol(block.transform_protocol)?,
-        encryption: encryption("policyEncryptionAlgorithm", block.policy_encryption_algorithm)?,
-        integrity: integrity("policyAuthAlgorithm", block.policy_auth_algorithm)?,
-        pfs: pfs(block.pfs, creating)?,
-        mode: choice("policyMode", 32, block.policy_mode, &MODES, Mode::Tunnel)?,
-        lifetime: lifetime("lifeTime", block.life_time, 3600, Lifetime::child)?,
-        split: choice("split", 32, block.split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
-        dpd: dpd(block.dpd_delay, block.dpd_timeout, old)?,
+        ike_lifetime: lifetime("ikeLifeTime", ike_life_time, 86_400, Lifetime::ike)?,
+        ah: protocol(transform_protocol)?,
+        encryption: encryption("policyEncryptionAlgorithm", policy_encryption_algorithm)?,
+        integrity: integrity("policyAuthAlgorithm", policy_auth_algorithm)?,
+        pfs: group_of_children(pfs, creating)?,
+        mode: choice("policyMode", 32, policy_mode, &MODES, Mode::Tunnel)?,
+        lifetime: lifetime("lifeTime", life_time, 3600, Lifetime::child)?,
+        split: choice("split", 32, split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
+        dpd: dpd(dpd_delay, dpd_timeout, old)?,
     })
 }
 
@@ -81,64 +106,16 @@ fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, creating: bo
     })
 }
 
-/// `block` with what is stored where it says nothing. Identities that are left out are kept in any case.
-pub(super) fn filled(block: OptionBlock, old: &Options) -> OptionBlock {
-    let text = |new: Option<String>, stored: &str| new.or_else(|| Some(stored.to_owned()));
-    let number = |new: Option<Integer>, stored: i64| new.or(Some(Integer(stored)));
-    OptionBlock {
-        auth_mode: text(block.auth_mode, word(&AUTH_MODES, AuthMode::of(&old.auth))),
-        id_type: text(block.id_type, word(&ID_TYPES, old.id_kind)),
-        ike_version: text(block.ike_version, word(&IKE_VERSIONS, old.version)),
-        ike_auth_algorithm: text(block.ike_auth_algorithm, old.ike.integrity.row().wire),
-        ike_encryption_algorithm: text(block.ike_encryption_algorithm, old.ike.encryption.row().wire),
-        ike_dh_group: number(block.ike_dh_group, old.ike.group.row().number.into()),
-        ike_life_time: number(block.ike_life_time, old.ike_lifetime.hard().into()),
-        policy_auth_algorithm: text(block.policy_auth_algorithm, old.integrity.row().wire),
-        policy_encryption_algorithm: text(block.policy_encryption_algorithm, old.encryption.row().wire),
-        pfs: text(block.pfs, old.pfs.map_or("none", |group| group.row().wire)),
-        policy_mode: text(block.policy_mode, word(&MODES, old.mode)),
-        transform_protocol: text(block.transform_protocol, if old.ah { "ah" } else { "esp" }),
-        life_time: number(block.life_time, old.lifetime.hard().into()),
-        ..block
+/// `block` with what is stored where it says nothing. What a Change keeps in any case is left to [`options`].
+pub(super) fn filled(block: &OptionBlock, old: &Options) -> Result<OptionBlock> {
+    let broken = |e: serde_json::Error| Error::Internal(format!("the stored options are no options: {e}"));
+    let mut members: Map<String, Value> = serde_json::from_value(json!(block)).map_err(broken)?;
+    members.retain(|_, value| !value.is_null());
+    for row in OPTIONS.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
+        members.entry(row.name).or_insert_with(|| (row.value)(old));
     }
+    serde_json::from_value(members.into()).map_err(broken)
 }
-
-/// The API's word for a value of one of the tables below.
-pub fn word<T: PartialEq + Copy>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table.iter().find(|(_, meaning)| *meaning == value).map_or("", |(name, _)| name)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AuthMode {
-    Psk,
-    Certs,
-}
-
-impl AuthMode {
-    fn of(auth: &Auth) -> Self {
-        match auth {
-            Auth::Psk(_) => Self::Psk,
-            Auth::Certs(_) => Self::Certs,
-        }
-    }
-}
-
-/// `authMode`.
-const AUTH_MODES: [(&str, AuthMode); 2] = [("psk", AuthMode::Psk), ("certs", AuthMode::Certs)];
-
-/// `idType`.
-pub const ID_TYPES: [(&str, IdentityKind); 3] =
-    [("ip", IdentityKind::Ip), ("name", IdentityKind::Name), ("fqdn", IdentityKind::Fqdn)];
-
-/// `ikeVersion`.
-pub const IKE_VERSIONS: [(&str, IkeVersion); 3] =
-    [("ike", IkeVersion::Any), ("ikev1", IkeVersion::V1), ("ikev2", IkeVersion::V2)];
-
-/// `split`, a member of our own: which CHILD_SAs carry the pairs of networks. A Change that leaves it out keeps it.
-pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
-
-/// `policyMode`.
-pub const MODES: [(&str, Mode); 2] = [("tunnel", Mode::Tunnel), ("transport", Mode::Transport)];
 
 fn encryption(field: &str, value: Option<String>) -> Result<Encryption> {
     let table: Vec<_> = ENCRYPTION.iter().map(|row| (row.wire, row.value)).collect();
@@ -162,7 +139,7 @@ fn ike_group(value: Option<Integer>, old: Option<DhGroup>) -> Result<DhGroup> {
 }
 
 /// `pfs`; `dh-group0`, which only Create knows, means none.
-fn pfs(value: Option<String>, creating: bool) -> Result<Option<DhGroup>> {
+fn group_of_children(value: Option<String>, creating: bool) -> Result<Option<DhGroup>> {
     let Some(value) = text("pfs", value, 32)? else { return Ok(DhGroup::new(14)) };
     if value == "none" || (creating && value == "dh-group0") {
         return Ok(None);

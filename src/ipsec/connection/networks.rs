@@ -1,7 +1,7 @@
 //! The rules that join the networks of both sides, and the children that are made of them.
 
-use super::{Child, Conflict, Connection, ConnectionId, IkeVersion, Mode, Part, Parts, Split, conflict};
-use crate::ipsec::{TrafficSelector, coverage};
+use super::{Child, Connection, ConnectionId, IkeVersion, Mode, Parts, Split};
+use crate::ipsec::{Conflict, Part, TrafficSelector, coverage};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
@@ -15,40 +15,25 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
             [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, *parts.remote_addr)];
         for (part, nets, address) in sides {
             let gateway = TrafficSelector::host(address);
-            if let Some(net) = nets.iter().find(|net| **net != gateway) {
-                return conflict(
-                    part,
-                    format!(
-                        "transport mode joins the gateways themselves, and {net} is not {gateway}: use tunnel mode, or \
-                         leave the networks out"
-                    ),
-                );
+            if let Some(net) = nets.iter().copied().find(|net| *net != gateway) {
+                return Err(Conflict::TransportNetwork { part, net, gateway });
             }
             if nets.is_empty() {
                 nets.push(gateway);
             }
         }
     }
-    disjoint(&remote, |a, b| format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"))?;
+    disjoint(&remote)?;
     let is_all = |net: TrafficSelector| net.net().prefix_len() == 0;
     for remote in &remote {
         // A stored connection that has it so is not damaged by that.
         let is_new = parts.split != Split::Stored;
         if is_new && is_all(*remote) && local.iter().any(|local| is_all(*local) && local.overlaps(*remote)) {
-            return conflict(
-                Part::RemoteNets,
-                format!(
-                    "{remote} on both sides would take every packet of this gateway, the tunnel's own included: name the \
-                     networks of one side, or use routes into an interface of the tunnel, which this program does not make"
-                ),
-            );
+            return Err(Conflict::Everything(*remote));
         }
         let overlaps = |local: &&TrafficSelector| local.overlaps(*remote) && !is_all(**local) && !is_all(*remote);
-        if let Some(local) = local.iter().find(overlaps) {
-            return conflict(
-                Part::RemoteNets,
-                format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped"),
-            );
+        if let Some(local) = local.iter().find(overlaps).copied() {
+            return Err(Conflict::SidesOverlap { local, remote: *remote });
         }
     }
     let mut seen = BTreeSet::new();
@@ -56,15 +41,12 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
     Ok((local, remote))
 }
 
-fn disjoint(
-    nets: &[TrafficSelector],
-    text: impl Fn(TrafficSelector, TrafficSelector) -> String,
-) -> Result<(), Conflict> {
+fn disjoint(nets: &[TrafficSelector]) -> Result<(), Conflict> {
     let mut sorted = nets.to_vec();
     sorted.sort_unstable();
     // Sorted by address, a network that overlaps any other overlaps its neighbour.
     match sorted.windows(2).find(|pair| pair[0].overlaps(pair[1])) {
-        Some(pair) => conflict(Part::RemoteNets, text(pair[0], pair[1])),
+        Some(pair) => Err(Conflict::RemotesOverlap(pair[0], pair[1])),
         None => Ok(()),
     }
 }
@@ -76,10 +58,7 @@ pub(super) fn children(
     remote: &[TrafficSelector],
 ) -> Result<Vec<Child>, Conflict> {
     if parts.split == Split::Whole && parts.version == IkeVersion::V1 {
-        return conflict(
-            Part::Split,
-            "whole is not possible with ikev1, whose CHILD_SAs carry one pair of networks each",
-        );
+        return Err(Conflict::WholeUnderIkev1);
     }
     let inner_dropped = |nets: &[TrafficSelector]| {
         if parts.split.drops_inner(parts.version) { coverage::outermost(nets) } else { nets.to_vec() }
@@ -90,11 +69,7 @@ pub(super) fn children(
         let of = |nets: &Vec<TrafficSelector>| nets.iter().copied().filter(|net| net.is_v4() == v4).collect::<Vec<_>>();
         let (local_side, remote_side) = (of(local), of(remote));
         if local_side.is_empty() && !local.is_empty() && !remote_side.is_empty() {
-            let family = if v4 { "IPv4" } else { "IPv6" };
-            return conflict(
-                Part::RemoteNets,
-                format!("{} has no local network of its family ({family}) to be joined with", remote_side[0]),
-            );
+            return Err(Conflict::NoLocalOfFamily(remote_side[0]));
         }
         if local_side.is_empty() || remote_side.is_empty() {
             continue;
@@ -108,24 +83,11 @@ pub(super) fn children(
         }
     }
     if pairs.len() > Connection::MAX_CHILDREN {
-        return conflict(
-            Part::RemoteNets,
-            format!(
-                "{} pairs of networks are too many for one connection: at most {}",
-                pairs.len(),
-                Connection::MAX_CHILDREN
-            ),
-        );
+        return Err(Conflict::TooManyPairs { count: pairs.len(), most: Connection::MAX_CHILDREN });
     }
-    if let Some((l, r)) = pairs.iter().find(|(l, r)| l.len().max(r.len()) > Connection::MAX_SELECTORS) {
-        return conflict(
-            Part::RemoteNets,
-            format!(
-                "{} networks are too many for one child: at most {}",
-                l.len().max(r.len()),
-                Connection::MAX_SELECTORS
-            ),
-        );
+    let longest = pairs.iter().map(|(l, r)| l.len().max(r.len()));
+    if let Some(count) = longest.into_iter().find(|count| *count > Connection::MAX_SELECTORS) {
+        return Err(Conflict::TooManyNetworks { count, most: Connection::MAX_SELECTORS });
     }
     Ok(named(parts.id, pairs))
 }

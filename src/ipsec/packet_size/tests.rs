@@ -2,7 +2,7 @@
 //! too much.
 
 use super::*;
-use crate::ipsec::{ChildState, IkeState, sa::Suite};
+use crate::ipsec::{ChildState, IkeState, InOut, sa::Suite};
 
 /// Per encryption algorithm of the tables: bytes of the IV, of a block, of its own ICV. RFC 2451 section 2 and 3; RFC 3602
 /// section 3; RFC 4106 sections 3.1, 3.2 and 6; RFC 7634 section 2.
@@ -30,7 +30,7 @@ fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (I
     let child = ChildSa {
         name: String::new(),
         unique_id: 1,
-        spis: Default::default(),
+        spis: InOut::default(),
         state: ChildState::Installed,
         stale: false,
         mode: Some(mode),
@@ -39,9 +39,9 @@ fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (I
         suite,
         local: set("10.1.0.0/24", "fd00:1::/64"),
         remote: set("10.2.0.0/24", "fd00:2::/64"),
-        bytes: (0, 0),
-        packets: (0, 0),
-        unused: (None, None),
+        bytes: InOut::default(),
+        packets: InOut::default(),
+        unused: InOut::default(),
         age: 0,
         rekey_in: None,
         ends_in: None,
@@ -53,7 +53,8 @@ fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (I
         version: 2,
         state: IkeState::Established,
         stale: false,
-        hosts: (hosts.0.into(), hosts.1.into()),
+        local_host: hosts.0.into(),
+        remote_host: hosts.1.into(),
         initiator_spi: String::new(),
         suite: Suite::default(),
         busy: false,

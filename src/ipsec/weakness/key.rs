@@ -2,7 +2,7 @@
 //! IKE_AUTH exchange to try keys at leisure. What is found names no part of the key.
 
 use super::{Finding, Weakness};
-use crate::ipsec::{Connection, Identity};
+use crate::ipsec::{Connection, Identity, Part};
 use zeroize::Zeroizing;
 
 /// A key with fewer bytes is short: 16 random ones are 128 bits if they are binary, and about 100 as text.
@@ -63,11 +63,11 @@ pub(super) fn weaknesses(key: &[u8], connection: &Connection) -> Vec<Finding> {
     let mut found = Vec::new();
     if key.len() < SHORT {
         let advice = format!("has fewer than {SHORT} bytes; choose 32 random characters or more");
-        found.push(Weakness::ShortKey.at("auth.psk", advice));
+        found.push(Weakness::ShortKey.at(Part::Psk, advice));
     }
     if let Some(why) = guessable(key, connection) {
         let advice = format!("can be guessed: {why}; choose 32 random characters or more");
-        found.push(Weakness::GuessableKey.at("auth.psk", advice));
+        found.push(Weakness::GuessableKey.at(Part::Psk, advice));
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Certificates that end soon, or have ended since they were given.
 
 use super::{Finding, Weakness};
-use crate::ipsec::Connection;
+use crate::ipsec::{Connection, Part};
 use jiff::{SignedDuration, Timestamp};
 
 /// How long before its end a certificate is spoken of.
@@ -15,7 +15,7 @@ pub fn expiring(connection: &Connection, now: Timestamp) -> Vec<Finding> {
         // The same words until it has ended: a warning that changes every day is a new one every day.
         let verb = if end < now { "expired" } else { "expires" };
         Weakness::ExpiringCert
-            .at("auth.certs", format!("has {what}, which {verb} at {end}: give a new bundle by a Change"))
+            .at(Part::Certs, format!("has {what}, which {verb} at {end}: give a new bundle by a Change"))
     };
     let is_soon = |end: Timestamp| end.duration_since(now) < SOON;
     let certificates = certs.certificates().filter(|certificate| is_soon(certificate.not_after));
@@ -25,7 +25,7 @@ pub fn expiring(connection: &Connection, now: Timestamp) -> Vec<Finding> {
     let lists = certs.crls.iter().filter_map(|crl| Some((crl, crl.next_update?)));
     found.extend(lists.filter(|(_, end)| end < &now).map(|(crl, end)| {
         let text = format!("has an X509 CRL of '{}' that is out of date since {end}: give a new one", crl.issuer_text);
-        Weakness::ExpiringCert.at("auth.certs", text)
+        Weakness::ExpiringCert.at(Part::Certs, text)
     }));
     found
 }

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use cygnet::{
-    http::parse::{ID_TYPES, IKE_VERSIONS, MODES},
+    http::options::{ID_TYPES, IKE_VERSIONS, MODES},
     ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
 };
 use serde_json::Value;

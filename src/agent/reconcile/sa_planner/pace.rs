@@ -14,10 +14,14 @@ use tokio::time::Instant;
 
 /// While charon is at work, the first look comes after as long a pause as that before an attempt of this number.
 const LOOKS: u32 = 4;
-/// The waits between attempts: about 0.5, 1, 2, 4 s and so on.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
-/// A tunnel that was up for so long is well, one that flapped so many times that, up to the limit.
-const CALM: (Duration, u32) = (Duration::from_secs(30), 4);
+/// The first wait between attempts; the next ones are about 1, 2, 4 s and so on.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
+/// The longest wait between attempts.
+const BACK_OFF_MOST: Duration = Duration::from_mins(1);
+/// A tunnel that was up for so long is well; one that flapped must be up for as many times that.
+const CALM: Duration = Duration::from_secs(30);
+/// The most flaps that count for it.
+const CALM_FLAPS: u32 = 4;
 /// The longest wait where traffic waits for the tunnel, and for how many attempts that holds: about ten minutes.
 const HASTY: Duration = Duration::from_secs(8);
 const HASTY_ATTEMPTS: u32 = 80;
@@ -150,13 +154,13 @@ impl Pace {
     }
 
     fn calm(&self) -> Duration {
-        CALM.0 * self.flaps.clamp(1, CALM.1)
+        CALM * self.flaps.clamp(1, CALM_FLAPS)
     }
 }
 
 /// Doubles with each attempt, and differs between connections so that they do not move in step.
 fn back_off(attempts: u32, id: ConnectionId) -> Duration {
-    let full = BACK_OFF.0.saturating_mul(1 << attempts.min(7)).min(BACK_OFF.1);
+    let full = BACK_OFF_FIRST.saturating_mul(1 << attempts.min(7)).min(BACK_OFF_MOST);
     let spread = id.to_string().bytes().fold(attempts, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % 256;
     full.mul_f64(0.75) + full.mul_f64(f64::from(spread) / 1024.0)
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipsec::{
-    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Parts, Protocol, Psk,
-    sa::Suite,
+    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, InOut, Integrity, Lifetime, Mode, Parts, Protocol,
+    Psk, sa::Suite,
 };
 use proptest::prelude::*;
 
@@ -56,7 +56,7 @@ fn child(connection: &Connection, child: usize, unique_id: u64, age: u64) -> Chi
     ChildSa {
         name: child.name.clone(),
         unique_id,
-        spis: (String::new(), String::new()),
+        spis: InOut::default(),
         state: ChildState::Installed,
         stale: false,
         mode: Some(Mode::Tunnel),
@@ -65,9 +65,9 @@ fn child(connection: &Connection, child: usize, unique_id: u64, age: u64) -> Chi
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),
-        bytes: (0, 0),
-        packets: (0, 0),
-        unused: (None, None),
+        bytes: InOut::default(),
+        packets: InOut::default(),
+        unused: InOut::default(),
         age,
         rekey_in: None,
         ends_in: None,
@@ -85,7 +85,8 @@ fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa>) -> IkeSa
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
         stale: false,
-        hosts: (connection.local_addr.to_string(), connection.remote_addr.to_string()),
+        local_host: connection.local_addr.to_string(),
+        remote_host: connection.remote_addr.to_string(),
         initiator_spi: String::new(),
         suite: suite(true),
         busy: false,
@@ -305,19 +306,19 @@ async fn a_peer_that_makes_our_children_is_let_go_on() {
     let made = |count: usize, age| ike(&nine, 1, (0..count).map(|n| child(&nine, n, n as u64 + 10, age)).collect());
     let (mut planner, now) = (SaPlanner::default(), Instant::now());
     let (steps, again) = planner.steps(&nine, &[made(2, 0)], now);
-    assert_eq!((steps, again), (vec![], Some(now + AT_WORK.0)));
-    assert_eq!(planner.steps(&nine, &[made(7, 1)], now + AT_WORK.0).0, []);
+    assert_eq!((steps, again), (vec![], Some(now + AT_WORK_EACH)));
+    assert_eq!(planner.steps(&nine, &[made(7, 1)], now + AT_WORK_EACH).0, []);
     // It has stopped.
     let rest = [initiated(&nine, 7), initiated(&nine, 8)];
-    assert_eq!(planner.steps(&nine, &[made(7, 2)], now + AT_WORK.0 * 2).0, rest);
+    assert_eq!(planner.steps(&nine, &[made(7, 2)], now + AT_WORK_EACH * 2).0, rest);
     // It never stops, and never makes the last one.
     let mut planner = SaPlanner::default();
     assert_eq!(planner.steps(&nine, &[made(8, 0)], now).0, []);
-    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK.1).0, rest[1..]);
+    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK_MOST).0, rest[1..]);
     // What we have begun, we go on with.
     let mut planner = SaPlanner::default();
     assert_eq!(planner.steps(&nine, &[], now).0.len(), 9);
-    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK.0).0, rest[1..]);
+    assert_eq!(planner.steps(&nine, &[made(8, 0)], now + AT_WORK_EACH).0, rest[1..]);
 }
 
 /// What a dice does to a charon between two looks.

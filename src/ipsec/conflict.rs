@@ -1,0 +1,172 @@
+//! Why the values of a connection cannot stand together, as data. The model's own sentence is for the journal; who answers
+//! a caller makes a sentence of the caller's words.
+
+use super::{Encryption, Invalid, Part, PeerAddr, TrafficSelector};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// A rule that a connection breaks, with what breaks it. The sentence begins behind the name of the part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The address of an end is not that of one host.
+    #[error("{address} is not the address of one host")]
+    NotOneHost {
+        /// Which end.
+        part: Part,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// The peer's address is no peer's at all.
+    #[error("{0}")]
+    Peer(Invalid),
+    /// The peer has the address of a network, or its broadcast address.
+    #[error(
+        "{peer} is no host's address in {net}, which this host is in: it is the network itself or its broadcast address"
+    )]
+    NetworksAddress {
+        /// The peer.
+        peer: PeerAddr,
+        /// The network of this host.
+        net: IpNet,
+    },
+    /// Both ends have one address.
+    #[error("{0} is the local address too")]
+    SameAddress(PeerAddr),
+    /// One end has an IPv4 address, the other an IPv6 address.
+    #[error("{peer} and the local address {local} are not of the same address family")]
+    AddressFamilies {
+        /// The peer.
+        peer: PeerAddr,
+        /// The local address.
+        local: IpAddr,
+    },
+    /// An AEAD cipher for an IKE SA that may be an IKEv1 SA only.
+    #[error("{} cannot protect an IKEv1 SA (RFC 5282 is for IKEv2 only): use ikev2 or an AES-CBC cipher", .0.row().wire)]
+    AeadUnderIkev1(Encryption),
+    /// An Ed25519 key under IKEv1.
+    #[error("has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)")]
+    Ed25519UnderIkev1,
+    /// No local identity is given, and the certificate has no subject.
+    #[error("has a certificate without a subject: give a local identity that it has ({names})")]
+    NoSubject {
+        /// The names that the certificate has.
+        names: String,
+    },
+    /// No local identity is given, and the certificate's subject cannot be one.
+    #[error("has a certificate whose subject {0}; give a local identity that it has beside it")]
+    Subject(Invalid),
+    /// The certificate is not for the local identity.
+    #[error("{id:?} is not in the gateway's certificate; it has {names}")]
+    NotInCertificate {
+        /// The identity.
+        id: String,
+        /// The names that the certificate has.
+        names: String,
+    },
+    /// An identity is none.
+    #[error("{why}")]
+    Identity {
+        /// Whose.
+        part: Part,
+        /// What is wrong with it.
+        why: Invalid,
+    },
+    /// A network in transport mode that is not the gateway of its side.
+    #[error(
+        "transport mode joins the gateways themselves, and {net} is not {gateway}: use tunnel mode, or leave the networks out"
+    )]
+    TransportNetwork {
+        /// The side.
+        part: Part,
+        /// The network.
+        net: TrafficSelector,
+        /// The gateway's own address.
+        gateway: TrafficSelector,
+    },
+    /// Two networks behind the peer overlap.
+    #[error("{0} and {1} overlap")]
+    RemotesOverlap(TrafficSelector, TrafficSelector),
+    /// A network behind the peer overlaps a local one.
+    #[error("{remote} overlaps the local network {local}")]
+    SidesOverlap {
+        /// The local network.
+        local: TrafficSelector,
+        /// The network behind the peer.
+        remote: TrafficSelector,
+    },
+    /// All addresses of a family on both sides, each in one selector.
+    #[error(
+        "{0} on both sides would take every packet of this gateway, the tunnel's own included: name the networks of one \
+         side, or use routes into an interface of the tunnel, which this program does not make"
+    )]
+    Everything(TrafficSelector),
+    /// All addresses of a family on both sides, in one selector or several.
+    #[error(
+        "{} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: without a \
+         tunnel interface there are no routes to tell what belongs in this tunnel; name the networks of one side",
+        if *v4 { "0.0.0.0/0" } else { "::/0" }
+    )]
+    EverythingTogether {
+        /// Whether the family is IPv4.
+        v4: bool,
+    },
+    /// A network behind the peer has no local network of its family.
+    #[error("{} has no local network of its family ({}) to be joined with", .0, if .0.is_v4() { "IPv4" } else { "IPv6" })]
+    NoLocalOfFamily(TrafficSelector),
+    /// All networks in one child, under IKEv1.
+    #[error("whole is not possible with ikev1, whose CHILD_SAs carry one pair of networks each")]
+    WholeUnderIkev1,
+    /// More children than a connection can have.
+    #[error("{count} pairs of networks are too many for one connection: at most {most}")]
+    TooManyPairs {
+        /// How many there would be.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// More networks than one child can have on a side.
+    #[error("{count} networks are too many for one child: at most {most}")]
+    TooManyNetworks {
+        /// How many there would be.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A weak choice that the settings refuse.
+    #[error("{advice} (refused by policy.{setting})")]
+    Policy {
+        /// The value that is weak.
+        part: Part,
+        /// The reason and the remedy.
+        advice: String,
+        /// The choice of `[policy]`.
+        setting: &'static str,
+    },
+}
+
+impl Conflict {
+    /// The value to change.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match self {
+            Self::NotOneHost { part, .. }
+            | Self::Identity { part, .. }
+            | Self::TransportNetwork { part, .. }
+            | Self::Policy { part, .. } => *part,
+            Self::Peer(_) | Self::NetworksAddress { .. } | Self::SameAddress(_) | Self::AddressFamilies { .. } => {
+                Part::RemoteAddr
+            }
+            Self::AeadUnderIkev1(_) => Part::IkeEncryption,
+            Self::Ed25519UnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
+            Self::NotInCertificate { .. } => Part::LocalId,
+            Self::RemotesOverlap(..)
+            | Self::SidesOverlap { .. }
+            | Self::Everything(_)
+            | Self::EverythingTogether { .. }
+            | Self::NoLocalOfFamily(_)
+            | Self::TooManyPairs { .. }
+            | Self::TooManyNetworks { .. } => Part::RemoteNets,
+            Self::WholeUnderIkev1 => Part::Split,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Each option of the table, followed through the program by its example: read, stored, shown, kept, rendered.
+
+use super::{case, coverage};
+use cygnet::{
+    http::{
+        Envelope,
+        error::Failure,
+        inventory::inventory,
+        options::{Json, LeftOut, OPTIONS, Row},
+        parse,
+    },
+    settings::Gateway,
+    store::{Record, format},
+    strongswan::conf::{Traps, render},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What an option needs beside it to be valid, or to show in the file.
+fn beside(name: &str) -> Value {
+    match name {
+        "idType" => json!({ "remoteId": "198.51.100.77" }),
+        "policyMode" => json!({ "l3NetworkUuid": null, "peerCidrs": null }),
+        _ => json!({}),
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-01-02T15:04:05Z".parse().expect("a time")
+}
+
+/// A Create that leaves out all options, with these members in addition.
+fn create(gateway: &Gateway, more: &[&Value]) -> Record {
+    let network = gateway.l3_networks.first().expect("a network");
+    let mut members = json!({
+        "name": "branch", "vipUuid": gateway.vips[0].uuid, "peerAddress": "198.51.100.2", "authKey": "test-only-key",
+        "l3NetworkUuid": network.uuid, "peerCidrs": ["10.66.0.0/24", "10.67.0.0/24"],
+        "resourceUuid": "c0000000000040008000000000000001",
+    });
+    for (name, value) in more.iter().flat_map(|more| more.as_object().expect("an object")) {
+        members[name] = value.clone();
+    }
+    let body = json!({ "params": members }).to_string();
+    let params = Envelope::parse(body.as_bytes()).and_then(|envelope| envelope.params("params"));
+    params.and_then(|params| parse::create(&params, gateway, now())).unwrap_or_else(|e| panic!("{members}: {e:?}"))
+}
+
+/// What a Change with these members makes of `record`, which keeps the rest.
+fn kept(record: &Record, gateway: &Gateway, members: &Value) -> Record {
+    let body = json!({ "changeIPsecConnection": members }).to_string();
+    let params = Envelope::parse(body.as_bytes()).and_then(|e| e.params("changeIPsecConnection"));
+    let change = params.and_then(|params| {
+        let change = parse::change(&params, parse::MissingFields::Kept, Arc::new(gateway.clone()), now())?;
+        change(record, now()).map_err(Failure::from)
+    });
+    change.unwrap_or_else(|e| panic!("{members}: {e:?}"))
+}
+
+/// The values of all options of `record`, by name.
+fn values(record: &Record) -> Map<String, Value> {
+    OPTIONS.iter().map(|row| (row.name.to_owned(), (row.value)(&record.spec.options))).collect()
+}
+
+fn rendered(record: &Record) -> String {
+    render(&record.connection, Traps::Supported).expect("it can be rendered").expose().to_owned()
+}
+
+/// The rows with an example that needs no other key.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    OPTIONS.iter().filter(|row| row.name != "authMode")
+}
+
+#[test]
+fn what_a_create_leaves_out_is_the_default_of_the_table() {
+    let values = values(&create(&case::gateway(), &[]));
+    for row in &OPTIONS {
+        assert_eq!(values[row.name], row.default(), "{}", row.name);
+    }
+}
+
+#[test]
+fn each_option_is_read_stored_kept_and_rendered() {
+    let gateway = case::gateway();
+    for row in rows() {
+        let (name, example) = (row.name, row.json(row.example));
+        let beside = beside(name);
+        let (without, with) = (create(&gateway, &[&beside]), create(&gateway, &[&beside, &json!({ name: example })]));
+        assert_ne!(row.default(), example, "{name}: the example is the default");
+        assert_eq!(values(&with)[name], example, "{name} is read");
+        let others = |record: &Record| {
+            let mut values = values(record);
+            values.remove(name);
+            values
+        };
+        assert_eq!(others(&with), others(&without), "{name} is no other option");
+        let stored = format::to_bytes(&with).expect("it can be stored");
+        assert_eq!(format::from_bytes(&stored).as_ref(), Ok(&with), "{name} is stored");
+        assert_eq!(values(&kept(&with, &gateway, &json!({}))), values(&with), "{name} is kept");
+        let changed = kept(&without, &gateway, &json!({ name: example }));
+        assert_eq!(values(&changed), values(&with), "a Change takes {name} alone");
+        assert_ne!(rendered(&with), rendered(&without), "{name} shows in the file");
+        let shows = |record: Record| {
+            let view = cygnet::agent::View { record: Arc::new(record), running: Some(Vec::new()), discount: None };
+            inventory(&view, false, &TimeZone::UTC)[name].clone()
+        };
+        assert_eq!(shows(with), if row.shown { example } else { Value::Null }, "{name} in the inventory");
+    }
+}
+
+#[test]
+fn each_option_is_in_a_golden_folder_and_the_refused_ones_too() {
+    let cases = case::all();
+    let taken = coverage::occurring(&cases);
+    let refused = coverage::refused(&cases.into_iter().filter(case::Case::is_refused).collect::<Vec<_>>());
+    let document = include_str!("../../../docs/api/zstack.md");
+    for row in &OPTIONS {
+        let is_ours = matches!(row.left_out, LeftOut::Kept(_));
+        assert!(!is_ours || document.contains(&format!("`{}`", row.name)), "docs/api/zstack.md has no {}", row.name);
+        assert!(taken.iter().any(|(_, field, _)| field == row.name), "no golden request has {}", row.name);
+        let is_refused = refused.iter().any(|(field, _)| field == row.name);
+        assert!(is_refused, "no golden request that is refused has {}", row.name);
+        if let Json::Range(low, high) = row.json {
+            for bound in [low, high] {
+                let has = taken.iter().any(|(_, field, value)| field == row.name && *value == bound.to_string());
+                assert!(has, "no golden request has {} at {bound}", row.name);
+            }
+        }
+    }
+}
