@@ -115,7 +115,7 @@ fn one(item: &str) -> Vici {
     list(&[item.to_owned()])
 }
 
-/// Loads the peer: one child per pair under IKEv1, one for all under IKEv2.
+/// Loads the peer: one child per pair under IKEv1, one for all under IKEv2, unless that is `2 pairs`.
 fn load(charon: &Charon, version: &str, proposal: &str, key: &str) {
     let b = Side::B;
     let child = |local: &[String], remote: &[String]| {
@@ -123,11 +123,12 @@ fn load(charon: &Charon, version: &str, proposal: &str, key: &str) {
         child.with("local_ts", list(local)).with("remote_ts", list(remote))
     };
     let (ours, theirs) = (two(b), two(b.other()));
-    let children = match version {
-        "1" => (0..4).fold(Section::new(), |all, n| {
+    let (version, is_whole) = (version.trim_end_matches(" pairs"), version == "2" || version == "0");
+    let children = match is_whole {
+        false => (0..4).fold(Section::new(), |all, n| {
             all.with(&format!("pair{n}"), child(&ours[n / 2..=n / 2], &theirs[n % 2..=n % 2]))
         }),
-        _ => Section::new().with("all", child(&ours, &theirs)),
+        true => Section::new().with("all", child(&ours, &theirs)),
     };
     let end = |id: &str| Section::new().with("auth", "psk").with("id", id);
     charon.load_secret("peer", key.as_bytes(), &[b.other().wan()]);
@@ -414,4 +415,36 @@ fn the_reason_is_of_the_version_that_is_tried() {
         let code = code()?;
         ["PEER_REFUSED_AUTH", "AUTH_FAILED"].contains(&code.as_str()).then_some(())
     });
+}
+
+/// A peer with a child per pair under IKEv2 is learnt as well, and that is kept while IKEv1 comes and goes.
+#[test]
+fn a_split_and_a_version_are_learnt_beside_each_other() {
+    let Some(bed) = Bed::new("2 pairs", PROPOSAL, &json!({})) else { return };
+    assert_eq!(bed.up(2, &Value::Null)["split"], "learned");
+    bed.peer_becomes("1");
+    assert_eq!(bed.up(1, &json!("ikev1"))["split"], "learned");
+    bed.peer_becomes("2 pairs");
+    let view = bed.up(2, &Value::Null);
+    assert_eq!((&view["split"], view["children"].as_array().map(Vec::len)), (&json!("learned"), Some(4)), "{view:#}");
+}
+
+#[test]
+fn networks_come_and_go_under_the_version_that_was_found() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    bed.up(1, &json!("ikev1"));
+    let tries = bed.attempts().len();
+    let kept: Vec<_> = bed.charon().running().iter().map(|ike| ike.unique_id).collect();
+    let path = format!("/zstack/v1/ipsec/{}/remote-cidrs", bed.uuid);
+    bed.agent.request("DELETE", &format!("{path}?peerCidrs=172.22.0.0%2F16"), None).expect(200);
+    let children = || bed.charon().running().iter().map(|ike| ike.children.len()).sum::<usize>();
+    wait_until(PATIENCE, "two are left", || {
+        (children() == 2 && bed.view()["inventory"]["status"] == "Ready").then_some(())
+    });
+    let body = json!({ "params": { "peerCidrs": ["172.22.0.0/16"] } });
+    bed.agent.request("POST", &path, Some(&body)).expect(200);
+    bed.up(1, &json!("ikev1"));
+    assert_eq!(children(), 4);
+    assert_eq!(bed.charon().running().iter().map(|ike| ike.unique_id).collect::<Vec<_>>(), kept, "the IKE SA stayed");
+    assert_eq!(bed.attempts().len(), tries);
 }
