@@ -72,14 +72,17 @@ pub fn members(params: &Params, names: &[&'static str]) -> Vec<Warning> {
     let call = params.key.as_str();
     let inner = params.members.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str());
     let inner = inner.filter(|name| !known().any(|known| known == *name));
-    let inner = inner.map(|name| (name, format!("is no member of {call}"), nearest(name, known()).map(String::from)));
-    let outer = params.beside.iter().map(|name| {
+    let inner = inner.map(|name| (name, true));
+    let outer = params.beside.iter().map(|name| (name.as_str(), false));
+    told(inner.chain(outer).filter(|(name, _)| !IGNORED.contains(name)), |(name, is_inner)| {
+        if is_inner {
+            return (name, format!("is no member of {call}"), nearest(name, known()).map(String::from));
+        }
         // An option that stands one level too high is the other way to miss it.
         let own = || nearest(name, known()).map(|near| format!("{near} within {call}"));
         let near = nearest(name, TAGS.into_iter().chain([call])).map(String::from).or_else(own);
-        (name.as_str(), format!("is ignored beside {call}"), near)
-    });
-    told(inner.chain(outer).filter(|(name, ..)| !IGNORED.contains(name)))
+        (name, format!("is ignored beside {call}"), near)
+    })
 }
 
 /// The warnings for the parameters in the query of a write that takes `names`.
@@ -87,16 +90,19 @@ fn parameters(pairs: &[(String, String)], names: &[&'static str]) -> Vec<Warning
     let known = || names.iter().chain(&TAGS).chain(&IGNORED).copied();
     let plain = |name: &str| name.split_once('.').map_or(name.to_owned(), |(list, _)| list.to_owned());
     let unknown = pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known().any(|one| one == plain(name)));
-    told(unknown.map(|name| {
+    told(unknown, |name| {
         let near = nearest(name, names.iter().copied()).map(String::from);
         (name, "is no parameter in the query of this call".into(), near)
-    }))
+    })
 }
 
-/// A warning for each name, with what is wrong with it and what is near; of many, for the first ones.
-fn told<'a>(unknown: impl Iterator<Item = (&'a str, String, Option<String>)>) -> Vec<Warning> {
-    let mut unknown = unknown;
-    let first = unknown.by_ref().take(MOST).map(|(name, wrong, near)| {
+/// A warning for each name, with what is wrong with it and what is near; of many, for the first ones. Only for these it
+/// is found out: a body has room for many thousands.
+fn told<'a, T>(
+    mut unknown: impl Iterator<Item = T>,
+    what: impl Fn(T) -> (&'a str, String, Option<String>),
+) -> Vec<Warning> {
+    let first = unknown.by_ref().take(MOST).map(what).map(|(name, wrong, near)| {
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         format!("\"{}\" {wrong}: it changes nothing{near}", shown(name))
     });
@@ -115,4 +121,20 @@ fn shown(name: &str) -> String {
         shown.push('…');
     }
     visible(&shown).replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn of_thousands_only_those_that_are_told_are_looked_into() {
+        let looked = Cell::new(0);
+        let warnings = told(0..10_000, |_| {
+            looked.set(looked.get() + 1);
+            ("x", "is no member".into(), None)
+        });
+        assert_eq!((looked.get(), warnings.len()), (MOST, MOST + 1));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a connection carries, beside whether that is as wanted: after a change that only one end has, the old SA goes
 //! on carrying. Whoever watches must tell this from a tunnel that carries nothing. Pure.
 
-use super::{ChildState, Connection, IkeSa, IkeState, Status, status::status};
+use super::{ChildState, Connection, IkeSa, IkeState, Status, coverage, status::status};
 
 /// What carries of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub fn carried(wanted: &Connection, running: &[IkeSa]) -> Carried {
         return Carried::Nothing;
     }
     let is_previous = installed.any(|(ike, sa)| {
-        let is_wanted = wanted.children.iter().any(|child| child.name == sa.name);
+        // What a peer calls for in the other version of IKE, or as other pairs, has another name and is wanted all the same.
+        let is_wanted = wanted.children.iter().any(|child| child.name == sa.name) || coverage::counts(sa, wanted);
         !is_wanted || sa.stale || !ike.runs(wanted) || !sa.runs_suite(wanted.protocol)
     });
     if is_previous { Carried::Previous } else { Carried::Part }

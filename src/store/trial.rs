@@ -110,6 +110,17 @@ impl Record {
         self.changed(spec, new.changed).ok()
     }
 
+    /// Whether `now` is the same to a caller: what the agent learnt of the peer meanwhile, such as its split or its version
+    /// of IKE, is nobody's wish.
+    #[must_use]
+    pub fn wishes_as(&self, now: &Self) -> bool {
+        let mut wish = self.clone();
+        if now.spec.options.split.is_learned_from(self.spec.options.split) {
+            wish.spec.options.split = now.spec.options.split;
+        }
+        agree(&wish, now)
+    }
+
     /// The record that counts if the trial fails, made at `now`; `None` if none does. It counts its generation on from
     /// that of the trial: what charon made of that may live on, and must be told apart.
     ///
@@ -122,6 +133,8 @@ impl Record {
         };
         let back = |before: &Self| {
             let back = self.changed(before.spec.clone(), now)?.owned(before.connection.key_owner);
+            // The trial may have been of another peer, or of one version of IKE: that forgets what was known.
+            let back = if before.ikev1_worked { back.having_worked(before.worked())? } else { back };
             Ok(Self { state: before.state, aside: before.aside.clone(), ..back })
         };
         before.map(back).transpose()

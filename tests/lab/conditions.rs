@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::calls::native;
 use crate::lab;
-use crate::pair::{KEY, Pair, WAIT};
+use crate::pair::{KEY, PATIENCE, Pair, WAIT};
 use crate::peer::Charon;
+use crate::plain::Plain;
 use crate::say;
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
@@ -126,4 +127,42 @@ fn two_sas_for_a_child_are_a_duplicate_until_one_goes() {
         Some(child(&pair, Side::A)).filter(|child| child["condition"] != "duplicate")
     });
     assert!(left["condition"].as_str().is_some_and(|word| word.starts_with("up")), "{left}");
+}
+
+/// IPv4 and IPv6 have a child each: what the peer makes of one says nothing of the other, and Ready is both.
+#[test]
+fn a_family_that_the_peer_narrows_is_named() {
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab() else { return };
+        let networks = "c0000000000040008000000000000003";
+        let both = |side: Side| vec![side.lan().to_owned(), side.lan6().to_owned()];
+        let mut pair = Pair::start_with(&lab, |side| AgentOptions {
+            wait: "0s".into(),
+            l3_networks: vec![(networks.into(), both(side))],
+            ..Default::default()
+        });
+        let peer = |remote6: &str| {
+            // A child per family, as IKEv1 needs it.
+            let six =
+                format!("}}\n six {{\n esp_proposals = aes256-sha256\n local_ts = fd00:2::/64\n remote_ts = {remote6}");
+            Plain { extra: &six, ..Plain::right(version) }.load(&lab);
+        };
+        peer("fd00:1::/65");
+        pair.create(Side::A, &json!({ "ikeVersion": version, "l3NetworkUuid": networks, "peerCidrs": both(Side::B) }));
+        let of = |family: &str| {
+            let view = native(&pair, Side::A);
+            let all = view["children"].as_array().cloned().unwrap_or_default();
+            all.into_iter().find(|child| child["local"].to_string().contains(family)).unwrap_or_default()
+        };
+        wait_until(PATIENCE, "IPv4 is up and IPv6 is not", || {
+            let (four, six) = (of("10.1."), of("fd00:"));
+            let is_up = four["reason"].is_null() && four["condition"].as_str()?.starts_with("up");
+            (is_up && six["reason"]["code"] == "TS_MISMATCH").then_some(())
+        });
+        assert_ne!(pair.status(Side::A), "Ready");
+        let details = of("fd00:")["reason"]["details"].to_string();
+        assert!(details.contains("fd00:1::/65") && details.contains("fd00:1::/64"), "{version}: {details}");
+        peer("fd00:1::/64");
+        wait_until(Duration::from_mins(1), "Ready", || (pair.status(Side::A) == "Ready").then_some(()));
+    }
 }

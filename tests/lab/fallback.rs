@@ -10,6 +10,7 @@ use cygnet::strongswan::section::{Section, Value as Vici};
 use crate::pair::{KEY, creation, reaches, with};
 use crate::peer::Charon;
 use crate::support::agent::{Agent, AgentOptions};
+use crate::support::http::Response;
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
 use crate::{lab_for, say};
@@ -114,7 +115,7 @@ fn one(item: &str) -> Vici {
     list(&[item.to_owned()])
 }
 
-/// Loads the peer: one child per pair under IKEv1, one for all under IKEv2.
+/// Loads the peer: one child per pair under IKEv1, one for all under IKEv2, unless that is `2 pairs`.
 fn load(charon: &Charon, version: &str, proposal: &str, key: &str) {
     let b = Side::B;
     let child = |local: &[String], remote: &[String]| {
@@ -122,11 +123,12 @@ fn load(charon: &Charon, version: &str, proposal: &str, key: &str) {
         child.with("local_ts", list(local)).with("remote_ts", list(remote))
     };
     let (ours, theirs) = (two(b), two(b.other()));
-    let children = match version {
-        "1" => (0..4).fold(Section::new(), |all, n| {
+    let (version, is_whole) = (version.trim_end_matches(" pairs"), version == "2" || version == "0");
+    let children = match is_whole {
+        false => (0..4).fold(Section::new(), |all, n| {
             all.with(&format!("pair{n}"), child(&ours[n / 2..=n / 2], &theirs[n % 2..=n % 2]))
         }),
-        _ => Section::new().with("all", child(&ours, &theirs)),
+        true => Section::new().with("all", child(&ours, &theirs)),
     };
     let end = |id: &str| Section::new().with("auth", "psk").with("id", id);
     charon.load_secret("peer", key.as_bytes(), &[b.other().wan()]);
@@ -291,4 +293,158 @@ fn what_an_operator_unloads_is_loaded_again() {
     wait_until(PATIENCE, "nothing of it stays", || {
         (!both.iter().any(has) && bed.charon().running().is_empty()).then_some(())
     });
+}
+
+/// The whole of the options, as a Change needs them.
+fn options(more: &Value) -> Value {
+    let all =
+        json!({ "peerAddress": Side::B.wan(), "authKey": KEY, "ikeVersion": "ike", "ikeDhGroup": 31, "pfs": "none" });
+    with(&all, more)
+}
+
+impl Bed {
+    fn put(&self, more: &Value, how: &str) -> Response {
+        let body = json!({ "changeIPsecConnection": options(more) });
+        self.agent.request("PUT", &format!("/zstack/v1/ipsec/config/{}?{how}", self.uuid), Some(&body))
+    }
+}
+
+/// Nobody has changed it: going over to the other version is the agent's own doing.
+#[test]
+fn going_over_during_confirm_is_no_call_of_another() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    let answer = bed.put(&json!({}), "confirm=60s").expect(200).json();
+    assert_eq!(answer["inventory"]["status"], "Ready", "{answer}");
+    bed.up(1, &json!("ikev1"));
+}
+
+#[test]
+fn what_was_learnt_is_back_after_a_trial_that_failed() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    bed.up(1, &json!("ikev1"));
+    let before = bed.file();
+    for trial in [json!({ "authKey": "test-only-another-key" }), json!({ "ikeVersion": "ikev2" })] {
+        let refused = bed.put(&trial, "confirm=4s");
+        assert_ne!(refused.status, 200, "{}", refused.text());
+        assert!(refused.text().contains("the old connection was put back and is up"), "{}", refused.text());
+        let tries = bed.attempts().len();
+        bed.up(1, &json!("ikev1"));
+        assert_eq!(bed.file().matches("version = 1").count(), before.matches("version = 1").count());
+        assert!(bed.attempts()[tries..].iter().all(|version| *version == 1), "{:?}", bed.attempts());
+    }
+}
+
+/// Both connections in charon go and come together; swanctl, the doctor and a rekeying take them as they are.
+#[test]
+fn both_connections_in_charon_are_one() {
+    let Some(mut bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    bed.up(1, &json!("ikev1"));
+    let tries = bed.attempts().len();
+    let names = |bed: &Bed| bed.lab.conns(Side::A).keys().cloned().collect::<Vec<_>>();
+    let (loaded, running) = (names(&bed), bed.charon().running().len());
+    assert_eq!(loaded.len(), 2, "{loaded:?}");
+    let output = bed.lab.swanctl(Side::A, &["--load-all", "--noprompt"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((names(&bed), bed.charon().running().len()), (loaded, running));
+    let report = bed.agent.request("GET", "/cygnet/v1/doctor", None).expect(200).json();
+    let said = report.to_string();
+    assert!(!said.contains("-ikev1"), "{report:#}");
+    let answer = bed.put(&json!({ "lifeTime": 1800 }), "rehearse=true").expect(200).json();
+    assert!(!answer.to_string().contains("REKEY_FAILED"), "{answer}");
+    bed.up(1, &json!("ikev1"));
+    let state = |event: &str| {
+        let body = json!({ "changeIPSecConnectionState": { "stateEvent": event } });
+        bed.agent.request("PUT", &format!("/zstack/v1/ipsec/{}/actions", bed.uuid), Some(&body)).expect(200);
+    };
+    state("disable");
+    wait_until(PATIENCE, "nothing is left", || {
+        let gone = names(&bed).is_empty() && bed.charon().running().is_empty();
+        (gone && !bed.agent.conf_dir().join(format!("cygnet-{}.conf", bed.uuid)).exists()).then_some(())
+    });
+    state("enable");
+    bed.up(1, &json!("ikev1"));
+    bed.agent
+        .request(
+            "PUT",
+            &format!("/zstack/v1/ipsec/{}/actions", bed.uuid),
+            Some(&json!({ "reconnectIPsecConnection": {} })),
+        )
+        .expect(200);
+    bed.up(1, &json!("ikev1"));
+    assert!(bed.attempts()[tries..].iter().all(|version| *version == 1), "{:?}", bed.attempts());
+    // SAs of a connection that charon has no more.
+    assert!(bed.agent.stop().success());
+    bed.charon().forget_connection(&format!("cygnet-{}-ikev1", bed.uuid));
+    bed.agent.restart();
+    bed.up(1, &json!("ikev1"));
+    assert_eq!(names(&bed).len(), 2);
+    bed.agent.delete(&bed.uuid).expect(200);
+    wait_until(PATIENCE, "nothing is left", || {
+        (names(&bed).is_empty() && bed.charon().running().is_empty()).then_some(())
+    });
+}
+
+/// A peer that lost its SAs, and an address that leaves this gateway.
+#[test]
+fn what_fell_back_is_healed_and_not_ready_without_its_address() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({ "dpdDelay": 300, "dpdTimeout": 900 })) else { return };
+    bed.up(1, &json!("ikev1"));
+    let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
+    ping.wait_for_replies(5);
+    bed.lab.kill_charon(Side::B);
+    bed.lab.start_charon(Side::B);
+    load(&Charon::of(&bed.lab, Side::B), "1", PROPOSAL, KEY);
+    let back = ping.received();
+    wait_until(PATIENCE, "traffic is back", || (ping.received() > back + 5).then_some(()));
+    ping.stop();
+    bed.up(1, &json!("ikev1"));
+    let address = format!("{}/24", Side::A.wan());
+    bed.lab.remove_address(Side::A, &address);
+    wait_until(PATIENCE, "not Ready", || (bed.view()["inventory"]["status"] != "Ready").then_some(()));
+    bed.lab.add_address(Side::A, &address);
+    bed.up(1, &json!("ikev1"));
+}
+
+/// The peer answers IKEv2 with a refusal, and IKEv1 with another key: the reason is that of IKEv1, then of the networks.
+#[test]
+fn the_reason_is_of_the_version_that_is_tried() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({ "authKey": "test-only-another-key" })) else { return };
+    let code = || bed.view()["reason"]["code"].as_str().map(str::to_owned);
+    wait_until(PATIENCE, "IKEv1 is tried", || bed.attempts().contains(&1).then_some(()));
+    wait_until(Duration::from_secs(20), "the key", || {
+        let code = code()?;
+        ["PEER_REFUSED_AUTH", "AUTH_FAILED"].contains(&code.as_str()).then_some(())
+    });
+}
+
+/// A peer with a child per pair under IKEv2 is learnt as well, and that is kept while IKEv1 comes and goes.
+#[test]
+fn a_split_and_a_version_are_learnt_beside_each_other() {
+    let Some(bed) = Bed::new("2 pairs", PROPOSAL, &json!({})) else { return };
+    assert_eq!(bed.up(2, &Value::Null)["split"], "learned");
+    bed.peer_becomes("1");
+    assert_eq!(bed.up(1, &json!("ikev1"))["split"], "learned");
+    bed.peer_becomes("2 pairs");
+    let view = bed.up(2, &Value::Null);
+    assert_eq!((&view["split"], view["children"].as_array().map(Vec::len)), (&json!("learned"), Some(4)), "{view:#}");
+}
+
+#[test]
+fn networks_come_and_go_under_the_version_that_was_found() {
+    let Some(bed) = Bed::new("1", PROPOSAL, &json!({})) else { return };
+    bed.up(1, &json!("ikev1"));
+    let tries = bed.attempts().len();
+    let kept: Vec<_> = bed.charon().running().iter().map(|ike| ike.unique_id).collect();
+    let path = format!("/zstack/v1/ipsec/{}/remote-cidrs", bed.uuid);
+    bed.agent.request("DELETE", &format!("{path}?peerCidrs=172.22.0.0%2F16"), None).expect(200);
+    let children = || bed.charon().running().iter().map(|ike| ike.children.len()).sum::<usize>();
+    wait_until(PATIENCE, "two are left", || {
+        (children() == 2 && bed.view()["inventory"]["status"] == "Ready").then_some(())
+    });
+    let body = json!({ "params": { "peerCidrs": ["172.22.0.0/16"] } });
+    bed.agent.request("POST", &path, Some(&body)).expect(200);
+    bed.up(1, &json!("ikev1"));
+    assert_eq!(children(), 4);
+    assert_eq!(bed.charon().running().iter().map(|ike| ike.unique_id).collect::<Vec<_>>(), kept, "the IKE SA stayed");
+    assert_eq!(bed.attempts().len(), tries);
 }

@@ -136,7 +136,13 @@ fn without_its_address_a_tunnel_is_not_ready() {
     let address = format!("{}/24", Side::A.wan());
     lab.remove_address(Side::A, &address);
     wait_until(Duration::from_secs(5), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));
-    assert_eq!(native(&pair, Side::A)["reason"]["code"], "LOCAL_ADDRESS_MISSING");
+    let view = native(&pair, Side::A);
+    assert_eq!(view["reason"]["code"], "LOCAL_ADDRESS_MISSING");
+    assert_eq!(
+        (&view["carrying"], &view["as_wanted"]),
+        (&json!(false), &json!(false)),
+        "what watches is told the same"
+    );
     lab.add_address(Side::A, &address);
     wait_until(PATIENCE, "Ready again", || (pair.status(Side::A) == "Ready").then_some(()));
 }

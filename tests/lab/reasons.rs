@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, with};
+use crate::pair::{KEY, Pair, with};
 use crate::peer::Charon;
+use crate::plain::Plain;
 use crate::stream::Events;
 use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
@@ -224,4 +225,33 @@ fn events_of_a_real_tunnel() {
     let log = log.expect(200).json().to_string();
     assert!(log.contains("received DELETE for IKE_SA") && log.contains("\"by\":\"cygnet\""), "{log}");
     assert!(!log.contains("test-only"), "no key is in the log: {log}");
+}
+
+/// The peer's operator corrects one thing and breaks another: the reason is that of now, of the connection and of its child.
+#[test]
+fn of_two_things_in_turn_the_present_one_is_named() {
+    const KEY_DIFFERS: &[&str] = &["PEER_REFUSED_AUTH", "AUTH_FAILED"];
+    for version in Lab::ike_versions() {
+        let Some(lab) = lab_for(version) else { return };
+        let mut pair = start(&lab);
+        let peer = Charon::of(&lab, Side::B);
+        let key = |key: &str| peer.load_secret("ike-plain", key.as_bytes(), &[Side::A.wan()]);
+        Plain { local: "10.99.0.0/24", ..Plain::right(version) }.load(&lab);
+        key("test-only-another-key");
+        pair.create(Side::A, &json!({ "ikeVersion": version }));
+        let is_named = |codes: &[&str]| {
+            let both = poll(Duration::from_mins(1), || {
+                let view = view(&pair, Side::A);
+                let own = [&view["reason"]["code"], &view["children"][0]["reason"]["code"]];
+                own.iter().all(|code| code.as_str().is_some_and(|code| codes.contains(&code))).then_some(())
+            });
+            assert!(both.is_some(), "{version}, {codes:?}: {:#}\n{}", view(&pair, Side::A), lab.charon_log(Side::A));
+        };
+        is_named(KEY_DIFFERS);
+        key(KEY);
+        is_named(&["TS_MISMATCH"]);
+        key("test-only-another-key");
+        peer.running().iter().for_each(|ike| peer.close(ike));
+        is_named(KEY_DIFFERS);
+    }
 }

@@ -133,6 +133,27 @@ proptest! {
         prop_assert!(!String::from_utf8_lossy(&plain).contains("\"version\": 3"));
     }
 
+    /// Whatever the trial was of: another peer, or one version of IKE alone.
+    #[test]
+    fn a_trial_that_is_taken_back_forgets_nothing_of_the_peer(
+        record in record(),
+        version in generate::version(),
+        peer in generate::address(),
+        at in time(),
+    ) {
+        let mut spec = record.spec.clone();
+        spec.options.version = version;
+        spec.peer = generate::peer(generate::same_family(spec.vip.address, peer));
+        let Ok(tried) = record.changed(spec, at) else { return Ok(()) };
+        let (id, caller) = (record.id, String::new());
+        let trial = Trial { id, caller, began: at, until: at, overruled: false, before: Some(record.clone()) };
+        let on_trial = Record { trial: Some(Box::new(trial)), ..tried };
+        let back = on_trial.without_trial(at).expect("it stood together").expect("it was there");
+        prop_assert_eq!(back.ikev1_worked, record.ikev1_worked);
+        prop_assert_eq!(back.connection.initiates(), record.connection.initiates());
+        prop_assert_eq!(back.spec, record.spec);
+    }
+
     #[test]
     fn a_damaged_record_is_refused_without_its_key(
         record in record(),

@@ -148,13 +148,15 @@ impl Search {
     }
 }
 
-/// The pairs of networks that a connection joins.
+/// The pairs of networks that a connection joins: the same whichever version of IKE is tried, since that changes without a
+/// claim, and what was added is to be taken away.
 pub fn pairs(connection: &Connection) -> impl Iterator<Item = Pair> {
     let of_child = |child: &crate::ipsec::Child| {
         let remotes = child.remote.clone();
         child.local.clone().into_iter().flat_map(move |l| remotes.clone().into_iter().map(move |r| (l.net(), r.net())))
     };
-    connection.children.iter().flat_map(of_child)
+    let children = if connection.falls_back() { &connection.answered } else { &connection.children };
+    children.iter().flat_map(of_child)
 }
 
 fn kind(net: IpNet) -> (bool, u8) {

@@ -120,10 +120,8 @@ impl Agent {
         let now = self.store.get(begun.id)?;
         let is_same = match (&begun.trial, &now.trial) {
             (Some(begun), Some(now)) => begun.id == now.id,
-            // Whose the key is to charon may have changed with another connection.
-            (None, None) => {
-                begun.connection == now.owned(begun.connection.key_owner).connection && begun.state == now.state
-            }
+            // What the agent learnt of the peer since, and whose the key is to charon, is no word of a caller's.
+            (None, None) => begun.wishes_as(&now),
             _ => false,
         };
         is_same.then_some(now)
@@ -276,13 +274,15 @@ impl Agent {
         let mut out = Duration::ZERO;
         loop {
             let happened = entry.happened.notified();
-            let view = self.look(Arc::clone(old)).await;
+            let still = self.still(old);
+            let is_taken = still.is_none();
+            let view = self.look(still.unwrap_or_else(|| Arc::clone(old))).await;
             let now = Instant::now();
             if !is_carried(&view) {
                 out += now - last;
             }
             last = now;
-            let is_over = !old.is_loaded() || view.status() == Some(Status::Ready) || self.still(old).is_none();
+            let is_over = !old.is_loaded() || view.status() == Some(Status::Ready) || is_taken;
             if is_over || now >= end {
                 return Seen { view, out };
             }

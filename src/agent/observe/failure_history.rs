@@ -4,7 +4,7 @@
 use crate::{
     agent::observe::{connection_log::Log, rekeys::RekeyFailures},
     ipsec::{Carried, IkeVersion, reason::Code},
-    strongswan::log_parser::FailureCause,
+    strongswan::log_parser::{Confidence, FailureCause},
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -42,8 +42,12 @@ impl Known {
     /// Whether it is about an IKE_SA that could not be made, and one was made since.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.outlived
-            && !matches!(self.cause.code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
+        self.outlived && self.is_of_ike()
+    }
+
+    /// Whether it is about an IKE_SA that could not be made.
+    fn is_of_ike(&self) -> bool {
+        !matches!(self.cause.code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
             && !ends_a_tunnel(self.cause.code)
             && self.cause.code != Code::Unknown
     }
@@ -144,7 +148,13 @@ impl FailureHistory {
         let of = |child: Option<&str>| self.causes.iter().find(|known| known.cause.child.as_deref() == child);
         let (own, all) = (child.and_then(|_| of(child)), of(None));
         let unable = all.filter(|known| known.cause.code == Code::AlgorithmUnsupported && !known.outlived);
-        unable.or(own).or(all).or_else(|| match child {
+        // What fails now, before what failed until an IKE SA was made: that one gets no word of its own when it is over.
+        let is_later = |all: &&Known| own.is_some_and(|own| !all.outlived && all.is_of_ike() && all.last > own.last);
+        let later = all.filter(is_later);
+        let of_children = || self.causes.iter().filter(|known| known.cause.child.is_some() && !known.outlived);
+        let now = all.filter(|all| child.is_none() && all.outlived && all.is_of_ike());
+        let now = now.and_then(|_| of_children().max_by_key(|known| known.cause.confidence));
+        unable.or(later).or(own).or(now).or(all).or_else(|| match child {
             Some(_) => None,
             None => self.causes.iter().max_by_key(|known| known.cause.confidence),
         })
@@ -156,8 +166,12 @@ impl FailureHistory {
         self.versions[place(version)].tried = true;
     }
 
-    /// The peer answered in this version, and `speaks` it or not.
+    /// The peer answered in this version, and `speaks` it or not. If it does, its silence before, and its refusal of the
+    /// other version, are not what is wrong: whatever comes next counts more.
     pub fn record_answer(&mut self, version: u8, speaks: bool, now: Instant) {
+        let first = |code| matches!(code, Code::NoProposalIke | Code::IkeVersionMismatch | Code::PeerUnreachable);
+        let over = |known: &&mut Known| first(known.cause.code) && known.cause.confidence < Confidence::Evidence;
+        self.causes.iter_mut().filter(|known| speaks && over(known)).for_each(|known| known.outlived = true);
         let version = if version == 1 { IkeVersion::V1 } else { IkeVersion::V2 };
         self.versions[place(version)].answer = Some((now, speaks));
     }
@@ -271,7 +285,6 @@ fn ends_a_tunnel(code: Code) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strongswan::log_parser::Confidence;
 
     fn failure(code: Code, confidence: Confidence) -> FailureCause {
         FailureCause { code, confidence, child: None, version: None, peer_id: None, details: code.name().into() }
@@ -308,6 +321,42 @@ mod tests {
         history.suspect(of_child, at, now);
         history.suspect(failure(Code::AlgorithmUnsupported, Confidence::Evidence), at, now);
         assert_eq!(history.cause(Some("c")).map(|known| known.cause.code), Some(Code::AlgorithmUnsupported));
+    }
+
+    /// A peer refuses IKEv2, speaks IKEv1, and falls silent there over the key: that is a weaker clue.
+    #[tokio::test]
+    async fn what_the_other_version_was_refused_for_does_not_hide_what_fails_in_this_one() {
+        let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        history.suspect(failure(Code::NoProposalIke, Confidence::Answer), at, now);
+        history.record_answer(2, false, now);
+        assert!(!history.suspect(failure(Code::PeerUnreachable, Confidence::Sign), at, later(1)), "not yet");
+        history.record_answer(1, true, later(2));
+        assert_eq!(cause(&history), Some(Code::NoProposalIke), "until there is another one");
+        assert!(history.suspect(failure(Code::PeerRefusedAuth, Confidence::Sign), at, later(9)));
+        assert_eq!(cause(&history), Some(Code::PeerRefusedAuth));
+        // What this side saw in the peer's own calls is not about ours.
+        history.suspect(failure(Code::NoProposalIke, Confidence::Evidence), at, later(10));
+        history.record_answer(1, true, later(11));
+        assert!(!history.suspect(failure(Code::PeerRefusedAuth, Confidence::Sign), at, later(12)));
+    }
+
+    /// First the key was wrong, then the networks are; and the other way round.
+    #[tokio::test]
+    async fn of_two_causes_in_turn_the_present_one_is_told() {
+        let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let of = |history: &FailureHistory, child| history.cause(child).map(|known| known.cause.code);
+        let networks = FailureCause { child: Some("c".into()), ..failure(Code::TsMismatch, Confidence::Answer) };
+        history.suspect(failure(Code::AuthFailed, Confidence::Evidence), at, now);
+        history.outlive();
+        history.suspect(networks, at, later(1));
+        assert_eq!((of(&history, None), of(&history, Some("c"))), (Some(Code::TsMismatch), Some(Code::TsMismatch)));
+        history.suspect(failure(Code::PeerDeleted, Confidence::Sign), at, later(2));
+        assert_eq!(of(&history, Some("c")), Some(Code::TsMismatch), "that is why it closed it");
+        history.suspect(failure(Code::PeerRefusedAuth, Confidence::Answer), at, later(3));
+        let told = Some(Code::PeerRefusedAuth);
+        assert_eq!((of(&history, None), of(&history, Some("c"))), (told, told));
     }
 
     #[tokio::test]

@@ -112,13 +112,33 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{doctor::checks::healthy, settings::Settings, store::Store, strongswan::vici::Vici};
+    use crate::{
+        doctor::checks::healthy,
+        ipsec::{IkeVersion, Split},
+        settings::Settings,
+        store::Store,
+        strongswan::vici::Vici,
+    };
     use std::time::Duration;
 
     fn record(last: u32, remote: &str) -> Record {
         let spec = healthy::record("192.0.2.1", &format!("192.0.2.{last}"), "10.1.0.0/24", remote).spec.clone();
         let id = format!("c000000000004000800000000000000{last}").parse().expect("an id");
         Record::new(id, spec, 0, jiff::Timestamp::UNIX_EPOCH).expect("a record")
+    }
+
+    /// Under IKEv1 a network inside another one has a child of its own, under IKEv2 it has none.
+    #[test]
+    fn what_a_connection_joins_is_the_same_whichever_version_is_tried() {
+        let mut spec = record(2, "10.2.0.0/16").spec;
+        spec.local[0].cidrs.push("10.1.0.128/25".parse().expect("a network"));
+        (spec.options.version, spec.options.split) = (IkeVersion::Any, Split::Auto);
+        let id = "c0000000000040008000000000000002".parse().expect("an id");
+        let any = Record::new(id, spec, 0, jiff::Timestamp::UNIX_EPOCH).expect("a record");
+        let fallback = any.speaking(IkeVersion::V1).expect("IKEv1 can be spoken");
+        assert_eq!((any.connection.children.len(), fallback.connection.children.len()), (1, 2));
+        let all = |record: &Record| pairs(&record.connection).collect::<Vec<_>>();
+        assert_eq!(all(&any), all(&fallback));
     }
 
     /// Both are judged before one of them is claimed, as two calls at the same moment may be.

@@ -54,11 +54,13 @@ impl View {
 }
 
 impl View {
-    /// What carries; `None` if that is unknown, or if nothing is to.
+    /// What carries; `None` if that is unknown, or if nothing is to. SAs that do not count carry nothing, as in events.
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let running = self.running.as_ref()?;
-        self.record.is_loaded().then(|| carried(&self.record.connection, running))
+        let carries =
+            || if self.discount.is_some() { Carried::Nothing } else { carried(&self.record.connection, running) };
+        self.record.is_loaded().then(carries)
     }
 }
 

@@ -79,10 +79,9 @@ fn claim(record: &Record, planner: &SaPlanner) -> Priority {
 /// would take the new one for a duplicate (facts 20.3). Under IKEv1 it does not.
 fn needs_generation(record: &Record, planner: &SaPlanner, running: &[IkeSa], steps: &[Step]) -> bool {
     let begins = |sa: &ChildSa| steps.iter().any(|step| matches!(step, Step::Initiate(name) if *name == sa.name));
-    let current = running.iter().filter(|ike| ike.version != 1 && !planner.stale.ike.contains(&ike.unique_id));
+    let current = running.iter().filter(|ike| ike.version != 1 && !planner.stale.has_ike(ike.unique_id));
     // What was made for an earlier configuration differs already.
-    let is_like =
-        |sa: &&ChildSa| sa.state == ChildState::Installed && !planner.stale.children.contains_key(&sa.unique_id);
+    let is_like = |sa: &&ChildSa| sa.state == ChildState::Installed && !planner.stale.has_child(sa.unique_id);
     record.is_loaded() && current.flat_map(|ike| &ike.children).filter(is_like).any(begins)
 }
 

@@ -77,15 +77,18 @@ impl Stale {
     pub fn mark(&self, running: &mut [IkeSa]) {
         for ike in running {
             ike.stale = self.has_ike(ike.unique_id);
-            for sa in &mut ike.children {
-                let is_gone = || self.gone.1.iter().any(|(id, _)| *id == sa.unique_id);
-                sa.stale = self.children.contains_key(&sa.unique_id) || is_gone();
-            }
+            ike.children.iter_mut().for_each(|sa| sa.stale = self.has_child(sa.unique_id));
         }
     }
 
-    fn has_ike(&self, id: u64) -> bool {
+    /// Whether this IKE SA is one, also if it was not listed once: lists are made while SAs move.
+    pub fn has_ike(&self, id: u64) -> bool {
         self.ike.contains(&id) || self.gone.0.contains(&id)
+    }
+
+    /// The same of a CHILD_SA.
+    pub fn has_child(&self, id: u64) -> bool {
+        self.children.contains_key(&id) || self.gone.1.iter().any(|(gone, _)| *gone == id)
     }
 
     /// Takes those that do not run any more for gone.
@@ -347,14 +350,11 @@ impl SaPlanner {
         (missing.into_iter().map(|name| Step::Initiate(name.into())).collect(), again)
     }
 
-    /// Whether the peer is making children, of which there are many, before we have begun any: one of them has just come.
+    /// Whether the peer is making children, of which there are many: one that is wanted has just come. What we have begun
+    /// ourselves is in flight, or failed: also after vain attempts, who begins now may meet the peer.
     fn is_peer_at_work(&self, wanted: &Connection, running: &[IkeSa]) -> bool {
-        let is_new = |sa: &ChildSa| {
-            let installed = sa.state == ChildState::Installed && sa.age <= AT_WORK_EACH.as_secs();
-            installed && wanted.children.iter().any(|child| child.name == sa.name)
-        };
-        let mut all = running.iter().flat_map(|ike| &ike.children);
-        self.pace.attempts == 0 && wanted.children.len() > FEW && all.any(is_new)
+        let is_new = |(_, sa): (&IkeSa, &ChildSa)| sa.age <= AT_WORK_EACH.as_secs();
+        wanted.children.len() > FEW && self.counting(wanted, running).any(is_new)
     }
 
     fn record_closings(&mut self, closings: &[Step], running: &[IkeSa]) {
@@ -394,19 +394,17 @@ impl SaPlanner {
     ) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
         let current = |ike: &&IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.runs(wanted);
         let counts = |sa: &&ChildSa| {
-            !self.stale.children.contains_key(&sa.unique_id)
-                && sa.state == ChildState::Installed
-                && coverage::counts(sa, wanted)
+            !self.stale.has_child(sa.unique_id) && sa.state == ChildState::Installed && coverage::counts(sa, wanted)
         };
         running.iter().filter(current).flat_map(move |ike| ike.children.iter().filter(counts).map(move |sa| (ike, sa)))
     }
 
     fn has_stale_child(&self, ike: &IkeSa) -> bool {
-        ike.children.iter().any(|sa| self.stale.children.contains_key(&sa.unique_id))
+        ike.children.iter().any(|sa| self.stale.has_child(sa.unique_id))
     }
 
     fn is_current(&self, ike: &IkeSa) -> bool {
-        !self.stale.ike.contains(&ike.unique_id)
+        !self.stale.has_ike(ike.unique_id)
     }
 
     /// Whether charon is at work on the child, or on the IKE SA that it will be part of.

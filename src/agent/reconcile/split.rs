@@ -94,13 +94,10 @@ fn current<'a>(
     planner: &'a SaPlanner,
 ) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
     let wanted = &record.connection;
-    let established = |ike: &&IkeSa| {
-        ike.state == IkeState::Established && ike.runs(wanted) && !planner.stale.ike.contains(&ike.unique_id)
-    };
+    let established =
+        |ike: &&IkeSa| ike.state == IkeState::Established && ike.runs(wanted) && !planner.stale.has_ike(ike.unique_id);
     let is_current = |sa: &&ChildSa| {
-        sa.state == ChildState::Installed
-            && !planner.stale.children.contains_key(&sa.unique_id)
-            && coverage::counts(sa, wanted)
+        sa.state == ChildState::Installed && !planner.stale.has_child(sa.unique_id) && coverage::counts(sa, wanted)
     };
     running
         .iter()

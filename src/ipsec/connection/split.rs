@@ -57,6 +57,12 @@ impl Split {
         self == Self::Stored && version == IkeVersion::Any
     }
 
+    /// Whether following a peer may have made this of `from`, without a caller's word.
+    #[must_use]
+    pub fn is_learned_from(self, from: Self) -> bool {
+        from.follows_peer() && matches!(self, Self::Auto | Self::Learned)
+    }
+
     /// Whether networks inside another one are left out: charon drops them from the selectors of a child.
     pub(super) fn drops_inner(self, version: IkeVersion) -> bool {
         self != Self::Stored && version != IkeVersion::V1

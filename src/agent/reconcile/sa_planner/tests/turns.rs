@@ -1,6 +1,7 @@
 //! Which version of IKE is tried, after each kind of failure.
 
 use super::*;
+use crate::ipsec::{Carried, carried};
 
 const V1: IkeVersion = IkeVersion::V1;
 const V2: IkeVersion = IkeVersion::V2;
@@ -148,4 +149,16 @@ async fn ikev1_is_begun_beside_what_a_trap_began_with_ikev2() {
     assert_eq!(steps, [initiated(&fallback, 0)]);
     let (steps, _) = SaPlanner::default().steps(&fallback, &[begun(&fallback, 1, 3)], Instant::now());
     assert_eq!(steps, []);
+}
+
+/// The peer calls in the version that is not tried, and takes a part: that is no earlier configuration.
+#[test]
+fn a_part_that_came_in_the_other_version_is_a_part() {
+    let (any, pairs) = (both(V2), wanted(V1));
+    let part = [IkeSa { version: 1, ..ike(&any, 1, vec![child(&pairs, 0, 4, 30)]) }];
+    assert_eq!(carried(&any, &part), Carried::Part);
+    let part = [ike(&any, 1, vec![narrowed(child(&any, 0, 4, 30))])];
+    assert_eq!(carried(&both(V1), &part), Carried::Part);
+    let stale = [IkeSa { stale: true, ..part[0].clone() }];
+    assert_eq!(carried(&both(V1), &stale), Carried::Previous);
 }
