@@ -28,10 +28,13 @@ impl Psk {
     }
 
     /// A key that nobody has.
-    #[must_use]
-    pub fn random() -> Self {
-        let bytes = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-        Self(Arc::new(Zeroizing::new(bytes)))
+    ///
+    /// # Errors
+    /// When the kernel has no random bytes.
+    pub fn random() -> Result<Self, Invalid> {
+        let mut bytes = vec![0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| Invalid::new(format!("cannot be random: {e}")))?;
+        Self::new(bytes)
     }
 
     /// The key itself, for the file and the message that must hold it.
@@ -90,6 +93,12 @@ mod tests {
         for wrong in ["", "0", "0g", "zz", "0 ", "é"] {
             assert!(Psk::from_hex(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn random_keys_are_nobodys() {
+        let keys = [Psk::random(), Psk::random()].map(|key| key.expect("random bytes"));
+        assert!(keys[0] != keys[1] && keys.iter().all(|key| key.expose().len() == 32));
     }
 
     #[test]
