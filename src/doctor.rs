@@ -2,7 +2,7 @@
 //! before; it either passes with a few words on what it saw, or says what is wrong. No check may show a key.
 
 mod case;
-pub(crate) mod checks;
+mod checks;
 pub mod facts;
 mod finding;
 
