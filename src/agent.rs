@@ -5,8 +5,8 @@
 
 pub(crate) mod change;
 mod entry;
-pub(crate) mod observe;
-pub(crate) mod reconcile;
+mod observe;
+mod reconcile;
 mod refusal;
 mod start;
 

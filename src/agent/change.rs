@@ -1,23 +1,23 @@
 //! How a connection is changed: what is checked, in which order effects happen, and what is put back.
 
-pub(crate) mod conflicts;
-pub(crate) mod credential_files;
-pub(crate) mod delete;
-pub(crate) mod dropped_cas;
+pub(super) mod conflicts;
+mod credential_files;
+mod delete;
+mod dropped_cas;
 pub(crate) mod overlaps;
-pub(crate) mod passes;
-pub(crate) mod plan;
-pub(crate) mod policy;
-pub(crate) mod rekey_outcome;
-pub(crate) mod rekey_test;
+mod passes;
+pub(super) mod plan;
+pub(super) mod policy;
+pub(super) mod rekey_outcome;
+mod rekey_test;
 pub(crate) mod set_aside;
 pub(crate) mod settings_drift;
-pub(crate) mod special;
-pub(crate) mod take_over;
-pub(crate) mod together;
-pub(crate) mod transaction;
-pub(crate) mod trial;
-pub(crate) mod write;
+mod special;
+mod take_over;
+mod together;
+mod transaction;
+mod trial;
+pub(super) mod write;
 
 use crate::{
     ranked::{Guard, Ranked, UNIQUENESS},

@@ -1,16 +1,16 @@
 //! What is seen of a connection: its state, its traffic, why it is down, and what happened to it.
 
-pub(crate) mod charon_log;
-pub(crate) mod connection_log;
-pub(crate) mod down_reason;
-pub(crate) mod events;
-pub(crate) mod failure_history;
-pub(crate) mod local_addresses;
-pub(crate) mod rekeys;
-pub(crate) mod same_networks;
-pub(crate) mod traces;
-pub(crate) mod traffic;
-pub(crate) mod view;
+mod charon_log;
+pub(super) mod connection_log;
+mod down_reason;
+pub(super) mod events;
+pub(super) mod failure_history;
+pub(super) mod local_addresses;
+mod rekeys;
+mod same_networks;
+mod traces;
+pub(super) mod traffic;
+pub(super) mod view;
 
 use crate::{ipsec::Limits, settings::condition::Condition};
 use events::EventStream;

@@ -1,18 +1,18 @@
 //! How what runs follows what is wanted: which SAs to negotiate and to close, and when.
 
-pub(crate) mod charon_link;
-pub(crate) mod charon_session;
-pub(crate) mod heal;
-pub(crate) mod initiation_limiter;
-pub(crate) mod proven;
-pub(crate) mod queue;
-pub(crate) mod reconciler;
-pub(crate) mod resync;
-pub(crate) mod sa_planner;
-pub(crate) mod split;
-pub(crate) mod versions;
-pub(crate) mod watchdog;
-pub(crate) mod worker;
+pub(super) mod charon_link;
+pub(super) mod charon_session;
+pub(super) mod heal;
+mod initiation_limiter;
+mod proven;
+mod queue;
+pub(super) mod reconciler;
+mod resync;
+pub(super) mod sa_planner;
+mod split;
+mod versions;
+pub(super) mod watchdog;
+pub(super) mod worker;
 
 use crate::{error::Error, ipsec::ConnectionId, strongswan::Charon};
 use charon_link::CharonLink;

@@ -3,6 +3,7 @@
 use super::input;
 use anyhow::{Context, Result, anyhow};
 use cygnet::{disk, http::Accounts, settings::Settings, visible::visible};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha512};
 use std::{
     io::Write,
@@ -16,9 +17,7 @@ pub fn passwd(config: &Path, name: &str) -> ExitCode {
     report(|| {
         let password = input::password()?;
         // Clients send the SHA-512 of the password in lower-case hexadecimal digits.
-        let digest =
-            Sha512::digest(password.as_bytes()).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-        let digest = Zeroizing::new(digest);
+        let digest = Zeroizing::new(HEXLOWER.encode(&Sha512::digest(password.as_bytes())));
         edit(config, |accounts| accounts.set_password(name, &digest).map_err(|e| anyhow!(e)))?;
         Ok(format!("the password of {name} is set; `systemctl restart cygnet` takes it over, and no tunnel notices\n"))
     })

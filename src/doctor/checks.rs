@@ -1,19 +1,19 @@
 //! The checks: pure functions on facts that were gathered before.
 
-pub(crate) mod addresses;
-pub(crate) mod cas;
-pub(crate) mod clamp;
-pub(crate) mod configuration;
-pub(crate) mod daemon;
-pub(crate) mod data_plane;
-pub(crate) mod file_modes;
-pub(crate) mod filter;
-pub(crate) mod flows;
+pub(super) mod addresses;
+pub(super) mod cas;
+pub(super) mod clamp;
+pub(super) mod configuration;
+pub(super) mod daemon;
+pub(super) mod data_plane;
+pub(super) mod file_modes;
+pub(super) mod filter;
+pub(super) mod flows;
 #[cfg(test)]
 pub(crate) mod healthy;
-pub(crate) mod kernel;
-pub(crate) mod other_programs;
-pub(crate) mod ports;
-pub(crate) mod routes;
-pub(crate) mod settings;
-pub(crate) mod source_nat;
+pub(super) mod kernel;
+pub(super) mod other_programs;
+pub(super) mod ports;
+pub(super) mod routes;
+pub(super) mod settings;
+pub(super) mod source_nat;

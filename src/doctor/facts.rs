@@ -1,16 +1,16 @@
 //! What this gateway is at this moment: facts for the doctor, each gathered by a function of its own and within a time.
 //! Nothing here judges, and nothing here changes anything. What could not be looked at says why.
 
-pub mod charon_answers;
-pub mod groups;
+pub(super) mod charon_answers;
+pub(super) mod groups;
 mod look;
-pub mod network;
-pub mod path;
-pub mod permissions;
+pub(super) mod network;
+pub(crate) mod path;
+pub(super) mod permissions;
 mod probe;
-pub mod procfs;
-pub mod rules;
-pub mod swanctl_files;
+pub(super) mod procfs;
+pub(super) mod rules;
+pub(super) mod swanctl_files;
 pub mod tools;
 
 use crate::{

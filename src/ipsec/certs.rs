@@ -11,6 +11,7 @@ mod x509;
 
 use super::Invalid;
 use crate::ipsec::certs::pem::Block;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 pub use key::PrivateKey;
 pub use role::Role;
@@ -263,21 +264,14 @@ fn signatures(certificates: &[Certificate], crls: &[Crl]) -> usize {
     issuers.filter_map(|issuer| cas.get(issuer.as_slice())).sum()
 }
 
-/// Bytes that are no secret as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
 /// What tells a certificate from others: its SHA-256 in hexadecimal digits.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    hex(&Sha256::digest(der))
+    HEXLOWER.encode(&Sha256::digest(der))
 }
 
 fn key_id(public: &[u8]) -> String {
-    hex(&Sha1::digest(public))
+    HEXLOWER.encode(&Sha1::digest(public))
 }
 
 /// charon's name of the private key in `text`, if that is one.

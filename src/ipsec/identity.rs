@@ -6,6 +6,7 @@ mod kinds;
 mod matching;
 
 use super::Invalid;
+use data_encoding::HEXLOWER;
 pub use dn::Dn;
 pub use matching::IdentityKey;
 use std::{fmt, net::IpAddr};
@@ -143,14 +144,8 @@ impl fmt::Display for Identity {
             Self::Ip(address) => address.fmt(f),
             Self::Fqdn(name) => write!(f, "fqdn:{name}"),
             Self::Email(name) => write!(f, "email:{name}"),
-            Self::KeyId(bytes) => {
-                f.write_str("keyid:#")?;
-                bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
-            }
-            Self::Dn(dn) => {
-                f.write_str("asn1dn:#")?;
-                dn.der.iter().try_for_each(|b| write!(f, "{b:02x}"))
-            }
+            Self::KeyId(bytes) => write!(f, "keyid:#{}", HEXLOWER.encode_display(bytes)),
+            Self::Dn(dn) => write!(f, "asn1dn:#{}", HEXLOWER.encode_display(&dn.der)),
         }
     }
 }

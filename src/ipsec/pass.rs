@@ -6,6 +6,7 @@
 //! networks: so a part of such a network that another tunnel carries is not in them.
 
 use super::{Conflict, Connection, ConnectionId, Mode, TrafficSelector};
+use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -127,5 +128,5 @@ fn widest(nets: &BTreeSet<IpNet>) -> Vec<TrafficSelector> {
 fn name(id: ConnectionId, local: &[TrafficSelector], remote: &[TrafficSelector]) -> String {
     let list = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let digest = Sha256::digest(format!("{} {}", list(local), list(remote)));
-    format!("cygnet-{id}-pass-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    format!("cygnet-{id}-pass-{}", HEXLOWER.encode_display(&digest[..4]))
 }

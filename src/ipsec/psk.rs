@@ -1,6 +1,7 @@
 //! The pre-shared key. It has no `Display` and no `Serialize`; `Debug` hides it; memory is wiped.
 
 use super::Invalid;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -27,10 +28,13 @@ impl Psk {
     }
 
     /// A key that nobody has.
-    #[must_use]
-    pub fn random() -> Self {
-        let bytes = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-        Self(Arc::new(Zeroizing::new(bytes)))
+    ///
+    /// # Errors
+    /// When the kernel has no random bytes.
+    pub fn random() -> Result<Self, Invalid> {
+        let mut bytes = vec![0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| Invalid::new(format!("cannot be random: {e}")))?;
+        Self::new(bytes)
     }
 
     /// The key itself, for the file and the message that must hold it.
@@ -42,13 +46,7 @@ impl Psk {
     /// The key as lower-case hexadecimal digits.
     #[must_use]
     pub fn expose_hex(&self) -> Zeroizing<String> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = Zeroizing::new(String::with_capacity(self.0.len() * 2));
-        for byte in self.0.iter() {
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-        text
+        Zeroizing::new(HEXLOWER.encode(&self.0))
     }
 
     /// The key that these hexadecimal digits stand for.
@@ -56,18 +54,8 @@ impl Psk {
     /// # Errors
     /// When they are not pairs of hexadecimal digits, or not a key.
     pub fn from_hex(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new("must be pairs of hexadecimal digits");
-        let digits = text.as_bytes();
-        if !digits.len().is_multiple_of(2) {
-            return Err(wrong());
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
-        for pair in digits.chunks_exact(2) {
-            let high = char::from(pair[0]).to_digit(16).ok_or_else(wrong)?;
-            let low = char::from(pair[1]).to_digit(16).ok_or_else(wrong)?;
-            bytes.push(u8::try_from(high << 4 | low).map_err(|_| wrong())?);
-        }
-        Self::new(std::mem::take(&mut *bytes))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        Self::new(bytes.map_err(|_| Invalid::new("must be pairs of hexadecimal digits"))?)
     }
 }
 
@@ -105,6 +93,12 @@ mod tests {
         for wrong in ["", "0", "0g", "zz", "0 ", "é"] {
             assert!(Psk::from_hex(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn random_keys_are_nobodys() {
+        let keys = [Psk::random(), Psk::random()].map(|key| key.expect("random bytes"));
+        assert!(keys[0] != keys[1] && keys.iter().all(|key| key.expose().len() == 32));
     }
 
     #[test]

@@ -246,15 +246,15 @@ impl Record {
         new
     }
 
-    /// The same with a random key in place of its pre-shared one: what a change from `old` to a key means that must not be
-    /// compared with that of `old`.
+    /// The same with `key` in place of its pre-shared one: with a random key, what a change from `old` to a key means that
+    /// must not be compared with that of `old`.
     ///
     /// # Errors
     /// None that [`Record::changed`] did not have.
-    pub fn with_random_key(&self, old: &Self) -> Result<Self, Conflict> {
+    pub fn with_key(&self, key: &Psk, old: &Self) -> Result<Self, Conflict> {
         let mut spec = self.spec.clone();
         if let Auth::Psk(psk) = &mut spec.options.auth {
-            *psk = Psk::random();
+            *psk = key.clone();
         }
         old.changed(spec, self.changed)
     }

@@ -7,8 +7,8 @@ use super::{Record, Staged, Store};
 use crate::{
     disk,
     error::{Error, Result},
-    ipsec::certs::hex,
 };
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{path::Path, sync::Arc};
@@ -101,5 +101,5 @@ impl Store {
 /// The SHA-256 of the file, if it is there.
 fn digest(path: &Path) -> Result<Option<String>> {
     let bytes = disk::read(path)?.map(zeroize::Zeroizing::new);
-    Ok(bytes.map(|bytes| hex(&Sha256::digest(&*bytes))))
+    Ok(bytes.map(|bytes| HEXLOWER.encode(&Sha256::digest(&*bytes))))
 }

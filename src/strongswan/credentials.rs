@@ -4,7 +4,8 @@
 //! points at a whole set, at whatever moment a machine loses its power.
 
 use super::names;
-use crate::ipsec::{Certs, ConnectionId, certs::hex};
+use crate::ipsec::{Certs, ConnectionId};
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -43,7 +44,7 @@ impl File {
         let digest = Sha256::digest(public);
         Self {
             directory,
-            name: names::credential(id, &hex(&digest[..4])),
+            name: names::credential(id, &HEXLOWER.encode(&digest[..4])),
             bytes: Zeroizing::new(pem.as_bytes().to_vec()),
         }
     }

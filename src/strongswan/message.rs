@@ -13,8 +13,6 @@ const LIST_END: u8 = 6;
 
 /// How deep sections may stand in each other; charon's own messages need four.
 pub const MAX_DEPTH: usize = 16;
-/// The longest name in bytes.
-pub const MAX_NAME: usize = 255;
 /// The longest value in bytes.
 pub const MAX_VALUE: usize = 65_535;
 

@@ -1,7 +1,7 @@
 //! Logging in by account, sessions, and requests signed with an access key (contract 1.10).
 
 use crate::serve::{Bench, Options, params, uuid};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -55,7 +55,7 @@ fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Va
 
 /// A password as clients send it.
 pub fn digest(password: &str) -> String {
-    Sha512::digest(password).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    HEXLOWER.encode(&Sha512::digest(password))
 }
 
 fn login(b: &Bench, name: &str, password: &str) -> (u16, Value) {
@@ -138,7 +138,7 @@ fn passwords_and_keys_are_kept_as_they_should_be() {
 /// The signature of a request, as the SDKs make it.
 pub fn signature(secret: &str, method: &str, date: &str, path: &str) -> String {
     let mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("any length");
-    BASE64_STANDARD.encode(mac.chain_update(format!("{method}\n{date}\n{path}")).finalize().into_bytes())
+    BASE64.encode(&mac.chain_update(format!("{method}\n{date}\n{path}")).finalize().into_bytes())
 }
 
 /// The present time as a `Date` header with this zone.

@@ -8,7 +8,7 @@ use crate::{
     memory::{Secret, is_readable},
     serve::{Bench, Options, TOKEN, change, hex, params, uuid, wait_until},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 use std::{
@@ -221,7 +221,7 @@ fn a_private_key_has_few_copies_and_none_when_its_connection_is_gone() {
         let ca = Ca::new(kind, "CN=test-only CA");
         let issued = ca.issue(kind, "CN=gw", &["gw.example"]);
         let digits: String = issued.key.lines().filter(|line| !line.starts_with("-----")).collect();
-        let der = BASE64_STANDARD.decode(digits).expect("base64");
+        let der = BASE64.decode(digits.as_bytes()).expect("base64");
         // In PKCS #8, the number that is the key begins here.
         let (place, length) = match kind {
             Kind::Ecdsa => (36, 32),

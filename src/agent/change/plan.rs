@@ -6,8 +6,8 @@ use crate::{
         Agent, Companion, Warning, WriteOptions, change::transaction::refuse_second, reconcile::sa_planner::Step,
         refusal::not_found,
     },
-    error::Result,
-    ipsec::{Auth, Code, Connection, ConnectionId, Pass},
+    error::{Error, Result},
+    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk},
     store::Record,
     strongswan::{
         conf,
@@ -123,12 +123,16 @@ impl Agent {
         }
         let wanted = edit(&before)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
-        let after = if hides_key { wanted.with_random_key(&before)? } else { wanted.clone() };
+        let random = hides_key.then(Psk::random).transpose().map_err(|e| Error::Internal(format!("the key {e}")))?;
+        let with_random = |record: &Record| match &random {
+            Some(key) => record.with_key(key, &before).map_err(Error::from),
+            None => Ok(record.clone()),
+        };
+        let after = with_random(&wanted)?;
         self.judge(Some(&before), &after, self.is_rehearsed(how))?;
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept. That the stored one is
         // as bad excuses no key that is compared with none.
-        let judged_by = if hides_key { before.with_random_key(&before)? } else { Record::clone(&before) };
-        self.judge(Some(&judged_by), &wanted, true)?;
+        self.judge(Some(&with_random(&before)?), &wanted, true)?;
         let Group { new: after, others } = self.group(Some(&before), after, how.together)?;
         let needed = others.iter().filter(|other| other.before.aside.is_none()).map(|other| &other.after);
         let all: Vec<_> = std::iter::once(&after).chain(needed).collect();

@@ -113,7 +113,7 @@ impl Agent {
 mod tests {
     use super::*;
     use crate::{
-        doctor::checks::healthy,
+        doctor::healthy,
         ipsec::{IkeVersion, Split},
         settings::Settings,
         store::Store,

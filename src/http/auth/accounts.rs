@@ -120,13 +120,13 @@ impl Accounts {
     /// Makes an access key for the account `name`, which is made if there is none.
     ///
     /// # Errors
-    /// When the name is none, or the account has as many keys as it may.
+    /// When the name is none, the account has as many keys as it may, or the kernel has no random bytes.
     pub fn add_key(&mut self, name: &str) -> Result<AccessKey, String> {
         if self.access_key.iter().filter(|key| key.account == name).count() >= MAX_KEYS {
             return Err(format!("{name} has {MAX_KEYS} access keys already: remove one from the accounts file first"));
         }
         self.ensure(name)?;
-        let key = AccessKey { id: random(20), account: name.into(), secret: Zeroizing::new(random(40)) };
+        let key = AccessKey { id: random(20)?, account: name.into(), secret: Zeroizing::new(random(40)?) };
         self.access_key.push(key.clone());
         Ok(key)
     }
@@ -164,11 +164,17 @@ impl Accounts {
 }
 
 /// So many random letters and digits, each as likely as any other.
-fn random(count: usize) -> String {
+fn random(count: usize) -> Result<String, String> {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let bytes = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()[0]);
-    // Bytes above the largest multiple of 62 would make some letters likelier.
-    bytes.filter(|b| *b < 248).map(|b| char::from(LETTERS[usize::from(b % 62)])).take(count).collect()
+    let mut text = String::with_capacity(count);
+    while text.len() < count {
+        let mut bytes = Zeroizing::new([0; 64]);
+        getrandom::fill(&mut *bytes).map_err(|e| format!("the kernel has no random bytes: {e}"))?;
+        // Bytes above the largest multiple of 62 would make some letters likelier.
+        let even = bytes.iter().filter(|b| **b < 248).take(count - text.len());
+        text.extend(even.map(|b| char::from(LETTERS[usize::from(b % 62)])));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

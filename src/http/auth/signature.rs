@@ -3,7 +3,7 @@
 use super::{accounts::Accounts, caller::Caller};
 use crate::http::{error::Failure, zone};
 use axum::http::{HeaderMap, Method, StatusCode, header::DATE};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use sha1::Sha1;
@@ -40,7 +40,7 @@ pub fn check(
         return forbidden(format!("access key id: {shown} does not existed or disabled"));
     };
     let text = format!("{method}\n{date}\n{path}");
-    let given = BASE64_STANDARD.decode(signature.trim()).unwrap_or_default();
+    let given = BASE64.decode(signature.trim().as_bytes()).unwrap_or_default();
     let signed =
         Hmac::<Sha1>::new_from_slice(key.secret.as_bytes()).map(|mac| mac.chain_update(text).verify_slice(&given));
     match signed {

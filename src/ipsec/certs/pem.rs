@@ -1,7 +1,7 @@
 //! PEM text (RFC 7468), as strictly as a bundle of credentials deserves. Errors name a block, never its contents.
 
 use crate::ipsec::Invalid;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
 /// One block.
@@ -66,7 +66,7 @@ pub fn blocks(text: &str) -> Result<Vec<Block>, Invalid> {
             check_line(line, number, label)?;
             body.push_str(line);
         }
-        let der = STANDARD.decode(body.as_bytes()).map(Zeroizing::new);
+        let der = BASE64.decode(body.as_bytes()).map(Zeroizing::new);
         let der = der.map_err(|_| Invalid::new(format!("has a block {number} ({label}) that is not base64")))?;
         found.push(Block { label, der });
     }
@@ -101,7 +101,7 @@ pub fn encrypted() -> Invalid {
 
 /// `der` as a PEM block.
 pub fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
-    let digits = Zeroizing::new(STANDARD.encode(der));
+    let digits = Zeroizing::new(BASE64.encode(der));
     // Its final size at once: what grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(digits.len() + digits.len() / 64 + 80 + 2 * label.len()));
     text.extend(["-----BEGIN ", label, "-----\n"]);

@@ -2,6 +2,7 @@
 
 use super::{Child, Connection, ConnectionId, IkeVersion, Mode, Parts, Split};
 use crate::ipsec::{Conflict, Part, TrafficSelector, coverage};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
@@ -104,7 +105,7 @@ fn named(id: ConnectionId, pairs: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector
         let mut salt = 0_u32;
         loop {
             let digest = Sha256::digest(format!("{} {} {salt}", list(local), list(remote)));
-            let name = format!("cygnet-{id}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]);
+            let name = format!("cygnet-{id}-{}", HEXLOWER.encode_display(&digest[..4]));
             if taken.insert(name.clone()) {
                 return name;
             }
