@@ -62,7 +62,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let spec = Spec {
         names,
         vip: Reference { uuid: vip.uuid.clone(), address: vip.address },
-        peer: new_peer(peer_address(&peer)?, gateway)?,
+        peer: new_peer(peer_address(&peer)?)?,
         options,
         local: local.into_iter().collect(),
         remote: cidrs.map_or(Ok(Vec::new()), |cidrs| remote_cidrs(cidrs, now))?,
@@ -111,7 +111,7 @@ pub fn change(
         let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.
-        let peer = if peer == old.spec.peer { peer } else { new_peer(peer, &gateway)? };
+        let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };
         let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
         tags.clone().apply(&mut spec.names)?;
         old.rewritten(spec, changed).map_err(conflict)
@@ -151,13 +151,10 @@ fn wrong_peer(why: Invalid) -> Error {
     Error::Part { part: Part::RemoteAddr.name(), why: why.0 }
 }
 
-/// A peer that a caller names: what no peer can have is refused, and what this gateway itself has.
-fn new_peer(peer: PeerAddr, gateway: &Gateway) -> Result<PeerAddr> {
+/// A peer that a caller names: what no peer can have is refused. VIPs of the settings may be on another gateway, which has
+/// the same settings; that of the connection itself is refused with its other parts.
+fn new_peer(peer: PeerAddr) -> Result<PeerAddr> {
     peer.check().map_err(wrong_peer)?;
-    // A link-local address is this gateway's own on its own link only.
-    if gateway.vips.iter().any(|vip| vip.address == *peer && !peer.has_scope()) {
-        return Err(wrong_peer(Invalid::new(format!("the peerAddress[{peer}] cannot be the same to the VIP address"))));
-    }
     Ok(peer)
 }
 

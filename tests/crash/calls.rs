@@ -109,8 +109,14 @@ fn on_trial(b: &Bench, path: String, body: Value) -> Option<u16> {
     let client = b.tcp();
     let call = move || send(client, "PUT", &path, &body);
     let asked = std::thread::spawn(call);
-    let in_force = || fs::read_to_string(b.conf(&uuid(N))).is_ok_and(|text| text.contains("life_time = 2000s"));
-    wait_until("the change is on trial", || (asked.is_finished() || in_force()).then_some(()));
+    let is_placed = || fs::read_to_string(b.conf(&uuid(N))).is_ok_and(|text| text.contains("life_time = 2000s"));
+    // The file is in its place before it is durable; when the agent shows the change, all of that is over.
+    let is_shown = || {
+        let token = format!("OAuth {TOKEN}");
+        let view = b.tcp().request("GET", &format!("{PATH}/{}", uuid(N)), &[("Authorization", &token)], b"");
+        view.is_ok_and(|view| view.json()["inventories"][0]["lifeTime"] == NEW)
+    };
+    wait_until("the change is on trial", || (asked.is_finished() || is_placed() && is_shown()).then_some(()));
     None
 }
 
