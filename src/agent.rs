@@ -1,7 +1,7 @@
 //! The agent: the use cases, and the only place that orders effects.
 //!
 //! The record in the store is the truth. What stands in conf.d, what charon holds and which SAs run
-//! are made to follow it, by one function for every cause: [`Agent::reconcile`].
+//! are made to follow it, by one function for every cause: `Agent::reconcile`.
 
 pub(crate) mod change;
 mod entry;

@@ -5,22 +5,9 @@
 
 #[path = "crash/calls.rs"]
 mod calls;
-#[path = "support/certificates.rs"]
-mod certificates;
-#[path = "support/http.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
-mod client;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "crash/kills.rs"]
 mod kills;
-#[path = "support/serve.rs"]
-mod serve;
-#[path = "support/skip.rs"]
-mod skip;
 #[path = "crash/starts.rs"]
 mod starts;
 #[path = "crash/together.rs"]
 mod together;
-#[path = "support/tracer.rs"]
-mod tracer;

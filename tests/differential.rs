@@ -1,17 +1,12 @@
 //! Debian's real swanctl and our own client send the same bytes: the text that we render is loaded by both into a fake
 //! charon, and the requests are compared byte for byte. It needs `/usr/sbin/swanctl` and no privileges.
 
-#[path = "support/certificates.rs"]
-mod certificates;
-#[path = "support/connections.rs"]
-mod connections;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
-#[path = "support/skip.rs"]
-mod skip;
-
-use certificates::{Ca, Kind};
-use connections::{address, group, nets, parts, psk};
+use crate::{
+    certificates::{Ca, Kind},
+    connections::{address, connection, group, nets, parts, psk},
+    fake_charon::{FakeCharon, Recorded},
+    skip::skipped,
+};
 use cygnet::{
     ipsec::{
         AhProposal, Auth, Certs, Connection, Encryption, EspProposal, Identity, IdentityKind, IkeProposal, IkeVersion,
@@ -26,7 +21,6 @@ use cygnet::{
         vici::Vici,
     },
 };
-use fake_charon::{FakeCharon, Recorded};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, fs, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -176,7 +170,7 @@ fn cases() -> Vec<Connection> {
     let made = (0_u32..).zip(changes).map(|(n, change)| {
         let mut parts = parts(n);
         change(&mut parts);
-        connections::connection(parts)
+        connection(parts)
     });
     made.collect()
 }
@@ -263,7 +257,7 @@ async fn sent_by_us(cases: &[Connection], traps: Traps) -> (Vec<String>, BTreeMa
 #[tokio::test]
 async fn swanctl_and_our_client_send_the_same_bytes() {
     if !Path::new(SWANCTL).exists() {
-        return skip::skipped("swanctl is not installed");
+        return skipped("swanctl is not installed");
     }
     let cases = cases();
     for traps in [Traps::Supported, Traps::Unsupported] {

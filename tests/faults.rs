@@ -5,18 +5,7 @@
 
 #[path = "faults/calls.rs"]
 mod calls;
-#[path = "support/http.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
-mod client;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "faults/injected.rs"]
 mod injected;
 #[path = "faults/places.rs"]
 mod places;
-#[path = "support/serve.rs"]
-mod serve;
-#[path = "support/skip.rs"]
-mod skip;
-#[path = "support/tracer.rs"]
-mod tracer;

@@ -168,6 +168,22 @@ fn no_template_trusts_a_value() {
     }
 }
 
+/// Cargo looks for no programs in `tests/` (`autotests`): a file that nothing names would never run.
+#[test]
+fn every_file_of_tests_is_in_a_program() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let is_root =
+        |path: &std::path::PathBuf| path.parent() == Some(&tests) && path.extension().is_some_and(|e| e == "rs");
+    let roots: Vec<_> = paths::files(&tests).into_iter().filter(is_root).collect();
+    let text = |path: &std::path::PathBuf| std::fs::read_to_string(path).expect("a source");
+    let (manifest, programs) = (include_str!("../Cargo.toml"), roots.iter().map(text).collect::<String>());
+    for root in roots {
+        let name = root.file_stem().expect("a name").to_string_lossy().into_owned();
+        let is_program = manifest.contains(&format!("path = \"tests/{name}.rs\""));
+        assert!(is_program || programs.contains(&format!("\nmod {name};")), "tests/{name}.rs is in no program");
+    }
+}
+
 /// A source of the module `module`.
 fn snippet(module: &str, text: &str) -> Source {
     Source::new("snippet.rs".into(), module.into(), text)

@@ -6,7 +6,7 @@
 //! `cygnet render` prints). `golden/cygnet.toml` is the gateway that they are for. Uuids that a Create draws at random
 //! stand there as `<random>`.
 //!
-//! `CYGNET_BLESS=1 cargo test --test golden` writes the outputs anew; read the difference before it is committed. A new
+//! `CYGNET_BLESS=1 cargo test --test library golden::` writes the outputs anew; read the difference before it is committed. A new
 //! case is a new folder `change-*` or `create-*` with its inputs (`change-error-*`, `create-error-*` if it is refused).
 
 #[path = "support/golden/case.rs"]

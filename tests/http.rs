@@ -1,5 +1,5 @@
 //! The HTTP API as a client sees it: whole answers of `cygnet serve`, over TCP and its Unix socket, with a fake charon
-//! behind it. Snapshots are in `http/snapshots`: `INSTA_UPDATE=always cargo test --test http` writes them anew; read the
+//! behind it. Snapshots are in `http/snapshots`: `INSTA_UPDATE=always cargo test --test agent http::` writes them anew; read the
 //! difference. Every test has an agent of its own; nothing sleeps but the one polling loop in `support/serve.rs`.
 
 #[path = "http/accounts.rs"]
@@ -16,8 +16,6 @@ mod beside;
 mod bodies;
 #[path = "http/carrying.rs"]
 mod carrying;
-#[path = "support/certificates.rs"]
-mod certificates;
 #[path = "http/certs.rs"]
 mod certs;
 #[path = "http/change.rs"]
@@ -26,9 +24,6 @@ mod change;
 mod charon;
 #[path = "http/children.rs"]
 mod children;
-#[path = "support/http.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
-mod client;
 #[path = "http/concurrency.rs"]
 mod concurrency;
 #[path = "http/costs.rs"]
@@ -43,8 +38,6 @@ mod errors;
 mod events;
 #[path = "http/examples.rs"]
 mod examples;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "http/foreign.rs"]
 mod foreign;
 #[path = "http/heal.rs"]
@@ -77,20 +70,14 @@ mod restart;
 mod routes;
 #[path = "http/sdk.rs"]
 mod sdk;
-#[path = "support/serve.rs"]
-mod serve;
 #[path = "http/settings_drift.rs"]
 mod settings_drift;
-#[path = "support/skip.rs"]
-mod skip;
 #[path = "http/special.rs"]
 mod special;
 #[path = "http/splits.rs"]
 mod splits;
 #[path = "http/strangers.rs"]
 mod strangers;
-#[path = "support/stream.rs"]
-mod stream;
 #[path = "http/tls.rs"]
 mod tls;
 #[path = "http/together.rs"]

@@ -100,6 +100,7 @@ mod storm_of_trials;
 #[path = "support/stream.rs"]
 mod stream;
 mod support;
+mod swanctl;
 #[path = "lab/thousand.rs"]
 mod thousand;
 #[path = "lab/traffic.rs"]

@@ -1,13 +1,6 @@
 //! `POST /cygnet/v1/connections/{uuid}/plan`: the impact class, the differences and the warnings that a change would
 //! have, told without doing anything; and that the class `none` is true exactly when charon hears nothing of the change.
 
-#[path = "support/http.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
-mod client;
-#[path = "support/connections.rs"]
-mod connections;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "properties/generate.rs"]
 #[allow(dead_code, reason = "this test binary uses a part of it")]
 mod generate;
@@ -17,13 +10,14 @@ mod impacts;
 mod property;
 #[path = "plan/refusals.rs"]
 mod refusals;
-#[path = "support/serve.rs"]
-mod serve;
 #[path = "plan/silence.rs"]
 mod silence;
 
+use crate::{
+    client::Response,
+    serve::{Bench, params, uuid, wait_until},
+};
 use serde_json::{Value, json};
-use serve::{Bench, params, uuid, wait_until};
 use std::fs;
 
 /// An agent with the connection 7, which is up.
@@ -43,7 +37,7 @@ fn proven(b: &Bench) {
 }
 
 /// The answer to planning the change of the connection `n`.
-fn ask(b: &Bench, n: u8, change: &Value) -> client::Response {
+fn ask(b: &Bench, n: u8, change: &Value) -> Response {
     let path = format!("/cygnet/v1/connections/{}/plan", uuid(n));
     b.ask("POST", &path, json!({ "changeIPsecConnection": change }).to_string().as_bytes())
 }

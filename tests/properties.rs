@@ -5,8 +5,6 @@
 mod bytes;
 #[path = "properties/conditions.rs"]
 mod conditions;
-#[path = "support/connections.rs"]
-mod connections;
 #[path = "properties/coverage.rs"]
 mod coverage;
 #[path = "properties/files.rs"]

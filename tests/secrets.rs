@@ -2,19 +2,12 @@
 //! keys in every form that bytes take on their way (text, hexadecimal, base64, lists of numbers, ...) in every place
 //! that is not meant to have them. The places that must have them are the control: there the search has to find them.
 
-#[path = "support/certificates.rs"]
-mod certificates;
 #[path = "secrets/certs.rs"]
 mod certs;
-#[path = "support/http.rs"]
-#[allow(dead_code, reason = "this test binary uses a part of it")]
-mod client;
 #[path = "secrets/copies.rs"]
 mod copies;
 #[path = "secrets/debug.rs"]
 mod debug;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "secrets/kept.rs"]
 mod kept;
 #[path = "secrets/life.rs"]
@@ -25,7 +18,3 @@ mod masked;
 mod memory;
 #[path = "secrets/needles.rs"]
 mod needles;
-#[path = "support/serve.rs"]
-mod serve;
-#[path = "support/skip.rs"]
-mod skip;

@@ -1,19 +1,18 @@
 //! The fallback backend against a real charon: everything goes through the swanctl program, whose exit code 0 is not
 //! believed, and which is not let near charon when it would unload what is not ours.
 
-#[path = "support/certificates.rs"]
-mod certificates;
-mod support;
-
-use certificates::{Ca, Kind};
+use crate::{
+    certificates::{Ca, Kind},
+    support::{
+        self,
+        agent::{self, Agent, AgentOptions},
+        http::Response,
+        lab::{Lab, Side},
+        wait_until,
+    },
+};
 use serde_json::{Value, json};
 use std::{fs, time::Duration};
-use support::{
-    agent::{self, Agent, AgentOptions},
-    http::Response,
-    lab::{Lab, Side},
-    wait_until,
-};
 
 const KEY: &str = "test-only-key";
 const PATIENCE: Duration = Duration::from_secs(30);

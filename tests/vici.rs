@@ -5,17 +5,14 @@
 mod believable;
 #[path = "vici/commands.rs"]
 mod commands;
-#[path = "support/connections.rs"]
-mod connections;
 #[path = "vici/events.rs"]
 mod events;
 #[path = "vici/failures.rs"]
 mod failures;
-#[path = "support/fake_charon.rs"]
-mod fake_charon;
 #[path = "vici/links.rs"]
 mod links;
 
+use crate::fake_charon::FakeCharon;
 use cygnet::{
     error::Error,
     ipsec::Connection,
@@ -26,7 +23,6 @@ use cygnet::{
         vici::Vici,
     },
 };
-use fake_charon::FakeCharon;
 use std::{future::Future, time::Duration};
 use tempfile::TempDir;
 

@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-/// A finding; its check's name comes with [`judge`].
+/// A finding; its check's name comes with [`judge`](crate::doctor::judge).
 pub(super) fn finding(level: Level, what: impl Into<String>, fix: impl Into<String>) -> Finding {
     Finding { check: "", level, what: what.into(), fix: fix.into(), evidence: None }
 }

@@ -146,7 +146,7 @@ impl Vici {
         Ok(all)
     }
 
-    /// Gives charon a request of a plan; see [`super::plan::load`].
+    /// Gives charon a request of a plan; see [`super::requests::load`].
     ///
     /// # Errors
     /// When charon refuses it or does not answer.

@@ -1,6 +1,6 @@
 //! The documents: those that are made from definitions are current, and what the others point at exists.
 
-use crate::ships::man::documents;
+use super::ships::man::documents;
 use cygnet::ipsec::Code;
 use serde_json::Value;
 use std::{
@@ -20,7 +20,7 @@ fn pages_in_docs_are_current() {
             fs::write(&path, &text).expect("written");
         }
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "docs/{name} is stale: CYGNET_BLESS=1 cargo test --test cli pages_in_docs");
+        assert!(found == text, "docs/{name} is stale: CYGNET_BLESS=1 cargo test --test agent pages_in_docs");
     }
 }
 

@@ -1,9 +1,7 @@
 //! `log` and `events`: what was, and what comes.
 
-use crate::{
-    run::{command, keyless, run, up},
-    serve::{Bench, PATIENCE, uuid, wait_until},
-};
+use super::run::{command, keyless, run, up};
+use crate::serve::{Bench, PATIENCE, uuid, wait_until};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},

@@ -1,10 +1,8 @@
 //! Names and words of strangers, in every member of every answer: no subcommand prints what a terminal would obey, and
 //! none lets a stranger begin a line of its own. The agent here is a socket that answers everything with the same JSON.
 
-use crate::{
-    run::{Run, command, fed},
-    serve::{Bench, Options},
-};
+use super::run::{Run, command, fed};
+use crate::serve::{Bench, Options};
 use cygnet::visible::is_hidden;
 use serde_json::{Value, json};
 use std::{

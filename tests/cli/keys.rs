@@ -1,9 +1,7 @@
 //! Keys come by files and standard input, never by the command line; what is refused is not shown.
 
-use crate::{
-    run::{OTHER_KEY, fed, run, up, up_with},
-    serve::{Bench, KEY, Options, uuid},
-};
+use super::run::{OTHER_KEY, fed, run, up, up_with};
+use crate::serve::{Bench, KEY, Options, uuid};
 use std::fs;
 
 fn key_of(b: &Bench) -> String {

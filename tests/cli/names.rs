@@ -1,9 +1,7 @@
 //! A connection is named by its uuid, by first digits of it, or by its name.
 
-use crate::{
-    run::run,
-    serve::{Bench, params, uuid},
-};
+use super::run::run;
+use crate::serve::{Bench, params, uuid};
 use serde_json::json;
 
 #[test]

@@ -1,9 +1,7 @@
 //! `list`, `show`, `status` and `plan`: their pages, their JSON and their exit codes.
 
-use crate::{
-    run::{run, timeless, up},
-    serve::{Bench, params, uuid, wait_until},
-};
+use super::run::{run, timeless, up};
+use crate::serve::{Bench, params, uuid, wait_until};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -94,8 +92,8 @@ fn a_plan() {
     assert_eq!((&json["impact"], &json["fields"][0]["field"]), (&json!("ike"), &json!("ikeDhGroup")));
     let same = run(&b, &["plan", "site-7", "--set", "lifeTime=3600"]).ends(0).out;
     assert_eq!(same, "impact: none (nothing is sent to charon)\n");
-    let body = json!({ "changeIPsecConnection": { "peerAddress": "198.51.100.7", "authKey": crate::run::OTHER_KEY } });
-    let reset = crate::run::fed(&b, &["plan", "site-7"], &body.to_string()).ends(0).out;
+    let body = json!({ "changeIPsecConnection": { "peerAddress": "198.51.100.7", "authKey": super::run::OTHER_KEY } });
+    let reset = super::run::fed(&b, &["plan", "site-7"], &body.to_string()).ends(0).out;
     assert!(reset.starts_with("impact: reauth") && reset.contains("authKey  (hidden)  (changed)"), "{reset}");
     let refused = run(&b, &["plan", "site-7", "--set", "lifeTime=1"]).ends(1);
     assert!(refused.err.starts_with("cygnet: field[lifeTime]"), "{}", refused.err);

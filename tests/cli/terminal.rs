@@ -1,10 +1,10 @@
 //! What only a terminal sees: colour, questions, and a line that says what is waited for.
 
-use crate::{
+use super::{
     run::{run, up},
-    serve::{Bench, Options, uuid},
     tty::Terminal,
 };
+use crate::serve::{Bench, Options, uuid};
 use nix::sys::signal::Signal;
 
 const CHANGE: [&str; 4] = ["change", "site-7", "--set", "lifeTime=1000"];

@@ -1,9 +1,7 @@
 //! A terminal: a program in it sees one on all three of its streams.
 
-use crate::{
-    run::{command, keyless},
-    serve::{Bench, PATIENCE},
-};
+use super::run::{command, keyless};
+use crate::serve::{Bench, PATIENCE};
 use nix::{
     pty::openpty,
     sys::{

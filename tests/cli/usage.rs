@@ -1,9 +1,7 @@
 //! Exit codes 2 and 3, and errors: each with what to do about it.
 
-use crate::{
-    run::{Run, run, up},
-    serve::{Bench, Options, uuid},
-};
+use super::run::{Run, run, up};
+use crate::serve::{Bench, Options, uuid};
 use std::fs;
 
 #[test]

@@ -1,9 +1,7 @@
 //! A write whose tunnel is not up: what is said, what is waited for, and what is put back.
 
-use crate::{
-    run::{run, up},
-    serve::{uuid, wait_until},
-};
+use super::run::{run, up};
+use crate::serve::{uuid, wait_until};
 use serde_json::json;
 use std::thread;
 

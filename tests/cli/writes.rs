@@ -1,9 +1,7 @@
 //! The subcommands that write: what they do, what they print, and their exit codes.
 
-use crate::{
-    run::{OTHER_KEY, fed, run, up, up_with},
-    serve::{Bench, NETWORK, Options, VIP, params, uuid},
-};
+use super::run::{OTHER_KEY, fed, run, up, up_with};
+use crate::serve::{Bench, NETWORK, Options, VIP, params, uuid};
 use serde_json::{Value, json};
 
 const CREATE: [&str; 6] = ["create", "branch", "--peer", "198.51.100.8", "--auth-key-file", "-"];

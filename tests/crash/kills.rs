@@ -1,8 +1,8 @@
 //! Kills of an agent that runs: at the n-th system call of a kind of each thread, at those on each path, and while
 //! charon is at work on each request.
 
+use super::calls::{Call, idle, lifetime, targets};
 use crate::{
-    calls::{Call, idle, lifetime, targets},
     fake_charon::Behaviour,
     serve::{Bench, wait_until},
     tracer::Tracer,

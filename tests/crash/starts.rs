@@ -1,7 +1,7 @@
 //! Kills of an agent that starts, and has a trial to end and an unfinished file to remove.
 
+use super::calls::{Call, N, idle, lifetime};
 use crate::{
-    calls::{Call, N, idle, lifetime},
     serve::{Bench, uuid, wait_until},
     skip::skipped,
 };

@@ -1,8 +1,8 @@
 //! A key that two connections share is changed, and the agent is killed in between: afterwards both have the old key or
 //! both the new one, and the new one if the call was answered.
 
+use super::calls::idle;
 use crate::{
-    calls::idle,
     serve::{Bench, TOKEN, change, files, hex, params, uuid, wait_until},
     tracer::Tracer,
 };

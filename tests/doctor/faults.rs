@@ -1,9 +1,7 @@
 //! One fault at a time.
 
-use crate::{
-    fake_charon::Behaviour,
-    tree::{Tree, UUID, words},
-};
+use super::tree::{Tree, UUID, words};
+use crate::fake_charon::Behaviour;
 use cygnet::{doctor::Level, strongswan::section::Section};
 use std::{
     fs,

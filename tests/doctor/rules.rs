@@ -1,6 +1,6 @@
 //! Filters, NAT and clamps as nft 1.0.6 and iptables-save 1.8.9 print them, recorded from real rule sets.
 
-use crate::tree::{Tree, words};
+use super::tree::{Tree, words};
 use cygnet::doctor::{Level, Report};
 use serde_json::Value;
 

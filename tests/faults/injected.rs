@@ -4,8 +4,8 @@
 //! place is aimed at in two ways: as the n-th of its thread, and by the path of its directory or file. `write` is left to
 //! the full disks in `places.rs`: injected, it hits the wake-up calls between the runtime's threads too.
 
+use super::calls::{Call, Everything, NEW, OLD, assert_done, assert_named, assert_serves, idle, prepare};
 use crate::{
-    calls::{Call, Everything, NEW, OLD, assert_done, assert_named, assert_serves, idle, prepare},
     serve::{Bench, uuid, wait_until},
     tracer::Tracer,
 };

@@ -1,7 +1,7 @@
 //! Directories that cannot be written: full, read-only, immutable, gone, or no directory.
 
+use super::calls::{Call, NEW, OLD, assert_done, assert_refused, idle, prepare};
 use crate::{
-    calls::{Call, NEW, OLD, assert_done, assert_refused, idle, prepare},
     serve::{Bench, KEY, change, params, uuid, wait_until},
     skip::skipped,
 };

@@ -2,7 +2,7 @@
 //! taken from a parent that only re-exports it belongs to the file that has it, and a parent that names its children for
 //! others (`mod`, `pub use`) imports nothing.
 
-use crate::paths::{Source, mentions, named, resolve, without_strings};
+use super::paths::{Source, mentions, named, resolve, without_strings};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each module imports.

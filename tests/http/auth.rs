@@ -1,9 +1,7 @@
 //! Who may call (contract 1.10).
 
-use crate::{
-    serve::{Bench, TOKEN, params, uuid, wait_until},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, TOKEN, params, uuid, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 

@@ -1,9 +1,7 @@
 //! Bodies that are no requests: each is answered, none is taken for another, and the agent goes on.
 
-use crate::{
-    serve::{Bench, TOKEN, files, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, TOKEN, files, params, uuid};
 use serde_json::json;
 
 const PATH: &str = "/zstack/v1/ipsec";

@@ -1,9 +1,7 @@
 //! `ChangeIPsecConnection`.
 
-use crate::{
-    serve::{Bench, KEY, Options, change, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, KEY, Options, change, params, uuid};
 use serde_json::{Value, json};
 
 fn path(n: u8) -> String {

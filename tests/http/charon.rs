@@ -1,9 +1,9 @@
 //! A charon that refuses, is silent, lacks something or is gone: all or nothing, and the caller hears why.
 
+use super::transcript::Transcript;
 use crate::{
     fake_charon::Behaviour,
     serve::{Bench, KEY, Options, change, files, params, uuid, wait_until},
-    transcript::Transcript,
 };
 use serde_json::{Value, json};
 use std::{

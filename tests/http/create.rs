@@ -1,9 +1,7 @@
 //! `CreateIPsecConnection` and `DeleteIPsecConnection`.
 
-use crate::{
-    serve::{Bench, KEY, NETWORK, Options, VIP, files, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, KEY, NETWORK, Options, VIP, files, params, uuid};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt};
 

@@ -1,11 +1,11 @@
 //! Every text of the contract's errors that this agent gives, as whole answers. [`TEXTS`] is the list; what the
 //! real server says and this one cannot is in the last table of docs/api/zstack.md.
 
-use crate::{
+use super::{
     accounts::{digest, now, signature, tool, with_accounts},
-    serve::{Bench, NETWORK, Options, TOKEN, params, uuid},
     transcript::Transcript,
 };
+use crate::serve::{Bench, NETWORK, Options, TOKEN, params, uuid};
 use serde_json::{Value, json};
 
 const PATH: &str = "/zstack/v1/ipsec";

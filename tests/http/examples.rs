@@ -1,7 +1,7 @@
 //! The calls of docs/api/zstack.md, as it has them: a shell runs every command that calls curl.
 
+use super::accounts::{PASSWORD, tool, with_accounts};
 use crate::{
-    accounts::{PASSWORD, tool, with_accounts},
     serve::{Bench, NETWORK, Options, VIP, wait_until},
     skip::skipped,
 };

@@ -1,9 +1,7 @@
 //! Web hooks: who gets the result, when, and how many at a time.
 
-use crate::{
-    jobs::{JOB, OTHERS, PATH, call, creation, three_callers},
-    serve::{Bench, KEY, Options, uuid, wait_until},
-};
+use super::jobs::{JOB, OTHERS, PATH, call, creation, three_callers};
+use crate::serve::{Bench, KEY, Options, uuid, wait_until};
 use serde_json::json;
 use std::{
     io::{ErrorKind, Read, Write},

@@ -1,10 +1,10 @@
 //! A connection's whole life, as each of the clients lives it: with a session, and with an access key.
 
-use crate::{
+use super::{
     accounts::{PASSWORD, tool, with_accounts},
     sdk::{Credentials, Kind, Sdk, check_connection},
-    serve::{Bench, KEY, NETWORK, Options, params, uuid},
 };
+use crate::serve::{Bench, KEY, NETWORK, Options, params, uuid};
 use serde_json::{Value, json};
 
 const KINDS: [Kind; 3] = [Kind::Java, Kind::Go, Kind::Python];

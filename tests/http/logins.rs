@@ -1,10 +1,8 @@
 //! Logins by strangers: how many passwords are looked at, whom failures lock out, what the journal says; and when a
 //! session ends.
 
-use crate::{
-    accounts::{PASSWORD, digest, tool, with_accounts},
-    serve::{Bench, Options, PATIENCE, wait_until},
-};
+use super::accounts::{PASSWORD, digest, tool, with_accounts};
+use crate::serve::{Bench, Options, PATIENCE, wait_until};
 use nix::sys::{
     signal::Signal,
     socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket},

@@ -1,9 +1,7 @@
 //! `QueryIPSecConnection`: the query language of the contract, section 1.11.
 
-use crate::{
-    serve::{Bench, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, params, uuid};
 use serde_json::{Value, json};
 
 const PATH: &str = "/zstack/v1/ipsec";

@@ -1,9 +1,7 @@
 //! Starting: what is kept, what is damaged, and which settings are refused.
 
-use crate::{
-    serve::{Bench, Options, change, files, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, Options, change, files, params, uuid};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt};
 

@@ -1,9 +1,7 @@
 //! Which path and method mean what, and the texts when they mean nothing (contract 1.1, 1.2).
 
-use crate::{
-    serve::{Bench, params, uuid},
-    transcript::Transcript,
-};
+use super::transcript::Transcript;
+use crate::serve::{Bench, params, uuid};
 use serde_json::json;
 
 #[test]

@@ -1,11 +1,13 @@
 //! Clients that behave as the contract says the SDKs do (1.4, 1.10, 1.15): which headers they send, what they poll
 //! and with which credentials, how they rewrite `location`, and what they refuse in an answer.
 
-use crate::{
+use super::{
     accounts::{digest, now, signature},
+    transcript::is_date,
+};
+use crate::{
     client::Response,
     serve::{Bench, wait_until},
-    transcript::is_date,
 };
 use serde_json::{Value, json};
 

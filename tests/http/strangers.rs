@@ -1,10 +1,10 @@
 //! What those without valid credentials can make the agent do: answer them, and no more.
 
-use crate::{
+use super::{
     hooks::{Recorder, hook_hosts},
     jobs::{JOB, PATH, call, creation, outcome},
-    serve::{Bench, Options, TOKEN, files, params, uuid},
 };
+use crate::serve::{Bench, Options, TOKEN, files, params, uuid};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},

@@ -1,9 +1,7 @@
 //! Members that nobody reads: the call succeeds, and its answer names what was meant.
 
-use crate::{
-    jobs::{JOB, call, outcome},
-    serve::{Bench, Options, change, params, uuid},
-};
+use super::jobs::{JOB, call, outcome};
+use crate::serve::{Bench, Options, change, params, uuid};
 use serde_json::{Value, json};
 
 const PATH: &str = "/zstack/v1/ipsec";

@@ -1,9 +1,7 @@
 //! The gateway's time zone: dates in answers, and the wall clocks of signed requests.
 
-use crate::{
-    accounts::{signature, tool, with_accounts},
-    serve::{Bench, Options, params, uuid},
-};
+use super::accounts::{signature, tool, with_accounts};
+use crate::serve::{Bench, Options, params, uuid};
 use jiff::{Timestamp, ToSpan, Zoned, civil::DateTime, tz::TimeZone};
 use serde_json::json;
 

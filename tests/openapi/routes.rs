@@ -1,9 +1,7 @@
 //! The paths, methods and operations of the document against the table of routes, and against what the agent answers.
 
-use crate::{
-    document::{METHODS, document, operations},
-    serve::{Bench, uuid},
-};
+use super::document::{METHODS, document, operations};
+use crate::serve::{Bench, uuid};
 use cygnet::http::{Message, ROUTES};
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};

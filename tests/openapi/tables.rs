@@ -1,10 +1,8 @@
 //! Valid values, ranges, defaults and members in the document against the tables of the model and of the API; where a
 //! table is out of reach, against what the agent answers.
 
-use crate::{
-    document::{document, operations},
-    serve::{Bench, change, params, uuid},
-};
+use super::document::{document, operations};
+use crate::serve::{Bench, change, params, uuid};
 use cygnet::{
     http::{
         inventory::MEMBERS,

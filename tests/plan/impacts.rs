@@ -1,9 +1,7 @@
 //! Each impact class, with what differs.
 
-use crate::{
-    ask, bench,
-    serve::{Bench, KEY, change, hex, uuid},
-};
+use super::{ask, bench};
+use crate::serve::{Bench, KEY, change, hex, uuid};
 use serde_json::{Value, json};
 
 /// What a plan of this change says.

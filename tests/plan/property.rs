@@ -1,6 +1,6 @@
 //! The same without HTTP, for any values: the class of a change against the requests that load it.
 
-use crate::generate;
+use super::generate;
 use cygnet::{
     agent::{Impact, Loaded, Step, configure, impact},
     ipsec::{Identity, IdentityKind, State},

@@ -1,9 +1,7 @@
 //! What cannot be planned: the errors are those of the change.
 
-use crate::{
-    ask, bench,
-    serve::{change, params, uuid},
-};
+use super::{ask, bench};
+use crate::serve::{change, params, uuid};
 use serde_json::{Value, json};
 
 #[test]

@@ -1,9 +1,8 @@
 //! A plan does nothing; and a change that is planned as `none` sends charon nothing.
 
+use super::{ask, bench, proven};
 use crate::{
-    ask, bench,
     fake_charon::Recorded,
-    proven,
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};

@@ -1,6 +1,6 @@
 //! vici's bytes: what is encoded is decoded, and no bytes at all make the decoder panic.
 
-use crate::cases;
+use super::cases;
 use cygnet::strongswan::{
     message::{self, MAX_DEPTH, MAX_VALUE, Malformed},
     packet::Packet,

@@ -1,9 +1,7 @@
 //! The word for each state of a child's SAs; and that Ready means that every word is one of those as wanted.
 
-use crate::{
-    cases,
-    connections::{connection, nets, parts},
-};
+use super::cases;
+use crate::connections::{connection, nets, parts};
 use cygnet::ipsec::{
     ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
     condition, sa::Suite, status::status,

@@ -1,10 +1,10 @@
 //! Which pairs of networks several SAs carry together: compared with counting each pair of addresses.
 
-use crate::{
+use super::{
     cases,
     conditions::{child_sa, ike_sa},
-    connections::{address, connection, nets, parts},
 };
+use crate::connections::{address, connection, nets, parts};
 use cygnet::ipsec::{
     Child, ChildSa, Condition, Connection, IkeVersion, Mode, Parts, Status, Use, condition, coverage, status::status,
 };

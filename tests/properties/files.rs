@@ -1,6 +1,6 @@
 //! The file and the requests that it means give back every value of the connection that was rendered.
 
-use crate::{cases, generate};
+use super::{cases, generate};
 use askama::filters::Escaper;
 use cygnet::{
     ipsec::{

@@ -1,6 +1,6 @@
 //! Rows of looks at counters, and what is told of them.
 
-use crate::cases;
+use super::cases;
 use cygnet::ipsec::{ChildSa, ChildState, Flow, InOut, Limits, Use, sa::Suite};
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Hostile identities are refused, or strongSwan reads exactly what the caller wrote.
 
-use crate::{cases, generate, measured};
+use super::{cases, generate, measured};
 use cygnet::ipsec::{Identity, IdentityKind};
 use proptest::prelude::*;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! A stored record comes back as it was.
 
-use crate::{cases, generate};
+use super::{cases, generate};
 use cygnet::{
     ipsec::{Dpd, IkeVersion, KeyOwner, Split, State},
     store::{

@@ -1,6 +1,6 @@
 //! No `Debug` shows a key, as text or as hexadecimal digits.
 
-use crate::{cases, generate, records};
+use super::{cases, generate, records};
 use cygnet::{
     ipsec::{Auth, Connection, Psk},
     store::Record,

@@ -1,10 +1,7 @@
 //! What is called weak, and what is not; and that no advice ever holds a part of the key.
 
-use crate::{
-    cases,
-    connections::{address, connection, group, nets, parts, psk},
-    generate,
-};
+use super::{cases, generate};
+use crate::connections::{address, connection, group, nets, parts, psk};
 use cygnet::ipsec::{
     AhProposal, Connection, Encryption, EspProposal, Identity, IkeProposal, IkeVersion, Integrity, Parts, Protocol,
     Weakness,

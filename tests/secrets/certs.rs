@@ -1,9 +1,9 @@
 //! The private key of a bundle: in its record, its file and the message to charon, and nowhere else.
 
+use super::needles::Needles;
 use crate::{
     certificates::{Ca, Issued, Kind},
     fake_charon::Behaviour,
-    needles::Needles,
     serve::{Bench, Options, change, params, uuid},
 };
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! Of a key, memory holds few copies while its connection is stored, and none a moment after it is gone: whatever was
 //! done with it, and also while the callers keep their connections to the agent.
 
+use super::memory::{Secret, is_readable};
 use crate::{
     certificates::{Ca, Kind},
     client::{Client, Response},
     fake_charon::Behaviour,
-    memory::{Secret, is_readable},
     serve::{Bench, Options, TOKEN, change, hex, params, uuid, wait_until},
 };
 use data_encoding::BASE64;

@@ -1,9 +1,7 @@
 //! `Debug` of everything that holds a key: what an `expect`, a failed assertion or a careless log line would print.
 
-use crate::{
-    needles::Needles,
-    serve::{NETWORK, VIP, change, hex, params, uuid},
-};
+use super::needles::Needles;
+use crate::serve::{NETWORK, VIP, change, hex, params, uuid};
 use cygnet::{
     agent::View,
     http::{Envelope, parse},

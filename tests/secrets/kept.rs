@@ -1,10 +1,8 @@
 //! What a connection of a caller keeps of the requests on it: nothing of a key, by TLS too, and in whatever pieces the
 //! request came. The connections stay open, so that no buffer is freed by their end.
 
-use crate::{
-    memory::{Secret, is_readable},
-    serve::{Bench, Options, TOKEN, params, uuid},
-};
+use super::memory::{Secret, is_readable};
+use crate::serve::{Bench, Options, TOKEN, params, uuid};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use std::{

@@ -1,9 +1,9 @@
 //! A whole life of connections through `cygnet serve`, with every log on.
 
+use super::needles::Needles;
 use crate::{
     client::Response,
     fake_charon::Behaviour,
-    needles::Needles,
     serve::{Bench, Options, change, hex, params, uuid, wait_until},
 };
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! How many copies of a secret the memory of a process holds. All that the process can write is read through `/proc`,
 //! live and freed alike: a copy that nobody wiped counts.
 
+use super::needles::{ALPHABETS, base64};
 use crate::{
-    needles::{ALPHABETS, base64},
     serve::{Bench, hex},
     skip::skipped,
 };

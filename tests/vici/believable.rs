@@ -1,6 +1,7 @@
 //! The fake charon is believed by what reads charon: other tests stand on that.
 
-use crate::{AMPLE, Bench, bench, connections, requests, soon};
+use super::{AMPLE, Bench, bench, requests, soon};
+use crate::connections;
 use cygnet::{
     ipsec::{
         AhProposal, Connection, Encryption, IkeSa, IkeVersion, Integrity, Lifetime, Parts, Protocol, Status,

@@ -1,6 +1,7 @@
 //! Each command: the bytes of its request, and what becomes of its answer.
 
-use crate::{AMPLE, bench, connections, fake_charon::Behaviour, requests, sa, soon};
+use super::{AMPLE, bench, requests, sa, soon};
+use crate::{connections, fake_charon::Behaviour};
 use cygnet::{
     error::Error,
     ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},

@@ -1,6 +1,7 @@
 //! Events: they have a socket of their own, may come amid anything, and cost bounded memory.
 
-use crate::{AMPLE, bench, fake_charon::Behaviour, sa, soon};
+use super::{AMPLE, bench, sa, soon};
+use crate::fake_charon::Behaviour;
 use cygnet::{
     error::Error,
     strongswan::{

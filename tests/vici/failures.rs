@@ -1,6 +1,7 @@
 //! A charon that is slow, silent, gone or hostile.
 
-use crate::{AMPLE, SHORT, bench, connections, fake_charon::Behaviour, is_unreachable, requests, sa, soon};
+use super::{AMPLE, SHORT, bench, is_unreachable, requests, sa, soon};
+use crate::{connections, fake_charon::Behaviour};
 use cygnet::strongswan::vici::Vici;
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! Many calls at once, calls given up, and requests that hang: each holds up nobody but itself, as far as charon lets it.
 
-use crate::{AMPLE, SHORT, bench, connections, fake_charon::Behaviour, is_unreachable, requests, sa, soon};
+use super::{AMPLE, SHORT, bench, is_unreachable, requests, sa, soon};
+use crate::{connections, fake_charon::Behaviour};
 use cygnet::strongswan::{section::Section, vici::Asker};
 use futures_util::future::join_all;
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Settings that changed under stored connections: the address of a VIP, the CIDRs of a network. A record keeps what
 //! the settings said when it was made. What they say now is shown as drift first; the next Change or Reconnect takes
-//! it over, or [`Agent::reconnect_all_changed`]. A reload of the settings alone changes no tunnel.
+//! it over, or [`reconnect_all_changed`](crate::agent::Agent::reconnect_all_changed). A reload of the settings alone changes no tunnel.
 
 use crate::{
     error::Result,

@@ -121,7 +121,7 @@ pub struct SaPlanner {
     pub loaded: Loaded,
     /// SAs of an earlier configuration.
     pub stale: Stale,
-    /// How often the record is still to be loaded into charon anew; see [`SaPlanner::doubt`].
+    /// How often the record is still to be loaded into charon anew; see [`SaPlanner::invalidate_loaded`].
     reloads: u8,
     /// What the connection left alone when charon was last given it; the host's networks change without a word of ours.
     pub passes: Vec<Pass>,
