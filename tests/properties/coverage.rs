@@ -81,7 +81,7 @@ fn addresses_are_compared_as_values() {
     for (host, net) in [("::192.0.2.1", "::192.0.2.0/120"), ("::c000:201", "0:0:0:0:0:0:c000:200/120")] {
         let sa = ChildSa { local: list(net), remote: list("fd00:2:0::0/64"), ..child_sa(&wanted, 0, 1) };
         let mut ike = ike_sa(&wanted, vec![sa]);
-        ike.hosts = (host.into(), "2001:DB8:0::2".into());
+        (ike.local_host, ike.remote_host) = (host.into(), "2001:DB8:0::2".into());
         assert_eq!(status(&wanted, &[ike]), Status::Ready, "{host} {net}");
     }
 }
