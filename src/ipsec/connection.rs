@@ -311,7 +311,7 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
         None => subject_of(certificate),
         Some(id) if certificate.is_subject(id) => subject_of(certificate),
         Some(id) if certificate.is_for(id) => Ok(id.clone()),
-        Some(id) => Err(Conflict::NotInCertificate { id: id.plain().into(), names: certificate.names() }),
+        Some(id) => Err(Conflict::NotInCertificate { id: id.plain(), names: certificate.names() }),
     }
 }
 

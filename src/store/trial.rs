@@ -78,10 +78,11 @@ impl Trial {
         // What others write is written on both: with the trial, and as if there had been none.
         let after = edit(before).ok().or_else(|| before.with_networks_of(old, new))?;
         let after = Record { trial: None, aside: None, ..after };
-        let (kept, written, written_before) = (agreement(before, old), agreement(old, new), agreement(before, &after));
-        let overruled = kept.into_iter().zip(written).zip(written_before);
-        let overruled = overruled.into_iter().any(|((kept, same), same_before)| !kept && !(same && same_before));
-        let overruled = self.overruled || overruled;
+        let (unchanged, same) = (agreement(before, old), agreement(old, new));
+        let on_trial = unchanged.into_iter().zip(same).zip(agreement(before, &after));
+        let written =
+            on_trial.filter(|((unchanged, _), _)| !unchanged).any(|((_, same), as_before)| !same || !as_before);
+        let overruled = self.overruled || written;
         (!agree(&after, new)).then(|| Self { before: Some(after), overruled, ..self.clone() })
     }
 }

@@ -55,14 +55,7 @@ pub(super) fn options(
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
     let local_id = identity("localId", local_id)?;
     let remote_id = identity("remoteId", remote_id)?;
-    let keeps_id = [
-        (&local_id, old.and_then(|old| old.local_id.as_ref())),
-        (&remote_id, old.and_then(|old| old.remote_id.as_ref())),
-    ]
-    .iter()
-    .any(|(new, old)| new.is_none() && old.is_some_and(|id| id.parse::<IpAddr>().is_err()));
-    // Without an idType, identities that are kept keep their meaning: read as `ip` they would have none.
-    let default_kind = old.filter(|_| keeps_id).map_or(IdentityKind::Ip, |old| old.id_kind);
+    let default_kind = default_kind(local_id.as_ref(), remote_id.as_ref(), old);
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
         id_kind: choice("idType", 32, id_type, &ID_TYPES, default_kind)?,
@@ -84,6 +77,15 @@ pub(super) fn options(
         split: choice("split", 32, split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
         dpd: dpd(dpd_delay, dpd_timeout, old)?,
     })
+}
+
+/// How identities are read without an `idType`: those that are kept keep their meaning, as read as `ip` they would have none.
+fn default_kind(local_id: Option<&String>, remote_id: Option<&String>, old: Option<&Options>) -> IdentityKind {
+    let is_kept = |new: Option<&String>, old: &Option<String>| {
+        new.is_none() && old.as_ref().is_some_and(|id| id.parse::<IpAddr>().is_err())
+    };
+    let keeps = |old: &&Options| is_kept(local_id, &old.local_id) || is_kept(remote_id, &old.remote_id);
+    old.filter(keeps).map_or(IdentityKind::Ip, |old| old.id_kind)
 }
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again
