@@ -7,6 +7,8 @@ pub mod facts;
 mod finding;
 
 pub use case::Case;
+#[cfg(test)]
+pub(crate) use checks::healthy;
 pub use finding::{Finding, Level, Report, UNSEEN};
 
 use crate::{

@@ -10,7 +10,7 @@ pub(super) mod file_modes;
 pub(super) mod filter;
 pub(super) mod flows;
 #[cfg(test)]
-mod healthy;
+pub(crate) mod healthy;
 pub(super) mod kernel;
 pub(super) mod other_programs;
 pub(super) mod ports;

@@ -11,7 +11,7 @@ mod probe;
 pub(super) mod procfs;
 pub(super) mod rules;
 pub(super) mod swanctl_files;
-mod tools;
+pub mod tools;
 
 use crate::{
     ipsec::{IkeSa, PacketSize},
