@@ -1,27 +1,27 @@
 //! strongSwan: its languages, which are pure functions on text and bytes, and the ways to charon.
 
-pub mod alert;
+pub(crate) mod alert;
 mod authorities;
 mod charon;
 pub mod conf;
 pub mod credentials;
-pub mod diff;
-pub mod dry_run;
+pub(crate) mod diff;
+pub(crate) mod dry_run;
 mod fallbacks;
 pub mod foreign;
 mod lists;
-pub mod log_parser;
+pub(crate) mod log_parser;
 pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
-pub mod pretty;
+pub(crate) mod pretty;
 pub mod requests;
 pub mod section;
 mod sightings;
 pub mod swanctl;
 pub mod vici;
-pub mod words;
+pub(crate) mod words;
 
 use crate::{
     error::{Error, Result},
