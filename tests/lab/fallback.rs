@@ -124,11 +124,12 @@ fn load(charon: &Charon, version: &str, proposal: &str, key: &str) {
     };
     let (ours, theirs) = (two(b), two(b.other()));
     let (version, is_whole) = (version.trim_end_matches(" pairs"), version == "2" || version == "0");
-    let children = match is_whole {
-        false => (0..4).fold(Section::new(), |all, n| {
+    let children = if is_whole {
+        Section::new().with("all", child(&ours, &theirs))
+    } else {
+        (0..4).fold(Section::new(), |all, n| {
             all.with(&format!("pair{n}"), child(&ours[n / 2..=n / 2], &theirs[n % 2..=n % 2]))
-        }),
-        true => Section::new().with("all", child(&ours, &theirs)),
+        })
     };
     let end = |id: &str| Section::new().with("auth", "psk").with("id", id);
     charon.load_secret("peer", key.as_bytes(), &[b.other().wan()]);
