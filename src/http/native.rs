@@ -228,14 +228,10 @@ fn other_sas(view: &View) -> Value {
     let connection = &view.record.connection;
     let wanted = &connection.children;
     let carriers: Vec<_> = wanted.iter().flat_map(|child| carriers(connection, child, running)).collect();
-    let is_as_wanted = |ike: &IkeSa, sa: &ChildSa| {
-        let alone = || wanted.iter().any(|child| coverage::uncovered(child, [sa]).is_empty());
-        let takes_part = || carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
-        ike.runs(connection) && coverage::counts(sa, connection) && (takes_part() || alone())
-    };
+    let is_carrier = |sa: &ChildSa| carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
     let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
     let item = |(ike, sa): (&IkeSa, &ChildSa)| {
-        let mut item = child_sa(ike, sa, is_as_wanted(ike, sa));
+        let mut item = child_sa(ike, sa, is_carrier(sa));
         child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
         item
     };

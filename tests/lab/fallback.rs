@@ -217,11 +217,9 @@ fn the_peer_calls_in_the_version_that_is_not_tried() {
     }
     bed.up(1, &json!("ikev1"));
     // The SAs bear the name of the child that answered: their traffic is that of the children all the same.
-    let view = wait_until(PATIENCE, "all traffic is seen", || {
-        let view = bed.view();
-        view["children"].as_array()?.iter().all(|child| child["condition"] == "up").then_some(view)
+    wait_until(PATIENCE, "all traffic is seen", || {
+        bed.view()["children"].as_array()?.iter().all(|child| child["condition"] == "up").then_some(())
     });
-    assert!(!view.to_string().contains("\"as_wanted\":false"), "{view:#}");
     load(&bed.peer, "2", PROPOSAL, KEY);
     let old: Vec<_> = bed.peer.running().iter().map(|ike| ike.unique_id).collect();
     bed.peer.initiate("peer", "all");
