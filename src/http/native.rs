@@ -225,10 +225,13 @@ fn all_children(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
 /// that the peer asked for.
 fn other_sas(view: &View) -> Value {
     let Some(running) = &view.running else { return Value::Null };
-    let wanted = &view.record.connection.children;
+    let connection = &view.record.connection;
+    let wanted = &connection.children;
+    let carriers: Vec<_> = wanted.iter().flat_map(|child| carriers(connection, child, running)).collect();
+    let is_carrier = |sa: &ChildSa| carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
     let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
     let item = |(ike, sa): (&IkeSa, &ChildSa)| {
-        let mut item = child_sa(ike, sa, false);
+        let mut item = child_sa(ike, sa, is_carrier(sa));
         child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
         item
     };

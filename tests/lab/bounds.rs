@@ -166,7 +166,9 @@ fn is_bounded(pair: &Pair, options: &Value, wanted: usize) {
     });
     let mut by_child = begun_by();
     for (now, before) in by_child.iter_mut().zip(&earlier) {
-        now.iter_mut().for_each(|(name, count)| *count -= before[name]);
+        for (name, count) in now.iter_mut() {
+            *count -= before[name];
+        }
     }
     let begun = [0, 1].map(|end: usize| by_child[end].values().sum::<usize>());
     let highest = most.each_ref().map(|all| all.values().map(|(installed, _)| *installed).max().unwrap_or_default());

@@ -3,7 +3,7 @@
 use crate::{
     agent::{Agent, View, reconcile::heal::Hearing},
     error::Result,
-    ipsec::{Child, Condition, Flows, IkeSa, Use, condition},
+    ipsec::{Child, Condition, Flows, IkeSa, Use, condition, condition::carriers},
     store,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -59,7 +59,10 @@ impl Agent {
         self.record_installed(record, running);
         self.entry(record.id).with_flows(&record.connection, |flows| {
             for child in &record.connection.children {
-                let sas = running.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == child.name);
+                let own: Vec<_> =
+                    running.iter().flat_map(|ike| &ike.children).filter(|sa| sa.name == child.name).collect();
+                // What the peer called for, in the other version of IKE, carries it under another name.
+                let sas = if own.is_empty() { carriers(&record.connection, child, running) } else { own };
                 flows.look(&child.name, sas, now);
             }
         });
