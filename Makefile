@@ -74,12 +74,13 @@ roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 $(CYGNET_ROOTS)/%: | deps
 	tests/support/lab/root.sh $@
 
-# ESP and AH of a real kernel, and power cuts.
-kernel: deps | $(CYGNET_UML)
+# ESP and AH of a real kernel, other IKE daemons at the other end, and power cuts.
+kernel: deps | $(CYGNET_UML)/foreign
 	cargo test --locked --test kernel -- --ignored boots:: cuts::
 
-$(CYGNET_UML): | deps
-	tests/kernel/fetch.sh $@
+# The last that is made there.
+$(CYGNET_UML)/foreign: | deps
+	tests/kernel/fetch.sh $(CYGNET_UML)
 
 lint: rust
 	cargo fmt --check

@@ -11,10 +11,14 @@ mod bed;
 mod boots;
 #[path = "kernel/cuts.rs"]
 mod cuts;
+#[path = "kernel/foreign.rs"]
+mod foreign;
 #[path = "kernel/machine.rs"]
 mod machine;
 #[path = "kernel/on_corrections.rs"]
 mod on_corrections;
+#[path = "kernel/on_foreign.rs"]
+mod on_foreign;
 #[path = "kernel/on_neighbours.rs"]
 mod on_neighbours;
 #[path = "kernel/on_packets.rs"]

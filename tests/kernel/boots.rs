@@ -78,3 +78,15 @@ fn packet_sizes() {
 fn packet_sizes_of_other_modes() {
     on_a_machine("on_sizes::of", 2);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn peer_libreswan() {
+    on_a_machine("on_foreign::libreswan", 1);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn peer_openiked() {
+    on_a_machine("on_foreign::openiked", 1);
+}
