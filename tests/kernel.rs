@@ -13,12 +13,20 @@ mod boots;
 mod cuts;
 #[path = "kernel/foreign.rs"]
 mod foreign;
+#[path = "kernel/foreign_bed.rs"]
+mod foreign_bed;
 #[path = "kernel/machine.rs"]
 mod machine;
 #[path = "kernel/on_corrections.rs"]
 mod on_corrections;
 #[path = "kernel/on_foreign.rs"]
 mod on_foreign;
+#[path = "kernel/on_foreign_ikev1.rs"]
+mod on_foreign_ikev1;
+#[path = "kernel/on_foreign_networks.rs"]
+mod on_foreign_networks;
+#[path = "kernel/on_foreign_reasons.rs"]
+mod on_foreign_reasons;
 #[path = "kernel/on_neighbours.rs"]
 mod on_neighbours;
 #[path = "kernel/on_packets.rs"]

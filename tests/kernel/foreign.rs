@@ -40,15 +40,21 @@ pub struct Configuration<'a> {
     /// Its own networks, and those of A. Of several, libreswan has a connection for each pair, openiked one for all.
     pub local: &'a [&'a str],
     pub remote: &'a [&'a str],
-    /// What it takes A to be.
+    /// What it takes A to be: an address or a name.
     pub id_of_a: &'a str,
 }
 
-impl Default for Configuration<'_> {
-    /// What mirrors [`crate::on_foreign::options`].
-    fn default() -> Self {
-        Self { version: "ikev2", key: KEY, ike: 256, esp: 256, local: &["10.2.0.0/24"], remote: &["10.1.0.0/24"], id_of_a: Side::A.wan() }
-    }
+impl Configuration<'_> {
+    /// What mirrors the options of the connection on A.
+    pub const RIGHT: Self = Self {
+        version: "ikev2",
+        key: KEY,
+        ike: 256,
+        esp: 256,
+        local: &["10.2.0.0/24"],
+        remote: &["10.1.0.0/24"],
+        id_of_a: "192.0.2.1",
+    };
 }
 
 /// A daemon on B.
@@ -173,8 +179,8 @@ impl Peer {
         match self.kind {
             Kind::Libreswan => {
                 put("/etc/ipsec.conf", &format!("config setup\n\tikev1-policy=accept\n{}", libreswan(configuration)));
-                let Configuration { id_of_a, key, .. } = configuration;
-                put("/etc/ipsec.secrets", &format!("{} {id_of_a} : PSK \"{key}\"\n", Side::B.wan()));
+                let (id, key) = (id_of_a(configuration), configuration.key);
+                put("/etc/ipsec.secrets", &format!("{} {id} : PSK \"{key}\"\n", Side::B.wan()));
             }
             Kind::Openiked => put("/etc/iked.conf", &openiked(configuration, begins)),
         }
@@ -214,13 +220,12 @@ fn libreswan(it: &Configuration<'_>) -> String {
         [one] => format!("subnet={one}"),
         all => format!("subnets={}", all.join(",")),
     };
-    // An initiator of IKEv1 proposes what stands here alone.
     let version = if it.version == "ikev1" { "no" } else { "insist" };
     format!(
         "conn net\n\tleft={b}\n\tright={a}\n\tleftid={b}\n\trightid={}\n\tikev2={version}\n\tauthby=secret\n\
          \tleft{}\n\tright{}\n\tike=aes{}-sha2_256;modp2048\n\tesp=aes{}-sha2_512\n\tpfs=no\n\tikelifetime=4h\n\
          \tsalifetime=1h\n\tauto=ignore\n",
-        it.id_of_a,
+        id_of_a(it),
         list(it.local),
         list(it.remote),
         it.ike,
@@ -228,9 +233,16 @@ fn libreswan(it: &Configuration<'_>) -> String {
     )
 }
 
+/// libreswan would look a name up without its sign.
+fn id_of_a(it: &Configuration<'_>) -> String {
+    let sign = if it.id_of_a.parse::<std::net::IpAddr>().is_ok() { "" } else { "@" };
+    format!("{sign}{}", it.id_of_a)
+}
+
 fn openiked(it: &Configuration<'_>, begins: bool) -> String {
     let (a, b) = (Side::A.wan(), Side::B.wan());
-    let pairs = it.local.iter().flat_map(|local| it.remote.iter().map(move |remote| format!("from {local} to {remote}")));
+    let pairs =
+        it.local.iter().flat_map(|local| it.remote.iter().map(move |remote| format!("from {local} to {remote}")));
     let mode = if begins { "active" } else { "passive" };
     format!(
         "set {mode}\nset nomobike\nikev2 \"net\" {mode} tunnel esp {} local {b} peer {a} \
@@ -264,7 +276,8 @@ fn mount() {
     inside(&["mkdir", "-p", NSS, "/var/empty", "/var/lib/openiked", "/etc/iked/private", "/etc/iked/pubkeys/ipv4"]);
     inside(&["certutil", "-N", "-d", &format!("sql:{NSS}"), "--empty-password"]);
     // iked gives up its rights for those of this user, and reads a key that is not used here.
-    for (file, line) in [("/etc/passwd", "_iked:x:998:998::/var/empty:/bin/false\n"), ("/etc/group", "_iked:x:998:\n")] {
+    for (file, line) in [("/etc/passwd", "_iked:x:998:998::/var/empty:/bin/false\n"), ("/etc/group", "_iked:x:998:\n")]
+    {
         let known = fs::read_to_string(below(file)).expect("a file of users");
         put(file, &(known + line));
         fs::set_permissions(below(file), fs::Permissions::from_mode(0o644)).expect("a mode");
