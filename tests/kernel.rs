@@ -39,6 +39,8 @@ mod on_sizes;
 mod on_stored;
 #[path = "kernel/on_traps.rs"]
 mod on_traps;
+#[path = "kernel/page.rs"]
+mod page;
 #[path = "lab/pair.rs"]
 #[allow(dead_code, reason = "the lab's tests use all of it")]
 mod pair;

@@ -214,6 +214,14 @@ const NSS: &str = "/var/lib/ipsec/nss";
 /// Where ikectl reaches iked.
 const SOCKET: &str = "/run/iked.sock";
 
+/// What the program is given for a connection that does not begin.
+pub fn text(kind: Kind, configuration: &Configuration<'_>) -> String {
+    match kind {
+        Kind::Libreswan => libreswan(configuration),
+        Kind::Openiked => openiked(configuration, false),
+    }
+}
+
 fn libreswan(it: &Configuration<'_>) -> String {
     let (a, b) = (Side::A.wan(), Side::B.wan());
     let list = |networks: &[&str]| match networks {

@@ -33,6 +33,11 @@ fn options(more: &Value) -> Value {
     with(&json!({ "ikeVersion": "ikev2", "ikeDhGroup": 14, "policyAuthAlgorithm": "sha512" }), more)
 }
 
+/// What A's connection is created with, which mirrors [`Configuration::RIGHT`].
+pub fn wanted() -> Value {
+    creation(Side::A, &options(&json!({})))
+}
+
 /// Options for all of [`NETWORKS`].
 pub fn all_networks(version: &str) -> Value {
     json!({ "ikeVersion": version, "l3NetworkUuid": BOTH, "peerCidrs": NETWORKS[1] })
