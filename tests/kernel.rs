@@ -21,6 +21,8 @@ mod machine;
 mod on_corrections;
 #[path = "kernel/on_foreign.rs"]
 mod on_foreign;
+#[path = "kernel/on_foreign_algorithms.rs"]
+mod on_foreign_algorithms;
 #[path = "kernel/on_foreign_ikev1.rs"]
 mod on_foreign_ikev1;
 #[path = "kernel/on_foreign_networks.rs"]

@@ -114,3 +114,9 @@ fn mistakes_of_libreswan() {
 fn mistakes_of_openiked() {
     on_a_machine("on_foreign_reasons::openiked", 5);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn algorithms_of_other_peers() {
+    on_a_machine("on_foreign_algorithms", 2);
+}

@@ -28,15 +28,20 @@ pub enum Kind {
     Openiked,
 }
 
+/// A cipher, a hash and a group in the API's words. An AEAD cipher has no use for the hash in ESP; without a group there
+/// is no PFS.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposal(pub &'static str, pub &'static str, pub Option<u16>);
+
 /// What the operator of the peer has configured, under the name `net`.
 #[derive(Clone)]
 pub struct Configuration<'a> {
     /// `ikev1` or `ikev2`.
     pub version: &'a str,
     pub key: &'a str,
-    /// The bits of AES in the proposal for the IKE SA, and in that for ESP.
-    pub ike: u16,
-    pub esp: u16,
+    /// For the IKE SA, and for ESP.
+    pub ike: Proposal,
+    pub esp: Proposal,
     /// Its own networks, and those of A. Of several, libreswan has a connection for each pair, openiked one for all.
     pub local: &'a [&'a str],
     pub remote: &'a [&'a str],
@@ -49,8 +54,8 @@ impl Configuration<'_> {
     pub const RIGHT: Self = Self {
         version: "ikev2",
         key: KEY,
-        ike: 256,
-        esp: 256,
+        ike: Proposal("aes-256", "sha256", Some(14)),
+        esp: Proposal("aes-256", "sha512", None),
         local: &["10.2.0.0/24"],
         remote: &["10.1.0.0/24"],
         id_of_a: "192.0.2.1",
@@ -231,13 +236,16 @@ fn libreswan(it: &Configuration<'_>) -> String {
     let version = if it.version == "ikev1" { "no" } else { "insist" };
     format!(
         "conn net\n\tleft={b}\n\tright={a}\n\tleftid={b}\n\trightid={}\n\tikev2={version}\n\tauthby=secret\n\
-         \tleft{}\n\tright{}\n\tike=aes{}-sha2_256;modp2048\n\tesp=aes{}-sha2_512\n\tpfs=no\n\tikelifetime=4h\n\
+         \tleft{}\n\tright{}\n\tike={};{}\n\tesp={}\n\tpfs={}\n\tikelifetime=4h\n\
          \tsalifetime=1h\n\tauto=ignore\n",
         id_of_a(it),
         list(it.local),
         list(it.remote),
-        it.ike,
-        it.esp
+        libreswan_names(it.ike, true),
+        libreswan_group(it.ike.2),
+        // Its version 4.10 takes IKE's group for PFS, whatever stands here.
+        libreswan_names(it.esp, false),
+        if it.esp.2.is_some() { "yes" } else { "no" }
     )
 }
 
@@ -251,17 +259,56 @@ fn openiked(it: &Configuration<'_>, begins: bool) -> String {
     let (a, b) = (Side::A.wan(), Side::B.wan());
     let pairs =
         it.local.iter().flat_map(|local| it.remote.iter().map(move |remote| format!("from {local} to {remote}")));
+    let pairs = pairs.collect::<Vec<_>>().join(" ");
     let mode = if begins { "active" } else { "passive" };
+    let hash = |proposal: Proposal| format!("hmac-{}", hash_named(proposal.1, "sha2-"));
+    let group = |proposal: Proposal| match proposal.2 {
+        None => "none",
+        Some(14) => "modp2048",
+        Some(15) => "modp3072",
+        Some(19) => "ecp256",
+        Some(31) => "curve25519",
+        other => panic!("no name for {other:?}"),
+    };
+    let (ike, esp) = (it.ike, it.esp);
     format!(
-        "set {mode}\nset nomobike\nikev2 \"net\" {mode} tunnel esp {} local {b} peer {a} \
-         ikesa auth hmac-sha2-256 enc aes-{} prf hmac-sha2-256 group modp2048 \
-         childsa auth hmac-sha2-512 enc aes-{} group none srcid {b} dstid {} ikelifetime 14400 lifetime 3600 psk \"{}\"\n",
-        pairs.collect::<Vec<_>>().join(" "),
-        it.ike,
-        it.esp,
+        "set {mode}\nset nomobike\nikev2 \"net\" {mode} tunnel esp {pairs} local {b} peer {a} \
+         ikesa auth {} enc {} prf {} group {} childsa auth {} enc {} group {} \
+         srcid {b} dstid {} ikelifetime 14400 lifetime 3600 psk \"{}\"\n",
+        hash(ike),
+        ike.0,
+        hash(ike),
+        group(ike),
+        hash(esp),
+        esp.0,
+        group(esp),
         it.id_of_a,
         it.key
     )
+}
+
+/// Cipher and hash: `aes256-sha2_512`, `aes_gcm256`, and `aes_gcm256-sha2_256` for the IKE SA, where the PRF needs it.
+fn libreswan_names(Proposal(cipher, hash, _): Proposal, ike: bool) -> String {
+    let (name, aead) = match cipher {
+        "aes-128-gcm" => ("aes_gcm128".to_owned(), true),
+        "aes-256-gcm" => ("aes_gcm256".to_owned(), true),
+        other => (other.replace('-', ""), false),
+    };
+    let hash = hash_named(hash, "sha2_");
+    if aead && !ike { name } else { format!("{name}-{hash}") }
+}
+
+/// `sha1` alone is called alike everywhere; the others have the name of their family before their bits.
+fn hash_named(hash: &str, family: &str) -> String {
+    if hash == "sha1" { hash.to_owned() } else { hash.replacen("sha", family, 1) }
+}
+
+fn libreswan_group(group: Option<u16>) -> String {
+    match group.expect("IKE has a group") {
+        14 => "modp2048".to_owned(),
+        15 => "modp3072".to_owned(),
+        other => format!("dh{other}"),
+    }
 }
 
 /// Mounts their root: the machine's, under what is written there, with their files over it.

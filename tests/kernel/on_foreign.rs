@@ -7,13 +7,14 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::bed::seen;
-use crate::foreign::{Configuration, Kind};
+use crate::foreign::{Configuration, Kind, Proposal};
 use crate::foreign_bed::{Bed, PATIENCE};
 use crate::say;
 use crate::support::lab::Side;
 use crate::support::wait_until;
 
-const AES_128: Configuration<'static> = Configuration { esp: 128, ..Configuration::RIGHT };
+const AES_128: Configuration<'static> =
+    Configuration { esp: Proposal("aes-128", "sha512", None), ..Configuration::RIGHT };
 
 /// Makes a test of each case with each peer.
 macro_rules! cases {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::foreign::{Configuration, Kind};
+use crate::foreign::{Configuration, Kind, Proposal};
 use crate::foreign_bed::{Bed, PATIENCE};
 use crate::on_foreign::cases;
 use crate::say;
@@ -12,8 +12,8 @@ use crate::support::poll;
 
 const RIGHT: Configuration<'static> = Configuration::RIGHT;
 const KEY: Configuration<'static> = Configuration { key: "test-only-another-key", ..RIGHT };
-const IKE: Configuration<'static> = Configuration { ike: 128, ..RIGHT };
-const ESP: Configuration<'static> = Configuration { esp: 128, ..RIGHT };
+const IKE: Configuration<'static> = Configuration { ike: Proposal("aes-128", "sha256", Some(14)), ..RIGHT };
+const ESP: Configuration<'static> = Configuration { esp: Proposal("aes-128", "sha512", None), ..RIGHT };
 const NETWORKS: Configuration<'static> = Configuration { local: &["10.99.0.0/24"], ..RIGHT };
 const IDENTITY: Configuration<'static> = Configuration { id_of_a: "somebody.example", ..RIGHT };
 
