@@ -117,8 +117,9 @@ impl Peer {
         self.write(configuration, false);
         match self.kind {
             Kind::Libreswan => {
-                self.tell(&["/usr/libexec/ipsec/whack", "--rereadsecrets"]);
                 self.tell(&["/usr/sbin/ipsec", "auto", "--replace", "net"]);
+                // Last: what comes up with a new key would be closed again, maybe before A has heard that it is up.
+                self.tell(&["/usr/libexec/ipsec/whack", "--rereadsecrets"]);
             }
             Kind::Openiked => self.tell(&["/usr/sbin/ikectl", "-s", SOCKET, "reload"]),
         }

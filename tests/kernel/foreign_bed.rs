@@ -106,6 +106,9 @@ impl Bed {
     pub fn carries_between(&self, a: &str, b: &str) {
         let ready = poll(PATIENCE, || self.ready().then_some(()));
         assert!(ready.is_some(), "not Ready: {:#}\n{}", self.view(), self.lab.charon_log(Side::A));
+        // A daemon may list an SA before its kernel has it.
+        let _ =
+            poll(PATIENCE, || (self.lab.ping(Side::A, a, b, 1, Duration::from_millis(10)).lost() == 0).then_some(()));
         reaches(&self.lab, Side::A, a, b);
         reaches(&self.lab, Side::B, b, a);
     }
