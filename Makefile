@@ -2,7 +2,7 @@
 
 PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
 	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
-	e2fsprogs
+	e2fsprogs openssl
 
 # The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
 # making one takes a minute and a half.
@@ -89,12 +89,13 @@ roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 $(CYGNET_ROOTS)/%: | deps
 	tests/support/lab/root.sh $@
 
-# ESP and AH of a real kernel, and power cuts.
-kernel: deps | $(CYGNET_UML)
+# ESP and AH of a real kernel, other IKE daemons at the other end, and power cuts.
+kernel: deps | $(CYGNET_UML)/foreign
 	cargo test --locked --test kernel -- --ignored boots:: cuts::
 
-$(CYGNET_UML): | deps
-	tests/kernel/fetch.sh $@
+# The last that is made there.
+$(CYGNET_UML)/foreign: | deps
+	tests/kernel/fetch.sh $(CYGNET_UML)
 
 lint: rust
 	cargo fmt --check

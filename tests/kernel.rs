@@ -11,10 +11,24 @@ mod bed;
 mod boots;
 #[path = "kernel/cuts.rs"]
 mod cuts;
+#[path = "kernel/foreign.rs"]
+mod foreign;
+#[path = "kernel/foreign_bed.rs"]
+mod foreign_bed;
 #[path = "kernel/machine.rs"]
 mod machine;
 #[path = "kernel/on_corrections.rs"]
 mod on_corrections;
+#[path = "kernel/on_foreign.rs"]
+mod on_foreign;
+#[path = "kernel/on_foreign_algorithms.rs"]
+mod on_foreign_algorithms;
+#[path = "kernel/on_foreign_ikev1.rs"]
+mod on_foreign_ikev1;
+#[path = "kernel/on_foreign_networks.rs"]
+mod on_foreign_networks;
+#[path = "kernel/on_foreign_reasons.rs"]
+mod on_foreign_reasons;
 #[path = "kernel/on_neighbours.rs"]
 mod on_neighbours;
 #[path = "kernel/on_packets.rs"]
@@ -27,6 +41,8 @@ mod on_sizes;
 mod on_stored;
 #[path = "kernel/on_traps.rs"]
 mod on_traps;
+#[path = "kernel/page.rs"]
+mod page;
 #[path = "lab/pair.rs"]
 #[allow(dead_code, reason = "the lab's tests use all of it")]
 mod pair;

@@ -57,7 +57,15 @@ impl Alert {
             _ => return None,
         };
         let details = format!("charon's alert is {}", self.kind);
-        Some(FailureCause { code, confidence: Confidence::Hint, child: None, version: None, peer_id: None, details })
+        Some(FailureCause {
+            code,
+            confidence: Confidence::Hint,
+            child: None,
+            version: None,
+            peer_id: None,
+            asked_id: None,
+            details,
+        })
     }
 }
 

@@ -81,6 +81,8 @@ pub struct FailureCause {
     pub version: Option<u8>,
     /// The identity that the peer sends, as charon writes it, where that is the clue.
     pub peer_id: Option<String>,
+    /// The identity that the peer asks for here, likewise.
+    pub asked_id: Option<String>,
     /// What was seen.
     pub details: String,
 }
@@ -95,6 +97,7 @@ impl FailureCause {
             child: Some(child.to_owned()),
             version: None,
             peer_id: None,
+            asked_id: None,
             details,
         }
     }

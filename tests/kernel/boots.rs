@@ -78,3 +78,45 @@ fn packet_sizes() {
 fn packet_sizes_of_other_modes() {
     on_a_machine("on_sizes::of", 2);
 }
+
+#[test]
+#[ignore = "make kernel"]
+fn libreswan() {
+    on_a_machine("on_foreign::libreswan", 8);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn openiked() {
+    on_a_machine("on_foreign::openiked", 8);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn ikev1_of_libreswan() {
+    on_a_machine("on_foreign_ikev1", 3);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn networks_of_other_peers() {
+    on_a_machine("on_foreign_networks", 5);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn mistakes_of_libreswan() {
+    on_a_machine("on_foreign_reasons::libreswan", 5);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn mistakes_of_openiked() {
+    on_a_machine("on_foreign_reasons::openiked", 5);
+}
+
+#[test]
+#[ignore = "make kernel"]
+fn algorithms_of_other_peers() {
+    on_a_machine("on_foreign_algorithms", 2);
+}

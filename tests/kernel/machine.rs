@@ -19,7 +19,7 @@ use crate::support::{output, poll, run};
 const KERNEL: &str = "/var/cache/cygnet/uml";
 
 /// What is run beside and inside, each with its Debian package.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/sbin/charon-systemd", "charon-systemd"),
     ("/usr/sbin/swanctl", "strongswan-swanctl"),
     ("/usr/bin/tcpdump", "tcpdump"),
@@ -27,6 +27,7 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("/usr/bin/unshare", "util-linux"),
     ("/usr/sbin/mke2fs", "e2fsprogs"),
     ("/usr/bin/gcc", "gcc"),
+    ("/usr/bin/openssl", "openssl"),
 ];
 
 /// How long the smallest boot may take before the machine counts as one that cannot hold User-Mode Linux.
@@ -151,8 +152,8 @@ fn tried() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("needs root".to_owned());
     }
-    if !kernel().join("usr/bin/linux.uml").exists() {
-        return Err(format!("needs User-Mode Linux in {} (make kernel)", kernel().display()));
+    if !["usr/bin/linux.uml", "foreign"].iter().all(|made| kernel().join(made).exists()) {
+        return Err(format!("needs User-Mode Linux and peers in {} (make kernel)", kernel().display()));
     }
     if let Some((program, package)) = PROGRAMS.iter().find(|(program, _)| !Path::new(program).exists()) {
         return Err(format!("needs {program} (package {package})"));

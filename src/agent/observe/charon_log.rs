@@ -100,9 +100,8 @@ impl Agent {
                 format!("charon finds no connection for the peer's IKEv{version} packet: {}", cause.details);
         }
         by_method(&mut cause, connection.auth.certs().is_some());
-        if let Some(sent) = cause.peer_id.as_deref().filter(|sent| *sent != "%any") {
-            let (sent, wanted) = (connection.remote_id.another_with_kind(sent), connection.remote_id.with_kind());
-            cause.details = format!("the peer names itself {sent}, and {wanted} is expected: {}", cause.details);
+        if let Some(other) = other_identity(&cause, &connection.local_id, &connection.remote_id) {
+            cause.details = format!("{other}: {}", cause.details);
         }
         if cause.code == Code::NoSharedKey && !mentions(&cause.details, &connection.remote_id) {
             // The key is bound to the identity that the peer should have.
@@ -169,9 +168,40 @@ fn is_chatter(line: &Line) -> bool {
         || text.contains("N(DPD_ACK)")
 }
 
+/// Which identity differs, with kinds: that which the peer asks for here, or its own.
+fn other_identity(cause: &FailureCause, local: &Identity, remote: &Identity) -> Option<String> {
+    let named = |id: &Option<String>| id.clone().filter(|id| id != "%any");
+    let (sent, asked) = (named(&cause.peer_id)?, named(&cause.asked_id));
+    // The same text is of another kind only if nothing else differs: the log has no kinds.
+    if let Some(asked) = asked.filter(|asked| !local.is_printed_as(asked) && remote.is_printed_as(&sent)) {
+        let (asked, ours) = (local.another_with_kind(&asked), local.with_kind());
+        return Some(format!("the peer expects us to be {asked}, and we are {ours}"));
+    }
+    let (sent, wanted) = (remote.another_with_kind(&sent), remote.with_kind());
+    Some(format!("the peer names itself {sent}, and {wanted} is expected"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_identity_that_differs_is_the_one_that_is_told() {
+        let [local, remote] = ["192.0.2.1", "192.0.2.2"].map(|ip| Identity::Ip(ip.parse().expect("an address")));
+        let told = |sent: &str, asked: Option<&str>| {
+            let mut cause = FailureCause::refused("net", String::new());
+            (cause.peer_id, cause.asked_id) = (Some(sent.to_owned()), asked.map(str::to_owned));
+            other_identity(&cause, &local, &remote).expect("one differs")
+        };
+        let ours = "the peer expects us to be fqdn:somebody.example, and we are ipv4:192.0.2.1";
+        assert_eq!(told("192.0.2.2", Some("somebody.example")), ours);
+        let its = "the peer names itself fqdn:other.example, and ipv4:192.0.2.2 is expected";
+        assert_eq!(told("other.example", Some("somebody.example")), its);
+        let kind = "the peer names itself fqdn:192.0.2.2, and ipv4:192.0.2.2 is expected";
+        for asked in [None, Some("%any"), Some("192.0.2.1")] {
+            assert_eq!(told("192.0.2.2", asked), kind);
+        }
+    }
 
     #[test]
     fn an_identity_is_found_in_charons_words_as_charon_compares_it() {

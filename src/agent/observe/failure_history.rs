@@ -287,7 +287,15 @@ mod tests {
     use super::*;
 
     fn failure(code: Code, confidence: Confidence) -> FailureCause {
-        FailureCause { code, confidence, child: None, version: None, peer_id: None, details: code.name().into() }
+        FailureCause {
+            code,
+            confidence,
+            child: None,
+            version: None,
+            peer_id: None,
+            asked_id: None,
+            details: code.name().into(),
+        }
     }
 
     fn cause(history: &FailureHistory) -> Option<Code> {

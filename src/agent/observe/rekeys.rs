@@ -76,6 +76,7 @@ mod tests {
             child: None,
             version: None,
             peer_id: None,
+            asked_id: None,
             details: details.into(),
         }
     }

@@ -112,7 +112,13 @@ impl Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{doctor::healthy, settings::Settings, store::Store, strongswan::vici::Vici};
+    use crate::{
+        doctor::healthy,
+        ipsec::{IkeVersion, Split},
+        settings::Settings,
+        store::Store,
+        strongswan::vici::Vici,
+    };
     use std::time::Duration;
 
     fn record(last: u32, remote: &str) -> Record {

@@ -75,6 +75,7 @@ impl IkeSaTrace {
                 child: None,
                 version: None,
                 peer_id: None,
+                asked_id: None,
                 details,
             },
         ))

@@ -123,6 +123,18 @@ fn identities() {
     assert_told(&PROVEN, "constraint check failed: EAP required", Code::AuthFailed, "EAP required");
 }
 
+/// libreswan and iked ask for the identity that they expect here.
+#[test]
+fn the_identities_that_the_peer_asks_for() {
+    let mut trace = IkeSaTrace::default();
+    let looks = "looking for peer configs matching 192.0.2.1[somebody.example]...192.0.2.2[192.0.2.2]";
+    THEIRS.iter().chain([&looks]).for_each(|line| assert_eq!(trace.hear(line), None, "{line}"));
+    let Some(TraceEvent::FailureCause(cause)) = trace.hear("no matching peer config found") else {
+        panic!("nothing is told")
+    };
+    assert_eq!((cause.peer_id.as_deref(), cause.asked_id.as_deref()), (Some("192.0.2.2"), Some("somebody.example")));
+}
+
 #[test]
 fn certificates() {
     for line in [

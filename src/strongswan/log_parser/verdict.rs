@@ -30,6 +30,7 @@ impl IkeSaTrace {
             child,
             version,
             peer_id: self.peer_id(text).filter(|_| code == Code::IdMismatch),
+            asked_id: self.asked_id().filter(|_| code == Code::IdMismatch),
             details,
         })
     }
@@ -157,6 +158,11 @@ impl IkeSaTrace {
             None => self.ends.as_ref()?.rsplit_once("...")?.1.split_once('[')?.1.strip_suffix(']')?.to_owned(),
         };
         Some(sent)
+    }
+
+    /// The identity of ours that the peer has asked for.
+    fn asked_id(&self) -> Option<String> {
+        Some(self.ends.as_ref()?.split_once("...")?.0.split_once('[')?.1.strip_suffix(']')?.to_owned())
     }
 
     fn end(&self, text: &str) -> Option<Found> {
