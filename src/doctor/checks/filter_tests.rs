@@ -122,9 +122,9 @@ fn what_cannot_be_told_is_named_and_no_fault() {
     let (levels, text) = forwarded(true, rules);
     assert_eq!(levels, [Level::Info], "{text}");
     let mut case = healthy::case();
-    case.facts.rules.unseen.push("nft: Operation not permitted".into());
+    case.facts.rules.unchecked.push("nft: Operation not permitted".into());
     for check in [forward, input, output] {
-        assert_eq!(check(&case).expect_err("unseen").iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info]);
+        assert_eq!(check(&case).expect_err("unchecked").iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info]);
     }
 }
 
