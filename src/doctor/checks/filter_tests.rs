@@ -65,7 +65,7 @@ fn what_drops_the_networks_is_found() {
     // Only what has begun passes, and nothing may begin.
     let (levels, text) = forwarded(true, vec![(vec![state(&["established", "related"])], Action::Accept)]);
     assert_eq!(levels, [Level::Error], "{text}");
-    assert!(text.contains("nobody begin"), "{text}");
+    assert!(text.contains("neither side open"), "{text}");
     // Before routing and behind it packets can be dropped too.
     assert_eq!(found(forward, Hook::Prerouting, false, vec![(vec![], Action::Drop)]).0, [Level::Error]);
 }
