@@ -364,7 +364,10 @@ mod tests {
             ("[jobs]\nweb_hook_hosts = [\"http://a\"]", "host:port"),
             ("[jobs]\nweb_hook_hosts = [\"\"]", "host:port"),
             ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),
-            ("[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"", "twice"),
+            (
+                "[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"",
+                "duplicated",
+            ),
         ] {
             let error = Settings::parse(text).expect_err(text);
             assert!(error.contains(word), "{text}: {error}");

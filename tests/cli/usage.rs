@@ -47,7 +47,10 @@ fn an_agent_that_is_not_there() {
         &["events"],
     ] {
         let ended = run(&b, arguments).ends(3);
-        assert!(ended.err.contains("cannot reach the agent at ") && ended.err.contains("hint: is cygnet.service"));
+        assert!(
+            ended.err.contains("cannot reach the agent at ")
+                && ended.err.contains("hint: run `systemctl status cygnet`")
+        );
         let ended = run(&b, &[arguments, &["--json"]].concat()).ends(3);
         let error: serde_json::Value = serde_json::from_str(&ended.err).expect("JSON");
         assert!(error["error"]["elaboration"].is_string() && ended.out.is_empty(), "{error}");

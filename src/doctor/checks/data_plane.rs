@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn policies_are_needed_both_ways() {
         let mut case = healthy::case();
-        assert_eq!(plane(&case).expect("fine"), "the kernel's, 1 tunnels up, 3 policies");
+        assert_eq!(plane(&case).expect("fine"), "the kernel, 1 CHILD_SAs, 3 policies");
         case.facts.policies.as_mut().expect("seen").retain(|policy| policy.direction != "in");
         let found = plane(&case).expect_err("wrong");
         assert!(found[0].what.contains("10.1.0.0/24 -> 10.2.0.0/24"), "{found:?}");
@@ -105,7 +105,7 @@ mod tests {
     fn libipsec_needs_its_device_and_its_routes() {
         let mut case = healthy::case();
         healthy::libipsec(&mut case);
-        assert_eq!(plane(&case).expect("fine"), "kernel-libipsec, 1 tunnels up, 1 routes in table 220");
+        assert_eq!(plane(&case).expect("fine"), "kernel-libipsec, 1 CHILD_SAs, 1 routes in table 220");
         case.facts.routes = Ok(Vec::new());
         case.facts.interfaces.as_mut().expect("seen").retain(|interface| interface.name != "ipsec0");
         let found = plane(&case).expect_err("wrong");

@@ -58,7 +58,7 @@ mod tests {
         sockets[0].holder = Some(Process { pid: 77, name: "pluto".into() });
         sockets.truncate(1);
         let found = udp(&case).expect_err("wrong");
-        assert!(found[0].what.contains("UDP 500 (IPv4) is held by pluto (pid 77)"), "{found:?}");
+        assert!(found[0].what.contains("UDP 500 (IPv4) belongs to pluto (pid 77)"), "{found:?}");
         assert!(found[1].what.contains("nobody listens on UDP 4500"), "{found:?}");
         case.facts.sockets = Err("no /proc".into());
         assert_eq!(udp(&case).expect_err("unchecked")[0].level, Level::Info);
