@@ -44,8 +44,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-/// The agent; shared by the HTTP server and its own tasks. It joins those who own what changes, the loops and those who
-/// look each need; what they all need is its own.
+/// The agent, shared by the HTTP server and its own tasks. It joins the owners of the state of changes, of the
+/// reconciler and of the observer, and owns the state that all of them need.
 pub struct Agent {
     store: Store,
     strongswan: StrongSwan,
@@ -59,14 +59,14 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Replaces what the gateway has, for later calls. Of stored connections that it moves away from, listeners are told.
+    /// Replaces the gateway's addresses and networks for later calls. Publishes an event for each connection that differs.
     pub fn set_gateway(&self, gateway: Gateway) {
         let (before, now) = (self.gateway(), Arc::new(gateway));
         *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&now);
-        self.tell_settings_drift(Some(&before), &now);
+        self.publish_settings_drift(Some(&before), &now);
     }
 
-    /// What the gateway has.
+    /// The gateway's addresses and networks.
     pub fn gateway(&self) -> Arc<Gateway> {
         Arc::clone(&self.gateway.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -76,32 +76,32 @@ impl Agent {
         &self.store
     }
 
-    /// Whether charon is there, and since when not.
+    /// Whether charon answers, and since when it does not.
     pub fn link(&self) -> CharonLink {
         self.reconciler.link()
     }
 
-    /// The ways to charon.
+    /// The connection to charon.
     pub(crate) fn strongswan(&self) -> &StrongSwan {
         &self.strongswan
     }
 
-    /// What the settings say of `weakness`.
+    /// The policy for a weak choice.
     pub(crate) fn stance(&self, setting: &str) -> Stance {
         self.changes.stance(setting)
     }
 
-    /// What happened lately.
+    /// The recent events.
     pub fn events(&self) -> &EventStream {
         self.observer.events()
     }
 
-    /// How often the agent's loops have turned: both go on for as long as nothing hangs.
+    /// The turns of the agent's loops, which grow unless a loop hangs.
     pub fn ticks(&self) -> Ticks {
         self.reconciler.heartbeat().ticks()
     }
 
-    /// The last `count` lines of the log of `id` that stand behind its line `after`.
+    /// The last `count` lines of the log of `id` after its line `after`.
     pub fn log(&self, id: ConnectionId, count: usize, after: u64) -> Vec<LogEntry> {
         self.entry(id).history().log.lines(count, after)
     }
@@ -114,7 +114,7 @@ impl Agent {
         self.entries.lock()
     }
 
-    /// What charon can do, asked anew if it was not there a moment ago.
+    /// charon's abilities; asks again if charon did not answer before.
     async fn charon(&self) -> Result<Arc<Charon>> {
         match self.link() {
             CharonLink::Up(charon) => Ok(charon),

@@ -1,4 +1,4 @@
-//! The command line: `args.rs` has its words, the other files what they do.
+//! The command line: `args.rs` defines it, the other files run it.
 
 mod accounts;
 mod args;
@@ -76,7 +76,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
 }
 
 impl Command {
-    /// Whether the result is for a program.
+    /// Whether the result is printed as JSON.
     fn is_json(&self) -> bool {
         match self {
             Self::Status(args) => args.json,

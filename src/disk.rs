@@ -1,4 +1,4 @@
-//! Files that are replaced whole and durably, or not at all, and read only if they are ours.
+//! Replaces files atomically and durably, and reads them only if they belong to this program.
 
 pub mod open;
 
@@ -18,14 +18,13 @@ use tempfile::NamedTempFile;
 const PREFIX: &str = ".cygnet-";
 const SUFFIX: &str = ".tmp";
 
-/// New contents that lie durably beside the file that they will replace.
-/// Dropped without [`Staged::commit`], they vanish.
+/// New contents, durable beside the file that they will replace. Dropping them without [`Staged::commit`] removes them.
 pub struct Staged {
     file: NamedTempFile,
     target: PathBuf,
 }
 
-/// Writes `bytes` beside `target` and makes them durable; `target` itself is not touched.
+/// Writes `bytes` beside `target` and makes them durable; `target` itself does not change.
 /// Most failures of a replacement (no space, no rights, a broken disk) show here.
 ///
 /// # Errors
@@ -34,7 +33,7 @@ pub fn stage(target: &Path, bytes: &[u8], mode: u32) -> Result<Staged> {
     let fail = |doing, e| Error::storage(doing, target, e);
     let directory = parent(target)?;
     if bytes.len() as u64 > Kind::State.limit() {
-        // It could not be read again.
+        // A larger file could not be read again.
         let why = format!("{} bytes are more than a file of the agent may have", bytes.len());
         return Err(fail("write", std::io::Error::other(why)));
     }
@@ -62,7 +61,7 @@ impl Staged {
             .map_err(|e| Error::storage("give its owner to", &self.target, e))
     }
 
-    /// Puts the contents in place and makes the change of name durable.
+    /// Renames the contents into place and makes the rename durable.
     ///
     /// # Errors
     /// When the file cannot be renamed or the directory not be made durable.
@@ -70,7 +69,7 @@ impl Staged {
         self.place()?.sync()
     }
 
-    /// Puts the contents in place; after a power cut, the old may be there.
+    /// Renames the contents into place; after a power cut, the old file may be there.
     ///
     /// # Errors
     /// When the file cannot be renamed.
@@ -88,7 +87,7 @@ impl Staged {
         self.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// As [`Staged::commit`]; but what cannot be put in place stays where it lies.
+    /// As [`Staged::commit`], but contents that cannot be renamed stay.
     ///
     /// # Errors
     /// As [`rename`].
@@ -99,13 +98,13 @@ impl Staged {
     }
 }
 
-/// Contents that are in place, but perhaps not after a power cut.
+/// Contents in place, but perhaps not after a power cut.
 pub struct Placed {
     target: PathBuf,
 }
 
 impl Placed {
-    /// Makes the change of name durable.
+    /// Makes the rename durable.
     ///
     /// # Errors
     /// When the directory cannot be made durable.
@@ -131,7 +130,7 @@ pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     stage(target, bytes, mode)?.commit()
 }
 
-/// Removes `target` durably; that it is gone already is no error.
+/// Removes `target` durably; a missing file is no error.
 ///
 /// # Errors
 /// When it cannot be removed or the directory not be made durable.
@@ -139,7 +138,7 @@ pub fn remove(target: &Path) -> Result<()> {
     if unlink(target)? { sync_directory(target) } else { Ok(()) }
 }
 
-/// Removes `target`, and tells whether it was there. After a power cut it may be there again.
+/// Removes `target`, and returns whether it existed. After a power cut it may exist again.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -171,7 +170,7 @@ pub fn read_as(target: &Path, kind: Kind) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Whether `error` says that a thing under a name of ours is no file of ours: a link, a pipe, another user's, too large.
+/// Whether `error` means that the file is foreign: a link, a pipe, another user's, or too large.
 #[must_use]
 pub fn is_foreign(error: &Error) -> bool {
     matches!(error, Error::Storage { source, .. } if source.kind() == std::io::ErrorKind::InvalidData)
@@ -206,11 +205,11 @@ pub fn list(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes `directory` with mode 0700 if it does not exist. What is there must be ours, and so must a link to it: where
-/// others may write, they may have been first.
+/// Creates `directory` with mode 0700 if it does not exist. An existing directory, and a link to it, must belong to this
+/// user: where others may write, they may have created it first.
 ///
 /// # Errors
-/// When it cannot be made, or somebody else's is in its place.
+/// When it cannot be created, or belongs to another user.
 pub fn private_directory(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let fail = |e| Error::storage("create", directory, e);
@@ -218,14 +217,14 @@ pub fn private_directory(directory: &Path) -> Result<()> {
     for found in [directory.symlink_metadata(), directory.metadata()] {
         let uid = found.map_err(fail)?.uid();
         if !open::is_trusted(uid) {
-            let why = format!("there is one that belongs to the user {uid}; remove it, or chown it");
+            let why = format!("it exists and belongs to the user {uid}; remove it, or chown it");
             return Err(fail(std::io::Error::other(why)));
         }
     }
     Ok(())
 }
 
-/// Runs both, waiting for the disk side by side: one commit of the file system's journal serves both.
+/// Runs both concurrently: one commit of the file system's journal serves both.
 ///
 /// # Errors
 /// When no thread can be started, or one ends in a panic.

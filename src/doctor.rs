@@ -1,5 +1,5 @@
-//! What is wrong on this gateway, each with its fix. Every check is a pure function on facts that were gathered
-//! before; it either passes with a few words on what it saw, or says what is wrong. No check may show a key.
+//! Finds faults of this gateway, each with its fix. Every check is a pure function of facts that `facts/` gathered.
+//! It passes with a few words on what it saw, or says what is wrong. No check may show a key.
 
 mod case;
 mod checks;
@@ -9,7 +9,7 @@ mod finding;
 pub use case::Case;
 #[cfg(test)]
 pub(crate) use checks::healthy;
-pub use finding::{Finding, Level, Report, UNSEEN};
+pub use finding::{Finding, Level, Report, UNCHECKED};
 
 use crate::{
     agent::Agent,
@@ -22,10 +22,10 @@ use crate::{
 use finding::Judged;
 use std::sync::Arc;
 
-/// A check: a judgement of one thing.
+/// A check of one thing.
 type Check = fn(&Case) -> Judged;
 
-/// All checks with their names.
+/// All checks with their names, in the order of reports.
 const CHECKS: [(&str, Check); 27] = [
     ("agent", checks::daemon::agent),
     ("charon", checks::daemon::reachable),
@@ -56,13 +56,13 @@ const CHECKS: [(&str, Check); 27] = [
     ("store", checks::file_modes::store),
 ];
 
-/// Which of the checks is made first: reports have them in this order.
+/// The position of a check in reports.
 #[must_use]
 pub fn order(check: &str) -> Option<usize> {
     CHECKS.iter().position(|(name, _)| *name == check)
 }
 
-/// Judges all.
+/// Runs all checks.
 #[must_use]
 pub fn judge(case: &Case) -> Report {
     let mut report = Report { findings: Vec::new(), passed: Vec::new() };
@@ -75,27 +75,28 @@ pub fn judge(case: &Case) -> Report {
     report
 }
 
-/// Examines the gateway of `settings` at `places` from outside: the agent does not run.
-pub async fn examine(settings: &Settings, places: &Places, swan: &StrongSwan) -> Report {
+/// Examines the gateway without the agent, from its settings and files.
+pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSwan) -> Report {
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
-    // A directory that cannot be listed is a damaged store to whoever asks.
+    // A directory that cannot be listed counts as a damaged store.
     let (mut records, damaged) = surveyed.unwrap_or_else(|error| {
         let why = error.to_string();
         (Vec::new(), vec![Damaged { path: settings.state_dir.join("connections"), id: None, why }])
     });
-    // As a start would set them aside.
+    // The agent would set them aside at its start.
     for aside in crate::agent::change::set_aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
-    let facts = Box::pin(facts::gather(places, swan, checks::flows::ends(&records))).await;
+    let facts = Box::pin(facts::gather(places, strongswan, checks::flows::ends(&records))).await;
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
-    let dropped_cas = checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), swan.birth().as_deref());
+    let dropped_cas =
+        checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), strongswan.birth().as_deref());
     judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, now: Timestamp::now() })
 }
 
 impl Agent {
-    /// Examines this gateway; `places` is where.
+    /// Examines this gateway from inside the agent.
     pub async fn doctor(&self, places: &Places) -> Report {
         let records = self.store().all();
         let facts = Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records))).await;

@@ -1,4 +1,4 @@
-//! This host: what a tunnel needs of it.
+//! Addresses and interfaces of this host.
 
 use ipnet::IpNet;
 use nix::{
@@ -11,16 +11,16 @@ use std::{collections::BTreeSet, io, net::IpAddr};
 /// The addresses of all interfaces.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system cannot list them.
 pub fn addresses() -> io::Result<BTreeSet<IpAddr>> {
     Ok(getifaddrs()?.filter_map(|interface| interface.address.and_then(ip)).collect())
 }
 
-/// The networks of the addresses of all interfaces that are up: what this host is directly connected to. What never
-/// leaves the host (127.0.0.0/8, `::1`) is none of them; an address of the loopback interface beside these is.
+/// The directly connected networks: those of the addresses of all interfaces that are up. 127.0.0.0/8 and `::1` are left
+/// out; other addresses of the loopback interface are included.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system cannot list them.
 pub fn networks() -> io::Result<BTreeSet<IpNet>> {
     let network = |interface: InterfaceAddress| {
         let address = interface.address.and_then(ip).filter(|address| !address.is_loopback())?;

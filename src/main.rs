@@ -5,8 +5,8 @@ mod cli;
 use std::alloc::System;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes all memory when it is freed. A key passes through buffers of many libraries (HTTP, JSON, TLS); none of them
-/// could be made to wipe its own.
+/// Wipes all memory when it is freed. A key passes through buffers of many libraries (HTTP, JSON, TLS) that do not wipe
+/// their memory.
 #[global_allocator]
 static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -1,5 +1,5 @@
-//! One answer for all who ask at about the same time. Whoever asks while an answer is being made waits for that one, and it
-//! is kept for a second. It is made by those who wait: when the last of them has left, the work on it ends.
+//! One answer for callers at about the same time. A caller during the computation waits for its result, which is kept for
+//! a second. The waiting callers drive the computation: it ends when the last of them leaves.
 
 use futures_util::{
     FutureExt,
@@ -16,11 +16,11 @@ const KEPT: Duration = Duration::from_secs(1);
 
 type Flight<T, E> = BoxFuture<'static, Result<T, E>>;
 
-/// An answer that many ask for. What failed is not kept.
+/// A shared answer. A failure is not kept.
 pub struct Moment<T, E>(Arc<Mutex<State<T, E>>>);
 
 struct State<T, E> {
-    /// Tells the answers apart.
+    /// The number of the answer.
     number: u64,
     flight: Option<WeakShared<Flight<T, E>>>,
     kept: Option<T>,
@@ -37,7 +37,7 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// The answer of this moment; if there is none, and none is being made, `make` makes it.
+    /// The current answer; `make` computes it if none is kept or in progress.
     pub fn get(&self, make: impl FnOnce() -> Flight<T, E>) -> Shared<Flight<T, E>> {
         let mut state = lock(&self.0);
         if let Some(kept) = state.kept.clone() {
@@ -53,14 +53,14 @@ where
         flight
     }
 
-    /// Whether an answer is kept or being made.
+    /// Whether an answer is kept or in progress.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         let state = lock(&self.0);
         state.kept.is_some() || state.flight.as_ref().and_then(WeakShared::upgrade).is_some()
     }
 
-    /// What was asked before now says nothing any more. Whoever waits for it gets it all the same.
+    /// Drops the answer; callers that already wait still get it.
     pub fn forget(&self) {
         let mut state = lock(&self.0);
         state.number += 1;
@@ -68,7 +68,7 @@ where
     }
 }
 
-/// Keeps what was `made` for a while, if nobody has forgotten it meanwhile.
+/// Keeps the answer for a second, unless it was dropped meanwhile.
 fn keep<T, E>(place: &Weak<Mutex<State<T, E>>>, number: u64, made: Option<&T>)
 where
     T: Clone + Send + Sync + 'static,
@@ -84,7 +84,7 @@ where
         return;
     }
     let place = Weak::clone(place);
-    // Of thousands of connections it is large: it does not stay until somebody asks again.
+    // The answer about thousands of connections is large: it must not stay until the next call.
     tokio::spawn(async move {
         sleep(KEPT).await;
         if let Some(state) = place.upgrade() {
@@ -96,7 +96,7 @@ where
     });
 }
 
-/// The state; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+/// Locks and ignores poison: a panic cannot leave the state half changed.
 fn lock<T, E>(state: &Mutex<State<T, E>>) -> MutexGuard<'_, State<T, E>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! Locks with a rank. Who holds one may take those of a higher rank only, so no two tasks can wait for each other. Builds
-//! with debug assertions, as tests are, end a thread that takes them in another order; others pay nothing.
+//! Locks with a rank. A thread that holds one may take only locks of a higher rank, so no two tasks can deadlock. With debug
+//! assertions, as in tests, another order panics; release builds do not check.
 //!
 //! The ranks, in the order in which locks may be taken:
 
@@ -11,9 +11,9 @@ use std::{
 
 /// The working states of all connections.
 pub const ENTRIES: u8 = 1;
-/// Which addresses, identities and keys are taken.
+/// The index of unique addresses, identities and keys.
 pub const UNIQUENESS: u8 = 2;
-/// What happened to one connection.
+/// The failure history of one connection.
 pub const HISTORY: u8 = 3;
 /// The records.
 pub const RECORDS: u8 = 4;
@@ -22,7 +22,7 @@ thread_local! {
     static HELD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A lock of the rank `RANK`. It is held for moments, never while something is awaited.
+/// A lock of the rank `RANK`. It is never held across an await.
 #[derive(Debug, Default)]
 pub struct Ranked<T, const RANK: u8>(Mutex<T>);
 
@@ -32,7 +32,7 @@ impl<T, const RANK: u8> Ranked<T, RANK> {
         Self(Mutex::new(value))
     }
 
-    /// Takes the lock. A panic elsewhere cannot leave a value half changed, so its poison is not passed on.
+    /// Takes the lock and ignores poison: a panic cannot leave a value half changed.
     ///
     /// # Panics
     /// With debug assertions, when this thread holds a lock of the same or a higher rank.
@@ -40,7 +40,7 @@ impl<T, const RANK: u8> Ranked<T, RANK> {
         if cfg!(debug_assertions) {
             HELD.with_borrow_mut(|held| {
                 let highest = held.iter().max().copied().unwrap_or_default();
-                assert!(highest < RANK, "a lock of rank {RANK} is taken behind one of rank {highest}");
+                assert!(highest < RANK, "a lock of rank {RANK} is taken while one of rank {highest} is held");
                 held.push(RANK);
             });
         }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a lock of rank 2 is taken behind one of rank 4")]
+    #[should_panic(expected = "a lock of rank 2 is taken while one of rank 4 is held")]
     fn another_order_is_a_fault() {
         let (first, second) = (Ranked::<_, UNIQUENESS>::new(1), Ranked::<_, RECORDS>::new(2));
         let _records = second.lock();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a lock of rank 3 is taken behind one of rank 3")]
+    #[should_panic(expected = "a lock of rank 3 is taken while one of rank 3 is held")]
     fn so_is_another_one_of_the_same_rank() {
         let (one, other) = (Ranked::<_, HISTORY>::new(1), Ranked::<_, HISTORY>::new(2));
         let _one = one.lock();

@@ -29,18 +29,18 @@ pub struct Settings {
     /// Unix socket for root and the group `cygnet`.
     #[serde(default = "default_socket")]
     pub socket: PathBuf,
-    /// Where the store is.
+    /// The directory of the store.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
     /// swanctl's directory.
     #[serde(default = "default_swanctl_dir")]
     pub swanctl_dir: PathBuf,
-    /// Where the connections' files go, if not to `conf.d` in `swanctl_dir`.
+    /// The directory of the connections' files, if not `conf.d` in `swanctl_dir`.
     pub conf_dir: Option<PathBuf>,
     /// Answers `******` for keys.
     #[serde(default)]
     pub mask_auth_key: bool,
-    /// How charon is reached.
+    /// The connection to charon.
     #[serde(default)]
     pub charon: Charon,
     /// Who may call.
@@ -51,13 +51,13 @@ pub struct Settings {
     /// Asynchronous answers.
     #[serde(default)]
     pub jobs: Jobs,
-    /// What this gateway has.
+    /// The addresses and networks of this gateway.
     #[serde(default)]
     pub gateway: Gateway,
-    /// What is said of weak choices.
+    /// The policy on weak choices.
     #[serde(default)]
     pub policy: policy::Policy,
-    /// When children are idle, or their traffic one-way.
+    /// The limits for idle and one-way children.
     #[serde(default)]
     pub condition: condition::Condition,
 }
@@ -66,11 +66,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The certificate chain in PEM, our own first.
+    /// The certificate chain in PEM, the server's first.
     pub cert: PathBuf,
     /// Its private key in PEM.
     pub key: PathBuf,
-    /// The CA, in PEM, that clients' certificates must come from; with it, clients need one.
+    /// The CA of client certificates in PEM; with it, clients need a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -81,11 +81,11 @@ pub struct Jobs {
     /// Which writes are answered with 202 and a job.
     #[serde(rename = "async")]
     pub mode: Asynchronous,
-    /// The hosts (`name`, or `name:port`) that results may be posted to.
+    /// The hosts (`name` or `name:port`) that job results may be posted to.
     pub web_hook_hosts: Vec<WebHookHost>,
 }
 
-/// A host that results may be posted to.
+/// A host that job results may be posted to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WebHookHost {
@@ -116,7 +116,7 @@ impl TryFrom<String> for WebHookHost {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Asynchronous {
-    /// Those that say so: with `X-Job-UUID`, `X-Web-Hook` or `Prefer: respond-async`.
+    /// Those that request it: with `X-Job-UUID`, `X-Web-Hook` or `Prefer: respond-async`.
     #[default]
     Auto,
     /// All.
@@ -125,15 +125,15 @@ pub enum Asynchronous {
     Never,
 }
 
-/// How charon is reached.
+/// The connection to charon.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Charon {
-    /// Which way.
+    /// The backend.
     pub backend: Backend,
     /// The vici socket.
     pub vici: PathBuf,
-    /// For one vici call.
+    /// The deadline of one vici call.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
     /// charon's log file; without it, the journal of the unit strongswan is read.
@@ -141,19 +141,19 @@ pub struct Charon {
     /// How long a write waits for the tunnel before it answers.
     #[serde(deserialize_with = "duration")]
     pub wait: Duration,
-    /// Rekeys each new `CHILD_SA` once, right after a change; a write may say otherwise.
+    /// Runs the rekey test after each change; a write may override it.
     pub rehearse_rekey: bool,
 }
 
-/// So many calls to charon must fit into the time of a watchdog: where all are slow, one of the agent's loops stands while
-/// a call waits for an earlier one and then for its own answer, and is seen to turn only at the second look after that.
+/// The calls to charon that must fit into the watchdog's time. If all are slow, a loop of the agent waits for an earlier
+/// call and then for its own, and the second check after that sees it turn.
 const CALLS_IN_A_WATCHDOG: u32 = 4;
 
 impl Charon {
-    /// Whether an agent whose watchdog barks after `watchdog` may wait so long for charon.
+    /// Checks that the deadline of vici calls fits into the time of the watchdog.
     ///
     /// # Errors
-    /// When it would be killed because charon is slow: what to set otherwise.
+    /// When a slow charon would trigger the watchdog: the text says what to set.
     pub fn check_watchdog(&self, watchdog: Duration) -> Result<(), String> {
         let (timeout, most) = (self.timeout, watchdog / CALLS_IN_A_WATCHDOG);
         if timeout <= most {
@@ -168,7 +168,7 @@ impl Charon {
     }
 }
 
-/// The two ways to charon.
+/// The two backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -188,7 +188,7 @@ pub struct Auth {
     pub accounts_file: Option<PathBuf>,
 }
 
-/// What this gateway has, under the management plane's names.
+/// The addresses and networks of this gateway, with the management plane's uuids.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
@@ -287,14 +287,14 @@ impl Settings {
         }
     }
 
-    /// Where the connections' files go.
+    /// The directory of the connections' files.
     #[must_use]
     pub fn conf_dir(&self) -> PathBuf {
         self.conf_dir.clone().unwrap_or_else(|| self.swanctl_dir.join("conf.d"))
     }
 }
 
-/// What is wrong in `text`, and in which line; on one line itself, as logs are.
+/// The error and its line in `text`, as one line for logs.
 fn wrong(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
     let number = before.matches('\n').count();
@@ -320,7 +320,7 @@ fn unique<'a>(what: &str, uuids: impl Iterator<Item = &'a String>) -> Result<(),
     let mut seen = BTreeSet::new();
     for uuid in uuids {
         if uuid.is_empty() || !seen.insert(uuid) {
-            return Err(format!("{what}: the uuid \"{uuid}\" is empty or stands there twice"));
+            return Err(format!("{what}: the uuid \"{uuid}\" is empty or duplicated"));
         }
     }
     Ok(())
@@ -364,7 +364,10 @@ mod tests {
             ("[jobs]\nweb_hook_hosts = [\"http://a\"]", "host:port"),
             ("[jobs]\nweb_hook_hosts = [\"\"]", "host:port"),
             ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),
-            ("[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"", "twice"),
+            (
+                "[[gateway.vips]]\nuuid=\"a\"\naddress=\"::1\"\n[[gateway.vips]]\nuuid=\"a\"\naddress=\"::2\"",
+                "duplicated",
+            ),
         ] {
             let error = Settings::parse(text).expect_err(text);
             assert!(error.contains(word), "{text}: {error}");

@@ -1,4 +1,4 @@
-//! strongSwan: its languages, which are pure functions on text and bytes, and the ways to charon.
+//! strongSwan: its formats, which are pure functions on text and bytes, and the backends that reach charon.
 
 pub(crate) mod alert;
 mod authorities;
@@ -41,14 +41,14 @@ pub use sightings::Sas;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 pub use vici::Asker;
 
-/// charon, and what was seen of it a moment ago.
+/// charon, with a short-lived cache of its SAs.
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
     fallbacks: Arc<Fallbacks>,
 }
 
-/// A way to charon.
+/// A backend.
 enum Backend {
     /// Its vici socket.
     Vici(Vici),
@@ -56,20 +56,20 @@ enum Backend {
     Swanctl(Swanctl),
 }
 
-/// What tells when to look at the connections again.
+/// The source of events that say when to reconcile.
 pub enum Events {
-    /// charon's events, and its words on a socket of their own: there are many of those.
+    /// charon's events, and its log on a socket of its own, because the log has many lines.
     Vici {
-        /// What happens to SAs.
+        /// Events of SAs.
         happenings: vici::Events,
-        /// What charon says.
+        /// Log lines and alerts.
         words: vici::Events,
     },
-    /// swanctl has none that say enough.
+    /// swanctl has no sufficient events.
     None,
 }
 
-/// The names of the events that tell when to look at a connection again.
+/// The names of the events that say when to reconcile a connection.
 const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rekey"];
 
 impl From<Vici> for StrongSwan {
@@ -85,7 +85,7 @@ impl From<Swanctl> for StrongSwan {
 }
 
 impl StrongSwan {
-    /// What charon is and can do.
+    /// charon's version and abilities.
     ///
     /// # Errors
     /// When it does not answer.
@@ -101,16 +101,16 @@ impl StrongSwan {
         let mut charon = Charon::new(version, &stats, algorithms);
         charon.ikev1 = match &*self.way {
             Backend::Vici(vici) if charon.may_lack_ikev1() => vici.speaks_ikev1().await?,
-            // It cannot be tried through swanctl; a tunnel that stays down is seen, a wrong refusal cannot be helped.
+            // swanctl cannot try it. A tunnel that stays down is visible; a wrong refusal would be final.
             _ => true,
         };
         Ok(charon)
     }
 
-    /// Loads `new` in place of `previous`. No SA is touched.
+    /// Loads `new` in place of `previous`. No SA changes.
     ///
     /// # Errors
-    /// When charon refuses: it then has `previous` as before. When it does not answer, it may have either.
+    /// When charon refuses: it still has `previous`. When it does not answer, it may have either.
     pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
         let falls_back = new.section(&names::fallback(new.id)).is_some();
         if falls_back {
@@ -133,7 +133,7 @@ impl StrongSwan {
         };
         let error = match loaded {
             Err(error @ Error::Refused { .. }) => error,
-            // A charon that does not answer cannot be told to undo either.
+            // A charon that does not answer cannot undo it either.
             other => return other,
         };
         // The secret was replaced before the connection was refused.
@@ -142,12 +142,12 @@ impl StrongSwan {
             None => self.unload(new.id).await,
         };
         if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "charon could not be given the previous connection again");
+            tracing::error!(uuid = %new.id, error = %undo, "the previous connection could not be loaded into charon again");
         }
         Err(error)
     }
 
-    /// Forgets the connection and the secret of `id`; SAs stay. That there is none is no error.
+    /// Unloads the connection and the secret of `id`; SAs stay. A missing one is no error.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -161,13 +161,13 @@ impl StrongSwan {
         vici.unload_shared(&names::secret(id)).await
     }
 
-    /// Forgets the connection that initiates with IKEv1, if charon may have it.
+    /// Unloads the connection that initiates with IKEv1, if charon may have it.
     async fn unload_fallback(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
         if self.fallbacks.has(id) { unload(vici, &names::fallback(id)).await } else { Ok(()) }
     }
 
-    /// Forgets the private key of this id. Through swanctl, which keeps charon's keys equal to its files, the next load
-    /// does that.
+    /// Unloads the private key with this id. With swanctl, which keeps charon's keys equal to its files, the next load
+    /// does it.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -189,7 +189,7 @@ impl StrongSwan {
         }
     }
 
-    /// The names of all connections that were loaded over vici, ours or not.
+    /// The names of all connections that were loaded over vici, foreign ones too.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -200,7 +200,7 @@ impl StrongSwan {
         }
     }
 
-    /// What charon says of the connections with these names.
+    /// charon's descriptions of the connections with these names.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -218,8 +218,8 @@ impl StrongSwan {
         Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
-    /// The connections and secrets of ours that charon holds, about `expected` of each. The secrets are `None` where
-    /// they cannot be listed.
+    /// The connections and secrets of cygnet in charon, about `expected` of each. The secrets are `None` where they
+    /// cannot be listed.
     ///
     /// # Errors
     /// When it does not answer.
@@ -230,7 +230,7 @@ impl StrongSwan {
             // swanctl cannot list secrets; it keeps them equal to the files.
             Backend::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
-        self.fallbacks.note(connections.iter().map(String::as_str));
+        self.fallbacks.record(connections.iter().map(String::as_str));
         let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
         Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
     }
@@ -240,14 +240,14 @@ impl StrongSwan {
     /// # Errors
     /// When charon does not answer.
     pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
-        // From when charon was asked, not from now: another look may overtake this one while it waits for a socket.
+        // The time before the request: another list may overtake this one while it waits for a socket.
         let (begun, sas) = self.way.sas_of(id, asker, self.fallbacks.has(id)).await?;
-        self.sightings.note(id, begun, &sas);
+        self.sightings.record(id, begun, &sas);
         Ok(sas)
     }
 
-    /// The SAs of all connections of ours as they were a moment ago: all who ask share one list. `None` when charon is
-    /// silent for as long as `patience`.
+    /// The SAs of all connections of cygnet, at most a moment old: concurrent callers share one list. `None` when charon
+    /// is silent for `patience`.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -258,18 +258,18 @@ impl StrongSwan {
         Some(self.sightings.all(patience, list).await?.map_err(|error| lists::same(&error)))
     }
 
-    /// The same for those who wait as long as the list itself does.
+    /// The same, waiting as long as the list takes.
     ///
     /// # Errors
     /// When charon does not answer.
     pub async fn all(&self) -> Result<Sas> {
         match self.all_within(Duration::MAX).await {
             Some(all) => all,
-            None => Err(Error::Internal("a list that nobody waits for".into())),
+            None => Err(Error::Internal("the list of SAs ended without a result".into())),
         }
     }
 
-    /// What is asked from now on is asked another charon.
+    /// charon was restarted: drops the cache.
     pub fn begin_anew(&self) {
         self.sightings.forget();
         self.fallbacks.forget();
@@ -288,8 +288,8 @@ impl StrongSwan {
         }
     }
 
-    /// A number that changes when charon may have been started anew; SAs are closed by numbers that
-    /// mean something in one life only. swanctl lists and closes at once, and cannot tell.
+    /// A number that changes when charon may have been restarted: SA numbers are valid for one start only. swanctl lists
+    /// and closes at once, and has no such number.
     pub async fn charon_epoch(&self) -> u64 {
         match &*self.way {
             Backend::Vici(vici) => vici.charon_epoch().await,
@@ -308,33 +308,32 @@ impl StrongSwan {
         }
     }
 
-    /// Whether charon tells what happens; else somebody has to look from time to time.
+    /// Whether charon sends events; without them the agent must poll.
     #[must_use]
     pub fn has_events(&self) -> bool {
         matches!(*self.way, Backend::Vici(_))
     }
 
-    /// Starts closing an IKE SA with all its children. That it is gone already is no error.
+    /// Starts closing an IKE_SA with all its children. A missing one is no error.
     ///
     /// # Errors
-    /// When charon does not answer, or was started anew after `life`.
+    /// When charon does not answer, or was restarted after `life`.
     pub async fn close_ike(&self, unique_id: u64, life: u64) -> Result<()> {
         self.close("ike-id", unique_id, false, life).await
     }
 
-    /// Starts closing one CHILD_SA. That it is gone already is no error.
+    /// Starts closing one CHILD_SA. A missing one is no error.
     ///
     /// # Errors
-    /// When charon does not answer, or was started anew after `life`.
+    /// When charon does not answer, or was restarted after `life`.
     pub async fn close_child(&self, unique_id: u64, life: u64) -> Result<()> {
         self.close("child-id", unique_id, false, life).await
     }
 
-    /// Starts rekeying one CHILD_SA; that charon obeys says nothing about the outcome, which shows in
-    /// [`StrongSwan::observe`].
+    /// Starts rekeying one CHILD_SA. Success means that charon has started; the result shows in [`StrongSwan::observe`].
     ///
     /// # Errors
-    /// When there is none of this number, charon does not answer, or was started anew after `life`.
+    /// When there is none of this number, charon does not answer, or was restarted after `life`.
     pub async fn rekey_child(&self, unique_id: u64, life: u64) -> Result<()> {
         match &*self.way {
             Backend::Vici(vici) => vici.rekey_child(unique_id, life).await,
@@ -354,7 +353,7 @@ impl StrongSwan {
         Ok(())
     }
 
-    /// Starts closing the SA of this number; with `force` the peer is told and not waited for.
+    /// Starts closing the SA with this number; with `force` charon does not wait for the peer.
     async fn close(&self, kind: &'static str, unique_id: u64, force: bool, life: u64) -> Result<()> {
         let closed = match &*self.way {
             Backend::Vici(vici) => vici.terminate(kind, unique_id, force, life).await,
@@ -370,7 +369,7 @@ impl StrongSwan {
         }
     }
 
-    /// Subscribes to the events that tell when to look again.
+    /// Subscribes to the events that say when to reconcile.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -378,7 +377,7 @@ impl StrongSwan {
         match &*self.way {
             Backend::Vici(vici) => {
                 let happenings = vici.events(&EVENTS).await?;
-                // Before strongSwan 6.0.3 there are no alerts, and its log has to do.
+                // strongSwan before 6.0.3 has no alerts; the log must do.
                 let words = match vici.events(&["log", "alert"]).await {
                     Err(Error::Refused { .. }) => vici.events(&["log"]).await?,
                     words => words?,
@@ -389,13 +388,13 @@ impl StrongSwan {
         }
     }
 
-    /// The next event of `events`, or `None` when charon is gone. Where charon tells nothing, it never comes.
+    /// The next event, or `None` when charon has closed the connection. Without events it never returns.
     pub async fn next(&self, events: &mut Events) -> Option<Notice> {
         match events {
             Events::Vici { happenings, words } => tokio::select! {
                 notice = happenings.next() => notice,
                 notice = words.next() => match notice {
-                    // Words that were lost say nothing of the connections.
+                    // Lost log lines say nothing about the connections.
                     Some(Notice::Lagged) => Some(Notice::Event("log".into(), section::Section::new())),
                     notice => notice,
                 },
@@ -405,7 +404,7 @@ impl StrongSwan {
     }
 }
 
-/// Forgets the connection of this name; that there is none is no error.
+/// Unloads the connection with this name; a missing one is no error.
 async fn unload(vici: &Vici, name: &str) -> Result<()> {
     match vici.unload_connection(name).await {
         Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
@@ -413,7 +412,7 @@ async fn unload(vici: &Vici, name: &str) -> Result<()> {
     }
 }
 
-/// Gives charon all requests of `connection`, the secret first.
+/// Sends charon all requests of `connection`, the secret first.
 async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {
     for request in &connection.requests {
         vici.load(request).await?;

@@ -1,4 +1,4 @@
-//! How a connection is changed: what is checked, in which order effects happen, and what is put back.
+//! Changes of connections: their checks, the order of their effects, and their rollback.
 
 pub(super) mod conflicts;
 mod credential_files;
@@ -29,38 +29,38 @@ use crate::{
 use conflicts::UniquenessIndex;
 use std::time::Duration;
 
-/// What changes share: what is taken, and what the settings say of a change.
+/// The state that changes share: the index of unique values, and the settings of changes.
 pub(crate) struct Changes {
     uniqueness: Ranked<UniquenessIndex, UNIQUENESS>,
     policy: Policy,
-    rehearses: bool,
+    tests_rekey: bool,
     wait: Duration,
 }
 
 impl Changes {
-    /// With what the stored connections have taken.
+    /// With the index of the stored connections.
     pub fn new(settings: &Settings, uniqueness: UniquenessIndex) -> Self {
         Self {
             uniqueness: Ranked::new(uniqueness),
             policy: settings.policy.clone(),
-            rehearses: settings.charon.rehearse_rekey,
+            tests_rekey: settings.charon.rehearse_rekey,
             wait: settings.charon.wait,
         }
     }
 
-    /// What is taken, and by whom. Held for a moment: nobody waits for anything with it.
+    /// The unique values and their owners. Never held across an await.
     pub fn uniqueness(&self) -> Guard<'_, UniquenessIndex> {
         self.uniqueness.lock()
     }
 
-    /// What the settings say of the weak choice `choice`.
+    /// The policy for the weak choice `choice`.
     pub fn stance(&self, choice: &str) -> Stance {
         self.policy.stance(choice)
     }
 
-    /// Whether a change is rehearsed whose caller says nothing of it.
-    pub fn rehearses(&self) -> bool {
-        self.rehearses
+    /// Whether a change runs the rekey test by default.
+    pub fn tests_rekey(&self) -> bool {
+        self.tests_rekey
     }
 
     /// How long a write waits for its tunnel before it answers.

@@ -1,4 +1,4 @@
-//! What the agent keeps of a connection beside its record.
+//! The working state of a connection, beside its record.
 
 use crate::{
     agent::{
@@ -18,64 +18,64 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// So many rekeyings are remembered at most until the memory takes them in: a peer that rekeys without end costs no more.
+/// The most rekeys that wait for the planner: it bounds the cost of a peer that rekeys without end.
 const REKEYINGS: usize = 256;
 
 /// One connection's working state.
 #[derive(Default)]
 pub struct Entry {
-    /// Held by whoever changes the connection or its SAs: one at a time.
+    /// Held while the connection or its SAs are changed.
     pub planner: tokio::sync::Mutex<SaPlanner>,
-    /// Told when something happened to its SAs.
+    /// Notified when its SAs change.
     pub happened: Notify,
-    /// A copy of what the memory knows to be outdated: who asks for the status does not wait for a change.
+    /// A copy of the stale SAs that the planner knows: readers of the status need no lock of a change.
     stale: Mutex<Stale>,
     /// How often the tunnel flapped, if it flaps.
     flapping: Mutex<Option<u32>>,
-    /// What was rekeyed since the memory took it in: who hears of it does not wait for the memory.
+    /// The rekeys since the planner took them in: the task that reads events does not wait for the planner.
     rekeyed: Mutex<Vec<Rekeying>>,
     drift: Mutex<Option<Drift>>,
-    /// What carried at the last look.
+    /// What carried traffic when it was last observed.
     carried: Mutex<Option<Carried>>,
-    /// A failure may have left another record on disk than the one that counts.
+    /// A failure may have left another record on disk than the one in force.
     pub unsaved: AtomicBool,
     stamps: Mutex<Vec<Option<Stamp>>>,
     history: Ranked<FailureHistory, HISTORY>,
-    /// What the counters of its children did, by name.
+    /// The history of the traffic counters of its children, by name.
     flows: Mutex<Flows>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
-    /// The last rehearsal, and of what.
-    rehearsal: Mutex<Option<Box<(Connection, RekeyTest)>>>,
+    /// The last rekey test, and the connection that it tested.
+    rekey_test: Mutex<Option<Box<(Connection, RekeyTest)>>>,
 }
 
-/// Something of a connection was not as we left it, and was put back.
+/// A repaired difference between a connection and its record.
 #[derive(Debug, Clone)]
 pub struct Drift {
-    /// What was put back: the steps that were needed.
+    /// The steps of the repair.
     pub repaired: Vec<&'static str>,
-    /// When, the last time.
+    /// The time of the last repair.
     pub last: Timestamp,
-    /// How often since the agent was started.
+    /// The number of repairs since the start of the agent.
     pub count: u64,
 }
 
-/// What changes when a file is written by anybody.
+/// The attributes of a file that change with every write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
-    /// Seconds and nanoseconds; nobody can set it back.
+    /// ctime in seconds and nanoseconds; no program can set it.
     changed: (i64, i64),
     length: u64,
 }
 
 impl Entry {
-    /// What is known of the connection's life.
+    /// The history of failures.
     pub fn history(&self) -> Guard<'_, FailureHistory> {
         self.history.lock()
     }
 
-    /// To be called after every change of the memory.
+    /// Must be called after every change of the planner.
     pub fn share(&self, planner: &SaPlanner) {
         let mut stale = planner.stale.clone();
         lock(&self.rekeyed).iter().for_each(|rekeying| stale.rekeyed(*rekeying));
@@ -88,7 +88,7 @@ impl Entry {
         *lock(&self.flapping)
     }
 
-    /// An SA was rekeyed; the memory takes it in with [`Entry::take_in_rekeyings`].
+    /// Records a rekey for the planner; see [`Entry::take_in_rekeyings`].
     pub fn record_rekeying(&self, rekeying: Rekeying) {
         lock(&self.stale).rekeyed(rekeying);
         let mut rekeyed = lock(&self.rekeyed);
@@ -98,7 +98,7 @@ impl Entry {
         rekeyed.push(rekeying);
     }
 
-    /// To be called before SAs that were listed are compared with the memory.
+    /// Must be called before listed SAs are compared with the planner.
     pub fn take_in_rekeyings(&self, planner: &mut SaPlanner) {
         let rekeyed = std::mem::take(&mut *lock(&self.rekeyed));
         for rekeying in rekeyed {
@@ -106,12 +106,12 @@ impl Entry {
         }
     }
 
-    /// Remembers what carries now.
+    /// Records what carries traffic now.
     pub fn record_carried(&self, carried: Carried) {
         *lock(&self.carried) = Some(carried);
     }
 
-    /// What carried at the last look, if there was one.
+    /// What carried traffic when it was last observed, if it was.
     pub fn carried(&self) -> Option<Carried> {
         *lock(&self.carried)
     }
@@ -121,8 +121,7 @@ impl Entry {
         lock(&self.stale).mark(running);
     }
 
-    /// Remembers that these steps were needed although nobody had asked for a change.
-    /// Returns what was repaired.
+    /// Records steps that were needed without a change, and returns their names for the event.
     pub fn record_drift(&self, id: ConnectionId, repaired: &[Step]) -> Vec<&'static str> {
         let words: Vec<_> = repaired
             .iter()
@@ -146,52 +145,52 @@ impl Entry {
         lock(&self.drift).clone()
     }
 
-    /// Works with the flows of the children; those of children that are not wanted any more are forgotten.
+    /// Calls `work` with the counters of the children, and drops those of children that no longer exist.
     pub fn with_flows<T>(&self, wanted: &Connection, work: impl FnOnce(&mut Flows) -> T) -> T {
         let mut flows = lock(&self.flows);
         flows.retain(|name| wanted.children.iter().any(|child| child.name == name));
         work(&mut flows)
     }
 
-    /// Remembers how the rekeying of `connection` went.
-    pub fn record_rehearsal(&self, connection: &Connection, rehearsal: RekeyTest) {
-        *lock(&self.rehearsal) = Some(Box::new((connection.clone(), rehearsal)));
+    /// Records the result of the rekey test of `connection`.
+    pub fn record_rekey_test(&self, connection: &Connection, test: RekeyTest) {
+        *lock(&self.rekey_test) = Some(Box::new((connection.clone(), test)));
     }
 
-    /// Forgets the last rehearsal, and the key of what was rehearsed.
-    pub fn forget_rehearsal(&self) {
-        *lock(&self.rehearsal) = None;
+    /// Forgets the last rekey test, and the key of the tested connection.
+    pub fn forget_rekey_test(&self) {
+        *lock(&self.rekey_test) = None;
     }
 
-    /// The last rehearsal, if it was of just this connection.
-    pub fn rehearsal(&self, connection: &Connection) -> Option<RekeyTest> {
-        let last = lock(&self.rehearsal);
-        last.as_deref().filter(|(of, _)| of == connection).map(|(_, rehearsal)| rehearsal.clone())
+    /// The last rekey test, if it was of this very configuration.
+    pub fn rekey_test(&self, connection: &Connection) -> Option<RekeyTest> {
+        let last = lock(&self.rekey_test);
+        last.as_deref().filter(|(of, _)| of == connection).map(|(_, test)| test.clone())
     }
 
-    /// Remembers the files as they are now.
+    /// Records the current attributes of the files.
     pub fn record_files(&self, paths: &[PathBuf]) {
         *lock(&self.stamps) = stamps(paths);
     }
 
-    /// Remembers the files as they were at `moment`.
+    /// Records the attributes that `moment` holds.
     pub fn record_moment(&self, moment: Moment) {
         *lock(&self.stamps) = moment.0;
     }
 
-    /// Whether the files are not as they were remembered.
+    /// Whether the files differ from the recorded attributes.
     pub fn files_changed(&self, paths: &[PathBuf]) -> bool {
-        // Looked at first: the lock is not held over the disk.
+        // Read before the lock: it is not held during disk access.
         let now = stamps(paths);
         *lock(&self.stamps) != now
     }
 }
 
-/// The files as they were when they were looked at.
+/// The attributes of files at one time.
 pub struct Moment(Vec<Option<Stamp>>);
 
 impl Moment {
-    /// The files as they are now.
+    /// The current attributes.
     pub fn of(paths: &[PathBuf]) -> Self {
         Self(stamps(paths))
     }
@@ -206,7 +205,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { inode: data.ino(), changed: (data.ctime(), data.ctime_nsec()), length: data.len() })
 }
 
-/// The value; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+/// Locks and ignores poison: a panic cannot leave the value half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

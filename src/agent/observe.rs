@@ -1,4 +1,4 @@
-//! What is seen of a connection: its state, its traffic, why it is down, and what happened to it.
+//! Observation of connections: state, traffic, reasons, events and logs.
 
 mod charon_log;
 pub(super) mod connection_log;
@@ -24,24 +24,24 @@ use std::{
 use tokio::time::Instant;
 use traces::Traces;
 
-/// So long what the host said holds for [`Observer::local_addresses`].
+/// How long the answer of [`Observer::local_addresses`] is reused.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// What those who look share: what happened, what charon said, what this host has, and the clock of the counters.
+/// The state that observation shares: events, traces of charon's log, this host's addresses, and the clock of counters.
 pub(crate) struct Observer {
     events: EventStream,
     traces: Mutex<Traces>,
-    /// The networks that this host was directly connected to when it last told.
+    /// This host's directly connected networks, as last read.
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
-    /// What this host has, and when it was asked.
+    /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
     limits: Limits,
-    /// The zero of the clock for the counters.
+    /// The start of the counters' clock.
     started: std::time::Instant,
 }
 
 impl Observer {
-    /// With nothing seen yet.
+    /// Without observations.
     pub fn new(settings: &Condition) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self {
@@ -54,40 +54,40 @@ impl Observer {
         }
     }
 
-    /// What happened lately.
+    /// The recent events.
     pub fn events(&self) -> &EventStream {
         &self.events
     }
 
-    /// What charon's log said of each IKE SA.
+    /// The trace of charon's log for each IKE_SA.
     pub fn traces(&self) -> MutexGuard<'_, Traces> {
         self.traces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long traffic may pause, or go one way, before that has a name.
+    /// The limits after which idle or one-way traffic is a condition.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Seconds since the agent was made.
+    /// Seconds since the start of the agent.
     pub fn seconds(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// This host as it was a moment ago: when thousands of tunnels go down at once, each has its reason told.
+    /// This host's addresses, at most a moment old: thousands of tunnels that go down at once share one reading.
     pub fn local_addresses(&self) -> Arc<LocalAddresses> {
         let now = Instant::now();
         let mut seen = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, addresses) = match seen.take() {
             Some((at, addresses)) if now.duration_since(at) < MOMENT => (at, addresses),
-            Some((_, earlier)) => (now, Arc::new(LocalAddresses::look_after(&earlier))),
-            None => (now, Arc::new(LocalAddresses::look())),
+            Some((_, earlier)) => (now, Arc::new(LocalAddresses::read_after(&earlier))),
+            None => (now, Arc::new(LocalAddresses::read_host())),
         };
         *seen = Some((at, Arc::clone(&addresses)));
         addresses
     }
 
-    /// The networks that this host is directly connected to. A host that does not tell them has those of before.
+    /// This host's directly connected networks; those of the last reading if they cannot be read now.
     pub fn networks(&self) -> Arc<BTreeSet<IpNet>> {
         let now = self.local_addresses();
         let mut known = self.networks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! How what runs follows what is wanted: which SAs to negotiate and to close, and when.
+//! Makes what runs follow the records: which SAs to negotiate and to close, and when.
 
 pub(super) mod charon_link;
 pub(super) mod charon_session;
@@ -28,43 +28,43 @@ use tokio::{
 };
 use watchdog::Heartbeat;
 
-/// What the loops share: whether charon is there, which connections are to be looked at and when, and that they turn.
+/// The state that the loops share: the link to charon, the queue of connections, and the watchdog's heartbeat.
 pub(crate) struct Reconciler {
     link: watch::Sender<CharonLink>,
-    /// Told when charon did not answer somebody.
-    doubts: Notify,
+    /// Notified when charon did not answer a request.
+    suspicion: Notify,
     queue: ReconcileQueue,
-    /// Connections to be looked at when charon is there.
+    /// Connections that are reconciled when charon answers again.
     deferred: Mutex<BTreeSet<ConnectionId>>,
     heartbeat: Arc<Heartbeat>,
 }
 
 impl Reconciler {
-    /// Before charon was asked; and the other end of its queue.
+    /// The state before charon was asked, and the receiving end of the queue.
     pub fn new() -> (Self, QueueEnd) {
         let (queue, due) = ReconcileQueue::new();
         let link = watch::Sender::new(CharonLink::Starting);
-        let (doubts, deferred, heartbeat) = (Notify::new(), Mutex::default(), Arc::default());
-        (Self { link, doubts, queue, deferred, heartbeat }, due)
+        let (suspicion, deferred, heartbeat) = (Notify::new(), Mutex::default(), Arc::default());
+        (Self { link, suspicion, queue, deferred, heartbeat }, due)
     }
 
-    /// Whether charon is there, and since when not.
+    /// Whether charon answers, and since when it does not.
     pub fn link(&self) -> CharonLink {
         self.link.borrow().clone()
     }
 
-    /// Waits until charon was asked for the first time.
+    /// Waits until the first attempt to reach charon ended.
     pub async fn first_answer(&self) {
-        // It fails only when the task has ended, and then the state says so.
+        // It fails only after the end of the task; the state then says so.
         let _ = self.link.subscribe().wait_for(|link| !matches!(link, CharonLink::Starting)).await;
     }
 
-    /// charon answers, and holds what the store says.
+    /// charon answers and has loaded the stored connections.
     pub fn link_is_up(&self, charon: Arc<Charon>) {
         self.link.send_replace(CharonLink::Up(charon));
     }
 
-    /// charon does not answer. Whether that is new.
+    /// charon does not answer. Returns whether it answered before.
     pub fn link_is_down(&self, why: String) -> bool {
         let known = match self.link() {
             CharonLink::Down { since, .. } => Some(since),
@@ -75,43 +75,43 @@ impl Reconciler {
         known.is_none()
     }
 
-    /// Has charon looked after at once if `error` says that it did not answer.
+    /// Probes charon at once if `error` says that it did not answer.
     pub fn suspect(&self, error: &Error) {
         if matches!(error, Error::Unreachable { .. }) {
             self.suspect_charon();
         }
     }
 
-    /// Has charon looked after at once.
+    /// Probes charon at once.
     pub fn suspect_charon(&self) {
-        self.doubts.notify_one();
+        self.suspicion.notify_one();
     }
 
-    /// Waits until somebody suspects charon.
+    /// Waits until a request to charon had no answer.
     pub async fn suspected(&self) {
-        self.doubts.notified().await;
+        self.suspicion.notified().await;
     }
 
-    /// Which connection is looked at when, and which may negotiate.
+    /// The queue of connections to reconcile.
     pub fn queue(&self) -> &ReconcileQueue {
         &self.queue
     }
 
-    /// Looks at `id` at `when`, or earlier if that was planned already.
+    /// Reconciles `id` at `when`, or earlier if that is already planned.
     pub fn enqueue(&self, id: ConnectionId, when: Instant) {
         self.queue.enqueue(id, when);
     }
 
-    /// Looks at `id` when charon is there.
+    /// Reconciles `id` when charon answers again.
     pub fn defer(&self, id: ConnectionId) {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         if matches!(self.link(), CharonLink::Up(_)) {
-            // It came in between, perhaps without having seen this.
+            // charon came back meanwhile, perhaps before this entry.
             self.enqueue_deferred();
         }
     }
 
-    /// Looks at what was deferred.
+    /// Reconciles the deferred connections.
     pub fn enqueue_deferred(&self) {
         let now = Instant::now();
         let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
@@ -120,7 +120,7 @@ impl Reconciler {
         }
     }
 
-    /// Where the loops say that they turn.
+    /// The heartbeat of the loops.
     pub fn heartbeat(&self) -> &Arc<Heartbeat> {
         &self.heartbeat
     }

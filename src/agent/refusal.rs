@@ -6,19 +6,19 @@ use crate::{
     strongswan::Charon,
 };
 
-/// A refusal for a cause that has a name.
+/// A refusal with a reason code.
 pub(in crate::agent) fn named(code: Code, text: String) -> Error {
     Error::Named { text, elaboration: format!("{}: {}", code.name(), code.advice()) }
 }
 
-/// Why `charon` cannot speak the connection's version of IKE, if so.
+/// Why `charon` lacks the connection's version of IKE, if it does.
 pub(in crate::agent) fn unspoken(connection: &Connection, charon: &Charon) -> Option<String> {
     let lacks = connection.version == IkeVersion::V1 && !charon.ikev1;
     let version = &charon.version;
     lacks.then(|| format!("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)"))
 }
 
-/// Refuses `connection` if charon lacks an algorithm of it, or its IKE version.
+/// Refuses `connection` if charon lacks one of its algorithms or its IKE version.
 pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon) -> Result<()> {
     if let Some(text) = unspoken(connection, charon) {
         return Err(named(Code::IkeVersionMismatch, text));

@@ -1,4 +1,4 @@
-//! How the agent comes to life.
+//! The start of the agent.
 
 use super::{
     Agent,
@@ -17,7 +17,7 @@ impl Agent {
         let (uniqueness, aside) = set_aside::compare(&store.all());
         for record in aside {
             let why = record.aside.as_deref().unwrap_or_default();
-            tracing::error!(uuid = %record.id, why, "a stored connection clashes with another and is set aside: it is not loaded");
+            tracing::error!(uuid = %record.id, why, "a stored connection conflicts with another and is set aside: it is not loaded");
             store.note(record);
         }
         let (reconciler, due) = Reconciler::new();
@@ -36,17 +36,17 @@ impl Agent {
         agent
     }
 
-    /// Makes charon and conf.d equal to the store, once, and keeps watching from then on. Returns
-    /// after the first attempt, whatever came of it; [`Agent::link`] tells.
+    /// Makes charon and conf.d equal to the store, and starts the loops that keep them so. Returns after the first
+    /// attempt, successful or not; [`Agent::link`] has the result.
     pub async fn start(self: &Arc<Self>) {
         if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
-            tracing::error!(%error, "what a crash left behind in conf.d cannot be removed");
+            tracing::error!(%error, "leftovers of a crash in conf.d cannot be removed");
         }
         self.clean_credentials();
         for damaged in self.store.damaged() {
-            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read; it is left alone");
+            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read and is not changed; repair or remove its file, then restart cygnet");
         }
-        self.tell_settings_drift(None, &self.gateway());
+        self.publish_settings_drift(None, &self.gateway());
         tokio::spawn(charon_session::watch(Arc::downgrade(self)));
         self.reconciler.first_answer().await;
     }

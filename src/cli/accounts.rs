@@ -19,7 +19,9 @@ pub fn passwd(config: &Path, name: &str) -> ExitCode {
         // Clients send the SHA-512 of the password in lower-case hexadecimal digits.
         let digest = Zeroizing::new(HEXLOWER.encode(&Sha512::digest(password.as_bytes())));
         edit(config, |accounts| accounts.set_password(name, &digest).map_err(|e| anyhow!(e)))?;
-        Ok(format!("the password of {name} is set; `systemctl restart cygnet` takes it over, and no tunnel notices\n"))
+        Ok(format!(
+            "the password of {name} is set; `systemctl restart cygnet` takes it over without touching tunnels\n"
+        ))
     })
 }
 
@@ -63,7 +65,7 @@ fn edit<T>(config: &Path, change: impl FnOnce(&mut Accounts) -> Result<T>) -> Re
 fn file(config: &Path) -> Result<PathBuf> {
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     let path = settings.auth.accounts_file.with_context(|| {
-        format!("{} has no auth.accounts_file: say there where the accounts are kept", config.display())
+        format!("{} has no auth.accounts_file: set it to the path of the accounts file", config.display())
     })?;
     cygnet::http::credential(&path).map_err(|e| anyhow!(e))
 }

@@ -1,4 +1,4 @@
-//! The words of the command line. The program, the man pages and the completions are all made from them, so this file
+//! The definition of the command line. The program, the man pages and the completions are made from it, so this file
 //! may use nothing but clap. The arguments of the subcommands that write are in `write_args.rs`, what both have in
 //! `common_args.rs`.
 
@@ -87,7 +87,7 @@ pub enum Command {
     },
 }
 
-/// A connection, and nothing more to say.
+/// A connection without further options.
 #[derive(Args)]
 pub struct OneArgs {
     /// Which connection.
@@ -103,7 +103,7 @@ pub struct OneArgs {
 pub enum StatusWord {
     /// Everything wanted runs.
     Ready,
-    /// It is being brought up.
+    /// It is coming up.
     Connecting,
     /// Something wanted does not run.
     Disconnected,

@@ -1,14 +1,15 @@
-//! Asking a person before something is done.
+//! Confirmations.
 
 use super::stop::{Result, Stop};
 use std::io::{BufRead, IsTerminal, Write};
 
-/// Whether somebody can be asked.
+/// Fails unless standard input is a terminal.
 pub fn must_be_possible() -> Result<()> {
     if std::io::stdin().is_terminal() {
         return Ok(());
     }
-    Err(Stop::usage("this must be confirmed, and standard input is not a terminal").hint("say --yes to do it unasked"))
+    Err(Stop::usage("this must be confirmed, and standard input is not a terminal")
+        .hint("add --yes to skip the question"))
 }
 
 /// Shows `page` and asks `question`; anything but yes is no.

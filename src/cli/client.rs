@@ -19,23 +19,23 @@ use std::{
 };
 use tokio::{net::UnixStream, runtime::Runtime, time::timeout};
 
-/// How long the agent may take to answer a question; a write may wait for its tunnel, so it has no such end.
+/// How long the agent may take to answer a read; a write may wait for its tunnel and has no limit.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a job is looked at.
+/// How often a job is polled.
 const LOOK: Duration = Duration::from_millis(200);
-/// What stands for a key.
+/// The replacement of a key.
 const MASK: &str = "******";
 
-/// A way to the agent.
+/// A client of the agent.
 pub struct Client {
     socket: PathBuf,
     runtime: Runtime,
-    /// What the settings say of this gateway.
+    /// The section `[gateway]` of the settings.
     pub gateway: Gateway,
 }
 
 impl Client {
-    /// The way to the agent whose settings are in `config`.
+    /// A client of the agent with the settings in `config`.
     pub fn new(config: &Path) -> Result<Self> {
         let settings = Settings::read(config).map_err(Stop::failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -43,18 +43,18 @@ impl Client {
         Ok(Self { socket: settings.socket, runtime, gateway: settings.gateway })
     }
 
-    /// Asks; the answer must be a success.
+    /// GET; anything but success is an error.
     pub fn get(&self, path: &str) -> Result<Value> {
         self.get_within(path, PATIENCE)
     }
 
-    /// Asks, and gives up after `patience`.
+    /// GET within `patience`.
     pub fn get_within(&self, path: &str, patience: Duration) -> Result<Value> {
         let (status, bytes) = self.ask(path, patience)?;
         judged(status, &bytes)
     }
 
-    /// Asks; the status and the JSON, whatever the status is.
+    /// GET; returns the status and the JSON for any status.
     pub fn get_any(&self, path: &str) -> Result<(StatusCode, Value)> {
         let (status, bytes) = self.ask(path, PATIENCE)?;
         serde_json::from_slice(&bytes).map(|value| (status, value)).map_err(|_| odd(status, &bytes))
@@ -67,13 +67,13 @@ impl Client {
         })
     }
 
-    /// Asks with a body, for what does nothing.
+    /// POST with a body, for requests without effects.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, bytes) = self.runtime.block_on(self.exchange(Method::POST, path, Some(body)))?;
         judged(status, &bytes)
     }
 
-    /// Writes; while the agent works, a terminal says that it is `doing` so. A job is followed to its end.
+    /// Sends a write, and follows a job to its end; meanwhile a terminal shows `doing`.
     pub fn write(&self, method: Method, path: &str, body: Option<&Value>, doing: &str) -> Result<Value> {
         self.waiting(doing, async {
             let (mut status, mut bytes) = self.exchange(method, path, body).await?;
@@ -87,7 +87,7 @@ impl Client {
         })
     }
 
-    /// Runs `work`; meanwhile a terminal says what is waited for.
+    /// Runs `work`; meanwhile a terminal shows what it waits for.
     fn waiting<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut progress = Progress::new();
         self.runtime.block_on(async {
@@ -103,11 +103,11 @@ impl Client {
 
     /// Waits for `tick`, but no longer than `most`.
     pub fn pause(&self, tick: impl Future<Output = ()>, most: Duration) {
-        // Which of the two it was does not matter.
+        // Both outcomes continue the loop.
         let _ = self.runtime.block_on(async { timeout(most, tick).await });
     }
 
-    /// Reads the server-sent events of `path` until `each` has enough, and says so by answering `false`.
+    /// Reads the server-sent events of `path` until `each` returns `false`.
     pub fn follow(
         &self,
         path: &str,
@@ -135,7 +135,8 @@ impl Client {
                     }
                 }
             }
-            Err(Stop::new(Code::Unreachable, "the agent has ended").hint("follow again when it is back"))
+            Err(Stop::new(Code::Unreachable, "the agent has ended")
+                .hint("run the command again when the agent is back"))
         })
     }
 
@@ -155,11 +156,11 @@ impl Client {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             let text = format!("cannot reach the agent at {}: {error}", self.socket.display());
             Stop::new(Code::Unreachable, text)
-                .hint("is cygnet.service running, and are you root or in the group cygnet?")
+                .hint("run `systemctl status cygnet`; the socket is for root and the group cygnet")
         })?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // How the connection ends does not matter: the answer tells whether it was whole.
+        // The end of the connection does not matter: the answer shows whether it is complete.
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("Host", "localhost");
         for (name, value) in headers {
@@ -173,8 +174,8 @@ impl Client {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is passed to map_err")]
 fn broken(error: hyper::Error) -> Stop {
-    Stop::new(Code::Unreachable, format!("the agent broke off: {error}"))
-        .hint("whether a change was made is not known: look with `cygnet show`")
+    Stop::new(Code::Unreachable, format!("the agent closed the connection: {error}"))
+        .hint("the result of a write is unknown: run `cygnet show`")
 }
 
 /// The path of the job that an answer names.
@@ -201,7 +202,7 @@ fn odd(status: StatusCode, bytes: &Bytes) -> Stop {
     Stop::failed(format!("the agent answered {status}: {}", String::from_utf8_lossy(bytes).trim_end()))
 }
 
-/// Hides the keys: whatever the agent's settings say, none is to stand in a terminal's history or a script's log.
+/// Masks the keys, whatever the agent's settings say: none may reach a terminal's history or a script's log.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {

@@ -1,5 +1,5 @@
-//! `cygnet doctor`: what is wrong on this gateway. It asks the running agent; if none answers, it looks
-//! itself, and so does root where the agent had no right to look.
+//! `cygnet doctor`: what is wrong on this gateway. It asks the running agent. If none answers, it examines the gateway
+//! itself; so does root for the checks that the agent's user may not make.
 
 use super::{client::Client, common_args::Json, serve};
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,12 +15,12 @@ use serde_json::Value;
 use std::{collections::BTreeSet, fmt::Write as _, io::Write, path::Path, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the agent may take, in whose place we can look ourselves; longer than its slowest looks take.
-const GLANCE: Duration = Duration::from_secs(15);
+/// How long the agent may take; its slowest check takes less. After that this process examines the gateway.
+const AGENT_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Prints the report; 0 if nothing has to be done, 1 if something has, or if nothing could be found out.
+/// Prints the report. The exit code is 0 if nothing has to be done, else 1, also if there is no report.
 pub fn run(config: &Path, args: &Json) -> ExitCode {
-    // Nothing is left to do if the output is closed.
+    // An output that is closed needs no report.
     match report(config) {
         Ok(report) => {
             let text = if args.json { visible_json(&format!("{report:#}\n")) } else { table(&report) };
@@ -36,48 +36,49 @@ pub fn run(config: &Path, args: &Json) -> ExitCode {
 
 fn report(config: &Path) -> Result<Value> {
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
-    match Client::new(config).and_then(|client| client.get_within("/cygnet/v1/doctor", GLANCE)) {
-        Ok(report) if !unseen(&report).is_empty() && geteuid().is_root() => {
-            Ok(completed(report, &look(&settings, config)?))
+    match Client::new(config).and_then(|client| client.get_within("/cygnet/v1/doctor", AGENT_DEADLINE)) {
+        Ok(report) if !unchecked(&report).is_empty() && geteuid().is_root() => {
+            Ok(completed(report, &examine_here(&settings, config)?))
         }
         Ok(report) => Ok(report),
         Err(stop) if stop.is_refusal() => bail!("the agent answered: {}", stop.text()),
         Err(stop) => {
-            // Why it did not answer is a finding of the report; the details help whoever reads along.
+            // The report has a finding for it; standard error has the details.
             stop.tell(false);
-            look(&settings, config)
+            examine_here(&settings, config)
         }
     }
 }
 
-/// What this process sees itself.
-fn look(settings: &Settings, config: &Path) -> Result<Value> {
+/// The report of this process, without the agent.
+fn examine_here(settings: &Settings, config: &Path) -> Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("cannot start")?;
-    let swan = serve::swan(settings);
+    let strongswan = serve::strongswan(settings);
     let places = Places::of(settings, Some(config));
     let report = runtime.block_on(async {
         tokio::select! {
-            report = doctor::examine(settings, &places, &swan) => Ok(report),
+            report = doctor::examine(settings, &places, &strongswan) => Ok(report),
             signal = ended() => Err(signal),
         }
     });
-    // A look at a file system that hangs is not waited for.
+    // A read of a file system that hangs must not delay the end.
     runtime.shutdown_background();
     report.map(|report| http::doctor::json(&report))
 }
 
-/// The checks that could not look at something.
-fn unseen(report: &Value) -> BTreeSet<String> {
+/// The checks that lack a fact.
+fn unchecked(report: &Value) -> BTreeSet<String> {
     let findings = report["findings"].as_array().into_iter().flatten();
-    let blind = findings.filter(|finding| finding["what"].as_str().is_some_and(|what| what.contains(doctor::UNSEEN)));
+    let blind =
+        findings.filter(|finding| finding["what"].as_str().is_some_and(|what| what.contains(doctor::UNCHECKED)));
     blind.filter_map(|finding| finding["check"].as_str()).map(ToOwned::to_owned).collect()
 }
 
-/// The agent's report, in which checks that it had no right to make are those of `own`: root may look at the kernel's
-/// rules and policies, the agent's user may not.
+/// The agent's report, with the checks that lack a fact taken from `own`. Root may read the kernel's rules and policies;
+/// the agent's user may not.
 fn completed(mut report: Value, own: &Value) -> Value {
-    let blind = unseen(&report);
+    let blind = unchecked(&report);
     let is_blind = |item: &Value| item["check"].as_str().is_some_and(|check| blind.contains(check));
     for list in ["findings", "passed"] {
         let all = report[list].as_array().into_iter().flatten().filter(|item| !is_blind(item));
@@ -91,7 +92,7 @@ fn completed(mut report: Value, own: &Value) -> Value {
     report
 }
 
-/// Waits for a signal that ends the command; the programs that were started end with it.
+/// Waits for a signal that ends the command and the programs that it started.
 async fn ended() -> anyhow::Error {
     let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     // Without a handler the signal ends the process at once.
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn root_looks_where_the_agent_may_not() {
         let finding = |check: &str, level: &str, what: &str| json!({ "check": check, "level": level, "what": what });
-        let blind = finding("nat", "info", "source NAT could not be looked at: nft: Operation not permitted");
+        let blind = finding("nat", "info", "source NAT could not be checked: nft: Operation not permitted");
         let agents =
             json!({ "healthy": true, "findings": [blind], "passed": [{ "check": "agent", "seen": "it runs" }] });
         let own = |findings: Value, passed: Value| json!({ "healthy": false, "findings": findings, "passed": passed });

@@ -1,4 +1,4 @@
-//! `cygnet log` and `cygnet events`: what was, and what comes.
+//! `cygnet log` and `cygnet events`.
 
 use super::{
     args::{EventsArgs, LogArgs},
@@ -10,7 +10,7 @@ use super::{
 use cygnet::visible::visible_json;
 use serde_json::Value;
 
-/// A cursor that is of no run of the agent: with it, all that is still known is told.
+/// A cursor of no run of the agent: with it, the agent sends all events that it keeps.
 const FROM_THE_START: (&str, &str) = ("Last-Event-ID", "0");
 
 fn text(value: &Value, name: &str) -> String {
@@ -38,13 +38,13 @@ pub fn log(client: &Client, args: &LogArgs) -> Result<()> {
 pub fn events(client: &Client, args: &EventsArgs) -> Result<()> {
     let headers = [FROM_THE_START];
     let headers = if args.all { &headers[..] } else { &[] };
-    // Whoever asks for all knows that something may lie before it.
+    // With --all, earlier events may be missing as expected.
     let mut skips = args.all;
     client.follow("/cygnet/v1/events", headers, |data| {
         if std::mem::take(&mut skips) && tells_a_gap(data) {
             return Ok(true);
         }
-        tell(data, args.json.json, |event| happening(event, Look::of_stdout()))
+        tell(data, args.json.json, |event| event_line(event, Look::of_stdout()))
     })
 }
 
@@ -58,7 +58,8 @@ fn tell(data: &str, as_json: bool, line: impl Fn(&Value) -> String) -> Result<bo
     if as_json {
         return print(&visible_json(&format!("{data}\n")));
     }
-    let value = serde_json::from_str(data).map_err(|e| Stop::failed(format!("the agent told what is no JSON: {e}")))?;
+    let value = serde_json::from_str(data)
+        .map_err(|e| Stop::failed(format!("the agent sent an event that is not JSON: {e}")))?;
     print(&line(&value))
 }
 
@@ -70,7 +71,7 @@ fn entry(line: &Value, look: Look) -> String {
 }
 
 /// An event as a line.
-fn happening(event: &Value, look: Look) -> String {
+fn event_line(event: &Value, look: Look) -> String {
     let name = text(event, "event");
     let tone = match name.as_str() {
         "up" | "charon_back" => Tone::Good,
@@ -100,7 +101,7 @@ fn happening(event: &Value, look: Look) -> String {
             };
             event["settings"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
         }
-        "missed" => "events before this are not known any more".into(),
+        "missed" => "the agent no longer has earlier events".into(),
         _ => text(event, "why"),
     };
     let uuid = text(event, "uuid");

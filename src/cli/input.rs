@@ -1,4 +1,4 @@
-//! What a subcommand reads: a file that its caller names, standard input, or a password. What is too long is refused,
+//! Input of subcommands: a file that its caller names, standard input, or a password. Input that is too long is refused,
 //! never cut. A file may also be a pipe, such as `<(...)` of a shell.
 
 use anyhow::{Context, Result, bail};
@@ -37,7 +37,7 @@ fn whole(input: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(limit).unwrap_or(0) + 1));
     input.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("it is longer than {limit} bytes; it is not cut: is it the right file?")));
+        return Err(io::Error::other(format!("it is longer than {limit} bytes; check that it is the right file")));
     }
     Ok(bytes)
 }
@@ -50,7 +50,7 @@ fn whole(input: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 pub fn password() -> Result<Zeroizing<String>> {
     let password = if io::stdin().is_terminal() { asked()? } else { line()? };
     if password.is_empty() {
-        bail!("the password is empty: type it, or give it on standard input");
+        bail!("the password is empty: type it, or pipe it in");
     }
     Ok(password)
 }

@@ -1,4 +1,4 @@
-//! `cygnet list` and `cygnet status`: all connections at a glance.
+//! `cygnet list` and `cygnet status`: all connections in short.
 
 use super::{
     args::{ListArgs, StatusWord},
@@ -19,7 +19,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// The status for people: what has none is unknown.
+/// The status for people: without one it is unknown.
 fn status(inventory: &Value) -> &str {
     inventory["status"].as_str().unwrap_or("Unknown")
 }
@@ -57,7 +57,7 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
     print(&table.page(Look::of_stdout())).map(drop)
 }
 
-/// Whether something carries that is not what is wanted.
+/// Whether the connection carries traffic, but not as wanted.
 fn carries_otherwise(entry: &Value) -> bool {
     entry["note"].is_string()
 }
@@ -79,35 +79,45 @@ pub fn overview(client: &Client, args: &Json) -> Result<()> {
     if agent["damaged"].as_array().is_some_and(|damaged| !damaged.is_empty()) {
         return Err(Stop::failed("stored connections are damaged").hint("`cygnet status` names them"));
     }
-    let what = match counts.missing {
-        0 => return Ok(()),
-        1 => "tunnel that is meant to be up is not",
-        _ => "tunnels that are meant to be up are not",
-    };
-    let carrying = match counts.carrying {
-        0 => String::new(),
-        count => format!(" ({count} still carrying by the previous configuration, or in part)"),
-    };
-    Err(not_up(counts.missing, &format!("{what}{carrying}")))
+    if counts.missing == 0 {
+        return Ok(());
+    }
+    Err(Stop::new(Code::NotUp, counts.trouble()).hint("`cygnet list -q status!=Ready` shows all of them"))
 }
 
-fn not_up(count: usize, what: &str) -> Stop {
-    Stop::new(Code::NotUp, format!("{count} {what}")).hint("`cygnet list -q status!=Ready` names them")
-}
-
-/// How many connections there are, by what they are.
+/// The numbers of connections by state, status and reason.
 #[derive(Default)]
 struct Counts {
     statuses: BTreeMap<String, usize>,
     reasons: BTreeMap<String, usize>,
     disabled: usize,
     total: usize,
+    /// Enabled connections that have networks.
+    tunnels: usize,
     missing: usize,
-    /// Of those that are missing, the ones that carry otherwise.
+    /// Of those that are missing, the ones that carry traffic, but not as wanted.
     carrying: usize,
+    /// The names and reasons of those that carry nothing, and of the ones that carry otherwise.
+    named: [Vec<String>; 2],
 }
 
+/// The most connections that an error of `cygnet status` names.
+const NAMED: usize = 3;
+
 impl Counts {
+    /// Which tunnels are down, and which carry traffic otherwise than wanted.
+    fn trouble(&self) -> String {
+        let (total, noun) = (self.tunnels, if self.tunnels == 1 { "tunnel" } else { "tunnels" });
+        let verbs = [["is down", "are down"], ["is not as wanted", "are not as wanted"]];
+        let parts = self.named.iter().zip(verbs).filter(|(names, _)| !names.is_empty()).map(|(names, verbs)| {
+            let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!("{} of {total} {noun} {}: {shown}{more}", names.len(), verbs[usize::from(names.len() > 1)])
+        });
+        parts.collect::<Vec<_>>().join("; ")
+    }
+
     fn of(entries: &[Value]) -> Self {
         let mut counts = Self { total: entries.len(), ..Self::default() };
         for entry in entries {
@@ -120,9 +130,14 @@ impl Counts {
             if let Some(code) = entry["reason"]["code"].as_str() {
                 *counts.reasons.entry(code.into()).or_default() += 1;
                 // Without networks there is nothing to bring up.
-                counts.missing += usize::from(!is_idle(inventory));
-                counts.carrying += usize::from(!is_idle(inventory) && carries_otherwise(entry));
+                if !is_idle(inventory) {
+                    let carries = carries_otherwise(entry);
+                    counts.missing += 1;
+                    counts.carrying += usize::from(carries);
+                    counts.named[usize::from(carries)].push(format!("{} ({code})", text(inventory, "name")));
+                }
             }
+            counts.tunnels += usize::from(!is_idle(inventory));
         }
         counts
     }

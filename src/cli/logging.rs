@@ -1,5 +1,5 @@
-//! Where the agent's log goes: to the journal with fields if standard error leads there, else to standard error as text.
-//! Names and words in it may come from strangers, so no layer sees a value before its hidden characters are visible.
+//! The agent's log: to the journal with fields if standard error is the journal, else to standard error as text. Names and
+//! texts in it may come from peers, so every value passes through [`visible`] first.
 
 use cygnet::visible::visible;
 use std::fmt::Debug;
@@ -19,7 +19,7 @@ use tracing_subscriber::{
 /// The most fields of an event; `tracing` allows no more.
 const MOST: usize = 32;
 
-/// Starts it; levels per module by `RUST_LOG`.
+/// Starts logging; `RUST_LOG` sets levels per module.
 pub fn start() {
     let filter: Targets = std::env::var("RUST_LOG")
         .ok()

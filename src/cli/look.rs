@@ -1,4 +1,4 @@
-//! How pages for people look: tables, and colour on a terminal that wants it.
+//! The output for people: tables, and colour on terminals.
 
 pub use cygnet::visible::visible as safe;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{fmt::Write as _, io::IsTerminal};
 use unicode_width::UnicodeWidthStr;
 
-/// What a text means to a reader.
+/// The meaning of a text to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing special.

@@ -1,4 +1,4 @@
-//! `cygnet plan` and `cygnet change`: what a change would do, before anybody does it, and the change.
+//! `cygnet plan` and `cygnet change`: the plan of a change, and the change.
 
 use super::{
     args::PlanArgs,
@@ -12,19 +12,19 @@ use super::{
     write::{TOGETHER, Write, with_query},
     write_args::ChangeArgs,
 };
-use cygnet::http::MAX_BODY;
+use cygnet::{http::MAX_BODY, visible::visible};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, path::Path};
 
-/// What a change may set beside the options.
+/// The members that a change may set beside the options.
 const MORE: [&str; 1] = ["peerAddress"];
 
 /// `cygnet plan`.
 pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
     let (query, body) = if args.values.is_empty() {
-        (vec![], read(args.body.as_deref().unwrap_or(Path::new("-")))?)
+        (vec![], read_body(args.body.as_deref().unwrap_or(Path::new("-")))?)
     } else {
         (vec!["keep=true"], json!({ "changeIPsecConnection": args.values.members(&MORE)? }))
     };
@@ -33,10 +33,10 @@ pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
     if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
 }
 
-/// `cygnet change`: what is not named is kept by the agent itself, so that no key comes here.
+/// `cygnet change`: the agent keeps options that are not named, so no key comes here.
 pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     if args.values.is_empty() {
-        return Err(Stop::usage("nothing to change is named").hint("say --set NAME=VALUE or --auth-key-file FILE"));
+        return Err(Stop::usage("no option to change is named").hint("add --set NAME=VALUE or --auth-key-file FILE"));
     }
     if !args.yes {
         ask::must_be_possible()?;
@@ -47,7 +47,8 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
         let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), &args.how);
         let plan = client.post(&path, &body)?;
         if plan["fields"].as_array().is_some_and(|fields| !fields.is_empty()) {
-            ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), "Do this?")?;
+            let question = format!("Apply this change to {}?", visible(&args.which.connection));
+            ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), &question)?;
         }
     }
     let path = format!("/config/{uuid}?keep=true");
@@ -55,7 +56,7 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     Write { uuid: &uuid, method, path, body, doing, done }.run(client, &args.how)
 }
 
-fn read(body: &Path) -> Result<Value> {
+fn read_body(body: &Path) -> Result<Value> {
     let text = input::text(body, MAX_BODY as u64);
     let text = text.map_err(|e| Stop::failed(format!("cannot read {}: {e}", body.display())))?;
     serde_json::from_str(&text).map_err(|e| Stop::failed(format!("the body is not JSON: {e}")))
@@ -66,10 +67,10 @@ fn page(plan: &Value, look: Look) -> String {
     let impact = plan["impact"].as_str().unwrap_or_default();
     let (meaning, tone) = match impact {
         "none" => ("nothing is sent to charon", Tone::Good),
-        "child" => ("the CHILD_SAs are made anew, within their IKE SA", Tone::Unsure),
-        "ike" => ("the IKE SA is made anew beside the old one, with its children", Tone::Unsure),
-        "reauth" => ("the same, for the key alone", Tone::Unsure),
-        _ => ("another tunnel takes the place of this one", Tone::Bad),
+        "child" => ("new CHILD_SAs are negotiated in the running IKE_SA", Tone::Unsure),
+        "ike" => ("a new IKE_SA with its CHILD_SAs is negotiated beside the old one", Tone::Unsure),
+        "reauth" => ("the IKE_SA is negotiated again beside the old one, with the new key", Tone::Unsure),
+        _ => ("another tunnel replaces this one", Tone::Bad),
     };
     let mut page = format!("impact: {} ({meaning})\n", look.say(tone, impact));
     differences(&mut page, &["field", "from", "to"], &plan["fields"], look);

@@ -1,4 +1,4 @@
-//! A line that says what is waited for. Only a terminal shows it, and nothing of it stays.
+//! A progress line on a terminal, which is cleared at the end.
 
 use std::{
     io::{IsTerminal, Write},
@@ -23,12 +23,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is shown yet.
+    /// Without a line yet.
     pub fn new() -> Self {
         Self { is_shown: std::io::stderr().is_terminal(), start: Instant::now(), is_dirty: false }
     }
 
-    /// Since when it is waited.
+    /// The start of the wait.
     pub fn waited(&self) -> Duration {
         self.start.elapsed()
     }
@@ -38,7 +38,7 @@ impl Progress {
         sleep(TICK).await;
     }
 
-    /// Says what is waited for.
+    /// Shows what is waited for.
     pub fn say(&mut self, what: &str) {
         if self.is_shown {
             let what: String = safe(what).chars().take(LONGEST).collect();

@@ -1,4 +1,4 @@
-//! Which connection is meant: by its uuid, by four or more first digits of it, or by its name.
+//! Finds a connection by its uuid, by four or more first digits of it, or by its name.
 
 use super::{
     client::Client,
@@ -7,9 +7,9 @@ use super::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// How many digits of a uuid are enough to name it.
+/// The fewest digits of a uuid that are accepted.
 const SHORTEST: usize = 4;
-/// How many of several candidates are named.
+/// The most candidates that an error lists.
 const NAMED: usize = 5;
 
 /// The uuid of the connection that `text` means.
@@ -31,9 +31,9 @@ pub fn uuid(client: &Client, text: &str) -> Result<String> {
         [(uuid, _)] => Ok(uuid.clone()),
         [] => {
             let hint = if is_hex && digits.len() < SHORTEST {
-                format!("of a uuid, at least {SHORTEST} digits are needed")
+                format!("give at least {SHORTEST} digits of a uuid")
             } else {
-                "`cygnet list` shows what there is".to_owned()
+                "`cygnet list` shows all connections".to_owned()
             };
             Err(Stop::failed(format!("no connection has the name or the uuid {text}")).hint(hint))
         }
@@ -41,7 +41,7 @@ pub fn uuid(client: &Client, text: &str) -> Result<String> {
             let names: Vec<_> = several.iter().take(NAMED).map(|(uuid, name)| format!("{uuid} ({name})")).collect();
             let more = if several.len() > NAMED { ", ..." } else { "" };
             let text = format!("{text} means {} connections: {}{more}", several.len(), names.join(", "));
-            Err(Stop::new(Code::Failed, text).hint("say its uuid"))
+            Err(Stop::new(Code::Failed, text).hint("give its uuid"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cygnet serve`: wires settings, store, charon, listeners and signals together.
+//! `cygnet serve`: connects settings, store, charon, listeners and signals.
 
 use super::logging;
 use anyhow::{Context, Result, anyhow, bail};
@@ -25,9 +25,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long requests under way may take after the order to stop.
+/// How long running requests may take after the signal to stop.
 const FINISHING: Duration = Duration::from_secs(10);
-/// How often systemd is told how it goes.
+/// How often systemd gets the status.
 const BEAT: Duration = Duration::from_secs(2);
 
 pub fn run(config: &Path) -> ExitCode {
@@ -44,8 +44,8 @@ pub fn run(config: &Path) -> ExitCode {
     }
 }
 
-/// Keys are in memory: it is neither dumped nor readable through `/proc` for processes of the same user. Against
-/// swapping the unit has `MemorySwapMax=0`: keys pass through many buffers, which `mlock` one by one could not cover.
+/// Forbids core dumps, and access to memory through `/proc` by processes of the same user: keys are in memory. Against
+/// swapping the unit has `MemorySwapMax=0`: keys pass through many buffers, which `mlock` could not cover.
 fn keep_memory_secret() {
     use nix::sys::{
         prctl,
@@ -53,13 +53,13 @@ fn keep_memory_secret() {
     };
     for outcome in [prctl::set_dumpable(false), setrlimit(Resource::RLIMIT_CORE, 0, 0)] {
         if let Err(error) = outcome {
-            tracing::warn!(%error, "a crash of this process could leave keys behind in a core dump");
+            tracing::warn!(%error, "a core dump of this process would contain keys");
         }
     }
 }
 
 async fn serve(config: &Path) -> Result<()> {
-    // Before anyone can know that we run: an order that nobody expects would end the process.
+    // Before readiness is announced: an unhandled signal would end the process.
     let orders = Orders::new()?;
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     if let Some(watchdog) = sd_notify::watchdog_enabled() {
@@ -83,7 +83,7 @@ async fn serve(config: &Path) -> Result<()> {
     let _socket = RemoveOnDrop(settings.socket.clone());
 
     let store = Store::open(&settings.state_dir)?;
-    let agent = Agent::new(&settings, store, swan(&settings));
+    let agent = Agent::new(&settings, store, strongswan(&settings));
     agent.start().await;
 
     let stop = CancellationToken::new();
@@ -102,14 +102,14 @@ async fn serve(config: &Path) -> Result<()> {
     notify(&[NotifyState::Stopping]);
     stop.cancel();
     if tokio::time::timeout(FINISHING, server.finished()).await.is_err() {
-        tracing::warn!("requests were cut off after {} s", FINISHING.as_secs());
+        tracing::warn!("running requests were aborted after {} s", FINISHING.as_secs());
     }
-    // Tunnels stay up: charon carries them, and the next start finds them.
+    // Tunnels stay up in charon, and the next start finds them.
     Ok(())
 }
 
-/// The way to charon that the settings choose.
-pub fn swan(settings: &Settings) -> StrongSwan {
+/// The connection to charon that the settings choose.
+pub fn strongswan(settings: &Settings) -> StrongSwan {
     let charon = &settings.charon;
     match charon.backend {
         Backend::Vici => Vici::new(&charon.vici, charon.timeout).into(),
@@ -130,12 +130,14 @@ fn read_credentials(settings: &Settings) -> Result<Credentials> {
         None => Accounts::default(),
     };
     if settings.listen.is_some() && tokens.is_empty() && accounts.is_empty() {
-        tracing::warn!("there is neither a token nor an account: every call over TCP will be refused");
+        tracing::warn!(
+            "no token and no account is configured: every call over TCP is refused; set auth.tokens_file or auth.accounts_file"
+        );
     }
     Ok(Credentials { tokens, accounts })
 }
 
-/// The first line on standard output: where to find us, for whoever let us choose the port.
+/// The first line on standard output: the address, for a port that the system chose.
 fn announce(listener: &TcpListener, tls: bool) -> Result<()> {
     let mut stdout = std::io::stdout();
     let scheme = if tls { "https" } else { "http" };
@@ -143,7 +145,7 @@ fn announce(listener: &TcpListener, tls: bool) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// The signals that are obeyed.
+/// The handled signals.
 struct Orders {
     terminate: Signal,
     interrupt: Signal,
@@ -161,7 +163,7 @@ impl Orders {
     }
 }
 
-/// What can take over other settings while running.
+/// The parts that a reload changes.
 struct Live<'a> {
     config: &'a Path,
     agent: &'a Arc<Agent>,
@@ -169,7 +171,7 @@ struct Live<'a> {
     tls: Option<&'a Tls>,
 }
 
-/// Obeys signals until one says to stop.
+/// Handles signals until one stops the agent.
 async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
     let mut beat = tokio::time::interval(BEAT);
     let mut last = live.agent.ticks();
@@ -187,7 +189,7 @@ async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
 }
 
 impl Live<'_> {
-    /// Takes over what may change while running; a file that is wrong changes nothing.
+    /// Takes over the settings that a reload may change; an invalid file changes nothing.
     fn reload(&self) -> Result<()> {
         let settings = Settings::read(self.config).map_err(|e| anyhow!(e))?;
         let credentials = read_credentials(&settings)?;
@@ -202,19 +204,19 @@ impl Live<'_> {
     }
 }
 
-/// Tells systemd how it goes. The watchdog is answered only if both loops of the agent have turned since it was
-/// answered last, so that an agent that answers calls but looks after nothing is started anew.
+/// Sends systemd the status. The watchdog gets its keep-alive only if both loops of the agent have turned since the last
+/// one, so systemd restarts an agent that answers calls but reconciles nothing.
 fn report(agent: &Agent, last: Ticks) -> Ticks {
     let turns = agent.ticks();
     if let Some(what) = turns.standing(last) {
-        notify(&[NotifyState::Status(&format!("{what} does not turn; {}", status(agent)))]);
+        notify(&[NotifyState::Status(&format!("{what} hangs; {}", status(agent)))]);
         return last;
     }
     notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]);
     turns
 }
 
-/// Says which files a reload cannot have read anew: whoever took a token away relies on it.
+/// Logs which files a reload cannot read again: an operator may have removed a token from one.
 fn record_handed_over(settings: &Settings) {
     let auth = [&settings.auth.tokens_file, &settings.auth.accounts_file].into_iter().flatten();
     let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
@@ -226,7 +228,7 @@ fn record_handed_over(settings: &Settings) {
 
 fn status(agent: &Agent) -> String {
     let count = agent.store().all().len();
-    // systemd takes each line for a message of its own.
+    // systemd parses each line as a message.
     match agent.link() {
         CharonLink::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
         CharonLink::Starting => "starting".into(),
@@ -234,10 +236,10 @@ fn status(agent: &Agent) -> String {
     }
 }
 
-/// Tells systemd, if it asked to be told.
+/// Notifies systemd, if it started this process.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd cannot be told");
+        tracing::debug!(%error, "systemd cannot be notified");
     }
 }
 

@@ -70,7 +70,7 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     page
 }
 
-/// Where both versions of IKE are spoken, the one that runs or is tried, unless it is IKEv2 as usual.
+/// The version of IKE that runs or is tried, for a connection with both; nothing for IKEv2, the default.
 fn versions(view: &Value) -> String {
     let versions = &view["versions"];
     let remembered = if versions["remembered"].is_null() { "" } else { ", remembered of this peer" };
@@ -93,11 +93,16 @@ fn reason(page: &mut String, reason: &Value, look: Look) {
         let _ = writeln!(page, "               {}", safe(&text(reason, name)));
     }
     if let Some(trigger) = reason["trigger"].as_str() {
-        let _ = writeln!(page, "               it went down by {}", safe(trigger));
+        let cause = match trigger {
+            "PEER_DELETED" => "the peer closed it (PEER_DELETED)",
+            "DPD_TIMEOUT" => "the peer stopped answering (DPD_TIMEOUT)",
+            other => other,
+        };
+        let _ = writeln!(page, "               it went down because {}", safe(cause));
     }
 }
 
-/// What was asked for, line by line.
+/// The stored values, one line each.
 fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
     let inventory = &view["inventory"];
     let of = |name: &str| text(inventory, name);
@@ -106,7 +111,7 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
         items(&inventory[name]).iter().map(|item| text(item, member)).collect::<Vec<_>>().join(", ")
     };
     let vip = of("vipUuid");
-    // Where the settings have moved on, the connection still has the address of before.
+    // After a change of the settings, the connection keeps the former address.
     let moved = items(&view["settings_drift"]).iter().find(|item| item["setting"] == "gateway.vips");
     let address = moved
         .map(|item| text(item, "stored"))
@@ -148,7 +153,7 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
     ]
 }
 
-/// What a connection leaves alone, a line for each family.
+/// The pass policies of a connection, one line for each family.
 pub(super) fn passes(list: &Value, indent: &str) -> String {
     let nets =
         |pass: &Value, side: &str| items(&pass[side]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
@@ -159,7 +164,7 @@ pub(super) fn passes(list: &Value, indent: &str) -> String {
     items(list).iter().map(line).collect()
 }
 
-/// What the settings say otherwise than the connection has it.
+/// The differences between the settings and the connection.
 fn settings_drift(page: &mut String, drift: &Value) {
     for item in items(drift) {
         let now = match &item["now"] {
@@ -192,7 +197,7 @@ fn protection(sa: &Value) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
-/// The state of an SA, and whether it is the one that is wanted now.
+/// The state of an SA, and whether it is as wanted.
 fn state(sa: &Value) -> (Tone, String) {
     let state = text(sa, "state");
     if sa["as_wanted"] == false { (Tone::Unsure, format!("{state}, not as wanted")) } else { (tone_of(&state), state) }
@@ -200,7 +205,7 @@ fn state(sa: &Value) -> (Tone, String) {
 
 fn ike_sas(page: &mut String, view: &Value, look: Look) {
     if view["ike_sas"].is_null() {
-        page.push_str("\nWhat runs is not known: charon does not answer.\n");
+        page.push_str("\nThe SAs are unknown: charon does not answer.\n");
         return;
     }
     let mut table = Table::new(&["IKE SA", "STATE", "VERSION", "LOCAL", "REMOTE", "PROTECTION"]);
@@ -215,7 +220,7 @@ fn ike_sas(page: &mut String, view: &Value, look: Look) {
     };
 }
 
-/// Per pair of networks, what is wanted and what runs of it.
+/// The wanted and the running SAs of each pair of networks.
 fn children(page: &mut String, view: &Value, look: Look) {
     let mut table =
         Table::new(&["HERE", "THERE", "CONDITION", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS", "REASON"]);
@@ -251,7 +256,7 @@ fn children(page: &mut String, view: &Value, look: Look) {
     }
 }
 
-/// What runs under the connection and belongs to none of its children.
+/// The SAs of the connection that belong to none of its children.
 fn other_sas(page: &mut String, view: &Value, look: Look) {
     let mut table =
         Table::new(&["NOT WANTED", "HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS"]);

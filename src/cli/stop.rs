@@ -1,4 +1,4 @@
-//! Why a command ends without what was asked for, and the exit code of that. `cygnet help` lists the codes.
+//! The failures of commands and their exit codes. `cygnet help` lists the codes.
 
 use super::look::safe;
 use cygnet::visible::visible_json;
@@ -14,22 +14,22 @@ use std::{
 pub enum Code {
     /// Failed or refused.
     Failed = 1,
-    /// A wrong command line, or nobody to ask.
+    /// A wrong command line, or a confirmation that nobody can give.
     Usage = 2,
     /// The agent cannot be reached.
     Unreachable = 3,
-    /// Done, but a tunnel that is meant to be up is not.
+    /// Done, but a tunnel that should be up is not.
     NotUp = 4,
 }
 
-/// An end that is no success.
+/// A failure.
 #[derive(Debug)]
 pub struct Stop {
-    /// Of which kind.
+    /// Its exit code.
     pub code: Code,
     text: String,
     hint: Option<String>,
-    /// The agent's answer, if it is the agent's refusal.
+    /// The agent's answer, if the agent refused.
     object: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Stop {
 pub type Result<T, E = Stop> = std::result::Result<T, E>;
 
 impl Stop {
-    /// An end of this kind.
+    /// A failure with this exit code.
     pub fn new(code: Code, text: impl Display) -> Self {
         Self { code, text: text.to_string(), hint: None, object: None }
     }
@@ -52,7 +52,7 @@ impl Stop {
         Self::new(Code::Usage, text)
     }
 
-    /// The same with what to do about it.
+    /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, text: impl Display) -> Self {
         self.hint = Some(text.to_string());
@@ -68,17 +68,17 @@ impl Stop {
         Self { code: Code::Failed, text, hint, object: Some(answer.to_string()) }
     }
 
-    /// What happened.
+    /// The text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether the agent answered, and said no.
+    /// Whether the agent answered with a refusal.
     pub fn is_refusal(&self) -> bool {
         self.object.is_some()
     }
 
-    /// Tells it on standard error.
+    /// Prints it on standard error.
     pub fn tell(&self, as_json: bool) {
         let text = match (&self.object, as_json) {
             (Some(object), true) => visible_json(object),
@@ -99,7 +99,7 @@ impl Stop {
     }
 }
 
-/// The exit code of a result, which is told if it is no success.
+/// The exit code of a result; prints a failure.
 pub fn end(result: Result<()>, as_json: bool) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,7 +110,7 @@ pub fn end(result: Result<()>, as_json: bool) -> ExitCode {
     }
 }
 
-/// Writes to standard output. Whether anybody still reads it is the answer; a reader that has seen enough is no error.
+/// Writes to standard output. Returns whether the reader is still there; a closed pipe is no error.
 pub fn print(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

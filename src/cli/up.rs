@@ -1,4 +1,4 @@
-//! What became of a tunnel after a write: up, not meant to be up, or not up, and why.
+//! The result of a write for its tunnel: up, not wanted, or not up and why.
 
 use super::{
     client::Client,
@@ -23,7 +23,7 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
     let text = |name: &str| inventory[name].as_str().unwrap_or_default().to_owned();
     let (uuid, name) = (text("uuid"), text("name"));
     let is_settled = inventory["status"] == "Ready" || inventory["state"] == "Disabled";
-    let seen = if is_settled { None } else { Some(look(client, &uuid, wait.unwrap_or_default())?) };
+    let seen = if is_settled { None } else { Some(wait_for_end(client, &uuid, wait.unwrap_or_default())?) };
     if let Some(Value::Object(view)) = &seen
         && let Some(inventory) = view.get("inventory")
     {
@@ -48,7 +48,7 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
     }
 }
 
-/// Tells the warnings of an answer beside the result, for people; nothing is left to do if standard error is closed.
+/// Prints the warnings of an answer for people. A closed standard error is no failure.
 pub fn warn(answer: &Value) {
     let _ = write!(std::io::stderr(), "{}", warnings(&answer["warnings"], Look::of_stderr()));
 }
@@ -65,7 +65,7 @@ fn is_missing(view: &Value) -> bool {
 }
 
 /// The connection as soon as it is up or has nothing to bring up, at the latest after `wait`.
-fn look(client: &Client, uuid: &str, wait: Duration) -> Result<Value> {
+fn wait_for_end(client: &Client, uuid: &str, wait: Duration) -> Result<Value> {
     let mut progress = Progress::new();
     loop {
         let view = client.get(&format!("/cygnet/v1/connections/{uuid}"))?;

@@ -1,4 +1,4 @@
-//! Values that the command line brings: options by their names in the API, keys from files, networks by their CIDRs.
+//! Values of the command line: options by their names in the API, keys from files, networks by their CIDRs.
 
 use super::{
     input,
@@ -41,17 +41,17 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
         return Err(Stop::usage("--set needs NAME=VALUE, such as ikeEncryptionAlgorithm=aes-256"));
     };
     if name.eq_ignore_ascii_case("authKey") {
-        return Err(Stop::usage("a key on the command line is seen by everybody on this host")
-            .hint("name a file with --auth-key-file, or pipe the key in with --auth-key-file -"));
+        return Err(Stop::usage("every user of this host can read a key on the command line")
+            .hint("use --auth-key-file FILE, or pipe the key in with --auth-key-file -"));
     }
     let known = || options::names().map(|name| -> &'a str { name }).chain(more.iter().copied());
     if let Some(name) = known().find(|known| *known == name) {
         return Ok((name, value));
     }
     let hint = match nearest(name, known()) {
-        Some(known) if known.eq_ignore_ascii_case(name) => format!("it is spelled {known}"),
+        Some(known) if known.eq_ignore_ascii_case(name) => format!("its spelling is {known}"),
         Some(known) => format!("did you mean {known}?"),
-        None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+        None => format!("the options are {}", known().collect::<Vec<_>>().join(", ")),
     };
     let shown: String = name.chars().take(64).collect();
     Err(Stop::usage(format!("there is no option {}", visible(&shown))).hint(hint))
@@ -60,13 +60,13 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
 /// The key in a file. Line ends at its end do not belong to it; all else does.
 fn key(file: &Path) -> Result<Zeroizing<String>> {
     if file == Path::new("-") && std::io::stdin().is_terminal() {
-        return Err(Stop::usage("a terminal would show the key").hint("pipe it in, or name a file"));
+        return Err(Stop::usage("a terminal would show the key").hint("pipe the key in, or name a file"));
     }
     let text = input::text(file, LONGEST_KEY);
     let text = text.map_err(|e| Stop::failed(format!("cannot read the key from {}: {e}", file.display())))?;
     let key = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
     if key.is_empty() {
-        return Err(Stop::failed(format!("there is no key in {}", file.display())));
+        return Err(Stop::failed(format!("{} contains no key", file.display())));
     }
     Ok(key)
 }
@@ -79,7 +79,7 @@ pub fn network(gateway: &Gateway, text: &str) -> Result<String> {
     match found.as_slice() {
         [] => Ok(text.to_owned()),
         [one] => Ok(one.uuid.clone()),
-        _ => Err(Stop::failed(format!("several networks of the settings have {text}")).hint("say the uuid of one")),
+        _ => Err(Stop::failed(format!("several networks of the settings have {text}")).hint("give the uuid of one")),
     }
 }
 
@@ -88,7 +88,7 @@ pub fn vip(gateway: &Gateway, text: Option<&str>) -> Result<String> {
     let Some(text) = text else {
         return match gateway.vips.as_slice() {
             [one] => Ok(one.uuid.clone()),
-            vips => Err(Stop::usage(format!("the settings have {} addresses: say one with --vip", vips.len()))),
+            vips => Err(Stop::usage(format!("the settings have {} addresses: choose one with --vip", vips.len()))),
         };
     };
     let found = gateway.vips.iter().find(|vip| vip.address.to_string() == text);

@@ -1,4 +1,4 @@
-//! The subcommands that write: what they send, and what becomes of the tunnel afterwards.
+//! The subcommands that write: their requests, and the result for the tunnel.
 
 use super::{
     args::OneArgs,
@@ -63,7 +63,7 @@ pub fn with_query(mut path: String, how: &WriteOptions) -> String {
 /// `cygnet create`.
 pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
     if args.values.auth_key_file.is_none() {
-        return Err(Stop::usage("a connection needs a key").hint("name its file with --auth-key-file FILE"));
+        return Err(Stop::usage("a connection needs a key").hint("add --auth-key-file FILE"));
     }
     let mut params = args.values.members(&[])?;
     params.insert("name".into(), args.name.as_str().into());
@@ -149,12 +149,12 @@ fn reconnect_all_changed(client: &Client, as_json: bool) -> Result<()> {
             };
             format!("{} ({}): {outcome}\n", text(&item["name"]), text(&item["uuid"]))
         };
-        let nothing = if items.is_empty() { "all connections have what the settings say\n" } else { "" };
+        let nothing = if items.is_empty() { "all connections match the settings\n" } else { "" };
         print(&(items.iter().map(line).collect::<String>() + nothing))?;
     }
     match items.iter().filter(|item| !item["error"].is_null()).count() {
         0 => Ok(()),
-        count => Err(Stop::failed(format!("{count} of {} connections were not changed", items.len()))),
+        count => Err(Stop::failed(format!("{count} of {} connections were not reconnected", items.len()))),
     }
 }
 

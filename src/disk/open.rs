@@ -1,6 +1,6 @@
-//! The one way to open a file for reading. What lies under a name may be another thing than a file of ours: a named pipe
-//! would block for ever, a symbolic link lead elsewhere, a huge file fill the memory. So a file is opened without
-//! blocking, looked at once it is open, and read up to the limit of its kind.
+//! The only way to open a file for reading. A path may have something else than the expected file: a named pipe would
+//! block, a symbolic link lead elsewhere, a huge file fill the memory. So a file is opened without blocking, checked after
+//! it is open, and read up to the limit of its kind.
 
 use nix::{
     fcntl::OFlag,
@@ -20,25 +20,25 @@ const SERVICE: &str = "cygnet";
 /// A mebibyte.
 const MIB: u64 = 1 << 20;
 
-/// What is read, which says how far it is trusted and how large it may be.
+/// The kind of a file, which decides whom it may belong to and how large it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// What the agent writes: records, jobs, the connections' files.
+    /// A file of the agent: records, jobs, the connections' files.
     State,
     /// A certificate, list or key that the agent writes.
     Pem,
     /// Tokens and accounts.
     Secret,
-    /// What the operator names or has: settings, TLS files, swanctl's files. Links are followed, whoever owns them.
+    /// A file of the operator: settings, TLS files, swanctl's files. Links of any owner are followed.
     Operator,
-    /// What the kernel tells in `/proc`.
+    /// A file in `/proc`.
     Kernel,
     /// A log, of which only the end is read.
     Log,
 }
 
 impl Kind {
-    /// The most bytes that are read.
+    /// The most bytes of a file of this kind.
     #[must_use]
     pub const fn limit(self) -> u64 {
         match self {
@@ -50,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// Whether it must be the file itself, of a user that is trusted.
+    /// Whether it must be a regular file of a trusted user, not a link.
     const fn is_own(self) -> bool {
         matches!(self, Self::State | Self::Pem | Self::Secret)
     }
@@ -66,7 +66,7 @@ pub fn open(path: &Path, kind: Kind) -> io::Result<(File, u64)> {
         flags |= OFlag::O_NOFOLLOW;
     }
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
-        // A link, a socket or a stranger's file fails here already; the operating system's words do not say so.
+        // A link, a socket or another user's file fails here; the operating system's message does not say so.
         let look = if kind.is_own() { path.symlink_metadata() } else { path.metadata() };
         look.ok().and_then(|found| complaint(kind, &found)).map_or(error, wrong)
     })?;
@@ -95,13 +95,13 @@ pub fn read(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
 /// As [`read`], and when it is not UTF-8.
 pub fn read_to_string(path: &Path, kind: Kind) -> io::Result<String> {
     String::from_utf8(read(path, kind)?).map_err(|error| {
-        // They may be a secret.
+        // The bytes may be a secret.
         drop(Zeroizing::new(error.into_bytes()));
         wrong("it is not UTF-8; remove it, or put the right file in its place".into())
     })
 }
 
-/// What is wrong with a thing of this kind, and what to do.
+/// What is wrong with such a file, and what to do.
 fn complaint(kind: Kind, found: &Metadata) -> Option<String> {
     if !found.is_file() {
         let is = name(found.file_type());

@@ -1,4 +1,4 @@
-//! Everything that is judged.
+//! The input of the checks.
 
 use crate::{
     agent::CharonLink,
@@ -9,29 +9,29 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What the checks look at.
+/// The input of the checks.
 #[derive(Debug)]
 pub struct Case {
-    /// What the gateway is.
+    /// The facts about the gateway.
     pub facts: Facts,
-    /// What is stored.
+    /// The stored records.
     pub records: Vec<Arc<Record>>,
     /// The records that cannot be read.
     pub damaged: Vec<Damaged>,
-    /// What the settings say of the gateway.
+    /// The section `[gateway]` of the settings.
     pub gateway: Gateway,
-    /// What the agent says of charon; `None` when it does not run.
+    /// The agent's link to charon; `None` when the agent does not run.
     pub agent: Option<CharonLink>,
-    /// What is done about connections that join the same networks.
+    /// The policy for connections that join the same networks.
     pub same_networks: Stance,
-    /// The CAs that charon keeps and no connection has.
+    /// The CAs that charon keeps although no connection uses them.
     pub dropped_cas: Vec<DroppedCa>,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
 impl Case {
-    /// The connections that charon is to hold.
+    /// The connections that charon should have loaded.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &Connection> {
         self.records.iter().filter(|record| record.is_loaded()).map(|record| &record.connection)
     }

@@ -1,12 +1,12 @@
-//! What this gateway is at this moment: facts for the doctor, each gathered by a function of its own and within a time.
-//! Nothing here judges, and nothing here changes anything. What could not be looked at says why.
+//! Facts about this gateway for the doctor. One function with a time limit gathers each of them.
+//! Nothing here judges or changes anything. A fact that cannot be had says why.
 
 pub(super) mod charon_answers;
 pub(super) mod groups;
-mod look;
 pub(super) mod network;
 pub(crate) mod path;
 pub(super) mod permissions;
+mod places;
 mod probe;
 pub(super) mod procfs;
 pub(super) mod rules;
@@ -17,21 +17,21 @@ use crate::{
     ipsec::{IkeSa, PacketSize},
     strongswan::StrongSwan,
 };
-pub use look::Places;
-use look::{SERVICE, reading};
-pub use probe::Probe;
+pub use places::Places;
+use places::{SERVICE, reading};
+pub use probe::{Probe, Unchecked};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-/// What was found.
+/// The facts that the checks judge.
 #[derive(Debug)]
 pub struct Facts {
-    /// The user that looked.
+    /// The user that gathered them.
     pub uid: u32,
-    /// The user that the agent runs as where the package made one.
+    /// The agent's user, where the package created it.
     pub service: Option<u32>,
     /// Where the connections' files are.
     pub conf_dir: PathBuf,
@@ -51,11 +51,11 @@ pub struct Facts {
     pub routes: Probe<Vec<network::Route>>,
     /// The kernel's IPsec policies.
     pub policies: Probe<Vec<network::Policy>>,
-    /// The rules that packets pass.
+    /// The rules of nft and iptables.
     pub rules: rules::Rules,
-    /// The ways to the addresses that were asked for, or why there is none.
+    /// The routes to the addresses that were asked for, or why there is none.
     pub ways: Probe<BTreeMap<IpAddr, Probe<path::Path>>>,
-    /// What fits through the SAs that run, as far as it is known.
+    /// The packet sizes that fit through the installed CHILD_SAs, where they are known.
     pub sizes: Vec<PacketSize>,
     /// Whether the clock is synchronised.
     pub synchronised: Probe<bool>,
@@ -63,7 +63,7 @@ pub struct Facts {
     pub conf: swanctl_files::Conf,
     /// The files that matter, with their modes.
     pub files: Probe<Vec<permissions::File>>,
-    /// Groups that are as good as root, and have members.
+    /// Groups with members whose rights amount to those of root.
     pub doors: Probe<Vec<groups::Door>>,
     /// The names in `conf_dir`.
     pub conf_files: Probe<Vec<String>>,
@@ -73,16 +73,16 @@ pub struct Facts {
     pub space: Probe<permissions::Space>,
 }
 
-/// Gathers all facts, at once where they do not need each other; `ends` are the addresses that packets are to reach.
-pub async fn gather(places: &Places, swan: &StrongSwan, ends: BTreeSet<IpAddr>) -> Facts {
+/// Gathers all facts concurrently; `ends` are the addresses that packets must reach.
+pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpAddr>) -> Facts {
     let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
         charon_answers::socket(places),
-        charon_answers::ask(swan),
-        network::look(&places.tools),
-        rules::look(&places.tools),
+        charon_answers::ask(strongswan),
+        network::gather(&places.tools),
+        rules::gather(&places.tools),
         clock(places),
-        swanctl_files::look(places),
-        look(places),
+        swanctl_files::gather(places),
+        read_files(places),
         reading(places, move |places| self::ways(places, ends)),
     );
     let running = charon.as_ref().map(|answers| answers.running.clone()).unwrap_or_default();
@@ -112,20 +112,20 @@ pub async fn gather(places: &Places, swan: &StrongSwan, ends: BTreeSet<IpAddr>) 
     }
 }
 
-/// The ways to these addresses. They are those of this machine, whatever stands in place of `/`.
+/// The routes to these addresses. The kernel answers for this host alone, not for another root directory.
 fn ways(places: &Places, ends: BTreeSet<IpAddr>) -> Probe<BTreeMap<IpAddr, Probe<path::Path>>> {
     if places.root != Path::new("/") {
-        return Err(format!("the kernel knows none for {}", places.root.display()));
+        return Err(format!("the kernel has no routes for {}", places.root.display()).into());
     }
-    Ok(ends.into_iter().map(|end| (end, path::path(end, None).map_err(|e| e.desc().to_owned()))).collect())
+    Ok(ends.into_iter().map(|end| (end, path::path(end, None).map_err(|e| e.desc().into()))).collect())
 }
 
 fn sizes(running: &[IkeSa]) -> Vec<PacketSize> {
     running.iter().flat_map(|ike| ike.children.iter().filter_map(|sa| path::fitting(ike, sa))).collect()
 }
 
-/// What is read off files.
-struct Read {
+/// The facts that are read from files.
+struct FromFiles {
     sockets: Probe<Vec<procfs::UdpSocket>>,
     kernel: Probe<procfs::Kernel>,
     processes: Probe<Vec<procfs::Process>>,
@@ -136,29 +136,29 @@ struct Read {
     space: Probe<permissions::Space>,
 }
 
-async fn look(places: &Places) -> Read {
+async fn read_files(places: &Places) -> FromFiles {
     let (sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space) = tokio::join!(
         reading(places, |places| procfs::udp(&places.root)),
         reading(places, |places| procfs::kernel(&places.root)),
         reading(places, |places| procfs::processes(&places.root)),
         reading(places, permissions::files),
         reading(places, groups::doors),
-        reading(places, |places| crate::disk::list(&places.conf_dir).map_err(|e| e.to_string())),
+        reading(places, |places| Ok(crate::disk::list(&places.conf_dir)?)),
         reading(places, |places| permissions::ipsec_conf(&places.below("etc/ipsec.conf"))),
         reading(places, |places| permissions::space(&places.state_dir)),
     );
-    Read { sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space }
+    FromFiles { sockets, kernel, processes, files, doors, conf_files, ipsec_conf, space }
 }
 
-/// Whether the kernel says that somebody keeps its clock right. timedatectl asks adjtimex(2), which safe Rust cannot;
-/// where there is no D-Bus to ask through, systemd-timesyncd's own mark counts.
+/// Whether the kernel's clock is synchronised. timedatectl calls adjtimex(2), which safe Rust cannot.
+/// Without D-Bus, the mark of systemd-timesyncd counts.
 async fn clock(places: &Places) -> Probe<bool> {
     let mark = places.below("run/systemd/timesync/synchronized");
     match places.tools.run("timedatectl", &["show", "--property=NTPSynchronized", "--value"], &[]).await {
         Ok(said) if said.stdout.trim() == "yes" => Ok(true),
         Ok(said) if said.stdout.trim() == "no" => Ok(false),
         _ if mark.exists() => Ok(true),
-        Ok(said) => Err(format!("timedatectl: {}", said.complaint())),
+        Ok(said) => Err(said.failed("timedatectl")),
         Err(why) => Err(why),
     }
 }

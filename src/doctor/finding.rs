@@ -1,20 +1,21 @@
-//! What a check says: that it passed, or what is wrong and what to do.
+//! The result of a check: it passed, or it found what is wrong and how to fix it.
 
+use super::facts::Unchecked;
 use std::fmt::Display;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Tunnels or keys suffer from it.
+    /// It breaks tunnels or exposes keys.
     Error,
-    /// They will, or may.
+    /// It may do so later, or under some conditions.
     Warning,
-    /// Good to know; nothing has to be done.
+    /// Nothing has to be done.
     Info,
 }
 
 impl Level {
-    /// Its name.
+    /// The word in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -25,7 +26,7 @@ impl Level {
     }
 }
 
-/// Something that is wrong.
+/// A fault, with its fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The name of the check.
@@ -34,16 +35,16 @@ pub struct Finding {
     pub level: Level,
     /// What is wrong, with the values.
     pub what: String,
-    /// What to do.
+    /// What to do: a command where there is one.
     pub fix: String,
-    /// What shows it.
+    /// The values that show it.
     pub evidence: Option<String>,
 }
 
-/// What passed, or what is wrong.
+/// What the check saw when it passed, or its findings.
 pub(super) type Judged = Result<String, Vec<Finding>>;
 
-/// What was found.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// What is wrong, in the order of the checks.
@@ -71,20 +72,31 @@ impl Finding {
     }
 }
 
-/// What a finding says of what could not be looked at; who may look can do it instead.
-pub const UNSEEN: &str = "could not be looked at";
+/// The words of a finding about a fact that could not be had; `cygnet doctor` run by root then gathers it itself.
+pub const UNCHECKED: &str = "could not be checked";
 
-/// What could not be looked at. It does not count as wrong, nor as right.
-pub(super) fn unseen(what: &str, why: &str) -> Vec<Finding> {
-    vec![finding(Level::Info, format!("{what} {UNSEEN}: {why}"), "look at it yourself, or repair the cause")]
+/// The finding for a check that lacks a fact. It counts neither as wrong nor as right.
+pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
+    let fix = match why {
+        Unchecked::Absent(_) => "apt install iproute2 nftables strongswan-swanctl; then run `sudo cygnet doctor`",
+        Unchecked::Denied(_) => "run `sudo cygnet doctor`",
+        Unchecked::Failed(_) => "run `sudo cygnet doctor` again; if it fails again, run `journalctl -b -p warning`",
+    };
+    vec![finding(Level::Info, format!("{what} {UNCHECKED}: {why}"), fix)]
 }
 
-/// Passes with `seen` where nothing is wrong.
+/// The finding for a check that needs charon, which does not answer.
+pub(super) fn silent(what: &str) -> Vec<Finding> {
+    let fix = "run `systemctl status strongswan`, then `cygnet doctor` again";
+    vec![finding(Level::Info, format!("{what} {UNCHECKED}: charon does not answer"), fix)]
+}
+
+/// Passes with `seen` if there are no findings.
 pub(super) fn judged(findings: Vec<Finding>, seen: impl Into<String>) -> Judged {
     if findings.is_empty() { Ok(seen.into()) } else { Err(findings) }
 }
 
-/// The first few of a list.
+/// The first five items of a list, and the number of the others.
 pub(super) fn some<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 5;
     let all: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();

@@ -117,7 +117,7 @@ fn about_reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
         counts.get_or_create(&vec![("reason", code.name().into())]).set(0);
     }
     let each = gauges(registry, "connection_down", "The reason why an enabled connection is not up");
-    let host = LocalAddresses::look();
+    let host = LocalAddresses::read_host();
     for view in views.iter().filter(|view| view.record.state == Wanted::Enabled) {
         if let Some(reason) = agent.reason(view, &host) {
             let code = reason.code.name().to_owned();

@@ -31,7 +31,7 @@ pub async fn connections(State(api): Shared, UrlQuery(mut pairs): Pairs) -> Answ
         return Ok(json_response(StatusCode::OK, &json!({ "total": total })));
     }
     let total = total.map_or_else(String::new, |total| format!("\"total\":{total},"));
-    let (host, agent) = (LocalAddresses::look(), Arc::clone(&api.agent));
+    let (host, agent) = (LocalAddresses::read_host(), Arc::clone(&api.agent));
     let entry = move |view: &View| {
         let reason = agent.reason(view, &host);
         let mut entry =

@@ -23,7 +23,7 @@ pub fn reason(reason: &Reason) -> Value {
 
 /// Adds to the native view of a connection why it, and which of its children, are not up.
 pub fn add(agent: &Agent, view: &View, body: &mut Value) {
-    let host = (view.status() != Some(Status::Ready)).then(LocalAddresses::look);
+    let host = (view.status() != Some(Status::Ready)).then(LocalAddresses::read_host);
     let whole = host.as_ref().and_then(|host| agent.reason(view, host));
     body["reason"] = whole.as_ref().map_or(Value::Null, reason);
     let running = view.running.as_deref().unwrap_or_default();

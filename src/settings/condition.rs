@@ -8,10 +8,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Condition {
-    /// Without a packet for so long, a child is idle.
+    /// A child without a packet for this time is idle.
     #[serde(deserialize_with = "seconds")]
     pub idle_after: Duration,
-    /// Packets in one direction only for so long are one-way traffic.
+    /// Packets in one direction only for this time are one-way traffic.
     #[serde(deserialize_with = "seconds")]
     pub one_way_after: Duration,
 }

@@ -1,10 +1,10 @@
-//! `[policy]`: what is said or done about choices that are valid and yet weak. Here are the settings' words only; what
-//! is weak, and why, stands in `ipsec/weakness.rs`.
+//! `[policy]`: the stance on valid but weak choices. This file parses the settings; `ipsec/weakness.rs` defines what is
+//! weak.
 
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::BTreeMap;
 
-/// What happens when somebody makes a weak choice.
+/// The stance on a weak choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stance {
@@ -17,7 +17,7 @@ pub enum Stance {
     Refuse,
 }
 
-/// The choices that a stance can be taken on.
+/// The weak choices.
 pub const CHOICES: [&str; 18] = [
     "3des",
     "md5",

@@ -36,7 +36,7 @@ impl Alert {
         })
     }
 
-    /// The cause that it names, if it is one. Wrong keys, missing keys and wrong identities have one name.
+    /// The cause, if the alert is one. Wrong keys, missing keys and wrong identities share one name.
     #[must_use]
     pub fn cause(&self) -> Option<FailureCause> {
         let code = match self.kind.as_str() {

@@ -1,7 +1,7 @@
-//! A rehearsal of `swanctl --load-all`: it talks to us instead of charon, and we see what it would do.
+//! A dry run of `swanctl --load-all`: it connects to a socket of this process, which records its requests.
 //!
-//! swanctl takes a broken file for an empty configuration, unloads everything and exits 0 (facts 0.1).
-//! What it says here, it will say to charon; if that is not what is wanted, it is not run there.
+//! swanctl treats a broken file as an empty configuration, unloads everything and exits 0 (facts 0.1). It would send charon
+//! the same requests; if they are not the wanted ones, it is not run on charon.
 
 use super::{
     packet::{MAX_PACKET, Packet},
@@ -13,13 +13,13 @@ use std::{io, path::Path};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-/// A vici socket behind which nobody does anything.
+/// A vici socket that records requests and does nothing.
 pub struct RecordingVici {
     listener: UnixListener,
     connections: Vec<String>,
 }
 
-/// What swanctl asked for.
+/// The requests of swanctl.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// What is loaded, in order: certificates, keys, secrets and connections.

@@ -18,8 +18,8 @@ impl Fallbacks {
         self.lock().insert(id);
     }
 
-    /// Takes in the names that charon lists.
-    pub fn note<'a>(&self, listed: impl Iterator<Item = &'a str>) {
+    /// Records the names that charon lists.
+    pub fn record<'a>(&self, listed: impl Iterator<Item = &'a str>) {
         let found: Vec<_> = listed.filter(|name| names::is_fallback(name)).filter_map(names::owner).collect();
         self.lock().extend(found);
     }
@@ -29,7 +29,7 @@ impl Fallbacks {
         self.lock().contains(&id)
     }
 
-    /// Another charon begins.
+    /// charon was restarted.
     pub fn forget(&self) {
         self.lock().clear();
     }

@@ -1,4 +1,4 @@
-//! Lists of SAs, by either way to charon; of all that is listed, those that bear our names are kept.
+//! Lists of SAs from either backend, filtered by cygnet's names.
 
 use super::{
     Asker, Backend,
@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Of how many connections that are all on their way out each is looked at once more by itself; of more, all are.
+/// The most closing connections that are listed again one by one; beyond that, all are listed again.
 const FEW: usize = 32;
 
 impl Backend {
@@ -47,7 +47,7 @@ impl Backend {
         })
     }
 
-    /// All SAs of ours, with a second look at those that are all closing; see [`observe::all_closing`].
+    /// All SAs of cygnet; connections with only closing SAs are listed twice, see [`observe::all_closing`].
     pub(super) async fn whole(&self, progress: Progress, fallbacks: &Fallbacks) -> Result<Whole> {
         let (mut begun, mut sas) = self.list(&progress).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
@@ -60,7 +60,7 @@ impl Backend {
             }
         }
         sas.retain(|_, sas| !sas.is_empty());
-        fallbacks.note(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
+        fallbacks.record(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
         Ok(Whole { begun, sas })
     }
 
@@ -86,7 +86,7 @@ impl Backend {
     }
 }
 
-/// The error once more, for another who waited for the same.
+/// A copy of the error for another waiting caller.
 pub(super) fn same(error: &Error) -> Error {
     match error {
         Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },

@@ -1,17 +1,16 @@
-//! What charon says of one IKE SA, line after line, and the causes of failure that it tells.
+//! Parses charon's log of one IKE_SA, line by line, into causes of failure.
 //!
-//! charon's log is written for people: the same words mean different things at different moments, and
-//! the line that names the failure rarely has the values in it. So the values are remembered from the
-//! lines before. The texts are those of strongSwan 5.9.8 to 6.1.0 at log level 1; a line that is not
-//! known changes nothing.
+//! charon's log is for people: the same text has different meanings at different times, and the line with the failure
+//! rarely has the values. So the trace keeps values of earlier lines. The texts are those of strongSwan 5.9.8 to 6.1.0 at
+//! log level 1; an unknown line changes nothing.
 
 pub mod answer;
 mod certificates;
+mod diagnose;
 mod methods;
 mod notifies;
 pub mod rekeys;
 mod silence;
-mod verdict;
 
 #[cfg(test)]
 mod foreign;
@@ -25,19 +24,19 @@ use super::{
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
 
-/// What is said first where the peer does not tell which of both it is, of ends that have a key.
+/// The start of details where the peer does not say which of the two it is, for ends with a pre-shared key.
 pub const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
 
-/// A line of charon's log, as the `log` event brings it.
+/// A line of charon's log, from a `log` event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The part of charon that speaks: IKE, CFG, ENC, NET, KNL, ...
+    /// The log group: IKE, CFG, ENC, NET, KNL, ...
     pub group: String,
     /// The name of the IKE SA's configuration, once it is known.
     pub name: Option<String>,
     /// The number of the IKE SA.
     pub unique_id: Option<u64>,
-    /// What is said.
+    /// The text.
     pub text: String,
 }
 
@@ -49,37 +48,37 @@ impl Line {
             group: shorten(event.text("group")?, words::NAME),
             name: event.text("ikesa-name").map(|name| shorten(name, words::NAME)),
             unique_id: event.number("ikesa-uniqueid"),
-            // A peer chooses its identities, and more: of a line that is longer, both ends tell what it is about.
+            // A peer chooses its identities and more: shortening keeps both ends of a longer line.
             text: shorten(event.text("msg")?, words::LINE),
         })
     }
 }
 
-/// How much a clue says; a weaker one does not displace a stronger one that is recent.
+/// The confidence in a cause; a weaker cause does not replace a recent stronger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
-    /// A name without more.
+    /// A name without details.
     Hint,
-    /// Something happened, or did not.
+    /// An event, or its absence.
     Sign,
-    /// The peer's word, which leaves out its values.
+    /// The peer's error, without its values.
     Answer,
-    /// What this side saw itself, with both ends' values.
+    /// An observation of this side, with the values of both ends.
     Evidence,
 }
 
-/// A cause of failure that was told.
+/// A cause of failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCause {
     /// The cause.
     pub code: Code,
-    /// How much that says.
+    /// Its confidence.
     pub confidence: Confidence,
-    /// The child that it is about; without one, it is about the whole connection.
+    /// The child; `None` for the whole connection.
     pub child: Option<String>,
-    /// The IKE version that the peer speaks, where that is the clue.
+    /// The IKE version of the peer, if that is the cause.
     pub version: Option<u8>,
-    /// The identity that the peer sends, as charon writes it, where that is the clue.
+    /// The identity that the peer sends, in charon's format, if that is the cause.
     pub peer_id: Option<String>,
     /// The identity that the peer asks for here, likewise.
     pub asked_id: Option<String>,
@@ -103,12 +102,12 @@ impl FailureCause {
     }
 }
 
-/// What a line tells beside its text.
+/// The meaning of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceEvent {
     /// A cause of failure.
     FailureCause(FailureCause),
-    /// The IKE SA is established: what was wrong with it before is over.
+    /// The IKE_SA is established: its earlier causes are over.
     Established,
     /// An SA was not rekeyed, for this cause.
     RekeyFailed(rekeys::Subject, FailureCause),
@@ -159,7 +158,7 @@ impl IkeSaTrace {
             self.established = true;
             return Some(TraceEvent::Established);
         }
-        match self.verdict(text) {
+        match self.diagnose(text) {
             Some(cause) => Some(self.told_of_rekeying(cause)),
             None => self.rekeying(text),
         }
@@ -179,7 +178,7 @@ impl IkeSaTrace {
         } else if let Some(message) = text.strip_prefix("generating ") {
             self.exchange(message);
         } else if let Some(message) = text.strip_prefix("parsed ") {
-            self.silence.read();
+            self.silence.record_readable();
             self.exchange(message);
             if message.starts_with("CREATE_CHILD_SA request") || message.starts_with("QUICK_MODE request") {
                 // The peer asks for one; it does not say which.

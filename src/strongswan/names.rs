@@ -1,5 +1,5 @@
 //! The names that this agent gives to objects in charon and in conf.d.
-//! Whatever does not bear them is foreign, and is never touched.
+//! Objects with other names are foreign and never touched.
 
 use crate::ipsec::{Connection, ConnectionId};
 

@@ -1,5 +1,5 @@
-//! From charon's messages to the model's observed values.
-//! What is missing or unknown in a message is left out: an SA that cannot be read is not "up".
+//! Converts charon's messages to the model's observed values. Missing or unknown values are left out: an SA that cannot be
+//! parsed is not up.
 
 use super::section::Section;
 use crate::ipsec::{
@@ -13,8 +13,8 @@ pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
     message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
 }
 
-/// Whether there are SAs, and all on their way out. charon walks its table while SAs move in it: one that is rekeyed can
-/// be listed as replaced before its successor is listed at all. A second look sees that.
+/// Whether there are SAs and all are closing. charon walks its table while SAs move in it: it may list a rekeyed SA as
+/// replaced and miss its successor. A second list has it.
 #[must_use]
 pub fn all_closing(running: &[IkeSa]) -> bool {
     !running.is_empty() && running.iter().all(|ike| ike.state == IkeState::Closing)

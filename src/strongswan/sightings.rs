@@ -1,6 +1,5 @@
-//! The SAs of all connections as they were a moment ago, for all who ask for all: however many they are, charon makes one
-//! list at a time. What was seen of a single connection since then, by whoever changed it or looked after it, counts more:
-//! nobody is told less than what was seen before it asked.
+//! A short-lived cache of the SAs of all connections: charon makes one list at a time, however many callers there are.
+//! Newer lists of single connections override it: no caller gets an older state than one observed before its request.
 
 use crate::{error::Error, ipsec::ConnectionId, ipsec::IkeSa, moment::Moment};
 use futures_util::future::BoxFuture;
@@ -22,21 +21,21 @@ type Newer = HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>;
 
 /// A list of all.
 pub struct Whole {
-    /// When it was asked for.
+    /// The time of the request.
     pub begun: Instant,
-    /// What was listed.
+    /// The SAs.
     pub sas: Sas,
 }
 
 /// How much of the list that is being made has come; it only grows.
 pub type Progress = Arc<AtomicU64>;
 
-/// What was seen.
+/// The cache.
 #[derive(Default)]
 pub struct Sightings {
     whole: Moment<Arc<Whole>, Arc<Error>>,
     progress: Progress,
-    /// What was seen of single connections while a list is kept or being made, and when it was asked for.
+    /// Newer lists of single connections, with the times of their requests.
     since: Mutex<Newer>,
 }
 
@@ -78,8 +77,8 @@ impl Sightings {
     }
 
     /// Takes in the SAs of one connection, which were asked for at `begun`.
-    pub fn note(&self, id: ConnectionId, begun: Instant, sas: &[IkeSa]) {
-        // Under the lock: a list that begins in between would lose what others saw since.
+    pub fn record(&self, id: ConnectionId, begun: Instant, sas: &[IkeSa]) {
+        // Under the lock: a list that starts in between would lose newer observations.
         let mut since = self.lock();
         if !self.whole.is_wanted() {
             // The next list will be newer.
@@ -89,7 +88,7 @@ impl Sightings {
         }
     }
 
-    /// Another charon: what was seen means nothing any more.
+    /// charon was restarted: drops the cache.
     pub fn forget(&self) {
         self.whole.forget();
         *self.lock() = Newer::new();

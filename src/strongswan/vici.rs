@@ -49,7 +49,7 @@ struct Pools {
     /// The SAs of one connection, for whoever changes something.
     looks: Pool,
     /// The same for those who only read.
-    glances: Pool,
+    readers: Pool,
     /// Everything.
     lists: Pool,
 }
@@ -83,7 +83,7 @@ impl Vici {
             acts: pool(1),
             attempts: pool(1),
             looks: pool(2),
-            glances: pool(1),
+            readers: pool(1),
             lists: pool(1),
         };
         Self { path: path.into(), deadline, pools: Box::new(pools) }
@@ -270,7 +270,7 @@ impl Vici {
     pub async fn read_sas<T>(&self, asker: Asker, ike: &str, read: fn(Section) -> Vec<T>) -> Result<(Instant, Vec<T>)> {
         let pool = match asker {
             Asker::Writer => &self.pools.looks,
-            Asker::Reader => &self.pools.glances,
+            Asker::Reader => &self.pools.readers,
         };
         let mut all = Vec::new();
         let begun = self.stream(pool, "list-sas", "list-sa", of(Some(ike)), |item| all.extend(read(item))).await?;

@@ -1,4 +1,4 @@
-//! Texts of others, bounded: what charon says may be what a peer sent, and a peer may send 64 KiB.
+//! Limits of foreign texts: charon's log may contain what a peer sent, up to 64 KiB.
 
 /// How many bytes of a line of charon's log are looked at.
 pub const LINE: usize = 1024;

@@ -30,9 +30,9 @@ fn a_connection_is_found_by_what_names_it_alone() {
         ("aaaa", "aaaa means 2 connections"),
         ("twin", "(twin)"),
         ("aaaab", "(aaaab)"),
-        ("aaa", "at least 4 digits are needed"),
+        ("aaa", "at least 4 digits of a uuid"),
         ("Twin", "no connection has the name or the uuid Twin"),
-        ("nowhere", "`cygnet list` shows what there is"),
+        ("nowhere", "`cygnet list` shows all connections"),
         ("", "no connection"),
     ] {
         let ended = found(text).ends(1);

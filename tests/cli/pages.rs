@@ -58,7 +58,7 @@ fn what_runs_is_not_known_without_charon() {
     b.charon.hang_up();
     wait_until("it is noticed", || (b.ask("GET", "/readyz", b"").status == 503).then_some(()));
     let page = run(&b, &["show", "site-7"]).ends(0).out;
-    assert!(page.contains("Unknown, Enabled") && page.contains("What runs is not known"), "{page}");
+    assert!(page.contains("Unknown, Enabled") && page.contains("The SAs are unknown"), "{page}");
     assert!(run(&b, &["list", "--status", "unknown"]).ends(0).out.contains("CHARON_UNREACHABLE"));
     let status = run(&b, &["status"]).ends(1);
     assert!(status.out.contains("not ready") && status.out.contains("1 Unknown"), "{}", status.out);

@@ -38,7 +38,7 @@ fn a_change_is_shown_and_confirmed() {
     let b = up();
     for answer in ["n", "", "perhaps"] {
         let mut terminal = Terminal::start(&b, &CHANGE, &[("NO_COLOR", "1")]);
-        terminal.until("Do this? [y/N] ");
+        terminal.until("Apply this change to site-7? [y/N] ");
         terminal.types(answer);
         let (code, text) = terminal.end();
         assert!(code == 1 && text.contains("nothing was done"), "{text}");
@@ -48,21 +48,21 @@ fn a_change_is_shown_and_confirmed() {
     for (answer, lifetime) in [("y", 1000), ("YES", 1001)] {
         let set = format!("lifeTime={lifetime}");
         let mut terminal = Terminal::start(&b, &["change", "site-7", "--set", &set, "--wait"], &[]);
-        terminal.until("Do this? [y/N] ");
+        terminal.until("Apply this change to site-7? [y/N] ");
         terminal.types(answer);
         let (code, text) = terminal.end();
         assert!(code == 0 && text.contains("changed site-7"), "{text}");
         assert_eq!(b.inventory(&uuid(7))["lifeTime"], lifetime);
     }
     let text = shown(&b, &["change", "site-7", "--set", "lifeTime=1001"], &[]);
-    assert!(!text.contains("Do this?"), "of what changes nothing nobody is asked: {text}");
+    assert!(!text.contains("Apply this change"), "of what changes nothing nobody is asked: {text}");
 }
 
 #[test]
 fn a_plan_that_is_refused_is_no_question() {
     let b = up();
     let (code, text) = Terminal::start(&b, &["change", "site-7", "--set", "lifeTime=1"], &[]).end();
-    assert!(code == 1 && text.contains("field[lifeTime]") && !text.contains("Do this?"), "{text}");
+    assert!(code == 1 && text.contains("field[lifeTime]") && !text.contains("Apply this change"), "{text}");
 }
 
 #[test]

@@ -13,16 +13,16 @@ fn a_wrong_command_line() {
         (run(&b, &["show"]), "required arguments"),
         (run(&b, &["list", "--status", "fine"]), "[possible values: ready, connecting, disconnected, unknown]"),
         (run(&b, &["update", "site-7"]), "required arguments"),
-        (change(&[]), "nothing to change is named"),
+        (change(&[]), "no option to change is named"),
         (change(&["--set", "lifeTime"]), "--set needs NAME=VALUE"),
-        (change(&["--set", "lifetime=1000"]), "hint: it is spelled lifeTime"),
+        (change(&["--set", "lifetime=1000"]), "hint: its spelling is lifeTime"),
         (change(&["--set", "lifeTme=1000"]), "hint: did you mean lifeTime?"),
         (change(&["--set", "dpdDelai=9"]), "hint: did you mean dpdDelay?"),
-        (change(&["--set", "nothing=1"]), "hint: there are authMode, "),
+        (change(&["--set", "nothing=1"]), "hint: the options are authMode, "),
         (change(&["--set", "pfs=none", "--set", "pfs=none"]), "--set names pfs twice"),
         (change(&["--set", "pfs=none", "--wait=soon"]), "soon is no time"),
-        (run(&b, &["change", "site-7", "--set", "pfs=none"]), "say --yes"),
-        (run(&b, &["delete", "site-7"]), "say --yes"),
+        (run(&b, &["change", "site-7", "--set", "pfs=none"]), "add --yes"),
+        (run(&b, &["delete", "site-7"]), "add --yes"),
         (run(&b, &["plan", "site-7", "body.json", "--set", "pfs=none"]), "cannot be used with"),
         (run(&b, &["serve", "--json"]), "unexpected argument '--json'"),
     ] {
@@ -45,7 +45,10 @@ fn an_agent_that_is_not_there() {
         &["events"],
     ] {
         let ended = run(&b, arguments).ends(3);
-        assert!(ended.err.contains("cannot reach the agent at ") && ended.err.contains("hint: is cygnet.service"));
+        assert!(
+            ended.err.contains("cannot reach the agent at ")
+                && ended.err.contains("hint: run `systemctl status cygnet`")
+        );
         let ended = run(&b, &[arguments, &["--json"]].concat()).ends(3);
         let error: serde_json::Value = serde_json::from_str(&ended.err).expect("JSON");
         assert!(error["error"]["elaboration"].is_string() && ended.out.is_empty(), "{error}");

@@ -20,7 +20,7 @@ fn a_tunnel_that_is_not_up_has_an_exit_code_of_its_own() {
     let page = run(&b, &["list"]).ends(0).out;
     assert!(page.contains("Connecting (carrying)"), "{page}");
     let ended = run(&b, &["status"]).ends(4);
-    assert!(ended.err.contains("(1 still carrying by the previous configuration, or in part)"), "{}", ended.err);
+    assert!(ended.err.contains("1 of 1 tunnel is not as wanted: site-7 ("), "{}", ended.err);
     assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000, "it is done");
     let ended = run(&b, &["reconnect", "site-7", "--wait=1s"]).ends(4);
     assert!(ended.out.starts_with("reconnected site-7 ("), "{}", ended.out);

@@ -110,7 +110,7 @@ fn all_connections_take_changed_settings_over() {
         let args = ["reconnect", "--all-changed", "--json"];
         run(&b, &args[..if json { 3 } else { 2 }])
     };
-    assert_eq!(all(false).ends(0).out, "all connections have what the settings say\n");
+    assert_eq!(all(false).ends(0).out, "all connections match the settings\n");
     let path = b.path("cygnet.toml");
     let text = std::fs::read_to_string(&path).expect("settings").replace("10.1.0.0/24", "10.9.0.0/24");
     std::fs::write(path, text).expect("settings");

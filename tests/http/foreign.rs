@@ -245,14 +245,14 @@ fn a_directory_of_another_user_is_not_used() {
         let path = b.path(name);
         fs::create_dir_all(&path).expect("made");
         std::os::unix::fs::chown(&path, Some(65534), None).expect("root may");
-        assert!(refusal(&b).contains("there is one that belongs to the user 65534"));
+        assert!(refusal(&b).contains("it exists and belongs to the user 65534"));
         fs::remove_dir(&path).expect("removed");
         // Nor through a link that somebody else laid.
         let target = b.path("elsewhere");
         fs::create_dir_all(&target).expect("made");
         symlink(&target, &path).expect("a link");
         std::os::unix::fs::lchown(&path, Some(65534), None).expect("root may");
-        assert!(refusal(&b).contains("there is one that belongs to the user 65534"));
+        assert!(refusal(&b).contains("it exists and belongs to the user 65534"));
         fs::remove_file(&path).expect("removed");
     }
     assert!(!b.path("cygnet.sock").symlink_metadata().is_ok_and(|found| found.file_type().is_socket()));

@@ -143,7 +143,7 @@ fn files_and_strangers_are_found() {
                  10.1.0.0/16\n        remote_ts = 10.2.0.0/24\n      }\n    }\n  }\n}\n";
     lab.load_conf(Side::A, "rival", rival);
     let report = finds(&pair, &["foreign"]);
-    assert!(report["findings"].to_string().contains("the connection rival in charon, which is not ours"), "{report:#}");
+    assert!(report["findings"].to_string().contains("the foreign connection rival in charon"), "{report:#}");
     fs::remove_file(directory.join("conf.d/rival.conf")).expect("removed");
     lab.swanctl(Side::A, &["--load-conns"]);
     finds(&pair, &[]);
@@ -199,8 +199,12 @@ fn filters_and_a_missing_clamp_are_found_and_the_commands_repair_it() {
         let all = report["findings"].as_array().expect("findings");
         let found = all.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("{report:#}"));
         let fix = found["fix"].as_str().expect("a fix").to_owned();
-        let commands =
-            fix.split("; and keep").next().expect("commands").trim_start_matches("accept them before: ").to_owned();
+        let commands = fix
+            .split("; and add")
+            .next()
+            .expect("commands")
+            .trim_start_matches("accept them before that rule: ")
+            .to_owned();
         run(lab.command_in(Side::A, "sh").arg("-c").arg(&commands));
         found.clone()
     };

@@ -236,7 +236,7 @@ fn both_versions_in_vain_are_named() {
     let view = wait_until(PATIENCE, "both were tried", || {
         let view = bed.view();
         let details = view["reason"]["details"].as_str()?;
-        details.contains("IKEv2 and IKEv1 were both tried in vain").then_some(view)
+        details.contains("IKEv2 and IKEv1 were both tried without success").then_some(view)
     });
     assert_eq!(view["reason"]["code"], "NO_PROPOSAL_IKE", "{view:#}");
     let tries = wait_until(PATIENCE, "in turn", || Some(bed.attempts()).filter(|tries| tries.len() >= 5));

@@ -67,7 +67,11 @@ fn charon_goes_and_comes_back() {
             }
             lab.kill_charon(Side::A);
         }
-        let away = noticed(&pair, Duration::from_secs(1), &["charon has gone", "charon is not reachable", "vici"]);
+        let away = noticed(
+            &pair,
+            Duration::from_secs(1),
+            &["charon has closed the connection", "charon is unreachable", "vici"],
+        );
         let start = Instant::now();
         assert_eq!(pair.status(Side::A), Value::Null);
         assert!(start.elapsed() < Duration::from_millis(500), "nobody waits for one who is away");

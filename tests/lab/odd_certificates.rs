@@ -95,9 +95,9 @@ fn of_another_issuer_or_for_another_name() {
 fn by_another_method() {
     let ca = Ca::new(Kind::Ecdsa, "CN=test-only CA");
     let leaf = ca.issue(Kind::Ecdsa, "CN=gw-b", &["b.example"]);
-    let refused: (&str, &[&str]) = ("PEER_REFUSED_AUTH", &["here we are fqdn:a.example"]);
+    let refused: (&str, &[&str]) = ("PEER_REFUSED_AUTH", &["this gateway sends fqdn:a.example"]);
     let ours_is: (&str, &[&str]) =
-        ("PEER_REFUSED_AUTH", &["does not accept our certificate, or expects another identity"]);
+        ("PEER_REFUSED_AUTH", &["refuses this gateway's certificate, or expects another identity"]);
     let by_key: (&str, &[&str]) =
         ("AUTH_FAILED", &["authenticates with a pre-shared key, and certificates are configured here"]);
     says("ikev2", &BY_KEY, &ours(&ca, &[&ca]), None, [ours_is, by_key]);

@@ -213,7 +213,10 @@ fn an_identity_of_another_kind() {
     let peer = Peer { remote: "id = fqdn:a.example\n auth = psk", ..SAME };
     let named: Expected = Some((
         "ID_MISMATCH",
-        &["the peer names itself ipv4:192.0.2.2, and fqdn:192.0.2.2 is expected", "here we are fqdn:a.example"],
+        &[
+            "the peer sends the identity ipv4:192.0.2.2, and fqdn:192.0.2.2 is expected",
+            "this gateway sends fqdn:a.example",
+        ],
     ));
     tells("ikev2", "ikev2", &peer, &options, [None, named]);
     tells("ikev1", "ikev1", &peer, &options, [named, named]);

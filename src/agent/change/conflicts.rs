@@ -1,5 +1,5 @@
-//! Rules between connections: what one has taken, another may not have. Kept in maps, so that a
-//! change costs the same however many connections there are.
+//! Rules between connections: address pairs, identities and keys that must be unique. Maps keep the cost of a change
+//! independent of the number of connections.
 
 use super::overlaps::{self, Overlaps};
 use crate::{
@@ -13,24 +13,24 @@ use std::{
     net::IpAddr,
 };
 
-/// What the stored connections have taken. A change holds the old and the new until it is decided.
+/// The unique values of the stored connections. A change holds the old and the new ones until it is decided.
 #[derive(Default)]
 pub struct UniquenessIndex {
-    /// Who joins these two addresses.
+    /// The owners of address pairs.
     pairs: HashMap<(IpAddr, PeerAddr), Vec<ConnectionId>>,
     /// The keys of enabled connections.
     keys: HashMap<ConnectionId, Vec<Key>>,
-    /// Whose key charon finds under an identity, and how often it is claimed.
+    /// The keys that charon finds under an identity, and how often each is claimed.
     owners: Index,
-    /// Which connection with a key has an identity, at either end.
+    /// The connections with a key, by their identities at either end.
     ends: Index,
-    /// Who has a private key of this name.
+    /// The owners of private keys, by key id.
     pub(in crate::agent) private: HashMap<String, Vec<ConnectionId>>,
-    /// Who has a CA or an intermediate, by its SHA-256.
+    /// The owners of CAs and intermediates, by SHA-256.
     pub(in crate::agent) cas: HashMap<String, Vec<ConnectionId>>,
-    /// Which networks are joined.
+    /// The joined networks.
     pub(in crate::agent) networks: Overlaps,
-    /// Who is set aside, because others have what it needs.
+    /// The connections that are set aside because of a conflict.
     pub(in crate::agent) aside: BTreeSet<ConnectionId>,
 }
 
@@ -43,8 +43,8 @@ struct Key {
 }
 
 impl Key {
-    /// The key that charon is to hold. Certificates are found by what the peer proves, and several for one identity are
-    /// not in each other's way.
+    /// The pre-shared key of a loaded connection. Certificates need no rule: charon finds them by the peer's proof, and
+    /// several for one identity do not conflict.
     fn of(record: &Record) -> Option<Self> {
         let connection = &record.connection;
         match &connection.auth {
@@ -57,7 +57,7 @@ impl Key {
         }
     }
 
-    /// Whether charon tries this key in a negotiation of `other`, or the other way round, and they differ.
+    /// Whether charon would try this key for `other`, or the reverse, and the keys differ.
     fn clashes(&self, other: &Self) -> bool {
         let tries = |key: &Self, of: &Self| of.ends.iter().any(|end| end.matches(&key.owner));
         self.psk != other.psk && (tries(self, other) || tries(other, self))
@@ -69,11 +69,10 @@ fn ends(connection: &Connection) -> [&Identity; 2] {
 }
 
 impl UniquenessIndex {
-    /// Adds what `records` need if no other connection is in their way.
+    /// Adds the values of `records` if they conflict with no other connection.
     ///
     /// # Errors
-    /// When another connection joins the same two addresses, or charon would try another key than theirs, or theirs for
-    /// another connection: it could not tell them apart (facts 3.3, 4.1).
+    /// When another connection has the same two addresses, or charon could not tell which key to use (facts 3.3, 4.1).
     pub fn claim(&mut self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         self.check(records, name_of)?;
         for record in records {
@@ -82,7 +81,7 @@ impl UniquenessIndex {
         Ok(())
     }
 
-    /// The same without taking anything. What a trial would put back is as much in use as what it made.
+    /// The same check without adding anything. The connection that a trial would restore counts as in use.
     ///
     /// # Errors
     /// As [`UniquenessIndex::claim`].
@@ -107,7 +106,7 @@ impl UniquenessIndex {
     /// The part of [`UniquenessIndex::check`] that compares no keys.
     ///
     /// # Errors
-    /// When another connection joins the same two addresses.
+    /// When another connection has the same two addresses.
     pub fn check_pairs(&self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         for record in records {
             let others = self.pairs.get(&pair(record)).into_iter().flatten();
@@ -121,7 +120,7 @@ impl UniquenessIndex {
         Ok(())
     }
 
-    /// What is in the way of `record` in the connection `id`.
+    /// The conflict of `record` with the connection `id`, as text.
     fn clash(&self, record: &Record, id: ConnectionId, name_of: impl Fn(ConnectionId) -> String) -> String {
         let [local, remote] = ends(&record.connection);
         let is = |end: usize, identity: &Identity| {
@@ -139,8 +138,8 @@ impl UniquenessIndex {
         format!("the ipsec connection[uuid:{id}, name:{}] has another authKey{what}", name_of(id))
     }
 
-    /// The other connections whose keys charon could not tell from those of `records` and of what their trials would put
-    /// back; and those of `records` that it could not tell from each other.
+    /// The other connections whose keys conflict with those of `records` or of the connections that their trials would
+    /// restore; and the conflicts within `records`.
     pub fn clashing(&self, records: &[&Record]) -> BTreeSet<ConnectionId> {
         let with_trials = records.iter().flat_map(|record| std::iter::once(*record).chain(put_back(record)));
         self.clashing_keys(&with_trials.collect::<Vec<_>>())
@@ -162,12 +161,12 @@ impl UniquenessIndex {
         found
     }
 
-    /// Adds what `record` has, without asking, and what its trial would put back.
+    /// Adds the values of `record` and of the connection that its trial would restore, without a check.
     pub fn add(&mut self, record: &Record) {
         held(record).for_each(|record| self.add_one(record));
     }
 
-    /// Takes away once what [`UniquenessIndex::add`] added.
+    /// Removes what one [`UniquenessIndex::add`] added.
     pub fn release(&mut self, record: &Record) {
         held(record).for_each(|record| self.release_one(record));
     }
@@ -205,7 +204,7 @@ impl UniquenessIndex {
     }
 }
 
-/// Which connections have an identity, by what charon compares. A connection may be there several times.
+/// Connections by identity, as charon compares identities. A connection may occur several times.
 #[derive(Default)]
 struct Index(BTreeMap<IdentityKey, BTreeMap<ConnectionId, usize>>);
 
@@ -233,17 +232,17 @@ impl Index {
     }
 }
 
-/// What takes something for `record`: itself, and what its trial would put back. One that is set aside has nothing.
+/// The owners of values for `record`: itself, and the connection that its trial would restore; none if set aside.
 pub(in crate::agent) fn held(record: &Record) -> impl Iterator<Item = &Record> {
     std::iter::once(record).filter(|record| record.aside.is_none()).chain(put_back(record))
 }
 
-/// What the trial of `record` would put back, unless that is set aside.
+/// The connection that the trial of `record` would restore, unless that is set aside.
 fn put_back(record: &Record) -> Option<&Record> {
     record.trial.as_ref().and_then(|trial| trial.before.as_ref()).filter(|before| before.aside.is_none())
 }
 
-/// charon's name of the private key that it is to hold.
+/// charon's id of its private key.
 fn private_key(record: &Record) -> Option<String> {
     record.connection.auth.certs().filter(|_| record.state == State::Enabled).map(Certs::key_id)
 }
@@ -252,7 +251,7 @@ fn pair(record: &Record) -> (IpAddr, PeerAddr) {
     (record.connection.local_addr, record.connection.remote_addr)
 }
 
-/// Takes the first item that is `wanted` out of the list under `key`, and the list when it is empty.
+/// Removes the first item that is `wanted` from the list under `key`, and an empty list.
 fn remove<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, Vec<V>>, key: &K, wanted: impl Fn(&V) -> bool) {
     let Some(list) = map.get_mut(key) else { return };
     if let Some(index) = list.iter().position(wanted) {

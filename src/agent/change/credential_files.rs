@@ -1,6 +1,6 @@
-//! The files of a connection: that in conf.d, and those with its certificates and keys. A file with a certificate is
-//! laid down before anything points at it, and goes when nothing does any more; what a crash leaves over, the sweep
-//! takes away. Names that are not ours are never touched.
+//! The files of a connection: its file in conf.d, and its certificates and keys. A certificate's file is written before
+//! anything refers to it, and removed when nothing does any more. The resync removes leftovers of a crash. Files with
+//! other names are never touched.
 
 use crate::{
     agent::{Agent, change::conflicts::UniquenessIndex},
@@ -20,11 +20,11 @@ use std::{
 };
 use tokio::task::block_in_place;
 
-/// A directory under swanctl's, and a name of ours in it.
+/// A directory of swanctl, and the name of one of cygnet's files in it.
 type Place = (&'static str, String);
 
 impl Agent {
-    /// All files of `id` that should be there, by what is stored.
+    /// All files that the record of `id` needs.
     pub(in crate::agent) fn paths(&self, id: ConnectionId) -> Vec<PathBuf> {
         let files = self.store.get(id).map(|record| files_of(&record)).unwrap_or_default();
         let credentials = files.iter().map(|file| self.credential_path(file.directory, &file.name));
@@ -35,10 +35,10 @@ impl Agent {
         self.swanctl_dir.join(directory).join(name)
     }
 
-    /// What is written of `wanted`: the text in conf.d, or nothing if a file is missing that it points at.
+    /// The text of `wanted` in conf.d, or nothing if a file that it refers to is missing.
     pub(in crate::agent) fn written(&self, id: ConnectionId, wanted: Option<&Loadable>) -> Result<Option<Vec<u8>>> {
         let text = match ours(disk::read(&self.conf_path(id)))? {
-            // Another text than any: it is replaced, or removed.
+            // No text equals this one: the file is replaced or removed.
             Content::Foreign => Some(Vec::new()),
             Content::Ours(bytes) => bytes,
         };
@@ -57,12 +57,12 @@ impl Agent {
         Ok(bytes.is_some_and(|bytes| bytes.as_slice() == file.expose()))
     }
 
-    /// Lays down the files that `wanted` points at.
+    /// Writes the files that `wanted` refers to.
     pub(in crate::agent) fn place_credentials(&self, wanted: &Loadable) -> Result<()> {
         for file in &wanted.files {
             if !self.is_placed(file)? {
                 let directory = self.swanctl_dir.join(file.directory);
-                // One that is there is swanctl's, and as the operator wants it.
+                // An existing directory belongs to swanctl, with the mode that the operator chose.
                 if !directory.exists() {
                     disk::private_directory(&directory)?;
                 }
@@ -72,17 +72,17 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes away the files of `old` that `new` does not point at, and has charon forget the keys in them. What fails
-    /// is logged, and done by the next sweep.
+    /// Removes the files of `old` that `new` does not refer to, and unloads their keys from charon. A failure is logged,
+    /// and the next resync repeats it.
     pub(in crate::agent) async fn discard(&self, id: ConnectionId, old: &[File], new: &[File]) {
         let kept = |file: &&File| new.iter().any(|new| (new.directory, &new.name) == (file.directory, &file.name));
         let old = old.iter().filter(|file| !kept(file)).map(|file| (file.directory, file.name.clone())).collect();
         if let Err(error) = self.take_away(id, old, false).await {
-            tracing::warn!(uuid = %id, %error, "files of certificates that are not wanted any more stay for a while");
+            tracing::warn!(uuid = %id, %error, "unused files of certificates cannot be removed now; the next resync tries again");
         }
     }
 
-    /// Takes away all files of `record`, with `force` also if charon cannot be told.
+    /// Removes all files of `record`; with `force` also if charon does not unload the key.
     pub(in crate::agent) async fn discard_all(&self, record: &Record, force: bool) -> Result<()> {
         let files = record.connection.auth.certs().map(|certs| credentials::files(record.id, certs));
         let places = files.unwrap_or_default().into_iter().map(|file| (file.directory, file.name)).collect();
@@ -93,7 +93,7 @@ impl Agent {
         for (directory, name) in places {
             let path = self.credential_path(directory, &name);
             if directory == PRIVATE {
-                // A foreign thing holds no key that we gave to charon.
+                // A foreign file holds no key that cygnet loaded.
                 let bytes = match ours(block_in_place(|| disk::read_as(&path, Kind::Pem)))? {
                     Content::Ours(bytes) => bytes.map(zeroize::Zeroizing::new),
                     Content::Foreign => None,
@@ -102,7 +102,7 @@ impl Agent {
                 let key =
                     text.and_then(certs::key_id_of).filter(|key| !self.changes.uniqueness().is_key_of_others(key, id));
                 if let Some(key) = key {
-                    // charon first: by the file we still know which key it is.
+                    // charon first: the file still tells which key it is.
                     match self.strongswan.unload_key(&key).await {
                         Err(error) if force => tracing::warn!(uuid = %id, %error, "charon keeps a private key"),
                         outcome => outcome?,
@@ -119,30 +119,30 @@ impl Agent {
         let directories = DIRECTORIES.map(|directory| self.swanctl_dir.join(directory));
         for directory in directories.iter().filter(|directory| directory.exists()) {
             if let Err(error) = block_in_place(|| disk::clean(directory)) {
-                tracing::error!(%error, "what a crash left behind beside certificates cannot be removed");
+                tracing::error!(%error, "leftovers of a crash beside certificates cannot be removed");
             }
         }
     }
 
-    /// Takes away what lies in swanctl's directories under our names and belongs to no connection.
+    /// Removes files of cygnet in swanctl's directories that belong to no connection.
     pub(in crate::agent) async fn sweep_credentials(&self) {
         for id in self.stray_credentials(None).into_keys() {
             let entry = self.entry(id);
-            // A change in progress knows better, and is looked at the next time.
+            // A change in progress is compared the next time.
             let Ok(_memory) = entry.planner.try_lock() else { continue };
             let Some(places) = self.stray_credentials(Some(id)).remove(&id) else { continue };
-            tracing::warn!(uuid = %id, files = ?places, "files of certificates that no connection has; they are removed");
+            tracing::warn!(uuid = %id, files = ?places, "files of certificates belong to no connection; removing them");
             if let Err(error) = self.take_away(id, places, false).await {
-                tracing::warn!(uuid = %id, %error, "they cannot be removed now");
+                tracing::warn!(uuid = %id, %error, "files of certificates cannot be removed now; the next resync tries again");
             }
         }
     }
 
-    /// Names of ours that no stored connection has; of one, or of all.
+    /// The files of cygnet that no record needs; of one connection, or of all.
     fn stray_credentials(&self, only: Option<ConnectionId>) -> BTreeMap<ConnectionId, Vec<Place>> {
         let mut found: BTreeMap<_, Vec<Place>> = BTreeMap::new();
         for directory in DIRECTORIES {
-            // A directory that is not there has nothing in it; one that cannot be read shows when it is written to.
+            // A missing directory is empty; an unreadable one fails when it is written.
             let listed = block_in_place(|| disk::list(&self.swanctl_dir.join(directory))).unwrap_or_default();
             for name in listed {
                 if let Some(id) = names::credential_owner(&name).filter(|id| only.is_none_or(|only| only == *id)) {
@@ -160,19 +160,19 @@ impl Agent {
     }
 }
 
-/// What was read under a name of ours.
+/// The result of reading a file of cygnet.
 enum Content {
-    /// A file of ours, or nothing.
+    /// The file, or nothing.
     Ours(Option<Vec<u8>>),
-    /// A link, a pipe, another user's file, or one that is far too large.
+    /// A link, a pipe, another user's file, or a file that is too large.
     Foreign,
 }
 
-/// Tells what is no file of ours from a disk that fails.
+/// Separates foreign files from failures of the disk.
 fn ours(read: Result<Option<Vec<u8>>>) -> Result<Content> {
     match read {
         Err(error) if disk::is_foreign(&error) => {
-            tracing::warn!(%error, "under a name of ours is something else; it is replaced or removed");
+            tracing::warn!(%error, "a file of cygnet was replaced by something else; replacing or removing it");
             Ok(Content::Foreign)
         }
         outcome => outcome.map(Content::Ours),

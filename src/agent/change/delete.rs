@@ -1,4 +1,4 @@
-//! Deletion: out of charon, its SAs seen gone, then forgotten.
+//! Deletion: unload from charon, close the SAs, then remove the record.
 
 use crate::{
     agent::{
@@ -20,15 +20,15 @@ use std::{
 };
 use tokio::{task::block_in_place, time::Instant};
 
-/// How long closing SAs may take before the peer is no longer waited for.
+/// How long the peer may take to confirm the closure of SAs.
 const CLOSING: Duration = Duration::from_secs(2);
 
 impl Agent {
-    /// Deletes the connection `id`: unloads it, closes its SAs, forgets it.
+    /// Deletes the connection `id`: unloads it, closes its SAs, and removes its record.
     ///
     /// # Errors
-    /// When there is none, charon does not answer (unless the caller will `enforce` it), or its files
-    /// cannot be removed: then it stays.
+    /// When it does not exist, charon does not answer (unless the caller sets `enforce`), or its files cannot be
+    /// removed: the connection then stays.
     pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
         let agent = Arc::clone(self);
         uncancelled(async move { agent.delete(id, enforce).await }).await
@@ -55,19 +55,21 @@ impl Agent {
             Ok(()) => self.close_and_verify(id).await,
             failed => failed,
         };
-        self.record_doubt(id, gone.as_ref().err(), planner);
+        self.invalidate_after(id, gone.as_ref().err(), planner);
         match gone {
-            Err(error) if enforce => tracing::warn!(uuid = %id, %error, "deleting although charon does not answer"),
+            Err(error) if enforce => {
+                tracing::warn!(uuid = %id, %error, "deleting the connection even though charon does not answer")
+            }
             other => other?,
         }
         self.record_dropped_cas(Some(record), None);
-        // The record last: as long as it is there, the connection is.
+        // The record goes last: while it exists, the connection exists.
         let erased = match self.discard_all(record, enforce).await {
             Ok(()) => block_in_place(|| disk::remove(&self.conf_path(id)).and_then(|()| self.store.remove(id))),
             failed => failed,
         };
         if let Err(error) = erased {
-            // It stays: the reconciler writes and loads it again and brings it up.
+            // The connection stays: the reconciler writes, loads and initiates it again.
             entry.unsaved.store(true, Ordering::Relaxed);
             planner.invalidate_loaded();
             planner.reset_attempts();
@@ -76,24 +78,24 @@ impl Agent {
         }
         self.release(Some(record));
         self.publish(id, EventKind::Deleted);
-        // The entry stays while others wait for it: two of them would not exclude each other.
+        // The entry stays while others wait for its lock: two entries would not exclude each other.
         *planner = SaPlanner::default();
         planner.loaded = Loaded::Nothing;
-        entry.forget_rehearsal();
+        entry.forget_rekey_test();
         entry.share(planner);
         entry.happened.notify_waiters();
         Ok(())
     }
 
-    /// Closes all SAs of `id` and sees them gone.
+    /// Closes all SAs of `id` and waits until they are gone.
     pub(in crate::agent) async fn close_and_verify(&self, id: ConnectionId) -> Result<()> {
         self.close_all(id).await?;
         let end = Instant::now() + CLOSING;
         let mut pause = Duration::from_millis(5);
         while !self.strongswan.observe(id, Asker::Writer).await?.is_empty() {
             if Instant::now() >= end {
-                // The peer does not confirm. charon goes on telling it, and drops the SA by itself.
-                tracing::warn!(uuid = %id, "the peer does not confirm that the tunnel is closed");
+                // The peer does not confirm. charon retransmits the DELETE, and drops the SA by itself.
+                tracing::warn!(uuid = %id, "the peer does not confirm the closure of the tunnel");
                 return self.strongswan.drop_all(id).await;
             }
             tokio::time::sleep(pause).await;

@@ -1,8 +1,8 @@
-//! CAs that no connection has any more and that charon keeps: it has no command that unloads one, and goes on completing
-//! peers' chains with it until its restart. Whoever drops one is told, and whoever looks.
+//! CAs that charon keeps although no connection uses them: it has no command to unload a CA, and accepts chains through it
+//! until its restart. The answer of the write and the doctor warn about it.
 //!
-//! What was dropped is noted before the write counts. It is said of while it is true: charon is the same, lists it, and no
-//! connection has it.
+//! A dropped CA is recorded before the write is in force. The warning holds while the same charon runs and lists the CA,
+//! and no connection uses it.
 
 use crate::{
     agent::{Agent, Warning},
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use tokio::task::block_in_place;
 
 impl Agent {
-    /// Notes what `new` has no longer of the CAs that `old` has; to be called before `new` counts.
+    /// Records the CAs of `old` that `new` does not use; must be called before `new` is in force.
     pub(in crate::agent) fn record_dropped_cas(&self, old: Option<&Record>, new: Option<&Record>) {
         let Some(old) = old else { return };
-        // Of a charon that is not there, nothing is kept.
+        // A charon that does not run keeps nothing.
         let Some(charon) = self.strongswan.birth() else { return };
         let (connection, name) = (old.id.to_string(), &old.spec.names.name);
         let noted = |(sha256, subject)| DroppedCa {
@@ -32,22 +32,22 @@ impl Agent {
             return;
         }
         if let Err(error) = block_in_place(|| self.store.dropped_cas().add(dropped)) {
-            tracing::error!(uuid = %old.id, %error, "which CAs charon keeps is not on disk; the next start will not know it");
+            tracing::error!(uuid = %old.id, %error, "dropped CAs cannot be stored; after the next start the agent does not warn about them");
         }
     }
 
-    /// The same of a write that failed: charon may have what it loaded.
+    /// The same for a failed write: charon may keep the CAs that it loaded.
     pub(in crate::agent) async fn record_failed_cas(&self, failed: &Record, old: Option<&Record>) {
         if without(failed, old).is_empty() {
             return;
         }
         self.record_dropped_cas(Some(failed), old);
         if let Err(error) = self.follow_dropped_cas().await {
-            tracing::warn!(uuid = %failed.id, %error, "which CAs charon has is not known; it is asked again");
+            tracing::warn!(uuid = %failed.id, %error, "the CAs in charon are unknown; the agent asks again");
         }
     }
 
-    /// The CAs that charon keeps and no connection has.
+    /// The CAs that charon keeps although no connection uses them.
     pub(crate) fn kept_cas(&self) -> Vec<DroppedCa> {
         let all = self.store.dropped_cas().all();
         let Some(charon) = self.strongswan.birth().filter(|_| !all.is_empty()) else { return Vec::new() };
@@ -55,14 +55,14 @@ impl Agent {
         all.into_iter().filter(|ca| ca.charon == charon && !uniqueness.cas.contains_key(&ca.sha256)).collect()
     }
 
-    /// What there is to say of the CAs that the connection `id` has no longer, also when it is deleted.
+    /// The warning about CAs that the connection `id` dropped, also after its deletion.
     #[must_use]
     pub fn dropped_cas(&self, id: ConnectionId) -> Option<Warning> {
         let kept = self.kept_cas().into_iter().filter(|ca| ca.is_of(id));
         warning(&kept.map(|ca| ca.subject).collect::<Vec<_>>(), "still has")
     }
 
-    /// The same of a change from `old` to `new` that is not made yet.
+    /// The same for a planned change from `old` to `new`.
     pub(in crate::agent) fn caution_of_cas(&self, old: &Record, new: &Record) -> Option<Warning> {
         let mut dropped = without(old, Some(new));
         let uniqueness = self.changes.uniqueness();
@@ -70,7 +70,7 @@ impl Agent {
         warning(&dropped.into_values().collect::<Vec<_>>(), "will still have")
     }
 
-    /// Forgets what charon has no longer: it was started anew, or somebody had it forget everything.
+    /// Drops the CAs that charon no longer has, after a restart or a flush.
     pub(in crate::agent) async fn follow_dropped_cas(&self) -> Result<()> {
         let dropped = self.store.dropped_cas();
         if dropped.all().is_empty() {
@@ -86,7 +86,7 @@ impl Agent {
     }
 }
 
-/// The CAs that charon has for `old`, or had for what it is a trial of, and not for `new`: subjects by fingerprint.
+/// The CAs of `old`, and of the connection before its trial, that `new` does not use: subjects by fingerprint.
 fn without(old: &Record, new: Option<&Record>) -> BTreeMap<String, String> {
     let kept: Vec<_> = new.into_iter().flat_map(held).flat_map(cas).map(|(sha256, _)| sha256).collect();
     let had = held(old).flat_map(cas).filter(|(sha256, _)| !kept.contains(sha256));

@@ -1,5 +1,5 @@
-//! Which connections join the same or overlapping networks. A lookup costs the same with ten connections and with ten
-//! thousand: it asks for each prefix length in use, and stops at the first few others.
+//! Which connections join the same or overlapping networks. The cost of a lookup does not depend on the number of
+//! connections: it tries each prefix length in use, and stops after a few others.
 
 use crate::ipsec::{Connection, ConnectionId};
 use ipnet::IpNet;
@@ -11,10 +11,10 @@ use std::{
 
 /// A local and a remote network.
 type Pair = (IpNet, IpNet);
-/// Who has a pair, and how often: a change holds the old and the new until it is decided.
+/// The owners of a pair, with counts: a change holds the old and the new one until it is decided.
 type Holders = BTreeMap<Pair, BTreeMap<ConnectionId, usize>>;
 
-/// So many others are found at most.
+/// The most others that a lookup returns.
 pub const SHOWN: usize = 5;
 
 /// The pairs of networks of all enabled connections.
@@ -23,13 +23,13 @@ pub struct Overlaps {
     by_local: Holders,
     /// The same with the remote network first.
     by_remote: Holders,
-    /// The prefix lengths in use on each side, by family, and how often.
+    /// The prefix lengths in use on each side, by family, with counts.
     lengths: [BTreeMap<(bool, u8), usize>; 2],
-    /// How often anything was added or taken away.
+    /// The number of additions and removals.
     revision: u64,
 }
 
-/// Others, each with the pairs of networks that it shares.
+/// Other connections, each with the shared pairs of networks.
 pub type Found = BTreeMap<ConnectionId, BTreeSet<Pair>>;
 
 impl Overlaps {
@@ -46,7 +46,7 @@ impl Overlaps {
         }
     }
 
-    /// Takes away once what [`Overlaps::add`] added.
+    /// Removes what one [`Overlaps::add`] added.
     pub fn remove(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
         self.revision += 1;
         for (local, remote) in pairs {
@@ -68,7 +68,7 @@ impl Overlaps {
         self.revision
     }
 
-    /// What others than `but` join whose remote network is a part of `net`.
+    /// The pairs of other connections than `but` whose remote network is within `net`.
     pub fn inside(&self, net: IpNet, but: ConnectionId) -> impl Iterator<Item = Pair> {
         let all = self.by_remote.range(within(net)).filter(move |((remote, _), _)| *remote != net);
         let others = all.filter(move |(_, ids)| ids.keys().any(|id| *id != but));
@@ -91,10 +91,10 @@ impl Overlaps {
         search.found
     }
 
-    /// Looks for all that overlaps one pair; false when enough was found.
+    /// Finds the pairs that overlap one pair; false when enough are found.
     fn around(&self, local: IpNet, remote: IpNet, search: &mut Search) -> bool {
         let (locals, remotes) = (self.widths(0, local), self.widths(1, remote));
-        // Wider on both sides, wider on one, narrower on both: all that there is.
+        // The three cases: wider on both sides, wider on one, narrower on both.
         let both = locals.iter().flat_map(|l| remotes.iter().map(move |r| (*l, *r)));
         let wide = both.filter_map(|pair| Some((pair, self.by_local.get(&pair)?)));
         let by_local = locals.iter().flat_map(|l| self.by_local.range(under(*l, remote)));
@@ -106,7 +106,7 @@ impl Overlaps {
                 return false;
             }
         }
-        // Whichever of the two lists is the shorter one has them all.
+        // Both lists contain the result; the shorter one is searched.
         let mut inside_local = self.by_local.range(within(local));
         let mut inside_remote = self.by_remote.range(within(remote));
         while let (Some((a, of_a)), Some((b, of_b))) = (inside_local.next(), inside_remote.next()) {
@@ -119,7 +119,7 @@ impl Overlaps {
         true
     }
 
-    /// `net` and the wider ones around it whose length is in use on this side.
+    /// `net` and the wider networks around it with a prefix length in use on this side.
     fn widths(&self, side: usize, net: IpNet) -> Vec<IpNet> {
         let (v4, length) = kind(net);
         let lengths = self.lengths[side].range((v4, 0)..=(v4, length)).map(|((_, length), _)| *length);
@@ -133,7 +133,7 @@ struct Search {
 }
 
 impl Search {
-    /// Takes in who has `pair`; false when enough was found.
+    /// Adds the owners of `pair`; false when enough are found.
     fn takes(&mut self, pair: Pair, ids: &BTreeMap<ConnectionId, usize>) -> bool {
         for id in ids.keys().filter(|id| **id != self.but) {
             let pairs = self.found.entry(*id).or_default();

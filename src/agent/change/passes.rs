@@ -1,5 +1,5 @@
-//! What a connection leaves alone: the networks that this host is directly connected to, which a tunnel must not take.
-//! The host's addresses are followed as they change.
+//! The pass policies of a connection: the host's directly connected networks, which a tunnel must not take. They follow
+//! the host's addresses.
 
 use crate::{
     agent::{Agent, CharonLink, View, Warning},
@@ -16,26 +16,26 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How often the host's addresses are compared with what was passed: reading them costs microseconds.
+/// How often the host's addresses are compared; reading them costs microseconds.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Agent {
-    /// The forms in which charon takes `record`, or `None` if it is not to hold it.
+    /// The forms of `record` for charon, or `None` if it is not loaded.
     pub(in crate::agent) fn loadable(&self, record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
         let wanted = Some(&record.connection).filter(|_| record.is_loaded());
         let passing = |c: &Connection| Loadable::passing(c, charon.traps, self.passes_of(c, charon));
         wanted.map(passing).transpose().map_err(|e| {
-            // Our own fault: nothing was loaded or stored.
+            // A fault of this program: nothing was loaded or stored.
             Error::Internal(format!("the configuration of connection {} fails its self-check: {e}", record.id))
         })
     }
 
-    /// What `connection` leaves alone in `charon`, with the networks that this host has now.
+    /// The pass policies of `connection` in `charon`, with the host's current networks.
     pub(in crate::agent) fn passes_of(&self, connection: &Connection, charon: &Charon) -> Vec<Pass> {
         if charon.passes() { self.passes_now(connection, &self.observer.networks()) } else { Vec::new() }
     }
 
-    /// The same with these networks, whatever charon can do. A part of one that another connection carries is not in it.
+    /// The same with given networks, for any charon. Parts that another connection carries are left out.
     fn passes_now(&self, connection: &Connection, networks: &BTreeSet<IpNet>) -> Vec<Pass> {
         let all = passes(connection, networks);
         if all.is_empty() {
@@ -47,7 +47,7 @@ impl Agent {
         if others.is_empty() { all } else { passes_beside(connection, networks, &others) }
     }
 
-    /// What the connection leaves alone; `None` where nobody knows, because charon is away.
+    /// The pass policies of the connection; `None` while charon does not answer.
     #[must_use]
     pub fn passes(&self, view: &View) -> Option<Vec<Pass>> {
         match self.link() {
@@ -57,7 +57,7 @@ impl Agent {
         }
     }
 
-    /// What is to be said of `connection` and the networks that this host is in.
+    /// The warning about `connection` and the host's own networks.
     pub(in crate::agent) fn neighbour_warnings(&self, connection: &Connection) -> Vec<Warning> {
         let CharonLink::Up(charon) = self.link() else { return Vec::new() };
         let covered: Vec<_> =
@@ -86,10 +86,10 @@ impl Agent {
         vec![warning("CONNECTED_NETWORK", message)]
     }
 
-    /// Has each connection looked at that is to leave something else alone since the host's networks changed, or those of
-    /// another connection.
+    /// Reconciles each connection whose pass policies changed with the host's networks or with those of another
+    /// connection.
     pub(in crate::agent) async fn follow_networks(&self) {
-        // Whatever changed while charon was given everything is found at the first look.
+        // The first comparison finds changes during the first synchronisation.
         let (mut seen, mut known) = (None, BTreeMap::new());
         loop {
             sleep(LOOK).await;

@@ -1,4 +1,4 @@
-//! What a change would do, without doing it.
+//! Plans of changes: what a change would do, without effects.
 
 use super::write::Group;
 use crate::{
@@ -17,23 +17,23 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// How deep a change goes.
+/// The impact of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Impact {
-    /// Not a byte is sent to charon.
+    /// Nothing is sent to charon.
     None,
-    /// Only CHILD_SAs are made anew, within their IKE SA.
+    /// New CHILD_SAs in the running IKE_SA.
     Child,
-    /// The IKE SA is made anew, with its children.
+    /// A new IKE_SA with its children.
     Ike,
-    /// The same, because of the key alone.
+    /// The same, for the key alone.
     Reauth,
-    /// Another tunnel: other addresses or identities, or none before or after.
+    /// Another tunnel: other addresses or identities, or no tunnel before or after.
     Replace,
 }
 
 impl Impact {
-    /// The word for it.
+    /// The word in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,26 +46,26 @@ impl Impact {
     }
 }
 
-/// A change that was thought through.
+/// A planned change.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The record as it is.
+    /// The current record.
     pub before: Arc<Record>,
-    /// The record as it would be.
+    /// The record after the change.
     pub after: Record,
-    /// How deep the change goes.
+    /// The impact.
     pub impact: Impact,
-    /// What differs in the file in conf.d.
+    /// The differences in the file in conf.d.
     pub file: Vec<Difference>,
-    /// The steps on charon's configuration, on conf.d and on the SAs that run now.
+    /// The steps on charon's configuration, on conf.d and on the running SAs.
     pub steps: Vec<Step>,
-    /// The requests that charon is sent first: command and name.
+    /// The first requests to charon: command and name.
     pub requests: Vec<String>,
-    /// What the connection would leave alone.
+    /// The pass policies of the connection.
     pub passes: Vec<Pass>,
-    /// What the caller should know before.
+    /// The warnings.
     pub warnings: Vec<Warning>,
-    /// Whether the key counts as a new one, whatever it is.
+    /// Whether the key is reported as new without a comparison.
     pub hides_key: bool,
     /// The other connections that would be changed in the same step.
     pub others: Vec<Companion>,
@@ -101,11 +101,11 @@ fn is_key_alone(old: &Connection, new: &Connection) -> bool {
 }
 
 impl Agent {
-    /// What changing the connection `id` by `edit` would do, if it were done as `how` says; nothing is done. If it
-    /// `hides_key`, the new pre-shared key is compared with no stored one: nobody can try keys with it.
+    /// Plans the change of the connection `id` by `edit` with the options `how`, without effects. With `hides_key`, the
+    /// new pre-shared key is compared with no stored one, so a caller cannot guess keys.
     ///
     /// # Errors
-    /// Those that the change itself would have before its first effect.
+    /// Those of the change itself before its first effect.
     pub async fn plan(
         &self,
         id: ConnectionId,
@@ -115,7 +115,7 @@ impl Agent {
     ) -> Result<Plan> {
         self.refuse_damaged(id)?;
         let entry = self.entry(id);
-        // A copy to think with: what is planned leaves no trace.
+        // A copy: the plan must not change the planner.
         let planner = entry.planner.lock().await.clone();
         let before = self.store.get(id).ok_or_else(|| not_found(id))?;
         if how.confirm.is_some() {
@@ -129,7 +129,7 @@ impl Agent {
             None => Ok(record.clone()),
         };
         let after = with_random(&wanted)?;
-        self.judge(Some(&before), &after, self.is_rehearsed(how))?;
+        self.judge(Some(&before), &after, self.tests_rekey(how))?;
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept. That the stored one is
         // as bad excuses no key that is compared with none.
         self.judge(Some(&with_random(&before)?), &wanted, true)?;
@@ -150,7 +150,7 @@ impl Agent {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }
         let mut warnings = warnings(impact, &before.connection, &after.connection);
-        let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.is_rehearsed(how);
+        let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.tests_rekey(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         warnings.extend(self.caution_of_networks(&after));
         warnings.extend(self.caution_of_cas(&before, &after));
@@ -161,7 +161,7 @@ impl Agent {
         Ok(Plan { before, after, impact, file, steps, requests, passes, warnings, hides_key, others })
     }
 
-    /// Refuses what others have taken. If it `hides_key`, whether they have the same key is left open, with a warning.
+    /// Refuses conflicts with other connections. With `hides_key`, a possible conflict of keys is a warning.
     fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
         let name_of = |id| self.name_of(id);
         let uniqueness = self.changes.uniqueness();
@@ -181,7 +181,7 @@ impl Agent {
     }
 }
 
-/// The requests of the step that loads, by command and name.
+/// The requests of the load step, by command and name.
 fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
     match after {
         Some(after) if steps.contains(&Step::Load) => {
@@ -193,7 +193,7 @@ fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
     }
 }
 
-/// Whether the peer must be changed too. Each end has its own lifetimes and its own dead peer detection.
+/// Whether the peer needs the same change. Lifetimes and dead peer detection are local to each end.
 fn needs_agreement(old: &Connection, new: &Connection) -> bool {
     let mut agreed = new.clone();
     (agreed.lifetime, agreed.ike_lifetime, agreed.dpd) = (old.lifetime, old.ike_lifetime, old.dpd);
@@ -201,7 +201,7 @@ fn needs_agreement(old: &Connection, new: &Connection) -> bool {
     agreed != *old
 }
 
-/// What the way from `old` to `new` has in it.
+/// The warnings about the transition from `old` to `new`.
 fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });

@@ -1,4 +1,4 @@
-//! What is weak in a connection, and what is done about it: nothing, a warning, or a refusal, as the settings say.
+//! Weak choices of a connection, and the policy of the settings for each: off, warn or refuse.
 
 use crate::{
     agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, change::special},
@@ -15,7 +15,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// What the caller should know.
+/// A warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The code, for programs.
@@ -33,20 +33,20 @@ impl From<Finding> for Warning {
 }
 
 impl Agent {
-    /// Whether a write that is done like this is rehearsed.
-    pub(in crate::agent) fn is_rehearsed(&self, how: &WriteOptions) -> bool {
-        how.rehearse.unwrap_or_else(|| self.changes.rehearses())
+    /// Whether a write with these options runs the rekey test.
+    pub(in crate::agent) fn tests_rekey(&self, how: &WriteOptions) -> bool {
+        how.rehearse.unwrap_or_else(|| self.changes.tests_rekey())
     }
 
-    /// Refuses what would take everything, and what the policy refuses. What the connection had before is let pass: a policy that came later must not
-    /// stand in the way of another network, or of what makes it better.
+    /// Refuses selectors that would take all packets, and what the policy refuses. Weak choices that the connection already
+    /// had are allowed: a later policy must not block other changes or improvements.
     pub(in crate::agent) fn judge(&self, old: Option<&Record>, new: &Record, rehearse: bool) -> Result<()> {
         let same = old.and_then(|old| self.same_networks(old));
         let old = old.map(|old| &old.connection);
         if old.is_none_or(|old| refuse_everything(old).is_ok()) {
             refuse_everything(&new.connection)?;
         }
-        let host = LocalAddresses::look();
+        let host = LocalAddresses::read_host();
         special::refuse_broadcast(old, &new.connection, &host)?;
         let mut had = old.map(|old| self.findings(old, &host)).unwrap_or_default();
         had.extend(same);
@@ -61,7 +61,7 @@ impl Agent {
         }
     }
 
-    /// The warnings for what is to become of `old`.
+    /// The warnings about the change from `old`.
     pub(in crate::agent) fn cautions(
         &self,
         old: Option<&Connection>,
@@ -82,7 +82,7 @@ impl Agent {
         self.same_networks(new).filter(|finding| self.is_said(finding)).map(Into::into)
     }
 
-    /// The warnings for what is there.
+    /// The warnings about the stored connection.
     #[must_use]
     pub fn warnings(&self, view: &View) -> Vec<Warning> {
         let connection = &view.record.connection;
@@ -116,26 +116,26 @@ impl Agent {
         found.extend(expiring(connection, Timestamp::now()));
         found.extend(networks(connection));
         if self.changes.stance("no-local-address") != Stance::Off {
-            // A host that does not tell its addresses has said why in the log.
+            // The log says why the addresses cannot be read.
             found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));
         }
         found
     }
 }
 
-/// The error for what the settings refuse.
+/// The error for a refused choice.
 pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
     let setting = finding.weakness.setting();
     Conflict::Policy { part: finding.part, advice: finding.advice.clone(), setting }.into()
 }
 
-/// Whether each child was made, or made anew, with a key exchange of its own.
+/// Whether each child has had a key exchange of its own.
 fn has_tested_pfs(view: &View) -> bool {
     let (wanted, running) = (&view.record.connection, view.running.as_deref().unwrap_or_default());
     wanted.children.iter().all(|child| carriers(wanted, child, running).iter().any(|sa| sa.suite.group.is_some()))
 }
 
-/// Whether nothing tells yet that the peer has this PFS. Within the IKE SA that there is, it shows at once.
+/// Whether it is still unknown that the peer has this PFS. In a running IKE_SA it shows at once.
 fn is_new_pfs(old: Option<&Connection>, new: &Connection) -> bool {
     let pfs = |connection: &Connection| match connection.protocol {
         Protocol::Esp(esp) => esp.pfs,

@@ -1,24 +1,24 @@
-//! What a rehearsed rekeying showed.
+//! The result of a rekey test.
 
 use jiff::Timestamp;
 
-/// How a rehearsal ended.
+/// The outcome of a rekey test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Every child was rekeyed.
     Passed,
-    /// The peer refused a rekeying.
+    /// The peer refused a rekey.
     Failed,
-    /// It did not come to an end.
+    /// The test did not complete.
     Unknown,
 }
 
-/// A rehearsal that is over.
+/// A completed rekey test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RekeyTest {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
     /// What happened, and what to do.
     pub details: String,

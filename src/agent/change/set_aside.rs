@@ -1,6 +1,6 @@
-//! Stored connections that clash: an agent of an earlier version, a restored backup or a hand may have left two that no
-//! write would have let stand beside each other. charon is never given both. Who was changed last is set aside by name:
-//! it stays stored, is shown, and can be changed and deleted; it is loaded as soon as nothing is in its way any more.
+//! Stored connections that conflict: an earlier version, a restored backup or an edit may have stored two that no write
+//! accepts together. The agent never loads both. The one that was changed last is set aside: it stays stored and visible,
+//! and can be changed or deleted. It is loaded as soon as the conflict ends.
 
 use crate::{
     agent::{Agent, Companion, change::conflicts::UniquenessIndex},
@@ -11,7 +11,7 @@ use crate::{
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What `records` have taken, by the rules of a write, and those of them that are set aside for it.
+/// The index of `records`, by the rules of a write, and the records that are set aside.
 pub(crate) fn compare(records: &[Arc<Record>]) -> (UniquenessIndex, Vec<Record>) {
     let (mut uniqueness, mut aside) = (UniquenessIndex::default(), Vec::new());
     let mut records: Vec<_> = records.iter().collect();
@@ -33,11 +33,11 @@ impl Agent {
         ids.into_iter().filter_map(|id| self.store.get(id)).filter(|record| record.aside.is_some()).collect()
     }
 
-    /// Takes what `new` needs, beside what `old` has, and notes what it lets go that charon keeps. What is set aside may be
-    /// written as long as it asks for no more.
+    /// Claims the values of `new` beside those of `old`, and records dropped CAs. A connection that is set aside may be
+    /// written if it claims nothing more.
     pub(in crate::agent) fn claim(&self, old: Option<&Record>, new: &mut Record) -> Result<()> {
         self.record_dropped_cas(old, Some(new));
-        // Of what a trial puts back, it says itself whether it was set aside.
+        // The record before a trial says itself whether it was set aside.
         let was = new.aside.take();
         let mut uniqueness = self.changes.uniqueness();
         let claimed = self.refuse_same(&uniqueness.networks, old, new);
@@ -51,7 +51,7 @@ impl Agent {
             (Err(_), Some(why)) => {
                 uniqueness.aside.insert(new.id);
                 new.aside = Some(why);
-                // What is not loaded has nothing to prove, and nobody would end its trial.
+                // A connection that is not loaded has nothing to prove, and its trial would never end.
                 new.trial = None;
                 Ok(())
             }
@@ -59,8 +59,8 @@ impl Agent {
         }
     }
 
-    /// Takes what all of `records` need, which follow `others` and the one that is written, or nothing. Those of `others`
-    /// that are set aside are let in if nothing is in their way; the rest does not depend on it.
+    /// Claims the values of all `records`, which follow `others` and the written one, or of none. Those of `others` that
+    /// are set aside are admitted if they conflict with nothing; the rest does not depend on that.
     pub(in crate::agent) fn claim_together(
         &self,
         old: Option<&Record>,
@@ -72,7 +72,7 @@ impl Agent {
             record.aside = None;
         }
         let mut uniqueness = self.changes.uniqueness();
-        // Of the others, no network changes.
+        // The networks of the others do not change.
         records.last().map_or(Ok(()), |new| self.refuse_same(&uniqueness.networks, old, new))?;
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
         uniqueness.claim(&needed, |id| self.name_of(id))?;
@@ -85,7 +85,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Gives back what one of the two had: `old` if `new` counts, else what was claimed for `new`.
+    /// Releases the values of one of the two: of `old` if `new` is in force, else of `new`.
     pub(in crate::agent) async fn decided_on(&self, old: Option<&Record>, new: &Record, counts: bool) {
         self.release(if counts { old } else { Some(new) });
         if !counts {
@@ -93,7 +93,7 @@ impl Agent {
         }
     }
 
-    /// Gives back what `record` had, and looks whether that was in somebody's way.
+    /// Releases the values of `record`, and admits connections that were set aside because of them.
     pub(in crate::agent) fn release(&self, record: Option<&Record>) {
         let Some(record) = record else { return };
         let mut uniqueness = self.changes.uniqueness();
@@ -111,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// Lets `id` in again if it was set aside and nothing is in its way any more. Its lock is held.
+    /// Admits `id` again if it was set aside and its conflict has ended. Its lock is held.
     pub(in crate::agent) fn readmit(&self, id: ConnectionId) {
         let mut uniqueness = self.changes.uniqueness();
         if !uniqueness.aside.contains(&id) {
@@ -125,7 +125,7 @@ impl Agent {
         };
         if uniqueness.claim(&[&record], |id| self.name_of(id)).is_ok() {
             uniqueness.aside.remove(&id);
-            tracing::info!(uuid = %id, "the connection clashes with no other any more, and is loaded");
+            tracing::info!(uuid = %id, "the connection conflicts with no other any more; loading it");
             self.store.note(record);
         }
     }

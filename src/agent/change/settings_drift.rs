@@ -11,16 +11,16 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::BTreeSet, fmt};
 
-/// A value that a connection keeps although the settings have another one, or none.
+/// A value that a connection keeps while the settings have another one, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingDrift {
     /// The list in the settings: `gateway.vips` or `gateway.l3_networks`.
     pub setting: &'static str,
     /// The entry's uuid.
     pub uuid: String,
-    /// What the connection runs with.
+    /// The value of the connection.
     pub stored: String,
-    /// What the settings say; `None` if the entry is gone. Then the connection keeps what it has.
+    /// The value of the settings; `None` if the entry is gone. The connection then keeps its value.
     pub now: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for SettingDrift {
     }
 }
 
-/// Where `spec` differs from what `gateway` says now.
+/// The differences between `spec` and `gateway`.
 #[must_use]
 pub fn settings_drift(spec: &Spec, gateway: &Gateway) -> Vec<SettingDrift> {
     let vip = gateway.vip(&spec.vip.uuid).map(|vip| vip.address);
@@ -57,8 +57,8 @@ pub fn settings_drift(spec: &Spec, gateway: &Gateway) -> Vec<SettingDrift> {
     moved.into_iter().chain(networks).collect()
 }
 
-/// `spec` with what `gateway` says now. What the settings do not have any more is kept, and so is what only stands in
-/// another order.
+/// `spec` with the values of `gateway`. Values that the settings no longer have stay, and so does a mere difference in
+/// order.
 #[must_use]
 pub fn follow_settings(spec: &Spec, gateway: &Gateway) -> Spec {
     let vip = gateway.vip(&spec.vip.uuid).map_or(spec.vip.address, |vip| vip.address);
@@ -70,17 +70,17 @@ pub fn follow_settings(spec: &Spec, gateway: &Gateway) -> Spec {
     Spec { vip: Reference { address: vip, ..spec.vip.clone() }, local: local.collect(), ..spec.clone() }
 }
 
-/// `record` with what `gateway` says now, in a new generation: what a Reconnect means.
+/// `record` with the values of `gateway`, in a new generation, as a Reconnect needs it.
 ///
 /// # Errors
-/// When the values cannot stand together any more.
+/// When the values conflict.
 pub fn reconnected(record: &Record, gateway: &Gateway, now: Timestamp) -> Result<Record, Conflict> {
     let spec = follow_settings(&record.spec, gateway);
     let followed = if spec == record.spec { record.clone() } else { record.changed(spec, now)? };
     Ok(followed.renewed(now))
 }
 
-/// The settings hold valid prefixes alone: they were checked when they were read.
+/// The prefixes are valid: reading the settings checked them.
 fn selectors(cidrs: &[ipnet::IpNet]) -> Vec<TrafficSelector> {
     cidrs.iter().filter_map(|net| TrafficSelector::new(*net).ok()).collect()
 }

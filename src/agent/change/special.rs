@@ -1,4 +1,4 @@
-//! Special addresses of peers: those that no host of a network has, this host's own, and those on a link.
+//! Special peer addresses: network and broadcast addresses, this host's own, and link-local ones.
 
 use crate::{
     agent::{LocalAddresses, Warning},
@@ -9,8 +9,8 @@ use crate::{
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// Refuses a peer that has the broadcast address of a network that this host is in, or the network's own, unless the
-/// connection has had that peer before: networks of hosts come and go.
+/// Refuses a peer with the broadcast or network address of one of the host's networks. A connection that already had the
+/// peer keeps it: the host's networks change.
 pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host: &LocalAddresses) -> Result<()> {
     let peer = new.remote_addr;
     let is_no_host = |net: &&IpNet| match (net, *peer) {
@@ -24,8 +24,8 @@ pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host:
     }
 }
 
-/// What is to be said of the way to the peer. Addresses of this host come and go, those of clusters above all: one that is
-/// the peer's is no reason to refuse it.
+/// The warnings about the path to the peer. The addresses of this host change, above all in clusters, so an address that
+/// equals the peer's is no reason to refuse it.
 pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl Iterator<Item = Warning> {
     let peer = connection.remote_addr;
     let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr), message };
@@ -36,7 +36,7 @@ pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl I
         );
         warning("NO_INTERFACE", message)
     });
-    // A link-local address may be another host's on another link.
+    // A link-local address may belong to another host on another link.
     let is_own = !peer.has_scope() && host.addresses().is_some_and(|all| all.contains(&peer));
     let own = is_own.then(|| {
         let message =

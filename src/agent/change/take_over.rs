@@ -1,4 +1,4 @@
-//! What the settings say now, taken over in stored connections.
+//! Taking over changed settings in stored connections.
 
 use crate::{
     agent::{
@@ -19,26 +19,26 @@ use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Agent {
-    /// Where the settings have moved away from `record`.
+    /// The differences between the settings and `record`.
     #[must_use]
     pub fn settings_drift(&self, record: &Record) -> Vec<SettingDrift> {
         settings_drift(&record.spec, &self.gateway())
     }
 
-    /// Tells of each connection that `now` moves away from and `before` did not, or not so.
-    pub(in crate::agent) fn tell_settings_drift(&self, before: Option<&Gateway>, now: &Gateway) {
+    /// Publishes an event for each connection that differs from `now` and did not differ so from `before`.
+    pub(in crate::agent) fn publish_settings_drift(&self, before: Option<&Gateway>, now: &Gateway) {
         for record in self.store.all() {
             let drift = settings_drift(&record.spec, now);
             let known = before.map(|before| settings_drift(&record.spec, before));
             if !drift.is_empty() && known.as_ref() != Some(&drift) {
-                tracing::warn!(uuid = %record.id, ?drift, "the settings have changed under the connection");
+                tracing::warn!(uuid = %record.id, ?drift, "the connection differs from the settings; `cygnet reconnect` takes them over");
                 self.publish(record.id, EventKind::SettingsDrift(drift));
             }
         }
     }
 
-    /// Takes over what the settings say now in each connection that they can be taken over in, as a Change would: the
-    /// new SA comes up beside the old one. Returns what came of each; waits for no tunnel.
+    /// Takes the settings over in each connection that differs, as a Change would: the new SA comes up beside the old
+    /// one. Returns the result of each; waits for no tunnel.
     pub async fn reconnect_all_changed(self: &Arc<Self>) -> Vec<(Arc<Record>, Result<()>)> {
         let gateway = self.gateway();
         let is_behind = |record: &Arc<Record>| follow_settings(&record.spec, &gateway) != record.spec;

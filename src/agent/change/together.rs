@@ -1,5 +1,5 @@
-//! Changes of several connections in one step: of a key that they share, or of whose the keys are to charon, so that it
-//! can tell two keys for one peer apart. Each under its lock; all or none.
+//! Changes of several connections in one step: of a shared key, or of the owners of keys, so that charon can tell two keys
+//! for one peer apart. Each connection is locked; all change or none.
 
 use crate::{
     agent::{
@@ -19,8 +19,8 @@ use std::{
 };
 use tokio::task::block_in_place;
 
-/// Whose the keys may be, of the connection that is written and of those that it clashes with, in the order in which
-/// they are tried; `None`: as it is. What changes the least comes first.
+/// The owners of keys to try, for the written connection and for those that it conflicts with; `None` keeps the owner.
+/// The smallest change comes first.
 const OWNERS: [[Option<KeyOwner>; 2]; 6] = [
     [Some(KeyOwner::Local), None],
     [Some(KeyOwner::Remote), None],
@@ -31,10 +31,10 @@ const OWNERS: [[Option<KeyOwner>; 2]; 6] = [
 ];
 
 impl Agent {
-    /// The others that must change with `new`, which is to take the place of `old`.
+    /// The others that must change with `new`, which replaces `old`.
     ///
     /// # Errors
-    /// When charon could not tell its key from those of others, whosever the keys are.
+    /// When no choice of owners lets charon tell the keys apart.
     pub(in crate::agent) fn group(&self, old: Option<&Record>, new: Record, together: bool) -> Result<Group> {
         if together && let Auth::Psk(psk) = &new.connection.auth {
             let others = self.sharing(old, &new, psk)?;
@@ -57,17 +57,17 @@ impl Agent {
                 return Ok(Group { new, others: others.filter(|other| *other.before != other.after).collect() });
             }
         }
-        // The claim of it alone is refused, and says why.
+        // The claim of `new` alone fails, and says why.
         Ok(Group { new, others: Vec::new() })
     }
 
-    /// The connections that share the key of `old`, or would be in the way of that of `new`, each with the new key.
+    /// The connections that share the key of `old` or conflict with that of `new`, each with the new key.
     fn sharing(&self, old: Option<&Record>, new: &Record, psk: &Psk) -> Result<Vec<Companion>> {
         let now = Timestamp::now();
         let mut others: BTreeMap<_, Companion> = BTreeMap::new();
         let with_key = |before: Arc<Record>| {
             let mut after = keyed(&before, psk, now)?;
-            // What else is on trial there is nobody's here: it stays on trial, beside the key.
+            // Other values on trial in that connection stay on trial.
             let trial = before.trial.as_ref();
             let trial = trial.and_then(|trial| trial.beside(|record| keyed(record, psk, now), &before, &after));
             after.trial = trial.map(Box::new);
@@ -89,7 +89,7 @@ impl Agent {
         loop {
             let all: Vec<_> = std::iter::once(new).chain(others.values().map(|other| &other.after)).collect();
             let clashing = self.changes.uniqueness().clashing(&all);
-            // One that is just being made is in nobody's store yet: the claim of the others is refused, and says why.
+            // A connection in creation is not stored yet: the claim of the others fails, and says why.
             let found: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
             if found.is_empty() {
                 return Ok(others.into_values().collect());
@@ -101,7 +101,7 @@ impl Agent {
         }
     }
 
-    /// Puts all of `records`, the last of which takes the place of `old`, in force or none.
+    /// Puts all of `records` in force or none; the last one replaces `old`.
     pub(in crate::agent) async fn replace_together(
         &self,
         old: Option<Arc<Record>>,
@@ -152,7 +152,7 @@ impl Agent {
                 None => Ok(()),
             });
             if let Err(error) = written {
-                tracing::warn!(uuid = %id, %error, "the file in conf.d is not as it should be yet");
+                tracing::warn!(uuid = %id, %error, "the file in conf.d is not written yet; the reconciler tries again");
             }
             if let Some(planner) = planners.get_mut(&id) {
                 self.settle(old, &record, &prepared, &running, planner).await;
@@ -171,8 +171,8 @@ impl Agent {
     }
 }
 
-/// `record` with the key `psk` in place of its own. One that has certificates shares no key: it has been found for what
-/// its trial would put back.
+/// `record` with the key `psk`. A record with certificates shares no key itself: the connection that its trial would
+/// restore does.
 fn keyed(record: &Record, psk: &Psk, now: Timestamp) -> Result<Record> {
     if !matches!(record.connection.auth, Auth::Psk(_)) {
         return Ok(record.clone());

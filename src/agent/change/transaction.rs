@@ -1,6 +1,6 @@
-//! The order of effects of a change: validate, render and read back, load into charon, commit the
-//! record, replace the file, negotiate, observe. Before the commit point every failure leaves the old
-//! connection as it was; after it, everything follows the new record.
+//! The order of effects of a change: validate, render and read back, load into charon, commit the record, replace the
+//! file, negotiate, observe. Before the commit point every failure leaves the old connection as it was; after it,
+//! everything follows the new record.
 
 use super::write::{Companion, Group, InForce, Laid, Planners, Prepared, WriteOptions, Written, not_locked};
 use crate::{
@@ -26,11 +26,10 @@ use std::{
 use tokio::{task::block_in_place, time::Instant};
 
 impl Agent {
-    /// Makes the connection `record` and waits a while for it to be up.
+    /// Creates the connection `record` and waits until it is up, at most as long as a write may wait.
     ///
     /// # Errors
-    /// When it clashes with another connection, charon refuses it, or it cannot be stored: then
-    /// nothing of it exists.
+    /// When it conflicts with another connection, charon refuses it, or it cannot be stored: then nothing of it exists.
     pub async fn create(self: &Arc<Self>, record: Record, how: WriteOptions) -> Result<Written> {
         let id = record.id;
         if self.is_left_alone(id) {
@@ -46,10 +45,10 @@ impl Agent {
         self.write(id, how, edit).await
     }
 
-    /// Changes the connection `id` by `edit` and waits a while for it to be up.
+    /// Changes the connection `id` by `edit` and waits until it is up, at most as long as a write may wait.
     ///
     /// # Errors
-    /// As [`Agent::create`], and when there is no such connection: then the old one lives on.
+    /// As [`Agent::create`], and when there is no such connection. The old connection then stays in force.
     pub async fn change(
         self: &Arc<Self>,
         id: ConnectionId,
@@ -66,26 +65,26 @@ impl Agent {
         how: WriteOptions,
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
-        let (agent, rehearse) = (Arc::clone(self), self.is_rehearsed(&how));
-        // A task of its own: a caller who hangs up must not stop a change half way.
+        let (agent, rehearse) = (Arc::clone(self), self.tests_rekey(&how));
+        // A task of its own: a caller that disconnects must not stop a change half way.
         if let Some(within) = how.confirm {
             let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
-            return Ok(Written { view: self.rehearsed(view, rehearse).await, others });
+            return Ok(Written { view: self.with_rekey_test(view, rehearse).await, others });
         }
         let asked = how.rehearse == Some(true);
         let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
-        // For what changes no tunnel, nobody waits for a tunnel.
+        // A change without effect on the tunnel waits for no tunnel.
         let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {
-            self.rehearsed(self.look(record).await, asked).await
+            self.with_rekey_test(self.view_of(record).await, asked).await
         } else {
-            self.rehearsed(self.settled(record).await, rehearse).await
+            self.with_rekey_test(self.settled(record).await, rehearse).await
         };
         Ok(Written { view, others })
     }
 
-    /// Puts what `edit` makes of the connection in force, with what must change in the same step, everywhere or nowhere;
-    /// waits for no tunnel. With `confirm` it is on trial from then on. Of several connections the locks are taken in the
-    /// order of their uuids: `edit` runs anew when more of them are needed than are held.
+    /// Puts the result of `edit` in force, with all that must change in the same step, everywhere or nowhere. It waits for
+    /// no tunnel. With `confirm` the change is on trial from then on. The locks of several connections are taken in the
+    /// order of their uuids: `edit` runs again when it needs more locks than are held.
     pub(in crate::agent) async fn put(
         &self,
         id: ConnectionId,
@@ -99,7 +98,7 @@ impl Agent {
             for (id, entry) in &entries {
                 planners.insert(*id, entry.planner.lock().await);
             }
-            // All that is decided by what is there is decided here: others write until the locks are ours, and not after.
+            // Decisions about the present state come after the locks: until then others may write.
             let before = self.store.get(id);
             let group = self.decided(before.as_deref(), how, &edit)?;
             if group.others.iter().all(|other| ids.contains(&other.id())) {
@@ -112,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// What `edit` makes of `before`, on trial if it is to be, and what must change with it.
+    /// The result of `edit` on `before`, on trial if requested, and the others that must change with it.
     fn decided(
         &self,
         before: Option<&Record>,
@@ -123,7 +122,7 @@ impl Agent {
             refuse_second(before)?;
         }
         let new = edit(before)?;
-        self.judge(before, &new, self.is_rehearsed(how))?;
+        self.judge(before, &new, self.tests_rekey(how))?;
         let mut group = self.group(before, new, how.together)?;
         group.new.trial = trial(before, &group.new, how, edit).map(Box::new);
         Ok(group)
@@ -139,7 +138,7 @@ impl Agent {
         planners: &mut Planners<'_>,
     ) -> Result<Arc<Record>> {
         let id = group.new.id;
-        // Of others whose key does not change, SAs stay as they are.
+        // The SAs of others whose key does not change stay.
         let hurried: BTreeSet<_> = group.with_new_keys().chain([id]).collect();
         let written: Vec<_> = group.others.iter().map(Companion::id).chain([id]).collect();
         let outcome = match planners.get_mut(&id) {
@@ -169,7 +168,7 @@ impl Agent {
         outcome
     }
 
-    /// What is to be done behind every write, whether it failed with `error` or not.
+    /// The work after every write, successful or not.
     fn wind_up(
         &self,
         id: ConnectionId,
@@ -183,7 +182,7 @@ impl Agent {
         }
         entry.record_files(&self.paths(id));
         entry.share(planner);
-        self.record_doubt(id, error, planner);
+        self.invalidate_after(id, error, planner);
     }
 
     async fn apply(&self, old: Option<Arc<Record>>, mut new: Record, planner: &mut SaPlanner) -> Result<Arc<Record>> {
@@ -216,7 +215,7 @@ impl Agent {
         outcome
     }
 
-    /// Checks `new` as far as that is possible without an effect, and says what it needs.
+    /// Checks `new` without effects, and returns what it needs.
     pub(in crate::agent) async fn prepare(
         &self,
         old: Option<&Record>,
@@ -224,7 +223,7 @@ impl Agent {
         planner: &SaPlanner,
     ) -> Result<Prepared> {
         let charon = self.charon().await?;
-        // What stood so before was not refused either, and charon may have been another: it must be possible to disable.
+        // An unchanged part is not refused, even if charon was replaced: disabling must work.
         let stood = |old: &Record| old.connection == new.connection && (old.is_loaded() || !new.is_loaded());
         if !old.is_some_and(stood) {
             check_abilities(&new.connection, &charon)?;
@@ -232,13 +231,13 @@ impl Agent {
         let before = old.map(|old| self.loadable(old, &charon)).transpose()?.flatten();
         let after = self.loadable(new, &charon)?;
         let written = block_in_place(|| self.written(new.id, after.as_ref()))?;
-        // Of a connection that is new nothing can be loaded.
+        // Nothing of a new connection is loaded.
         let loaded = if old.is_none() { &Loaded::Nothing } else { &planner.loaded };
         let steps = configure(after.as_ref(), written.as_deref(), loaded);
         Ok(Prepared { before, after, steps })
     }
 
-    /// Puts `new` in the place of `old`, everywhere or nowhere.
+    /// Replaces `old` with `new`, everywhere or nowhere.
     async fn replace(&self, old: Option<&Record>, new: Record, planner: &mut SaPlanner) -> Result<Arc<Record>> {
         let id = new.id;
         let Laid { prepared, running, record, file } = self.lay(old, new, planner).await?;
@@ -267,7 +266,7 @@ impl Agent {
         }
     }
 
-    /// Lays down all that `new` needs, and loads it into charon: what is left to do is to commit it.
+    /// Writes the files of `new` and loads it into charon; only the commit is left.
     pub(in crate::agent) async fn lay(
         &self,
         old: Option<&Record>,
@@ -276,8 +275,8 @@ impl Agent {
     ) -> Result<Laid> {
         let prepared = self.prepare(old, &new, planner).await?;
         let id = new.id;
-        // Listed before loading: all of these were made for the earlier configuration. Of what the peer makes after the
-        // list nothing is known but what it shows; to call a new SA old would never end: charon makes no second one.
+        // Listed before loading: all of these belong to the earlier configuration. SAs that the peer makes later are judged
+        // by what they show. Marking a new SA as stale would never end: charon makes no second one.
         let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
         let listed = async { if loads { self.strongswan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
         let staged = async { block_in_place(|| self.stage(new, &prepared)) };
@@ -297,7 +296,7 @@ impl Agent {
         }
     }
 
-    /// What is to be done when `record` counts.
+    /// The work after `record` is in force.
     pub(in crate::agent) async fn settle(
         &self,
         old: Option<&Record>,
@@ -314,21 +313,21 @@ impl Agent {
         }
         planner.reset_attempts();
         planner.passes = prepared.after.as_ref().map(|after| after.passes.clone()).unwrap_or_default();
-        // The old record must not be held longer than it counts: its key is in it.
+        // The old record must not be held longer than needed: its key is in it.
         planner.record_configured(None);
         if old.is_none_or(|old| old.connection != record.connection || old.state != record.state) {
-            self.entry(record.id).forget_rehearsal();
+            self.entry(record.id).forget_rekey_test();
             self.entry(record.id).history().begin_anew();
         }
         self.publish(record.id, EventKind::Changed);
         self.reconciler.enqueue(record.id, Instant::now());
     }
 
-    /// Lays the record and the file down beside those that they will replace.
+    /// Writes the record and the file beside those that they replace.
     fn stage(&self, new: Record, prepared: &Prepared) -> Result<(store::Staged, Option<disk::Staged>)> {
         let path = self.conf_path(new.id);
         let written = prepared.after.as_ref().filter(|_| prepared.steps.contains(&Step::Write));
-        // Nothing points at them yet, and one that lies there already is the same.
+        // Nothing refers to them yet, and an existing one has the same contents.
         written.map(|after| self.place_credentials(after)).transpose()?;
         let Some(after) = written else { return Ok((self.store.stage(new)?, None)) };
         let file = || disk::stage(&path, after.conf.expose().as_bytes(), 0o600);
@@ -336,7 +335,7 @@ impl Agent {
         Ok((record?, Some(file?)))
     }
 
-    /// Takes the steps on charon's configuration; an unloaded connection's SAs are seen gone.
+    /// Takes the steps on charon's configuration; waits until the SAs of an unloaded connection are gone.
     async fn load(&self, id: ConnectionId, prepared: &Prepared, planner: &mut SaPlanner) -> Result<()> {
         match &prepared.after {
             Some(after) if prepared.steps.contains(&Step::Load) => {
@@ -353,8 +352,8 @@ impl Agent {
         Ok(())
     }
 
-    /// Undoes a change that could not be committed, on disk and in charon. What fails here is logged:
-    /// the caller gets the first reason, and the reconciler goes on repairing.
+    /// Undoes a change that could not be committed, on disk and in charon. A failure here is logged: the caller gets the
+    /// first error, and the reconciler repairs the rest.
     pub(in crate::agent) async fn put_back(
         &self,
         id: ConnectionId,
@@ -374,14 +373,14 @@ impl Agent {
         let charon = self.load(id, &back, planner).await;
         self.discard(id, files(back.before.as_ref()), files(back.after.as_ref())).await;
         for error in [disk.err(), charon.err()].into_iter().flatten() {
-            tracing::error!(uuid = %id, %error, "a failed change could not be undone at once");
+            tracing::error!(uuid = %id, %error, "a failed change could not be undone at once; the reconciler tries again");
             planner.invalidate_loaded();
         }
         self.reconciler.enqueue(id, Instant::now());
     }
 
-    /// After a request that charon did not answer, the record is loaded anew when it answers again.
-    pub(in crate::agent) fn record_doubt(&self, id: ConnectionId, failed: Option<&Error>, planner: &mut SaPlanner) {
+    /// After a request without an answer, the record is loaded again when charon answers.
+    pub(in crate::agent) fn invalidate_after(&self, id: ConnectionId, failed: Option<&Error>, planner: &mut SaPlanner) {
         if let Some(error @ Error::Unreachable { .. }) = failed {
             planner.invalidate_loaded();
             self.reconciler.suspect(error);
@@ -398,7 +397,7 @@ impl Agent {
     }
 }
 
-/// The trial of `new` after this write: the one that it begins, or the one that goes on beside it.
+/// The trial of `new` after this write: the one that it starts, or the one that continues beside it.
 fn trial(
     before: Option<&Record>,
     new: &Record,
@@ -408,18 +407,18 @@ fn trial(
     if let Some(within) = how.confirm {
         let now = Timestamp::now();
         let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
-        // It is a few minutes at most.
+        // A trial lasts a few minutes at most.
         let until = jiff::SignedDuration::try_from(within).ok().and_then(|within| now.checked_add(within).ok());
         return Trial::of(before, new, caller, now, until.unwrap_or(now));
     }
     let before = before.filter(|_| !how.says_all)?;
-    // Where the key got another owner to be told apart, what is put back is told apart in the same way.
+    // If the key got another owner, the restored connection gets it too.
     let owner = Some(new.connection.key_owner).filter(|owner| *owner != before.connection.key_owner);
     let edit = |record: &Record| edit(Some(record)).map(|new| owner.map_or_else(|| new.clone(), |o| new.owned(o)));
     before.trial.as_ref()?.beside(edit, before, new)
 }
 
-/// Refuses a change on trial while another is: what should be put back, if the first fails after the second?
+/// Refuses a second trial: it would be undefined what to restore if the first fails after the second.
 pub(in crate::agent) fn refuse_second(record: Option<&Record>) -> Result<()> {
     let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
         return Ok(());
@@ -433,7 +432,7 @@ pub(in crate::agent) fn refuse_second(record: Option<&Record>) -> Result<()> {
     )))
 }
 
-/// Runs `work` to its end even if the caller is gone.
+/// Runs `work` to its end even if the caller disconnects.
 pub(in crate::agent) async fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
@@ -445,9 +444,9 @@ fn files(loadable: Option<&Loadable>) -> &[File] {
     loadable.map_or(&[], |loadable| &loadable.files)
 }
 
-/// Takes in which of the SAs that run were made for something else than what is loaded now under their name.
+/// Marks running SAs as stale that belong to another configuration than the loaded one of their name.
 fn mark_stale(running: &[IkeSa], before: &Loadable, after: &Loadable, planner: &mut SaPlanner) {
-    // What is not loaded any more, or was not loaded before, is like nothing.
+    // A child that is not loaded, before or after, matches nothing.
     let (unknown, nothing) = (Section::new().with("version", "unknown"), Section::new());
     for name in [names::connection(after.id), names::fallback(after.id)] {
         let of_name: Vec<_> = running.iter().filter(|ike| ike.name == name).collect();

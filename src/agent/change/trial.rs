@@ -1,7 +1,7 @@
-//! A change on trial: the new connection is up in time, or the old one is put back.
+//! A change on trial: the new connection comes up in time, or the old one is restored.
 //!
-//! The trial lies in the record, and begins and ends under the connection's lock. If the agent dies meanwhile, its next
-//! start puts the old connection back: nobody has confirmed the new one.
+//! The trial is part of the record, and starts and ends under the connection's lock. If the agent dies meanwhile, its next
+//! start restores the old connection: the new one was not confirmed.
 
 use crate::{
     agent::{
@@ -23,41 +23,41 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long the old connection may take to be up again, before we answer without having seen it.
+/// How long the old connection may take to come up again before the answer is sent.
 const BACK: Duration = Duration::from_secs(30);
-/// How often the tunnel is looked at.
+/// How often the tunnel is observed.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What was seen while waiting for a tunnel.
+/// Observations while waiting for a tunnel.
 struct Seen {
     view: View,
-    /// How long some wanted network pair was carried by no SA at all, old or new.
+    /// How long some wanted pair of networks had no SA at all, old or new.
     out: Duration,
 }
 
-/// How a trial went.
+/// The result of a trial.
 enum Ended {
     /// The tunnel is up, and that is stored.
     Confirmed(View),
-    /// The same of what others made of it.
+    /// The same, for the connection as others changed it meanwhile.
     Overruled,
-    /// It is up, and that cannot be stored.
+    /// The tunnel is up, but that cannot be stored.
     Unstored(Seen, Error),
     /// The time is over.
     Late(Seen),
-    /// Another call decided what the connection is.
+    /// Another call decided.
     Taken,
 }
 
-/// What was put back.
+/// The result of restoring.
 enum Back {
-    /// The connection of before, everywhere.
+    /// The former connection is in force everywhere.
     Old(Arc<Record>),
-    /// Nothing was there before, and nothing is now.
+    /// There was no connection before, and there is none now.
     Nothing,
-    /// What was there before counts; charon or the disk follow when they can.
+    /// The former connection is in force; charon or the disk follow later.
     Later(String),
-    /// Another call was faster.
+    /// Another call came first.
     Taken,
 }
 
@@ -70,9 +70,9 @@ impl Agent {
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send,
     ) -> Result<(View, Vec<Companion>)> {
         let InForce { record: begun, others, .. } = self.put(id, &how, edit).await?;
-        // What is not to be up, such as a disabled connection, needs no proof.
+        // A connection that should not be up, such as a disabled one, needs no proof.
         if !begun.is_loaded() {
-            return Ok((self.look(begun).await, others));
+            return Ok((self.view_of(begun).await, others));
         }
         let (seen, why) = match self.proven(&begun, within).await {
             Ended::Confirmed(view) => return Ok((view, others)),
@@ -91,7 +91,7 @@ impl Agent {
                 (seen, format!("IPsec connection[{id}] status down: not up within {within} s ({what})"))
             }
         };
-        let elaboration = self.reason(&seen.view, &LocalAddresses::look()).map(|reason| reason.to_string());
+        let elaboration = self.reason(&seen.view, &LocalAddresses::read_host()).map(|reason| reason.to_string());
         let back = self.back_to(&begun).await;
         if matches!(back, Back::Old(_) | Back::Nothing) {
             self.owners_back(&others).await;
@@ -115,7 +115,7 @@ impl Agent {
         Err(Error::NotConfirmed { text: format!("{why}; {became}"), elaboration })
     }
 
-    /// The connection as it is now, if what `begun` put on trial still is; nothing if another call decided.
+    /// The current record, if the trial of `begun` still runs; nothing if another call decided.
     fn still(&self, begun: &Record) -> Option<Arc<Record>> {
         let now = self.store.get(begun.id)?;
         let is_same = match (&begun.trial, &now.trial) {
@@ -127,7 +127,7 @@ impl Agent {
         is_same.then_some(now)
     }
 
-    /// What became of a trial that another call has ended.
+    /// The text about a trial that another call ended.
     fn taken(&self, id: ConnectionId) -> String {
         match self.store.get(id) {
             None => "the connection was deleted during its trial".into(),
@@ -135,7 +135,7 @@ impl Agent {
         }
     }
 
-    /// Watches until the tunnel is up, as it is wanted then, and confirms it; or the time is over.
+    /// Waits until the tunnel is up as wanted and confirms it, or until the time is over.
     async fn proven(&self, begun: &Record, within: Duration) -> Ended {
         let entry = self.entry(begun.id);
         let (end, mut last) = (Instant::now() + within, Instant::now());
@@ -143,7 +143,7 @@ impl Agent {
         loop {
             let happened = entry.happened.notified();
             let Some(record) = self.still(begun) else { return Ended::Taken };
-            let view = self.look(record).await;
+            let view = self.view_of(record).await;
             let now = Instant::now();
             if !is_carried(&view) {
                 out += now - last;
@@ -153,7 +153,7 @@ impl Agent {
                 match self.confirm(&entry, begun, &view).await {
                     Ok(Some(_)) if overruled(&view.record) => return Ended::Overruled,
                     Ok(Some(record)) => return Ended::Confirmed(View { record, ..view }),
-                    // Another call came in between: what was seen is of something else.
+                    // Another call came between: the observation does not apply.
                     Ok(None) => continue,
                     Err(error) => return Ended::Unstored(Seen { view, out }, error),
                 }
@@ -161,12 +161,12 @@ impl Agent {
             if now >= end {
                 return Ended::Late(Seen { view, out });
             }
-            // Woken by an event or not: the next round looks.
+            // The next round observes, with or without an event.
             let _ = timeout(LOOK.min(end - now), happened).await;
         }
     }
 
-    /// Ends the trial of `begun` if the connection is still what `view` shows.
+    /// Ends the trial of `begun` if the connection is unchanged since `view`.
     async fn confirm(&self, entry: &Entry, begun: &Record, view: &View) -> Result<Option<Arc<Record>>> {
         let _memory = entry.planner.lock().await;
         let is_seen = |now: &Arc<Record>| {
@@ -185,7 +185,7 @@ impl Agent {
         Ok(Some(proven))
     }
 
-    /// Takes the trial of `begun` back: what it changed, and nothing else.
+    /// Reverts the changes of the trial of `begun`, and nothing else.
     async fn back_to(&self, begun: &Record) -> Back {
         let entry = self.entry(begun.id);
         let mut planner = entry.planner.lock().await;
@@ -220,8 +220,8 @@ impl Agent {
         }
     }
 
-    /// Gives the keys of `others` back to whom they were before a trial, unless another call decided that since, or charon
-    /// could not tell them apart then: so what was made for the trial alone goes with it. No tunnel depends on it.
+    /// Restores the owners of the keys of `others` from before a trial, unless another call changed them since or charon
+    /// could not tell the keys apart. No tunnel depends on it.
     async fn owners_back(&self, others: &[Companion]) {
         for Companion { before, after } in others {
             let (made, back) = (after.connection.key_owner, before.connection.key_owner);
@@ -232,17 +232,17 @@ impl Agent {
             match self.put(before.id, &WriteOptions::default(), edit).await {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(uuid = %before.id, %error, "the key stays with the owner that it got for a trial");
+                    tracing::warn!(uuid = %before.id, %error, "the key keeps the owner from a trial");
                 }
             }
         }
     }
 
-    /// Has what was there before a trial count although it could not be put in force: the record first, and the reconciler
-    /// follows it. A file that still speaks of the trial has the next start do the same.
+    /// Makes the former connection the stored one although it could not be loaded: the reconciler follows the record. If
+    /// the file still has the trial, the next start does the same.
     async fn force_back(&self, entry: &Entry, record: &Record, mut old: Option<Record>, planner: &mut SaPlanner) {
         let id = record.id;
-        // It was reserved until now, so that nothing can be in its way: unless it was set aside before the trial.
+        // Its values are still claimed, so nothing conflicts, unless it was set aside before the trial.
         let claimed = old.as_mut().map_or(Ok(()), |old| self.claim(Some(record), old));
         if let (Err(error), Some(old)) = (claimed, &mut old) {
             self.changes.uniqueness().aside.insert(id);
@@ -250,14 +250,14 @@ impl Agent {
         }
         self.record_dropped_cas(Some(record), old.as_ref());
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
-            tracing::error!(uuid = %id, %error, "the record of before a trial is not on disk yet");
+            tracing::error!(uuid = %id, %error, "the record from before a trial is not on disk yet; the reconciler tries again");
             entry.unsaved.store(true, Ordering::Relaxed);
         }
         self.release(Some(record));
         self.publish(id, if old.is_some() { EventKind::Changed } else { EventKind::Deleted });
         planner.invalidate_loaded();
         planner.reset_attempts();
-        // What charon made for the trial is not what is wanted now, whatever it looks like.
+        // SAs of the trial are stale, even if they look as wanted.
         if let Ok(running) = self.strongswan.observe(id, Asker::Writer).await {
             entry.take_in_rekeyings(planner);
             self.mark_all_stale(id, &running, planner);
@@ -267,7 +267,7 @@ impl Agent {
         self.reconciler.enqueue(id, Instant::now());
     }
 
-    /// Watches what was put back until it is up, the time is over, or another call changes it.
+    /// Waits until the restored connection is up, the time is over, or another call changes it.
     async fn waited(&self, old: &Arc<Record>) -> Seen {
         let entry = self.entry(old.id);
         let (end, mut last) = (Instant::now() + BACK, Instant::now());
@@ -276,7 +276,7 @@ impl Agent {
             let happened = entry.happened.notified();
             let still = self.still(old);
             let is_taken = still.is_none();
-            let view = self.look(still.unwrap_or_else(|| Arc::clone(old))).await;
+            let view = self.view_of(still.unwrap_or_else(|| Arc::clone(old))).await;
             let now = Instant::now();
             if !is_carried(&view) {
                 out += now - last;
@@ -291,12 +291,12 @@ impl Agent {
     }
 }
 
-/// Whether others wrote a value that is on trial.
+/// Whether another call wrote a value that is on trial.
 fn overruled(record: &Record) -> bool {
     record.trial.as_ref().is_some_and(|trial| trial.overruled)
 }
 
-/// How the connection that was put back is.
+/// The state of the restored connection, as text.
 fn state(old: &Record, status: Option<Status>) -> &'static str {
     match (old.state, status) {
         _ if old.aside.is_some() => "is set aside",
@@ -305,7 +305,7 @@ fn state(old: &Record, status: Option<Status>) -> &'static str {
         (State::Enabled, _) => "is not up either",
     }
 }
-/// Whether each wanted child is carried by some SA, of whatever configuration.
+/// Whether each wanted child has an SA, of any configuration.
 fn is_carried(view: &View) -> bool {
     let installed = |name: &str| {
         let children = view.running.iter().flatten().flat_map(|ike| &ike.children);
@@ -314,7 +314,7 @@ fn is_carried(view: &View) -> bool {
     view.record.connection.children.iter().all(|child| installed(&child.name))
 }
 
-/// What is not up, in a few words.
+/// What is not up, as text.
 fn describe(view: &View) -> String {
     let Some(running) = &view.running else { return "charon does not answer".into() };
     if running.is_empty() {

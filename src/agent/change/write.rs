@@ -1,4 +1,4 @@
-//! The parts of a write: how it is to be done, what it needs, and what became of it.
+//! The parts of a write: its options, what it needs, and its result.
 
 use crate::{
     agent::{
@@ -14,24 +14,24 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::MutexGuard;
 
-/// How a write is to be done.
+/// The options of a write.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
-    /// Put the old connection back if the new one is not up in this time.
+    /// Restore the old connection if the new one is not up in this time.
     pub confirm: Option<Duration>,
-    /// Close the SAs of the old configuration at once, whether the new one is up or not.
+    /// Close the stale SAs at once, even if the new ones are not up.
     pub immediate: bool,
-    /// Rekey the new CHILD_SAs once when they are up; `None`: as the settings say.
+    /// Run the rekey test; `None` follows the settings.
     pub rehearse: Option<bool>,
     /// Give the connection's key to all that share it, in one step.
     pub together: bool,
-    /// It says all of the tunnel, also what stays as it is: what was on trial is decided by it.
+    /// The write sets all values of the tunnel, also unchanged ones, and so decides a trial.
     pub says_all: bool,
-    /// Who asks, for others who must wait.
+    /// The caller, named to others that must wait.
     pub caller: Option<Arc<str>>,
 }
 
-/// What became of a write.
+/// The result of a write.
 pub struct Written {
     /// The connection.
     pub view: View,
@@ -39,28 +39,28 @@ pub struct Written {
     pub others: Vec<Companion>,
 }
 
-/// A write that is in force, whatever its tunnel does.
+/// A write in force; its tunnel may still be down.
 pub(in crate::agent) struct InForce {
     pub before: Option<Arc<Record>>,
     pub record: Arc<Record>,
     pub others: Vec<Companion>,
 }
 
-/// A change that was checked, with what it needs.
+/// A checked change, with what it needs.
 pub(in crate::agent) struct Prepared {
     pub before: Option<Loadable>,
     pub after: Option<Loadable>,
-    /// The steps that make charon's configuration and conf.d follow.
+    /// The steps on charon's configuration and conf.d.
     pub steps: Vec<Step>,
 }
 
-/// A change that charon has and the store does not yet.
+/// A change that is loaded into charon and not committed yet.
 pub(in crate::agent) struct Laid {
     pub prepared: Prepared,
-    /// What ran before.
+    /// The SAs before the change.
     pub running: Vec<IkeSa>,
     pub record: store::Staged,
-    /// The file in conf.d, if it is to be written.
+    /// The file in conf.d, if it changes.
     pub file: Option<disk::Staged>,
 }
 
@@ -70,9 +70,9 @@ pub(in crate::agent) type Planners<'a> = BTreeMap<ConnectionId, MutexGuard<'a, S
 /// Another connection that changes in the same step.
 #[derive(Debug, Clone)]
 pub struct Companion {
-    /// As it was.
+    /// The record before.
     pub before: Arc<Record>,
-    /// As it becomes.
+    /// The record after.
     pub after: Record,
 }
 
@@ -83,8 +83,7 @@ impl Companion {
         self.after.id
     }
 
-    /// Whether it gets another key, now or if its trial fails; else only the owner of its key becomes another one, which
-    /// no tunnel sees.
+    /// Whether its key changes, now or if its trial fails; else only the owner of its key changes, which no tunnel sees.
     #[must_use]
     pub fn has_new_key(&self) -> bool {
         let back = |record: &Record| {

@@ -1,4 +1,4 @@
-//! Listens to charon: its log lines and alerts go into the stories of the connections that they belong to.
+//! Assigns charon's log lines and alerts to the connections that they concern.
 
 use crate::{
     agent::{
@@ -21,11 +21,11 @@ use crate::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// How many connections may share the peer's address before a nameless line is nobody's.
+/// The most connections with one peer address among which a line without a name is shared.
 const NAMESAKES: usize = 16;
 
 impl Agent {
-    /// Takes in a `log` event.
+    /// Handles a `log` event.
     pub(in crate::agent) fn on_log_line(&self, event: &Section) {
         let Some(line) = Line::read(event) else { return };
         let Some(number) = line.unique_id else { return };
@@ -34,7 +34,7 @@ impl Agent {
             let trace = traces.of(number);
             (trace.hear(&line.text), trace.remote)
         };
-        // Until charon knows whose the SA is, only the peer's address tells.
+        // Until charon has chosen a configuration, only the peer's address identifies the connection.
         let owners = match line.name.as_deref() {
             Some(name) if name != "(unnamed)" => names::owner(name).into_iter().collect(),
             _ => remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
@@ -55,14 +55,14 @@ impl Agent {
             match &news {
                 Some(TraceEvent::FailureCause(cause)) => self.suspect_cause(id, cause.clone()),
                 Some(TraceEvent::Established) => self.entry(id).history().outlive(),
-                Some(TraceEvent::RekeyFailed(subject, cause)) => self.hear_of_rekeying(id, subject, cause),
+                Some(TraceEvent::RekeyFailed(subject, cause)) => self.on_rekey_failed(id, subject, cause),
                 Some(TraceEvent::Rekeyed(subject)) => self.entry(id).history().rekeys.end(subject),
                 None => {}
             }
         }
     }
 
-    /// Takes in an `alert` event. The log's lines say more; an alert counts where they are not understood.
+    /// Handles an `alert` event. The log says more; an alert counts where no log line was recognised.
     pub(in crate::agent) fn on_alert(&self, event: &Section) {
         let Some(alert) = Alert::read(event) else { return };
         let named = alert.name.as_deref().filter(|name| *name != "(unnamed)");
@@ -78,36 +78,35 @@ impl Agent {
         }
     }
 
-    /// Keeps what a clue means for this connection, and has the connection looked at if that is new.
+    /// Records a cause of failure for this connection, and reconciles it if the cause is new.
     pub(in crate::agent) fn suspect_cause(&self, id: ConnectionId, cause: FailureCause) {
         let Some(cause) = self.judged(id, cause) else { return };
         let (entry, now) = (self.entry(id), Instant::now());
         let mut history = entry.history();
         if history.suspect(cause, Timestamp::now(), now) {
-            // A peer that alternates has it looked at no more often than there is something to tell.
+            // A peer that alternates between causes triggers no more reconciles than events.
             self.reconciler.enqueue(id, history.may_tell(now));
         }
     }
 
-    /// What the words mean, seen from this connection's configuration.
+    /// The cause, interpreted with this connection's configuration.
     fn judged(&self, id: ConnectionId, mut cause: FailureCause) -> Option<FailureCause> {
-        // Of what is not to be up, a peer that knocks in vain says nothing.
+        // Failed attempts of a peer say nothing about a disabled connection.
         let record = self.store.get(id).filter(|record| record.is_loaded())?;
         let connection = &record.connection;
         if let Some(version) = cause.version.filter(|version| connection.version.accepts(*version)) {
             cause.code = Code::Unknown;
-            cause.details =
-                format!("charon finds no connection for the peer's IKEv{version} packet: {}", cause.details);
+            cause.details = format!("charon has no connection for the peer's IKEv{version} packet: {}", cause.details);
         }
         by_method(&mut cause, connection.auth.certs().is_some());
         if let Some(other) = other_identity(&cause, &connection.local_id, &connection.remote_id) {
             cause.details = format!("{other}: {}", cause.details);
         }
         if cause.code == Code::NoSharedKey && !mentions(&cause.details, &connection.remote_id) {
-            // The key is bound to the identity that the peer should have.
+            // The key belongs to the expected identity.
             cause.code = Code::IdMismatch;
             cause.details =
-                format!("the peer names itself otherwise than {}: {}", connection.remote_id.with_kind(), cause.details);
+                format!("the peer's identity is not {}: {}", connection.remote_id.with_kind(), cause.details);
         }
         cause.details = shorten(&cause.details, words::SENTENCE);
         Some(cause)
@@ -118,7 +117,7 @@ impl Agent {
         self.entry(id).history().log.add(speaker, text, Timestamp::now(), connection_log::room(self.store.count()));
     }
 
-    /// Tells those who listen, and the log of the connection.
+    /// Publishes an event, and adds it to the connection's log.
     pub(in crate::agent) fn publish(&self, id: ConnectionId, what: EventKind) {
         let words = match &what {
             EventKind::Down(reason) => format!("down: {}: {}", reason.code.name(), reason.details),
@@ -129,19 +128,19 @@ impl Agent {
         self.observer.events().publish(Some(id), what);
     }
 
-    /// Forgets what was said of SAs whose numbers mean nothing any more.
+    /// Forgets the traces of a charon that has ended.
     pub(in crate::agent) fn forget_traces(&self) {
         *self.observer.traces() = Traces::default();
     }
 }
 
-/// What the words mean at an end that has certificates, or a key.
+/// The cause, interpreted with the authentication that is configured here.
 fn by_method(cause: &mut FailureCause, has_certs: bool) {
     let (theirs, here) = match cause.code {
         Code::NoSharedKey if has_certs => ("a pre-shared key", "certificates are"),
         Code::CertInvalid if !has_certs => ("a certificate", "a pre-shared key is"),
         Code::PeerRefusedAuth if has_certs => {
-            let refused = "the peer does not accept our certificate, or expects another identity of ours";
+            let refused = "the peer refuses this gateway's certificate, or expects another identity";
             cause.details = cause.details.replace(KEY_OR_IDENTITY, refused);
             return;
         }
@@ -151,14 +150,14 @@ fn by_method(cause: &mut FailureCause, has_certs: bool) {
     cause.details = format!("the peer authenticates with {theirs}, and {here} configured here: {}", cause.details);
 }
 
-/// Whether one of the identities in quotes in `words` of charon's is `identity`.
+/// Whether one of the quoted identities in charon's `words` is `identity`.
 fn mentions(words: &str, identity: &Identity) -> bool {
     let quoted = words.split('\'').skip(1).step_by(2).any(|text| identity.is_printed_as(text));
-    // A key id may have quotes of its own.
+    // A key id may contain quotes.
     quoted || words.contains(&format!("'{}'", identity.plain()))
 }
 
-/// Lines that come for ever while nothing happens: packets, and whether the peer lives.
+/// Lines that charon repeats without an event: packets and DPD.
 fn is_chatter(line: &Line) -> bool {
     let text = &line.text;
     line.group == "NET" && (text.starts_with("sending packet: ") || text.starts_with("received packet: "))

@@ -1,10 +1,10 @@
-//! The log of one connection: the lines of charon's log that belong to it, with the agent's own marks between them.
-//! It is kept in memory, so it has a bound; the fewer connections there are, the more lines each may have.
+//! The log of one connection: its lines of charon's log, and lines of the agent. It is in memory and bounded: the
+//! fewer connections there are, the more lines each may keep.
 
 use jiff::Timestamp;
 use std::collections::VecDeque;
 
-/// How many bytes of a line are kept.
+/// The most bytes of a line.
 const WIDTH: usize = 400;
 /// How many bytes the lines of all connections may have.
 const ALL: usize = 2 << 20;
@@ -15,7 +15,7 @@ const EACH_MOST: usize = 32 << 10;
 /// By how much the memory grows: doubling would leave half of it empty.
 const STEP: usize = 512;
 
-/// Who said a line.
+/// The source of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
     /// charon.
@@ -27,32 +27,32 @@ pub enum Speaker {
 /// A line of a connection's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Counts the lines of this connection, from 1.
+    /// The line's number in this connection, from 1.
     pub number: u64,
-    /// When it was heard.
+    /// When it was received.
     pub at: Timestamp,
-    /// Who said it.
+    /// Its source.
     pub speaker: Speaker,
-    /// What was said; never a key.
+    /// The text; never a key.
     pub text: String,
 }
 
-/// How many bytes the log of one of `count` connections may have.
+/// The bytes for the log of one of `count` connections.
 #[must_use]
 pub fn room(count: usize) -> usize {
     (ALL / count.max(1)).clamp(EACH_LEAST, EACH_MOST)
 }
 
-/// The last lines. Their texts stand one behind the other: thousands of small strings would take twice the memory.
+/// The last lines, with their texts in one buffer: thousands of small strings would take twice the memory.
 #[derive(Debug, Default)]
 pub struct Log {
     texts: String,
     marks: VecDeque<Mark>,
-    /// How many lines there were.
+    /// The number of lines so far.
     count: u64,
 }
 
-/// What is known of a line beside its text; its number is its place.
+/// A line without its text; its number follows from its position.
 #[derive(Debug)]
 struct Mark {
     at_us: i64,
@@ -61,7 +61,7 @@ struct Mark {
 }
 
 impl Log {
-    /// Adds a line, and forgets the oldest ones as far as all take more than `room` bytes.
+    /// Adds a line, and removes the oldest ones beyond `room` bytes.
     pub fn add(&mut self, speaker: Speaker, text: &str, at: Timestamp, room: usize) {
         let text = &text[..text.floor_char_boundary(WIDTH)];
         let Ok(length) = u16::try_from(text.len()) else { return };
@@ -93,7 +93,7 @@ impl Log {
         }
     }
 
-    /// The last `count` lines of those behind the line `after`.
+    /// The last `count` lines after the line `after`.
     #[must_use]
     pub fn lines(&self, count: usize, after: u64) -> Vec<Entry> {
         let first = self.count - self.marks.len() as u64 + 1;

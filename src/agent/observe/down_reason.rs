@@ -1,4 +1,4 @@
-//! Why a connection, or a child of it, is not up: what this side knows itself first, then what charon told.
+//! Why a connection or one of its children is not up: first what the agent knows, then charon's log.
 
 use super::view::Discount;
 use crate::{
@@ -24,20 +24,19 @@ impl Agent {
         Some(self.cause(view, host))
     }
 
-    /// Why the connection is not up. Whether it is, the caller knows.
+    /// Why the connection is not up. The caller knows that it is not.
     pub(in crate::agent) fn cause(&self, view: &View, host: &LocalAddresses) -> Reason {
         let narrowed = || view.record.connection.children.iter().find_map(|child| self.narrowed(view, child));
         self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, None, host))
     }
 
-    /// Why the child is not up. Whether it is, the caller knows.
+    /// Why the child is not up. The caller knows that it is not.
     pub fn reason_of(&self, view: &View, child: &Child, host: &LocalAddresses) -> Reason {
         let narrowed = || self.narrowed(view, child);
         self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, Some(&child.name), host))
     }
 
-    /// The cause when the peer agreed to a part of the child: charon names no failure then, and what it said before is
-    /// about something else.
+    /// The cause when the peer narrowed the child: charon logs no failure then, and earlier causes do not apply.
     fn narrowed(&self, view: &View, child: &Child) -> Option<Reason> {
         let (wanted, running) = (&view.record.connection, view.running.as_deref()?);
         if condition(wanted, child, Some(running), Use::Idle) != Condition::Narrowed {
@@ -59,7 +58,7 @@ impl Agent {
         })
     }
 
-    /// The causes that need no word from charon.
+    /// The causes that the agent knows without charon's log.
     fn known_here(&self, view: &View) -> Option<Reason> {
         let record = &view.record;
         let since = self.entry(record.id).history().down_since().unwrap_or(record.changed);
@@ -75,7 +74,9 @@ impl Agent {
         }
         let charon = match self.link() {
             CharonLink::Up(charon) => charon,
-            CharonLink::Starting => return reason(Code::CharonUnreachable, "charon was not asked yet".into()),
+            CharonLink::Starting => {
+                return reason(Code::CharonUnreachable, "the agent has not reached charon yet".into());
+            }
             CharonLink::Down { why, since } => {
                 return Some(Reason { code: Code::CharonUnreachable, since, details: why, trigger: None });
             }
@@ -111,23 +112,23 @@ impl Agent {
         None
     }
 
-    /// Who closed the tunnel the last time, as far as charon told.
+    /// Who closed the tunnel the last time, if charon logged it.
     fn who_closes(&self, id: ConnectionId) -> (Option<Code>, &'static str) {
         let trigger = self.entry(id).history().trigger();
         let who = match trigger {
             Some(Code::PeerDeleted) => "the peer closes it",
             Some(Code::DpdTimeout) => "the peer falls silent",
-            _ => "charon names nobody who closes it",
+            _ => "charon does not log who closes it",
         };
         (trigger, who)
     }
 
-    /// The cause that charon told. Where the address is not on this host, silence has a cause that needs no telling.
+    /// The cause in charon's log. If the local address is not on this host, that explains silence.
     fn told(&self, view: &View, child: Option<&str>, host: &LocalAddresses) -> Reason {
         let entry = self.entry(view.record.id);
         let history = entry.history();
         let local = view.record.connection.local_addr;
-        // While an IKE_SA as wanted is up, what was wrong before it says nothing of its children.
+        // Causes from before the current IKE_SA do not apply to its children.
         let wanted = &view.record.connection;
         let has_ike = view.running.iter().flatten().any(|ike| ike.state == IkeState::Established && ike.runs(wanted));
         let known = history.cause(child).filter(|known| !(has_ike && known.is_over()));
@@ -148,15 +149,15 @@ impl Agent {
         let since = history.down_since().unwrap_or_else(Timestamp::now);
         let idle = view.running.as_deref().unwrap_or_default().is_empty() && !history.is_attempted();
         let (code, details) = if idle {
-            (Code::NotAttempted, "no negotiation was begun yet; it waits for its turn")
+            (Code::NotAttempted, "no negotiation has started yet; it is queued")
         } else {
-            (Code::Unknown, "the negotiation goes on; charon has named no failure yet")
+            (Code::Unknown, "the negotiation is in progress; charon has logged no failure yet")
         };
         Reason { code, since, details: details.into(), trigger: history.trigger() }
     }
 }
 
-/// Networks as charon's log writes them.
+/// Networks in the format of charon's log.
 fn list(nets: &[TrafficSelector]) -> String {
     nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
@@ -169,7 +170,7 @@ fn protection(connection: &Connection) -> String {
     }
 }
 
-/// Adds what is wanted here where the peer's answer leaves out the values.
+/// Adds this gateway's values where the peer's answer does not contain them.
 fn with_wanted(view: &View, code: Code, details: &str) -> String {
     let connection = &view.record.connection;
     match code {
@@ -188,7 +189,7 @@ fn with_wanted(view: &View, code: Code, details: &str) -> String {
         }
         Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
-            format!("{details}; here we are {ours} and expect {theirs}")
+            format!("{details}; this gateway sends {ours} and expects {theirs}")
         }
         _ => details.to_owned(),
     }

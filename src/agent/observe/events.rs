@@ -1,5 +1,5 @@
-//! What happened, for those who listen: a bounded list of events, each with a cursor. Who is too slow, or comes back
-//! after a restart, is told that something was missed and reads everything anew.
+//! The events for subscribers: a bounded list, each event with a cursor. A subscriber that is too slow, or returns after
+//! a restart, gets the event `missed` and must read the state anew.
 
 use crate::{
     agent::SettingDrift,
@@ -12,34 +12,34 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How many events are kept.
+/// The most events that are kept.
 const KEPT: usize = 1024;
 
-/// What happened.
+/// The kind of an event, with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
-    /// Everything wanted is carried.
+    /// All wanted traffic is carried.
     Up,
-    /// Something wanted is not carried, or the cause of that has become another one.
+    /// Some wanted traffic is not carried, or the cause of that has changed.
     Down(Reason),
-    /// Something carries, but not as wanted, or the cause of that has become another one: what carries, and why.
+    /// Traffic is carried otherwise than wanted, or the cause of that has changed: what carries, and why.
     NotAsWanted(&'static str, Reason),
     /// The connection was created, changed, enabled or disabled.
     Changed,
     /// The connection was deleted.
     Deleted,
-    /// Something was not as the agent left it, and was put back.
+    /// A difference from the record was repaired.
     Drift(Vec<&'static str>),
-    /// The settings have changed under the connection.
+    /// The connection differs from the new settings.
     SettingsDrift(Vec<SettingDrift>),
     /// charon does not answer.
     CharonLost(String),
-    /// charon answers, and holds what the store says.
+    /// charon answers and has loaded the stored connections.
     CharonBack,
 }
 
 impl EventKind {
-    /// Its name for programs.
+    /// The name in the API and in metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -59,11 +59,11 @@ impl EventKind {
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Counts the events of this run, from 1.
+    /// The number of the event in this run, from 1.
     pub number: u64,
     /// When it happened.
     pub at: Timestamp,
-    /// Whose event it is; charon's own is nobody's.
+    /// The connection, if the event is about one.
     pub id: Option<ConnectionId>,
     /// What happened.
     pub what: EventKind,
@@ -71,7 +71,7 @@ pub struct Event {
 
 /// The list.
 pub struct EventStream {
-    /// Tells the runs of the agent apart: numbers begin anew in each.
+    /// Distinguishes runs of the agent: each numbers its events from 1.
     run: String,
     kept: Mutex<Kept>,
     latest: watch::Sender<u64>,
@@ -83,10 +83,10 @@ struct Kept {
     counts: BTreeMap<&'static str, u64>,
 }
 
-/// What is new to a reader.
+/// The events after a cursor.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Events between the reader's cursor and the first of these are gone.
+    /// Whether events after the cursor are no longer kept.
     pub missed: bool,
     /// The events, the oldest first.
     pub events: Vec<Arc<Event>>,
@@ -112,7 +112,7 @@ impl EventStream {
         self.latest.send_replace(number);
     }
 
-    /// The events behind the event `after`.
+    /// The events after the event `after`.
     pub fn behind(&self, after: u64) -> New {
         let kept = self.lock();
         let events: Vec<_> = kept.events.iter().filter(|event| event.number > after).cloned().collect();
@@ -120,12 +120,12 @@ impl EventStream {
         New { missed, events }
     }
 
-    /// How often each kind of thing happened, of those that did.
+    /// The number of events of each kind.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.lock().counts.clone()
     }
 
-    /// Tells of each new event.
+    /// A receiver that wakes for each new event.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
     }
@@ -144,7 +144,7 @@ impl EventStream {
         number.filter(|_| run == self.run)
     }
 
-    /// The list; a panic elsewhere cannot leave it half changed, so its poison is not passed on.
+    /// Locks and ignores poison: a panic cannot leave the list half changed.
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! What is known of a connection's life: the lines of charon's log that belong to it, with the agent's own marks
-//! between them, and the causes of failure that they told. No effects; time comes in as an argument.
+//! The failure history of a connection: its log, the known causes of failure, and what was reported. It has no effects;
+//! the time is an argument.
 
 use crate::{
     agent::observe::{connection_log::Log, rekeys::RekeyFailures},
@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A weaker clue does not displace a stronger one that is younger than this.
+/// For this time, a cause does not replace one with more confidence.
 const FRESH: Duration = Duration::from_mins(1);
-/// A clue that is older than this when the tunnel goes down has nothing to do with that.
+/// A cause that is older than this when the tunnel goes down did not take it down.
 const RECENT: Duration = Duration::from_secs(10);
-/// So long an SA may still be listed of which charon has said that it is closed.
+/// How long charon may still list an SA after logging its closure.
 const ENDING: Duration = Duration::from_secs(3);
 /// The tunnel is said to be down when it has been for this long: a rekeying shows gaps that are none.
 const DEBOUNCE: Duration = Duration::from_secs(1);
@@ -26,20 +26,20 @@ const EVENT_BURST: u32 = 5;
 /// How often another event of it may come.
 const EVENT_PACE: Duration = Duration::from_secs(4);
 
-/// A clue and its time.
+/// A cause and its time.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// The clue.
+    /// The cause.
     pub cause: FailureCause,
     /// Since when its code is the cause.
     pub since: Timestamp,
     last: Instant,
-    /// The IKE SA was established since: whatever comes next counts more.
+    /// An IKE_SA was established since: any newer cause replaces it.
     outlived: bool,
 }
 
 impl Known {
-    /// Whether it is about an IKE_SA that could not be made, and one was made since.
+    /// Whether it explains a failed IKE_SA, and one was established since.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.outlived && self.is_of_ike()
@@ -53,25 +53,25 @@ impl Known {
     }
 }
 
-/// What was told last about the tunnel to those who listen.
+/// The last report to subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reported {
     Up,
-    /// It carried, but not as wanted.
+    /// It carried otherwise than wanted.
     Otherwise(Option<Code>),
     Down(Option<Code>),
 }
 
-/// What is to be told.
+/// The next report to subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
     /// Nothing.
     Nothing,
-    /// Nothing yet: look again at that moment.
+    /// Nothing yet: observe again at that time.
     Later(Instant),
     /// It came up.
     Up,
-    /// It is down or not as wanted, or the cause has become another one.
+    /// It is down or not as wanted, or the cause has changed.
     Down,
 }
 
@@ -83,29 +83,29 @@ struct Tried {
     answer: Option<(Instant, bool)>,
 }
 
-/// The story of one connection.
+/// The failure history of one connection.
 #[derive(Debug, Default)]
 pub struct FailureHistory {
-    /// What was said of it.
+    /// Its log.
     pub log: Log,
-    /// One for each child and one for the whole connection, at most. A list, since a map would have room for a dozen in
-    /// each of thousands of connections.
+    /// At most one for each child and one for the connection. A list: a map reserves space for a dozen in each of
+    /// thousands of connections.
     causes: Vec<Known>,
     told: Option<Reported>,
     down: Option<(Instant, Timestamp)>,
     attempted: bool,
-    /// The versions of IKE that were tried since the tunnel was up, and how the peer answered in each: IKEv1, IKEv2.
+    /// The attempts with IKEv1 and with IKEv2 since the tunnel was up, and the peer's answers.
     versions: [Tried; 2],
     /// What took the tunnel down.
     trigger: Option<(Code, Instant)>,
-    /// When another event may be told, if not before.
+    /// The earliest time of the next event.
     quiet_until: Option<Instant>,
-    /// The rekeyings that failed and were not made good.
+    /// The failed rekeys without a later success.
     pub rekeys: RekeyFailures,
 }
 
 impl FailureHistory {
-    /// Takes in a clue; true if it is the cause now and was not before.
+    /// Records a cause; true if it replaces the current one.
     pub fn suspect(&mut self, cause: FailureCause, at: Timestamp, now: Instant) -> bool {
         if ends_a_tunnel(cause.code) {
             self.trigger = Some((cause.code, now));
@@ -128,12 +128,12 @@ impl FailureHistory {
         is_new
     }
 
-    /// The IKE SA was established: the causes that were known may be over.
+    /// The IKE_SA was established: the known causes may be over.
     pub fn outlive(&mut self) {
         self.causes.iter_mut().for_each(|known| known.outlived = true);
     }
 
-    /// The configuration was changed: what was wrong with the earlier one says nothing of this.
+    /// The configuration changed: earlier causes no longer apply.
     pub fn begin_anew(&mut self) {
         self.causes.clear();
         self.rekeys = RekeyFailures::default();
@@ -141,8 +141,8 @@ impl FailureHistory {
         self.versions = Default::default();
     }
 
-    /// The cause for `child`, or for the connection. All children have the same algorithms: what this gateway could not
-    /// do when the peer asked, it cannot do for any of them, whatever the peer makes of it.
+    /// The cause for `child`, or for the connection. All children have the same algorithms, so an algorithm that this
+    /// gateway lacks explains the failure of each.
     #[must_use]
     pub fn cause(&self, child: Option<&str>) -> Option<&Known> {
         let of = |child: Option<&str>| self.causes.iter().find(|known| known.cause.child.as_deref() == child);
@@ -160,7 +160,7 @@ impl FailureHistory {
         })
     }
 
-    /// A negotiation begins with this version of IKE.
+    /// A negotiation starts with this version of IKE.
     pub fn attempt(&mut self, version: IkeVersion) {
         self.attempted = true;
         self.versions[place(version)].tried = true;
@@ -189,13 +189,13 @@ impl FailureHistory {
         self.versions.iter().all(|version| version.tried)
     }
 
-    /// Whether one began since the configuration was changed.
+    /// Whether a negotiation started since the configuration changed.
     #[must_use]
     pub fn is_attempted(&self) -> bool {
         self.attempted
     }
 
-    /// What took the tunnel down, as far as that was told.
+    /// What took the tunnel down, if that is known.
     #[must_use]
     pub fn trigger(&self) -> Option<Code> {
         self.trigger.map(|(code, _)| code)
@@ -207,18 +207,18 @@ impl FailureHistory {
         self.down.map(|(_, since)| since)
     }
 
-    /// Takes in what is carried, and says what those who listen are to be told.
-    /// What is found `quietly`, at a start, is no news.
+    /// Updates the history with what is carried, and returns what to report. With `quietly`, at a start, the first
+    /// observation is not reported.
     pub fn observe(&mut self, carried: Carried, quietly: bool, at: Timestamp, now: Instant) -> Report {
         if carried == Carried::AsWanted {
-            // charon says that the tunnel was closed before it lists the SA as gone.
+            // charon logs the closure before it stops listing the SA.
             let is_ending = |known: &Known| ends_a_tunnel(known.cause.code) && now.duration_since(known.last) < ENDING;
             self.causes.retain(is_ending);
             self.down = None;
             self.versions = Default::default();
             self.trigger = self.trigger.filter(|(_, heard)| now.duration_since(*heard) < ENDING);
             let is_news = self.told != Some(Reported::Up) && !(quietly && self.told.is_none());
-            return if is_news { self.tell_now(Reported::Up, now) } else { self.record_up() };
+            return if is_news { self.report_now(Reported::Up, now) } else { self.record_up() };
         }
         let (since, _) = *self.down.get_or_insert_with(|| {
             self.causes.retain(|known| now.duration_since(known.last) < RECENT);
@@ -239,7 +239,7 @@ impl FailureHistory {
         match told {
             Some(told) if told == code || code.is_none() => Report::Nothing,
             _ if now < debounced => Report::Later(debounced),
-            _ => self.tell_now(news, now),
+            _ => self.report_now(news, now),
         }
     }
 
@@ -248,8 +248,8 @@ impl FailureHistory {
         Report::Nothing
     }
 
-    /// Has `what` told, or later if there were too many events.
-    fn tell_now(&mut self, what: Reported, now: Instant) -> Report {
+    /// Reports `what`, or postpones it after too many events.
+    fn report_now(&mut self, what: Reported, now: Instant) -> Report {
         let when = self.may_tell(now);
         if when > now {
             return Report::Later(when);
@@ -261,13 +261,13 @@ impl FailureHistory {
         if what == Reported::Up { Report::Up } else { Report::Down }
     }
 
-    /// When the next event may be told.
+    /// When the next event may be reported.
     #[must_use]
     pub fn may_tell(&self, now: Instant) -> Instant {
         self.quiet_until.map_or(now, |until| until.max(now))
     }
 
-    /// It is not wanted any more, or nobody can know: what comes next is news.
+    /// The connection is not wanted any more, or its state is unknown: the next observation is reported.
     pub fn forget_told(&mut self) {
         (self.told, self.down) = (None, None);
     }
@@ -277,7 +277,7 @@ fn place(version: IkeVersion) -> usize {
     usize::from(version != IkeVersion::V1)
 }
 
-/// Whether it is the end of a tunnel that was up.
+/// Whether the cause ends a tunnel that was up.
 fn ends_a_tunnel(code: Code) -> bool {
     matches!(code, Code::PeerDeleted | Code::DpdTimeout)
 }

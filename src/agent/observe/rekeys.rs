@@ -1,4 +1,4 @@
-//! Rekeyings that were refused while the tunnel is up, until one succeeds: the warning `REKEY_FAILED`.
+//! Failed rekeys of a tunnel that is up, until one succeeds: the warning `REKEY_FAILED`.
 
 use crate::{
     agent::{Agent, Warning},
@@ -10,15 +10,15 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// So many failures are remembered of one connection.
+/// The most failures that are remembered of one connection.
 const MOST: usize = 8;
 
-/// The rekeyings of one connection that failed and were not made good since.
+/// The failed rekeys of one connection without a later success.
 #[derive(Debug, Default)]
 pub struct RekeyFailures(Vec<(Subject, String, Timestamp)>);
 
 impl RekeyFailures {
-    /// A rekeying failed. A failure without a cause leaves the cause that is known.
+    /// Records a failed rekey. A failure without a cause keeps the known cause.
     pub(in crate::agent) fn begin(&mut self, subject: &Subject, cause: &FailureCause, at: Timestamp) {
         let has_room = self.0.len() < MOST;
         match self.0.iter_mut().find(|(known, ..)| known == subject) {
@@ -28,7 +28,7 @@ impl RekeyFailures {
         }
     }
 
-    /// A rekeying succeeded. What failed of a CHILD_SA whose name is not known may have been any.
+    /// Records a successful rekey. It also clears failures of a CHILD_SA without a known name.
     pub(in crate::agent) fn end(&mut self, subject: &Subject) {
         let is_over = |known: &Subject| {
             known == subject || (matches!(subject, Subject::Child(_)) && *known == Subject::Child(None))
@@ -38,13 +38,13 @@ impl RekeyFailures {
 }
 
 impl Agent {
-    /// Takes in that a rekeying failed; its cause is one of the connection too, if that is not up.
-    pub(in crate::agent) fn hear_of_rekeying(&self, id: ConnectionId, subject: &Subject, cause: &FailureCause) {
+    /// Handles a failed rekey; its cause is also one of the connection, if that is not up.
+    pub(in crate::agent) fn on_rekey_failed(&self, id: ConnectionId, subject: &Subject, cause: &FailureCause) {
         self.entry(id).history().rekeys.begin(subject, cause, Timestamp::now());
         self.suspect_cause(id, cause.clone());
     }
 
-    /// The warnings for rekeyings that failed.
+    /// The warnings for failed rekeys.
     pub(in crate::agent) fn failed_rekeyings(&self, id: ConnectionId) -> Vec<Warning> {
         let entry = self.entry(id);
         let history = entry.history();

@@ -1,8 +1,8 @@
-//! Connections that join the same networks: a warning, and which of them takes the packets.
+//! Connections that join the same networks: the warning, and which of them gets the packets.
 //!
-//! Of several policies with the same selectors the kernel has one, and charon gives it the one that was installed last
-//! (strongSwan `kernel_netlink_ipsec.c`, `policy_entry_t.used_by`): the CHILD_SA with the highest number, since a rekeyed one
-//! has a new number and is installed anew.
+//! The kernel has one policy for several CHILD_SAs with the same selectors. charon installs the one that came last
+//! (strongSwan `kernel_netlink_ipsec.c`, `policy_entry_t.used_by`): the CHILD_SA with the highest number, because a rekey
+//! gives a new number and installs the policy again.
 
 use crate::{
     agent::{
@@ -20,11 +20,11 @@ use crate::{
 };
 use std::sync::PoisonError;
 
-/// So many others with one pair of networks are looked at: a reader's time must not grow with their square.
+/// The most others with one pair of networks that are compared: the time must not grow with their square.
 const LOOKED_AT: usize = 64;
 
 impl Agent {
-    /// What there is to say of the networks of `record`, if others have the same or overlapping ones.
+    /// The warning for `record`, if others have the same or overlapping networks.
     pub(in crate::agent) fn same_networks(&self, record: &Record) -> Option<Finding> {
         if !record.is_loaded() || self.changes.stance(Weakness::SameNetworks.setting()) == Stance::Off {
             return None;
@@ -45,9 +45,8 @@ impl Agent {
         }
     }
 
-    /// Refuses networks of `new` that others have taken since it was judged, if the policy refuses them, and that `old` and
-    /// what its trial would put back did not share. Whoever writes at the same time is judged by the same claims, one
-    /// after the other.
+    /// Refuses networks of `new` that others took since the first check, if the policy refuses them. Networks that `old`
+    /// or its trial already shared are allowed. Concurrent writes are checked one after the other by the same index.
     pub(in crate::agent) fn refuse_same(&self, networks: &Overlaps, old: Option<&Record>, new: &Record) -> Result<()> {
         let is_wanted = |record: &&Record| record.state == State::Enabled;
         if self.changes.stance(Weakness::SameNetworks.setting()) != Stance::Refuse || !is_wanted(&new) {
@@ -64,7 +63,7 @@ impl Agent {
         if found.is_empty() { Ok(()) } else { Err(refused_by_policy(&self.finding(&found))) }
     }
 
-    /// Remembers the newest SA of each child of `record`.
+    /// Records the newest SA of each child of `record`.
     pub(in crate::agent) fn record_installed(&self, record: &Record, running: &[IkeSa]) {
         let wanted = &record.connection;
         let newest = |child: &Child| {
@@ -75,9 +74,8 @@ impl Agent {
         *self.entry(record.id).newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
-    /// Whether other connections take all packets of `child` of the connection `id`, which runs: for each pair of its
-    /// networks, an SA for just that pair was installed after its own. What overlaps without being the same has policies
-    /// of its own.
+    /// Whether other connections take all packets of the running `child` of `id`: for each pair of its networks, an SA
+    /// for the same pair was installed later. Overlapping but different networks have policies of their own.
     pub(in crate::agent) fn is_shadowed(&self, id: ConnectionId, child: &Child) -> bool {
         let Some(own) = self.newest(id, &child.name) else { return false };
         let pairs = || child.local.iter().flat_map(|local| child.remote.iter().map(move |remote| (*local, *remote)));
@@ -98,7 +96,7 @@ impl Agent {
         self.entry(id).newest.lock().unwrap_or_else(PoisonError::into_inner).get(child).copied()
     }
 
-    /// The others with what they share.
+    /// The other connections, with the shared networks.
     fn others(&self, found: &Found) -> String {
         let other = |(id, pairs): (&ConnectionId, &std::collections::BTreeSet<(ipnet::IpNet, ipnet::IpNet)>)| {
             let pairs: Vec<_> = pairs.iter().map(|(local, remote)| format!("{local} to {remote}")).collect();
@@ -147,8 +145,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let settings: Settings =
             toml::from_str("[policy]\ndefault = \"off\"\nsame-networks = \"refuse\"").expect("settings");
-        let swan = Vici::new(&directory.path().join("vici"), Duration::from_secs(1)).into();
-        let agent = Agent::new(&settings, Store::open(directory.path()).expect("a store"), swan);
+        let strongswan = Vici::new(&directory.path().join("vici"), Duration::from_secs(1)).into();
+        let agent = Agent::new(&settings, Store::open(directory.path()).expect("a store"), strongswan);
         let (mut one, mut two, mut three) =
             (record(2, "10.2.0.0/16"), record(3, "10.2.3.0/24"), record(4, "10.4.0.0/16"));
         for record in [&one, &two, &three] {

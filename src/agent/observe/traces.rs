@@ -1,12 +1,12 @@
-//! What charon's log said of each IKE SA so far.
+//! The traces of charon's log, one for each IKE_SA.
 
 use crate::strongswan::log_parser::IkeSaTrace;
 use std::collections::{HashMap, VecDeque};
 
-/// Of how many IKE SAs the trace is remembered; a flood of strangers pushes out the oldest.
+/// The most traces; a flood of unknown peers removes the oldest.
 const TRACES: usize = 4096;
 
-/// What is remembered of IKE SAs by their numbers, as long as this charon lives.
+/// The traces by the number of the IKE_SA; they are valid for one start of charon.
 #[derive(Default)]
 pub struct Traces {
     known: HashMap<u64, IkeSaTrace>,
@@ -14,7 +14,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// That of the IKE SA of this number.
+    /// The trace of the IKE_SA with this number.
     pub fn of(&mut self, number: u64) -> &mut IkeSaTrace {
         if !self.known.contains_key(&number) {
             if self.order.len() == TRACES {

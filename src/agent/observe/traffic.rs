@@ -1,4 +1,4 @@
-//! The conditions of a connection's children: its SAs at this moment, and what their counters did until now.
+//! The conditions of a connection's children, from its SAs and the history of their counters.
 
 use crate::{
     agent::{Agent, View, reconcile::heal::Hearing},
@@ -12,14 +12,14 @@ use tokio::time::Instant;
 /// The condition of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// The word.
+    /// The name of the condition.
     pub condition: Condition,
-    /// Since when its traffic is what the word says; only for words about traffic.
+    /// Since when; only for conditions of traffic.
     pub since: Option<Timestamp>,
 }
 
 impl Agent {
-    /// The conditions of the children that `view` wants, in their order.
+    /// The conditions of the children in `view`, in their order.
     #[must_use]
     pub fn conditions(&self, view: &View) -> Vec<Seen> {
         let (wanted, running) = (&view.record.connection, view.running.as_deref());
@@ -41,7 +41,7 @@ impl Agent {
         wanted.children.iter().map(seen).collect()
     }
 
-    /// Takes in the counters of all SAs.
+    /// Samples the counters of all SAs.
     pub(in crate::agent) async fn sample(&self) -> Result<()> {
         let all = self.strongswan.all().await?;
         let now = self.observer.seconds();
@@ -69,7 +69,7 @@ impl Agent {
     }
 }
 
-/// The moment so many seconds ago, as exact as charon's clock: to the second.
+/// The time so many seconds ago; charon's clock counts seconds.
 fn ago(seconds: i64) -> Option<Timestamp> {
     let now = Timestamp::from_second(Timestamp::now().as_second()).ok()?;
     now.checked_sub(SignedDuration::from_secs(seconds)).ok()

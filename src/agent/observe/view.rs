@@ -1,4 +1,4 @@
-//! What is observed of a connection at the moment of asking.
+//! The observed state of a connection.
 
 use crate::{
     agent::{Agent, CharonLink, Drift, refusal::not_found},
@@ -13,36 +13,36 @@ use tokio::time::{Instant, timeout};
 /// A connection with its observed SAs.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// What is stored.
+    /// The stored record.
     pub record: Arc<Record>,
-    /// The SAs, or `None` if charon did not answer: unknown is not down.
+    /// The SAs, or `None` if charon did not answer: unknown does not mean down.
     pub running: Option<Vec<IkeSa>>,
-    /// Why it is not Ready although its SAs are as wanted, if there is a reason.
+    /// Why the connection is not Ready although its SAs are as wanted.
     pub discount: Option<Discount>,
 }
 
-/// Why SAs that are as wanted do not count.
+/// Why SAs that are as wanted do not make a connection Ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Discount {
-    /// They were closed soon after they came up, so many times.
+    /// The tunnel flaps: the number of closures soon after it came up.
     Flapping(u32),
-    /// Their address has left this host: no packet reaches them.
+    /// The local address has left this host: no packet arrives.
     AddressLeft,
 }
 
-/// How often a waiting write looks if no event comes.
+/// How often a waiting write observes without an event.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long who asks for the status waits for charon's next word: a charon that hangs is not to hang its readers too, and
-/// a long list is read to its end.
-const GLANCE: Duration = Duration::from_millis(750);
+/// How long a reader of the status waits for charon's next message: a charon that hangs must not block readers, and a
+/// long list is still read to its end.
+const STATUS_DEADLINE: Duration = Duration::from_millis(750);
 
 impl View {
-    /// The status that the SAs show; `None` if they are unknown.
+    /// The status from the SAs; `None` if they are unknown.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         let running = self.running.as_ref()?;
         Some(match (self.record.state, self.record.connection.children.is_empty()) {
-            // It waits for networks to join: nothing is wrong with it.
+            // It has no networks yet, which is no fault.
             (State::Enabled, true) => Status::Connecting,
             (State::Disabled, _) => Status::Disconnected,
             (State::Enabled, false) => match status::status(&self.record.connection, running) {
@@ -65,7 +65,7 @@ impl View {
 }
 
 impl Agent {
-    /// The connection `id` as it is now.
+    /// The current state of the connection `id`.
     ///
     /// # Errors
     /// When there is none.
@@ -74,9 +74,9 @@ impl Agent {
         Ok(self.seen(record, Asker::Reader).await)
     }
 
-    /// All connections as they were a moment ago, by uuid. All who ask share one list of charon's.
+    /// All connections, at most a moment old, by uuid. Concurrent readers share one list of charon.
     pub async fn views(&self) -> Vec<View> {
-        let all = self.answered(self.strongswan.all_within(GLANCE)).await;
+        let all = self.answered(self.strongswan.all_within(STATUS_DEADLINE)).await;
         let view = |record: Arc<Record>| {
             let mut running = all.as_ref().map(|all| all.get(&record.id).map(|sas| sas.to_vec()).unwrap_or_default());
             self.mark(record.id, &mut running);
@@ -85,20 +85,20 @@ impl Agent {
         self.store.all().into_iter().map(view).collect()
     }
 
-    /// The connection as it is now, for whoever changes it.
-    pub(in crate::agent) async fn look(&self, record: Arc<Record>) -> View {
+    /// The current state of the connection, for a change.
+    pub(in crate::agent) async fn view_of(&self, record: Arc<Record>) -> View {
         self.seen(record, Asker::Writer).await
     }
 
     async fn seen(&self, record: Arc<Record>, asker: Asker) -> View {
         let id = record.id;
-        let glance = async { timeout(GLANCE, self.observed(id, asker)).await.ok() };
-        let mut running = if record.is_loaded() { self.answered(glance).await } else { Some(Vec::new()) };
+        let asked = async { timeout(STATUS_DEADLINE, self.observed(id, asker)).await.ok() };
+        let mut running = if record.is_loaded() { self.answered(asked).await } else { Some(Vec::new()) };
         self.mark(id, &mut running);
         View { discount: self.discount(&record), record, running }
     }
 
-    /// What `asked` tells, if charon tells it soon. Of a charon that is known to be away nobody waits for an answer.
+    /// The result of `asked`, if charon answers soon. Nobody waits for a charon that is known to be down.
     async fn answered<T>(&self, asked: impl Future<Output = Option<Result<T>>>) -> Option<T> {
         if matches!(self.link(), CharonLink::Down { .. }) {
             return None;
@@ -110,20 +110,20 @@ impl Agent {
                 self.reconciler.suspect(&error);
             }
             None => {
-                tracing::warn!("the status is unknown: charon does not answer soon");
+                tracing::warn!("the status is unknown: charon did not answer in time");
                 self.reconciler.suspect_charon();
             }
         }
         None
     }
 
-    /// The SAs of one connection, with a second look where that is needed; see [`all_closing`].
+    /// The SAs of one connection; lists them twice where that is needed, see [`all_closing`].
     pub(in crate::agent) async fn observed(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
         let running = self.strongswan.observe(id, asker).await?;
         if all_closing(&running) { self.strongswan.observe(id, asker).await } else { Ok(running) }
     }
 
-    /// Why the SAs of the connection do not count, if there is a reason.
+    /// Why the SAs do not make the connection Ready, if there is a reason.
     pub(in crate::agent) fn discount(&self, record: &Record) -> Option<Discount> {
         if self.observer.local_addresses().has_left(record.connection.local_addr) {
             return Some(Discount::AddressLeft);
@@ -131,7 +131,7 @@ impl Agent {
         self.entry(record.id).flapping().map(Discount::Flapping)
     }
 
-    /// The last time that the connection was not as we left it.
+    /// The last drift of the connection.
     pub fn drift(&self, id: ConnectionId) -> Option<Drift> {
         self.entry(id).drift()
     }
@@ -148,23 +148,23 @@ impl Agent {
         now.is_none_or(|now| now.connection != record.connection || now.state != record.state)
     }
 
-    /// The connection when it is up, or after the time that a write may wait, whichever is first.
+    /// Waits until the connection is up, at most for the time that a write may wait.
     pub(in crate::agent) async fn settled(&self, record: Arc<Record>) -> View {
         let entry = self.entry(record.id);
         let end = Instant::now() + self.changes.wait();
         loop {
             let happened = entry.happened.notified();
-            let mut view = self.look(Arc::clone(&record)).await;
+            let mut view = self.view_of(Arc::clone(&record)).await;
             let left = end.saturating_duration_since(Instant::now());
             if self.is_overtaken(&record) {
-                // What runs now is what another call wrote: of this connection no pair is carried.
+                // Another call has changed the tunnel: what runs is not this connection.
                 view.running.iter_mut().flatten().for_each(|ike| ike.children.clear());
                 return view;
             }
             if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
                 return view;
             }
-            // Woken by an event or not: the next round looks.
+            // The next round observes, with or without an event.
             let _ = timeout(LOOK.min(left), happened).await;
         }
     }

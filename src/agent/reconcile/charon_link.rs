@@ -1,21 +1,21 @@
-//! Whether charon is there.
+//! The state of the link to charon.
 
 use crate::strongswan::Charon;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// Whether charon is there.
+/// The state of the link to charon.
 #[derive(Debug, Clone)]
 pub enum CharonLink {
-    /// Not asked yet.
+    /// charon was not asked yet.
     Starting,
-    /// It answers, and holds what the store says.
+    /// charon answers and has loaded the stored connections.
     Up(Arc<Charon>),
-    /// It does not answer.
+    /// charon does not answer.
     Down {
-        /// Why.
+        /// The error.
         why: String,
-        /// Since when.
+        /// The time of the first failure.
         since: Timestamp,
     },
 }

@@ -1,6 +1,6 @@
-//! charon's life: connect, subscribe, make charon and conf.d equal to the store, then follow the
-//! events; when the stream ends or charon stops answering, begin again. Events are hints: after each
-//! the SAs are listed anew. What no event tells is looked for from time to time.
+//! A session with charon: connect, subscribe, make charon and conf.d equal to the store, then follow the events. When the
+//! stream ends or charon stops answering, a new session starts. Events are hints: after each, the SAs are listed again.
+//! A periodic resync finds what no event reports.
 
 use crate::{
     agent::{
@@ -25,25 +25,25 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How often charon is asked whether it is there: a stopped process closes no socket.
 const BEAT: Duration = Duration::from_secs(2);
 
-/// By how many seconds the lifetime of an SA may differ from what it was configured with when charon tells of it.
+/// By how many seconds the remaining lifetime of a new SA may differ from the configured one.
 const LIFETIME_SLACK: u32 = 2;
 
 impl Agent {
-    /// One life of charon, from connecting to the end of its events.
+    /// One session, from connecting to the end of the event stream.
     async fn follow(self: &Arc<Self>) -> Result<()> {
         self.strongswan.begin_anew();
         self.forget_traces();
         self.reconciler.queue().begin_anew();
         let (mut events, charon) = self.while_there(self.begun()).await?;
-        tracing::info!(version = %charon.version, "charon holds what the store says");
+        tracing::info!(version = %charon.version, "charon has loaded the stored connections");
         self.reconciler.link_is_up(charon);
         self.observer.events().publish(None, EventKind::CharonBack);
-        // What was put off until now: a change that waits for its SAs, a step that failed.
+        // Deferred work: a change that waits for its SAs, a step that failed.
         self.reconciler.enqueue_deferred();
         self.while_there(self.heed(&mut events)).await
     }
 
-    /// Subscribes, asks who charon is, and makes it equal to the store.
+    /// Subscribes, reads charon's version and abilities, and makes it equal to the store.
     async fn begun(self: &Arc<Self>) -> Result<(Events, Arc<Charon>)> {
         let events = self.strongswan.events().await?;
         let charon = Arc::new(self.strongswan.probe().await?);
@@ -51,7 +51,7 @@ impl Agent {
         Ok((events, charon))
     }
 
-    /// Works until the work ends or charon does not answer `version`. Whatever else it does not answer, it is there.
+    /// Runs `work` until it ends or charon does not answer `version`; other requests without an answer do not end it.
     async fn while_there<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             done = work => done,
@@ -59,7 +59,7 @@ impl Agent {
         }
     }
 
-    /// Asks charon again and again whether it is there, until it does not answer.
+    /// Probes charon periodically until it does not answer.
     async fn unanswered(&self) -> Error {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +75,7 @@ impl Agent {
         }
     }
 
-    /// Takes in charon's events to their end, and looks at everything from time to time meanwhile.
+    /// Handles charon's events until their end, with a periodic resync.
     async fn heed(&self, events: &mut Events) -> Result<()> {
         let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples(), self.follow_networks()) });
         loop {
@@ -104,10 +104,10 @@ impl Agent {
         }
     }
 
-    /// A look that charon did not answer says nothing of charon: that is asked for itself.
+    /// Logs a failed resync. Only the probe decides whether charon answers.
     fn record_looked(&self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            tracing::warn!(%error, "charon's lists cannot be looked at; this is tried again");
+            tracing::warn!(%error, "charon's lists cannot be read; the next resync tries again");
             self.reconciler.suspect(&error);
         }
     }
@@ -117,15 +117,15 @@ impl Agent {
         self.store.all().iter().for_each(|record| self.reconciler.enqueue(record.id, now));
     }
 
-    /// Notes that charon does not answer. What was known of its connections is not known any more.
+    /// Records that charon does not answer; the state of its connections is unknown from now on.
     fn lost(&self, why: String) {
         if self.reconciler.link_is_down(why.clone()) {
-            tracing::warn!(%why, "charon is not reachable; its connections' status is unknown");
+            tracing::warn!(%why, "charon is unreachable; the status of all connections is unknown");
             self.observer.events().publish(None, EventKind::CharonLost(why));
         }
     }
 
-    /// Looks at the connections that an event names.
+    /// Reconciles the connections that an event names.
     fn happened(&self, event: &str, message: &Section) {
         match event {
             "log" => return self.on_log_line(message),
@@ -149,9 +149,9 @@ impl Agent {
 }
 
 impl Agent {
-    /// Whether what charon calls a rekeying is a negotiation of what is wanted now. Under IKEv1 it says so of every quick
-    /// mode for the same networks and proposal (facts 20.2): only the lifetime of the new SA tells whose configuration it
-    /// has. Under IKEv2 a rekeying always keeps the old one.
+    /// Whether a rekey event is about the current configuration. Under IKEv1 charon reports every quick mode for the same
+    /// networks and proposal as a rekey (facts 20.2): only the lifetime of the new SA shows its configuration. Under IKEv2
+    /// a rekey always keeps the old configuration.
     fn begins_with_ours(&self, id: ConnectionId, message: &Section) -> bool {
         let Some((_, sa)) = message.sections().next().filter(|(_, sa)| sa.number("version") == Some(1)) else {
             return false;
@@ -159,12 +159,12 @@ impl Agent {
         let new = sa.section("child-sas").and_then(|children| children.sections().next()?.1.section("new"));
         let lifetime: Option<u32> = new.and_then(|new| new.number("life-time"));
         let wanted = self.store.get(id).map(|record| record.connection.lifetime.hard());
-        // The SA is a moment old when charon tells.
+        // The SA is a moment old when the event arrives.
         lifetime.zip(wanted).is_none_or(|(lifetime, wanted)| lifetime.abs_diff(wanted) <= LIFETIME_SLACK)
     }
 }
 
-/// The numbers in a rekeying event.
+/// The SA numbers in a rekey event.
 fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
     let (_, sa) = message.sections().next()?;
     let of = |section: &Section, which| section.section(which)?.number("uniqueid");
@@ -178,7 +178,7 @@ fn rekeying(event: &str, message: &Section) -> Option<Rekeying> {
     }
 }
 
-/// Follows one charon after another until the agent is gone.
+/// Runs one session after another until the end of the agent.
 pub async fn watch(agent: std::sync::Weak<Agent>) {
     let mut pause = RETRY_FIRST;
     while let Some(agent) = agent.upgrade() {
@@ -187,7 +187,7 @@ pub async fn watch(agent: std::sync::Weak<Agent>) {
         if matches!(agent.link(), CharonLink::Up(_)) {
             pause = RETRY_FIRST;
         }
-        let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has gone".into());
+        let why = outcome.map_or_else(|error| error.to_string(), |()| "charon has closed the connection".into());
         agent.lost(why);
         drop(agent);
         tokio::time::sleep(pause).await;

@@ -1,6 +1,6 @@
-//! A tunnel that sends and hears nothing: the peer may have forgotten it, and would be a black hole until it is rekeyed. So
-//! a new IKE SA is negotiated beside the old one, which is closed when the new one carries. Where the application really
-//! sends one way only, nothing is lost by that, and it is not done again for a while.
+//! Repairs a tunnel that sends and receives nothing: the peer may have lost its SAs, and would drop all packets until the
+//! next rekey. The agent negotiates a new IKE_SA beside the old one, and closes the old one when the new one carries
+//! traffic. This does no harm where the application sends one way only, and it is not repeated for a while.
 
 use crate::{
     agent::{Agent, Entry, reconcile::sa_planner::SaPlanner},
@@ -12,22 +12,22 @@ use crate::{
 use std::sync::Arc;
 use tokio::{task::block_in_place, time::Instant};
 
-/// For how many seconds a tunnel must have sent without hearing anything, if the settings do not say more.
+/// The least seconds for which a tunnel must have sent without receiving; the settings may ask for more.
 const SILENCE: i64 = 10;
 
-/// What the counters say of the peer.
+/// What the counters show about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::agent) enum Hearing {
-    /// Some child sends, and nothing comes.
+    /// A child sends and receives nothing.
     Silent,
-    /// Something comes for every child that sends.
+    /// Every child that sends also receives.
     Heard,
-    /// There is nothing to hear.
+    /// No child sends.
     Idle,
 }
 
 impl Agent {
-    /// What the counters say of the connection's peer.
+    /// What the counters show about the connection's peer.
     pub(in crate::agent) fn hearing(&self, record: &Record) -> Hearing {
         let now = self.observer.seconds();
         let limits = Limits { one_way: self.observer.limits().one_way.max(SILENCE), ..self.observer.limits() };
@@ -45,7 +45,7 @@ impl Agent {
         }
     }
 
-    /// Begins to heal the connection if that is due; the record as it is then.
+    /// Starts the repair of the connection if it is due; returns the resulting record.
     pub(in crate::agent) async fn heal(
         &self,
         record: Arc<Record>,
@@ -57,9 +57,9 @@ impl Agent {
         let (id, now) = (record.id, Instant::now());
         match self.hearing(&record) {
             Hearing::Heard => planner.record_heard(),
-            // Whether a change on trial carries is for the trial to say.
+            // The trial decides whether a change on trial carries traffic.
             Hearing::Silent if planner.may_heal(now) && record.trial.is_none() => {
-                tracing::warn!(uuid = %id, "nothing comes from the peer: a new IKE SA is negotiated beside the old one");
+                tracing::warn!(uuid = %id, "nothing arrives from the peer; negotiating a new IKE_SA beside the old one");
                 block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?))?;
                 planner.begin_healing(running, now);
                 self.configured(id, entry, planner, charon).await?;

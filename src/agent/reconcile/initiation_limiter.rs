@@ -1,6 +1,6 @@
-//! Who may begin a negotiation, and when. charon computes keys for each, and half-open SAs keep it busy: a gateway
-//! whose thousands of peers are all silent must not spend itself on them, and one tunnel that was carried a moment ago
-//! must not queue behind them. No effects; time comes in as an argument.
+//! Limits the rate of initiations. Each costs charon a key exchange, and half-open SAs keep it busy: thousands of silent
+//! peers must not exhaust the gateway, and a tunnel that was up a moment ago must not queue behind them. This file has no
+//! effects; the time is an argument.
 
 use crate::ipsec::ConnectionId;
 use std::{
@@ -9,27 +9,26 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many may begin at once after a pause.
+/// The burst: initiations at once after a pause.
 const BURST: u32 = 32;
-/// So many attempts after failed ones may begin earlier for each that comes through: when the way to all peers is open
-/// again, their tunnels return at the full pace within moments.
+/// How many retries each success releases: when the path to all peers works again, their tunnels return at the full rate.
 const CREDIT: u32 = 4;
 
-/// What a connection has behind it when it asks to negotiate, the most urgent first.
+/// The priorities of initiations, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// The tunnel was up as it is wanted.
+    /// The tunnel was up in its current configuration.
     Known,
-    /// It was not yet tried as it is wanted.
+    /// The current configuration was not tried yet.
     New,
-    /// Attempts failed.
+    /// Attempts have failed.
     Again,
 }
 
 impl Priority {
     const ALL: [Self; 3] = [Self::Known, Self::New, Self::Again];
 
-    /// Negotiations of this kind begin at most this often, but for the first [`BURST`].
+    /// The interval between initiations of this kind, after the first [`BURST`].
     fn pace(self) -> Duration {
         match self {
             Self::Known | Self::New => Duration::from_millis(10),
@@ -37,7 +36,7 @@ impl Priority {
         }
     }
 
-    /// The kinds whose pace it keeps.
+    /// The kinds that count against its rate.
     fn keeps(self) -> &'static [Self] {
         match self {
             Self::Known => &[Self::Known],
@@ -47,10 +46,10 @@ impl Priority {
     }
 }
 
-/// The queues of those who wait for their turn.
+/// The queues of waiting connections.
 #[derive(Debug)]
 pub struct InitiationLimiter {
-    /// When the next of each kind may begin.
+    /// When the next of each kind may start.
     next: [Instant; 3],
     waiting: [BTreeMap<u64, ConnectionId>; 3],
     places: HashMap<ConnectionId, (Priority, u64)>,
@@ -59,18 +58,18 @@ pub struct InitiationLimiter {
 }
 
 impl InitiationLimiter {
-    /// Nobody waits.
+    /// Empty queues.
     pub fn new(now: Instant) -> Self {
         Self { next: [now; 3], waiting: Default::default(), places: HashMap::new(), granted: HashSet::new(), count: 0 }
     }
 
-    /// Whether `id` may begin now. If not, it waits, and [`InitiationLimiter::grant`] will name it.
+    /// Whether `id` may initiate now. If not, it is queued until [`InitiationLimiter::grant`] returns it.
     pub fn ask(&mut self, id: ConnectionId, claim: Priority, now: Instant) -> bool {
         if self.granted.remove(&id) {
             return true;
         }
         match self.places.get(&id) {
-            // What it has waited counts, unless it is more urgent now.
+            // It keeps its place, unless it is more urgent now.
             Some((earlier, _)) if *earlier <= claim => return false,
             Some(_) => self.cancel(id),
             None => {}
@@ -93,18 +92,18 @@ impl InitiationLimiter {
         }
     }
 
-    /// An attempt after failed ones came through.
+    /// An attempt succeeded after failed ones.
     pub fn succeeded(&mut self, now: Instant) {
         let next = &mut self.next[Priority::Again as usize];
         *next = next.checked_sub(Priority::Again.pace() * CREDIT).unwrap_or(*next).max(earliest(Priority::Again, now));
     }
 
-    /// When somebody who waits may begin.
+    /// When the next waiting connection may start.
     pub fn next(&self) -> Option<Instant> {
         Priority::ALL.into_iter().filter(|c| !self.waiting[*c as usize].is_empty()).map(|c| self.ready(c)).min()
     }
 
-    /// Who waited longest of those that may begin now; it may ask once more, and begins.
+    /// The connection that waited longest and may start now; its next request succeeds.
     pub fn grant(&mut self, now: Instant) -> Option<ConnectionId> {
         let is_due = |c: &Priority| !self.waiting[*c as usize].is_empty() && self.ready(*c) <= now;
         let claim = Priority::ALL.into_iter().find(is_due)?;
@@ -127,7 +126,7 @@ impl InitiationLimiter {
     }
 }
 
-/// What was not used of the time before this is lost.
+/// Unused time before this does not count.
 fn earliest(claim: Priority, now: Instant) -> Instant {
     now.checked_sub(claim.pace() * BURST).unwrap_or(now)
 }

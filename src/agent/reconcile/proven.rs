@@ -1,5 +1,4 @@
-//! What a record says of that which was seen of its connection: whether nothing older runs, and with which version of IKE
-//! the peer was up.
+//! Observations that a record stores: whether no stale SA runs, and with which version of IKE the tunnel was up.
 
 use crate::{
     agent::{Agent, Entry, Speaker, reconcile::sa_planner::SaPlanner},
@@ -12,8 +11,8 @@ use std::sync::Arc;
 use tokio::{task::block_in_place, time::Instant};
 
 impl Agent {
-    /// Stores that nothing older runs, and the version of IKE with which all is carried; whether that is another one than
-    /// before. If that fails, the next start has the SAs made anew, or tries the other version first: no harm, no error.
+    /// Stores that no stale SA runs, and the version of IKE that carries everything; returns whether the version changed.
+    /// If storing fails, the next start replaces the SAs or tries the other version first, which does no harm.
     pub(in crate::agent) async fn record_proven(
         &self,
         record: &Arc<Record>,
@@ -24,7 +23,7 @@ impl Agent {
     ) -> Result<bool> {
         let carrying = planner.carrying_version(&record.connection, running);
         let known = (record.worked(), record.connection.initiates());
-        // Where its networks do not fit into IKEv1, it came from the peer alone.
+        // Networks that IKEv1 cannot have: only the peer can have initiated it.
         let learnt = carrying.filter(|version| known != (*version, *version));
         let learnt = learnt.and_then(|version| record.having_worked(version).ok());
         let is_proven = record.unproven && planner.is_proven();
@@ -39,7 +38,7 @@ impl Agent {
             return Ok(false);
         }
         let Some(learnt) = learnt else { return Ok(false) };
-        let text = format!("the peer is up with {}, which comes first from now on", learnt.worked().name());
+        let text = format!("the tunnel is up with {}, which is tried first from now on", learnt.worked().name());
         tracing::info!(uuid = %record.id, "{text}");
         self.record_line(record.id, Speaker::Agent, &text);
         self.configured(record.id, entry, planner, charon).await?;
@@ -47,18 +46,20 @@ impl Agent {
         Ok(true)
     }
 
-    /// Makes everything that runs outdated if it may have been made for an earlier connection and nobody remembers
-    /// which of it was. The generation goes up with it: charon would take a second SA for the first (facts 3.1).
+    /// Marks all SAs as stale if some may belong to an earlier configuration and the planner does not know which. This
+    /// raises the generation: charon would take a second SA for a duplicate (facts 3.1).
     pub(in crate::agent) fn mark_all_stale(&self, id: ConnectionId, running: &[IkeSa], planner: &mut SaPlanner) {
         let doubtful = |record: &Arc<Record>| record.is_loaded() && record.unproven && !running.is_empty();
         let Some(record) = self.store.get(id).filter(doubtful) else { return };
         match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
             Ok(_) => {
-                tracing::info!(uuid = %id, "what runs may be of an earlier connection: it is made anew");
+                tracing::info!(uuid = %id, "the running SAs may belong to an earlier configuration; replacing them");
                 planner.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
             }
-            // In the old generation charon would never make another.
-            Err(error) => tracing::error!(uuid = %id, %error, "what runs may be of an earlier connection, and stays"),
+            // In the old generation charon would never negotiate another.
+            Err(error) => {
+                tracing::error!(uuid = %id, %error, "the running SAs may belong to an earlier configuration, and cannot be replaced")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When to look at which connection again. One task, one queue, whatever the number of connections.
+//! When to reconcile which connection. One task and one queue serve any number of connections.
 
 use super::initiation_limiter::{InitiationLimiter, Priority};
 use crate::ipsec::ConnectionId;
@@ -11,25 +11,25 @@ use tokio::{
     time::Instant,
 };
 
-/// How many connections are looked at side by side.
+/// How many connections are reconciled concurrently.
 const PARALLEL: usize = 32;
 
-/// The way into the queue.
+/// The sending end of the queue.
 pub struct ReconcileQueue {
     queue: mpsc::UnboundedSender<(ConnectionId, Instant)>,
     waiting: Arc<WaitingRoom>,
 }
 
-/// The other end of the queue.
+/// The receiving end of the queue.
 pub struct QueueEnd {
     pub(super) woken: mpsc::UnboundedReceiver<(ConnectionId, Instant)>,
     pub(super) waiting: Arc<WaitingRoom>,
 }
 
-/// Those who wait until they may negotiate.
+/// The connections that wait until they may initiate.
 pub(super) struct WaitingRoom {
     limiter: Mutex<InitiationLimiter>,
-    /// Somebody came, or the way is open earlier.
+    /// Notified when a connection is added, or may start earlier.
     pub(super) changed: Notify,
 }
 
@@ -40,7 +40,7 @@ impl WaitingRoom {
 }
 
 impl ReconcileQueue {
-    /// An empty queue; the worker has the other end.
+    /// An empty queue, and its receiving end for the worker.
     pub(super) fn new() -> (Self, QueueEnd) {
         let (queue, woken) = mpsc::unbounded_channel();
         let limiter = Mutex::new(InitiationLimiter::new(Instant::now()));
@@ -48,13 +48,13 @@ impl ReconcileQueue {
         (Self { queue, waiting: Arc::clone(&waiting) }, QueueEnd { woken, waiting })
     }
 
-    /// Looks at `id` at `when`, or earlier if that was planned already.
+    /// Reconciles `id` at `when`, or earlier if that is already planned.
     pub fn enqueue(&self, id: ConnectionId, when: Instant) {
-        // It fails only when the agent is going down.
+        // It fails only while the agent ends.
         let _ = self.queue.send((id, when));
     }
 
-    /// Whether `id` may begin to negotiate now. If not, it is looked at again when it may.
+    /// Whether `id` may initiate now. If not, it is reconciled again when it may.
     pub fn may_begin(&self, id: ConnectionId, priority: Priority) -> bool {
         let may = self.waiting.limiter().ask(id, priority, Instant::now());
         if !may {
@@ -68,25 +68,25 @@ impl ReconcileQueue {
         self.waiting.limiter().cancel(id);
     }
 
-    /// An attempt came through after others had failed.
+    /// An attempt succeeded after failed ones.
     pub fn succeeded(&self) {
         self.waiting.limiter().succeeded(Instant::now());
         self.waiting.changed.notify_one();
     }
 
-    /// Another charon: nobody waits.
+    /// charon was restarted: nothing waits any more.
     pub fn begin_anew(&self) {
         *self.waiting.limiter() = InitiationLimiter::new(Instant::now());
     }
 }
 
-/// When to look at which connection: each stands here once, at its earliest time. One that is being looked at comes again
-/// when that is over: however often it is woken, it holds one place.
+/// The due times: each connection has one entry, with its earliest time. A connection that is being reconciled is due
+/// again after that: it never takes more than one place.
 #[derive(Default)]
 pub(super) struct Due {
     times: BTreeSet<(Instant, ConnectionId)>,
     planned: HashMap<ConnectionId, Instant>,
-    /// Those that are being looked at, and when they are to be looked at again.
+    /// The connections that are being reconciled, and when they are due again.
     under_way: HashMap<ConnectionId, Option<Instant>>,
 }
 
@@ -109,7 +109,7 @@ impl Due {
         self.under_way.len() >= PARALLEL
     }
 
-    /// When the next can be looked at; `None` until then if no place is free.
+    /// When the next can be reconciled; `None` while no place is free.
     pub(super) fn next(&self) -> Option<Instant> {
         self.times.first().map(|(when, _)| *when).filter(|_| !self.is_full())
     }
@@ -122,7 +122,7 @@ impl Due {
         Some(id)
     }
 
-    /// `id` was looked at.
+    /// The reconcile of `id` has ended.
     pub(super) fn finish(&mut self, id: ConnectionId) {
         if let Some(when) = self.under_way.remove(&id).flatten() {
             self.plan(id, when);

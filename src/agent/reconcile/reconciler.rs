@@ -1,6 +1,5 @@
-//! One connection, one function: wanted (the record) against written (conf.d), loaded (charon's
-//! configuration) and running (its SAs). A change, a start, a restart of charon, a lost event and a
-//! drifted object all end here.
+//! Reconciles one connection: compares the record with conf.d, charon's configuration and the SAs. A change, a start, a
+//! restart of charon, a lost event and a drifted object all end here.
 
 use crate::{
     agent::{
@@ -34,20 +33,20 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long after the first answer everything that waited in charon's sockets has been read.
+/// How long after its first answer charon has read all that waited in its sockets.
 const SECOND_LOAD: Duration = Duration::from_secs(2);
-/// How long a change of the same connection is waited for, and when to come again if it takes longer.
+/// How long a reconcile waits for a change of the connection, and when it retries after that.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
-/// How often is looked whether an address that has left this host is back.
+/// How often an address that has left this host is looked for.
 const AWAY: Duration = Duration::from_secs(1);
 /// When to try again if charon did not answer.
 pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
 /// When to try again after any other failure.
 const RETRY_FAILED: Duration = Duration::from_secs(10);
 
-/// The steps that make charon's configuration and conf.d say what is wanted. A change takes them, a
-/// plan shows them, and the reconciler repairs with them: it is one function for all.
+/// The steps that make charon's configuration and conf.d equal to the record. A change takes them, a plan shows them,
+/// and the reconciler repairs with them.
 #[must_use]
 pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loaded) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -66,7 +65,7 @@ pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loa
     steps
 }
 
-/// How urgent it is to negotiate.
+/// The priority of an initiation.
 fn claim(record: &Record, planner: &SaPlanner) -> Priority {
     match (planner.has_failed(), record.unproven) {
         (true, _) => Priority::Again,
@@ -75,8 +74,8 @@ fn claim(record: &Record, planner: &SaPlanner) -> Priority {
     }
 }
 
-/// Whether a child that is to be negotiated runs already, otherwise than wanted, in an IKE SA that charon would use: it
-/// would take the new one for a duplicate (facts 20.3). Under IKEv1 it does not.
+/// Whether a missing child already runs, otherwise than wanted, in an IKE_SA that charon would use: charon would take
+/// the new one for a duplicate (facts 20.3). This is not so under IKEv1.
 fn needs_generation(record: &Record, planner: &SaPlanner, running: &[IkeSa], steps: &[Step]) -> bool {
     let begins = |sa: &ChildSa| steps.iter().any(|step| matches!(step, Step::Initiate(name) if *name == sa.name));
     let current = running.iter().filter(|ike| ike.version != 1 && !planner.stale.has_ike(ike.unique_id));
@@ -85,39 +84,38 @@ fn needs_generation(record: &Record, planner: &SaPlanner, running: &[IkeSa], ste
     record.is_loaded() && current.flat_map(|ike| &ike.children).filter(is_like).any(begins)
 }
 
-/// SAs, and the life of charon in which their numbers mean something.
+/// SAs, and the start of charon that their numbers belong to.
 pub(in crate::agent) struct Listed {
     pub life: u64,
     pub sas: Vec<IkeSa>,
 }
 
 impl Agent {
-    /// Brings `id` nearer to its record, and plans the next look. Not while charon is away: when it
-    /// comes back, everything is looked at anyway.
+    /// Reconciles `id`, and plans the next time. It does nothing while charon does not answer: its return reconciles
+    /// everything.
     pub(in crate::agent) async fn reconcile(&self, id: ConnectionId) {
         let CharonLink::Up(charon) = self.link() else { return self.reconciler.defer(id) };
         let entry = self.entry(id);
         let Ok(mut planner) = timeout(MOMENT, entry.planner.lock()).await else {
-            // A change that takes long. It takes no place of the reconciler's meanwhile.
+            // A long change must not occupy a place of the reconciler.
             return self.reconciler.enqueue(id, Instant::now() + LATER);
         };
         self.readmit(id);
         if let Err(error) = self.converge(id, &entry, &mut planner, &charon, None).await {
-            tracing::warn!(uuid = %id, %error, "cannot bring the connection nearer to what is wanted");
+            tracing::warn!(uuid = %id, %error, "cannot reconcile the connection; it is tried again");
             self.reconciler.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY_SILENT } else { RETRY_FAILED };
             self.reconciler.enqueue(id, Instant::now() + pause);
         }
         let mut entries = self.lock_entries();
-        // Two hold it: the map and we. Who else does waits for the lock, perhaps to create it.
+        // Two references: the map and this function. Another one waits for the lock, perhaps to create the connection.
         let is_done = !entry.unsaved.load(Ordering::Relaxed);
         if is_done && self.store.get(id).is_none() && Arc::strong_count(&entry) == 2 {
             entries.remove(&id);
         }
     }
 
-    /// The same with the lock held and whatever charon there is; `listed` are its SAs if they were
-    /// just listed.
+    /// The same with the lock held, for any state of charon; `listed` are its SAs if they were just listed.
     pub(in crate::agent) async fn converge(
         &self,
         id: ConnectionId,
@@ -144,7 +142,7 @@ impl Agent {
         outcome
     }
 
-    /// Makes charon's configuration and conf.d follow the record; returns the steps that it took to repair them.
+    /// Makes charon's configuration and conf.d follow the record; returns the steps of the repair.
     pub(in crate::agent) async fn configured(
         &self,
         id: ConnectionId,
@@ -160,29 +158,29 @@ impl Agent {
         if saved.is_ok() && follows && planner.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
             return Ok(Vec::new());
         }
-        // Before they are read: an edit in between is found the next time.
+        // Recorded before they are read: the next time finds an edit in between.
         let moment = Moment::of(&self.paths(id));
         let wanted = record.as_ref().map(|record| self.loadable(record, charon)).transpose()?.flatten();
         let written = block_in_place(|| self.written(id, wanted.as_ref()))?;
         let mut steps = configure(wanted.as_ref(), written.as_deref(), &planner.loaded);
         if planner.loaded != Loaded::Unknown && steps == [Step::Write] {
-            // Who edits or removes a file may have loaded it too.
+            // Whoever edited or removed a file may have loaded it too.
             steps.insert(0, Step::Load);
         }
         for step in &steps {
             self.take(id, step, wanted.as_ref(), planner).await?;
         }
-        // What was written now is looked at the next time: somebody may have been at it already.
+        // Written files are compared the next time: they may have been edited already.
         if !steps.iter().any(|step| matches!(step, Step::Write | Step::Erase)) {
             entry.record_moment(moment);
         }
         planner.record_configured(record.filter(|_| saved.is_ok()));
         planner.passes = wanted.map(|wanted| wanted.passes).unwrap_or_default();
-        // That the host has other networks is no drift.
+        // A change of the host's networks is not drift.
         saved.map(|()| if follows { steps } else { Vec::new() })
     }
 
-    /// Writes the record that counts if a failure may have left another one on disk.
+    /// Writes the record in force if a failure may have left another one on disk.
     fn save_again(&self, id: ConnectionId, entry: &Entry) -> Result<()> {
         if entry.unsaved.load(Ordering::Relaxed) {
             block_in_place(|| self.store.save(id))?;
@@ -216,7 +214,7 @@ impl Agent {
                 self.record_loaded(id, planner, Loaded::Nothing);
             }
             (Step::Erase, _) => block_in_place(|| disk::remove(&path))?,
-            (step, _) => return Err(Error::Internal(format!("the step {step:?} has nothing to work on"))),
+            (step, _) => return Err(Error::Internal(format!("the step {step:?} has no connection"))),
         }
         Ok(())
     }
@@ -271,7 +269,7 @@ impl Agent {
         if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.reconciler.queue().cancel(id);
         } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
-            // Others are being negotiated: charon must not drown in half-open SAs.
+            // The limiter bounds half-open SAs.
             planner.postpone(now);
             return Ok(());
         }
@@ -285,7 +283,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Loads the children in a new generation. What runs stays as it is: charon changes no SA for it.
+    /// Loads the children in a new generation. This changes no running SA.
     async fn renew_children(
         &self,
         id: ConnectionId,
@@ -333,25 +331,25 @@ impl Agent {
         Ok(())
     }
 
-    /// The SAs of the connection as they are now.
+    /// The current SAs of the connection.
     pub(in crate::agent) async fn listed(&self, id: ConnectionId) -> Result<Listed> {
         Ok(Listed { life: self.strongswan.charon_epoch().await, sas: self.observed(id, Asker::Writer).await? })
     }
 
-    /// Tells those who listen if the tunnel came up or went down. What a start finds up is no news.
+    /// Publishes an event if the tunnel came up or went down. A tunnel that is up at the start is not reported.
     fn announce(&self, id: ConnectionId, entry: &Entry, planner: &SaPlanner, quietly: bool) {
         let wanted = self.store.get(id).filter(|record| record.is_loaded());
         let Some(record) = wanted else { return entry.history().forget_told() };
         let discount = self.discount(&record);
         let mut history = entry.history();
         if discount == Some(Discount::AddressLeft) {
-            // No event of charon tells that it is back.
+            // charon has no event for a returning address.
             self.reconciler.enqueue(id, Instant::now() + AWAY);
         }
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
             _ if planner.is_complete() => Carried::AsWanted,
-            // As wanted, but not all by SAs of which the planner knows that.
+            // It is carried as wanted, but the planner does not know all of its SAs.
             Some(Carried::AsWanted) => Carried::Previous,
             Some(carried) => carried,
             None => Carried::Nothing,
@@ -376,7 +374,7 @@ impl Agent {
         }
     }
 
-    /// Closes every SA of a connection that is not wanted.
+    /// Closes all SAs of a connection that is not wanted.
     pub(in crate::agent) async fn close_all(&self, id: ConnectionId) -> Result<()> {
         let life = self.strongswan.charon_epoch().await;
         for ike in self.strongswan.observe(id, Asker::Writer).await? {

@@ -1,5 +1,5 @@
-//! Everything at once: what charon and conf.d hold of ours is made equal to the store when charon comes, and looked
-//! after from time to time, since no event tells that somebody edited a file or unloaded a connection.
+//! Resynchronises everything: makes charon and conf.d equal to the store when charon starts, and compares them
+//! periodically, because no event reports an edited file or an unloaded connection.
 
 use crate::{
     agent::{
@@ -23,24 +23,24 @@ use std::{
 };
 use tokio::{task::block_in_place, time::Instant};
 
-/// How often conf.d and charon's lists are compared with what they should be; see [`Agent::pause`].
+/// How often conf.d and charon's lists are compared with the store; see [`Agent::pause`].
 pub(in crate::agent) const SWEEP: Duration = Duration::from_secs(5);
-/// How often the counters of all SAs are looked at, so that one-way traffic is known when somebody asks; the same holds.
+/// How often the counters of all SAs are sampled; one-way traffic shows in them. [`Agent::pause`] applies too.
 pub(in crate::agent) const SAMPLE: Duration = Duration::from_secs(3);
-/// The pause grows with each so many connections, up to so many times the usual: of thousands the lists are long.
+/// The number of connections that adds one usual pause, and the most pauses: lists of thousands take long.
 const SWEPT: usize = 500;
 const LONGEST: usize = 20;
-/// How many connections are brought into charon side by side: none of its sockets waits for us meanwhile.
+/// How many connections are loaded concurrently: enough to keep all sockets of charon busy.
 const PARALLEL: usize = 8;
 
 impl Agent {
-    /// Brings every connection of ours, wanted or not, to where the store wants it.
+    /// Reconciles every connection of cygnet, wanted or not, with the store.
     pub(in crate::agent) async fn synchronise(self: &Arc<Self>, charon: &Arc<Charon>) -> Result<()> {
         let life = self.strongswan.charon_epoch().await;
         self.follow_dropped_cas().await?;
         let (present, mut running) = self.present().await?;
         let stored: BTreeSet<_> = self.store.all().iter().map(|record| record.id).collect();
-        // What is not wanted goes first: its key may be in the way of another's.
+        // Unwanted connections first: their keys may conflict with others.
         let strangers =
             present.difference(&stored).copied().filter(|id| !self.is_left_alone(*id)).inspect(record_stranger);
         let all: Vec<_> = strangers.chain(stored.iter().copied()).collect();
@@ -57,8 +57,8 @@ impl Agent {
         Ok(())
     }
 
-    /// What `listed` tells may be a moment old; the events since then are worked off afterwards. A connection that is being
-    /// changed comes when that is over: charon's return waits for no caller's change.
+    /// Reconciles with the SAs in `listed`, which may be a moment old; the events since then follow. A connection that is
+    /// being changed comes after its change: the start of a session waits for no caller.
     async fn restore(
         self: &Arc<Self>,
         id: ConnectionId,
@@ -96,17 +96,17 @@ impl Agent {
         self.converge(id, entry, planner, charon, Some(listed)).await
     }
 
-    /// One connection that cannot be put in force does not keep the others from it; it is tried again.
+    /// Logs a connection that cannot be loaded and retries it; the others continue.
     fn record_restored(&self, id: ConnectionId, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        tracing::error!(uuid = %id, %error, "a stored connection cannot be put in force");
+        tracing::error!(uuid = %id, %error, "a stored connection cannot be loaded into charon; it is tried again");
         if matches!(error, Error::Unreachable { .. }) {
             self.reconciler.suspect(&error);
             self.reconciler.enqueue(id, Instant::now() + RETRY_SILENT);
         }
     }
 
-    /// Whose objects there are, in charon's lists, among its SAs and in conf.d; and the SAs.
+    /// The owners of all objects in charon's lists, among its SAs and in conf.d; and the SAs.
     async fn present(&self) -> Result<(BTreeSet<ConnectionId>, Sas)> {
         let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
         let running = self.strongswan.all().await?;
@@ -115,29 +115,28 @@ impl Agent {
         Ok((present, running))
     }
 
-    /// Whose files there are in conf.d. A directory that cannot be read is no reason to leave charon alone.
+    /// The owners of the files in conf.d. An unreadable directory does not stop the work on charon.
     fn files(&self) -> BTreeSet<ConnectionId> {
         let listed = block_in_place(|| disk::list(&self.conf_dir));
-        let names =
-            listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be looked after")).unwrap_or_default();
+        let names = listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be read")).unwrap_or_default();
         names.iter().filter_map(|name| names::file_owner(name)).collect()
     }
 
-    /// The private keys that charon holds, if there is a connection that needs one and charon can tell.
+    /// The private keys in charon, if a connection needs one and charon can list them.
     async fn private_keys(&self) -> Result<Option<BTreeSet<String>>> {
         let needed = |record: &Arc<Record>| record.is_loaded() && record.connection.auth.certs().is_some();
         if self.store.all().iter().any(needed) { self.strongswan.private_keys().await } else { Ok(None) }
     }
 
-    /// How long until everything is looked at again that is `usual`ly looked at this often. It depends on the number of
-    /// connections and not on the time that it took: a busy machine must not make drift stay for longer.
+    /// The pause until the next resync, from its `usual` pause and the number of connections. The time of the last one
+    /// does not count: a busy host must not repair drift later.
     pub(in crate::agent) fn pause(&self, usual: Duration) -> Duration {
         let times = self.store.count().div_ceil(SWEPT).clamp(1, LONGEST);
         usual.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
     }
 
-    /// Looks for what no event tells: a file that was edited or removed, a connection or secret that
-    /// somebody unloaded or loaded. What is found is put back by the reconciler.
+    /// Finds drift that no event reports: an edited or removed file, a connection or secret that was unloaded or loaded.
+    /// The reconciler repairs it.
     pub(in crate::agent) async fn sweep(&self) -> Result<()> {
         let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
@@ -152,7 +151,7 @@ impl Agent {
         self.sweep_credentials().await;
         self.forget_entries();
         let records = self.store.all();
-        // Of thousands of files that takes a while, which no runtime worker should spend.
+        // Thousands of files take a while, which must not block a worker of the runtime.
         let is_edited = |id: &ConnectionId| self.entry(*id).files_changed(&self.paths(*id));
         let edited: BTreeSet<_> = block_in_place(|| records.iter().map(|record| record.id).filter(is_edited).collect());
         for record in records {
@@ -164,7 +163,7 @@ impl Agent {
             let lost =
                 record.is_loaded() && !(counts.get(&id) >= Some(&names::count(&record.connection)) && has_secret);
             if lost {
-                // A change in progress knows better, and is looked at the next time.
+                // A change in progress is compared the next time.
                 let Ok(mut planner) = entry.planner.try_lock() else { continue };
                 planner.loaded = Loaded::Nothing;
             }
@@ -181,7 +180,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Forgets the working state of connections that do not exist, unless somebody is at work with it.
+    /// Drops the working state of connections that do not exist, unless it is in use.
     fn forget_entries(&self) {
         let is_wanted = |id: &ConnectionId, entry: &mut Arc<Entry>| {
             Arc::strong_count(entry) > 1 || self.store.get(*id).is_some() || entry.unsaved.load(Ordering::Relaxed)
@@ -189,12 +188,12 @@ impl Agent {
         self.lock_entries().retain(is_wanted);
     }
 
-    /// Whether the record of `id` is damaged: then nothing of it is touched.
+    /// Whether the record of `id` is damaged: then its objects are not changed.
     pub(in crate::agent) fn is_left_alone(&self, id: ConnectionId) -> bool {
         self.store.damaged().iter().any(|damaged| damaged.id == Some(id))
     }
 }
 
 fn record_stranger(id: &ConnectionId) {
-    tracing::warn!(uuid = %id, "a connection under our names that is not stored, in charon or in conf.d; it is removed");
+    tracing::warn!(uuid = %id, "charon or conf.d has a connection of cygnet that is not stored; removing it");
 }

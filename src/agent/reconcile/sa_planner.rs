@@ -1,7 +1,7 @@
-//! What is remembered of a connection's SAs, and the steps from what runs to what is wanted. No effects.
+//! Plans the steps from the running SAs of a connection to the wanted ones. It has no effects.
 //!
-//! Make before break: an SA that does not run what is wanted is closed only after one that does
-//! carries traffic. So whatever fails, traffic goes on over what there is.
+//! Make before break: an SA that is not as wanted is closed only after one that is carries traffic. If anything fails,
+//! traffic continues over the old SA.
 
 mod pace;
 mod tidy;
@@ -297,7 +297,7 @@ impl SaPlanner {
         if self.is_complete {
             self.turns = Turns::default();
         }
-        let calm_at = self.pace.look(wanted, running, &stale, self.is_complete, now);
+        let calm_at = self.pace.update(wanted, running, &stale, self.is_complete, now);
         let (closings, tidy_again) = self.tidy(wanted, running, &carriers, now);
         self.record_closings(&closings, running);
         if self.is_complete {

@@ -1,8 +1,8 @@
-//! A peer that makes one CHILD_SA per pair of networks takes a part of a child that has them all, and nothing more comes.
-//! Such a connection goes over to one child per pair. That is kept: the peer will be like this tomorrow, too.
+//! Adapts the children to the peer. A peer that makes one CHILD_SA for each pair of networks narrows a child that has all
+//! of them. Such a connection changes to one child for each pair, and stays so.
 //!
-//! A peer that has all networks in one CHILD_SA may take one child per pair, and use the newest alone: all are installed,
-//! and one carries. Connections that were stored before there was a choice ask so; they go over to one child for all, once.
+//! A peer that has all networks in one CHILD_SA may accept one child for each pair, and use only the newest. Connections
+//! from before `split` could be chosen change to one child for all pairs, once.
 
 use crate::{
     agent::{Agent, Speaker, reconcile::sa_planner::SaPlanner},
@@ -13,16 +13,16 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A peer that gets a network later than this end, as in every change of both ends, narrows for a moment too.
+/// How long narrowing must last: a peer whose operator adds a network later than here narrows for a moment too.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// For so long children hear nothing after they were made anew for that, before the peer is known not to use them.
+/// How long new children must receive nothing before the peer is known not to use them.
 const DEAF: Duration = Duration::from_secs(15);
 
 impl Agent {
-    /// Goes over to one child per pair of networks if `running` shows that the peer has them so; whether it did.
+    /// Changes to one child for each pair of networks if `running` shows that the peer has them so; returns whether it did.
     ///
     /// # Errors
-    /// When the other children cannot be loaded or stored: all is then as before.
+    /// When the new children cannot be loaded or stored: nothing has changed then.
     pub(in crate::agent) async fn follow_split(
         &self,
         record: &Arc<Record>,
@@ -44,16 +44,16 @@ impl Agent {
         let new = match record.split() {
             Ok(new) => new,
             Err(conflict) => {
-                tracing::warn!(uuid = %id, why = %conflict, "the peer wants a child per pair of networks, which is impossible");
+                tracing::warn!(uuid = %id, why = %conflict, "the peer wants one child for each pair of networks, which this connection cannot have");
                 return Ok(false);
             }
         };
-        let why = "the peer narrows to a part of the networks: from now on, each pair has its own child";
+        let why = "the peer narrows to a part of the networks; from now on, each pair has its own child";
         self.go_over(record, new, planner, why).await
     }
 
-    /// Goes over to one child for all pairs of networks if `running` shows that the peer has them so; whether it did. A
-    /// peer that narrows it then gets one child per pair again, for good.
+    /// Changes to one child for all pairs of networks if `running` shows that the peer has them so; returns whether it
+    /// did. For a peer that narrows it then, the connection changes back for good.
     ///
     /// # Errors
     /// As [`Agent::follow_split`].
@@ -64,7 +64,7 @@ impl Agent {
         planner: &mut SaPlanner,
     ) -> Result<bool> {
         let options = &record.spec.options;
-        // Whether a change on trial carries is for the trial to say.
+        // The trial decides whether a change on trial carries traffic.
         if !options.split.joins_for_peer(options.version)
             || record.trial.is_some()
             || !planner.healed_in_vain(Instant::now(), DEAF)
@@ -75,7 +75,7 @@ impl Agent {
             return Ok(false);
         }
         let Ok(new) = record.joined() else { return Ok(false) };
-        let why = "of all pairs of networks, the peer uses the CHILD_SA of one: from now on, one child has them all";
+        let why = "the peer uses the CHILD_SA of one pair of networks alone; from now on, one child has all pairs";
         self.go_over(record, new, planner, why).await
     }
 
@@ -87,7 +87,7 @@ impl Agent {
     }
 }
 
-/// The SAs that are as wanted, but for their networks, each with its IKE SA.
+/// The SAs that are as wanted except for their networks, each with its IKE_SA.
 fn current<'a>(
     record: &'a Record,
     running: &'a [IkeSa],
@@ -105,9 +105,9 @@ fn current<'a>(
         .flat_map(move |ike| ike.children.iter().filter(is_current).map(move |sa| (ike, sa)))
 }
 
-/// Whether several children of an IKEv2 peer send, and something comes for just one of them.
+/// Whether several children of an IKEv2 peer send and just one receives.
 fn hears_with_one_alone(record: &Record, running: &[IkeSa], planner: &SaPlanner) -> bool {
-    // Packets in and out.
+    // The packets of each child, in and out.
     let of = |child: &Child| {
         let sas = current(record, running, planner).filter(|(ike, sa)| ike.version == 2 && sa.name == child.name);
         sas.fold((0_u64, 0_u64), |(received, sent), (_, sa)| {
@@ -119,7 +119,7 @@ fn hears_with_one_alone(record: &Record, running: &[IkeSa], planner: &SaPlanner)
     hearing == 1 && packets.iter().any(|(received, sent)| *received == 0 && *sent > 0)
 }
 
-/// Whether a child that has several pairs of networks runs, and of some of them nothing is carried.
+/// Whether a running child with several pairs of networks does not carry some of them.
 fn has_pairs_left(record: &Record, running: &[IkeSa], planner: &SaPlanner) -> bool {
     let current: Vec<_> = current(record, running, planner).map(|(_, sa)| sa).collect();
     let several = record.connection.children.iter().filter(|child| child.local.len() * child.remote.len() > 1);

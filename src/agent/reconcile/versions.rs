@@ -1,5 +1,5 @@
-//! `ike` promises both versions of IKE: charon answers both, and initiates with IKEv2. A peer that speaks IKEv1 alone gets
-//! a second connection in charon, which initiates with that; see [`Turn`].
+//! A connection with `ike` has both versions of IKE: charon answers both, and initiates with IKEv2. For a peer with IKEv1
+//! alone, charon gets a second connection that initiates with IKEv1; see [`Turn`].
 
 use crate::{
     agent::{
@@ -21,7 +21,7 @@ pub(in crate::agent) fn initiator(record: &Record) -> String {
 }
 
 impl Agent {
-    /// Goes over to the other version of IKE if it is its turn; whether it did. What runs stays, and is not outdated by it.
+    /// Changes to the other version of IKE if it is its turn; returns whether it did. Running SAs stay and are not stale.
     pub(in crate::agent) async fn follow_version(
         &self,
         record: &Arc<Record>,
@@ -49,9 +49,9 @@ impl Agent {
         if version == IkeVersion::V1 && !charon.ikev1 {
             return Ok(false);
         }
-        // Why it cannot, the reason says.
+        // The reason of the connection says why it cannot.
         let Ok(new) = record.speaking(version) else { return Ok(false) };
-        self.record_line(id, Speaker::Agent, &format!("next, {} is tried", version.name()));
+        self.record_line(id, Speaker::Agent, &format!("trying {} next", version.name()));
         self.walk(record, entry, closings.into_iter().map(Step::CloseIke).collect(), life).await?;
         block_in_place(|| self.store.commit(self.store.stage(new)?))?;
         planner.begin_turn(now);
@@ -60,13 +60,13 @@ impl Agent {
         Ok(true)
     }
 
-    /// What is to be said of the versions that were tried in vain.
+    /// The text about versions that were tried without success.
     pub(in crate::agent) fn tried(&self, record: &Record, history: &FailureHistory) -> Option<Cow<'static, str>> {
         if record.connection.version != IkeVersion::Any {
             return None;
         }
         if history.has_tried_both() {
-            return Some("IKEv2 and IKEv1 were both tried in vain".into());
+            return Some("IKEv2 and IKEv1 were both tried without success".into());
         }
         if matches!(self.link(), CharonLink::Up(charon) if !charon.ikev1) {
             return Some("IKEv1 is not tried: this gateway's strongSwan does not have it".into());

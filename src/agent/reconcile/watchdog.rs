@@ -1,50 +1,50 @@
-//! Whether the agent turns: what systemd's watchdog depends on. The watch of charon and the reconciler's queue each
-//! count their turns; a loop that waits for something that never comes stops counting.
+//! The heartbeat for systemd's watchdog. The loop that probes charon and the reconciler's queue count their turns; a loop
+//! that hangs stops counting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The turns of the two loops.
+/// The turn counters of the two loops.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
     watch: AtomicU64,
     queue: AtomicU64,
 }
 
-/// How often each loop had turned at some moment.
+/// The turns of each loop at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ticks {
-    /// The watch of charon: it asks again and again whether charon is there.
+    /// The loop that probes charon.
     pub watch: u64,
-    /// The reconciler's queue. It stands when all places are taken by work that does not end.
+    /// The reconciler's queue. It stops when work that hangs takes all places.
     pub queue: u64,
 }
 
 impl Heartbeat {
-    /// The watch of charon has turned.
+    /// Counts a turn of the loop that probes charon.
     pub fn watch_ticked(&self) {
         self.watch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The queue has turned.
+    /// Counts a turn of the queue.
     pub fn queue_ticked(&self) {
         self.queue.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often each has turned.
+    /// The turns so far.
     pub fn ticks(&self) -> Ticks {
         Ticks { watch: self.watch.load(Ordering::Relaxed), queue: self.queue.load(Ordering::Relaxed) }
     }
 }
 
 impl Ticks {
-    /// What stands still since `earlier`, if anything does.
+    /// The loop that has not turned since `earlier`, if there is one.
     #[must_use]
     pub fn standing(self, earlier: Self) -> Option<&'static str> {
         match (self.watch == earlier.watch, self.queue == earlier.queue) {
             (false, false) => None,
-            (true, false) => Some("the watch of charon"),
+            (true, false) => Some("the probe of charon"),
             (false, true) => Some("the reconciler"),
-            (true, true) => Some("the reconciler and the watch of charon"),
+            (true, true) => Some("the reconciler and the probe of charon"),
         }
     }
 }

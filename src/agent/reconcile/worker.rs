@@ -1,4 +1,4 @@
-//! Works the queue off: one task, whatever the number of connections.
+//! The worker of the queue: one task for any number of connections.
 
 use super::{
     queue::{Due, QueueEnd},
@@ -18,7 +18,7 @@ use tokio::{
 /// How often the queue turns when there is nothing to do.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// A place among those that are looked at; it is free when this is dropped, also by a panic.
+/// A place of the reconciler; dropping it frees the place, also after a panic.
 struct Place {
     id: ConnectionId,
     done: mpsc::UnboundedSender<ConnectionId>,
@@ -26,12 +26,12 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // It fails only when the agent is going down.
+        // It fails only while the agent ends.
         let _ = self.done.send(self.id);
     }
 }
 
-/// Works the queue off until the agent is gone.
+/// Reconciles due connections until the end of the agent.
 pub async fn run(agent: Weak<Agent>, end: QueueEnd, heartbeat: Arc<Heartbeat>) {
     let QueueEnd { mut woken, waiting } = end;
     let mut due = Due::default();

@@ -1,9 +1,9 @@
-//! The addresses that tunnels end at.
+//! Check of the local addresses of tunnels.
 
 use super::settings;
 use crate::doctor::{
     Case, Level,
-    finding::{Judged, finding, judged, some, unseen},
+    finding::{Judged, finding, judged, some, unchecked},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use std::{
 pub fn addresses(case: &Case) -> Judged {
     let interfaces = match &case.facts.interfaces {
         Ok(interfaces) => interfaces,
-        Err(why) => return Err(unseen("the addresses of this host", why)),
+        Err(why) => return Err(unchecked("the addresses of this host", why)),
     };
     let own: BTreeSet<IpAddr> = interfaces.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
     let mut missing: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
@@ -24,7 +24,7 @@ pub fn addresses(case: &Case) -> Judged {
     let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
     let fix = |address: &IpAddr| {
         format!(
-            "ip address add {address}/{} dev INTERFACE, and keep it in the network's configuration; or correct gateway.vips, \
+            "ip address add {address}/{} dev INTERFACE, and add it to the network's configuration; or correct gateway.vips, \
              systemctl reload cygnet, and cygnet reconnect --all-changed",
             prefix(address)
         )
@@ -33,7 +33,7 @@ pub fn addresses(case: &Case) -> Judged {
     let mut found = Vec::new();
     for (address, connections) in &missing {
         let what = format!("{address}, the local address of {} connections, is not on this host", connections.len());
-        // An address that the settings do not have any more is not to come back: its connections are to follow.
+        // The settings have another address now: the connections must take it over.
         let fix = if settings::has_moved(case, *address) { settings::TAKE_OVER.into() } else { fix(address) };
         found.push(finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))));
     }

@@ -1,4 +1,4 @@
-//! CAs that charon keeps although no connection has them any more.
+//! Check for CAs that charon keeps although no connection uses them.
 
 use crate::{
     doctor::{
@@ -12,24 +12,24 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Those of `all` that the charon of this birth was given and none of `records` has.
+/// Those of `all` that this start of charon was given and no record uses.
 pub(crate) fn kept(records: &[Arc<Record>], all: Vec<DroppedCa>, charon: Option<&str>) -> Vec<DroppedCa> {
     let used: BTreeSet<_> = records.iter().flat_map(|record| cas(record)).map(|(sha256, _)| sha256).collect();
     all.into_iter().filter(|ca| Some(ca.charon.as_str()) == charon && !used.contains(&ca.sha256)).collect()
 }
 
-/// charon has no CA of ours that was dropped.
+/// charon keeps no CA that connections dropped.
 pub fn dropped(case: &Case) -> Judged {
     let all = &case.dropped_cas;
     if all.is_empty() {
-        return Ok("charon keeps none that a connection dropped".into());
+        return Ok("charon keeps no CA that a connection dropped".into());
     }
     let count = all.iter().map(|ca| &ca.sha256).collect::<BTreeSet<_>>().len();
     let what = format!(
-        "charon still has {count} CAs that no connection uses any more: it cannot unload one, and accepts peers whose \
-         certificates chain through one"
+        "charon keeps {count} CAs that no connection uses: it cannot unload a CA, and accepts peers whose certificates \
+         chain through one"
     );
-    let fix = "if they are not to be trusted: systemctl restart strongswan, which interrupts its tunnels";
+    let fix = "systemctl restart strongswan if they must not be trusted; this interrupts its tunnels";
     let of = |ca: &DroppedCa| format!("'{}' of {} ({})", ca.subject, ca.name, ca.connection);
     Err(vec![finding(Level::Warning, what, fix).with(some(all.iter().map(of)))])
 }

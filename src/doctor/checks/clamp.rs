@@ -1,57 +1,57 @@
-//! The clamp of TCP's segment size. What fits through a tunnel is less than what its networks send each other; where
-//! the messages that say so get lost ("ping works, web hangs"), a smaller segment size in the SYN helps.
+//! Check of the clamp of TCP's segment size (MSS). A tunnel carries smaller packets than its networks send. Where
+//! "packet too big" messages get lost ("ping works, web hangs"), a smaller MSS in the SYN helps.
 
 use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, forwarded, libipsec, part};
 use crate::doctor::{
     Case, Level,
     facts::rules::{Action, Chain, Hook, Way},
-    finding::{Judged, finding, judged, some, unseen},
+    finding::{Judged, finding, judged, some, unchecked},
 };
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 
-/// What a network of Ethernet sends.
+/// The MTU of Ethernet, in bytes.
 const ETHERNET: u32 = 1500;
-/// A segment size that fits with each algorithm, over IPv6 and through NAT, where the way takes 1500 bytes.
+/// A segment size that fits with every algorithm, over IPv6 and through NAT, if the path carries 1500 bytes.
 const SAFE: u32 = 1330;
-/// The most networks that a command names one by one.
+/// The most networks that the fix lists.
 const NAMED: usize = 8;
 
-/// A rule clamps the segment size of what passes through tunnels, where that is needed.
+/// A rule clamps the MSS of TCP through the tunnels, where that is needed.
 pub fn clamp(case: &Case) -> Judged {
     let (rules, sizes) = (&case.facts.rules, &case.facts.sizes);
     let pairs = forwarded(case);
     if pairs.is_empty() {
-        return Ok("nothing passes through this gateway".into());
+        return Ok("no forwarded traffic uses a tunnel".into());
     }
     if !sizes.is_empty() && sizes.iter().all(|size| size.mtu >= ETHERNET) {
-        return Ok(format!("not needed: packets of {ETHERNET} bytes fit through all tunnels"));
+        return Ok(format!("not needed: all tunnels carry packets of {ETHERNET} bytes"));
     }
     let bare: Vec<_> = pairs.iter().filter(|pair| !is_clamped(case, **pair)).collect();
     if bare.is_empty() {
         return Ok(format!("for {} pairs of networks", pairs.len()));
     }
-    let unseen: Vec<_> =
-        rules.unseen.iter().flat_map(|why| unseen("whether the segment size is clamped", why)).collect();
-    if !unseen.is_empty() {
-        return Err(unseen);
+    let unknown: Vec<_> =
+        rules.unchecked.iter().flat_map(|why| unchecked("whether a rule clamps the MSS", why)).collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
     }
     let mss = sizes.iter().map(|size| size.mss).min().unwrap_or(SAFE);
     let remotes: BTreeSet<_> = bare.iter().map(|(_, remote)| *remote).collect();
     let shown = some(bare.iter().map(|(local, remote)| format!("{local} -> {remote}")));
     let what = format!(
-        "no rule clamps the segment size (MSS) of TCP through tunnels: where \"packet too big\" gets lost on the way, ping \
-         works and the web hangs: {shown}"
+        "no rule clamps the segment size (MSS) of TCP through tunnels. Where \"packet too big\" messages get lost, ping \
+         works and large transfers hang: {shown}"
     );
     let commands = if rules.has_nft { nft(&remotes, mss) } else { iptables(&remotes, mss) };
     let seen = sizes.iter().min().map_or_else(
         || "no tunnel is up".to_owned(),
-        |size| format!("through the narrowest tunnel fit packets of {} bytes, so segments of {}", size.mtu, size.mss),
+        |size| format!("the narrowest tunnel carries packets of {} bytes, so segments of {}", size.mtu, size.mss),
     );
-    judged(vec![finding(Level::Warning, what, format!("{commands}; and keep it with the other rules")).with(seen)], "")
+    judged(vec![finding(Level::Warning, what, format!("{commands}; and add it to the stored rules")).with(seen)], "")
 }
 
-/// Whether some rule clamps the SYNs of the pair, out or in.
+/// Whether a rule clamps the SYNs of the pair, in either direction.
 fn is_clamped(case: &Case, (local, remote): (IpNet, IpNet)) -> bool {
     let chains = &case.facts.rules.chains;
     let libipsec = libipsec(case);
@@ -90,7 +90,7 @@ fn clamps(chains: &[Chain], chain: &Chain, flow: &Flow, depth: usize) -> bool {
     false
 }
 
-/// In a table of its own, both ways; without addresses where there are many networks.
+/// Commands for a table of its own, for both directions; without addresses for more than [`NAMED`] networks.
 fn nft(remotes: &BTreeSet<IpNet>, mss: u32) -> String {
     let set = format!("tcp flags syn / syn,rst tcp option maxseg size set {mss}");
     let table =
@@ -161,8 +161,8 @@ mod tests {
         let net = "172.16.0.0/12".parse().expect("a net");
         case.facts.rules.chains[0].rules[0].matches.push(Match::Source(vec![net], true));
         assert_eq!(clamp(&case).expect_err("missing")[0].level, Level::Warning);
-        case.facts.rules.unseen.push("nft: Operation not permitted".into());
-        let found = clamp(&case).expect_err("unseen");
+        case.facts.rules.unchecked.push("nft: Operation not permitted".into());
+        let found = clamp(&case).expect_err("unchecked");
         assert_eq!((found.len(), found[0].level), (1, Level::Info), "{found:?}");
     }
 }

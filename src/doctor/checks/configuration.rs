@@ -1,51 +1,48 @@
-//! What a reboot or an operator's `swanctl --load-all` would make of our files.
+//! Checks of what swanctl loads at a reboot or at an operator's `swanctl --load-all`.
 
 use crate::{
     doctor::{
         Case, Level,
-        facts::swanctl_files::covers,
-        finding::{Judged, finding, judged, some, unseen},
+        facts::{Unchecked, swanctl_files::covers},
+        finding::{Judged, finding, judged, some, unchecked},
     },
     strongswan::names,
 };
 
-/// swanctl.conf includes the directory of our files.
+/// swanctl.conf includes the directory of the connections' files.
 pub fn include(case: &Case) -> Judged {
     let (conf, directory) = (&case.facts.conf, &case.facts.conf_dir);
     let fix = format!("add the line `include {}/*.conf` to swanctl.conf", directory.display());
     let patterns = match &conf.includes {
         Ok(patterns) => patterns,
-        // swanctl runs as root, and can.
-        Err(why) if case.facts.uid != 0 && why.contains("Permission denied") => {
-            return Err(unseen("swanctl.conf", why));
-        }
+        // swanctl runs as root, which may read it.
+        Err(why @ Unchecked::Denied(_)) if case.facts.uid != 0 => return Err(unchecked("swanctl.conf", why)),
         Err(why) => {
-            let fix =
-                "apt install strongswan-swanctl, or set swanctl_dir; swanctl unloads everything when it is missing";
-            return Err(vec![finding(Level::Error, "swanctl.conf cannot be read", fix).with(why)]);
+            let fix = "apt install strongswan-swanctl, or set swanctl_dir; without the file swanctl unloads everything";
+            return Err(vec![finding(Level::Error, "swanctl.conf cannot be read", fix).with(why.to_string())]);
         }
     };
-    // Any name of ours stands for all.
+    // The name of one file stands for all: they differ in the uuid alone.
     let file = directory.join(names::file(crate::ipsec::ConnectionId::random()));
     if let Some(pattern) = patterns.iter().find(|pattern| covers(pattern, &file)) {
         return Ok(format!("{} is included", pattern.display()));
     }
     let what = format!(
-        "swanctl.conf does not include {}: after a reboot, or `swanctl --load-all`, charon has no connection of ours",
+        "swanctl.conf does not include {}: after a reboot, or `swanctl --load-all`, charon has no connection of cygnet",
         directory.display()
     );
     let seen = if patterns.is_empty() { "nothing".into() } else { some(patterns.iter().map(|p| p.display())) };
     Err(vec![finding(Level::Error, what, fix).with(format!("it includes {seen}"))])
 }
 
-/// swanctl can read its files, and finds our connections in them.
+/// swanctl can read its files, and finds the stored connections in them.
 pub fn syntax(case: &Case) -> Judged {
     let dry_run = match &case.facts.conf.dry_run {
         Ok(dry_run) => dry_run,
-        Err(why) => return Err(unseen("what swanctl makes of its files", why)),
+        Err(why) => return Err(unchecked("what swanctl loads", why)),
     };
     if !dry_run.broken.is_empty() {
-        let fix = "repair or remove the file that is named; until then do not run `swanctl --load-all`";
+        let fix = "repair or remove that file; until then do not run `swanctl --load-all`";
         let what = "swanctl cannot read its files: it would unload every connection";
         return Err(vec![finding(Level::Error, what, fix).with(dry_run.broken.join("; "))]);
     }
@@ -55,8 +52,8 @@ pub fn syntax(case: &Case) -> Judged {
     let found = if lost.is_empty() {
         Vec::new()
     } else {
-        let what = format!("swanctl does not find {} of our connections in its files", lost.len());
-        let fix = "see the check include; a running agent writes files that are missing again within seconds";
+        let what = format!("swanctl does not find {} connections of cygnet in its files", lost.len());
+        let fix = "see the check include; if it passes: systemctl restart cygnet, which writes missing files";
         vec![finding(Level::Error, what, fix).with(some(lost))]
     };
     judged(found, format!("swanctl reads {} connections", dry_run.connections.len()))
@@ -75,8 +72,9 @@ mod tests {
         assert!(include(&case).expect_err("wrong")[0].fix.contains("include /etc/swanctl/conf.d/*.conf"));
         case.facts.conf.includes = Err("/etc/swanctl/swanctl.conf: No such file".into());
         assert_eq!(include(&case).expect_err("wrong")[0].level, Level::Error);
-        (case.facts.uid, case.facts.conf.includes) = (777, Err("x: Permission denied (os error 13)".into()));
-        assert_eq!(include(&case).expect_err("unseen")[0].level, Level::Info);
+        (case.facts.uid, case.facts.conf.includes) =
+            (777, Err(Unchecked::Denied("x: Permission denied (os error 13)".into())));
+        assert_eq!(include(&case).expect_err("unchecked")[0].level, Level::Info);
     }
 
     #[test]

@@ -1,33 +1,34 @@
-//! The agent, charon, its socket, its plugins, and the algorithms that stored connections need.
+//! Checks of the agent and of charon: its socket, its plugins, and the algorithms that stored connections need.
 
 use crate::{
     agent::CharonLink,
     doctor::{
         Case, Level,
-        finding::{Judged, finding, judged, some, unseen},
+        facts::Unchecked,
+        finding::{Judged, finding, judged, silent, some},
     },
 };
 use std::collections::BTreeMap;
 
-/// The agent runs and holds charon.
+/// The agent runs, and charon has loaded what is stored.
 pub fn agent(case: &Case) -> Judged {
     match &case.agent {
-        Some(CharonLink::Up(_)) => Ok("it runs, and charon holds what is stored".into()),
+        Some(CharonLink::Up(_)) => Ok("it runs, and charon has loaded what is stored".into()),
         Some(CharonLink::Starting) => {
-            Err(vec![finding(Level::Info, "the agent is starting", "ask again when it has started")])
+            Err(vec![finding(Level::Info, "the agent is starting", "run `cygnet doctor` again in a few seconds")])
         }
         Some(CharonLink::Down { why, since }) => Err(vec![
             finding(
                 Level::Warning,
-                "the agent could not make charon equal to what is stored",
-                "see the check charon; the agent tries again by itself",
+                "the agent could not load the stored connections into charon",
+                "see the check charon; the agent retries by itself",
             )
             .with(format!("since {since}: {why}")),
         ]),
         None => Err(vec![finding(
             Level::Warning,
-            "the agent does not run: nothing can be changed, and nothing is put back",
-            "systemctl start cygnet; if it does not start: journalctl -u cygnet",
+            "the agent does not run: no change is accepted, and no tunnel is repaired",
+            "systemctl start cygnet; if it fails, run `journalctl -u cygnet`",
         )]),
     }
 }
@@ -37,53 +38,54 @@ pub fn reachable(case: &Case) -> Judged {
     match &case.facts.charon {
         Ok(answers) => {
             let (count, version) = (answers.connections.len(), &answers.charon.version);
-            Ok(format!("strongSwan {version}, {count} connections loaded, {} IKE SAs of ours", answers.running.len()))
+            Ok(format!("strongSwan {version}, {count} connections loaded, {} IKE_SAs of cygnet", answers.running.len()))
         }
         Err(why) => {
-            let fix = "systemctl status strongswan; systemctl restart strongswan (the package is charon-systemd)";
-            Err(vec![finding(Level::Error, "charon does not answer", fix).with(why)])
+            let fix =
+                "systemctl restart strongswan; if it fails, run `journalctl -u strongswan` (package charon-systemd)";
+            Err(vec![finding(Level::Error, "charon does not answer", fix).with(why.to_string())])
         }
     }
 }
 
-/// The vici socket is there and lets us in.
+/// The vici socket exists and accepts this process.
 pub fn socket(case: &Case) -> Judged {
     let socket = &case.facts.vici;
     let path = socket.path.display();
     match (&socket.rights, &socket.connect) {
         (Ok(rights), Ok(())) => Ok(format!("{path} {rights}")),
         (Ok(rights), Err(why)) => {
-            let fix = if why.contains("Permission denied") {
-                "run the agent as the socket's owner or in its group, or set charon.plugins.vici.socket in strongswan.conf"
+            let fix = if matches!(why, Unchecked::Denied(_)) {
+                "run the agent as the socket's owner or in its group; or set charon.plugins.vici.socket in strongswan.conf"
             } else {
-                "a socket that a dead charon left behind: systemctl restart strongswan"
+                "systemctl restart strongswan (a charon that ended left this socket behind)"
             };
-            let what = format!("the vici socket {path} does not let this process (uid {}) in", case.facts.uid);
+            let what = format!("this process (uid {}) cannot connect to the vici socket {path}", case.facts.uid);
             Err(vec![finding(Level::Error, what, fix).with(format!("{rights}: {why}"))])
         }
         (Err(why), _) => {
-            let fix = "start strongswan; is the vici plugin there (package strongswan-swanctl), and is charon.vici in \
-                       cygnet.toml what charon.plugins.vici.socket is in strongswan.conf?";
-            Err(vec![finding(Level::Error, format!("there is no vici socket at {path}"), fix).with(why)])
+            let fix = "systemctl start strongswan; if it runs: apt install strongswan-swanctl (the vici plugin), and set \
+                       charon.vici in cygnet.toml to charon.plugins.vici.socket of strongswan.conf";
+            Err(vec![finding(Level::Error, format!("there is no vici socket at {path}"), fix).with(why.to_string())])
         }
     }
 }
 
-/// Plugins of which charon needs one each, and the package.
+/// Charon needs one plugin of each group; beside it, the package that has it.
 const NEEDED: [(&[&str], &str); 3] = [
     (&["kernel-netlink", "kernel-libipsec", "kernel-pfkey"], "libstrongswan"),
     (&["socket-default", "socket-dynamic"], "strongswan-libcharon"),
     (&["nonce"], "libstrongswan"),
 ];
 
-/// charon has what any tunnel needs.
+/// charon has loaded the plugins that every tunnel needs.
 pub fn plugins(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(unseen("charon's plugins", "charon does not answer")) };
+    let Ok(answers) = &case.facts.charon else { return Err(silent("charon's plugins")) };
     let plugins = &answers.charon.plugins;
     let has = |names: &[&str]| names.iter().any(|name| plugins.iter().any(|plugin| plugin == name));
     let lack = |(names, package): &(&[&str], &str)| {
         let fix = format!(
-            "apt install {package}; look whether charon.load or plugins.*.load in strongswan.conf keeps it out"
+            "apt install {package}; if it is installed, enable it in strongswan.conf (charon.load, charon.plugins.*.load)"
         );
         finding(Level::Error, format!("charon has not loaded the plugin {}", names.join(" or ")), fix)
             .with(format!("loaded: {}", plugins.join(" ")))
@@ -94,7 +96,7 @@ pub fn plugins(case: &Case) -> Judged {
 
 /// charon has the algorithms of the stored connections.
 pub fn algorithms(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(unseen("charon's algorithms", "charon does not answer")) };
+    let Ok(answers) = &case.facts.charon else { return Err(silent("charon's algorithms")) };
     let mut missing: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for connection in case.wanted() {
         for lack in answers.charon.missing(connection) {
@@ -102,7 +104,7 @@ pub fn algorithms(case: &Case) -> Judged {
         }
     }
     let lack = |((name, package), connections): (_, Vec<_>)| {
-        let what = format!("charon has no {name}, which {} stored connections need", connections.len());
+        let what = format!("charon lacks {name}, which {} stored connections need", connections.len());
         finding(Level::Error, what, format!("apt install {package} && systemctl restart strongswan"))
             .with(format!("connections: {}", some(connections)))
     };
@@ -131,7 +133,7 @@ mod tests {
     fn the_socket_must_be_there_and_let_us_in() {
         let mut case = healthy::case();
         assert_eq!(socket(&case).expect("fine"), "/run/charon.vici root:root 0770");
-        case.facts.vici.connect = Err("Permission denied (os error 13)".into());
+        case.facts.vici.connect = Err(Unchecked::Denied("connect: Permission denied (os error 13)".into()));
         assert!(socket(&case).expect_err("wrong")[0].fix.contains("group"));
         case.facts.vici.rights = Err("No such file".into());
         assert!(socket(&case).expect_err("wrong")[0].what.contains("no vici socket"));

@@ -1,18 +1,18 @@
-//! The data plane of the tunnels that are up: what takes packets to IPsec.
+//! Check of the data plane: the policies or routes that take packets to IPsec.
 
 use crate::{
     doctor::{
         Case, Finding, Level,
         facts::charon_answers::Answers,
-        finding::{Judged, finding, judged, some, unseen},
+        finding::{Judged, finding, judged, silent, some, unchecked},
     },
     ipsec::ChildState,
 };
 use ipnet::IpNet;
 
-/// Each tunnel that is up has its policies in the kernel, or its routes to charon's own device.
+/// Each CHILD_SA has its policies in the kernel, or its routes to the device of kernel-libipsec.
 pub fn plane(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(unseen("the data plane", "charon does not answer")) };
+    let Ok(answers) = &case.facts.charon else { return Err(silent("the data plane")) };
     let pairs = pairs(answers);
     if answers.charon.plugins.iter().any(|plugin| plugin == "kernel-libipsec") {
         libipsec(case, &pairs)
@@ -21,7 +21,7 @@ pub fn plane(case: &Case) -> Judged {
     }
 }
 
-/// The networks that installed tunnels join; those with ports or protocols are left out.
+/// The networks of the installed CHILD_SAs, without selectors that have ports or protocols.
 fn pairs(answers: &Answers) -> Vec<(IpNet, IpNet)> {
     let children = answers.running.iter().flat_map(|ike| &ike.children);
     let mut found = Vec::new();
@@ -45,34 +45,31 @@ fn show(pairs: &[&(IpNet, IpNet)]) -> String {
 fn libipsec(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
     let (interfaces, routes) = match (&case.facts.interfaces, &case.facts.routes) {
         (Ok(interfaces), Ok(routes)) => (interfaces, routes),
-        (Err(why), _) | (_, Err(why)) => return Err(unseen("the data plane", why)),
+        (Err(why), _) | (_, Err(why)) => return Err(unchecked("the data plane", why)),
     };
     let mut found: Vec<Finding> = Vec::new();
     let device = interfaces.iter().find(|interface| interface.name.starts_with("ipsec"));
     if device.is_none_or(|device| !device.up) {
-        let fix = "is /dev/net/tun there, and may charon open it? restart strongswan";
-        let what = format!(
-            "charon's own data plane (kernel-libipsec) has no device that is up; it serves {} tunnels",
-            pairs.len()
-        );
+        let fix = "modprobe tun; if charon may not open /dev/net/tun, grant it; then systemctl restart strongswan";
+        let what = format!("kernel-libipsec has no device that is up, and {} CHILD_SAs need it", pairs.len());
         found.push(finding(Level::Error, what, fix));
     }
     let has_route =
         |remote: &IpNet| routes.iter().any(|route| route.interface.starts_with("ipsec") && route.to.contains(remote));
     let lost: Vec<_> = pairs.iter().filter(|(_, remote)| !has_route(remote)).collect();
     if !lost.is_empty() {
-        let fix = "charon makes them if charon.install_routes is yes and this gateway has an address in the local network; \
-                   reconnect the tunnel, or add the address";
-        let what = format!("tunnels are up, but routing table 220 leads nowhere for {}", show(&lost));
+        let fix = "give this gateway an address in the local network (ip address add), keep charon.install_routes = yes, \
+                   and cygnet reconnect the connection";
+        let what = format!("CHILD_SAs are up, but routing table 220 has no route for {}", show(&lost));
         found.push(finding(Level::Error, what, fix).with(format!("table 220: {}", some(routes.iter().map(|r| r.to)))));
     }
-    judged(found, format!("kernel-libipsec, {} tunnels up, {} routes in table 220", pairs.len(), routes.len()))
+    judged(found, format!("kernel-libipsec, {} CHILD_SAs, {} routes in table 220", pairs.len(), routes.len()))
 }
 
 fn policies(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
     let policies = match &case.facts.policies {
         Ok(policies) => policies,
-        Err(why) => return Err(unseen("the kernel's IPsec policies", why)),
+        Err(why) => return Err(unchecked("the kernel's IPsec policies", why)),
     };
     let has = |direction: &str, from: &IpNet, to: &IpNet| {
         policies
@@ -81,10 +78,11 @@ fn policies(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
     };
     let lost: Vec<_> =
         pairs.iter().filter(|(local, remote)| !has("out", local, remote) || !has("in", remote, local)).collect();
-    let fix = "something removed them (ip xfrm policy flush, another IPsec program): reconnect the tunnel";
-    let what = || format!("tunnels are up, but the kernel has no IPsec policies for {}", show(&lost));
+    let fix =
+        "cygnet reconnect the connection; another program removed them (ip xfrm policy flush, another IPsec program)";
+    let what = || format!("CHILD_SAs are up, but the kernel has no IPsec policies for {}", show(&lost));
     let found = if lost.is_empty() { Vec::new() } else { vec![finding(Level::Error, what(), fix)] };
-    judged(found, format!("the kernel's, {} tunnels up, {} policies", pairs.len(), policies.len()))
+    judged(found, format!("the kernel, {} CHILD_SAs, {} policies", pairs.len(), policies.len()))
 }
 
 #[cfg(test)]
@@ -95,7 +93,7 @@ mod tests {
     #[test]
     fn policies_are_needed_both_ways() {
         let mut case = healthy::case();
-        assert_eq!(plane(&case).expect("fine"), "the kernel's, 1 tunnels up, 3 policies");
+        assert_eq!(plane(&case).expect("fine"), "the kernel, 1 CHILD_SAs, 3 policies");
         case.facts.policies.as_mut().expect("seen").retain(|policy| policy.direction != "in");
         let found = plane(&case).expect_err("wrong");
         assert!(found[0].what.contains("10.1.0.0/24 -> 10.2.0.0/24"), "{found:?}");
@@ -107,7 +105,7 @@ mod tests {
     fn libipsec_needs_its_device_and_its_routes() {
         let mut case = healthy::case();
         healthy::libipsec(&mut case);
-        assert_eq!(plane(&case).expect("fine"), "kernel-libipsec, 1 tunnels up, 1 routes in table 220");
+        assert_eq!(plane(&case).expect("fine"), "kernel-libipsec, 1 CHILD_SAs, 1 routes in table 220");
         case.facts.routes = Ok(Vec::new());
         case.facts.interfaces.as_mut().expect("seen").retain(|interface| interface.name != "ipsec0");
         let found = plane(&case).expect_err("wrong");

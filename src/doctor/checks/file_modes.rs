@@ -1,4 +1,4 @@
-//! Files: who may read and write them, which belong to nobody, which are damaged, and the space for more.
+//! Checks of files: their rights, leftovers without a connection, damaged records, and free space.
 
 use crate::{
     doctor::{
@@ -7,17 +7,17 @@ use crate::{
             groups::Door,
             permissions::{File, Purpose, Space},
         },
-        finding::{Judged, finding, judged, some, unseen},
+        finding::{Judged, finding, judged, some, unchecked},
     },
     ipsec::ConnectionId,
     strongswan::names,
 };
 
-/// Nobody reads keys or writes rules who should not.
+/// Only the owner reads keys, and only root writes configuration.
 pub fn modes(case: &Case) -> Judged {
     let files = match &case.facts.files {
         Ok(files) => files,
-        Err(why) => return Err(unseen("the files' modes", why)),
+        Err(why) => return Err(unchecked("the rights of the files", why)),
     };
     let mut found: Vec<_> = files
         .iter()
@@ -25,12 +25,12 @@ pub fn modes(case: &Case) -> Judged {
         .collect();
     match &case.facts.doors {
         Ok(doors) => found.extend(doors.iter().map(door)),
-        Err(why) => found.extend(unseen("who is in the groups of charon's socket and of certificates", why)),
+        Err(why) => found.extend(unchecked("the members of the groups of charon's socket and certificates", why)),
     }
     judged(found, format!("{} files and directories", files.len()))
 }
 
-/// `ours` are the users that may own it beside root: who looked, and who runs the agent.
+/// `ours` are the users beside root that may own it: the one of this process, and the one of the agent.
 fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
     let (path, mode) = (file.path.display(), file.mode);
     let evidence = format!("{} {mode:04o}", file.owners);
@@ -40,7 +40,7 @@ fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
     }
     let (level, what, right) = match file.purpose {
         Purpose::Key if mode & 0o077 != 0 => {
-            (Level::Error, "holds a key, and others than its owner have rights on it", "600")
+            (Level::Error, "holds a key, and users other than its owner have rights on it", "600")
         }
         Purpose::Secret if mode & 0o007 != 0 => {
             (Level::Error, "holds secrets, and every user has rights on it", "o-rwx")
@@ -52,74 +52,79 @@ fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
     Some(finding(level, format!("{path} {what}"), format!("chmod {right} {path}")).with(evidence))
 }
 
-/// A group of people that can become root.
+/// A group whose members can become root.
 fn door(door: &Door) -> Finding {
     let (path, group) = (door.path.display(), &door.group);
     let what = format!("users are in the group {group}, which can write {path}: that is as good as root");
-    let fix = format!("take them out of it: gpasswd -d USER {group}; only services belong in it");
+    let fix = format!("gpasswd -d USER {group} for each of them; only services belong in this group");
     finding(Level::Warning, what, fix).with(some(&door.members))
 }
 
-/// Nothing under our names belongs to no connection.
+/// Every file and loaded connection with a name of cygnet has a record.
 pub fn leftovers(case: &Case) -> Judged {
     let names = match &case.facts.conf_files {
         Ok(names) => names,
-        Err(why) => return Err(unseen("the directory of our files", why)),
+        Err(why) => return Err(unchecked("the directory of the files", why)),
     };
     let loaded = case.facts.charon.as_ref().map(|answers| answers.connections.as_slice()).unwrap_or_default();
-    let fix = "a running agent removes it within seconds; if it stays, look at the agent's log";
+    let fix =
+        "systemctl start cygnet; a running agent removes it within seconds. If it stays, run `journalctl -u cygnet`";
     let report = |what: &str, lost: Vec<String>| {
-        let text = format!("{what} under our names of which nothing is stored: {}", some(lost));
+        let text = format!("{what} without a stored connection: {}", some(lost));
         finding(Level::Warning, text, fix)
     };
     let of = |items: &[String], owner: fn(&str) -> Option<ConnectionId>| -> Vec<String> {
         items.iter().filter(|item| owner(item).is_some_and(|id| !is_known(case, id))).cloned().collect()
     };
-    let all = [("files in conf.d", of(names, names::file_owner)), ("connections in charon", of(loaded, names::owner))];
+    let all = [
+        ("cygnet's files in conf.d", of(names, names::file_owner)),
+        ("cygnet's connections in charon", of(loaded, names::owner)),
+    ];
     let found = all.into_iter().filter(|(_, lost)| !lost.is_empty()).map(|(what, lost)| report(what, lost)).collect();
     judged(found, "none")
 }
 
-/// Whether there is a record of `id`, be it damaged.
+/// Whether `id` has a record, even a damaged one.
 fn is_known(case: &Case, id: ConnectionId) -> bool {
     case.records.iter().any(|record| record.id == id) || case.damaged.iter().any(|damaged| damaged.id == Some(id))
 }
 
-/// Below these, writing will fail soon, and now.
+/// Free bytes below which writing fails soon (a warning), and fails at once (an error).
 const LOW: [u64; 2] = [64 << 20, 1 << 20];
 
-/// All records can be read, and there is room to write more.
+/// All records can be read, and there is space to write.
 pub fn store(case: &Case) -> Judged {
     let damage = |damaged: &crate::store::Damaged| {
-        let what = format!("the record {} is damaged; its connection is left alone", damaged.path.display());
-        finding(Level::Error, what, "restore or remove the file, then restart cygnet").with(&damaged.why)
+        let what = format!("the record {} is damaged: its connection is not changed", damaged.path.display());
+        finding(Level::Error, what, "restore or remove the file, then systemctl restart cygnet").with(&damaged.why)
     };
     let mut found: Vec<_> = case.damaged.iter().map(damage).collect();
     found.extend(case.records.iter().filter_map(|record| {
         let (name, id, why) = (&record.spec.names.name, record.id, record.aside.as_deref()?);
-        let what = format!("the connection {name} ({id}) clashes with another and is set aside: it is not loaded");
-        Some(finding(Level::Error, what, "change or delete one of the two connections").with(why))
+        let what = format!("the connection {name} ({id}) conflicts with another and is set aside: it is not loaded");
+        Some(finding(Level::Error, what, "cygnet change or cygnet delete one of the two connections").with(why))
     }));
     match &case.facts.space {
         Ok(space) => found.extend(room(*space)),
-        Err(why) => found.extend(unseen("the space for records", why)),
+        Err(why) => found.extend(unchecked("the free space of state_dir", why)),
     }
     let free = case.facts.space.as_ref().map_or(0, |space| space.bytes >> 20);
     judged(found, format!("{} records, {free} MiB free", case.records.len()))
 }
 
 fn room(space: Space) -> Option<Finding> {
-    let fix = "make room on the file system of state_dir: every change would be refused";
+    let fix = "free space on the file system of state_dir: without it every change is refused";
     if space.read_only {
-        let fix = "mount it for writing; look into the kernel's log for why it is not";
+        let fix = "mount it for writing (mount -o remount,rw); `dmesg` says why it is not";
         return Some(finding(Level::Error, "the file system of state_dir is read-only", fix));
     }
     if space.files == Some(0) {
         return Some(finding(Level::Error, "the file system of state_dir has no inode left", fix));
     }
     let level = if space.bytes < LOW[1] { Level::Error } else { Level::Warning };
-    (space.bytes < LOW[0])
-        .then(|| finding(level, format!("only {} KiB are free for state_dir", space.bytes >> 10), fix))
+    (space.bytes < LOW[0]).then(|| {
+        finding(level, format!("only {} KiB are free on the file system of state_dir", space.bytes >> 10), fix)
+    })
 }
 
 #[cfg(test)]

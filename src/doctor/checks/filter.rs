@@ -1,5 +1,5 @@
-//! Filters that drop what a tunnel needs: IKE and ESP at this host's own door, and the packets of its networks on their
-//! way through. Where a rule set is more than is understood here, its chain is named instead of a verdict.
+//! Checks for packet filters that drop IKE, ESP or tunnel traffic. Where a rule has conditions that this file does not
+//! know, the finding names the chain and gives no diagnosis.
 
 use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, device, forwarded, host_of, libipsec, part};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
             procfs::PORTS,
             rules::{Action, Base, Chain, Hook, Match, Rule, Way},
         },
-        finding::{Judged, finding, judged, some, unseen},
+        finding::{Judged, finding, judged, some, unchecked},
     },
     ipsec::{ChildState, IkeSa},
 };
@@ -20,13 +20,13 @@ use std::net::IpAddr;
 const ESP: u8 = 50;
 const AH: u8 = 51;
 
-/// What becomes of a flow.
+/// What the filters do with a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Diagnosis {
     Passes,
-    /// Nobody can tell, because of this.
-    Doubt(String),
-    /// This drops it.
+    /// This rule may drop it: it has unknown conditions.
+    Unknown(String),
+    /// This rule or policy drops it.
     Drops(Place),
 }
 
@@ -46,69 +46,69 @@ enum End {
     Dropped(String),
 }
 
-/// What is wrong, for which flows.
+/// A fault, and the flows that it affects.
 type Wrong = (Level, String, Place, Vec<(Flow, String)>);
 
-/// The packets of the tunnels' networks pass through this gateway.
+/// The filters forward tunnel traffic.
 pub fn forward(case: &Case) -> Judged {
     const HOOKS: [Hook; 3] = [Hook::Prerouting, Hook::Forward, Hook::Postrouting];
-    let (mut wrong, mut doubts) = (Vec::new(), Vec::new());
+    let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
     let pairs = forwarded(case);
     for (local, remote) in &pairs {
         let flows = [true, false].map(|out| [true, false].map(|begins| between(case, *local, *remote, out, begins)));
-        let verdicts =
-            flows.each_ref().map(|both| both.each_ref().map(|flow| verdict(&case.facts.rules.chains, &HOOKS, flow)));
-        let drops = |out: usize, late: usize| match &verdicts[out][late] {
+        let diagnoses =
+            flows.each_ref().map(|both| both.each_ref().map(|flow| diagnose(&case.facts.rules.chains, &HOOKS, flow)));
+        let drops = |out: usize, late: usize| match &diagnoses[out][late] {
             Diagnosis::Drops(place) => Some((&flows[out][late], place)),
             _ => None,
         };
         if let Some((flow, place)) = drops(0, 1).or_else(|| drops(1, 1)) {
-            add(&mut wrong, Level::Error, "a filter drops packets of tunnels".into(), place, flow);
+            add(&mut wrong, Level::Error, "a packet filter drops tunnel traffic".into(), place, flow);
         } else if let (Some(out), Some(back)) = (drops(0, 0), drops(1, 0)) {
-            let what = "a filter lets nobody begin anything through tunnels";
+            let what = "a packet filter lets neither side open a connection through tunnels";
             for (flow, place) in [Some(out), Some(back).filter(|back| back.1 != out.1)].into_iter().flatten() {
                 add(&mut wrong, Level::Error, what.into(), place, flow);
             }
         } else if let Some((flow, place)) = drops(0, 0).or_else(|| drops(1, 0)) {
-            let what = "a filter lets only the other side begin; if that is meant, nothing is wrong";
+            let what = "a packet filter lets only one side open connections; ignore this if it is intended";
             add(&mut wrong, Level::Info, what.into(), place, flow);
         }
-        doubts.extend(verdicts.iter().flatten().filter_map(doubt));
+        unknown.extend(diagnoses.iter().flatten().filter_map(unknown_rule));
     }
-    judge(case, wrong, doubts, format!("nothing drops what {} pairs of networks send each other", pairs.len()))
+    judge(case, wrong, unknown, format!("no rule drops the traffic of {} pairs of networks", pairs.len()))
 }
 
-/// IKE, and ESP or AH where they run without UDP, come in.
+/// The filters accept IKE from the peers, and ESP or AH without UDP encapsulation.
 pub fn input(case: &Case) -> Judged {
     let mut wrong = Vec::new();
-    let doubts = outer(case, Way::In, &[Hook::Prerouting, Hook::Input], |begins, place, flow| {
-        // What answers us comes in, if a rule of states lets it.
+    let unknown = outer(case, Way::In, &[Hook::Prerouting, Hook::Input], |begins, place, flow| {
+        // A rule for established connections accepts the answers.
         let (level, what) = if begins {
             (
                 Level::Warning,
-                "a filter lets in only what answers this gateway: the peer cannot begin, nor after a silence",
+                "a packet filter accepts only answers from peers: a peer cannot initiate, nor rekey after idle time",
             )
         } else {
-            (Level::Error, "a filter drops what peers send to this gateway")
+            (Level::Error, "a packet filter drops what peers send to this gateway")
         };
         add(&mut wrong, level, what.into(), place, flow);
     });
-    judge(case, wrong, doubts, "nothing drops IKE and ESP from the peers")
+    judge(case, wrong, unknown, "no rule drops IKE and ESP from the peers")
 }
 
-/// The same go out.
+/// The filters let the same out.
 pub fn output(case: &Case) -> Judged {
     let mut wrong = Vec::new();
-    let doubts = outer(case, Way::Out, &[Hook::Output, Hook::Postrouting], |_, place, flow| {
-        add(&mut wrong, Level::Error, "a filter drops what this gateway sends to peers".into(), place, flow);
+    let unknown = outer(case, Way::Out, &[Hook::Output, Hook::Postrouting], |_, place, flow| {
+        add(&mut wrong, Level::Error, "a packet filter drops what this gateway sends to peers".into(), place, flow);
     });
-    judge(case, wrong, doubts, "nothing drops IKE and ESP to the peers")
+    judge(case, wrong, unknown, "no rule drops IKE and ESP to the peers")
 }
 
-/// Asks of all flows between the ends of the tunnels; the doubts. What is dropped is told once a flow: as something that
-/// begins only if what has begun passes.
+/// Follows all flows between the endpoints of the tunnels, and returns the rules with unknown conditions. Calls `dropped`
+/// once for each flow that is dropped; with `true` if only its first packet is.
 fn outer(case: &Case, way: Way, hooks: &[Hook], mut dropped: impl FnMut(bool, &Place, &Flow)) -> Vec<String> {
-    let mut doubts = Vec::new();
+    let mut unknown = Vec::new();
     let mut seen = Vec::new();
     for connection in case.wanted() {
         let ends = (connection.local_addr, *connection.remote_addr);
@@ -117,29 +117,29 @@ fn outer(case: &Case, way: Way, hooks: &[Hook], mut dropped: impl FnMut(bool, &P
         }
         seen.push(ends);
         for kind in kinds(case, ends) {
-            let verdicts = [false, true].map(|begins| {
+            let diagnoses = [false, true].map(|begins| {
                 let flow = outside(case, ends, way, kind, begins);
-                (begins, verdict(&case.facts.rules.chains, hooks, &flow), flow)
+                (begins, diagnose(&case.facts.rules.chains, hooks, &flow), flow)
             });
             if let Some((begins, Diagnosis::Drops(place), flow)) =
-                verdicts.iter().find(|(_, verdict, _)| matches!(verdict, Diagnosis::Drops(_)))
+                diagnoses.iter().find(|(_, diagnosis, _)| matches!(diagnosis, Diagnosis::Drops(_)))
             {
                 dropped(*begins, place, flow);
             }
-            doubts.extend(verdicts.iter().filter_map(|(_, verdict, _)| doubt(verdict)));
+            unknown.extend(diagnoses.iter().filter_map(|(_, diagnosis, _)| unknown_rule(diagnosis)));
         }
     }
-    doubts
+    unknown
 }
 
-/// What the two ends send each other: IKE, and the protocols of the SAs that run without UDP.
+/// What the two endpoints send: IKE, and ESP or AH of CHILD_SAs without UDP encapsulation.
 fn kinds(case: &Case, (local, peer): (IpAddr, IpAddr)) -> Vec<Kind> {
     let mut found: Vec<_> = PORTS.into_iter().map(Kind::Udp).collect();
     let running = case.facts.charon.as_ref().map(|answers| answers.running.as_slice()).unwrap_or_default();
     let is_theirs = |ike: &&IkeSa| ike.local_host.parse() == Ok(local) && ike.remote_host.parse() == Ok(peer);
     for sa in running.iter().filter(is_theirs).flat_map(|ike| &ike.children) {
         let kind = Kind::Protocol(if sa.ah { AH } else { ESP });
-        // charon's own data plane knows ESP in UDP alone.
+        // kernel-libipsec sends ESP in UDP alone.
         if sa.state == ChildState::Installed && !sa.encap && !libipsec(case) && !found.contains(&kind) {
             found.push(kind);
         }
@@ -157,7 +157,7 @@ fn outside(case: &Case, (local, peer): (IpAddr, IpAddr), way: Way, kind: Kind, b
     Flow { source, destination, policy: None, comes, leaves, kind, begins }
 }
 
-/// The packets of a pair of networks, in one direction.
+/// The traffic of a pair of networks in one direction.
 fn between(case: &Case, local: IpNet, remote: IpNet, out: bool, begins: bool) -> Flow {
     let libipsec = libipsec(case);
     let inside = device(case, host_of(local));
@@ -168,42 +168,42 @@ fn between(case: &Case, local: IpNet, remote: IpNet, out: bool, begins: bool) ->
     Flow { source, destination, policy: Some(way).filter(|_| !libipsec), comes, leaves, kind: Kind::Any, begins }
 }
 
-fn doubt(verdict: &Diagnosis) -> Option<String> {
-    match verdict {
-        Diagnosis::Doubt(place) => Some(place.clone()),
+fn unknown_rule(diagnosis: &Diagnosis) -> Option<String> {
+    match diagnosis {
+        Diagnosis::Unknown(place) => Some(place.clone()),
         _ => None,
     }
 }
 
 /// What the chains at `hooks` do with the flow.
-fn verdict(chains: &[Chain], hooks: &[Hook], flow: &Flow) -> Diagnosis {
-    let mut doubts = Vec::new();
+fn diagnose(chains: &[Chain], hooks: &[Hook], flow: &Flow) -> Diagnosis {
+    let mut unknown = Vec::new();
     let v4 = flow.source.addr().is_ipv4();
     let is_of_family = |chain: &Chain| !chain.table.starts_with(if v4 { "ip6 " } else { "ip " });
     for chain in chains.iter().filter(|chain| is_of_family(chain)) {
         let Some(base) = chain.base.filter(|base| hooks.contains(&base.hook) && !base.is_nat) else { continue };
-        // What may have been accepted before a drop.
+        // Whether an earlier rule may accept a part of the flow.
         let mut partly = false;
-        let end = walk(chains, chain, flow, &mut (&mut partly, &mut doubts), 0);
+        let end = walk(chains, chain, flow, &mut (&mut partly, &mut unknown), 0);
         let dropped = match end {
             End::Dropped(text) => text,
             End::On if base.drops => format!("the policy drop of chain {} of table {}", chain.name, chain.table),
             End::On | End::Accepted => continue,
         };
         if partly {
-            doubts.push(dropped);
+            unknown.push(dropped);
         } else {
             return Diagnosis::Drops(Place { text: dropped, chain: named(chain, base) });
         }
     }
-    doubts.into_iter().next().map_or(Diagnosis::Passes, Diagnosis::Doubt)
+    unknown.into_iter().next().map_or(Diagnosis::Passes, Diagnosis::Unknown)
 }
 
 fn named(chain: &Chain, base: Base) -> (String, String, bool) {
     (chain.table.clone(), chain.name.clone(), base.by_iptables)
 }
 
-/// Follows the rules; what takes a part of the flow goes into `seen`: whether some of it is accepted, and what may drop it.
+/// Follows the rules. `seen` collects what matches a part of the flow: whether a rule accepts it, and which may drop it.
 fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mut Vec<String>), depth: usize) -> End {
     for rule in &chain.rules {
         let part = part(rule, flow);
@@ -213,7 +213,7 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mu
             Action::Accept if is_all => return End::Accepted,
             Action::Return if is_all => return End::On,
             Action::Drop if is_all || !is_vague(rule) => return End::Dropped(place(rule, chain)),
-            // To drop what goes to a port is meant so.
+            // A rule that drops a port is intended.
             Action::Drop if rule.matches.contains(&Match::Other) => seen.1.push(place(rule, chain)),
             Action::Jump(name) => {
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
@@ -222,7 +222,7 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mu
                     Some(End::Dropped(place)) if is_all || !is_vague(rule) => return End::Dropped(place),
                     Some(End::Dropped(place)) => seen.1.push(place),
                     Some(End::On) => {}
-                    // A target that is not known here decides as it likes.
+                    // An unknown target may accept.
                     Some(End::Accepted) | None => *seen.0 = true,
                 }
             }
@@ -233,7 +233,7 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mu
     End::On
 }
 
-/// Whether the rule takes a part by something else than addresses.
+/// Whether the rule matches by more than addresses and state.
 fn is_vague(rule: &Rule) -> bool {
     let by_address = |m: &Match| {
         matches!(m, Match::Source(..) | Match::Destination(..) | Match::V4(_) | Match::State(..) | Match::Ipsec(..))
@@ -245,7 +245,7 @@ fn place(rule: &Rule, chain: &Chain) -> String {
     format!("{} in chain {} of table {}", rule.place, chain.name, chain.table)
 }
 
-/// Adds a flow to what is wrong for the same reason at the same place.
+/// Adds a flow to the fault with the same cause at the same place.
 fn add(wrong: &mut Vec<Wrong>, level: Level, what: String, place: &Place, flow: &Flow) {
     let named = match flow.kind {
         Kind::Any => format!("{} -> {}", flow.source, flow.destination),
@@ -260,27 +260,31 @@ fn add(wrong: &mut Vec<Wrong>, level: Level, what: String, place: &Place, flow: 
     }
 }
 
-fn judge(case: &Case, wrong: Vec<Wrong>, mut doubts: Vec<String>, seen: impl Into<String>) -> Judged {
+fn judge(case: &Case, wrong: Vec<Wrong>, mut unknown: Vec<String>, seen: impl Into<String>) -> Judged {
     let mut found: Vec<Finding> = wrong.into_iter().map(report).collect();
-    doubts.sort_unstable();
-    doubts.dedup();
-    if !doubts.is_empty() {
-        let what = "whether a filter lets the packets of tunnels through cannot be told: its rules are about more than addresses";
-        found.push(finding(Level::Info, what, "look at these rules yourself").with(some(doubts)));
+    unknown.sort_unstable();
+    unknown.dedup();
+    if !unknown.is_empty() {
+        let what =
+            "packet filters have rules with conditions that this check does not know; they may drop tunnel traffic";
+        found.push(
+            finding(Level::Info, what, "run `sudo nft list ruleset` or `sudo iptables-save`, and read these rules")
+                .with(some(unknown)),
+        );
     }
-    found.extend(case.facts.rules.unseen.iter().flat_map(|why| unseen("packet filters", why)));
+    found.extend(case.facts.rules.unchecked.iter().flat_map(|why| unchecked("packet filters", why)));
     judged(found, seen)
 }
 
 fn report((level, what, place, flows): Wrong) -> Finding {
     let names = some(flows.iter().map(|(_, name)| name));
-    // Commands that can be pasted, for the first few; the rest goes the same way.
+    // Commands for the first two flows; those for the others differ in the addresses.
     let commands: Vec<_> = flows.iter().take(2).flat_map(|(flow, _)| accepting(&place, flow)).collect();
-    let fix = format!("accept them before: {}; and keep the rules where the others are kept", commands.join("; "));
+    let fix = format!("accept them before that rule: {}; and add these to the stored rules", commands.join("; "));
     finding(level, format!("{what}: {names}"), fix).with(place.text)
 }
 
-/// The commands that accept the flow, and for networks the way back too.
+/// The commands that accept the flow, and for networks its return traffic.
 fn accepting(place: &Place, flow: &Flow) -> Vec<String> {
     let (table, chain, by_iptables) = &place.chain;
     let v4 = flow.source.addr().is_ipv4();

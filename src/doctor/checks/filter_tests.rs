@@ -65,7 +65,7 @@ fn what_drops_the_networks_is_found() {
     // Only what has begun passes, and nothing may begin.
     let (levels, text) = forwarded(true, vec![(vec![state(&["established", "related"])], Action::Accept)]);
     assert_eq!(levels, [Level::Error], "{text}");
-    assert!(text.contains("nobody begin"), "{text}");
+    assert!(text.contains("neither side open"), "{text}");
     // Before routing and behind it packets can be dropped too.
     assert_eq!(found(forward, Hook::Prerouting, false, vec![(vec![], Action::Drop)]).0, [Level::Error]);
 }
@@ -122,9 +122,9 @@ fn what_cannot_be_told_is_named_and_no_fault() {
     let (levels, text) = forwarded(true, rules);
     assert_eq!(levels, [Level::Info], "{text}");
     let mut case = healthy::case();
-    case.facts.rules.unseen.push("nft: Operation not permitted".into());
+    case.facts.rules.unchecked.push("nft: Operation not permitted".into());
     for check in [forward, input, output] {
-        assert_eq!(check(&case).expect_err("unseen").iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info]);
+        assert_eq!(check(&case).expect_err("unchecked").iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info]);
     }
 }
 

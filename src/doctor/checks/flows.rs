@@ -1,4 +1,4 @@
-//! Packets of a kind, and how many of them a rule takes: what the checks of the rules share.
+//! Flows, and how much of a flow a rule matches: shared by the checks of rules.
 
 use crate::{
     doctor::{
@@ -14,26 +14,26 @@ use crate::{
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-/// How deep chains may jump.
+/// The deepest nesting of jumps that is followed.
 pub const MAX_DEPTH: usize = 16;
 
-/// How many of the packets a condition takes.
+/// How much of a flow a condition matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// None.
     None,
-    /// Some, or what the condition says is not known.
+    /// A part, or the condition is unknown.
     Some,
     /// All.
     All,
 }
 
-/// The interface that packets come or leave by.
+/// The interface of a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// One of charon's own, called `ipsec0` and so on.
+    /// A device of kernel-libipsec, such as `ipsec0`.
     Charons,
-    /// Any but the loopback interface: whichever it is counts.
+    /// Any interface but loopback.
     Any,
     /// Not known.
     Unknown,
@@ -41,7 +41,7 @@ pub enum Device {
     Named(String),
 }
 
-/// What the packets are.
+/// The protocol of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Of any protocol.
@@ -52,26 +52,26 @@ pub enum Kind {
     Protocol(u8),
 }
 
-/// Packets of a kind.
+/// Packets with the same source, destination, interfaces and protocol.
 #[derive(Debug, Clone)]
 pub struct Flow {
-    /// From where.
+    /// The source addresses.
     pub source: IpNet,
-    /// To where.
+    /// The destination addresses.
     pub destination: IpNet,
-    /// The way through the tunnel on which a policy of the kernel takes them.
+    /// The direction of the IPsec policy that applies to them.
     pub policy: Option<Way>,
-    /// The interface that they come by.
+    /// The inbound interface.
     pub comes: Device,
-    /// The one that they leave by.
+    /// The outbound interface.
     pub leaves: Device,
-    /// What they are.
+    /// The protocol.
     pub kind: Kind,
-    /// Whether they begin something, or belong to what has begun.
+    /// Whether they open a connection, or belong to an open one.
     pub begins: bool,
 }
 
-/// The pairs of networks that the tunnels of the stored connections join: ours, the peer's.
+/// The pairs of networks that the stored connections join: local, remote.
 pub fn pairs(case: &Case) -> Vec<(IpNet, IpNet)> {
     let mut found = Vec::new();
     for connection in case.wanted().filter(|connection| connection.mode == Mode::Tunnel) {
@@ -85,7 +85,7 @@ pub fn pairs(case: &Case) -> Vec<(IpNet, IpNet)> {
     found
 }
 
-/// The addresses that packets of these connections are to reach: the peers, and one in each network of both sides.
+/// The addresses that must be reachable: the peers, and one address in each network.
 pub fn ends(records: &[Arc<Record>]) -> BTreeSet<IpAddr> {
     let loaded = records.iter().filter(|record| record.is_loaded()).map(|record| &record.connection);
     let of = |connection: &Connection| -> Vec<IpAddr> {
@@ -95,7 +95,7 @@ pub fn ends(records: &[Arc<Record>]) -> BTreeSet<IpAddr> {
     loaded.flat_map(of).collect()
 }
 
-/// The pairs whose packets pass through this gateway: those whose local network is more than an address of its own.
+/// The pairs whose traffic is forwarded: their local network is not one of the gateway's own addresses.
 pub fn forwarded(case: &Case) -> Vec<(IpNet, IpNet)> {
     let own = case.facts.interfaces.as_deref().unwrap_or_default();
     let is_own = |net: &IpNet| {
@@ -105,27 +105,27 @@ pub fn forwarded(case: &Case) -> Vec<(IpNet, IpNet)> {
     pairs(case).into_iter().filter(|(local, _)| !is_own(local)).collect()
 }
 
-/// Whether charon encrypts packets itself, behind a device of its own.
+/// Whether charon encrypts packets itself, with kernel-libipsec.
 pub fn libipsec(case: &Case) -> bool {
     case.facts.charon.as_ref().is_ok_and(|answers| answers.charon.plugins.iter().any(|p| p == "kernel-libipsec"))
 }
 
-/// An address in the network that packets can go to.
+/// A host address in the network.
 pub fn host_of(net: IpNet) -> IpAddr {
     net.hosts().next().unwrap_or_else(|| net.addr())
 }
 
-/// The way to the address, if it was looked at and there is one.
+/// The route to the address, if it is known.
 pub fn way(case: &Case, address: IpAddr) -> Option<&Path> {
     case.facts.ways.as_ref().ok()?.get(&address)?.as_ref().ok()
 }
 
-/// The interface by which packets go to the address.
+/// The interface of the route to the address.
 pub fn device(case: &Case, address: IpAddr) -> Device {
     way(case, address).map_or(Device::Unknown, |way| Device::Named(way.device.clone()))
 }
 
-/// How much of the flow the rule takes.
+/// How much of the flow the rule matches.
 pub fn part(rule: &Rule, flow: &Flow) -> Part {
     rule.matches.iter().map(|condition| taken(condition, flow)).min().unwrap_or(Part::All)
 }
@@ -135,7 +135,7 @@ fn taken(condition: &Match, flow: &Flow) -> Part {
         Match::Source(nets, is_equal) => (within(flow.source, nets), *is_equal),
         Match::Destination(nets, is_equal) => (within(flow.destination, nets), *is_equal),
         Match::V4(v4) => (whole(flow.source.addr().is_ipv4() == *v4), true),
-        // The kernel's policies know nothing of what charon encrypts itself.
+        // Traffic through kernel-libipsec has no policy in the kernel.
         Match::Ipsec(way, is_equal) => (whole(flow.policy == Some(*way)), *is_equal),
         Match::In(name, is_equal) => (by(name, &flow.comes), *is_equal),
         Match::Out(name, is_equal) => (by(name, &flow.leaves), *is_equal),
@@ -187,7 +187,7 @@ fn within(net: IpNet, nets: &[IpNet]) -> Part {
     }
 }
 
-/// Whether the interface has this name, or fits this pattern.
+/// Whether the interface has this name or matches this pattern.
 fn by(name: &str, device: &Device) -> Part {
     let stem = name.trim_end_matches(['+', '*']);
     let is_pattern = stem.len() < name.len();

@@ -1,25 +1,25 @@
-//! The kernel's settings and the clock.
+//! Checks of the kernel's settings and of the clock.
 
 use crate::{
     doctor::{
         Case, Finding, Level,
         facts::procfs::Kernel,
-        finding::{Judged, finding, judged, some, unseen},
+        finding::{Judged, finding, judged, some, unchecked},
     },
     ipsec::Mode,
 };
 use std::collections::BTreeSet;
 
-/// What others' packets need to pass through this gateway.
+/// Forwarding is on for the address families of the connections' networks.
 pub fn forwarding(case: &Case) -> Judged {
     let kernel = match &case.facts.kernel {
         Ok(kernel) => kernel,
-        Err(why) => return Err(unseen("forwarding", why)),
+        Err(why) => return Err(unchecked("forwarding", why)),
     };
     let needs = [true, false].map(|v4| needs_forwarding(case, v4));
     let off = |family: &str, key: &str, count: usize| {
-        let what = format!("{family} forwarding is off, and {count} connections carry {family} networks");
-        let fix = format!("sysctl -w {key}=1, and the same in /etc/sysctl.d to keep it");
+        let what = format!("{family} forwarding is off, and {count} connections have {family} networks");
+        let fix = format!("sysctl -w {key}=1, and add it to /etc/sysctl.d");
         finding(Level::Error, what, fix).with(format!("{key} = 0"))
     };
     let mut found = Vec::new();
@@ -44,7 +44,7 @@ pub fn forwarding(case: &Case) -> Judged {
     )
 }
 
-/// How many connections carry networks of a family that are more than this gateway itself.
+/// The number of connections with local networks of a family that are not this gateway's own addresses.
 fn needs_forwarding(case: &Case, v4: bool) -> usize {
     let own = case.facts.interfaces.as_deref().unwrap_or_default();
     let is_own = |address| own.iter().any(|interface| interface.addresses.contains(&address));
@@ -57,16 +57,16 @@ fn needs_forwarding(case: &Case, v4: bool) -> usize {
         .count()
 }
 
-/// No interface of a tunnel drops packets for their way back (RFC 3704, strict).
+/// No interface of a tunnel has a strict reverse path filter (RFC 3704).
 pub fn rp_filter(case: &Case) -> Judged {
     let (kernel, interfaces) = match (&case.facts.kernel, &case.facts.interfaces) {
         (Ok(kernel), Ok(interfaces)) => (kernel, interfaces),
-        (Err(why), _) | (_, Err(why)) => return Err(unseen("rp_filter", why)),
+        (Err(why), _) | (_, Err(why)) => return Err(unchecked("rp_filter", why)),
     };
     let ours: BTreeSet<_> =
         case.wanted().map(|connection| connection.local_addr).filter(std::net::IpAddr::is_ipv4).collect();
     let concerned = interfaces.iter().filter(|interface| {
-        // kernel-libipsec names its devices so.
+        // The devices of kernel-libipsec.
         interface.name.starts_with("ipsec") || interface.addresses.iter().any(|address| ours.contains(address))
     });
     let names: Vec<_> = concerned.map(|interface| interface.name.as_str()).collect();
@@ -78,23 +78,24 @@ pub fn rp_filter(case: &Case) -> Judged {
 
 fn strict(kernel: &Kernel, name: &str) -> Option<Finding> {
     let value = |key: &str| kernel.rp_filter.get(key).copied().unwrap_or_default();
-    // The kernel takes the greater of both; 1 is strict, 2 loose.
+    // The kernel uses the greater of both values: 1 is strict, 2 loose.
     let (all, own) = (value("all"), value(name));
-    let what =
-        format!("rp_filter is strict on {name}: packets that come another way than answers would go are dropped");
-    let fix = format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2, and the same in /etc/sysctl.d to keep it");
+    let what = format!(
+        "rp_filter is strict on {name}: the kernel drops packets whose answers would leave by another interface"
+    );
+    let fix = format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2, and add it to /etc/sysctl.d");
     let evidence = format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{name}.rp_filter = {own}");
     (all.max(own) == 1).then(|| finding(Level::Warning, what, fix).with(evidence))
 }
 
-/// The years that a clock may show.
+/// The plausible years of a clock.
 const YEARS: std::ops::Range<i16> = 2025..2100;
 
-/// The clock is right: lifetimes, certificates and signed calls go by it.
+/// The clock is right: lifetimes, certificates and signed calls depend on it.
 pub fn clock(case: &Case) -> Judged {
     let now = case.now;
     let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
-    let fix = "set the clock, and keep it right: apt install systemd-timesyncd (or chrony), timedatectl set-ntp true";
+    let fix = "apt install systemd-timesyncd (or chrony), then timedatectl set-ntp true";
     if !YEARS.contains(&year) {
         return Err(vec![finding(Level::Error, format!("the clock shows the year {year}"), fix)]);
     }
@@ -108,7 +109,7 @@ pub fn clock(case: &Case) -> Judged {
         Ok(false) => {
             Err(vec![finding(Level::Warning, "the clock is not synchronised", fix).with("NTPSynchronized=no")])
         }
-        Err(why) => Err(unseen("whether the clock is synchronised", why)),
+        Err(why) => Err(unchecked("whether the clock is synchronised", why)),
     }
 }
 
@@ -149,7 +150,7 @@ mod tests {
         case.facts.synchronised = Ok(false);
         assert_eq!(clock(&case).expect_err("wrong")[0].level, Level::Warning);
         case.facts.synchronised = Err("no D-Bus".into());
-        assert_eq!(clock(&case).expect_err("unseen")[0].level, Level::Info);
+        assert_eq!(clock(&case).expect_err("unchecked")[0].level, Level::Info);
         case.now = "2026-01-01T00:00:00Z".parse().expect("a time");
         assert!(clock(&case).expect_err("wrong")[0].what.contains("was changed at"));
         case.now = "1970-01-01T00:07:00Z".parse().expect("a time");

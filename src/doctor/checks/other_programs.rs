@@ -1,11 +1,11 @@
-//! Other programs that do IPsec here, and connections that none of our files explain.
+//! Checks for other IPsec programs, and for connections in charon that are not from cygnet.
 
 use crate::{
     agent::change::overlaps::{Overlaps, pairs},
     doctor::{
         Case, Finding, Level,
         facts::network::network,
-        finding::{Judged, finding, judged, some, unseen},
+        finding::{Judged, finding, judged, silent, some, unchecked},
     },
     ipsec::{Connection, ConnectionId, TrafficSelector},
     settings::policy::Stance,
@@ -14,13 +14,13 @@ use crate::{
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// No other program fights for the same ports, policies or connections.
+/// No other program uses the same ports, policies or connections.
 pub fn tools(case: &Case) -> Judged {
     let mut found = Vec::new();
     let processes = match &case.facts.processes {
         Ok(processes) => processes.as_slice(),
         Err(why) => {
-            found.extend(unseen("the processes", why));
+            found.extend(unchecked("the processes", why));
             &[]
         }
     };
@@ -33,18 +33,18 @@ pub fn tools(case: &Case) -> Judged {
         };
         let what = format!("{who} runs beside charon: both install IPsec policies and answer IKE");
         found.push(
-            finding(level, what, format!("stop and disable {who}"))
+            finding(level, what, format!("stop {who} and disable its service (systemctl disable --now)"))
                 .with(format!("{} (pid {})", process.name, process.pid)),
         );
     }
     let charons: Vec<_> = processes.iter().filter(|process| is_charon(&process.name)).collect();
     if charons.len() > 1 {
-        let fix = "systemctl disable --now strongswan-starter (its charon is for ipsec.conf), then restart strongswan";
+        let fix = "systemctl disable --now strongswan-starter (it runs the charon of ipsec.conf); systemctl restart strongswan";
         let evidence = some(charons.iter().map(|process| format!("{} (pid {})", process.name, process.pid)));
-        found.push(finding(Level::Error, format!("{} charons run", charons.len()), fix).with(evidence));
+        found.push(finding(Level::Error, format!("{} charon daemons run", charons.len()), fix).with(evidence));
     }
     found.extend(stroke(case));
-    judged(found, "no other program of IPsec")
+    judged(found, "no other IPsec program")
 }
 
 /// The connections of ipsec.conf, if charon loads them.
@@ -52,19 +52,22 @@ fn stroke(case: &Case) -> Vec<Finding> {
     let loads = case.facts.charon.as_ref().is_ok_and(|answers| answers.charon.plugins.iter().any(|p| p == "stroke"));
     match &case.facts.ipsec_conf {
         Ok(names) if loads && !names.is_empty() => {
-            let what = format!("charon's stroke plugin loads {} connections of ipsec.conf beside ours", names.len());
+            let what = format!(
+                "charon's stroke plugin loads {} connections of ipsec.conf beside those of cygnet",
+                names.len()
+            );
             let fix = "move them to swanctl.conf, or disable the stroke plugin (charon.plugins.stroke.load = no)";
             vec![finding(Level::Warning, what, fix).with(some(names))]
         }
         Ok(_) => Vec::new(),
-        Err(why) => unseen("ipsec.conf", why),
+        Err(why) => unchecked("ipsec.conf", why),
     }
 }
 
 /// No two connections join the same or overlapping networks.
 pub fn networks(case: &Case) -> Judged {
     if case.same_networks == Stance::Off {
-        return Ok("not looked at (policy.same-networks)".into());
+        return Ok("not checked (policy.same-networks = off)".into());
     }
     let mut all = Overlaps::default();
     case.wanted().for_each(|connection| all.add(connection.id(), pairs(connection)));
@@ -72,7 +75,7 @@ pub fn networks(case: &Case) -> Judged {
     let name = |id: ConnectionId| names.get(&id).map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
     let mut found = Vec::new();
     for connection in case.wanted() {
-        // Each two are named once.
+        // Each pair is listed once.
         let of = all.of(connection.id(), pairs(connection));
         found.extend(of.into_iter().filter(|(id, _)| *id > connection.id()).map(|(id, shared)| {
             let shared = some(shared.iter().map(|(local, remote)| format!("{local} to {remote}")));
@@ -80,42 +83,41 @@ pub fn networks(case: &Case) -> Judged {
         }));
     }
     if found.is_empty() {
-        return Ok("each packet has one tunnel at most".into());
+        return Ok("no two connections share networks".into());
     }
-    let what =
-        "connections join the same or overlapping networks: the one that was installed last takes all the packets";
-    let fix = "name other networks, or disable one of each two, unless it is meant as a standby";
+    let what = "connections join the same or overlapping networks: the CHILD_SA that was installed last takes all their packets";
+    let fix = "cygnet disable one of each pair, or change its networks; a standby may stay as it is";
     Err(vec![finding(Level::Warning, what, fix).with(some(found))])
 }
 
-/// Every loaded connection stands in a file, and none that is not ours is in the way of one that is.
+/// Every foreign connection is in a file of swanctl, and none competes with one of cygnet.
 pub fn foreign(case: &Case) -> Judged {
     let Ok(answers) = &case.facts.charon else {
-        return Err(unseen("foreign connections", "charon does not answer"));
+        return Err(silent("foreign connections"));
     };
     let mut found: Vec<_> = answers.foreign.iter().filter_map(|other| rival(case, other)).collect();
     let dry_run = match &case.facts.conf.dry_run {
         Ok(dry_run) => dry_run,
         Err(why) => {
-            found.extend(unseen("foreign connections", why));
+            found.extend(unchecked("foreign connections", why));
             return Err(found);
         }
     };
     let foreign = answers.connections.iter().filter(|name| names::owner(name).is_none());
     let (kept, lost): (Vec<_>, Vec<_>) = foreign.partition(|name| dry_run.connections.contains(name));
-    // While the files are broken nothing can be said of who stands in them.
+    // From broken files swanctl reads no names.
     if !lost.is_empty() && dry_run.broken.is_empty() {
         let what = format!(
-            "{} connections in charon are neither ours nor in swanctl's files: another program loads them",
+            "{} connections in charon are neither from cygnet nor from swanctl's files: another program loads them",
             lost.len()
         );
-        let fix = "the next `swanctl --load-all` removes them: write them to conf.d, or unload them";
+        let fix = "write them to conf.d, or unload them; the next `swanctl --load-all` removes them from charon";
         found.push(finding(Level::Warning, what, fix).with(some(lost)));
     }
-    judged(found, format!("{} that are not ours, all in swanctl's files", kept.len()))
+    judged(found, format!("{} foreign connections, all in swanctl's files", kept.len()))
 }
 
-/// A connection of somebody else for networks that one of ours joins, with the same peer.
+/// A foreign connection that joins networks of a stored one with the same peer.
 fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
     let has_peer = |ours: &Connection| {
         other.remotes.iter().any(|text| {
@@ -137,20 +139,20 @@ fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
         .collect();
     let first = ours.first()?;
     let what = format!(
-        "the connection {} in charon, which is not ours, joins the same networks with the same peer as {}: either may take the \
-         other's packets, or answer the peer in its place",
+        "the foreign connection {} in charon joins the same networks with the same peer as {}: each may take the other's \
+         packets, or answer the peer in its place",
         other.name,
         some(&ours)
     );
     let fix = format!(
-        "keep one of the two: take {} out of its file (grep -rn '{}' /etc/swanctl /etc/ipsec.conf) and swanctl --load-all, or \
-         cygnet delete {first}",
+        "keep one of the two: remove {} from its file (grep -rn '{}' /etc/swanctl /etc/ipsec.conf) and run \
+         swanctl --load-all; or cygnet delete {first}",
         other.name, other.name
     );
     Some(finding(Level::Warning, what, fix).with(some(shared)))
 }
 
-/// The networks that both join, ours and the peer's.
+/// The pairs of networks that both connections join.
 fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
     let meet = |nets: &[TrafficSelector], text: &str, own: IpAddr| -> Option<IpNet> {
         let theirs = if text == "dynamic" { IpNet::from(own) } else { network(text.split('[').next()?)? };
@@ -205,7 +207,7 @@ mod tests {
         case.facts.ipsec_conf = Ok(vec!["site".into()]);
         let found = tools(&case).expect_err("wrong");
         assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Error, Level::Warning, Level::Error]);
-        assert!(found[0].what.contains("libreswan") && found[2].what.contains("2 charons"), "{found:?}");
+        assert!(found[0].what.contains("libreswan") && found[2].what.contains("2 charon daemons"), "{found:?}");
         case.facts.charon.as_mut().expect("seen").charon.plugins.push("stroke".into());
         assert!(tools(&case).expect_err("wrong")[3].what.contains("stroke"));
     }
@@ -216,7 +218,7 @@ mod tests {
         case.facts.charon.as_mut().expect("seen").connections.push("site".into());
         assert!(foreign(&case).expect_err("wrong")[0].evidence.as_ref().is_some_and(|text| text == "site"));
         case.facts.conf.dry_run.as_mut().expect("seen").connections.push("site".into());
-        assert_eq!(foreign(&case).expect("fine"), "1 that are not ours, all in swanctl's files");
+        assert_eq!(foreign(&case).expect("fine"), "1 foreign connections, all in swanctl's files");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The UDP ports of IKE.
+//! Check of the UDP ports of IKE.
 
 use crate::doctor::{
     Case, Finding, Level,
     facts::procfs::{PORTS, UdpSocket},
-    finding::{Judged, finding, judged, unseen},
+    finding::{Judged, finding, judged, unchecked},
 };
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub fn udp(case: &Case) -> Judged {
     let sockets = match &case.facts.sockets {
         Ok(sockets) => sockets,
-        Err(why) => return Err(unseen("the UDP sockets", why)),
+        Err(why) => return Err(unchecked("the UDP sockets", why)),
     };
     let v6 = case.wanted().any(|connection| connection.local_addr.is_ipv6());
     let v4 = !v6 || case.wanted().any(|connection| connection.local_addr.is_ipv4());
@@ -33,14 +33,14 @@ fn judge(port: u16, family: &str, bound: &[&UdpSocket]) -> Option<Finding> {
         return None;
     }
     let Some(other) = bound.first() else {
-        let fix = "start charon; if it runs: is the plugin socket-default loaded, and are charon.port and \
-                   charon.port_nat_t in strongswan.conf 500 and 4500?";
+        let fix = "systemctl start strongswan; if it runs: load the plugin socket-default, and set charon.port = 500 and \
+                   charon.port_nat_t = 4500 in strongswan.conf";
         return Some(finding(Level::Error, format!("nobody listens on UDP {port} ({family})"), fix));
     };
     let holder = other.holder.as_ref().map(|holder| format!("{} (pid {})", holder.name, holder.pid));
     let holder = holder.unwrap_or_default();
-    let what = format!("UDP {port} ({family}) is held by {holder}, not by charon");
-    let fix = format!("stop {holder} and restart strongswan");
+    let what = format!("UDP {port} ({family}) belongs to {holder}, not to charon");
+    let fix = format!("stop {holder}, then systemctl restart strongswan");
     Some(finding(Level::Error, what, fix).with(format!("bound to {}", other.address)))
 }
 
@@ -58,10 +58,10 @@ mod tests {
         sockets[0].holder = Some(Process { pid: 77, name: "pluto".into() });
         sockets.truncate(1);
         let found = udp(&case).expect_err("wrong");
-        assert!(found[0].what.contains("UDP 500 (IPv4) is held by pluto (pid 77)"), "{found:?}");
+        assert!(found[0].what.contains("UDP 500 (IPv4) belongs to pluto (pid 77)"), "{found:?}");
         assert!(found[1].what.contains("nobody listens on UDP 4500"), "{found:?}");
         case.facts.sockets = Err("no /proc".into());
-        assert_eq!(udp(&case).expect_err("unseen")[0].level, Level::Info);
+        assert_eq!(udp(&case).expect_err("unchecked")[0].level, Level::Info);
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! The routes that a tunnel needs beside its policies: to the peer, for the packets of both sides' networks.
+//! Check of the routes that a tunnel needs beside its policies: to the peer, and to the networks of both sides.
 
 use super::flows::{forwarded, host_of, libipsec, pairs, way};
 use crate::doctor::{
     Case, Finding, Level,
-    finding::{Judged, finding, judged, some, unseen},
+    facts::Unchecked,
+    finding::{Judged, finding, judged, some, unchecked},
 };
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// The kernel knows a way to the peers, to their networks and to ours.
+/// The kernel has routes to the peers, to their networks and to the local networks.
 pub fn routes(case: &Case) -> Judged {
     let ways = match &case.facts.ways {
         Ok(ways) => ways,
-        Err(why) => return Err(unseen("the routes", why)),
+        Err(why) => return Err(unchecked("the routes", why)),
     };
     let none = |address: IpAddr| ways.get(&address).and_then(|way| way.as_ref().err());
     let peers: BTreeSet<_> = case.wanted().map(|connection| *connection.remote_addr).collect();
@@ -23,7 +24,7 @@ pub fn routes(case: &Case) -> Judged {
     let (locals, remotes): (BTreeSet<_>, BTreeSet<_>) = pairs(case).into_iter().unzip();
     for (net, why) in remotes.iter().filter(|net| is_due(case, net)).filter_map(|net| Some((net, none(host_of(*net))?)))
     {
-        // Its packets end at routing, before a policy sees them.
+        // Without a route the kernel drops the packets before a policy sees them.
         found.push(no_route(&format!("the peer's network {net}"), *net, why));
     }
     for (net, why) in locals.iter().filter_map(|net| Some((net, none(host_of(*net))?))) {
@@ -33,24 +34,24 @@ pub fn routes(case: &Case) -> Judged {
     let astray: Vec<_> = passing.iter().filter(|net| is_astray(case, **net)).collect();
     if let Some(first) = astray.first() {
         let what = format!(
-            "only the default route leads to local networks: what comes out of a tunnel for them leaves by the way to the \
-             peer: {}",
+            "only the default route leads to local networks, so packets from the tunnel for them leave towards the peer \
+             again: {}",
             some(&astray)
         );
-        let fix = format!("ip route add {first} via ROUTER dev INTERFACE, and keep it in the network's configuration");
+        let fix = format!("ip route add {first} via ROUTER dev INTERFACE, and add it to the network's configuration");
         found.push(finding(Level::Warning, what, fix));
     }
-    judged(found, format!("they lead to {} peers and {} networks", peers.len(), locals.len() + remotes.len()))
+    judged(found, format!("{} peers and {} networks have routes", peers.len(), locals.len() + remotes.len()))
 }
 
-/// Whether a route to the peer's network is to be there: that of charon's own device comes and goes with the tunnel.
+/// Whether the peer's network should have a route: kernel-libipsec adds and removes its own with the CHILD_SA.
 fn is_due(case: &Case, net: &IpNet) -> bool {
     let Ok(answers) = &case.facts.charon else { return false };
     let remotes = answers.running.iter().flat_map(|ike| &ike.children).flat_map(|sa| &sa.remote);
     !libipsec(case) || remotes.filter_map(|text| text.parse().ok()).any(|remote: IpNet| remote.contains(net))
 }
 
-/// Whether packets for the local network would go where the default route leads, which is where the peers are.
+/// Whether packets for the local network would take the default route, towards the peers.
 fn is_astray(case: &Case, net: IpNet) -> bool {
     let Some(local) = way(case, host_of(net)).filter(|way| way.by_default && net.prefix_len() > 0) else {
         return false;
@@ -58,9 +59,9 @@ fn is_astray(case: &Case, net: IpNet) -> bool {
     case.wanted().filter_map(|connection| way(case, *connection.remote_addr)).any(|peer| peer.device == local.device)
 }
 
-fn no_route(what: &str, net: IpNet, why: &str) -> Finding {
+fn no_route(what: &str, net: IpNet, why: &Unchecked) -> Finding {
     let fix = format!(
-        "ip route add {net} via ROUTER dev INTERFACE (or a default route), and keep it in the network's configuration"
+        "ip route add {net} via ROUTER dev INTERFACE (or a default route), and add it to the network's configuration"
     );
     finding(Level::Error, format!("no route leads to {what}"), fix)
         .with(format!("ip route get {}: {why}", host_of(net)))
@@ -101,6 +102,6 @@ mod tests {
         ways.insert("10.1.0.1".parse().expect("an address"), Ok(healthy::way("lan", true)));
         assert!(routes(&case).is_ok());
         case.facts.ways = Err("no kernel".into());
-        assert_eq!(routes(&case).expect_err("unseen")[0].level, Level::Info);
+        assert_eq!(routes(&case).expect_err("unchecked")[0].level, Level::Info);
     }
 }

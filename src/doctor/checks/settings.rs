@@ -1,4 +1,4 @@
-//! Settings that stored connections do not have yet.
+//! Check for settings that stored connections have not taken over.
 
 use crate::{
     agent::change::settings_drift::settings_drift,
@@ -9,9 +9,9 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// What to do about it.
-pub const TAKE_OVER: &str = "cygnet reconnect --all-changed takes the settings over in all connections, cygnet reconnect \
-                             or a Change in one; or put the old value back into the settings and systemctl reload cygnet";
+/// The fix.
+pub const TAKE_OVER: &str = "cygnet reconnect --all-changed (all connections) or cygnet reconnect NAME (one) takes the \
+                             settings over; or restore the old value in cygnet.toml and systemctl reload cygnet";
 
 /// Whether the VIP of a connection with this address has another address in the settings now.
 pub fn has_moved(case: &Case, address: IpAddr) -> bool {
@@ -23,15 +23,18 @@ pub fn has_moved(case: &Case, address: IpAddr) -> bool {
 pub fn drift(case: &Case) -> Judged {
     let mut found = Vec::new();
     for record in &case.records {
-        // What is gone from the settings is kept: nothing is to be done.
+        // A connection keeps what the settings no longer have: nothing has to be done.
         let drift: Vec<_> =
             settings_drift(&record.spec, &case.gateway).into_iter().filter(|drift| drift.now.is_some()).collect();
         if !drift.is_empty() {
-            let what = format!("the settings have changed under connection {} ({})", record.spec.names.name, record.id);
+            let what = format!(
+                "connection {} ({}) has values that the settings no longer have",
+                record.spec.names.name, record.id
+            );
             found.push(finding(Level::Warning, what, TAKE_OVER).with(some(&drift)));
         }
     }
-    judged(found, format!("{} connections have what the settings say", case.records.len()))
+    judged(found, format!("{} connections match the settings", case.records.len()))
 }
 
 #[cfg(test)]

@@ -1,24 +1,24 @@
-//! Source NAT that would take a tunnel's packets before IPsec sees them: the new source fits no selector any more.
+//! Check for source NAT that rewrites tunnel traffic before IPsec sees it: the new source matches no traffic selector.
 
 use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, libipsec, pairs, part};
 use crate::doctor::{
     Case, Finding, Level,
     facts::rules::{Action, Base, Chain, Hook, Match, Way},
-    finding::{Judged, finding, judged, some, unseen},
+    finding::{Judged, finding, judged, some, unchecked},
 };
 
 /// What a chain does with a flow.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
-    /// The next rule is asked.
+    /// The next rule decides.
     On,
-    /// Nothing more in this chain.
-    Spared,
-    /// Its source is changed: by what, and whether that is certain.
+    /// The chain leaves it as it is.
+    Exempt,
+    /// A rule rewrites its source: which one, and whether that is certain.
     Translated(String, bool),
 }
 
-/// No rule translates what a tunnel is to carry.
+/// No rule rewrites the source of tunnel traffic.
 pub fn nat(case: &Case) -> Judged {
     let rules = &case.facts.rules;
     let libipsec = libipsec(case);
@@ -33,32 +33,32 @@ pub fn nat(case: &Case) -> Judged {
         }
     }
     found.extend(hit.into_iter().map(|(rule, is_certain, pairs)| report(&rule, is_certain, &pairs, libipsec)));
-    found.extend(rules.unseen.iter().flat_map(|why| unseen("source NAT", why)));
+    found.extend(rules.unchecked.iter().flat_map(|why| unchecked("source NAT", why)));
     let bases = rules.chains.iter().filter(|chain| is_nat(chain)).count();
-    judged(found, format!("no rule of {bases} chains takes a tunnel's packets"))
+    judged(found, format!("no rule of {bases} chains rewrites tunnel traffic"))
 }
 
 fn report(rule: &str, is_certain: bool, pairs: &[String], libipsec: bool) -> Finding {
     let exemption = if libipsec { "oifname \"ipsec*\" accept" } else { "rt ipsec exists accept" };
     let fix = format!(
-        "put an exemption before that rule: in nft `{exemption}`, in iptables `-I POSTROUTING {} -j ACCEPT`; or except the \
-         networks by their addresses",
+        "insert an exemption before that rule: in nft `{exemption}`, with iptables `iptables -t nat -I POSTROUTING {} -j \
+         ACCEPT`; or exempt the networks by address",
         if libipsec { "-o ipsec+" } else { "-m policy --dir out --pol ipsec" }
     );
     let (level, may) = if is_certain { (Level::Error, "") } else { (Level::Warning, "may ") };
-    let verb = if is_certain { "changes" } else { "change" };
-    let what = format!("source NAT {may}{verb} packets before IPsec takes them: {}", some(pairs));
+    let verb = if is_certain { "rewrites" } else { "rewrite" };
+    let what = format!("source NAT {may}{verb} tunnel traffic before IPsec sees it: {}", some(pairs));
     finding(level, what, fix).with(rule)
 }
 
-/// What the tunnels of the stored connections carry, on its way out.
+/// The outbound traffic of the stored connections.
 fn flows(case: &Case, libipsec: bool) -> Vec<Flow> {
     let flow = |(source, destination)| Flow {
         source,
         destination,
         policy: Some(Way::Out).filter(|_| !libipsec),
         comes: Device::Unknown,
-        // With policies of the kernel it is the one of the route, which may be any but loopback.
+        // With kernel policies the route decides: any interface but loopback.
         leaves: if libipsec { Device::Charons } else { Device::Any },
         kind: Kind::Any,
         begins: true,
@@ -66,12 +66,12 @@ fn flows(case: &Case, libipsec: bool) -> Vec<Flow> {
     pairs(case).into_iter().map(flow).collect()
 }
 
-/// Whether nobody knows which of the packets the condition takes.
+/// Whether the condition matches an unknown part of the packets.
 fn is_vague(condition: &Match) -> bool {
     matches!(condition, Match::Other | Match::Narrow | Match::Protocol(..) | Match::Port(..) | Match::In(..))
 }
 
-/// Whether packets come to the chain behind routing, and it is about addresses.
+/// Whether the chain does NAT after routing.
 fn is_nat(chain: &Chain) -> bool {
     chain.base.is_some_and(|base: Base| base.is_nat && base.hook == Hook::Postrouting)
 }
@@ -80,7 +80,7 @@ fn is_nat(chain: &Chain) -> bool {
 fn translated(chains: &[Chain], flow: &Flow) -> Option<(String, bool)> {
     chains.iter().filter(|chain| is_nat(chain)).find_map(|chain| match walk(chains, chain, flow, 0) {
         Fate::Translated(rule, is_certain) => Some((rule, is_certain)),
-        Fate::On | Fate::Spared => None,
+        Fate::On | Fate::Exempt => None,
     })
 }
 
@@ -91,17 +91,17 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, depth: usize) -> Fate {
         match &rule.action {
             _ if part == Part::None => {}
             Action::Translate(word) => {
-                // Part of the packets by address is certain; what an unknown condition takes is not.
+                // A match by address is certain; an unknown condition is not.
                 let is_certain = !rule.matches.iter().any(is_vague);
                 let place = format!("{word} in chain {} of table {} ({})", chain.name, chain.table, rule.place);
                 return Fate::Translated(place, is_certain);
             }
-            Action::Accept if is_all => return Fate::Spared,
+            Action::Accept if is_all => return Fate::Exempt,
             Action::Return if is_all => return Fate::On,
             Action::Jump(name) => {
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
                 match next.filter(|_| depth < MAX_DEPTH).map(|next| walk(chains, next, flow, depth + 1)) {
-                    Some(Fate::Spared) if is_all => return Fate::Spared,
+                    Some(Fate::Exempt) if is_all => return Fate::Exempt,
                     Some(Fate::Translated(rule, is_certain)) => return Fate::Translated(rule, is_certain && is_all),
                     _ => {}
                 }
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn what_was_not_seen_is_said() {
         let mut case = healthy::case();
-        case.facts.rules.unseen.push("nft is not installed".into());
-        let found = nat(&case).expect_err("unseen");
+        case.facts.rules.unchecked.push("nft is not installed".into());
+        let found = nat(&case).expect_err("unchecked");
         assert_eq!((found[0].level, found.len()), (Level::Info, 1));
     }
 }

@@ -1,8 +1,8 @@
-//! charon as the doctor sees it: its socket, its version and algorithms, what is loaded and what runs.
+//! What the doctor learns about charon: its socket, version, algorithms, connections and SAs.
 
 use super::{
-    look::{Places, reading},
-    probe::{PATIENCE, Probe},
+    places::{Places, reading},
+    probe::{PATIENCE, Probe, Unchecked},
 };
 use crate::{
     ipsec::IkeSa,
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::{net::UnixStream, time::timeout};
 
-/// How many connections of others are looked at.
+/// The most foreign connections that are read.
 const DESCRIBED: usize = 256;
 
 /// The vici socket, as this process finds it.
@@ -29,35 +29,35 @@ pub struct Socket {
     pub connect: Probe<()>,
 }
 
-/// What charon says.
+/// What charon answers.
 #[derive(Debug)]
 pub struct Answers {
     /// Its version, plugins and algorithms.
     pub charon: Charon,
-    /// The names of all connections that are loaded, ours and others'.
+    /// The names of all loaded connections, of cygnet and foreign.
     pub connections: Vec<String>,
-    /// What is known of those that are not ours: of the first, if there are many.
+    /// The foreign connections, at most the first [`DESCRIBED`].
     pub foreign: Vec<Foreign>,
-    /// The SAs of ours.
+    /// The IKE_SAs of cygnet's connections.
     pub running: Vec<IkeSa>,
 }
 
-/// Looks at the socket and connects to it.
+/// Reads the socket's rights and connects to it.
 pub async fn socket(places: &Places) -> Socket {
     let path = &places.vici;
     let connect = match timeout(PATIENCE, UnixStream::connect(path)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(e.to_string()),
-        Err(_) => Err(format!("not accepted within {} s", PATIENCE.as_secs())),
+        Ok(Err(e)) => Err(Unchecked::io("connect", &e)),
+        Err(_) => Err(format!("connect: not accepted within {} s", PATIENCE.as_secs()).into()),
     };
     let rights = reading(places, |places| rights(&places.vici)).await;
     Socket { path: path.into(), rights, connect }
 }
 
 fn rights(path: &Path) -> Probe<String> {
-    let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    let metadata = std::fs::metadata(path).map_err(|e| Unchecked::io(&path.display().to_string(), &e))?;
     if !metadata.file_type().is_socket() {
-        return Err("it is no socket".into());
+        return Err("it is not a socket".into());
     }
     Ok(format!("{} {:04o}", owners(&metadata), metadata.mode() & 0o7777))
 }
@@ -70,24 +70,24 @@ pub(super) fn owners(metadata: &std::fs::Metadata) -> String {
     format!("{user}:{group}")
 }
 
-/// Asks charon; a charon that hangs costs one deadline.
+/// Asks charon, at most for [`PATIENCE`].
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn ask(swan: &StrongSwan) -> Probe<Answers> {
+pub async fn ask(strongswan: &StrongSwan) -> Probe<Answers> {
     let questions = async {
-        let connections = swan.connections().await?;
+        let connections = strongswan.connections().await?;
         let names = connections.iter().map(String::as_str).filter(|name| names::owner(name).is_none());
-        let foreign = swan.foreign(&names.take(DESCRIBED).collect::<Vec<_>>()).await?;
+        let foreign = strongswan.foreign(&names.take(DESCRIBED).collect::<Vec<_>>()).await?;
         Ok(Answers {
-            charon: swan.probe().await?,
+            charon: strongswan.probe().await?,
             connections,
             foreign,
-            running: swan.all().await?.values().flat_map(|sas| sas.iter().cloned()).collect(),
+            running: strongswan.all().await?.values().flat_map(|sas| sas.iter().cloned()).collect(),
         })
     };
     match timeout(PATIENCE, questions).await {
-        Ok(answers) => answers.map_err(|e: crate::error::Error| e.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Ok(answers) => answers.map_err(|e: crate::error::Error| e.into()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs()).into()),
     }
 }

@@ -1,9 +1,9 @@
-//! Groups that are as good as root: their members may write where charon or swanctl obey. charon runs the `updown`
-//! script of a connection as root, and swanctl loads every CA that it finds.
+//! Groups whose rights amount to root's: their members may write charon's socket or swanctl's directories. charon runs
+//! the `updown` script of a connection as root, and swanctl loads every CA that it finds.
 
 use super::{
-    look::{Places, SERVICE},
-    probe::Probe,
+    places::{Places, SERVICE},
+    probe::{Probe, Unchecked},
 };
 use crate::{
     disk::open::{Kind, read_to_string},
@@ -30,7 +30,7 @@ pub fn doors(places: &Places) -> Probe<Vec<Door>> {
     let directories = DIRECTORIES.iter().map(|name| places.swanctl_dir.join(name));
     let mut found = Vec::new();
     for path in std::iter::once(places.vici.clone()).chain(directories) {
-        // What is not there is no way in; whether it should be there is another question.
+        // A missing path gives nobody rights; other checks report that it is missing.
         let Some(data) = path.metadata().ok().filter(|data| data.gid() != 0 && data.mode() & 0o020 != 0) else {
             continue;
         };
@@ -46,7 +46,7 @@ pub fn doors(places: &Places) -> Probe<Vec<Door>> {
 fn members(places: &Places, gid: u32) -> Probe<(String, Vec<String>)> {
     let read = |name: &str| match read_to_string(&places.below(name), Kind::Operator) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
-        outcome => outcome.map_err(|e| format!("/{name}: {e}")),
+        outcome => outcome.map_err(|e| Unchecked::io(&format!("/{name}"), &e)),
     };
     let (groups, users, number) = (read("etc/group")?, read("etc/passwd")?, gid.to_string());
     // name:password:gid:members, and name:password:uid:gid:...

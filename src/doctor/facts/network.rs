@@ -39,8 +39,8 @@ pub struct Policy {
     pub direction: String,
 }
 
-/// All three.
-pub async fn look(tools: &Tools) -> (Probe<Vec<Interface>>, Probe<Vec<Route>>, Probe<Vec<Policy>>) {
+/// Reads the interfaces, table 220 and the IPsec policies.
+pub async fn gather(tools: &Tools) -> (Probe<Vec<Interface>>, Probe<Vec<Route>>, Probe<Vec<Policy>>) {
     let (addresses, v4, v6, policies) = tokio::join!(
         tools.output("ip", &["-json", "address", "show"]),
         table(tools, "-4"),
@@ -51,21 +51,21 @@ pub async fn look(tools: &Tools) -> (Probe<Vec<Interface>>, Probe<Vec<Route>>, P
     (addresses.and_then(|text| interfaces(&text)), routes, policies.map(|text| self::policies(&text)))
 }
 
-/// Table 220 of one family. A table that was never used is an error to ip.
+/// Table 220 of one family. ip fails for a table without routes.
 async fn table(tools: &Tools, family: &str) -> Probe<Vec<Route>> {
     let said = tools.run("ip", &[family, "-json", "route", "show", "table", TABLE], &[]).await?;
     if said.success {
         return routes(&said.stdout, family == "-4");
     }
     let is_absent = ["FIB table does not exist", "Dump terminated"].iter().any(|words| said.stderr.contains(words));
-    if is_absent { Ok(Vec::new()) } else { Err(format!("ip route: {}", said.complaint())) }
+    if is_absent { Ok(Vec::new()) } else { Err(said.failed("ip route")) }
 }
 
 fn json(text: &str) -> Probe<Vec<Value>> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_str(text).map_err(|e| format!("what ip prints cannot be read: {e}"))
+    serde_json::from_str(text).map_err(|e| format!("the output of ip cannot be parsed: {e}").into())
 }
 
 /// The interfaces in the output of `ip -json address`.

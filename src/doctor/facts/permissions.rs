@@ -1,7 +1,10 @@
 //! Files and their modes, the space for records, and the connections in ipsec.conf. Contents that may hold keys are
 //! not read.
 
-use super::{look::Places, probe::Probe};
+use super::{
+    places::Places,
+    probe::{Probe, Unchecked},
+};
 use crate::{
     disk::open::Kind,
     doctor::facts::charon_answers::owners,
@@ -17,11 +20,11 @@ use std::{
 /// What a file is for; its mode is judged by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// It holds a connection's key and is ours: for its owner alone.
+    /// It holds a connection's key: only its owner may read it.
     Key,
-    /// It holds what opens the agent: nobody else may read it, a group may.
+    /// It holds tokens or passwords of the API: its owner and a group may read it.
     Secret,
-    /// It says what the agent or swanctl does: only root may write.
+    /// It configures the agent or swanctl: only root may write it.
     Rule,
 }
 
@@ -51,17 +54,17 @@ pub struct Space {
     pub read_only: bool,
 }
 
-/// All files that matter. One that is not there is left out: who needs it says so.
+/// The files whose rights matter. A missing file is left out: other checks report it.
 ///
 /// # Errors
-/// When a directory cannot be listed or a file not be looked at.
+/// When a directory cannot be listed, or a file's rights cannot be read.
 pub fn files(places: &Places) -> Probe<Vec<File>> {
     let mut found = Vec::new();
     let mut add = |path: PathBuf, purpose| match fs::metadata(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        // In a directory that is closed to us it is closed to others too, which is what would be asked.
+        // A directory that this user may not enter is closed to others too.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && purpose == Purpose::Secret => Ok(()),
-        Err(e) => Err(format!("{}: {e}", path.display())),
+        Err(e) => Err(Unchecked::io(&path.display().to_string(), &e)),
         Ok(metadata) => {
             found.push(file(path, purpose, &metadata));
             Ok(())
@@ -83,10 +86,10 @@ pub fn files(places: &Places) -> Probe<Vec<File>> {
     }
     for directory in credentials::DIRECTORIES {
         let path = places.swanctl_dir.join(directory);
-        // Closed to us, it is closed to others too, as above.
+        // As above: a directory that this user may not list is closed to others too.
         for name in crate::disk::list(&path).unwrap_or_default() {
             let is_key = directory == credentials::PRIVATE && names::credential_owner(&name).is_some();
-            // swanctl trusts whatever lies there.
+            // swanctl loads every file of the directory.
             add(path.join(name), if is_key { Purpose::Key } else { Purpose::Rule })?;
         }
     }
@@ -100,7 +103,7 @@ fn names_in(directory: &Path) -> Probe<Vec<String>> {
     if !directory.exists() {
         return Ok(Vec::new());
     }
-    crate::disk::list(directory).map_err(|e| e.to_string())
+    Ok(crate::disk::list(directory)?)
 }
 
 fn file(path: PathBuf, purpose: Purpose, metadata: &Metadata) -> File {
@@ -110,9 +113,9 @@ fn file(path: PathBuf, purpose: Purpose, metadata: &Metadata) -> File {
 /// The file system of `directory`.
 ///
 /// # Errors
-/// When the directory is not there or cannot be looked at.
+/// When the directory is missing or may not be entered.
 pub fn space(directory: &Path) -> Probe<Space> {
-    let found = statvfs(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let found = statvfs(directory).map_err(|e| Unchecked::io(&directory.display().to_string(), &e.into()))?;
     Ok(Space {
         bytes: found.blocks_available().saturating_mul(found.fragment_size()),
         files: (found.files() > 0).then(|| found.files_available()),
@@ -125,7 +128,7 @@ pub fn space(directory: &Path) -> Probe<Space> {
 /// # Errors
 /// When it is there and cannot be read.
 pub fn ipsec_conf(path: &Path) -> Probe<Vec<String>> {
-    let bytes = crate::disk::read_as(path, Kind::Operator).map_err(|e| e.to_string())?.unwrap_or_default();
+    let bytes = crate::disk::read_as(path, Kind::Operator)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let name = |line: &str| {
         let mut words = line.split_whitespace();

@@ -1,9 +1,59 @@
-//! What one look found, and how long it may take.
+//! The result of gathering one fact, and its time limit.
 
-use std::time::Duration;
+use crate::error::Error;
+use std::{fmt, io, time::Duration};
 
 /// A fact, or why it could not be had.
-pub type Probe<T> = Result<T, String>;
+pub type Probe<T> = Result<T, Unchecked>;
 
-/// How long one look may take, whatever hangs: a process, a file system, charon.
+/// Why a fact could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unchecked {
+    /// The program that prints it is not installed.
+    Absent(String),
+    /// This user may not read it; root may.
+    Denied(String),
+    /// Anything else, such as a time limit.
+    Failed(String),
+}
+
+impl Unchecked {
+    /// An error of the system about `what`.
+    pub(super) fn io(what: &str, error: &io::Error) -> Self {
+        let text = format!("{what}: {error}");
+        if error.kind() == io::ErrorKind::PermissionDenied { Self::Denied(text) } else { Self::Failed(text) }
+    }
+}
+
+impl fmt::Display for Unchecked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Absent(text) | Self::Denied(text) | Self::Failed(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl From<String> for Unchecked {
+    fn from(text: String) -> Self {
+        Self::Failed(text)
+    }
+}
+
+impl From<&str> for Unchecked {
+    fn from(text: &str) -> Self {
+        Self::Failed(text.to_owned())
+    }
+}
+
+impl From<Error> for Unchecked {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Storage { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Denied(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// How long gathering one fact may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);

@@ -1,7 +1,7 @@
 //! What `/proc` says: sockets and who holds them, the kernel's settings, processes. `/proc/net` and `/proc/sys/net` are
 //! those of our own network namespace; of processes only those in it count.
 
-use super::probe::Probe;
+use super::probe::{Probe, Unchecked};
 use crate::disk::open::{self, Kind};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,9 +51,9 @@ pub struct Kernel {
 /// # Errors
 /// When the list of IPv4 cannot be read.
 pub fn udp(root: &Path) -> Probe<Vec<UdpSocket>> {
-    let mut found = sockets(&read(&root.join("proc/net/udp"))?);
+    let mut found = sockets(&read_text(&root.join("proc/net/udp"))?);
     // Without IPv6 there is no such file.
-    found.extend(sockets(&read(&root.join("proc/net/udp6")).unwrap_or_default()));
+    found.extend(sockets(&read_text(&root.join("proc/net/udp6")).unwrap_or_default()));
     let holders = holders(root, &found.iter().map(|(.., inode)| inode.clone()).collect());
     let socket = |(address, port, inode)| UdpSocket { address, port, holder: holders.get(&inode).cloned() };
     Ok(found.into_iter().map(socket).collect())
@@ -107,7 +107,7 @@ fn pids(root: &Path) -> impl Iterator<Item = (u32, PathBuf)> {
 }
 
 fn name(directory: &Path) -> String {
-    read(&directory.join("comm")).unwrap_or_default().trim_end().to_owned()
+    read_text(&directory.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// The programs of IPsec in our network namespace.
@@ -115,10 +115,10 @@ fn name(directory: &Path) -> String {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn processes(root: &Path) -> Probe<Vec<Process>> {
-    fs::metadata(root.join("proc")).map_err(|e| format!("/proc: {e}"))?;
+    fs::metadata(root.join("proc")).map_err(|e| Unchecked::io("/proc", &e))?;
     // A `/proc` that hides the processes of others (hidepid, ProtectProc=) hides the first one too.
     if root.join("proc/self").exists() && !root.join("proc/1").exists() {
-        return Err("those of other users are hidden from this one; run `cygnet doctor` as root".into());
+        return Err(Unchecked::Denied("/proc hides the processes of other users".into()));
     }
     let namespace = |directory: &Path| fs::read_link(directory.join("ns/net")).ok();
     let own = namespace(&root.join("proc/self"));
@@ -138,18 +138,18 @@ pub fn processes(root: &Path) -> Probe<Vec<Process>> {
 /// When forwarding cannot be read.
 pub fn kernel(root: &Path) -> Probe<Kernel> {
     let sys = root.join("proc/sys/net");
-    let forward_v4 = read(&sys.join("ipv4/ip_forward"))?.trim() == "1";
-    let forward_v6 = read(&sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
+    let forward_v4 = read_text(&sys.join("ipv4/ip_forward"))?.trim() == "1";
+    let forward_v6 = read_text(&sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
     let entries = fs::read_dir(sys.join("ipv4/conf")).into_iter().flatten().flatten();
     let filter = |entry: fs::DirEntry| {
-        let value = read(&entry.path().join("rp_filter")).ok()?.trim().parse().ok()?;
+        let value = read_text(&entry.path().join("rp_filter")).ok()?.trim().parse().ok()?;
         Some((entry.file_name().into_string().ok()?, value))
     };
     Ok(Kernel { forward_v4, forward_v6, rp_filter: entries.filter_map(filter).collect() })
 }
 
-fn read(path: &Path) -> Probe<String> {
-    open::read_to_string(path, Kind::Kernel).map_err(|e| format!("{}: {e}", path.display()))
+fn read_text(path: &Path) -> Probe<String> {
+    open::read_to_string(path, Kind::Kernel).map_err(|e| Unchecked::io(&path.display().to_string(), &e))
 }
 
 #[cfg(test)]

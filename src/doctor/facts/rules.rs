@@ -4,7 +4,7 @@
 mod iptables;
 mod nft;
 
-use super::tools::Tools;
+use super::{probe::Unchecked, tools::Tools};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub struct Rules {
     /// Whether nft is here: then its commands can be pasted.
     pub has_nft: bool,
     /// What could not be looked at: why.
-    pub unseen: Vec<String>,
+    pub unchecked: Vec<Unchecked>,
 }
 
 /// A chain of rules.
@@ -144,8 +144,8 @@ fn protocol(name: &str) -> u8 {
     }
 }
 
-/// Asks nft, and iptables-save for what nft cannot say in JSON.
-pub async fn look(tools: &Tools) -> Rules {
+/// Asks nft, and iptables-save for the matches that nft cannot print as JSON.
+pub async fn gather(tools: &Tools) -> Rules {
     let (list, v4, v6) = tokio::join!(
         tools.output("nft", &["-j", "list", "ruleset"]),
         tools.output("iptables-save", &[]),
@@ -157,8 +157,8 @@ pub async fn look(tools: &Tools) -> Rules {
         match seen {
             Ok(text) => rules.chains.extend(iptables::chains(&text, family)),
             // Only what is there can have rules; nft shows its tables too.
-            Err(why) if why.ends_with("is not installed") => {}
-            Err(why) => rules.unseen.push(why),
+            Err(Unchecked::Absent(_)) => {}
+            Err(why) => rules.unchecked.push(why),
         }
     }
     let listed: BTreeSet<_> = rules.chains.iter().map(|chain| chain.table.clone()).collect();
@@ -169,8 +169,8 @@ pub async fn look(tools: &Tools) -> Rules {
             rules.chains.extend(chains.into_iter().filter(|chain| !listed.contains(&chain.table)));
         }
         // With iptables alone there is nothing that only nft could show.
-        Err(why) if has_iptables && why.ends_with("is not installed") => {}
-        Err(why) => rules.unseen.push(why),
+        Err(Unchecked::Absent(_)) if has_iptables => {}
+        Err(why) => rules.unchecked.push(why),
     }
     let order =
         |chain: &Chain| chain.base.map_or((true, Hook::Postrouting, 0), |base| (false, base.hook, base.priority));

@@ -1,9 +1,9 @@
-//! What swanctl would load: whether swanctl.conf includes our directory, and what a rehearsal of swanctl asks for. The
-//! rehearsal talks to us; charon hears nothing of it.
+//! What swanctl would load: the includes of swanctl.conf, and the result of a dry run of swanctl. The dry run
+//! connects to a socket of this process, never to charon.
 
 use super::{
-    look::{Places, reading},
-    probe::{PATIENCE, Probe},
+    places::{Places, reading},
+    probe::{PATIENCE, Probe, Unchecked},
     tools::Said,
 };
 use crate::{
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 /// How deep files may include each other.
 const MAX_DEPTH: usize = 8;
 
-/// What swanctl makes of its files.
+/// What swanctl reads in its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conf {
     /// The files that `include` reached, as patterns; an error when swanctl.conf cannot be read.
@@ -34,23 +34,23 @@ pub struct DryRun {
     pub broken: Vec<String>,
 }
 
-/// Looks at both.
-pub async fn look(places: &Places) -> Conf {
+/// Reads the includes and makes the dry run.
+pub async fn gather(places: &Places) -> Conf {
     let main = places.swanctl_dir.join("swanctl.conf");
     let includes = reading(places, move |_| includes(&main)).await;
-    Conf { includes, dry_run: rehearse(places).await }
+    Conf { includes, dry_run: dry_run(places).await }
 }
 
 /// The patterns that `main` and what it includes include.
 fn includes(main: &Path) -> Probe<Vec<PathBuf>> {
-    let text = read(main)?;
+    let text = read_text(main)?;
     let (mut found, mut next) = (patterns(main, &text), Vec::new());
     let mut new = found.clone();
     for _ in 0..MAX_DEPTH {
         for pattern in &new {
-            // What cannot be read further down shows in the rehearsal.
+            // The dry run reports included files that cannot be read.
             for file in matching(pattern) {
-                next.extend(read(&file).map(|text| patterns(&file, &text)).unwrap_or_default());
+                next.extend(read_text(&file).map(|text| patterns(&file, &text)).unwrap_or_default());
             }
         }
         next.retain(|pattern| !found.contains(pattern));
@@ -61,8 +61,8 @@ fn includes(main: &Path) -> Probe<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Probe<String> {
-    let bytes = open::read(path, Kind::Operator).map_err(|e| format!("{}: {e}", path.display()))?;
+fn read_text(path: &Path) -> Probe<String> {
+    let bytes = open::read(path, Kind::Operator).map_err(|e| Unchecked::io(&path.display().to_string(), &e))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -135,18 +135,18 @@ fn matches_rest(pattern: &[u8], text: &[u8]) -> bool {
     pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
-/// Has swanctl load its connections into a stage of ours.
-async fn rehearse(places: &Places) -> Probe<DryRun> {
-    let fail = |e: std::io::Error| format!("no rehearsal: {e}");
+/// Makes swanctl load its connections into a [`RecordingVici`].
+async fn dry_run(places: &Places) -> Probe<DryRun> {
+    let fail = |e: std::io::Error| Unchecked::io("dry run of swanctl", &e);
     let directory = tempfile::Builder::new().prefix("cygnet-").tempdir().map_err(fail)?;
     let path = directory.path().join("vici");
-    let stage = RecordingVici::new(&path, Vec::new()).map_err(fail)?;
+    let vici = RecordingVici::new(&path, Vec::new()).map_err(fail)?;
     let uri = format!("unix://{}", path.display());
     let arguments = ["--load-conns", "--uri", &uri];
     let environment = [("SWANCTL_DIR", places.swanctl_dir.as_path())];
-    let mut watching = std::pin::pin!(timeout(PATIENCE, stage.watch()));
+    let mut watching = std::pin::pin!(timeout(PATIENCE, vici.watch()));
     let mut running = std::pin::pin!(places.tools.run("swanctl", &arguments, &environment));
-    // A swanctl that never connects is not waited for twice.
+    // A swanctl that never connects costs one deadline, not two.
     let (said, seen) = tokio::select! {
         said = &mut running => {
             let said = said?;
@@ -155,21 +155,21 @@ async fn rehearse(places: &Places) -> Probe<DryRun> {
         }
         seen = &mut watching => (running.await?, seen),
     };
-    let seen = seen.map_err(|_| "swanctl did not end".to_owned())?.map_err(fail)?;
+    let seen = seen.map_err(|_| Unchecked::from("swanctl did not end"))?.map_err(fail)?;
     let names = seen.loads.iter().filter_map(|load| load.body.0.keys().next().cloned());
     let dry_run = DryRun { connections: names.collect(), broken: broken(&said) };
-    // swanctl runs as root; what it may not read as another user says nothing of its files.
+    // At boot swanctl runs as root: what this user may not read says nothing about the files.
     if let Some(line) = dry_run.broken.iter().find(|line| line.contains("Permission denied")) {
-        return Err(format!("no rehearsal as this user: {line}"));
+        return Err(Unchecked::Denied(line.clone()));
     }
-    // Then it has not come as far as its files. Its other lines explain how to use it.
+    // It fails before it reads its files. The other lines are its usage.
     match said.stderr.lines().find(|line| line.contains("connecting to")) {
-        Some(line) => Err(format!("swanctl: {line}")),
+        Some(line) => Err(format!("swanctl: {line}").into()),
         None => Ok(dry_run),
     }
 }
 
-/// Where swanctl found a file broken. It quotes the text in brackets: that is cut off.
+/// Where swanctl found a syntax error. The quoted text in brackets is removed: it may be a key.
 fn broken(said: &Said) -> Vec<String> {
     let words = ["syntax error", "invalid config file", "failed to open config file", "unterminated", "include failed"];
     let lines = said.stderr.lines().chain(said.stdout.lines());

@@ -1,7 +1,7 @@
-//! The lines that tell in which version of IKE the peer answers what this side began.
+//! The lines that show in which version of IKE the peer answers an initiation.
 
-/// The version (1 or 2) in which the peer answered our first packet, and whether it speaks it: that it has no proposal or
-/// no connection for us, it may also say because it knows the other version alone. Neither is protected.
+/// The version (1 or 2) in which the peer answered the first packet, and whether it speaks that version. A refusal may
+/// mean that it speaks only the other one. Neither is authenticated.
 #[must_use]
 pub fn of(text: &str) -> Option<(u8, bool)> {
     let message = text.strip_prefix("parsed ")?;

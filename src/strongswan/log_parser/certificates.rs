@@ -1,18 +1,18 @@
-//! What is wrong with a certificate. charon names the cause first, and then only that no key is trusted.
+//! Faults of certificates. charon logs the cause first, and then only that no key is trusted.
 
 use super::{
     Confidence, IkeSaTrace,
-    verdict::{Found, found},
+    diagnose::{Found, found},
 };
 use crate::{
     ipsec::Code,
     strongswan::words::{self, shorten},
 };
 
-/// What is remembered of the peer's certificates.
+/// The state about the peer's certificates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Certificates {
-    /// What was wrong with one; what charon says afterwards is only what followed from it.
+    /// The fault of one; later lines of charon only follow from it.
     cause: Option<String>,
     /// The subject of the certificate that the peer sent.
     subject: Option<String>,

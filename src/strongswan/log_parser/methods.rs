@@ -1,13 +1,13 @@
-//! How the peer wants to prove who it is, or wants us to: aggressive mode, XAUTH, EAP, certificates in place of a key.
+//! Authentication methods other than the configured one: aggressive mode, XAUTH, EAP, certificates in place of a key.
 
 use super::{
     Confidence, IkeSaTrace,
-    verdict::{Found, found},
+    diagnose::{Found, found},
 };
 use crate::ipsec::Code;
 
 impl IkeSaTrace {
-    /// The cause if the peer authenticates otherwise than is configured.
+    /// The cause if the peer uses another authentication method.
     pub(super) fn methods(&self, text: &str) -> Option<Found> {
         if text == "Aggressive Mode PSK disabled for security reasons" {
             return found(Code::AggressiveMode, Confidence::Evidence, aggressive(text));

@@ -2,7 +2,7 @@
 
 use super::{
     Confidence, IkeSaTrace, KEY_OR_IDENTITY,
-    verdict::{Found, found},
+    diagnose::{Found, found},
 };
 use crate::ipsec::Code;
 

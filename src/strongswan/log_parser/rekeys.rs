@@ -1,9 +1,9 @@
-//! Rekeyings that fail while the tunnel is up: it goes on until the SA's lifetime ends, and is not replaced then.
+//! Rekeys that fail while the tunnel is up: the SA stays until its lifetime ends, and has no successor then.
 
 use super::{Confidence, FailureCause, IkeSaTrace, TraceEvent};
 use crate::ipsec::Code;
 
-/// What is rekeyed.
+/// The SA that is rekeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The IKE_SA.
@@ -12,12 +12,12 @@ pub enum Subject {
     Child(Option<String>),
 }
 
-/// What is remembered of the rekeying that is under way.
+/// The rekey in progress.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rekeys {
-    /// The message that is under way asks for one.
+    /// The pending message is a rekey.
     is_one: bool,
-    /// Its cause of failure has been told.
+    /// Its cause of failure was reported.
     is_told: bool,
 }
 
@@ -34,7 +34,7 @@ impl Rekeys {
 }
 
 impl IkeSaTrace {
-    /// The cause, and that it is one of a rekeying if it is.
+    /// The cause, marked as one of a rekey if it is.
     pub(super) fn told_of_rekeying(&mut self, cause: FailureCause) -> TraceEvent {
         let subject = match cause.code {
             Code::NoProposalChild | Code::TsMismatch => Subject::Child(self.child.clone()),
@@ -48,7 +48,7 @@ impl IkeSaTrace {
         TraceEvent::RekeyFailed(subject, cause)
     }
 
-    /// What the line says of a rekeying, if it names no cause.
+    /// The meaning of a line about a rekey without a cause.
     pub(super) fn rekeying(&mut self, text: &str) -> Option<TraceEvent> {
         if text.starts_with("IKE_SA ") && text.contains(" rekeyed between ") {
             return Some(TraceEvent::Rekeyed(Subject::Ike));
@@ -61,12 +61,12 @@ impl IkeSaTrace {
             return is_rekeyed.then_some(TraceEvent::Rekeyed(Subject::Child(name)));
         }
         let what = text.split_once(" rekeying failed, trying again in ")?.0;
-        // Both ends asked at the same moment: one of them waits.
+        // A collision: both ends started a rekey, and one of them waits.
         if std::mem::take(&mut self.rekeys.is_told) || self.notify == Some("TEMP_FAIL") {
             return None;
         }
         let subject = if what == "IKE_SA" { Subject::Ike } else { Subject::Child(self.child.clone()) };
-        let details = format!("charon names no cause: {text}");
+        let details = format!("charon logs no cause: {text}");
         Some(TraceEvent::RekeyFailed(
             subject,
             FailureCause {

@@ -1,15 +1,15 @@
-//! What a peer's silence tells: it depends on what the peer answered before, and on what it is asked for.
+//! The meaning of a peer's silence, from its earlier answers and the pending request.
 
 use super::{
     Confidence, IkeSaTrace, KEY_OR_IDENTITY,
-    verdict::{Found, found},
+    diagnose::{Found, found},
 };
 use crate::ipsec::Code;
 
-/// charon sends a packet again when a peer is slow too; only the second time is a sign.
+/// charon also retransmits to a slow peer; only the second retransmit counts.
 const SIGN: u32 = 2;
 
-/// What is remembered of what the peer answered, and of what could not be read.
+/// The peer's answers so far, and messages that could not be decrypted.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
 pub(super) struct Silence {
@@ -36,7 +36,7 @@ impl Silence {
     }
 
     /// A message could be read.
-    pub(super) fn read(&mut self) {
+    pub(super) fn record_readable(&mut self) {
         self.is_undecrypted = false;
     }
 
@@ -85,7 +85,7 @@ impl IkeSaTrace {
         if is_over || sent_again >= Some(SIGN) { self.unanswered() } else { None }
     }
 
-    /// What it says that the peer answers no more, or has not answered at all.
+    /// The cause when the peer stopped answering, or never answered.
     fn unanswered(&self) -> Option<Found> {
         if self.step == Some("ID_PROT") && self.ours && self.silence.answered >= 2 {
             let details = format!(
@@ -110,7 +110,7 @@ impl IkeSaTrace {
     }
 }
 
-/// The how manieth time a packet is sent again.
+/// The number of the retransmit.
 fn retransmits(text: &str) -> Option<u32> {
     let rest = text.strip_prefix("sending ").unwrap_or(text).strip_prefix("retransmit ")?;
     rest.split(' ').next()?.parse().ok()

@@ -1,8 +1,8 @@
-//! When to negotiate: how long to wait between attempts, and what a tunnel that does not stay up does to that.
+//! The back-off between attempts to negotiate, and its treatment of tunnels that do not stay up.
 //!
-//! The waits grow with each attempt until the tunnel has stayed up for a while. When the peer closes or replaces an SA that
-//! was up for long, or that is of an earlier configuration, its operator is at work: the waits begin anew. A tunnel that is
-//! closed soon after it came up is flapping: its waits go on growing.
+//! The waits grow with each attempt until the tunnel has stayed up for a while. If the peer closes or replaces an SA that
+//! was up for long or is stale, its operator is at work: the waits start again. A tunnel that is closed soon after it came
+//! up flaps: its waits keep growing.
 
 use super::tidy;
 use crate::ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState};
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// While charon is at work, the first look comes after as long a pause as that before an attempt of this number.
+/// While charon negotiates, the first check comes after the wait of an attempt with this number.
 const LOOKS: u32 = 4;
 /// The first wait between attempts; the next ones are about 1, 2, 4 s and so on.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
@@ -25,54 +25,54 @@ const CALM_FLAPS: u32 = 4;
 /// The longest wait where traffic waits for the tunnel, and for how many attempts that holds: about ten minutes.
 const HASTY: Duration = Duration::from_secs(8);
 const HASTY_ATTEMPTS: u32 = 80;
-/// What is closed sooner than this was closed at once.
+/// A tunnel closed sooner than this was closed at once.
 const AT_ONCE: Duration = Duration::from_secs(3);
-/// A tunnel flaps that was closed so many times in a row at once, or twice as often before it was calm.
+/// A tunnel flaps after so many closures at once in a row, or twice as many before it was stable.
 const FLAPS: u32 = 4;
 
-/// What is remembered of the attempts of a connection.
+/// The attempts of a connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
     pub attempts: u32,
-    /// How often charon was found at work since the last attempt.
+    /// How often charon was found negotiating since the last attempt.
     pub looks: u32,
     pub not_before: Option<Instant>,
-    /// When the CHILD_SAs that carry something were installed.
+    /// When the CHILD_SAs that carry traffic were installed.
     installed: BTreeMap<u64, Instant>,
-    /// Those that we close: that says nothing of the peer.
+    /// The CHILD_SAs that the agent closes: their end says nothing about the peer.
     closed_here: BTreeSet<u64>,
     complete_since: Option<Instant>,
     /// The last attempt.
     pub attempted: Option<Instant>,
-    /// The waits stay short: traffic waits for the peer to be back.
+    /// The waits stay short, because traffic waits for the peer.
     is_hasty: bool,
-    /// How often in a row it was closed before it was calm.
+    /// How often in a row it was closed before it was stable.
     flaps: u32,
-    /// The same, where those that were closed at once count twice.
+    /// The same, with closures at once counted twice.
     unrest: u32,
 }
 
 impl Pace {
-    /// The configuration was changed: attempts may start at once.
+    /// The configuration changed: attempts may start at once.
     pub fn begin_anew(&mut self) {
         (self.attempts, self.not_before, self.complete_since) = (0, None, None);
         (self.flaps, self.unrest) = (0, 0);
     }
 
-    /// The tunnel carried until now, and carries nothing: attempts may start at once, and come often until it is up.
+    /// The tunnel stopped carrying traffic: attempts may start at once, and repeat often until it is up.
     pub fn hasten(&mut self) {
         self.begin_anew();
         self.is_hasty = true;
     }
 
-    /// Whether the last attempt has taken so long that another one is better, where traffic waits for it.
+    /// Whether traffic waits and the last attempt has taken so long that a new one is better.
     pub fn is_overdue(&self, now: Instant) -> bool {
         self.is_hasty && self.attempted.is_some_and(|at| now.duration_since(at) >= HASTY)
     }
 
-    /// Takes in what runs, which CHILD_SAs are of an earlier configuration, and whether all that is wanted is carried.
-    /// Returns when to look again.
-    pub fn look(
+    /// Updates the attempts with the running SAs, the stale CHILD_SAs, and whether everything wanted is carried.
+    /// Returns when to observe again.
+    pub fn update(
         &mut self,
         wanted: &Connection,
         running: &[IkeSa],
@@ -91,7 +91,7 @@ impl Pace {
         let gone = |id: &u64| !self.installed.contains_key(id) && !self.closed_here.contains(id);
         let lives: Vec<_> =
             before.iter().filter(|(id, _)| gone(id)).map(|(_, installed)| now.duration_since(*installed)).collect();
-        // Each of them goes but once, so this cannot go round in circles.
+        // Each SA ends only once, so this cannot repeat.
         let is_of_the_past = before.keys().any(|id| gone(id) && stale.contains(id))
             && !self.installed.keys().any(|id| stale.contains(id));
         let is_bare = wanted.children.iter().any(|child| tidy::installed(running, &child.name).next().is_none());
@@ -112,7 +112,7 @@ impl Pace {
         if calm_at <= now {
             (self.flaps, self.unrest) = (0, 0);
         }
-        // What came up goes on from as many attempts as it flapped: those before say nothing any more.
+        // A tunnel that came up continues from as many attempts as it flapped.
         if self.attempts > self.unrest / 2 {
             self.attempts = self.unrest / 2;
             let latest = (self.attempts > 0).then(|| now + back_off(self.attempts, wanted.id()));
@@ -121,17 +121,17 @@ impl Pace {
         (self.unrest > 0).then_some(calm_at)
     }
 
-    /// We close these CHILD_SAs.
+    /// The agent closes these CHILD_SAs.
     pub fn record_closed_here(&mut self, children: impl IntoIterator<Item = u64>) {
         self.closed_here.extend(children);
     }
 
-    /// How often the tunnel was closed soon after it came up, if that is often.
+    /// The number of closures soon after it came up, if the tunnel flaps.
     pub fn flapping(&self) -> Option<u32> {
         (self.unrest >= 2 * FLAPS).then_some(self.flaps)
     }
 
-    /// An attempt begins now.
+    /// An attempt starts now.
     pub fn attempt(&mut self, id: ConnectionId, now: Instant) -> Option<Instant> {
         let pause = self.limited(back_off(self.attempts, id));
         self.looks = 0;
@@ -141,14 +141,14 @@ impl Pace {
         self.not_before
     }
 
-    /// charon is at work: when to look what came of it, if nothing tells before.
+    /// charon negotiates: when to check the result if no event comes before.
     pub fn look_later(&mut self, id: ConnectionId, now: Instant) -> Instant {
         let pause = self.limited(back_off(self.looks + LOOKS, id));
         self.looks = self.looks.saturating_add(1);
         now + pause
     }
 
-    /// After many attempts in haste, the peer is not just starting anew.
+    /// After many quick attempts, the peer is not just restarting.
     fn limited(&self, pause: Duration) -> Duration {
         if self.is_hasty && self.attempts < HASTY_ATTEMPTS { pause.min(HASTY) } else { pause }
     }
@@ -158,7 +158,7 @@ impl Pace {
     }
 }
 
-/// Doubles with each attempt, and differs between connections so that they do not move in step.
+/// The wait doubles with each attempt, with jitter so that connections do not retry together.
 fn back_off(attempts: u32, id: ConnectionId) -> Duration {
     let full = BACK_OFF_FIRST.saturating_mul(1 << attempts.min(7)).min(BACK_OFF_MOST);
     let spread = id.to_string().bytes().fold(attempts, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % 256;

@@ -1,5 +1,5 @@
-//! What is closed, and when: what nobody wants at once, what is replaced soon after its successor came, duplicates later.
-//! It is decided for each child alone: one that is not up keeps nothing of the others alive.
+//! Which SAs to close, and when: unwanted ones at once, replaced ones soon after their successor came up, duplicates later.
+//! Each child is decided alone: one that is down does not keep the SAs of others.
 
 use super::{SaPlanner, Step};
 use crate::ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, TrafficSelector};
@@ -10,27 +10,27 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The old SA goes this long after the new one came: packets on the way are not lost (facts 3.4).
+/// The old SA is closed this long after the new one came up, so packets in flight arrive (facts 3.4).
 const OVERLAP: Duration = Duration::from_millis(500);
-/// A second SA for the same traffic is closed after this time; a rekeying shows two for a moment.
+/// A second SA for the same traffic is closed after this time; a rekey shows two for a moment.
 const DUPLICATE: Duration = Duration::from_secs(3);
-/// When to look again at an SA that is too new to replace another.
+/// When to check again an SA that is too new to replace another.
 const RIPE: Duration = Duration::from_secs(1);
 
-/// What is known of the wanted children while their SAs are looked through.
+/// The wanted children, while their SAs are examined.
 struct Look<'a> {
     wanted: &'a Connection,
     running: &'a [IkeSa],
     /// The CHILD_SAs that carry a child, or a part of one, as wanted.
     carrying: BTreeSet<u64>,
-    /// Those of them that stay, because together they carry the whole.
+    /// Those of them that stay, because together they carry the child.
     kept: BTreeSet<u64>,
     /// The children that are carried in part, or not at all.
     partial: Vec<&'a Child>,
     now: Instant,
 }
 
-/// What is to become of a CHILD_SA.
+/// What to do with a CHILD_SA.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stays,
@@ -49,11 +49,11 @@ impl Closings {
         if when <= self.now {
             self.steps.push(step);
         } else {
-            self.look_at(when);
+            self.due_at(when);
         }
     }
 
-    fn look_at(&mut self, when: Instant) {
+    fn due_at(&mut self, when: Instant) {
         self.again = Some(self.again.map_or(when, |again| again.min(when)));
     }
 }
@@ -100,9 +100,9 @@ impl SaPlanner {
             Fate::GoesAt(when) => Some(last.max(*when)),
             Fate::Stays => None,
         });
-        // Under IKEv1 the peer may have moved the children to another IKE SA, and would lose them with this one.
+        // Under IKEv1 the peer may have moved the children to another IKE_SA, and would lose them with this one.
         let may_go = if live.is_empty() && !self.is_complete {
-            // It may yet get the child that it was made for, unless it was made for an earlier configuration.
+            // It may still get its child, unless it is stale.
             !self.is_current(ike)
         } else {
             is_stale || (self.is_complete && ike.version != 1)
@@ -132,25 +132,25 @@ impl SaPlanner {
         closings: &mut Closings,
     ) -> Fate {
         match sa.state {
-            // What an outdated IKE SA is still working on, nobody waits for.
+            // Nobody waits for a negotiation in a stale IKE_SA.
             ChildState::Pending if !self.is_current(ike) => Fate::GoesAt(look.now),
             ChildState::Pending | ChildState::Closing => Fate::Stays,
-            // Under IKEv2 charon closes it by itself. Under IKEv1 it would stay to its end, also if the peer's end is gone.
+            // Under IKEv2 charon closes it by itself. Under IKEv1 it would stay for its lifetime, even if the peer has closed it.
             ChildState::Replaced if ike.version != 1 => Fate::Stays,
             ChildState::Replaced if look.is_installed(&sa.name) => self.duplicate(look, sa, duplicates),
             ChildState::Replaced if look.is_last(sa) => Fate::Stays,
             ChildState::Replaced => Fate::GoesAt(look.now),
             ChildState::Installed if look.kept.contains(&sa.unique_id) => Fate::Stays,
-            // What carries a part stays until the whole is carried: only a newer one for the same networks replaces it.
+            // An SA for a part stays until the whole child is carried; only a newer one for the same networks replaces it.
             ChildState::Installed if look.is_part(sa) => look.surplus(sa, closings),
-            // Which of two with the same networks the peer uses, only charon's own word tells.
+            // Only charon knows which of two SAs with the same networks the peer uses.
             ChildState::Installed if look.has_twin(sa) && ike.version == 1 => Fate::Stays,
             ChildState::Installed if look.carrying.contains(&sa.unique_id) => self.duplicate(look, sa, duplicates),
             ChildState::Installed => self.fate_of_other(look, sa, closings),
         }
     }
 
-    /// Of an SA that is not as wanted. It stays until what takes its place carries; if nobody wants its traffic, it goes.
+    /// For an SA that is not as wanted: it stays until its successor carries traffic. If its traffic is unwanted, it goes.
     fn fate_of_other(&self, look: &Look<'_>, sa: &ChildSa, closings: &mut Closings) -> Fate {
         let is_own = look.wanted.children.iter().any(|child| child.name == sa.name);
         let heirs = look
@@ -168,7 +168,7 @@ impl SaPlanner {
     }
 
     fn duplicate(&self, look: &Look<'_>, sa: &ChildSa, duplicates: &mut BTreeMap<u64, Instant>) -> Fate {
-        // Numbers of IKE SAs and CHILD_SAs are counted apart: shift one to keep them apart here too.
+        // IKE_SAs and CHILD_SAs are numbered separately; the shift keeps the numbers distinct.
         Fate::GoesAt(self.first_seen(sa.unique_id | 1 << 63, look.now, duplicates) + patience(look.wanted))
     }
 
@@ -184,7 +184,7 @@ impl Look<'_> {
         installed(self.running, name).next().is_some()
     }
 
-    /// Whether `sa` carries, as wanted, a part of a child that is not carried as a whole.
+    /// Whether `sa` carries, as wanted, a part of a child that is not carried completely.
     fn is_part(&self, sa: &ChildSa) -> bool {
         self.carrying.contains(&sa.unique_id)
             && self.partial.iter().any(|child| child.name == sa.name || overlaps(sa, &child.local, &child.remote))
@@ -197,14 +197,14 @@ impl Look<'_> {
         self.carrying.contains(&sa.unique_id) && kept.any(|other| other.local == sa.local && other.remote == sa.remote)
     }
 
-    /// Whether no newer SA of its child is there.
+    /// Whether it is the newest SA of its child.
     fn is_last(&self, sa: &ChildSa) -> bool {
         let all = self.running.iter().flat_map(|ike| &ike.children);
         !all.into_iter()
             .any(|other| other.name == sa.name && other.state == ChildState::Replaced && other.unique_id > sa.unique_id)
     }
 
-    /// Until what is wanted carries, the newest of the others is enough, once it has carried for a moment.
+    /// Until the wanted SA carries traffic, the newest other SA is enough, once it has carried for a moment.
     fn surplus(&self, sa: &ChildSa, closings: &mut Closings) -> Fate {
         let same = |other: &&ChildSa| meets(&other.local, &sa.local) && meets(&other.remote, &sa.remote);
         let others = || installed(self.running, &sa.name).filter(same);
@@ -213,13 +213,13 @@ impl Look<'_> {
             return Fate::GoesAt(self.now);
         }
         if others().any(|other| other.unique_id > sa.unique_id) {
-            closings.look_at(self.now + RIPE);
+            closings.due_at(self.now + RIPE);
         }
         Fate::Stays
     }
 }
 
-/// The SAs of the child of this name that carry something.
+/// The SAs of the child with this name that carry traffic.
 pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterator<Item = &'a ChildSa> {
     let children = running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
     children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
@@ -227,7 +227,7 @@ pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterato
 
 /// Whether another SA of the child may be negotiated: beside one that is installed, not beside two.
 pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
-    // One that is being negotiated, also in an outdated IKE SA, takes the place of two.
+    // One in negotiation, also in a stale IKE_SA, counts as two.
     let counts = |ike: &IkeSa, sa: &ChildSa| match sa.state {
         ChildState::Pending => 2,
         ChildState::Installed => 1,
@@ -239,19 +239,19 @@ pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
     of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
 }
 
-/// How long duplicates stay. Of two agents the one that begins also tidies: if both did, each might close what the other
-/// keeps.
+/// How long duplicates stay. Of two agents, the initiator closes them: if both did, each might close the SA that the
+/// other keeps.
 fn patience(wanted: &Connection) -> Duration {
     if wanted.local_addr > *wanted.remote_addr { DUPLICATE * 2 } else { DUPLICATE }
 }
 
-/// Whether `sa` may carry packets between these networks. What cannot be read does.
+/// Whether `sa` may carry packets between these networks; true for selectors that cannot be parsed.
 fn overlaps(sa: &ChildSa, local: &[TrafficSelector], remote: &[TrafficSelector]) -> bool {
     let texts = |nets: &[TrafficSelector]| nets.iter().map(ToString::to_string).collect();
     meets(&sa.local, &texts(local)) && meets(&sa.remote, &texts(remote))
 }
 
-/// Whether some networks of both meet. What cannot be read does.
+/// Whether some networks of both overlap; true for selectors that cannot be parsed.
 fn meets(some: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
     let net = |text: &String| text.split('[').next().unwrap_or_default().parse::<IpNet>().ok();
     some.iter().any(|a| {

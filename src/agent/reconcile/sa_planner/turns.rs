@@ -1,54 +1,54 @@
-//! Which version of IKE is initiated, of a connection that speaks both. No effects.
+//! Which version of IKE a connection with both initiates. It has no effects.
 //!
-//! The version that worked last comes first, IKEv2 if none did. When the peer shows that it does not speak it, or nothing at
-//! all, the other one is tried at once, and then both in turn. A peer that answers in a version speaks it: what it
-//! refuses then, it would refuse in the other one too. What runs is never closed for a try.
+//! The version that worked last is tried first, IKEv2 if none did. If the peer does not speak it or is silent, the other
+//! one follows at once, and then both in turn. A peer that answers in a version speaks it: what it refuses then, it would
+//! refuse in the other one too. An attempt never closes a running SA.
 
 use super::SaPlanner;
 use crate::ipsec::{Connection, IkeSa, IkeState, IkeVersion};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A peer that was up with no version yet is refused so many times before the other one is tried: its operator may be about
-/// to write the same configuration.
+/// How many refusals by a peer that was never up come before the other version is tried: its operator may still be
+/// writing the configuration.
 const REFUSALS: u32 = 2;
-/// A peer that has answered nothing for so long, while charon sent its first packet three times, is silent.
+/// A peer without an answer for this time, in which charon sends its first packet three times, is silent.
 const SILENCE: Duration = Duration::from_secs(12);
 
-/// What the peer answered to the last attempt.
+/// The peer's answer to the last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// It speaks the version.
     Spoken,
-    /// That it does not speak the version, or has no connection or proposal for it.
+    /// It does not speak the version, or has no connection or proposal for it.
     Refused,
-    /// Nothing, as far as charon has told.
+    /// charon has logged no answer.
     Nothing,
 }
 
-/// What is known of the versions of a connection.
+/// The known facts about the versions of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
-    /// What it was last up with, IKEv2 if it never was.
+    /// The version that it was last up with; IKEv2 if it never was.
     pub worked: IkeVersion,
-    /// Whether it was up with that.
+    /// Whether it was ever up with that version.
     pub is_proven: bool,
-    /// What the peer answered in the version that is tried.
+    /// The peer's answer in the version that is tried.
     pub answer: Answer,
 }
 
-/// What is to be done about the version.
+/// What to do about the version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing.
     Stays,
     /// Nothing before that moment.
     LookAt(Instant),
-    /// This one is initiated from now on, once these IKE SAs, whose negotiation nobody answers, are closed.
+    /// Initiate with this one, after closing these IKE_SAs that nobody answers.
     To(IkeVersion, Vec<u64>),
 }
 
-/// What is remembered of the tries.
+/// The attempts so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turns {
     /// Attempts with the version that is tried.
@@ -68,7 +68,7 @@ fn is_of(ike: &IkeSa, version: IkeVersion) -> bool {
 }
 
 impl SaPlanner {
-    /// Whose turn it is, after what `running` shows of the last attempt.
+    /// The version to initiate, after the result of the last attempt in `running`.
     pub fn turn(&self, wanted: &Connection, running: &[IkeSa], known: Known, now: Instant) -> Turn {
         let tried = wanted.initiates();
         if wanted.version != IkeVersion::Any || self.is_complete || self.turns.attempts == 0 {
@@ -92,7 +92,7 @@ impl SaPlanner {
                 Answer::Spoken | Answer::Refused => Turn::Stays,
             };
         }
-        // An attempt that is over without a word says nothing against the IKEv2 that comes first. Who is refused waits.
+        // An attempt that ended without an answer says nothing against IKEv2. A refusal waits.
         let is_told = known.answer == Answer::Refused;
         let is_due = self.pace.not_before.is_none_or(|due| due <= now);
         let may_begin = is_due || (is_told && tried == known.worked);
@@ -103,25 +103,25 @@ impl SaPlanner {
         }
     }
 
-    /// Whether the answer leaves it open that the peer speaks the other version alone.
+    /// Whether the peer may speak only the other version.
     fn may_turn(&self, tried: IkeVersion, known: Known) -> bool {
         match known.answer {
             Answer::Spoken => false,
             _ if tried != known.worked => true,
             Answer::Refused => self.turns.both || known.is_proven || self.turns.attempts >= REFUSALS,
-            // A peer that was up with IKEv2 and is silent is down. One that was up with IKEv1 may have learnt IKEv2.
+            // A silent peer that was up with IKEv2 is down. One that was up with IKEv1 may speak IKEv2 now.
             Answer::Nothing => tried == IkeVersion::V1 || !known.is_proven,
         }
     }
 
-    /// The version was changed, and may be tried at once.
+    /// The version changed and may be tried at once.
     pub fn begin_turn(&mut self, now: Instant) {
         self.turns = Turns { both: true, ..Turns::default() };
         self.pace.not_before = Some(now);
     }
 
-    /// Leaves one child of those that are `missing` until the peer has shown that it speaks IKEv1: each would be an IKE SA
-    /// in vain. The others follow at once.
+    /// Keeps one child of `missing` until the peer has answered in IKEv1: each other one would be a useless IKE_SA. The
+    /// others follow at once.
     pub(super) fn probe(&mut self, wanted: &Connection, running: &[IkeSa], missing: &mut Vec<&str>) {
         let is_up = |ike: &IkeSa| self.is_current(ike) && ike.state == IkeState::Established && ike.version == 1;
         if !wanted.falls_back() || missing.is_empty() {
@@ -141,7 +141,7 @@ impl SaPlanner {
         self.pace.attempted
     }
 
-    /// The version that all that carries was negotiated with, if everything wanted is carried.
+    /// The version of all SAs that carry traffic, if everything wanted is carried.
     #[must_use]
     pub fn carrying_version(&self, wanted: &Connection, running: &[IkeSa]) -> Option<IkeVersion> {
         if !self.is_complete || wanted.version != IkeVersion::Any {

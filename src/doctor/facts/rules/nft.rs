@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 /// The chains that packets of IP come to, and those without a hook, which they may jump to.
 pub fn chains(text: &str) -> Probe<Vec<Chain>> {
-    let ruleset: Value = serde_json::from_str(text).map_err(|e| format!("what nft prints cannot be read: {e}"))?;
-    let objects = ruleset["nftables"].as_array().ok_or("what nft prints has no ruleset")?;
+    let ruleset: Value = serde_json::from_str(text).map_err(|e| format!("the output of nft cannot be parsed: {e}"))?;
+    let objects = ruleset["nftables"].as_array().ok_or("the output of nft has no ruleset")?;
     let mut chains: Vec<_> = objects.iter().filter_map(|object| chain(&object["chain"])).collect();
     for rule in objects.iter().map(|object| &object["rule"]).filter(|rule| rule.is_object()) {
         let table = table(rule);

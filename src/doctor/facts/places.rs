@@ -1,7 +1,7 @@
-//! How it is looked: where, and for how long at most.
+//! The paths that the doctor reads, and its limit on reads that hang.
 
 use super::{
-    probe::{PATIENCE, Probe},
+    probe::{PATIENCE, Probe, Unchecked},
     tools::Tools,
 };
 use crate::settings::Settings;
@@ -11,10 +11,10 @@ use tokio::sync::Semaphore;
 /// The user of the packaged unit.
 pub(super) const SERVICE: &str = "cygnet";
 
-/// Where to look.
+/// The paths and programs that the doctor uses.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// What stands before `/proc`, `/run` and `/etc`: `/`, but for tests.
+    /// The prefix of `/proc`, `/run` and `/etc`: `/`, except in tests.
     pub root: PathBuf,
     /// swanctl's directory.
     pub swanctl_dir: PathBuf,
@@ -26,14 +26,14 @@ pub struct Places {
     pub vici: PathBuf,
     /// The settings file, where it is known.
     pub settings: Option<PathBuf>,
-    /// The files of tokens, accounts and the TLS key; systemd's credentials are systemd's affair.
+    /// The files of tokens, accounts and the TLS key. systemd protects its credentials itself.
     pub secrets: Vec<PathBuf>,
-    /// The programs to ask.
+    /// How programs are found.
     pub tools: Tools,
 }
 
 impl Places {
-    /// The places that `settings` name; `file` is where they stand.
+    /// The places that `settings` name; `file` is the settings file.
     #[must_use]
     pub fn of(settings: &Settings, file: Option<&Path>) -> Self {
         let auth = [&settings.auth.tokens_file, &settings.auth.accounts_file].into_iter().flatten();
@@ -56,22 +56,22 @@ impl Places {
     }
 }
 
-/// How many reads may hang at once: what hangs holds its thread, however often the doctor is asked.
+/// The most reads that may hang at once. Each hung read holds a thread, so repeated calls must not add up.
 static READS: Semaphore = Semaphore::const_new(16);
 
-/// Reads files on a thread that may block: a hung file system costs the answer, not the doctor.
+/// Reads files on a thread that may block: a hung file system costs this fact alone.
 pub(super) async fn reading<T: Send + 'static>(
     places: &Places,
     read: impl FnOnce(&Places) -> Probe<T> + Send + 'static,
 ) -> Probe<T> {
     let places = places.clone();
     let look = async {
-        let permit = READS.acquire().await.map_err(|e| e.to_string())?;
+        let permit = READS.acquire().await.map_err(|e| Unchecked::Failed(e.to_string()))?;
         let read = move || (read(&places), drop(permit)).0;
-        tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?
+        tokio::task::spawn_blocking(read).await.map_err(|e| Unchecked::Failed(e.to_string()))?
     };
     match tokio::time::timeout(PATIENCE, look).await {
         Ok(seen) => seen,
-        Err(_) => Err(format!("not read within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("not read within {} s", PATIENCE.as_secs()).into()),
     }
 }

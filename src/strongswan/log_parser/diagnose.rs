@@ -1,4 +1,4 @@
-//! The lines that name a cause of failure.
+//! Diagnoses the lines that name a cause of failure.
 
 use super::{Confidence, FailureCause, IkeSaTrace, KEY_OR_IDENTITY};
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl IkeSaTrace {
-    /// The cause that `text` names, given what was said before.
-    pub(super) fn verdict(&self, text: &str) -> Option<FailureCause> {
+    /// The cause that `text` names, with the values of earlier lines.
+    pub(super) fn diagnose(&self, text: &str) -> Option<FailureCause> {
         let found = self
             .methods(text)
             .or_else(|| self.proposals(text))
@@ -73,7 +73,7 @@ impl IkeSaTrace {
         found(code, confidence, details)
     }
 
-    /// Nothing configured fits the peer's first packet: its version, or the address that it was sent to.
+    /// No connection matches the peer's first packet, by its version or its addresses.
     fn version_or_address(&self, text: &str) -> Option<Found> {
         let ends = text.strip_prefix("no IKE config found for ")?.split(',').next()?;
         let version = self.version?;
@@ -178,12 +178,12 @@ impl IkeSaTrace {
     }
 }
 
-/// A cause, how much its line says, and the details.
+/// A cause, its confidence and the details.
 pub(super) type Found = (Code, Confidence, String);
 
-/// What is said first where it is certain.
+/// The start of details where this is certain.
 const KEYS_DIFFER: &str = "the pre-shared keys differ";
-/// How a line ends that names the message that could not be read.
+/// The end of a line about a message that could not be processed.
 const PROCESSING_FAILED: &str = " processing failed";
 
 #[expect(clippy::unnecessary_wraps, reason = "the callers return it as it is")]
@@ -191,19 +191,19 @@ pub(super) fn found(code: Code, confidence: Confidence, details: String) -> Opti
     Some((code, confidence, details))
 }
 
-/// Whether a cause of this kind concerns one child, if it is known which.
+/// Whether the cause concerns one child, if its name is known.
 fn is_of_a_child(code: Code) -> bool {
     matches!(code, Code::NoProposalChild | Code::TsMismatch | Code::AlgorithmUnsupported)
 }
 
-/// What this gateway itself cannot do.
+/// Failures of this gateway itself.
 fn local(text: &str) -> Option<Found> {
     let lacks = text.starts_with("algorithm ") && text.ends_with(" not supported by kernel!")
         || text.starts_with("configured DH group ") && text.ends_with(" not supported");
     if lacks {
         return found(Code::AlgorithmUnsupported, Confidence::Evidence, text.to_owned());
     }
-    // The kernel has its reasons, which charon does not tell in words. To the peer it says NO_PROPOSAL_CHOSEN.
+    // charon does not log the reason of the kernel. It sends the peer NO_PROPOSAL_CHOSEN.
     if text.starts_with("unable to install ") && text.ends_with(" IPsec SA (SAD) in kernel") {
         let details = "this gateway's kernel refuses the SA: it lacks an algorithm, or AH would have to pass a NAT, which \
                        it cannot";
