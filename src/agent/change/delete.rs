@@ -58,7 +58,7 @@ impl Agent {
         self.invalidate_after(id, gone.as_ref().err(), planner);
         match gone {
             Err(error) if enforce => {
-                tracing::warn!(uuid = %id, %error, "deleting the connection even though charon does not answer")
+                tracing::warn!(uuid = %id, %error, "deleting the connection even though charon does not answer");
             }
             other => other?,
         }

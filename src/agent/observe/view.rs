@@ -92,8 +92,8 @@ impl Agent {
 
     async fn seen(&self, record: Arc<Record>, asker: Asker) -> View {
         let id = record.id;
-        let asked = async { timeout(STATUS_DEADLINE, self.observed(id, asker)).await.ok() };
-        let mut running = if record.is_loaded() { self.answered(asked).await } else { Some(Vec::new()) };
+        let list = async { timeout(STATUS_DEADLINE, self.observed(id, asker)).await.ok() };
+        let mut running = if record.is_loaded() { self.answered(list).await } else { Some(Vec::new()) };
         self.mark(id, &mut running);
         View { discount: self.discount(&record), record, running }
     }

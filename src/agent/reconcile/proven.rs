@@ -58,7 +58,7 @@ impl Agent {
             }
             // In the old generation charon would never negotiate another.
             Err(error) => {
-                tracing::error!(uuid = %id, %error, "the running SAs may belong to an earlier configuration, and cannot be replaced")
+                tracing::error!(uuid = %id, %error, "the running SAs may belong to an earlier configuration, and cannot be replaced");
             }
         }
     }
