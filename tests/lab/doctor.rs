@@ -95,7 +95,7 @@ fn a_sound_gateway_is_sound_and_kernel_faults_are_found() {
         let list = report["passed"].as_array().expect("a list").iter().find(|item| item["check"] == check);
         list.and_then(|item| item["seen"].as_str()).unwrap_or_else(|| panic!("{check}: {report:#}")).to_owned()
     };
-    assert_eq!(passed("data_plane"), "kernel-libipsec, 1 tunnels up, 1 routes in table 220");
+    assert_eq!(passed("data_plane"), "kernel-libipsec, 1 CHILD_SAs, 1 routes in table 220");
     for check in ["charon", "vici", "algorithms", "udp", "addresses", "include", "syntax", "foreign", "modes", "store"]
     {
         passed(check);
