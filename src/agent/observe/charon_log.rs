@@ -177,7 +177,7 @@ fn other_identity(cause: &FailureCause, local: &Identity, remote: &Identity) -> 
         return Some(format!("the peer expects us to be {asked}, and we are {ours}"));
     }
     let (sent, wanted) = (remote.another_with_kind(&sent), remote.with_kind());
-    Some(format!("the peer names itself {sent}, and {wanted} is expected"))
+    Some(format!("the peer sends the identity {sent}, and {wanted} is expected"))
 }
 
 #[cfg(test)]
@@ -194,9 +194,9 @@ mod tests {
         };
         let ours = "the peer expects us to be fqdn:somebody.example, and we are ipv4:192.0.2.1";
         assert_eq!(told("192.0.2.2", Some("somebody.example")), ours);
-        let its = "the peer names itself fqdn:other.example, and ipv4:192.0.2.2 is expected";
+        let its = "the peer sends the identity fqdn:other.example, and ipv4:192.0.2.2 is expected";
         assert_eq!(told("other.example", Some("somebody.example")), its);
-        let kind = "the peer names itself fqdn:192.0.2.2, and ipv4:192.0.2.2 is expected";
+        let kind = "the peer sends the identity fqdn:192.0.2.2, and ipv4:192.0.2.2 is expected";
         for asked in [None, Some("%any"), Some("192.0.2.1")] {
             assert_eq!(told("192.0.2.2", asked), kind);
         }
