@@ -11,9 +11,9 @@ mod refusal;
 mod start;
 
 pub use change::plan::{Impact, Plan, impact};
-pub use change::policy::Warning;
 pub use change::rekey_outcome::{Outcome, RekeyTest};
 pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};
+pub use change::warning::Warning;
 pub use change::write::{Companion, WriteOptions, Written};
 pub use entry::Drift;
 pub use observe::connection_log::{Entry as LogEntry, Speaker};

@@ -3,6 +3,7 @@
 
 pub mod dropped;
 pub mod format;
+mod journal;
 pub mod record;
 mod together;
 mod trial;
@@ -114,7 +115,7 @@ impl Store {
         let directory = state_dir.join("connections");
         disk::private_directory(&directory)?;
         // First: what is not in its place yet looks like what a crash left behind.
-        together::finish(&directory)?;
+        journal::finish(&directory)?;
         disk::clean(&directory)?;
         end_old_trials(&directory)?;
         let (records, damaged) = read_all(&directory, &disk::list(&directory)?);
@@ -148,7 +149,7 @@ impl Store {
     pub fn survey(state_dir: &Path) -> Result<(Vec<Arc<Record>>, Vec<Damaged>)> {
         let directory = state_dir.join("connections");
         let mut names = disk::list(&directory)?;
-        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name) && !together::is_journal(name));
+        names.retain(|name| !name.ends_with(TRIAL) && !disk::is_temporary(name) && !journal::is_journal(name));
         let (records, damaged) = read_all(&directory, &names);
         Ok((records.by_id.into_values().collect(), damaged))
     }

@@ -255,7 +255,7 @@ impl StrongSwan {
         let (way, fallbacks) = (Arc::clone(&self.way), Arc::clone(&self.fallbacks));
         let list =
             |progress| async move { way.whole(progress, &fallbacks).await.map(Arc::new).map_err(Arc::new) }.boxed();
-        Some(self.sightings.all(patience, list).await?.map_err(|error| lists::same(&error)))
+        Some(self.sightings.all(patience, list).await?.map_err(|error| sightings::same(&error)))
     }
 
     /// The same, waiting as long as the list takes.

@@ -17,14 +17,13 @@ mod take_over;
 mod together;
 mod transaction;
 mod trial;
+pub(super) mod warning;
 pub(super) mod write;
 
 use crate::{
     ranked::{Guard, Ranked, UNIQUENESS},
-    settings::{
-        Settings,
-        policy::{Policy, Stance},
-    },
+    settings::Settings,
+    settings::policy::{Policy, Stance},
 };
 use conflicts::UniquenessIndex;
 use std::time::Duration;

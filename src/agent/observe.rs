@@ -6,6 +6,7 @@ mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
 pub(super) mod local_addresses;
+mod rekey_failures;
 mod rekeys;
 mod same_networks;
 mod traces;

@@ -1,62 +1,15 @@
 //! Several records that come into force in one step. The records lie beside their files, durably; then a journal says
 //! which take the place of which: that is the commit point. A start finishes what a crash left in between.
-//!
-//! The journal holds names and digests of files, and nothing of what is in them.
 
-use super::{Record, Staged, Store};
+use super::{
+    Record, Staged, Store,
+    journal::{JOURNAL, Replacement, digest},
+};
 use crate::{
     disk,
     error::{Error, Result},
 };
-use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use std::{path::Path, sync::Arc};
-
-/// How the name of a journal ends.
-const JOURNAL: &str = ".together";
-
-/// One file that takes the place of another, all in one directory.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Replacement {
-    from: String,
-    to: String,
-    /// The SHA-256 of what is to be replaced, `None` if there was no file. Where something else lies, that is newer.
-    replaces: Option<String>,
-}
-
-impl Replacement {
-    fn is_due(&self, directory: &Path) -> Result<bool> {
-        Ok(digest(&directory.join(&self.to))? == self.replaces && directory.join(&self.from).exists())
-    }
-}
-
-/// Whether a file of this name is a journal.
-pub fn is_journal(name: &str) -> bool {
-    name.ends_with(JOURNAL)
-}
-
-/// Finishes what was committed and not put in its place when the agent died.
-///
-/// # Errors
-/// When a file cannot be put in its place; then nothing may be read.
-pub fn finish(directory: &Path) -> Result<()> {
-    for name in disk::list(directory)?.iter().filter(|name| is_journal(name)) {
-        let path = directory.join(name);
-        let bytes = disk::read(&path)?.unwrap_or_default();
-        let replacements: Vec<Replacement> = serde_json::from_slice(&bytes)
-            .map_err(|_| Error::Damaged { path: path.clone(), why: "it is not a journal of changes".into() })?;
-        for replacement in replacements {
-            if replacement.is_due(directory)? {
-                tracing::warn!(file = replacement.to, "a change of several connections is finished after a crash");
-                disk::rename(&directory.join(&replacement.from), &directory.join(&replacement.to))?;
-            }
-        }
-        disk::remove(&path)?;
-    }
-    Ok(())
-}
+use std::sync::Arc;
 
 impl Store {
     /// The commit point of a change of several records: all of `staged` are the truth, or none.
@@ -96,10 +49,4 @@ impl Store {
         }
         Ok(records)
     }
-}
-
-/// The SHA-256 of the file, if it is there.
-fn digest(path: &Path) -> Result<Option<String>> {
-    let bytes = disk::read(path)?.map(zeroize::Zeroizing::new);
-    Ok(bytes.map(|bytes| HEXLOWER.encode(&Sha256::digest(&*bytes))))
 }

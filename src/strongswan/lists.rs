@@ -8,7 +8,7 @@ use super::{
     sightings::{Progress, Sas, Whole},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     ipsec::{ConnectionId, IkeSa},
 };
 use std::{
@@ -83,14 +83,5 @@ impl Backend {
             }
         };
         Ok((begun, all.into_iter().map(|(id, sas)| (id, Arc::new(sas))).collect()))
-    }
-}
-
-/// A copy of the error for another waiting caller.
-pub(super) fn same(error: &Error) -> Error {
-    match error {
-        Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
-        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
-        other => Error::Internal(other.to_string()),
     }
 }

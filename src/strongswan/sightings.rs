@@ -99,3 +99,12 @@ impl Sightings {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A copy of the error for another waiting caller.
+pub(super) fn same(error: &Error) -> Error {
+    match error {
+        Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
+        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
+        other => Error::Internal(other.to_string()),
+    }
+}

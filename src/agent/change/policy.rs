@@ -1,10 +1,10 @@
 //! Weak choices of a connection, and the policy of the settings for each: off, warn or refuse.
 
 use crate::{
-    agent::{Agent, LocalAddresses, Outcome, View, WriteOptions, change::special},
+    agent::{Agent, LocalAddresses, Outcome, View, Warning, WriteOptions, change::special},
     error::{Error, Result},
     ipsec::{
-        Conflict, Connection, Finding, Part, Protocol,
+        Conflict, Connection, Finding, Protocol,
         condition::carriers,
         refuse_everything,
         special::networks,
@@ -14,23 +14,6 @@ use crate::{
     store::Record,
 };
 use jiff::Timestamp;
-
-/// A warning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The code, for programs.
-    pub code: &'static str,
-    /// The value that it is about, if it is about one.
-    pub part: Option<Part>,
-    /// For people; where there is a part, what is said of it.
-    pub message: String,
-}
-
-impl From<Finding> for Warning {
-    fn from(finding: Finding) -> Self {
-        Self { code: finding.weakness.code(), part: Some(finding.part), message: finding.advice }
-    }
-}
 
 impl Agent {
     /// Whether a write with these options runs the rekey test.

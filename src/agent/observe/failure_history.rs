@@ -2,7 +2,7 @@
 //! the time is an argument.
 
 use crate::{
-    agent::observe::{connection_log::Log, rekeys::RekeyFailures},
+    agent::observe::{connection_log::Log, rekey_failures::RekeyFailures},
     ipsec::{Carried, IkeVersion, reason::Code},
     strongswan::log_parser::{Confidence, FailureCause},
 };

@@ -1,6 +1,6 @@
 //! `iptables-save` and `ip6tables-save`.
 
-use super::{Action, Base, Chain, Hook, Match, Rule, Way, protocol};
+use super::model::{Action, Base, Chain, Hook, Match, Rule, Way, protocol};
 use crate::doctor::facts::network::network;
 
 /// The hooks by the names of their chains.

@@ -1,6 +1,6 @@
 //! `nft -j list ruleset` (libnftables-json(5)).
 
-use super::{Action, Base, Chain, Hook, Match, Rule, Way, protocol};
+use super::model::{Action, Base, Chain, Hook, Match, Rule, Way, protocol};
 use crate::doctor::facts::{Probe, network::network};
 use ipnet::IpNet;
 use serde_json::{Value, json};
