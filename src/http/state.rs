@@ -38,7 +38,7 @@ pub(super) type Shared = State<Arc<Api>>;
 pub(super) type Answer = Result<Response, Failure>;
 
 impl Api {
-    /// The API of `agent` for whom `auth` lets pass. Answers that go on for ever end with `stop`.
+    /// The API of `agent` for callers that `auth` admits. Endless answers, such as events, end with `stop`.
     #[must_use]
     pub fn new(agent: Arc<Agent>, auth: Auth, jobs: Jobs, settings: &Settings, stop: &CancellationToken) -> Arc<Self> {
         Arc::new(Self {

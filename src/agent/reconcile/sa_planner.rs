@@ -39,7 +39,7 @@ const GONE: usize = 256;
 /// When to look again after closing what stood in the way.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// The SAs that were made for an earlier configuration; they keep it for ever (facts 3.1).
+/// The SAs that were made for an earlier configuration. An SA keeps the configuration that it was made with (facts 3.1).
 #[derive(Debug, Clone, Default)]
 pub struct Stale {
     /// The numbers of IKE SAs.
