@@ -3,16 +3,17 @@
 use super::{
     check::{choice, invalid_choice, mandatory, text},
     limits,
+    native::Native,
 };
 use crate::{
     error::{Error, Result},
     http::{
-        options::{AUTH_MODES, AuthMode, ID_TYPES, IKE_VERSIONS, LeftOut, MODES, OPTIONS, SPLITS},
+        options::{AUTH_MODES, AuthMode, CONTRACT, ID_TYPES, IKE_VERSIONS, LeftOut, MODES},
         wire::{Integer, OptionBlock},
     },
     ipsec::{
-        Auth, Certs, Code, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
-        Lifetime, Mode, Psk, Split,
+        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
+        Mode, NativeOptions, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
@@ -24,7 +25,7 @@ use std::{net::IpAddr, sync::Arc};
 /// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept. Certificates
 /// that are given must be valid `now`.
 pub(super) fn options(
-    block: OptionBlock,
+    (block, native): (OptionBlock, &Native),
     key: Option<String>,
     old: Option<&Options>,
     creating: bool,
@@ -47,10 +48,9 @@ pub(super) fn options(
         policy_mode,
         transform_protocol,
         life_time,
-        split,
-        dpd_delay,
-        dpd_timeout,
     } = block;
+    let mut own = old.map_or_else(NativeOptions::created, |old| old.native.clone());
+    native.apply(&mut own)?;
     let auth_mode = choice("authMode", 255, auth_mode, &AUTH_MODES, AuthMode::Psk)?;
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
     let local_id = identity("localId", local_id)?;
@@ -74,8 +74,7 @@ pub(super) fn options(
         pfs: group_of_children(pfs, creating)?,
         mode: choice("policyMode", 32, policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", life_time, 3600, Lifetime::child)?,
-        split: choice("split", 32, split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
-        dpd: dpd(dpd_delay, dpd_timeout, old)?,
+        native: own,
     })
 }
 
@@ -113,8 +112,8 @@ pub(super) fn filled(block: &OptionBlock, old: &Options) -> Result<OptionBlock> 
     let broken = |e: serde_json::Error| Error::Internal(format!("the stored options are no options: {e}"));
     let mut members: Map<String, Value> = serde_json::from_value(json!(block)).map_err(broken)?;
     members.retain(|_, value| !value.is_null());
-    for row in OPTIONS.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
-        members.entry(row.name).or_insert_with(|| (row.value)(old));
+    for row in CONTRACT.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
+        members.entry(row.name).or_insert_with(|| row.value(old));
     }
     serde_json::from_value(members.into()).map_err(broken)
 }
@@ -166,20 +165,6 @@ fn protocol(value: Option<String>) -> Result<bool> {
              never both around one packet; use esp, which authenticates too",
         )),
     }
-}
-
-/// Dead peer detection. What is left out is kept; `old` is what is stored, which may be that nothing was chosen.
-fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<&Options>) -> Result<Option<Dpd>> {
-    let seconds = |field: &str, value: Option<Integer>| {
-        let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
-        seconds.map_err(|e| Error::argument(format!("field[{field}] {e}")))
-    };
-    let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
-    Ok(match old {
-        Some(old) if delay.is_none() && timeout.is_none() => old.dpd,
-        Some(old) => Some(old.dpd.unwrap_or(Dpd::STORED).with(delay, timeout)),
-        None => Some(Dpd::DEFAULT.with(delay, timeout)),
-    })
 }
 
 fn lifetime<E: ToString>(
