@@ -1,6 +1,7 @@
 //! The model: IPsec connections in RFC 7296's words.
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
+pub mod address;
 pub mod advice;
 pub mod algorithm;
 pub mod carried;

@@ -1,8 +1,9 @@
 //! An IPsec connection: one IKE configuration with its CHILD_SA configurations.
-//! [`Connection::new`] holds every rule that joins several values.
 
 mod id;
+mod initiation;
 mod networks;
+mod rules;
 mod split;
 mod version;
 
@@ -11,8 +12,7 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Conflict, Dpd, EspProposal, Identity, IkeProposal, Lifetime, NativeOptions, Part, PeerAddr, Psk,
-    TrafficSelector, certs::Certificate,
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Lifetime, NativeOptions, PeerAddr, Psk, TrafficSelector,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -178,40 +178,6 @@ impl Connection {
     /// The most selectors of one child and side: their count is one octet (RFC 7296, section 3.13).
     pub const MAX_SELECTORS: usize = 255;
 
-    /// Checks the rules that join the parts.
-    ///
-    /// # Errors
-    /// The first rule that is broken, with the part to change.
-    pub fn new(parts: Parts) -> Result<Self, Conflict> {
-        addresses(&parts)?;
-        if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
-            return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
-        }
-        let local_id = local_id(&parts)?;
-        let (local, remote) = networks::of(&parts)?;
-        let children = networks::children(&parts, &local, &remote)?;
-        Ok(Self {
-            id: parts.id,
-            local_addr: parts.local_addr,
-            remote_addr: parts.remote_addr,
-            version: parts.version,
-            ike: parts.ike,
-            ike_lifetime: parts.ike_lifetime,
-            local_id,
-            remote_id: parts.remote_id.unwrap_or(Identity::Ip(*parts.remote_addr)),
-            auth: parts.auth,
-            key_owner: KeyOwner::default(),
-            ike_generation: parts.ike_generation,
-            child_generation: Generation::default(),
-            native: parts.native.of_connection(),
-            mode: parts.mode,
-            protocol: parts.protocol,
-            lifetime: parts.lifetime,
-            children,
-            answered: Vec::new(),
-        })
-    }
-
     /// The spread of the IKE SA's rekeying in seconds: its lifetime's, less by generation. Of connections whose dead
     /// peer detection was not chosen, one less in every other generation.
     #[must_use]
@@ -294,48 +260,6 @@ impl Connection {
 
 /// So many generations of children differ from each other, if their lifetime leaves room for it.
 const CHILD_GENERATIONS: u32 = 16;
-
-/// Who we are. What a certificate does not say, charon would silently replace by its subject.
-fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
-    let Some(certs) = parts.auth.certs() else {
-        return Ok(parts.local_id.clone().unwrap_or(Identity::Ip(parts.local_addr)));
-    };
-    let certificate = &certs.certificate;
-    if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
-        return Err(Conflict::Ed25519UnderIkev1);
-    }
-    match &parts.local_id {
-        // An empty sequence: a name that would fit everybody.
-        None if certificate.subject.der.len() <= 2 => Err(Conflict::NoSubject { names: certificate.names() }),
-        None => subject_of(certificate),
-        Some(id) if certificate.is_subject(id) => subject_of(certificate),
-        Some(id) if certificate.is_for(id) => Ok(id.clone()),
-        Some(id) => Err(Conflict::NotInCertificate { id: id.plain(), names: certificate.names() }),
-    }
-}
-
-/// The subject as the certificate has it.
-fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
-    Identity::subject(certificate.subject.clone()).map_err(Conflict::Subject)
-}
-
-/// Both addresses are those of single hosts, of one family, and differ.
-fn addresses(parts: &Parts) -> Result<(), Conflict> {
-    for (part, address) in [(Part::LocalAddr, parts.local_addr), (Part::RemoteAddr, *parts.remote_addr)] {
-        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-        if address.is_unspecified() || address.is_multicast() || broadcast || mapped {
-            return Err(Conflict::NotOneHost { part, address });
-        }
-    }
-    if parts.local_addr == *parts.remote_addr {
-        return Err(Conflict::SameAddress(parts.remote_addr));
-    }
-    if parts.local_addr.is_ipv4() != parts.remote_addr.is_ipv4() {
-        return Err(Conflict::AddressFamilies { peer: parts.remote_addr, local: parts.local_addr });
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! The peer's address. A link-local one (RFC 4007) means a host only together with the interface that leads to its link,
 //! which stands behind it: `fe80::1%eth0`. Without it the kernel sends nothing there.
 
-use super::{Invalid, special};
+use super::{
+    Invalid,
+    address::{is_link_local_v6, never_a_peer},
+};
 use std::{fmt, net::IpAddr, ops::Deref, str::FromStr};
 
 /// The address of a peer, with the interface that leads to it if it is link-local.
@@ -37,7 +40,7 @@ impl PeerAddr {
     /// When the interface has no valid name, or the address needs none.
     pub fn new(address: IpAddr, scope: Option<&str>) -> Result<Self, Invalid> {
         let Some(name) = scope else { return Ok(Self { address, scope: None }) };
-        if !special::is_link_local_v6(address) {
+        if !is_link_local_v6(address) {
             return Err(Invalid::new(format!(
                 "{address} has an interface behind it, which only IPv6 link-local addresses (fe80::/10) have: write {address}"
             )));
@@ -56,10 +59,10 @@ impl PeerAddr {
     /// # Errors
     /// The reason.
     pub fn check(&self) -> Result<(), Invalid> {
-        if let Some(why) = special::never_a_peer(self.address) {
+        if let Some(why) = never_a_peer(self.address) {
             return Err(Invalid::new(format!("{self} {why}")));
         }
-        if special::is_link_local_v6(self.address) && self.scope.is_none() {
+        if is_link_local_v6(self.address) && self.scope.is_none() {
             return Err(Invalid::new(format!(
                 "{self} is link-local and needs the interface that leads to it, as in {self}%eth0: without it the kernel \
                  does not know the link (charon: \"error writing to socket: Invalid argument\")"

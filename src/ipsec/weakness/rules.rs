@@ -1,0 +1,91 @@
+//! Which choices of a connection are weak.
+
+use super::{Finding, GROUPS, Weakness, key};
+use crate::ipsec::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol};
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// What is weak in `connection` itself.
+#[must_use]
+pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
+    let ike = connection.ike;
+    let (cipher, hash, pfs) = match connection.protocol {
+        Protocol::Esp(esp) => {
+            let hash = Some(esp.integrity).filter(|_| !esp.encryption.row().aead);
+            (Some(esp.encryption), hash, esp.pfs)
+        }
+        Protocol::Ah(ah) => (None, Some(ah.integrity), ah.pfs),
+    };
+    let mut found = Vec::new();
+    found.extend(weak_cipher(ike.encryption, Part::IkeEncryption));
+    found.extend(weak_hash(ike.integrity, Part::IkeIntegrity));
+    found.extend(weak_group(ike.group, Part::IkeGroup));
+    found.extend(cipher.and_then(|cipher| weak_cipher(cipher, Part::Encryption)));
+    found.extend(hash.and_then(|hash| weak_hash(hash, Part::Integrity)));
+    found.extend(match pfs {
+        Some(group) => weak_group(group, Part::Pfs),
+        None => Some(Weakness::NoPfs.at(
+            Part::Pfs,
+            "is none: who learns the key of the IKE SA can read all traffic under it; choose a group such as dh-group19",
+        )),
+    });
+    if let Auth::Psk(psk) = &connection.auth {
+        found.extend(key::weaknesses(psk.expose(), connection));
+    }
+    found
+}
+
+fn weak_cipher(cipher: Encryption, part: Part) -> Option<Finding> {
+    let advice = "is 3des: its blocks of 64 bits leak after some gigabytes (CVE-2016-2183); choose aes-256";
+    (cipher == Encryption::TripleDes).then(|| Weakness::TripleDes.at(part, advice))
+}
+
+fn weak_hash(hash: Integrity, part: Part) -> Option<Finding> {
+    match hash {
+        Integrity::Md5 => {
+            Some(Weakness::Md5.at(part, "is md5, which must not be used any more (RFC 8247); choose sha256"))
+        }
+        Integrity::Sha1 => Some(Weakness::Sha1.at(part, "is sha1, which is on its way out (RFC 8247); choose sha256")),
+        Integrity::Sha256 | Integrity::Sha384 | Integrity::Sha512 => None,
+    }
+}
+
+fn weak_group(group: DhGroup, part: Part) -> Option<Finding> {
+    let place = GROUPS.iter().position(|row| row.0 == group.row().number)?;
+    let (number, _, _, why) = GROUPS[place];
+    Some(
+        Weakness::Group(place).at(part, format!("is group {number}: {why}; choose group 19, 20 or 31, or at least 14")),
+    )
+}
+
+/// The local selectors in which none of `host`'s addresses is. In transport mode a missing address is another fault.
+#[must_use]
+pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -> Vec<Finding> {
+    let lonely = |child: &&Child| !child.local.iter().any(|net| host.iter().any(|address| net.net().contains(address)));
+    let mut nets: Vec<_> =
+        connection.children.iter().filter(lonely).flat_map(|child| &child.local).map(ToString::to_string).collect();
+    nets.sort();
+    nets.dedup();
+    if nets.is_empty() {
+        return Vec::new();
+    }
+    let advice = format!(
+        "has {}, in which this gateway has no address: it cannot use the tunnel itself, strongSwan installs no route \
+         for it, and hosts there need a route to this gateway; attach a network that this gateway is in",
+        nets.join(", ")
+    );
+    vec![Weakness::NoLocalAddress.at(Part::LocalNets, advice)]
+}
+
+/// That PFS is untested until the first rekeying: an IKEv2 peer takes the first CHILD_SA's keys from its IKE SA
+/// (RFC 7296, section 1.2) and may have another group, or none. IKEv1 tests it with the first quick mode.
+#[must_use]
+pub fn untested_pfs(connection: &Connection) -> Option<Finding> {
+    let pfs = match connection.protocol {
+        Protocol::Esp(esp) => esp.pfs,
+        Protocol::Ah(ah) => ah.pfs,
+    };
+    let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group; \
+                  with the query parameter rehearse=true it is tried at once";
+    (pfs.is_some() && connection.version != IkeVersion::V1 && !connection.children.is_empty())
+        .then(|| Weakness::UntestedPfs.at(Part::Pfs, advice))
+}
