@@ -2,7 +2,7 @@
 //! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
 //! an option takes it from there.
 
-use super::{Dpd, Invalid, connection::Split};
+use super::{Dpd, IdentityKind, Invalid, connection::Split};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -12,6 +12,10 @@ pub struct NativeOptions {
     pub split: Split,
     /// Dead peer detection; `None` if it was not chosen, as in older records, which keep their rendering.
     pub dpd: Option<Dpd>,
+    /// The kind of `localId`; `None` if `idType` tells it.
+    pub local_id_type: Option<IdentityKind>,
+    /// The kind of `remoteId`; `None` if `idType` tells it.
+    pub remote_id_type: Option<IdentityKind>,
 }
 
 /// Which values an option takes.
@@ -30,6 +34,8 @@ pub enum Scope {
     Ike,
     /// The CHILD_SAs, and only if they differ: their selectors say what the option does.
     Selectors,
+    /// The IKE_SA, and only if the identity differs.
+    Identity,
 }
 
 /// An option of our own.
@@ -61,10 +67,21 @@ pub struct NativeOption {
 pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
 const SPLIT_WORDS: [&str; 3] = words(&SPLITS);
 
+/// `localIdType` and `remoteIdType`.
+pub const ID_KINDS: [(&str, Option<IdentityKind>); 6] = [
+    ("auto", None),
+    ("ip", Some(IdentityKind::Ip)),
+    ("fqdn", Some(IdentityKind::Fqdn)),
+    ("email", Some(IdentityKind::Email)),
+    ("keyid", Some(IdentityKind::KeyId)),
+    ("dn", Some(IdentityKind::Dn)),
+];
+const ID_WORDS: [&str; 6] = words(&ID_KINDS);
+
 const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
 
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 3] = [
+pub static NATIVE: [NativeOption; 5] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -103,19 +120,45 @@ pub static NATIVE: [NativeOption; 3] = [
         set: |o, value| number(value).map(|timeout| o.dpd = Some(dpd(o).with(None, Some(timeout)))),
         same: |a, b| a.dpd == b.dpd,
     },
+    NativeOption {
+        name: "localIdType",
+        kind: Kind::Word(&ID_WORDS),
+        example: "keyid",
+        about: "What kind of identity `localId` is: an address, a name sent as `ID_FQDN` (also one that looks like an \
+                address; `@` before it is left out), a mail address, a `KEY_ID`, or a distinguished name. `auto`: as \
+                `idType` says.",
+        scope: Scope::Identity,
+        agreed: true,
+        stored_apart: false,
+        get: |o| kind_word(o.local_id_type).into(),
+        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.local_id_type = kind),
+        same: |a, b| a.local_id_type == b.local_id_type,
+    },
+    NativeOption {
+        name: "remoteIdType",
+        kind: Kind::Word(&ID_WORDS),
+        example: "keyid",
+        about: "The same of `remoteId`.",
+        scope: Scope::Identity,
+        agreed: true,
+        stored_apart: false,
+        get: |o| kind_word(o.remote_id_type).into(),
+        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.remote_id_type = kind),
+        same: |a, b| a.remote_id_type == b.remote_id_type,
+    },
 ];
 
 impl NativeOptions {
     /// What a new connection has that says nothing of them.
     #[must_use]
     pub fn created() -> Self {
-        Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT) }
+        Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT), ..Self::default() }
     }
 
     /// Those that say more of an SA than its selectors do.
     #[must_use]
     pub(super) fn of_connection(self) -> Self {
-        Self { split: Split::default(), ..self }
+        Self { split: Split::default(), local_id_type: None, remote_id_type: None, ..self }
     }
 
     /// Whether an IKE_SA of `other` has what these say.
@@ -167,6 +210,10 @@ impl NativeOption {
 /// The times that a new one is set beside.
 fn dpd(options: &NativeOptions) -> Dpd {
     options.dpd.unwrap_or(Dpd::STORED)
+}
+
+fn kind_word(kind: Option<IdentityKind>) -> &'static str {
+    ID_KINDS.iter().find(|(_, meaning)| *meaning == kind).map_or("", |(word, _)| word)
 }
 
 fn number(value: &Value) -> Option<u32> {

@@ -301,11 +301,11 @@ impl Spec {
             lifetime,
             native,
         } = &self.options;
-        let identity = |part, text: &Option<String>| {
+        let identity = |part, text: &Option<String>, kind: Option<_>| {
             let read = |text: &String| {
                 let identity = match auth {
-                    Auth::Psk(_) => Identity::new(*id_kind, text),
-                    Auth::Certs(_) => Identity::certified(*id_kind, text),
+                    Auth::Psk(_) => Identity::new(kind.unwrap_or(*id_kind), text),
+                    Auth::Certs(_) => Identity::certified(kind.unwrap_or(*id_kind), text),
                 };
                 identity.map_err(|why| Conflict::Identity { part, why })
             };
@@ -319,8 +319,8 @@ impl Spec {
             version: *version,
             ike: *ike,
             ike_lifetime: *ike_lifetime,
-            local_id: identity(Part::LocalId, local_id)?,
-            remote_id: identity(Part::RemoteId, remote_id)?,
+            local_id: identity(Part::LocalId, local_id, native.local_id_type)?,
+            remote_id: identity(Part::RemoteId, remote_id, native.remote_id_type)?,
             auth: auth.clone(),
             ike_generation,
             mode: *mode,

@@ -108,8 +108,15 @@ pub fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What a record may have as `idType`.
+pub fn id_type() -> impl Strategy<Value = IdentityKind> {
+    use IdentityKind::{Fqdn, Ip, Name, StoredName};
+    select(vec![Ip, Name, StoredName, Fqdn])
+}
+
 pub fn identity_kind() -> impl Strategy<Value = IdentityKind> {
-    select(vec![IdentityKind::Ip, IdentityKind::Name, IdentityKind::Fqdn])
+    use IdentityKind::{Email, Fqdn, Ip, KeyId, Name, StoredName};
+    select(vec![Ip, Name, StoredName, Fqdn, Email, KeyId])
 }
 
 pub fn address() -> impl Strategy<Value = IpAddr> {

@@ -36,7 +36,7 @@ fn remotes() -> impl Strategy<Value = Vec<RemoteCidr>> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    let ids = (generate::identity_kind(), option::of(generate::text()), option::of(generate::text()));
+    let ids = (generate::id_type(), option::of(generate::text()), option::of(generate::text()));
     let ike = (generate::psk(), generate::version(), generate::ike(), generate::lifetimes());
     let child = (any::<bool>(), generate::encryption(), generate::integrity(), option::of(generate::group()));
     let all = (ids, ike, child, generate::carried(), generate::native());

@@ -56,11 +56,15 @@ pub(super) fn options(
     let local_id = identity("localId", local_id)?;
     let remote_id = identity("remoteId", remote_id)?;
     let default_kind = default_kind(local_id.as_ref(), remote_id.as_ref(), old);
+    let (local_text, remote_text) =
+        (kept(&local_id, old.map(|old| &old.local_id)), kept(&remote_id, old.map(|old| &old.remote_id)));
+    needs_identity("localIdType", own.local_id_type, "localId", local_text.as_ref())?;
+    needs_identity("remoteIdType", own.remote_id_type, "remoteId", remote_text.as_ref())?;
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
-        id_kind: choice("idType", 32, id_type, &ID_TYPES, default_kind)?,
-        local_id: kept(&local_id, old.map(|old| &old.local_id)),
-        remote_id: kept(&remote_id, old.map(|old| &old.remote_id)),
+        id_kind: kept_reading(choice("idType", 32, id_type, &ID_TYPES, default_kind)?, [&local_id, &remote_id], old),
+        local_id: local_text,
+        remote_id: remote_text,
         version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
             encryption: encryption("ikeEncryptionAlgorithm", ike_encryption_algorithm)?,
@@ -85,6 +89,29 @@ fn default_kind(local_id: Option<&String>, remote_id: Option<&String>, old: Opti
     };
     let keeps = |old: &&Options| is_kept(local_id, &old.local_id) || is_kept(remote_id, &old.remote_id);
     old.filter(keeps).map_or(IdentityKind::Ip, |old| old.id_kind)
+}
+
+/// A kind says something of an identity that is given.
+fn needs_identity(field: &str, kind: Option<IdentityKind>, of: &str, text: Option<&String>) -> Result<()> {
+    if kind.is_some() && text.is_none() {
+        return Err(Error::argument(format!(
+            "field[{field}] needs a {of}: without one, the identity is the address, or the subject of the certificate"
+        )));
+    }
+    Ok(())
+}
+
+/// A free name that is not new is read as it always was.
+fn kept_reading(kind: IdentityKind, given: [&Option<String>; 2], old: Option<&Options>) -> IdentityKind {
+    let is_same = |(new, old): (&Option<String>, &Option<String>)| new.is_none() || new == old;
+    match old {
+        Some(old)
+            if kind == old.id_kind.asked() && given.into_iter().zip([&old.local_id, &old.remote_id]).all(is_same) =>
+        {
+            old.id_kind
+        }
+        _ => kind,
+    }
 }
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again

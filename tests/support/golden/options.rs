@@ -21,6 +21,7 @@ use std::sync::Arc;
 fn beside(name: &str) -> Value {
     match name {
         "idType" => json!({ "remoteId": "198.51.100.77" }),
+        "localIdType" | "remoteIdType" => json!({ "localId": "gw-a", "remoteId": "gw-b", "idType": "fqdn" }),
         "policyMode" => json!({ "l3NetworkUuid": null, "peerCidrs": null }),
         _ => json!({}),
     }
