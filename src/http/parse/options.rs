@@ -172,7 +172,7 @@ fn protocol(value: Option<String>) -> Result<bool> {
 fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<&Options>) -> Result<Option<Dpd>> {
     let seconds = |field: &str, value: Option<Integer>| {
         let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
-        seconds.map_err(|e| Error::argument(format!("field[{field}] {e}")))
+        seconds.map_err(|e| Error::rule(field, e.to_string()))
     };
     let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
     Ok(match old {
@@ -188,14 +188,13 @@ fn lifetime<E: ToString>(
     default: i64,
     new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
 ) -> Result<Lifetime> {
-    new(value.map_or(default, |Integer(seconds)| seconds))
-        .map_err(|e| Error::argument(format!("field[{field}] {}", e.to_string())))
+    new(value.map_or(default, |Integer(seconds)| seconds)).map_err(|e| Error::rule(field, e.to_string()))
 }
 
 /// An identity; the empty one, which would match every peer, is refused.
 fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
     match text(field, value, 255)? {
-        Some(empty) if empty.is_empty() => Err(Error::argument(format!("field[{field}] cannot be an empty string"))),
+        Some(empty) if empty.is_empty() => Err(Error::rule(field, "cannot be an empty string")),
         other => Ok(other),
     }
 }
@@ -211,7 +210,7 @@ fn psk(key: String) -> Result<Psk> {
     if key.as_str() == MASK {
         return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
     }
-    Psk::new(key.as_bytes()).map_err(|e| Error::argument(format!("field[authKey] {e}")))
+    Psk::new(key.as_bytes()).map_err(|e| Error::rule("authKey", e.to_string()))
 }
 
 /// The bundle in `key`, all of it valid at `now`.
