@@ -162,6 +162,7 @@ impl Error {
     }
 
     /// The member `name` of the body has this problem.
+    #[must_use]
     pub fn member(name: &str, problem: Problem) -> Self {
         Self::Value { place: Place::Body, name: name.to_owned(), problem }
     }
