@@ -13,6 +13,7 @@ mod logging;
 mod look;
 mod plan;
 mod progress;
+mod refusal;
 mod render;
 mod select;
 mod serve;

@@ -17,12 +17,58 @@ pub enum Resource {
     TagPattern,
 }
 
+/// Where a parameter of a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Among the members of the body.
+    Body,
+    /// In the query.
+    Query,
+}
+
+/// What is wrong with the value of a parameter. Each caller gets a sentence of its own words from it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is none of the valid values.
+    #[error("must be one of {}; got {found}", .valid.join(", "))]
+    NotOneOf {
+        /// The valid values.
+        valid: Vec<String>,
+        /// The start of the value.
+        found: String,
+    },
+    /// A text is too long, in UTF-16 units.
+    #[error("must have at most {most} characters; it has {length}")]
+    TooLong {
+        /// The longest length.
+        most: usize,
+        /// The length.
+        length: usize,
+    },
+    /// It is missing.
+    #[error("is missing")]
+    Missing,
+    /// Another rule; the sentence begins behind the parameter's name and names no parameter.
+    #[error("{0}")]
+    Rule(String),
+}
+
 /// Everything that can go wrong while serving a call or keeping a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller's value is wrong; the text names the field and the remedy.
     #[error("{0}")]
     Argument(String),
+    /// The value of one parameter is wrong.
+    #[error("{name} {problem}")]
+    Value {
+        /// Where the parameter stands.
+        place: Place,
+        /// Its name in the API.
+        name: String,
+        /// What is wrong.
+        problem: Problem,
+    },
     /// A part of a connection does not fit the others, or may not be as it is.
     #[error("{}: {}", .0.part(), .0)]
     Conflict(#[from] Conflict),
@@ -113,6 +159,22 @@ impl Error {
     /// An argument error from anything that displays.
     pub fn argument(text: impl Into<String>) -> Self {
         Self::Argument(text.into())
+    }
+
+    /// The member `name` of the body has this problem.
+    #[must_use]
+    pub fn member(name: &str, problem: Problem) -> Self {
+        Self::Value { place: Place::Body, name: name.to_owned(), problem }
+    }
+
+    /// The member `name` of the body breaks this rule.
+    pub fn rule(name: &str, rule: impl Into<String>) -> Self {
+        Self::member(name, Problem::Rule(rule.into()))
+    }
+
+    /// The parameter `name` of the query breaks this rule.
+    pub fn in_query(name: &str, rule: impl Into<String>) -> Self {
+        Self::Value { place: Place::Query, name: name.to_owned(), problem: Problem::Rule(rule.into()) }
     }
 
     /// A trial that ended without a cause of its own.

@@ -1,6 +1,6 @@
 //! The failures of commands and their exit codes. `cygnet help` lists the codes.
 
-use super::look::safe;
+use super::{look::safe, refusal};
 use cygnet::visible::visible_json;
 use serde_json::{Value, json};
 use std::{
@@ -63,8 +63,9 @@ impl Stop {
     pub fn refused(answer: &Value) -> Self {
         let error = &answer["error"];
         let text = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
-        let details = text("details").or(text("description")).unwrap_or("the agent gave no reason");
-        let (text, hint) = (details.to_owned(), text("elaboration").map(Into::into));
+        let details = || text("details").or(text("description")).unwrap_or("the agent gave no reason").to_owned();
+        let hint = text("elaboration").map(Into::into);
+        let text = refusal::sentence(error).unwrap_or_else(details);
         Self { code: Code::Failed, text, hint, object: Some(answer.to_string()) }
     }
 

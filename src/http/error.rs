@@ -1,10 +1,7 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
 use super::{members::LISTS, sentences};
-use crate::{
-    error::{Error, Resource},
-    ipsec::Code,
-};
+use crate::{error::Error, ipsec::Code};
 use axum::{
     body::Bytes,
     http::{HeaderName, Method, StatusCode, header::CONTENT_TYPE},
@@ -97,6 +94,9 @@ pub fn object(error: &Error) -> Value {
     if let Some(text) = elaboration(error) {
         members.insert("elaboration".into(), text.into());
     }
+    if let Some(data) = sentences::data(error) {
+        members.insert("opaque".into(), data);
+    }
     Value::Object(members)
 }
 
@@ -115,9 +115,11 @@ fn elaboration(error: &Error) -> Option<String> {
 fn code(error: &Error) -> (&'static str, &'static str) {
     match error {
         // The real server answers SYS.1007 for a tunnel that did not come up after a change.
-        Error::Argument(_) | Error::Conflict(_) | Error::Named { .. } | Error::NotConfirmed { .. } => {
-            ("SYS.1007", "One or more API argument is invalid")
-        }
+        Error::Argument(_)
+        | Error::Value { .. }
+        | Error::Conflict(_)
+        | Error::Named { .. }
+        | Error::NotConfirmed { .. } => ("SYS.1007", "One or more API argument is invalid"),
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
         Error::Session => {
             ("ID.1001", "The session is invalid, either wrong session id or the session has been expired")
@@ -134,16 +136,12 @@ fn code(error: &Error) -> (&'static str, &'static str) {
 fn details(error: &Error) -> String {
     match error {
         Error::NotFound { field, uuid, resource } => {
-            let name = match resource {
-                Resource::Connection => "IPsecConnectionVO",
-                Resource::Vip => "VipVO",
-                Resource::L3Network => "L3NetworkVO",
-                Resource::TagPattern => "TagPatternVO",
-            };
+            let name = sentences::type_of(*resource);
             // Of a parameter that is a list, all that are missing.
             let uuid = if LISTS.contains(field) { format!("uuids:[{uuid}]") } else { format!("uuid:{uuid}") };
             format!("invalid field[{field}], resource[{uuid}, type:{name}] not found")
         }
+        Error::Value { place, name, problem } => sentences::value(*place, name, problem),
         Error::Conflict(conflict) => sentences::details(conflict),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
         // The code's description says already that it is internal.

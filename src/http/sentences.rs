@@ -1,7 +1,69 @@
-//! The contract's sentences (1.8) of what the model refuses: the members of the API in place of the model's parts, and the
-//! real server's own wording where it has one.
+//! The contract's sentences (1.8) of what is refused: the members of the API in place of the model's parts, and the real
+//! server's own wording where it has one. Beside each sentence stands the data that it is made of.
 
-use crate::ipsec::{Conflict, Part};
+use crate::{
+    error::{Error, Place, Problem, Resource},
+    ipsec::{Conflict, Part},
+};
+use serde_json::{Value, json};
+
+/// The class that the real server names in its messages.
+const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
+
+/// `details` of a value that is wrong.
+pub(super) fn value(place: Place, name: &str, problem: &Problem) -> String {
+    match (place, problem) {
+        (_, Problem::NotOneOf { valid, found }) => {
+            format!("valid value for field[{name}] of message[{CLASS}] are [{}], but {found} found", valid.join(", "))
+        }
+        (_, Problem::TooLong { most, length }) => format!(
+            "field[{name}] of message[{CLASS}] exceeds max length of string. expected was <= {most}, actual was {length}"
+        ),
+        (_, Problem::Missing) => format!("field[{name}] of message[{CLASS}] is mandatory, can not be null"),
+        (Place::Body, Problem::Rule(rule)) => format!("field[{name}] {rule}"),
+        (Place::Query, Problem::Rule(rule)) => format!("the query parameter {name} {rule}"),
+    }
+}
+
+/// `opaque` of a refusal: what a client needs to say it in its own words.
+pub(super) fn data(error: &Error) -> Option<Value> {
+    match error {
+        Error::Value { place, name, problem } => {
+            let place = match place {
+                Place::Body => "field",
+                Place::Query => "parameter",
+            };
+            let mut data = match problem {
+                Problem::NotOneOf { valid, found } => {
+                    json!({ "problem": "NOT_ONE_OF", "valid": valid, "found": found })
+                }
+                Problem::TooLong { most, length } => json!({ "problem": "TOO_LONG", "most": most, "length": length }),
+                Problem::Missing => json!({ "problem": "MISSING" }),
+                Problem::Rule(rule) => json!({ "problem": "RULE", "rule": rule }),
+            };
+            data[place] = name.as_str().into();
+            Some(data)
+        }
+        Error::Conflict(conflict) => {
+            let (field, rule) = (field_of(conflict.part()), in_our_words(conflict));
+            Some(json!({ "problem": "CONFLICT", "field": field, "rule": rule }))
+        }
+        Error::NotFound { field, uuid, resource } => {
+            Some(json!({ "problem": "NOT_FOUND", "field": field, "found": uuid, "type": type_of(*resource) }))
+        }
+        _ => None,
+    }
+}
+
+/// The real server's name for a kind of resource.
+pub(super) fn type_of(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Connection => "IPsecConnectionVO",
+        Resource::Vip => "VipVO",
+        Resource::L3Network => "L3NetworkVO",
+        Resource::TagPattern => "TagPatternVO",
+    }
+}
 
 /// `details` of a conflict.
 pub(super) fn details(conflict: &Conflict) -> String {

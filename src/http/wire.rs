@@ -165,7 +165,7 @@ pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Fail
             return not_an_integer(&field, found.trim_matches('"'));
         }
         let wanted = if LISTS.contains(&field.as_str()) { "a list" } else { "a string" };
-        Failure::Api(Error::argument(format!("field[{field}] must be {wanted}")))
+        Failure::Api(Error::rule(&field, format!("must be {wanted}")))
     })
 }
 

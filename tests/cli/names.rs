@@ -39,5 +39,5 @@ fn a_connection_is_found_by_what_names_it_alone() {
         assert!(ended.err.contains(said) && ended.out.is_empty(), "{text}: {}", ended.err);
     }
     let gone = run(&b, &["show", &uuid(99)]).ends(1);
-    assert!(gone.err.contains("not found"), "{}", gone.err);
+    assert!(gone.err.contains("there is no connection with the uuid"), "{}", gone.err);
 }

@@ -96,7 +96,7 @@ fn a_plan() {
     let reset = super::run::fed(&b, &["plan", "site-7"], &body.to_string()).ends(0).out;
     assert!(reset.starts_with("impact: reauth") && reset.contains("authKey  (hidden)  (changed)"), "{reset}");
     let refused = run(&b, &["plan", "site-7", "--set", "lifeTime=1"]).ends(1);
-    assert!(refused.err.starts_with("cygnet: field[lifeTime]"), "{}", refused.err);
+    assert!(refused.err.starts_with("cygnet: lifeTime must be "), "{}", refused.err);
     assert_eq!(b.inventory(&uuid(7))["lifeTime"], 3600);
 }
 

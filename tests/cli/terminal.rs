@@ -62,7 +62,7 @@ fn a_change_is_shown_and_confirmed() {
 fn a_plan_that_is_refused_is_no_question() {
     let b = up();
     let (code, text) = Terminal::start(&b, &["change", "site-7", "--set", "lifeTime=1"], &[]).end();
-    assert!(code == 1 && text.contains("field[lifeTime]") && !text.contains("Apply this change"), "{text}");
+    assert!(code == 1 && text.contains("cygnet: lifeTime must be ") && !text.contains("Apply this change"), "{text}");
 }
 
 #[test]

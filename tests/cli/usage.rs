@@ -62,11 +62,18 @@ fn what_the_agent_refuses_is_told_with_its_advice() {
     let mut b = up();
     let change: fn(&Bench, &[&str]) -> Run = |b, more| run(b, &[&["change", "site-7", "--yes"], more].concat());
     let ended = change(&b, &["--set", "ikeEncryptionAlgorithm=des"]).ends(1);
-    assert!(ended.err.contains("valid value for field[ikeEncryptionAlgorithm]"), "{}", ended.err);
+    let sentence = "cygnet: ikeEncryptionAlgorithm must be one of 3des, aes-128, ";
+    assert!(ended.err.starts_with(sentence) && ended.err.contains("; got des"), "{}", ended.err);
+    let ended = change(&b, &["--set", "ikeDhGroup=99"]).ends(1);
+    assert!(
+        ended.err.contains("cygnet: ikeDhGroup must be one of ") && ended.err.contains("; got 99"),
+        "{}",
+        ended.err
+    );
     let ended = change(&b, &["--set", "ikeDhGroup=x"]).ends(1);
     assert!(ended.err.contains("[ikeDhGroup] field is excepted an int or long"), "{}", ended.err);
     let ended = change(&b, &["--set", "pfs=none", "--confirm", "1h"]).ends(1);
-    assert!(ended.err.contains("confirm must be a duration"), "{}", ended.err);
+    assert!(ended.err.contains("cygnet: --confirm must be a duration from 1s to 10m"), "{}", ended.err);
     b.charon.kill();
     b.charon.hang_up();
     let ended = change(&b, &["--set", "pfs=none"]).ends(1);

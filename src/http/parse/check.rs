@@ -1,17 +1,12 @@
-//! The checks that all parameters share, with the contract's messages (1.8).
+//! The checks that all parameters share, of single values (contract, 1.8).
 
-use crate::error::{Error, Resource, Result};
-
-/// The class that the real server names in its messages.
-const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
+use crate::error::{Error, Problem, Resource, Result};
 
 /// A string: trimmed, and at most `max` UTF-16 units long.
 pub(super) fn text(field: &str, value: Option<String>, max: usize) -> Result<Option<String>> {
     let Some(value) = value.map(|text| text.trim().to_owned()) else { return Ok(None) };
     match value.encode_utf16().count() {
-        length if length > max => Err(Error::argument(format!(
-            "field[{field}] of message[{CLASS}] exceeds max length of string. expected was <= {max}, actual was {length}"
-        ))),
+        length if length > max => Err(Error::member(field, Problem::TooLong { most: max, length })),
         _ => Ok(Some(value)),
     }
 }
@@ -22,15 +17,11 @@ pub(super) fn mandatory(field: &str, value: Option<String>, max: usize) -> Resul
 
 /// The value, which must be there.
 pub(super) fn mandatory_value<T>(field: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::argument(format!("field[{field}] of message[{CLASS}] is mandatory, can not be null")))
+    value.ok_or_else(|| Error::member(field, Problem::Missing))
 }
 
 pub(super) fn invalid_choice(field: &str, valid: &[String], found: &str) -> Error {
-    let found: String = found.chars().take(64).collect();
-    Error::argument(format!(
-        "valid value for field[{field}] of message[{CLASS}] are [{}], but {found} found",
-        valid.join(", ")
-    ))
+    Error::member(field, Problem::NotOneOf { valid: valid.to_vec(), found: found.chars().take(64).collect() })
 }
 
 pub(super) fn choice<T: Copy>(

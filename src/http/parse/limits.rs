@@ -47,5 +47,5 @@ fn at_most(field: &str, count: usize, most: usize, what: &str) -> Result<()> {
     if count <= most {
         return Ok(());
     }
-    Err(Error::argument(format!("field[{field}] must have at most {most} {what}, it has {count}")))
+    Err(Error::rule(field, format!("must have at most {most} {what}, it has {count}")))
 }

@@ -68,7 +68,7 @@ pub fn renewal(params: &Params) -> Result<i64, Failure> {
     if (60..=31_536_000).contains(&seconds) {
         return Ok(seconds);
     }
-    Err(Error::argument("field[duration] must be in range of [60, 31536000]").into())
+    Err(Error::rule("duration", "must be in range of [60, 31536000]").into())
 }
 
 /// Reads a `ChangeIPSecConnectionState`.

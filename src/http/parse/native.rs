@@ -63,7 +63,7 @@ impl Native {
                     word,
                 ));
             }
-            option.put(options, value).map_err(|e| Error::argument(format!("field[{}] {e}", option.name)))?;
+            option.put(options, value).map_err(|e| Error::rule(option.name, e.to_string()))?;
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
     let name = option.name;
     match option.kind {
         Kind::Word(_) => {
-            let word = value.as_str().ok_or_else(|| Error::argument(format!("field[{name}] must be a string")))?;
+            let word = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
             Ok(text(name, Some(word.to_owned()), 32)?.into())
         }
         Kind::Number(..) => match integer(value) {

@@ -11,7 +11,7 @@ use crate::{
         error::Failure,
         wire::{self, NetworkParams, Tags},
     },
-    ipsec::{ConnectionId, TrafficSelector, special::never_carried},
+    ipsec::{ConnectionId, Invalid, TrafficSelector, special::never_carried},
     settings::Gateway,
     store::{Network, RemoteCidr},
 };
@@ -53,7 +53,7 @@ fn required<T>(field: &str, value: Option<Vec<T>>) -> Result<Vec<T>> {
 /// # Errors
 /// When there is none, or one is none.
 pub fn cidr_list(field: &str, pairs: &[(String, String)]) -> Result<Vec<TrafficSelector>> {
-    let cidr = |text: String| text.parse().map_err(|e| Error::argument(format!("field[{field}] {e}")));
+    let cidr = |text: String| text.parse().map_err(|e: Invalid| Error::rule(field, e.to_string()));
     text_list(field, pairs)?.into_iter().map(cidr).collect()
 }
 
@@ -116,12 +116,10 @@ fn network(field: &'static str, uuid: &str, gateway: &Gateway, now: Timestamp) -
 /// The elements of a list that may not be empty.
 pub(super) fn elements(field: &str, list: Vec<Option<String>>) -> Result<Vec<String>> {
     if list.is_empty() {
-        return Err(Error::argument(format!("field[{field}] must be a nonempty list")));
+        return Err(Error::rule(field, "must be a nonempty list"));
     }
     limits::elements(field, list.len())?;
-    let element = |text: Option<String>| {
-        text.ok_or_else(|| Error::argument(format!("field[{field}] cannot contain a NULL element")))
-    };
+    let element = |text: Option<String>| text.ok_or_else(|| Error::rule(field, "cannot contain a NULL element"));
     list.into_iter().map(element).collect()
 }
 
@@ -130,9 +128,9 @@ pub(super) fn remote_cidrs(cidrs: Vec<String>, now: Timestamp) -> Result<Vec<Rem
     let mut entries = Vec::with_capacity(cidrs.len());
     for cidr in cidrs {
         let shown: String = cidr.trim().chars().take(64).collect();
-        let cidr: TrafficSelector = shown.parse().map_err(|e| Error::argument(format!("field[peerCidrs] {e}")))?;
+        let cidr: TrafficSelector = shown.parse().map_err(|e: Invalid| Error::rule("peerCidrs", e.to_string()))?;
         if let Some(why) = never_carried(cidr) {
-            return Err(Error::argument(format!("field[peerCidrs] {why}")));
+            return Err(Error::rule("peerCidrs", why));
         }
         if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
             return Err(Error::argument(format!("the remote CIDR[{cidr}] is same to existed cidrs")));

@@ -94,9 +94,8 @@ fn default_kind(local_id: Option<&String>, remote_id: Option<&String>, old: Opti
 /// A kind says something of an identity that is given.
 fn needs_identity(field: &str, kind: Option<IdentityKind>, of: &str, text: Option<&String>) -> Result<()> {
     if kind.is_some() && text.is_none() {
-        return Err(Error::argument(format!(
-            "field[{field}] needs a {of}: without one, the identity is the address, or the subject of the certificate"
-        )));
+        let rule = format!("needs a {of}: without one, the identity is the address, or the subject of the certificate");
+        return Err(Error::rule(field, rule));
     }
     Ok(())
 }
@@ -200,14 +199,13 @@ fn lifetime<E: ToString>(
     default: i64,
     new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
 ) -> Result<Lifetime> {
-    new(value.map_or(default, |Integer(seconds)| seconds))
-        .map_err(|e| Error::argument(format!("field[{field}] {}", e.to_string())))
+    new(value.map_or(default, |Integer(seconds)| seconds)).map_err(|e| Error::rule(field, e.to_string()))
 }
 
 /// An identity; the empty one, which would match every peer, is refused.
 fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
     match text(field, value, 255)? {
-        Some(empty) if empty.is_empty() => Err(Error::argument(format!("field[{field}] cannot be an empty string"))),
+        Some(empty) if empty.is_empty() => Err(Error::rule(field, "cannot be an empty string")),
         other => Ok(other),
     }
 }
@@ -223,7 +221,7 @@ fn psk(key: String) -> Result<Psk> {
     if key.as_str() == MASK {
         return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
     }
-    Psk::new(key.as_bytes()).map_err(|e| Error::argument(format!("field[authKey] {e}")))
+    Psk::new(key.as_bytes()).map_err(|e| Error::rule("authKey", e.to_string()))
 }
 
 /// The bundle in `key`, all of it valid at `now`.

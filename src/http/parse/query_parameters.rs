@@ -48,7 +48,7 @@ pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failu
 pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
     match value("confirm", pairs)? {
         None => Ok(()),
-        Some(_) => Err(Error::Argument(format!("the query parameter confirm is not possible here: {why}")).into()),
+        Some(_) => Err(Error::in_query("confirm", format!("is not possible here: {why}")).into()),
     }
 }
 
@@ -60,9 +60,7 @@ pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure
     let confirm = value("confirm", pairs)?.map(|text| {
         let span: Option<jiff::SignedDuration> = text.parse().ok();
         let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
-        span.ok_or_else(|| {
-            Error::argument("the query parameter confirm must be a duration from 1s to 10m, such as 60s")
-        })
+        span.ok_or_else(|| Error::in_query("confirm", "must be a duration from 1s to 10m, such as 60s"))
     });
     let immediate = switch("immediate", pairs)?.unwrap_or(false);
     let (confirm, together) = (confirm.transpose()?, switch("together", pairs)?.unwrap_or(false));
@@ -82,7 +80,7 @@ fn switch(name: &str, pairs: &[(String, String)]) -> Result<Option<bool>, Failur
         None => Ok(None),
         Some("false") => Ok(Some(false)),
         Some("true") => Ok(Some(true)),
-        Some(_) => Err(Error::Argument(format!("the query parameter {name} must be true or false")).into()),
+        Some(_) => Err(Error::in_query(name, "must be true or false").into()),
     }
 }
 
@@ -120,7 +118,7 @@ pub fn number(name: &str, pairs: &[(String, String)], default: usize) -> Result<
 }
 
 fn not_negative(name: &str, number: i64) -> Result<usize> {
-    usize::try_from(number).map_err(|_| Error::argument(format!("field[{name}] must not be negative")))
+    usize::try_from(number).map_err(|_| Error::rule(name, "must not be negative"))
 }
 
 /// `start` and `limit` in the query.

@@ -1,0 +1,47 @@
+//! The sentence of a refusal on the command line. It is made of the data in `opaque` of the error object; the sentence in
+//! `details` is for callers of the API.
+
+use serde_json::Value;
+
+/// The options of the command line for the parameters of the query that have another name here.
+const OPTIONS: [(&str, &str); 1] = [("deleteMode", "enforce")];
+
+/// The sentence for `error`, if it has the data for one.
+pub fn sentence(error: &Value) -> Option<String> {
+    let data = &error["opaque"];
+    let text = |name: &str| data[name].as_str();
+    let subject = text("field").map(str::to_owned).or_else(|| text("parameter").map(option))?;
+    match text("problem")? {
+        "NOT_ONE_OF" => {
+            let valid: Vec<_> = data["valid"].as_array()?.iter().filter_map(Value::as_str).collect();
+            Some(format!("{subject} must be one of {}; got {}", valid.join(", "), text("found")?))
+        }
+        "TOO_LONG" => {
+            Some(format!("{subject} must have at most {} characters; it has {}", data["most"], data["length"]))
+        }
+        "MISSING" => Some(format!("{subject} is missing")),
+        "RULE" => Some(format!("{subject} {}", text("rule")?)),
+        "CONFLICT" => Some(format!("{subject}: {}", text("rule")?)),
+        "NOT_FOUND" => {
+            let (what, found) = (resource(text("type")?)?, text("found")?);
+            let place = if subject == "uuid" { String::new() } else { format!("{subject}: ") };
+            Some(format!("{place}there is no {what} with the uuid {found}"))
+        }
+        _ => None,
+    }
+}
+
+/// The option that sets a parameter of the query.
+fn option(parameter: &str) -> String {
+    let own = OPTIONS.iter().find(|(name, _)| *name == parameter).map(|(_, option)| *option);
+    format!("--{}", own.unwrap_or(parameter))
+}
+
+fn resource(kind: &str) -> Option<&'static str> {
+    match kind {
+        "IPsecConnectionVO" => Some("connection"),
+        "VipVO" => Some("public address in the settings"),
+        "L3NetworkVO" => Some("local network in the settings"),
+        _ => None,
+    }
+}
