@@ -123,13 +123,11 @@ impl Weakness {
 #[must_use]
 pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     let ike = connection.ike;
-    let (cipher, hash, pfs) = match connection.protocol {
-        Protocol::Esp(esp) => {
-            let hash = Some(esp.integrity).filter(|_| !esp.encryption.row().aead);
-            (Some(esp.encryption), hash, esp.pfs)
-        }
-        Protocol::Ah(ah) => (None, Some(ah.integrity), ah.pfs),
+    let (cipher, pfs) = match connection.protocol {
+        Protocol::Esp(esp) => (Some(esp.encryption), esp.pfs),
+        Protocol::Ah(ah) => (None, ah.pfs),
     };
+    let hash = connection.protocol.integrity();
     let mut found = Vec::new();
     found.extend(weak_cipher(ike.encryption, Part::IkeEncryption));
     found.extend(weak_hash(ike.integrity, Part::IkeIntegrity));
@@ -160,7 +158,7 @@ fn weak_hash(hash: Integrity, part: Part) -> Option<Finding> {
             Some(Weakness::Md5.at(part, "is md5, which must not be used any more (RFC 8247); choose sha256"))
         }
         Integrity::Sha1 => Some(Weakness::Sha1.at(part, "is sha1, which is on its way out (RFC 8247); choose sha256")),
-        Integrity::Sha256 | Integrity::Sha384 | Integrity::Sha512 => None,
+        Integrity::Sha256 | Integrity::Sha384 | Integrity::Sha512 | Integrity::Sha256Cut => None,
     }
 }
 
