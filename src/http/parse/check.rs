@@ -1,6 +1,9 @@
 //! The checks that all parameters share, with the contract's messages (1.8).
 
-use crate::error::{Error, Resource, Result};
+use crate::{
+    error::{Error, Resource, Result},
+    http::never,
+};
 
 /// The class that the real server names in its messages.
 const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
@@ -26,9 +29,10 @@ pub(super) fn mandatory_value<T>(field: &str, value: Option<T>) -> Result<T> {
 }
 
 pub(super) fn invalid_choice(field: &str, valid: &[String], found: &str) -> Error {
+    let why = never::value(field, found).map_or_else(String::new, |why| format!("; {why}"));
     let found: String = found.chars().take(64).collect();
     Error::argument(format!(
-        "valid value for field[{field}] of message[{CLASS}] are [{}], but {found} found",
+        "valid value for field[{field}] of message[{CLASS}] are [{}], but {found} found{why}",
         valid.join(", ")
     ))
 }
