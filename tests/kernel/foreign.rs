@@ -140,6 +140,18 @@ impl Peer {
         }
     }
 
+    /// Starts once more and begins at once, whoever has called it before.
+    #[track_caller]
+    pub fn restart_and_begin(&mut self, configuration: &Configuration<'_>) {
+        self.kill();
+        self.write(configuration, true);
+        self.run();
+        if self.kind == Kind::Libreswan {
+            self.load(configuration);
+            self.up(configuration);
+        }
+    }
+
     /// Closes what runs.
     #[track_caller]
     pub fn down(&self) {
