@@ -16,11 +16,11 @@ use crate::{
     doctor::facts::Places,
     ipsec::Weakness,
     settings::{Gateway, Settings},
-    store::{Damaged, Store, Timestamp, dropped::DroppedCas},
+    store::{Damaged, Record, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
 use finding::Judged;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A check of one thing.
 type Check = fn(&Case) -> Judged;
@@ -75,6 +75,12 @@ pub fn judge(case: &Case) -> Report {
     report
 }
 
+/// The names of the children whose hash is cut: an SA does not say that itself.
+fn cut(records: &[Arc<Record>]) -> BTreeSet<String> {
+    let connections = records.iter().map(|record| &record.connection).filter(|wanted| wanted.protocol.is_cut());
+    connections.flat_map(|wanted| wanted.children.iter().map(|child| child.name.clone())).collect()
+}
+
 /// Examines the gateway without the agent, from its settings and files.
 pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSwan) -> Report {
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
@@ -87,7 +93,7 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
     for aside in crate::agent::change::set_aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
     }
-    let facts = Box::pin(facts::gather(places, strongswan, checks::flows::ends(&records))).await;
+    let facts = Box::pin(facts::gather(places, strongswan, checks::flows::ends(&records), cut(&records))).await;
     let gateway = settings.gateway.clone();
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     let dropped_cas =
@@ -99,7 +105,8 @@ impl Agent {
     /// Examines this gateway from inside the agent.
     pub async fn doctor(&self, places: &Places) -> Report {
         let records = self.store().all();
-        let facts = Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records))).await;
+        let facts =
+            Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records))).await;
         judge(&Case {
             facts,
             records,

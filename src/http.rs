@@ -21,6 +21,7 @@ pub mod members;
 mod message;
 mod metrics;
 mod native;
+pub mod never;
 pub mod openapi;
 pub mod options;
 mod overview;

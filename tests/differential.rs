@@ -49,7 +49,7 @@ fn algorithms() -> Vec<Change> {
     for row in &INTEGRITY {
         for pfs in [None, Some(group(31))] {
             changes.push(Box::new(move |p| {
-                p.ike.integrity = row.value;
+                p.ike.integrity = Some(row.value).filter(|hash| !hash.is_cut()).unwrap_or(Integrity::Sha256);
                 p.protocol = Protocol::Ah(AhProposal { integrity: row.value, pfs });
             }));
         }

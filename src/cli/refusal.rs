@@ -14,7 +14,8 @@ pub fn sentence(error: &Value) -> Option<String> {
     match text("problem")? {
         "NOT_ONE_OF" => {
             let valid: Vec<_> = data["valid"].as_array()?.iter().filter_map(Value::as_str).collect();
-            Some(format!("{subject} must be one of {}; got {}", valid.join(", "), text("found")?))
+            let why = text("why").map_or_else(String::new, |why| format!("; {why}"));
+            Some(format!("{subject} must be one of {}; got {}{why}", valid.join(", "), text("found")?))
         }
         "TOO_LONG" => {
             Some(format!("{subject} must have at most {} characters; it has {}", data["most"], data["length"]))

@@ -5,7 +5,12 @@ use super::{
     stop::{Result, Stop},
     write_args::Values,
 };
-use cygnet::{http::options, nearest::nearest, settings::Gateway, visible::visible};
+use cygnet::{
+    http::{never, options},
+    nearest::nearest,
+    settings::Gateway,
+    visible::visible,
+};
 use serde_json::{Map, Value};
 use std::{io::IsTerminal, path::Path};
 use zeroize::Zeroizing;
@@ -48,12 +53,15 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
     if let Some(name) = known().find(|known| *known == name) {
         return Ok((name, value));
     }
+    let shown: String = name.chars().take(64).collect();
+    if let Some(why) = never::way(name) {
+        return Err(Stop::usage(format!("there is no option {}", visible(&shown))).hint(why));
+    }
     let hint = match nearest(name, known()) {
         Some(known) if known.eq_ignore_ascii_case(name) => format!("its spelling is {known}"),
         Some(known) => format!("did you mean {known}?"),
         None => format!("the options are {}", known().collect::<Vec<_>>().join(", ")),
     };
-    let shown: String = name.chars().take(64).collect();
     Err(Stop::usage(format!("there is no option {}", visible(&shown))).hint(hint))
 }
 

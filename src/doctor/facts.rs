@@ -14,7 +14,7 @@ pub(super) mod swanctl_files;
 pub mod tools;
 
 use crate::{
-    ipsec::{IkeSa, PacketSize},
+    ipsec::{ChildSa, IkeSa, PacketSize},
     strongswan::StrongSwan,
 };
 pub use places::Places;
@@ -73,8 +73,9 @@ pub struct Facts {
     pub space: Probe<permissions::Space>,
 }
 
-/// Gathers all facts concurrently; `ends` are the addresses that packets must reach.
-pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpAddr>) -> Facts {
+/// Gathers all facts concurrently; `ends` are the addresses that packets must reach, `cut` the names of the
+/// children whose hash is cut.
+pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpAddr>, cut: BTreeSet<String>) -> Facts {
     let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
         charon_answers::socket(places),
         charon_answers::ask(strongswan),
@@ -86,7 +87,7 @@ pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpA
         reading(places, move |places| self::ways(places, ends)),
     );
     let running = charon.as_ref().map(|answers| answers.running.clone()).unwrap_or_default();
-    let sizes = reading(places, move |_| Ok(sizes(&running))).await.unwrap_or_default();
+    let sizes = reading(places, move |_| Ok(sizes(&running, &cut))).await.unwrap_or_default();
     Facts {
         uid: nix::unistd::Uid::effective().as_raw(),
         service: nix::unistd::User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()),
@@ -120,8 +121,9 @@ fn ways(places: &Places, ends: BTreeSet<IpAddr>) -> Probe<BTreeMap<IpAddr, Probe
     Ok(ends.into_iter().map(|end| (end, path::path(end, None).map_err(|e| e.desc().into()))).collect())
 }
 
-fn sizes(running: &[IkeSa]) -> Vec<PacketSize> {
-    running.iter().flat_map(|ike| ike.children.iter().filter_map(|sa| path::fitting(ike, sa))).collect()
+fn sizes(running: &[IkeSa], cut: &BTreeSet<String>) -> Vec<PacketSize> {
+    let of = |ike, sa: &ChildSa| path::fitting(ike, sa, cut.contains(&sa.name));
+    running.iter().flat_map(|ike| ike.children.iter().filter_map(move |sa| of(ike, sa))).collect()
 }
 
 /// The facts that are read from files.

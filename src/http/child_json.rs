@@ -5,7 +5,10 @@ use super::sentences::field_of;
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
-    ipsec::{Carried, ChildSa, Connection, IkeSa, IkeVersion, Mode, Pass, Protocol, TrafficSelector, condition_advice},
+    ipsec::{
+        Carried, ChildSa, Connection, IkeSa, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector,
+        condition_advice,
+    },
     store::Record,
 };
 use serde_json::{Map, Value, json};
@@ -33,13 +36,11 @@ fn wanted(connection: &Connection) -> Value {
         Mode::Tunnel => "tunnel",
         Mode::Transport => "transport",
     };
-    let (protocol, cipher, integrity, pfs) = match connection.protocol {
-        Protocol::Esp(esp) => {
-            let cipher = esp.encryption.row();
-            ("esp", Some(cipher), Some(esp.integrity.row()).filter(|_| !cipher.aead), esp.pfs)
-        }
-        Protocol::Ah(ah) => ("ah", None, Some(ah.integrity.row()), ah.pfs),
+    let (protocol, cipher, pfs) = match connection.protocol {
+        Protocol::Esp(esp) => ("esp", Some(esp.encryption.row()), esp.pfs),
+        Protocol::Ah(ah) => ("ah", None, ah.pfs),
     };
+    let integrity = connection.protocol.integrity().map(Integrity::row);
     json!({
         "mode": mode, "protocol": protocol,
         "encryption": cipher.map(|row| row.charon), "key_bits": cipher.and_then(|row| row.key_bits),
@@ -62,8 +63,8 @@ pub fn times(sa: &ChildSa) -> Value {
 }
 
 /// What fits through an SA.
-pub fn size(ike: &IkeSa, sa: &ChildSa) -> Value {
-    let size = path::fitting(ike, sa);
+pub fn size(wanted: &Connection, ike: &IkeSa, sa: &ChildSa) -> Value {
+    let size = path::fitting(ike, sa, wanted.protocol.is_cut() && !sa.stale);
     json!({ "mtu": size.map(|size| size.mtu), "mss": size.map(|size| size.mss) })
 }
 

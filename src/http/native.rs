@@ -14,7 +14,7 @@ use super::{
 use crate::{
     agent::{CharonLink, Seen, Step, View},
     ipsec::{
-        Auth, ChildSa, ChildState, Identity, IkeSa, IkeState, TrafficSelector,
+        Auth, ChildSa, ChildState, Connection, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
         condition::carriers,
         coverage,
@@ -200,7 +200,7 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
             ike.runs(connection) && coverage::counts(sa, connection) && (takes_part() || alone())
         };
         let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
-        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(ike, sa, is_as_wanted(ike, sa))).collect();
+        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(connection, ike, sa, is_as_wanted(ike, sa))).collect();
         let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
                                "sas": view.running.as_ref().map(|_| sas) });
@@ -231,14 +231,14 @@ fn other_sas(view: &View) -> Value {
     let is_carrier = |sa: &ChildSa| carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
     let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
     let item = |(ike, sa): (&IkeSa, &ChildSa)| {
-        let mut item = child_sa(ike, sa, is_carrier(sa));
+        let mut item = child_sa(connection, ike, sa, is_carrier(sa));
         child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
         item
     };
     others.map(item).collect()
 }
 
-fn child_sa(ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
+fn child_sa(wanted: &Connection, ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
     let suite = &sa.suite;
     let mut item = json!({
         "id": sa.unique_id, "as_wanted": as_wanted,
@@ -254,6 +254,6 @@ fn child_sa(ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
         "bytes_in": sa.bytes.inbound, "bytes_out": sa.bytes.outbound, "packets_in": sa.packets.inbound, "packets_out": sa.packets.outbound,
     });
     child_json::extend(&mut item, child_json::times(sa));
-    child_json::extend(&mut item, child_json::size(ike, sa));
+    child_json::extend(&mut item, child_json::size(wanted, ike, sa));
     item
 }

@@ -21,6 +21,7 @@ use super::{
     envelope::Params,
     error::Failure,
     members::names_of,
+    never,
     options::names,
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
@@ -44,6 +45,7 @@ use std::{net::IpAddr, sync::Arc};
 /// # Errors
 /// The first parameter that is wrong, by name.
 pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Record, Failure> {
+    never::check(&params.members, &create_names())?;
     let own: CreateParams = wire::read(&params.members)?;
     let (block, native) = option_block(params)?;
     let name = mandatory("name", own.name, 255)?;
@@ -101,6 +103,7 @@ pub fn change(
     gateway: Arc<Gateway>,
     now: Timestamp,
 ) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
+    never::check(&params.members, &change_names())?;
     let own: ChangeParams = wire::read(&params.members)?;
     let (block, native) = option_block(params)?;
     let peer = text("peerAddress", own.peer_address, 255)?;

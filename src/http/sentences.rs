@@ -1,6 +1,7 @@
 //! The contract's sentences (1.8) of what is refused: the members of the API in place of the model's parts, and the real
 //! server's own wording where it has one. Beside each sentence stands the data that it is made of.
 
+use super::never;
 use crate::{
     error::{Error, Place, Problem, Resource},
     ipsec::{Conflict, Part},
@@ -14,7 +15,9 @@ const CLASS: &str = "org.zstack.header.message.ApiMessageParamValidator";
 pub(super) fn value(place: Place, name: &str, problem: &Problem) -> String {
     match (place, problem) {
         (_, Problem::NotOneOf { valid, found }) => {
-            format!("valid value for field[{name}] of message[{CLASS}] are [{}], but {found} found", valid.join(", "))
+            let why = never::value(name, found).map_or_else(String::new, |why| format!("; {why}"));
+            let valid = valid.join(", ");
+            format!("valid value for field[{name}] of message[{CLASS}] are [{valid}], but {found} found{why}")
         }
         (_, Problem::TooLong { most, length }) => format!(
             "field[{name}] of message[{CLASS}] exceeds max length of string. expected was <= {most}, actual was {length}"
@@ -35,7 +38,11 @@ pub(super) fn data(error: &Error) -> Option<Value> {
             };
             let mut data = match problem {
                 Problem::NotOneOf { valid, found } => {
-                    json!({ "problem": "NOT_ONE_OF", "valid": valid, "found": found })
+                    let mut data = json!({ "problem": "NOT_ONE_OF", "valid": valid, "found": found });
+                    if let Some(why) = never::value(name, found) {
+                        data["why"] = why.into();
+                    }
+                    data
                 }
                 Problem::TooLong { most, length } => json!({ "problem": "TOO_LONG", "most": most, "length": length }),
                 Problem::Missing => json!({ "problem": "MISSING" }),

@@ -1,6 +1,6 @@
 //! What to look at when a child is up and its traffic goes one way.
 
-use super::{Condition, Connection, Integrity, Protocol};
+use super::{Condition, Connection, Integrity};
 
 /// What to do about the condition of a child of `wanted`, if there is something to do.
 #[must_use]
@@ -19,15 +19,18 @@ pub fn condition_advice(wanted: &Connection, condition: Condition) -> Option<Str
         _ => return None,
     }
     .to_owned();
-    let integrity = match wanted.protocol {
-        Protocol::Esp(esp) if esp.encryption.row().aead => None,
-        Protocol::Esp(esp) => Some(esp.integrity),
-        Protocol::Ah(ah) => Some(ah.integrity),
-    };
-    if condition == Condition::NoInbound && integrity == Some(Integrity::Sha256) {
+    if condition != Condition::NoInbound {
+        return Some(text);
+    }
+    let integrity = wanted.protocol.integrity();
+    if integrity == Some(Integrity::Sha256Cut) {
+        text += " With sha256-96, the peer must cut HMAC-SHA-256 to 96 bits too: if it does not, each end drops every packet of \
+                 the other. Choose sha256 then.";
+    }
+    if integrity == Some(Integrity::Sha256) {
         text += " With sha256, the peer may cut HMAC-SHA-256 to 96 bits (racoon, and kernels that have it by default): \
                  each end then drops every packet of the other. Choose aes-256-gcm, sha1, sha384 or sha512 for the traffic on \
-                 both ends.";
+                 both ends, or policyAuthAlgorithm sha256-96 here alone.";
     }
     Some(text)
 }

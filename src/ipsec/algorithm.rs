@@ -99,6 +99,9 @@ pub enum Integrity {
     Sha384,
     /// HMAC-SHA2-512-256.
     Sha512,
+    /// HMAC-SHA2-256 cut to 96 bits, as the draft of RFC 4868 had it; of packets only. No transform has this name, so
+    /// SHA-256 is negotiated, and both ends must know that packets have less of it.
+    Sha256Cut,
 }
 
 /// A row of the integrity table.
@@ -134,14 +137,21 @@ const fn integrity(
     IntegrityRow { value, wire, keyword: wire, iana, charon, prf_keyword, prf_iana, prf_charon, package }
 }
 
+/// One that is negotiated as another, and cut afterwards.
+const fn cut(value: Integrity, wire: &'static str, negotiated: IntegrityRow) -> IntegrityRow {
+    IntegrityRow { value, wire, ..negotiated }
+}
+
 /// All integrity algorithms, in the order of the variants.
 #[rustfmt::skip]
-pub const INTEGRITY: [IntegrityRow; 5] = [
+pub const INTEGRITY: [IntegrityRow; 6] = [
     integrity(Integrity::Md5,    "md5",    (1,  "HMAC_MD5_96"),       ("prfmd5",    1, "PRF_HMAC_MD5")),
     integrity(Integrity::Sha1,   "sha1",   (2,  "HMAC_SHA1_96"),      ("prfsha1",   2, "PRF_HMAC_SHA1")),
     integrity(Integrity::Sha256, "sha256", (12, "HMAC_SHA2_256_128"), ("prfsha256", 5, "PRF_HMAC_SHA2_256")),
     integrity(Integrity::Sha384, "sha384", (13, "HMAC_SHA2_384_192"), ("prfsha384", 6, "PRF_HMAC_SHA2_384")),
     integrity(Integrity::Sha512, "sha512", (14, "HMAC_SHA2_512_256"), ("prfsha512", 7, "PRF_HMAC_SHA2_512")),
+    cut(Integrity::Sha256Cut, "sha256-96",
+        integrity(Integrity::Sha256, "sha256", (12, "HMAC_SHA2_256_128"), ("prfsha256", 5, "PRF_HMAC_SHA2_256"))),
 ];
 
 impl Integrity {
@@ -149,6 +159,17 @@ impl Integrity {
     #[must_use]
     pub fn row(self) -> &'static IntegrityRow {
         &INTEGRITY[self as usize]
+    }
+
+    /// Those of IKE messages, which nobody cuts.
+    pub fn of_ike() -> impl Iterator<Item = &'static IntegrityRow> {
+        INTEGRITY.iter().filter(|row| !row.value.is_cut())
+    }
+
+    /// Whether packets have less of it than was negotiated.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        self == Self::Sha256Cut
     }
 
     /// The algorithm that the API spells `name` (case-sensitive).

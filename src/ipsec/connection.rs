@@ -12,7 +12,8 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Lifetime, NativeOptions, PeerAddr, Psk, TrafficSelector,
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, PeerAddr, Psk,
+    TrafficSelector,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -32,6 +33,23 @@ pub enum Protocol {
     Esp(EspProposal),
     /// Authentication Header.
     Ah(AhProposal),
+}
+
+impl Protocol {
+    /// What its packets are authenticated with, if not by an AEAD cipher.
+    #[must_use]
+    pub fn integrity(self) -> Option<Integrity> {
+        match self {
+            Self::Esp(esp) => Some(esp.integrity).filter(|_| !esp.encryption.row().aead),
+            Self::Ah(ah) => Some(ah.integrity),
+        }
+    }
+
+    /// Whether both ends cut the hash of packets without a word about it in the negotiation.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        self.integrity().is_some_and(Integrity::is_cut)
+    }
 }
 
 /// How the two ends prove who they are.

@@ -49,28 +49,29 @@ fn cipher(encryption: Encryption) -> Cipher {
     }
 }
 
-/// The ICV in bytes: RFC 2403 (MD5), RFC 2404 (SHA-1), RFC 4868 (SHA-2).
+/// The ICV in bytes: RFC 2403 (MD5), RFC 2404 (SHA-1), RFC 4868 (SHA-2), and its draft, which cut SHA-256 to 96 bits.
 fn icv(integrity: Integrity) -> u32 {
     match integrity {
-        Integrity::Md5 | Integrity::Sha1 => 12,
+        Integrity::Md5 | Integrity::Sha1 | Integrity::Sha256Cut => 12,
         Integrity::Sha256 => 16,
         Integrity::Sha384 => 24,
         Integrity::Sha512 => 32,
     }
 }
 
-/// What fits through `sa` of `ike`, whose packets to the peer may have `path` bytes. `None` where the SA does not say all
+/// What fits through `sa` of `ike`, whose packets to the peer may have `path` bytes. An SA does not say whether its hash
+/// `is_cut`: its configuration does. `None` where the SA does not say all
 /// that it takes, or nothing fits.
 #[must_use]
-pub fn packet_size(ike: &IkeSa, sa: &ChildSa, path: u32) -> Option<PacketSize> {
+pub fn packet_size(ike: &IkeSa, sa: &ChildSa, is_cut: bool, path: u32) -> Option<PacketSize> {
     let outer_is_v6 = ike.remote_host.contains(':');
     let outer = if outer_is_v6 { IPV6 } else { IPV4 };
     let room = path.checked_sub(outer)?;
     let payload = if sa.ah {
-        room.checked_sub(authenticated(named_integrity(sa)?, outer_is_v6))?
+        room.checked_sub(authenticated(named_integrity(sa, is_cut)?, outer_is_v6))?
     } else {
         let room = if sa.encap { room.checked_sub(UDP)? } else { room };
-        encrypted(named_cipher(sa)?, named_icv(sa)?, room)?
+        encrypted(named_cipher(sa)?, named_icv(sa, is_cut)?, room)?
     };
     match sa.mode? {
         // A whole packet is the payload; of both families the larger header counts.
@@ -110,15 +111,15 @@ fn named_cipher(sa: &ChildSa) -> Option<Cipher> {
     ENCRYPTION.iter().find(|row| row.charon == name).map(|row| cipher(row.value))
 }
 
-fn named_integrity(sa: &ChildSa) -> Option<Integrity> {
+fn named_integrity(sa: &ChildSa, is_cut: bool) -> Option<Integrity> {
     let name = sa.suite.integrity.as_deref()?;
-    INTEGRITY.iter().find(|row| row.charon == name).map(|row| row.value)
+    INTEGRITY.iter().find(|row| row.charon == name && row.value.is_cut() == is_cut).map(|row| row.value)
 }
 
 /// The ICV of an ESP SA: of its integrity algorithm, or of its cipher.
-fn named_icv(sa: &ChildSa) -> Option<u32> {
+fn named_icv(sa: &ChildSa, is_cut: bool) -> Option<u32> {
     match named_cipher(sa)?.icv {
-        0 => named_integrity(sa).map(icv),
+        0 => named_integrity(sa, is_cut).map(icv),
         own => Some(own),
     }
 }

@@ -39,7 +39,12 @@ impl Charon {
     /// gives to its device goes into a tunnel.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.traps == Traps::Supported && !self.plugins.iter().any(|plugin| plugin == "kernel-libipsec")
+        self.traps == Traps::Supported && !self.has_libipsec()
+    }
+
+    /// Whether it encrypts packets itself.
+    fn has_libipsec(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin == "kernel-libipsec")
     }
 
     /// Whether it may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
@@ -87,6 +92,11 @@ impl Charon {
         }
         for group in groups {
             need(&["dh", "ke"], group.charon, group.wire, group.package);
+        }
+        if connection.protocol.is_cut() && self.has_libipsec() {
+            // It negotiates SHA-256, and has no SA then.
+            let name = "sha256-96 with its plugin kernel-libipsec; kernel-netlink has it";
+            missing.push((name.to_owned(), algorithm::BASE));
         }
         missing
     }

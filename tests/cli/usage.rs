@@ -18,6 +18,8 @@ fn a_wrong_command_line() {
         (change(&["--set", "lifetime=1000"]), "hint: its spelling is lifeTime"),
         (change(&["--set", "lifeTme=1000"]), "hint: did you mean lifeTime?"),
         (change(&["--set", "dpdDelai=9"]), "hint: did you mean dpdDelay?"),
+        (change(&["--set", "aggressive=yes"]), "hint: aggressive mode is never supported"),
+        (change(&["--set", "xauthUser=x"]), "hint: XAUTH and EAP are never supported"),
         (change(&["--set", "nothing=1"]), "hint: the options are authMode, "),
         (change(&["--set", "pfs=none", "--set", "pfs=none"]), "--set names pfs twice"),
         (change(&["--set", "pfs=none", "--wait=soon"]), "soon is no time"),
@@ -70,6 +72,7 @@ fn what_the_agent_refuses_is_told_with_its_advice() {
         "{}",
         ended.err
     );
+    assert!(ended.err.contains("DES is never supported"), "{}", ended.err);
     let ended = change(&b, &["--set", "ikeDhGroup=x"]).ends(1);
     assert!(ended.err.contains("[ikeDhGroup] field is excepted an int or long"), "{}", ended.err);
     let ended = change(&b, &["--set", "pfs=none", "--confirm", "1h"]).ends(1);

@@ -170,7 +170,7 @@ fn one_way_traffic_is_told_with_its_beginning_and_stays_ready() {
     assert!((0..20).contains(&jiff::Timestamp::now().duration_since(since).as_secs()), "{told}");
     assert_eq!(b.inventory(&uuid(7))["status"], "Ready", "traffic has no say in that");
     let advice = told["condition_advice"].as_str().expect("an advice");
-    assert!(advice.contains("cut HMAC-SHA-256 to 96 bits") && advice.contains("sha384"), "{advice}");
+    assert!(advice.contains("cut HMAC-SHA-256 to 96 bits") && advice.contains("sha256-96"), "{advice}");
     // One answer, and it is over.
     set(&b, &[("packets-in", "1"), ("use-in", "0"), ("packets-out", &(sent + 1).to_string())]);
     assert_eq!((&child(&b)["condition"], &child(&b)["condition_advice"]), (&json!("up"), &json!(null)));

@@ -184,3 +184,47 @@ fn names_are_shown_within_bounds_and_visibly() {
     assert_eq!(messages[8], "2992 more are unknown: they change nothing");
     assert!(messages.iter().all(|message| message.chars().count() < 150), "{messages:?}");
 }
+
+/// What is never supported is refused by its name, with the reason: its peer has no tunnel otherwise. The value is not
+/// shown, and one that says "off" is ignored like any member that nobody reads.
+#[test]
+fn what_is_never_supported_is_refused_by_name() {
+    let b = bench();
+    let before = b.charon.requests_of("load-conn").len();
+    let path = format!("{PATH}/config/{}", uuid(7));
+    let ask = |more: Value| b.ask("PUT", &path, change_of(&more).to_string().as_bytes());
+    let algorithms = ["ikeEncryptionAlgorithm", "policyEncryptionAlgorithm", "ikeAuthAlgorithm", "policyAuthAlgorithm"];
+    let words = [
+        ("SM4-CBC", "SM4 "),
+        ("sm3", "SM4 "),
+        ("des", "; DES "),
+        ("DES-CBC", "; DES "),
+        ("null", "NULL "),
+        ("esp-null", "NULL "),
+    ];
+    for (field, (value, why)) in algorithms.iter().flat_map(|field| words.map(|word| (*field, word))) {
+        let told = ask(json!({ field: value })).expect(503).text();
+        assert!(told.contains(why) && told.contains("never supported") && told.contains("use aes-256"), "{told}");
+    }
+    let secret = "test-only-password";
+    for (more, why) in [
+        (json!({ "ikeVersion": "aggressive" }), "aggressive mode is never supported"),
+        (json!({ "authMode": "xauth" }), "XAUTH and EAP are never supported"),
+        (json!({ "authMode": "EAP-TLS" }), "XAUTH and EAP are never supported"),
+        (json!({ "aggressive": true }), "field[aggressive] is refused: aggressive mode"),
+        (json!({ "ikeAggressiveMode": "yes" }), "field[ikeAggressiveMode] is refused: aggressive mode"),
+        (json!({ "exchangeMode": "Aggressive" }), "field[exchangeMode] is refused: aggressive mode"),
+        (json!({ "xauthPassword": secret }), "field[xauthPassword] is refused: XAUTH and EAP"),
+        (json!({ "eap_id": "somebody" }), "field[eap_id] is refused: XAUTH and EAP"),
+    ] {
+        let told = ask(more.clone()).expect(503).text();
+        assert!(told.contains(why) && told.contains("; use ") && !told.contains(secret), "{more}: {told}");
+    }
+    assert_eq!(b.charon.requests_of("load-conn").len(), before);
+    // An algorithm that is not one of them, and members that ask for nothing.
+    let told = ask(json!({ "ikeEncryptionAlgorithm": "3des-cbc" })).expect(503).text();
+    assert!(!told.contains("never supported"), "{told}");
+    let answer =
+        ask(json!({ "aggressive": false, "exchangeMode": "main", "xauth": null, "leapSeconds": 1 })).expect(200).json();
+    assert_eq!(said(&answer).len(), 3, "{answer}");
+}

@@ -140,6 +140,18 @@ impl Peer {
         }
     }
 
+    /// Starts once more and begins at once, whoever has called it before.
+    #[track_caller]
+    pub fn restart_and_begin(&mut self, configuration: &Configuration<'_>) {
+        self.kill();
+        self.write(configuration, true);
+        self.run();
+        if self.kind == Kind::Libreswan {
+            self.load(configuration);
+            self.up(configuration);
+        }
+    }
+
     /// Closes what runs.
     #[track_caller]
     pub fn down(&self) {
@@ -238,7 +250,7 @@ fn libreswan(it: &Configuration<'_>) -> String {
     format!(
         "conn net\n\tleft={b}\n\tright={a}\n\tleftid={b}\n\trightid={}\n\tikev2={version}\n\tauthby=secret\n\
          \tleft{}\n\tright{}\n\tike={};{}\n\tesp={}\n\tpfs={}\n\tikelifetime=4h\n\
-         \tsalifetime=1h\n\tauto=ignore\n",
+         \tsalifetime=1h\n\tsha2-truncbug={}\n\tauto=ignore\n",
         id_of_a(it),
         list(it.local),
         list(it.remote),
@@ -246,7 +258,8 @@ fn libreswan(it: &Configuration<'_>) -> String {
         libreswan_group(it.ike.2),
         // Its version 4.10 takes IKE's group for PFS, whatever stands here.
         libreswan_names(it.esp, false),
-        if it.esp.2.is_some() { "yes" } else { "no" }
+        if it.esp.2.is_some() { "yes" } else { "no" },
+        if it.esp.1 == "sha256-96" { "yes" } else { "no" }
     )
 }
 
@@ -299,8 +312,10 @@ fn libreswan_names(Proposal(cipher, hash, _): Proposal, ike: bool) -> String {
     if aead && !ike { name } else { format!("{name}-{hash}") }
 }
 
-/// `sha1` alone is called alike everywhere; the others have the name of their family before their bits.
+/// `sha1` alone is called alike everywhere; the others have the name of their family before their bits. One that is cut is
+/// negotiated as what it is cut from.
 fn hash_named(hash: &str, family: &str) -> String {
+    let hash = hash.strip_suffix("-96").unwrap_or(hash);
     if hash == "sha1" { hash.to_owned() } else { hash.replacen("sha", family, 1) }
 }
 

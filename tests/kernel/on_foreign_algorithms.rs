@@ -14,10 +14,11 @@ const COMMON: [[Proposal; 2]; 3] = [
     [Proposal("aes-192", "sha384", Some(15)), Proposal("aes-192", "sha384", None)],
     [Proposal("aes-128", "sha512", Some(19)), Proposal("aes-128", "sha1", Some(19))],
 ];
-/// What libreswan can do and openiked cannot: AEAD, and SHA-256 with ESP of Linux.
-const OF_LIBRESWAN: [[Proposal; 2]; 2] = [
+/// What libreswan can do and openiked cannot: AEAD, and SHA-256 with ESP of Linux, also cut to 96 bits as old peers do it.
+const OF_LIBRESWAN: [[Proposal; 2]; 3] = [
     [Proposal("aes-256-gcm", "sha256", Some(31)), Proposal("aes-256-gcm", "sha256", None)],
     [Proposal("aes-256", "sha256", Some(20)), Proposal("aes-256", "sha256", Some(20))],
+    [Proposal("aes-256", "sha256", Some(14)), Proposal("aes-256", "sha256-96", None)],
 ];
 
 cases! {

@@ -1,6 +1,7 @@
 //! A peer that is not strongSwan and wants something else: the reason says what, and when the peer is corrected, the tunnel
 //! comes up.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::foreign::{Configuration, Kind, Proposal};
@@ -8,7 +9,7 @@ use crate::foreign_bed::{Bed, PATIENCE};
 use crate::on_foreign::cases;
 use crate::say;
 use crate::support::lab::Side;
-use crate::support::poll;
+use crate::support::{poll, wait_until};
 
 const RIGHT: Configuration<'static> = Configuration::RIGHT;
 const KEY: Configuration<'static> = Configuration { key: "test-only-another-key", ..RIGHT };
@@ -22,7 +23,7 @@ cases! {
     openiked, Openiked: key ike_proposal esp_proposal networks identity;
 }
 
-/// This is the reason where we begin, and nothing carries. Where the peer begins too, the reason says this. Then it is
+/// This is the reason where we begin, and nothing carries. Where the peer begins, the reason says this. Then it is
 /// corrected.
 fn named(kind: Kind, wrong: &Configuration<'_>, code: &str, where_it_begins: [&str; 2]) {
     let mut bed = Bed::empty(kind, wrong);
@@ -31,11 +32,15 @@ fn named(kind: Kind, wrong: &Configuration<'_>, code: &str, where_it_begins: [&s
     assert_ne!(bed.view()["inventory"]["status"], "Ready");
     let pings = bed.lab.ping_tunnel(Side::A);
     assert_eq!(pings.received, 0, "{pings:?}");
-    // iked begins once, and if we have called it meanwhile, not before the next minute.
-    if kind == Kind::Libreswan {
-        bed.peer.up(wrong);
-        say(format!("{kind:?} begins: {}", told(&bed, where_it_begins)));
-    }
+    // We call nobody meanwhile: iked begins once, and not soon again if it was called.
+    bed.agent.signal(Signal::SIGSTOP);
+    bed.peer.restart_and_begin(wrong);
+    wait_until(PATIENCE, "the peer has called", || {
+        let log = bed.lab.charon_log(Side::A);
+        log.contains("192.0.2.2 is initiating an IKE_SA").then_some(())
+    });
+    bed.agent.signal(Signal::SIGCONT);
+    say(format!("{kind:?} begins: {}", told(&bed, where_it_begins)));
     bed.peer.load(&RIGHT);
     bed.carries();
     assert_eq!(bed.view()["reason"], json!(null));

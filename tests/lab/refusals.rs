@@ -126,6 +126,7 @@ fn charon_lacks_an_algorithm() {
         (json!({ "pfs": "dh-group20" }), &of("dh-group20")),
         (json!({ "policyEncryptionAlgorithm": "chacha20-poly1305" }), "no chacha20-poly1305 (Debian package"),
         (json!({ "ikeEncryptionAlgorithm": "3des" }), "no 3des (Debian package"),
+        (json!({ "policyAuthAlgorithm": "sha256-96" }), "no sha256-96 with its plugin kernel-libipsec"),
     ] {
         let why = refusal(try_change(&pair, Side::A, &options));
         assert!(why.contains(words), "{options}: {why}");

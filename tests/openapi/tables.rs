@@ -10,7 +10,7 @@ use cygnet::{
         parse::limits::{MAX_LIST, MAX_PSK, MAX_TAG, MAX_TAGS},
     },
     ipsec::{
-        Certs, Lifetime,
+        Certs, Integrity, Lifetime,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
 };
@@ -81,7 +81,7 @@ fn valid_values_are_those_of_the_tables() {
     let integrity: Value = INTEGRITY.iter().map(|row| row.wire).collect();
     check("ikeEncryptionAlgorithm", encryption.clone());
     check("policyEncryptionAlgorithm", encryption);
-    check("ikeAuthAlgorithm", integrity.clone());
+    check("ikeAuthAlgorithm", Integrity::of_ike().map(|row| row.wire).collect());
     check("policyAuthAlgorithm", integrity);
     check("idType", ID_TYPES.iter().map(|(word, _)| *word).collect());
     check("ikeVersion", IKE_VERSIONS.iter().map(|(word, _)| *word).collect());

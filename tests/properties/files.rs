@@ -4,7 +4,7 @@ use super::{cases, generate};
 use askama::filters::Escaper;
 use cygnet::{
     ipsec::{
-        Auth, Connection, IkeVersion, KeyOwner, Mode, Protocol,
+        Auth, Connection, IkeVersion, Integrity, KeyOwner, Mode, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     strongswan::{
@@ -95,6 +95,11 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         assert_eq!(child.text("mode"), Some(if c.mode == Mode::Tunnel { "tunnel" } else { "transport" }));
         let (key, other, transforms_wanted) = proposal(c.protocol);
         assert_eq!(transforms(&single(child, key)), transforms_wanted);
+        let is_cut = match c.protocol {
+            Protocol::Esp(esp) => !esp.encryption.row().aead && esp.integrity == Integrity::Sha256Cut,
+            Protocol::Ah(ah) => ah.integrity == Integrity::Sha256Cut,
+        };
+        assert_eq!(child.text("sha256_96"), is_cut.then_some("yes"));
         assert!(child.0.get(other).is_none(), "ESP and AH would be alternatives");
         assert_eq!(list(child, "local_ts"), wanted.local.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(list(child, "remote_ts"), wanted.remote.iter().map(ToString::to_string).collect::<Vec<_>>());

@@ -46,7 +46,8 @@ pub fn group() -> impl Strategy<Value = DhGroup> {
 }
 
 pub fn ike() -> impl Strategy<Value = IkeProposal> {
-    let all = (encryption(), integrity(), group());
+    let of_ike = select(Integrity::of_ike().map(|row| row.value).collect::<Vec<_>>());
+    let all = (encryption(), of_ike, group());
     all.prop_map(|(encryption, integrity, group)| IkeProposal { encryption, integrity, group })
 }
 

@@ -58,11 +58,11 @@ pub fn path(to: IpAddr, from: Option<IpAddr>) -> Result<Path, Errno> {
 }
 
 /// What fits through `sa` of `ike`: what the way to the peer leaves of a packet, if the way of the inner packets does not
-/// leave less. `None` where that is not known.
+/// leave less. The configuration says whether the hash `is_cut`. `None` where it is not known.
 #[must_use]
-pub fn fitting(ike: &IkeSa, sa: &ChildSa) -> Option<PacketSize> {
+pub fn fitting(ike: &IkeSa, sa: &ChildSa, is_cut: bool) -> Option<PacketSize> {
     let (local, peer) = (ike.local_host.parse().ok()?, ike.remote_host.parse().ok()?);
-    let size = packet_size(ike, sa, path(peer, Some(local)).ok()?.mtu)?;
+    let size = packet_size(ike, sa, is_cut, path(peer, Some(local)).ok()?.mtu)?;
     // charon's own device and interfaces for tunnels have an MTU of their own.
     let inner = sa.remote.iter().filter_map(|text| host_in(text)).filter_map(|host| path(host, None).ok());
     Some(inner.map(|inner| inner.mtu).min().map_or(size, |most| size.within(most)))

@@ -14,7 +14,7 @@ use crate::{
     ipsec::{
         Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
         Mode, NativeOptions, Psk,
-        algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+        algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY, IntegrityRow},
     },
     store::Options,
 };
@@ -68,13 +68,13 @@ pub(super) fn options(
         version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
             encryption: encryption("ikeEncryptionAlgorithm", ike_encryption_algorithm)?,
-            integrity: integrity("ikeAuthAlgorithm", ike_auth_algorithm)?,
+            integrity: integrity("ikeAuthAlgorithm", ike_auth_algorithm, Integrity::of_ike())?,
             group: ike_group(ike_dh_group, old.map(|old| old.ike.group))?,
         },
         ike_lifetime: lifetime("ikeLifeTime", ike_life_time, 86_400, Lifetime::ike)?,
         ah: protocol(transform_protocol)?,
         encryption: encryption("policyEncryptionAlgorithm", policy_encryption_algorithm)?,
-        integrity: integrity("policyAuthAlgorithm", policy_auth_algorithm)?,
+        integrity: integrity("policyAuthAlgorithm", policy_auth_algorithm, INTEGRITY.iter())?,
         pfs: group_of_children(pfs, creating)?,
         mode: choice("policyMode", 32, policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", life_time, 3600, Lifetime::child)?,
@@ -149,8 +149,12 @@ fn encryption(field: &str, value: Option<String>) -> Result<Encryption> {
     choice(field, 32, value, &table, Encryption::Aes256)
 }
 
-fn integrity(field: &str, value: Option<String>) -> Result<Integrity> {
-    let table: Vec<_> = INTEGRITY.iter().map(|row| (row.wire, row.value)).collect();
+fn integrity(
+    field: &str,
+    value: Option<String>,
+    valid: impl Iterator<Item = &'static IntegrityRow>,
+) -> Result<Integrity> {
+    let table: Vec<_> = valid.map(|row| (row.wire, row.value)).collect();
     choice(field, 32, value, &table, Integrity::Sha256)
 }
 

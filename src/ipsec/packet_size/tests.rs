@@ -16,12 +16,13 @@ const CIPHERS: [(Encryption, [u32; 3]); 7] = [
     (Encryption::ChaCha20Poly1305, [8, 4, 16]),
 ];
 /// Per integrity algorithm: bits of its hash that are sent. RFC 2403, RFC 2404, RFC 4868 section 2.6.
-const HASHES: [(Integrity, u32); 5] = [
+const HASHES: [(Integrity, u32); 6] = [
     (Integrity::Md5, 96),
     (Integrity::Sha1, 96),
     (Integrity::Sha256, 128),
     (Integrity::Sha384, 192),
     (Integrity::Sha512, 256),
+    (Integrity::Sha256Cut, 96),
 ];
 
 /// An SA between two hosts of a family, for networks of a family.
@@ -71,6 +72,11 @@ fn suite(encryption: Option<Encryption>, integrity: Option<Integrity>) -> Suite 
     }
 }
 
+/// What the configuration says beside the suite.
+fn is_cut(integrity: Option<Integrity>) -> bool {
+    integrity.is_some_and(Integrity::is_cut)
+}
+
 /// The bytes on the wire of a packet with ESP: RFC 4303, section 2, from the outer header to the ICV.
 fn esp_packet(inner: u32, outer: u32, encap: bool, [iv, block, own_icv]: [u32; 3], bits: u32, tunnel: bool) -> u32 {
     let payload = if tunnel { inner } else { inner - outer };
@@ -99,7 +105,7 @@ fn esp_fills_the_path_and_one_byte_more_does_not_fit() {
                 let path = if is(4) { 1500 } else { 1371 };
                 let (ike, mut child) = sas(outer_v6, inner_v6, mode, false, suite(Some(encryption), integrity));
                 child.encap = encap;
-                let size = packet_size(&ike, &child, path).expect("it is known");
+                let size = packet_size(&ike, &child, is_cut(integrity), path).expect("it is known");
                 let outer = if outer_v6 { 40 } else { 20 };
                 let wire = |inner| esp_packet(inner, outer, encap, sizes, bits, tunnel);
                 let what = format!("{encryption:?} {integrity:?} case {case:05b}: {size:?}");
@@ -109,20 +115,20 @@ fn esp_fills_the_path_and_one_byte_more_does_not_fit() {
             }
         }
     }
-    assert_eq!(seen, 7 * 5 * 32);
+    assert_eq!(seen, 7 * 6 * 32);
 }
 
 #[test]
 fn ah_fills_the_path() {
     // AH with its ICV, padded: RFC 4302, sections 2.2 and 3.3.3.2.1; under IPv4, under IPv6.
-    let headers = [[24, 24], [24, 24], [28, 32], [36, 40], [44, 48]];
+    let headers = [[24, 24], [24, 24], [28, 32], [36, 40], [44, 48], [24, 24]];
     for ((integrity, bits), both) in HASHES.into_iter().zip(headers) {
         for (outer_v6, header) in [(false, both[0]), (true, both[1])] {
             assert!(header >= 12 + bits / 8 && header < 12 + bits / 8 + 8);
             let outer = if outer_v6 { 40 } else { 20 };
             for (mode, expected) in [(Mode::Tunnel, 1500 - outer - header), (Mode::Transport, 1500 - header)] {
                 let (ike, child) = sas(outer_v6, outer_v6, mode, true, suite(None, Some(integrity)));
-                let size = packet_size(&ike, &child, 1500).expect("it is known");
+                let size = packet_size(&ike, &child, integrity.is_cut(), 1500).expect("it is known");
                 assert_eq!((size.mtu, size.mss), (expected, expected - outer - 20), "{integrity:?} {mode:?}");
             }
         }
@@ -136,12 +142,13 @@ fn known_sizes() {
         (Encryption::Aes256, Some(Integrity::Sha1), false, (1438, 1398)),
         (Encryption::Aes128, Some(Integrity::Sha256), false, (1438, 1398)),
         (Encryption::Aes128, Some(Integrity::Sha256), true, (1422, 1382)),
+        (Encryption::Aes128, Some(Integrity::Sha256Cut), true, (1422, 1382)),
         (Encryption::Aes256Gcm, None, false, (1446, 1406)),
         (Encryption::Aes256Gcm, None, true, (1438, 1398)),
     ] {
         let (ike, mut child) = sas(false, false, Mode::Tunnel, false, suite(Some(encryption), integrity));
         child.encap = encap;
-        let size = packet_size(&ike, &child, 1500).expect("it is known");
+        let size = packet_size(&ike, &child, is_cut(integrity), 1500).expect("it is known");
         assert_eq!((size.mtu, size.mss), expected, "{encryption:?} {integrity:?} {encap}");
     }
 }
@@ -150,7 +157,7 @@ fn known_sizes() {
 fn what_is_not_known_has_no_size() {
     let known = || sas(false, false, Mode::Tunnel, false, suite(Some(Encryption::Aes128), Some(Integrity::Sha1)));
     let (ike, child) = known();
-    assert!(packet_size(&ike, &child, 1500).is_some());
+    assert!(packet_size(&ike, &child, false, 1500).is_some());
     for spoil in [
         (|sa| sa.mode = None) as fn(&mut ChildSa),
         |sa| sa.suite = Suite::default(),
@@ -160,14 +167,14 @@ fn what_is_not_known_has_no_size() {
     ] {
         let (ike, mut child) = known();
         spoil(&mut child);
-        assert_eq!(packet_size(&ike, &child, 1500), None, "{child:?}");
+        assert_eq!(packet_size(&ike, &child, false, 1500), None, "{child:?}");
     }
     // The headers, IV and ICV are 56 bytes; the three blocks of an IP and a TCP header with one byte are 48 more.
     for path in [0, 55, 71, 103] {
-        assert_eq!(packet_size(&ike, &child, path), None, "{path}");
+        assert_eq!(packet_size(&ike, &child, false, path), None, "{path}");
     }
-    assert_eq!(packet_size(&ike, &child, 104), Some(PacketSize { mtu: 46, mss: 6 }));
-    let size = packet_size(&ike, &child, 1500).expect("it is known");
+    assert_eq!(packet_size(&ike, &child, false, 104), Some(PacketSize { mtu: 46, mss: 6 }));
+    let size = packet_size(&ike, &child, false, 1500).expect("it is known");
     assert_eq!(size.within(1400), PacketSize { mtu: 1400, mss: 1360 });
     assert_eq!(size.within(9000), size);
 }

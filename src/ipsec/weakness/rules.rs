@@ -45,7 +45,7 @@ fn weak_hash(hash: Integrity, part: Part) -> Option<Finding> {
             Some(Weakness::Md5.at(part, "is md5, which must not be used any more (RFC 8247); choose sha256"))
         }
         Integrity::Sha1 => Some(Weakness::Sha1.at(part, "is sha1, which is on its way out (RFC 8247); choose sha256")),
-        Integrity::Sha256 | Integrity::Sha384 | Integrity::Sha512 => None,
+        Integrity::Sha256 | Integrity::Sha384 | Integrity::Sha512 | Integrity::Sha256Cut => None,
     }
 }
 

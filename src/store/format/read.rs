@@ -87,7 +87,9 @@ fn options(file: &File) -> Result<Options, String> {
         },
         ike: IkeProposal {
             encryption: encryption(&ike.encryption, "ike.encryption")?,
-            integrity: integrity(&ike.integrity, "ike.integrity")?,
+            integrity: Some(integrity(&ike.integrity, "ike.integrity")?)
+                .filter(|hash| !hash.is_cut())
+                .ok_or_else(|| unknown("ike.integrity"))?,
             group: group(ike.group, "ike.group")?,
         },
         ike_lifetime: Lifetime::ike(ike.lifetime_s.into()).map_err(|_| unknown("ike.lifetime_s"))?,

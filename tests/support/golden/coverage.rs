@@ -3,7 +3,10 @@
 use super::case::Case;
 use cygnet::{
     http::options::{ID_TYPES, IKE_VERSIONS, MODES},
-    ipsec::algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+    ipsec::{
+        Integrity,
+        algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+    },
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -45,7 +48,7 @@ pub fn wanted() -> Vec<Use> {
     want("policyMode", words(&MODES.map(|(word, _)| word)));
     want("ikeEncryptionAlgorithm", words(&ENCRYPTION.each_ref().map(|row| row.wire)));
     want("policyEncryptionAlgorithm", words(&ENCRYPTION.each_ref().map(|row| row.wire)));
-    want("ikeAuthAlgorithm", words(&INTEGRITY.each_ref().map(|row| row.wire)));
+    want("ikeAuthAlgorithm", words(&Integrity::of_ike().map(|row| row.wire).collect::<Vec<_>>()));
     want("policyAuthAlgorithm", words(&INTEGRITY.each_ref().map(|row| row.wire)));
     want("ikeDhGroup", DH_GROUP.iter().map(|row| row.number.to_string()).collect());
     want("ikeDhGroup", words(&["0"]));
