@@ -21,7 +21,7 @@ pub mod members;
 mod message;
 mod metrics;
 mod native;
-mod openapi;
+pub mod openapi;
 pub mod options;
 mod overview;
 pub mod parse;

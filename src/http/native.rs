@@ -73,7 +73,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
-    let split = view.record.spec.options.split.name();
+    let split = view.record.spec.options.native.split.name();
     child_json::extend(
         &mut body,
         json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }),

@@ -1,12 +1,17 @@
-//! The options of a connection in the API, one row each: `--set` of the command line, the inventory, a Change that keeps
-//! the rest, and the tests that hold the document and the golden folders against it take theirs from here. What a new
-//! option must have beside its row is in CONTRIBUTING.md; what is forgotten does not compile, or fails a test by its name.
+//! The options of a connection in the API: the contract's, one row each, and behind them those of our own, whose rows are
+//! in the model. `--set` of the command line, the inventory, a Change that keeps the rest, and the tests that hold the
+//! document and the golden folders against it take theirs from here. How to add one is in CONTRIBUTING.md; what is
+//! forgotten does not compile, or fails a test by its name.
 
 use crate::{
-    ipsec::{Auth, Dpd, IdentityKind, IkeVersion, Lifetime, Mode, Split},
+    ipsec::{
+        Auth, IdentityKind, IkeVersion, Lifetime, Mode,
+        native::{Kind, NATIVE, NativeOption},
+    },
     store::Options,
 };
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The JSON type of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +29,8 @@ pub enum Json {
 pub enum LeftOut {
     /// This, in a Create and in a Change (contract, trap 3).
     Default(&'static str),
-    /// This in a Create; what is stored in a Change.
-    Kept(&'static str),
+    /// In a Create, what its row in the model says; what is stored in a Change.
+    Kept,
     /// Nothing in a Create: it follows from the rest. What is stored in a Change.
     Derived,
 }
@@ -43,22 +48,34 @@ pub struct Row {
     pub example: &'static str,
     /// Whether the inventory shows it.
     pub shown: bool,
-    /// Its value as the API has it.
-    pub value: fn(&Options) -> Value,
+    /// Where its value is.
+    of: Of,
+}
+
+/// Where the value of an option is.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// Among the contract's.
+    Contract(fn(&Options) -> Value),
+    /// Among our own.
+    Native(&'static NativeOption),
 }
 
 const IKE: Json = Json::Range(Lifetime::IKE.0, Lifetime::IKE.1);
 const CHILD: Json = Json::Range(Lifetime::CHILD.0, Lifetime::CHILD.1);
-const DPD: Json = Json::Range(Dpd::RANGE.0, Dpd::RANGE.1);
 
 use Json::{Number, Text};
-use LeftOut::{Default, Derived, Kept};
+use LeftOut::{Default, Derived};
 
 /// All options, in the order in which they are named.
+pub static OPTIONS: LazyLock<Vec<Row>> =
+    LazyLock::new(|| CONTRACT.into_iter().chain(NATIVE.iter().map(native)).collect());
+
+/// The contract's options. They are no more than these for good.
 #[rustfmt::skip]
-pub const OPTIONS: [Row; 18] = [
+pub const CONTRACT: [Row; 15] = [
     row("authMode",                  Text,   Default("psk"),        "certs",        |o| word(&AUTH_MODES, AuthMode::of(&o.auth)).into()),
-    row("idType",                    Text,   Default("ip"),         "fqdn",         |o| word(&ID_TYPES, o.id_kind).into()),
+    row("idType",                    Text,   Default("ip"),         "fqdn",         |o| word(&ID_TYPES, o.id_kind.asked()).into()),
     row("localId",                   Text,   Derived,               "192.0.2.77",   |o| o.local_id.as_deref().into()),
     row("remoteId",                  Text,   Derived,               "198.51.100.77", |o| o.remote_id.as_deref().into()),
     row("ikeVersion",                Text,   Default("ike"),        "ikev1",        |o| word(&IKE_VERSIONS, o.version).into()),
@@ -72,12 +89,9 @@ pub const OPTIONS: [Row; 18] = [
     row("policyMode",                Text,   Default("tunnel"),     "transport",    |o| word(&MODES, o.mode).into()),
     row("transformProtocol",         Text,   Default("esp"),        "ah",           |o| if o.ah { "ah" } else { "esp" }.into()),
     row("lifeTime",                  CHILD,  Default("3600"),       "1800",         |o| o.lifetime.hard().into()),
-    hidden("split",                  Text,   Kept("auto"),          "pairs",        |o| o.split.name().into()),
-    hidden("dpdDelay",               DPD,    Kept("10"),            "11",           |o| o.dpd.map(Dpd::delay).into()),
-    hidden("dpdTimeout",             DPD,    Kept("28"),            "29",           |o| o.dpd.map(Dpd::timeout).into()),
 ];
 
-/// An option that the inventory shows.
+/// An option of the contract, which the inventory shows.
 const fn row(
     name: &'static str,
     json: Json,
@@ -85,18 +99,17 @@ const fn row(
     example: &'static str,
     value: fn(&Options) -> Value,
 ) -> Row {
-    Row { name, json, left_out, example, shown: true, value }
+    Row { name, json, left_out, example, shown: true, of: Of::Contract(value) }
 }
 
 /// An option of our own, which the contract's inventory does not have.
-const fn hidden(
-    name: &'static str,
-    json: Json,
-    left_out: LeftOut,
-    example: &'static str,
-    value: fn(&Options) -> Value,
-) -> Row {
-    Row { shown: false, ..row(name, json, left_out, example, value) }
+fn native(option: &'static NativeOption) -> Row {
+    let json = match option.kind {
+        Kind::Word(_) => Text,
+        Kind::Number(low, high) => Json::Range(low, high),
+    };
+    let NativeOption { name, example, .. } = option;
+    Row { name, json, left_out: LeftOut::Kept, example, shown: false, of: Of::Native(option) }
 }
 
 impl Row {
@@ -113,8 +126,27 @@ impl Row {
     #[must_use]
     pub fn default(&self) -> Value {
         match self.left_out {
-            LeftOut::Default(text) | LeftOut::Kept(text) => self.json(text),
+            LeftOut::Default(text) => self.json(text),
+            LeftOut::Kept => self.native().map_or(Value::Null, NativeOption::default),
             LeftOut::Derived => Value::Null,
+        }
+    }
+
+    /// Its value as the API has it.
+    #[must_use]
+    pub fn value(&self, options: &Options) -> Value {
+        match self.of {
+            Of::Contract(value) => value(options),
+            Of::Native(option) => (option.get)(&options.native),
+        }
+    }
+
+    /// Its row in the model, if it is one of our own.
+    #[must_use]
+    pub fn native(&self) -> Option<&'static NativeOption> {
+        match self.of {
+            Of::Contract(_) => None,
+            Of::Native(option) => Some(option),
         }
     }
 }
@@ -127,8 +159,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The member `name` of an inventory, if it is an option that inventories show; else null.
 #[must_use]
 pub fn shown(options: &Options, name: &str) -> Value {
-    let row = OPTIONS.iter().find(|row| row.shown && row.name == name);
-    row.map_or(Value::Null, |row| (row.value)(options))
+    let row = CONTRACT.iter().find(|row| row.shown && row.name == name);
+    row.map_or(Value::Null, |row| row.value(options))
 }
 
 /// The API's word for a value of one of the tables below.
@@ -167,9 +199,6 @@ pub const ID_TYPES: [(&str, IdentityKind); 3] =
 /// `ikeVersion`.
 pub const IKE_VERSIONS: [(&str, IkeVersion); 3] =
     [("ike", IkeVersion::Any), ("ikev1", IkeVersion::V1), ("ikev2", IkeVersion::V2)];
-
-/// `split`, a member of our own: which CHILD_SAs carry the pairs of networks.
-pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
 
 /// `policyMode`.
 pub const MODES: [(&str, Mode); 2] = [("tunnel", Mode::Tunnel), ("transport", Mode::Transport)];

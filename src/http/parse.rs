@@ -4,6 +4,7 @@
 mod check;
 pub mod limits;
 mod names;
+pub mod native;
 mod networks;
 mod options;
 mod query_parameters;
@@ -15,10 +16,12 @@ pub use query_parameters::{
     MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
 };
 
+use self::native::Native;
 use super::{
     envelope::Params,
     error::Failure,
     members::names_of,
+    options::names,
     wire::{self, ChangeParams, CreateParams, OptionBlock},
 };
 use crate::{
@@ -42,13 +45,13 @@ use std::{net::IpAddr, sync::Arc};
 /// The first parameter that is wrong, by name.
 pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Record, Failure> {
     let own: CreateParams = wire::read(&params.members)?;
-    let block = option_block(params)?;
+    let (block, native) = option_block(params)?;
     let name = mandatory("name", own.name, 255)?;
     let description = text("description", own.description, 2048)?;
     let vip_uuid = mandatory("vipUuid", own.vip_uuid, 255)?;
     let peer = mandatory("peerAddress", own.peer_address, 255)?;
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
-    let options = options(block, Some(key), None, true, now)?;
+    let options = options((block, &native), Some(key), None, true, now)?;
     let id = resource_uuid(own.resource_uuid)?;
     let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
@@ -73,13 +76,17 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
 /// The members that `CreateIPsecConnection` takes.
 #[must_use]
 pub fn create_names() -> Vec<&'static str> {
-    [names_of::<CreateParams>(), names_of::<OptionBlock>()].concat()
+    with_options(names_of::<CreateParams>())
 }
 
 /// The members that `ChangeIPsecConnection` takes.
 #[must_use]
 pub fn change_names() -> Vec<&'static str> {
-    [names_of::<ChangeParams>(), names_of::<OptionBlock>()].concat()
+    with_options(names_of::<ChangeParams>())
+}
+
+fn with_options(own: &[&'static str]) -> Vec<&'static str> {
+    own.iter().copied().chain(names()).collect()
 }
 
 /// What `ChangeIPsecConnection` makes of a stored record. The options that are left out take their
@@ -95,14 +102,14 @@ pub fn change(
     now: Timestamp,
 ) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     let own: ChangeParams = wire::read(&params.members)?;
-    let block = option_block(params)?;
+    let (block, native) = option_block(params)?;
     let peer = text("peerAddress", own.peer_address, 255)?;
     let key = text("authKey", own.auth_key, usize::MAX)?;
     if rest == MissingFields::Defaults {
         // All that does not depend on the stored record is checked before it is looked up.
         peer_address(&mandatory("peerAddress", peer.clone(), 255)?)?;
         let key = mandatory("authKey", key.clone(), usize::MAX)?;
-        options(block.clone(), Some(key), None, false, now)?;
+        options((block.clone(), &native), Some(key), None, false, now)?;
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
@@ -110,7 +117,7 @@ pub fn change(
             MissingFields::Kept => filled(&block, &old.spec.options)?,
             MissingFields::Defaults => block.clone(),
         };
-        let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
+        let options = options((block, &native), key.clone(), Some(&old.spec.options), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };
@@ -120,9 +127,9 @@ pub fn change(
     })
 }
 
-/// The option block; a system tag stands in for a `remoteId` that is empty or left out. As tags have no
+/// The option block, and the options of our own; a system tag stands in for a `remoteId` that is empty or left out. As tags have no
 /// type, one that is no address is a name, unless the caller says what identities are.
-fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
+fn option_block(params: &Params) -> Result<(OptionBlock, Native), Failure> {
     let mut block: OptionBlock = wire::read(&params.members)?;
     let is_empty = block.remote_id.as_ref().is_none_or(|id| id.trim().is_empty());
     if let Some(id) = params.tags.remote_id().filter(|_| is_empty) {
@@ -131,7 +138,7 @@ fn option_block(params: &Params) -> Result<OptionBlock, Failure> {
         }
         block.remote_id = Some(id);
     }
-    Ok(block)
+    Ok((block, Native::read(params)?))
 }
 
 fn peer_address(text: &str) -> Result<PeerAddr> {

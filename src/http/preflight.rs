@@ -5,7 +5,7 @@ use super::{
     envelope::{Envelope, Params},
     error::Failure,
     message::{Content, Message},
-    parse,
+    parse::{self, native::Native},
     paths::{no_method, path_of},
     route::{Otherwise, Route},
     wire::{self, OptionBlock, RenewParams},
@@ -37,7 +37,11 @@ fn content(message: Message, envelope: Envelope) -> Result<(), Failure> {
     match message.content() {
         Content::Nothing => Ok(()),
         Content::Texts => message.params(envelope).map(drop),
-        Content::Options => numbers::<OptionBlock>(&message.params(envelope)?),
+        Content::Options => {
+            let params = message.params(envelope)?;
+            numbers::<OptionBlock>(&params)?;
+            at_once(Native::read(&params))
+        }
         Content::Duration => numbers::<RenewParams>(&message.params(envelope)?),
     }
 }

@@ -1,4 +1,5 @@
-//! What the tags of a request do: they replace those that are stored, and one of them names the peer.
+//! What the tags of a request do: they replace those that are stored, one of them names the peer, and others set options
+//! of our own.
 
 use super::{parse, wire::Tags};
 use crate::{error::Result, store::Names};
@@ -24,5 +25,11 @@ impl Tags {
     pub fn remote_id(&self) -> Option<String> {
         let id = self.system_tags.iter().flatten().find_map(|tag| tag.trim().strip_prefix("remoteId::"));
         id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    /// The options of our own that the system tags `cygnet::<name>::<value>` set: name and value.
+    pub fn native(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tags = self.system_tags.iter().flatten().filter_map(|tag| tag.trim().strip_prefix("cygnet::"));
+        tags.map(|tag| tag.split_once("::").unwrap_or((tag, "")))
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     error::Failure,
     members::{INTEGERS, LISTS},
-    options::{Json, OPTIONS},
+    options::{CONTRACT, Json},
 };
 use crate::error::Error;
 use serde::{
@@ -83,7 +83,7 @@ pub struct PageParams {
     pub limit: Option<Integer>,
 }
 
-/// The options that Create and Change share; [`super::options::OPTIONS`] is the table of them.
+/// The contract's options, which Create and Change share; those of our own are read by their table.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OptionBlock {
@@ -102,9 +102,6 @@ pub struct OptionBlock {
     pub policy_mode: Option<String>,
     pub transform_protocol: Option<String>,
     pub life_time: Option<Integer>,
-    pub split: Option<String>,
-    pub dpd_delay: Option<Integer>,
-    pub dpd_timeout: Option<Integer>,
 }
 
 /// Tags, which may stand beside the parameters or among them.
@@ -133,7 +130,8 @@ impl<'de> Deserialize<'de> for Integer {
     }
 }
 
-fn integer(value: &Value) -> Option<i64> {
+/// The whole number that `value` is, if it is one.
+pub fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => whole(number.as_f64()?),
         Value::String(text) => whole_text(text),
@@ -173,7 +171,7 @@ pub fn read<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<T, Fail
 
 /// Whether the member `name` is a whole number.
 fn is_integer(name: &str) -> bool {
-    INTEGERS.contains(&name) || OPTIONS.iter().any(|row| row.name == name && row.json != Json::Text)
+    INTEGERS.contains(&name) || CONTRACT.iter().any(|row| row.name == name && row.json != Json::Text)
 }
 
 /// The most values in one body: a short text of many small ones takes a hundred times its length in memory.
@@ -279,12 +277,12 @@ mod tests {
 
     #[test]
     fn options_are_those_of_the_table() {
-        assert_eq!(names_of::<OptionBlock>(), OPTIONS.map(|row| row.name));
+        assert_eq!(names_of::<OptionBlock>(), CONTRACT.map(|row| row.name));
     }
 
     #[test]
     fn types_are_those_of_the_structs() {
-        let options = OPTIONS.iter().filter(|row| row.json != Json::Text).map(|row| row.name);
+        let options = CONTRACT.iter().filter(|row| row.json != Json::Text).map(|row| row.name);
         let mut integers: Vec<_> = options.chain(INTEGERS).collect();
         integers.sort_unstable();
         assert_eq!(members("Option<Integer>"), integers);

@@ -11,7 +11,9 @@ pub use id::ConnectionId;
 pub use split::Split;
 pub use version::IkeVersion;
 
-use super::{AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Lifetime, PeerAddr, Psk, TrafficSelector};
+use super::{
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Lifetime, NativeOptions, PeerAddr, Psk, TrafficSelector,
+};
 use std::{net::IpAddr, sync::Arc};
 
 /// How packets are wrapped (RFC 4301, section 3.2).
@@ -86,8 +88,6 @@ pub struct Parts {
     pub auth: Auth,
     /// See [`Connection::ike_generation`].
     pub ike_generation: u32,
-    /// Dead peer detection; see [`Connection::dpd`].
-    pub dpd: Option<Dpd>,
     /// Tunnel or transport.
     pub mode: Mode,
     /// Protection of the traffic.
@@ -98,8 +98,8 @@ pub struct Parts {
     pub local_nets: Vec<TrafficSelector>,
     /// Networks behind the peer.
     pub remote_nets: Vec<TrafficSelector>,
-    /// How their pairs are spread over children.
-    pub split: Split,
+    /// The options of our own.
+    pub native: NativeOptions,
 }
 
 /// How often something was made anew without being wanted otherwise. Connections that differ in it alone are equal: nobody
@@ -155,8 +155,8 @@ pub struct Connection {
     /// How often a child that ran otherwise than wanted was to be negotiated anew. It shows in the file, because charon
     /// negotiates no second child like one that runs, also if the peer gave less than was asked for (facts 20.3).
     pub child_generation: Generation,
-    /// Dead peer detection; `None` in connections that were stored before it could be chosen. They keep their rendering.
-    pub dpd: Option<Dpd>,
+    /// The options of our own, without those that the children show.
+    pub native: NativeOptions,
     /// Tunnel or transport, for all children.
     pub mode: Mode,
     /// Protection of the traffic, for all children.
@@ -194,7 +194,7 @@ impl Connection {
 
     /// How many generations the spread of the rekeying tells apart. All 32, unless the lifetime is below 363 s.
     fn rands(&self) -> u32 {
-        if self.dpd.is_some() { self.ike_lifetime.rand().min(GENERATIONS) } else { 2 }
+        if self.native.dpd.is_some() { self.ike_lifetime.rand().min(GENERATIONS) } else { 2 }
     }
 
     /// Seconds of silence before the peer is asked whether it lives, and more by generation where the spread of the
@@ -202,14 +202,14 @@ impl Connection {
     /// [`Connection::ike_rand`], 32 generations differ from each other.
     #[must_use]
     pub fn dpd_delay(&self) -> u32 {
-        let delay = self.dpd.unwrap_or(Dpd::STORED).delay();
+        let delay = self.native.dpd.unwrap_or(Dpd::STORED).delay();
         delay + self.ike_generation / self.rands() % GENERATIONS.div_ceil(self.rands())
     }
 
     /// Seconds after its last packet until a silent peer is dead, under IKEv1.
     #[must_use]
     pub fn dpd_timeout(&self) -> u32 {
-        self.dpd.unwrap_or(Dpd::STORED).timeout()
+        self.native.dpd.unwrap_or(Dpd::STORED).timeout()
     }
 
     /// Whether an IKE SA of `other` is one of this connection too.
@@ -225,7 +225,7 @@ impl Connection {
             local_id,
             remote_id,
             auth,
-            dpd,
+            native,
             id: _,
             key_owner: _,
             ike_generation: _,
@@ -237,7 +237,8 @@ impl Connection {
             answered: _,
         } = self;
         (local_addr, remote_addr, version) == (&other.local_addr, &other.remote_addr, &other.version)
-            && (ike, ike_lifetime, dpd) == (&other.ike, &other.ike_lifetime, &other.dpd)
+            && (ike, ike_lifetime) == (&other.ike, &other.ike_lifetime)
+            && native.has_ike_of(&other.native)
             && (local_id, remote_id, auth) == (&other.local_id, &other.remote_id, &other.auth)
     }
 

@@ -4,11 +4,13 @@
 mod dn;
 mod kinds;
 mod matching;
+mod names;
 
 use super::Invalid;
 use data_encoding::HEXLOWER;
 pub use dn::Dn;
 pub use matching::IdentityKey;
+use names::{is_domain_like, is_host_name, is_mail_address};
 use std::{fmt, net::IpAddr};
 
 /// How the text of an identity is to be read.
@@ -16,10 +18,28 @@ use std::{fmt, net::IpAddr};
 pub enum IdentityKind {
     /// An address.
     Ip,
-    /// A free name: a mail address, a host name, or else an opaque key id.
+    /// A free name: a mail address, a host name, also behind `@`, or else an opaque key id. Where certificates prove it,
+    /// one that is made of attributes is a distinguished name.
     Name,
-    /// A host name.
+    /// As `Name`, by the rules of older records: `@` has no meaning, and in a distinguished name no character but the
+    /// comma has.
+    StoredName,
+    /// A host name, also behind `@`, as people write it for strongSwan; or another name that peers send as `ID_FQDN`.
     Fqdn,
+    /// A mail address.
+    Email,
+    /// An opaque key id, whatever it looks like.
+    KeyId,
+    /// A distinguished name.
+    Dn,
+}
+
+impl IdentityKind {
+    /// The kind that a caller asked for.
+    #[must_use]
+    pub fn asked(self) -> Self {
+        if self == Self::StoredName { Self::Name } else { self }
+    }
 }
 
 /// An identity that charon will take literally: never empty, never a wildcard. Equal are those of one spelling; which are
@@ -50,18 +70,23 @@ impl Identity {
         if text.is_empty() {
             return Err(Invalid::new("cannot be an empty string: an empty identity would match every peer"));
         }
-        if text.starts_with('%') || text.contains('*') {
+        if (text.starts_with('%') || text.contains('*')) && kind != IdentityKind::KeyId {
             return Err(Invalid::new(format!("{text:?} is a wildcard: name exactly one peer")));
         }
         let identity = match kind {
             IdentityKind::Ip => Self::ip(text)?,
-            IdentityKind::Fqdn if is_host_name(text) => Self::Fqdn(text.into()),
-            IdentityKind::Fqdn => {
-                return Err(Invalid::new(format!(
-                    "{text:?} is not a host name: letters, digits, '-', '_' and '.' only"
-                )));
+            IdentityKind::Fqdn => Self::fqdn(text)?,
+            IdentityKind::Email if is_mail_address(text) => Self::Email(text.into()),
+            IdentityKind::Email => {
+                return Err(Invalid::new(format!("{text:?} is not a mail address, such as gw@branch.example")));
             }
-            IdentityKind::Name => Self::name(text),
+            IdentityKind::KeyId => Self::KeyId(text.as_bytes().to_vec()),
+            IdentityKind::Dn => return Self::subject(Dn::new(text)?),
+            IdentityKind::Name => match text.strip_prefix('@') {
+                Some(name) if is_host_name(name) && is_domain_like(name) => Self::Fqdn(name.into()),
+                _ => Self::name(text),
+            },
+            IdentityKind::StoredName => Self::name(text),
         };
         match identity.to_string().len() {
             n if n > MAX_SPELLING => Err(Invalid::new(format!(
@@ -76,13 +101,14 @@ impl Identity {
     /// # Errors
     /// As [`Identity::new`], and when a distinguished name is not one.
     pub fn certified(kind: IdentityKind, text: &str) -> Result<Self, Invalid> {
-        if kind != IdentityKind::Name || !text.contains('=') {
-            return Self::new(kind, text);
+        match kind {
+            IdentityKind::Name if text.contains('=') => Self::new(IdentityKind::Dn, text),
+            IdentityKind::StoredName if text.contains('=') && text.contains('*') => {
+                Err(Invalid::new(format!("{text:?} is a wildcard: name exactly one peer")))
+            }
+            IdentityKind::StoredName if text.contains('=') => Self::subject(Dn::stored(text)?),
+            _ => Self::new(kind, text),
         }
-        if text.contains('*') {
-            return Err(Invalid::new(format!("{text:?} is a wildcard: name exactly one peer")));
-        }
-        Self::subject(Dn::new(text)?)
     }
 
     /// The identity of a certificate's subject.
@@ -119,30 +145,30 @@ impl Identity {
         }
     }
 
+    fn fqdn(text: &str) -> Result<Self, Invalid> {
+        match text.strip_prefix('@').unwrap_or(text) {
+            name if is_domain_like(name) || is_host_name(name) => Ok(Self::Fqdn(name.into())),
+            _ => Err(Invalid::new(format!(
+                "{text:?} is not a host name: letters, digits, '-', '_', '.', and within it '@', '+' and '/'"
+            ))),
+        }
+    }
+
     fn name(text: &str) -> Self {
-        match text.split_once('@') {
-            Some((user, domain)) if is_mail_user(user) && is_host_name(domain) => Self::Email(text.into()),
-            None if is_host_name(text) => Self::Fqdn(text.into()),
+        match text.contains('@') {
+            true if is_mail_address(text) => Self::Email(text.into()),
+            false if is_host_name(text) => Self::Fqdn(text.into()),
             _ => Self::KeyId(text.as_bytes().to_vec()),
         }
     }
-}
-
-/// Letters, digits, `-`, `_` and `.`: nothing that strongSwan's identity parser gives a meaning to.
-fn is_host_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-}
-
-/// The printable characters of a mail address's local part, without quotes and the leading `@` or `#` of key ids.
-fn is_mail_user(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b))
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Fqdn(name) => write!(f, "fqdn:{name}"),
+            Self::Fqdn(name) if is_host_name(name) => write!(f, "fqdn:{name}"),
+            Self::Fqdn(name) => write!(f, "fqdn:#{}", HEXLOWER.encode_display(name.as_bytes())),
             Self::Email(name) => write!(f, "email:{name}"),
             Self::KeyId(bytes) => write!(f, "keyid:#{}", HEXLOWER.encode_display(bytes)),
             Self::Dn(dn) => write!(f, "asn1dn:#{}", HEXLOWER.encode_display(&dn.der)),
@@ -167,6 +193,14 @@ mod tests {
         assert_eq!(spelled(IdentityKind::Name, "ops@site.example"), "email:ops@site.example");
         assert_eq!(spelled(IdentityKind::Name, "café"), "keyid:#636166c3a9");
         assert_eq!(spelled(IdentityKind::Name, "@#0a"), "keyid:#40233061");
+        assert_eq!(spelled(IdentityKind::Name, "@branch.example"), "fqdn:branch.example");
+        assert_eq!(spelled(IdentityKind::StoredName, "@branch"), "keyid:#406272616e6368");
+        assert_eq!(spelled(IdentityKind::Fqdn, "@branch.example"), "fqdn:branch.example");
+        assert_eq!(spelled(IdentityKind::Fqdn, "l@left"), "fqdn:#6c406c656674");
+        assert_eq!(spelled(IdentityKind::KeyId, "branch1"), "keyid:#6272616e636831");
+        assert_eq!(spelled(IdentityKind::KeyId, "*"), "keyid:#2a");
+        assert_eq!(spelled(IdentityKind::Email, "ops@site.example"), "email:ops@site.example");
+        assert_eq!(spelled(IdentityKind::Dn, "CN=a"), "asn1dn:#300c310a300806035504030c0161");
         assert_eq!(spelled(IdentityKind::Name, "C=CH, CN=gw"), "keyid:#433d43482c20434e3d6777");
         assert_eq!(spelled(IdentityKind::Name, "^.$"), "keyid:#5e2e24");
     }
@@ -181,8 +215,11 @@ mod tests {
         for text in ["0.0.0.0", "::", "10.0.0.0/8", "1.2.3", "gw.example", "fqdn:a"] {
             assert!(Identity::new(IdentityKind::Ip, text).is_err(), "{text:?}");
         }
-        for text in ["a b", "a:b", "a@b", "a\nb", "caf\u{e9}", "^a", "a\""] {
+        for text in ["a b", "a:b", "@@b", "@", "/a", "a\nb", "caf\u{e9}", "^a", "a\""] {
             assert!(Identity::new(IdentityKind::Fqdn, text).is_err(), "{text:?}");
+        }
+        for text in ["ops", "@site", "ops@", "a b@site", "ops@site example", "a@b@c"] {
+            assert!(Identity::new(IdentityKind::Email, text).is_err(), "{text:?}");
         }
         assert!(Identity::new(IdentityKind::Fqdn, &"a".repeat(251)).is_err());
         assert!(Identity::new(IdentityKind::Name, &"é".repeat(100)).is_err());

@@ -10,7 +10,7 @@ mod words;
 use super::record::{Network, Options, Record, RemoteCidr, Trial};
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, IkeVersion, KeyOwner, Split, State},
+    ipsec::{Auth, IkeVersion, KeyOwner, NativeOptions, Split, State, native::NATIVE},
     store::format::{
         file::{
             Child, DeadPeer, File, Identities, Ike, Local, OnTrial, Remote, Version, Vip, WITH_CERTS, WITH_PSK,
@@ -20,6 +20,7 @@ use crate::{
         words::{ID_KINDS, KEY_OWNERS, MODES, word},
     },
 };
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 /// The contents of `record`'s file.
@@ -55,6 +56,7 @@ fn file(record: &Record) -> File {
         identity,
         ike,
         child,
+        native: native(&spec.options.native),
         local: spec.local.iter().map(local).collect(),
         remote: spec.remote.iter().map(remote).collect(),
         ike_generation: record.ike_generation,
@@ -83,8 +85,7 @@ fn sections(record: &Record) -> (Identities, Ike, Child) {
         pfs,
         mode,
         lifetime,
-        split,
-        dpd,
+        native,
     } = &record.spec.options;
     let identity = Identities {
         kind: word(&ID_KINDS, *id_kind).into(),
@@ -101,7 +102,7 @@ fn sections(record: &Record) -> (Identities, Ike, Child) {
         integrity: integrity.row().wire.into(),
         pfs: pfs.map(|group| group.row().number),
         lifetime_s: lifetime.hard(),
-        split: Some(*split).filter(|split| *split != Split::Stored).map(|split| split.name().into()),
+        split: Some(native.split).filter(|split| *split != Split::Stored).map(|split| split.name().into()),
     };
     let ike = Ike {
         version: match version {
@@ -113,10 +114,17 @@ fn sections(record: &Record) -> (Identities, Ike, Child) {
         integrity: ike.integrity.row().wire.into(),
         group: ike.group.row().number,
         lifetime_s: ike_lifetime.hard(),
-        dpd: dpd.map(|dpd| DeadPeer { delay_s: dpd.delay(), timeout_s: dpd.timeout() }),
+        dpd: native.dpd.map(|dpd| DeadPeer { delay_s: dpd.delay(), timeout_s: dpd.timeout() }),
         ikev1_worked: record.ikev1_worked,
     };
     (identity, ike, child)
+}
+
+/// The options of our own that have no other place, but for those that mean the same when they are left out.
+fn native(options: &NativeOptions) -> Map<String, Value> {
+    let without = NativeOptions::default();
+    let own = NATIVE.iter().filter(|option| !option.stored_apart && !(option.same)(options, &without));
+    own.map(|option| (option.name.to_owned(), (option.get)(options))).collect()
 }
 
 fn on_trial(trial: &Trial) -> OnTrial {

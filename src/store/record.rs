@@ -1,9 +1,9 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
 use crate::ipsec::{
-    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Generation, Identity,
-    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Part, Parts, PeerAddr, Protocol, Psk,
-    Split, State, TrafficSelector,
+    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Generation, Identity,
+    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Part, Parts, PeerAddr,
+    Protocol, Psk, Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -146,10 +146,8 @@ pub struct Options {
     pub mode: Mode,
     /// Lifetime of the CHILD_SAs.
     pub lifetime: Lifetime,
-    /// How the pairs of networks are spread over CHILD_SAs.
-    pub split: Split,
-    /// Dead peer detection; `None` if it was not chosen, as in older records.
-    pub dpd: Option<Dpd>,
+    /// The options of our own.
+    pub native: NativeOptions,
 }
 
 impl Record {
@@ -188,11 +186,11 @@ impl Record {
     /// When the values of `spec` cannot stand together.
     pub fn rewritten(&self, spec: Spec, now: Timestamp) -> Result<Self, Conflict> {
         let new = self.changed(spec, now)?;
-        if new.spec.options.split != Split::Stored || new.connection == self.connection {
+        if new.spec.options.native.split != Split::Stored || new.connection == self.connection {
             return Ok(new);
         }
         let mut spec = new.spec.clone();
-        spec.options.split = Split::Auto;
+        spec.options.native.split = Split::Auto;
         // It may have too many networks for one child.
         Ok(self.changed(spec, now).unwrap_or(new))
     }
@@ -203,7 +201,7 @@ impl Record {
     /// When there are more pairs than a connection can have children.
     pub fn split(&self) -> Result<Self, Conflict> {
         let mut spec = self.spec.clone();
-        spec.options.split = Split::Learned;
+        spec.options.native.split = Split::Learned;
         Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..self.changed(spec, self.changed)? })
     }
 
@@ -213,7 +211,7 @@ impl Record {
     /// When there are too many networks for one child.
     pub fn joined(&self) -> Result<Self, Conflict> {
         let mut spec = self.spec.clone();
-        spec.options.split = Split::Auto;
+        spec.options.native.split = Split::Auto;
         Ok(Self { aside: self.aside.clone(), ..self.changed(spec, self.changed)? })
     }
 
@@ -301,14 +299,13 @@ impl Spec {
             pfs,
             mode,
             lifetime,
-            split,
-            dpd,
+            native,
         } = &self.options;
-        let identity = |part, text: &Option<String>| {
+        let identity = |part, text: &Option<String>, kind: Option<_>| {
             let read = |text: &String| {
                 let identity = match auth {
-                    Auth::Psk(_) => Identity::new(*id_kind, text),
-                    Auth::Certs(_) => Identity::certified(*id_kind, text),
+                    Auth::Psk(_) => Identity::new(kind.unwrap_or(*id_kind), text),
+                    Auth::Certs(_) => Identity::certified(kind.unwrap_or(*id_kind), text),
                 };
                 identity.map_err(|why| Conflict::Identity { part, why })
             };
@@ -322,11 +319,10 @@ impl Spec {
             version: *version,
             ike: *ike,
             ike_lifetime: *ike_lifetime,
-            local_id: identity(Part::LocalId, local_id)?,
-            remote_id: identity(Part::RemoteId, remote_id)?,
+            local_id: identity(Part::LocalId, local_id, native.local_id_type)?,
+            remote_id: identity(Part::RemoteId, remote_id, native.remote_id_type)?,
             auth: auth.clone(),
             ike_generation,
-            dpd: *dpd,
             mode: *mode,
             protocol: if *ah {
                 Protocol::Ah(AhProposal { integrity, pfs })
@@ -336,7 +332,7 @@ impl Spec {
             lifetime: *lifetime,
             local_nets: self.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect(),
             remote_nets: self.remote.iter().map(|entry| entry.cidr).collect(),
-            split: *split,
+            native: native.clone(),
         })
     }
 }

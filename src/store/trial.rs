@@ -2,12 +2,12 @@
 //! record. So whatever happens in between, one file says what counts.
 
 use super::{Record, Trial, record::Options};
-use crate::ipsec::{Conflict, ConnectionId, IkeProposal};
+use crate::ipsec::{Conflict, ConnectionId, IkeProposal, native::NATIVE};
 use jiff::Timestamp;
 
 /// In which values of a tunnel `a` and `b` agree, one place each. Names and networks are not among them: writes to them
 /// stand beside each other.
-fn agreement(a: &Record, b: &Record) -> [bool; 19] {
+fn agreement(a: &Record, b: &Record) -> Vec<bool> {
     // Without a rest: an option that is not compared does not compile.
     let Options {
         auth,
@@ -23,12 +23,11 @@ fn agreement(a: &Record, b: &Record) -> [bool; 19] {
         pfs,
         mode,
         lifetime,
-        split,
-        dpd,
+        native,
     } = &a.spec.options;
     let IkeProposal { encryption: ike_encryption, integrity: ike_integrity, group } = ike;
     let other = &b.spec.options;
-    [
+    let contract = [
         a.state == b.state,
         a.spec.peer == b.spec.peer,
         *auth == other.auth,
@@ -46,9 +45,9 @@ fn agreement(a: &Record, b: &Record) -> [bool; 19] {
         *pfs == other.pfs,
         *mode == other.mode,
         *lifetime == other.lifetime,
-        *split == other.split,
-        *dpd == other.dpd,
-    ]
+    ];
+    let ours = NATIVE.iter().map(|option| (option.same)(native, &other.native));
+    contract.into_iter().chain(ours).collect()
 }
 
 /// Whether both say the same in all that a caller can set.
@@ -116,8 +115,8 @@ impl Record {
     #[must_use]
     pub fn wishes_as(&self, now: &Self) -> bool {
         let mut wish = self.clone();
-        if now.spec.options.split.is_learned_from(self.spec.options.split) {
-            wish.spec.options.split = now.spec.options.split;
+        if now.spec.options.native.split.is_learned_from(self.spec.options.native.split) {
+            wish.spec.options.native.split = now.spec.options.native.split;
         }
         agree(&wish, now)
     }

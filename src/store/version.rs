@@ -60,7 +60,7 @@ impl Record {
         let answering = self.connection.answering();
         // Of a single pair the whole is that pair.
         if answering.children.iter().all(|child| child.local.len() * child.remote.len() == 1) {
-            spec.options.split = Split::Pairs;
+            spec.options.native.split = Split::Pairs;
         }
         Ok(spec.connection(self.id, self.ike_generation)?.children)
     }

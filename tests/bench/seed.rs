@@ -93,7 +93,6 @@ fn options(lifetime: i64) -> Options {
         pfs: Some(group),
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(lifetime).expect("in range"),
-        split: cygnet::ipsec::Split::Auto,
-        dpd: Some(cygnet::ipsec::Dpd::DEFAULT),
+        native: cygnet::ipsec::NativeOptions::created(),
     }
 }

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Peer {
     /// Lines of its connection, of both ends in it, and of its child.
     pub connection: &'static str,
+    pub ike: &'static str,
     pub local: &'static str,
     pub remote: &'static str,
     pub networks: &'static str,
@@ -31,6 +32,7 @@ pub struct Peer {
 /// It has all that is wanted.
 pub const SAME: Peer = Peer {
     connection: "",
+    ike: "aes256-sha256-x25519",
     local: "id = 192.0.2.2\n auth = psk",
     remote: "id = 192.0.2.1\n auth = psk",
     networks: "10.2.0.0/24",
@@ -41,11 +43,11 @@ pub const SAME: Peer = Peer {
 
 impl Peer {
     fn conf(&self, version: &str) -> String {
-        let Self { connection, local, remote, networks, esp, key, secrets } = self;
+        let Self { connection, ike, local, remote, networks, esp, key, secrets } = self;
         let version = version.trim_start_matches("ikev");
         format!(
             "connections {{ t {{\n version = {version}\n local_addrs = 192.0.2.2\n remote_addrs = 192.0.2.1\n \
-             proposals = aes256-sha256-x25519\n unique = no\n local {{ {local}\n }}\n \
+             proposals = {ike}\n unique = no\n local {{ {local}\n }}\n \
              remote {{ {remote}\n }}\n {connection}\n children {{ k {{\n local_ts = {networks}\n remote_ts = 10.1.0.0/24\n \
              esp_proposals = {esp}\n }} }} }} }}\nsecrets {{ ike-1 {{ secret = \"{key}\"\n }}\n {secrets}\n }}\n"
         )
@@ -80,7 +82,7 @@ fn heal(lab: &Lab) {
 
 /// An agent before a raw charon.
 pub struct Bed {
-    lab: Lab,
+    pub lab: Lab,
     agent: Agent,
     uuid: String,
 }
@@ -104,11 +106,11 @@ impl Bed {
         Self { lab, agent, uuid }
     }
 
-    fn view(&self) -> Value {
+    pub fn view(&self) -> Value {
         self.agent.request("GET", &format!("/cygnet/v1/connections/{}", self.uuid), None).expect(200).json()
     }
 
-    fn call(&self) {
+    pub fn call(&self) {
         // It may be refused at once, and is tried again.
         self.lab.swanctl(Side::B, &["--initiate", "--ike", "t", "--child", "k", "--timeout", "2"]);
     }
@@ -204,6 +206,23 @@ fn another_key() {
     let theirs = Some(("PEER_REFUSED_AUTH", &["the pre-shared keys differ"][..]));
     tells("ikev2", "ikev2", &peer, &json!({}), [theirs, ours]);
     tells("ikev1", "ikev1", &peer, &json!({}), [theirs, ours]);
+}
+
+/// Only the PRF differs. People compare encryption, integrity and group, and find them equal.
+#[test]
+fn another_prf() {
+    for version in ["ikev2", "ikev1"] {
+        let Some(lab) = lab_for(version) else { continue };
+        let peer = Peer { ike: "aes256-sha256-prfsha512-x25519", ..SAME };
+        let bed = Bed::start(lab, &peer, version, &json!({ "ikeVersion": version, "ikeDhGroup": 31 }), None);
+        let refused = bed.named(Role::We, "NO_PROPOSAL_IKE", &[]);
+        assert!(refused["advice"].as_str().is_some_and(|advice| advice.contains("PRF")), "{refused}");
+    }
+    let Some(lab) = lab_for("ikev2") else { return };
+    let peer = Peer { ike: "aes256-sha256-prfsha512-x25519", ..SAME };
+    let bed = Bed::start(lab, &peer, "ikev2", &json!({ "ikeVersion": "ikev2", "ikeDhGroup": 31 }), Some(FIRST));
+    let called = bed.named(Role::Peer, "NO_PROPOSAL_IKE", &["PRF_HMAC_SHA2_512", "PRF_HMAC_SHA2_256"]);
+    assert!(called["advice"].as_str().is_some_and(|advice| advice.contains("PRF")), "{called}");
 }
 
 /// The same text of two kinds: charon prints no kinds.

@@ -73,8 +73,7 @@ fn spec() -> Spec {
         pfs: None,
         mode: parts.mode,
         lifetime: parts.lifetime,
-        split: parts.split,
-        dpd: parts.dpd,
+        native: parts.native,
     };
     let local = Network { uuid: id(), network: "net".into(), cidrs: parts.local_nets, created: Timestamp::UNIX_EPOCH };
     let vip = Reference { uuid: "vip".into(), address: parts.local_addr };

@@ -73,7 +73,7 @@ fn check_ike(c: &Connection, body: &Section) {
     assert_eq!(transforms(&single(body, "proposals")), wanted);
     assert_eq!(seconds(body, "rekey_time") + seconds(body, "over_time"), c.ike_lifetime.hard());
     let rand = seconds(body, "rand_time");
-    let told_apart = if c.dpd.is_some() { c.ike_lifetime.rand().min(32) } else { 2 };
+    let told_apart = if c.native.dpd.is_some() { c.ike_lifetime.rand().min(32) } else { 2 };
     assert_eq!(
         rand,
         c.ike_lifetime.rand() - c.ike_generation % told_apart,

@@ -1,10 +1,11 @@
 //! Arbitrary valid values of the model.
 
 use cygnet::ipsec::{
-    AhProposal, Auth, Connection, ConnectionId, DhGroup, Dpd, Encryption, EspProposal, Identity, IdentityKind,
-    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, Parts, PeerAddr, Protocol, Psk, Split,
+    AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
+    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Parts, PeerAddr, Protocol, Psk, Split,
     TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+    native::{Kind, NATIVE},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -107,8 +108,15 @@ pub fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What a record may have as `idType`.
+pub fn id_type() -> impl Strategy<Value = IdentityKind> {
+    use IdentityKind::{Fqdn, Ip, Name, StoredName};
+    select(vec![Ip, Name, StoredName, Fqdn])
+}
+
 pub fn identity_kind() -> impl Strategy<Value = IdentityKind> {
-    select(vec![IdentityKind::Ip, IdentityKind::Name, IdentityKind::Fqdn])
+    use IdentityKind::{Email, Fqdn, Ip, KeyId, Name, StoredName};
+    select(vec![Ip, Name, StoredName, Fqdn, Email, KeyId])
 }
 
 pub fn address() -> impl Strategy<Value = IpAddr> {
@@ -148,16 +156,32 @@ pub fn carried() -> impl Strategy<Value = (Mode, Vec<TrafficSelector>, Vec<Traff
     ]
 }
 
+/// Arbitrary options of our own, each chosen or not, by the table of them; also a split that only the agent chooses.
+pub fn native() -> impl Strategy<Value = NativeOptions> {
+    let seeds = vec(option::of(any::<u32>()), NATIVE.len());
+    (seeds, select(Split::ALL.to_vec())).prop_map(|(seeds, split)| {
+        let mut native = NativeOptions { split, ..NativeOptions::default() };
+        for (option, seed) in NATIVE.iter().zip(seeds) {
+            let Some(seed) = seed else { continue };
+            let value = match option.kind {
+                Kind::Word(words) => words[seed as usize % words.len()].into(),
+                Kind::Number(low, high) => (low + seed % (high - low + 1)).into(),
+            };
+            option.put(&mut native, &value).expect("a value of the option");
+        }
+        native
+    })
+}
+
 /// Arbitrary parts that fit each other; what the rules between them refuse is left out.
 pub fn connection() -> impl Strategy<Value = Connection> {
     let ends = (address(), address(), option::of(identity()), option::of(identity()));
     // Whether the gateways are named as the networks of transport mode.
     let named = (any::<bool>(), any::<bool>());
-    let split = select(Split::ALL.to_vec());
-    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), (carried(), named, split));
+    let rest = (psk(), 0..3_u32, protocol(), lifetimes(), (carried(), named, native()));
     let parts = (id(), ends, version(), ike(), rest).prop_map(|(id, ends, version, ike, rest)| {
         let (local_addr, remote_addr, local_id, remote_id) = ends;
-        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named, split)) = rest;
+        let (auth, ike_generation, protocol, (ike_lifetime, lifetime), (carried, named, native)) = rest;
         let (mode, mut local_nets, mut remote_nets) = carried;
         let remote_addr = peer(same_family(local_addr, remote_addr));
         if mode == Mode::Transport {
@@ -175,13 +199,12 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             remote_id,
             auth,
             ike_generation,
-            dpd: named.0.then_some(Dpd::DEFAULT),
             mode,
             protocol,
             lifetime,
             local_nets,
             remote_nets,
-            split,
+            native,
         }
     });
     let whole = parts.prop_filter_map("the parts do not fit each other", |parts| Connection::new(parts).ok());

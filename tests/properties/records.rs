@@ -2,7 +2,7 @@
 
 use super::{cases, generate};
 use cygnet::{
-    ipsec::{Dpd, IkeVersion, KeyOwner, Split, State},
+    ipsec::{IkeVersion, KeyOwner, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial,
         format::{from_bytes, to_bytes},
@@ -36,12 +36,11 @@ fn remotes() -> impl Strategy<Value = Vec<RemoteCidr>> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    let ids = (generate::identity_kind(), option::of(generate::text()), option::of(generate::text()));
+    let ids = (generate::id_type(), option::of(generate::text()), option::of(generate::text()));
     let ike = (generate::psk(), generate::version(), generate::ike(), generate::lifetimes());
     let child = (any::<bool>(), generate::encryption(), generate::integrity(), option::of(generate::group()));
-    let split = proptest::sample::select(Split::ALL.to_vec());
-    let all = (ids, ike, child, generate::carried(), split);
-    all.prop_map(|((id_kind, local_id, remote_id), (auth, version, ike, lifetimes), child, (mode, ..), split)| {
+    let all = (ids, ike, child, generate::carried(), generate::native());
+    all.prop_map(|((id_kind, local_id, remote_id), (auth, version, ike, lifetimes), child, (mode, ..), native)| {
         Options {
             auth,
             id_kind,
@@ -56,9 +55,7 @@ fn options() -> impl Strategy<Value = Options> {
             pfs: child.3,
             mode,
             lifetime: lifetimes.1,
-            split,
-            dpd: (lifetimes.1.hard() % 2 == 0)
-                .then(|| Dpd::new(i64::from(lifetimes.1.hard() % 3600 + 1), 7).expect("in range")),
+            native,
         }
     })
 }

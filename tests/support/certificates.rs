@@ -74,7 +74,15 @@ fn params(subject: &str, alternatives: &[&str]) -> CertificateParams {
     let mails = mails.into_iter().map(|mail| SanType::Rfc822Name(mail.try_into().expect("ASCII")));
     params.subject_alt_names.extend(mails);
     params.distinguished_name = DistinguishedName::new();
+    // A comma that no attribute follows is one of the value.
+    let mut parts: Vec<String> = Vec::new();
     for part in subject.split(", ") {
+        match parts.last_mut() {
+            Some(last) if !part.contains('=') => last.extend([", ", part]),
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    for part in &parts {
         let (word, value) = part.split_once('=').expect("an attribute");
         let kind = match word {
             "C" => DnType::CountryName,

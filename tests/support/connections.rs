@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use cygnet::ipsec::{
-    Auth, Connection, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Parts,
-    Protocol, Psk, Split, TrafficSelector,
+    Auth, Connection, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, Integrity, Lifetime, Mode,
+    NativeOptions, Parts, Protocol, Psk, TrafficSelector,
 };
 use std::net::IpAddr;
 
@@ -44,13 +44,12 @@ pub fn parts(n: u32) -> Parts {
         remote_id: None,
         auth: psk(KEY.as_bytes()),
         ike_generation: 0,
-        dpd: None,
         mode: Mode::Tunnel,
         protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: Some(group(14)) }),
         lifetime: Lifetime::child(3600).expect("in range"),
         local_nets: nets("10.1.0.0/24"),
         remote_nets: nets("10.2.0.0/24"),
-        split: Split::default(),
+        native: NativeOptions::default(),
     }
 }
 

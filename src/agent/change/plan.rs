@@ -196,7 +196,10 @@ fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
 /// Whether the peer needs the same change. Lifetimes and dead peer detection are local to each end.
 fn needs_agreement(old: &Connection, new: &Connection) -> bool {
     let mut agreed = new.clone();
-    (agreed.lifetime, agreed.ike_lifetime, agreed.dpd) = (old.lifetime, old.ike_lifetime, old.dpd);
+    (agreed.lifetime, agreed.ike_lifetime) = (old.lifetime, old.ike_lifetime);
+    if new.native.agrees_with(&old.native) {
+        agreed.native = old.native.clone();
+    }
     agreed.ike_generation = old.ike_generation;
     agreed != *old
 }

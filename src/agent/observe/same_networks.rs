@@ -130,7 +130,7 @@ mod tests {
     fn what_a_connection_joins_is_the_same_whichever_version_is_tried() {
         let mut spec = record(2, "10.2.0.0/16").spec;
         spec.local[0].cidrs.push("10.1.0.128/25".parse().expect("a network"));
-        (spec.options.version, spec.options.split) = (IkeVersion::Any, Split::Auto);
+        (spec.options.version, spec.options.native.split) = (IkeVersion::Any, Split::Auto);
         let id = "c0000000000040008000000000000002".parse().expect("an id");
         let any = Record::new(id, spec, 0, jiff::Timestamp::UNIX_EPOCH).expect("a record");
         let fallback = any.speaking(IkeVersion::V1).expect("IKEv1 can be spoken");

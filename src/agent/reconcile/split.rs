@@ -32,7 +32,7 @@ impl Agent {
         if planner.is_complete() {
             planner.narrowed_since = None;
         }
-        if !record.spec.options.split.follows_peer() || !has_pairs_left(record, running, planner) {
+        if !record.spec.options.native.split.follows_peer() || !has_pairs_left(record, running, planner) {
             return Ok(false);
         }
         let (id, now) = (record.id, Instant::now());
@@ -65,7 +65,7 @@ impl Agent {
     ) -> Result<bool> {
         let options = &record.spec.options;
         // The trial decides whether a change on trial carries traffic.
-        if !options.split.joins_for_peer(options.version)
+        if !options.native.split.joins_for_peer(options.version)
             || record.trial.is_some()
             || !planner.healed_in_vain(Instant::now(), DEAF)
         {

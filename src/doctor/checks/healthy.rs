@@ -43,8 +43,7 @@ pub fn record(local: &str, peer: &str, local_net: &str, remote_net: &str) -> Arc
         pfs: None,
         mode: Mode::Tunnel,
         lifetime: Lifetime::child(3600).expect("in range"),
-        split: crate::ipsec::Split::Auto,
-        dpd: None,
+        native: crate::ipsec::NativeOptions::created(),
     };
     let spec = Spec {
         names: Names::default(),

@@ -3,16 +3,17 @@
 use super::{
     check::{choice, invalid_choice, mandatory, text},
     limits,
+    native::Native,
 };
 use crate::{
     error::{Error, Result},
     http::{
-        options::{AUTH_MODES, AuthMode, ID_TYPES, IKE_VERSIONS, LeftOut, MODES, OPTIONS, SPLITS},
+        options::{AUTH_MODES, AuthMode, CONTRACT, ID_TYPES, IKE_VERSIONS, LeftOut, MODES},
         wire::{Integer, OptionBlock},
     },
     ipsec::{
-        Auth, Certs, Code, DhGroup, Dpd, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
-        Lifetime, Mode, Psk, Split,
+        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
+        Mode, NativeOptions, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     },
     store::Options,
@@ -24,7 +25,7 @@ use std::{net::IpAddr, sync::Arc};
 /// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept. Certificates
 /// that are given must be valid `now`.
 pub(super) fn options(
-    block: OptionBlock,
+    (block, native): (OptionBlock, &Native),
     key: Option<String>,
     old: Option<&Options>,
     creating: bool,
@@ -47,20 +48,23 @@ pub(super) fn options(
         policy_mode,
         transform_protocol,
         life_time,
-        split,
-        dpd_delay,
-        dpd_timeout,
     } = block;
+    let mut own = old.map_or_else(NativeOptions::created, |old| old.native.clone());
+    native.apply(&mut own)?;
     let auth_mode = choice("authMode", 255, auth_mode, &AUTH_MODES, AuthMode::Psk)?;
     let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
     let local_id = identity("localId", local_id)?;
     let remote_id = identity("remoteId", remote_id)?;
     let default_kind = default_kind(local_id.as_ref(), remote_id.as_ref(), old);
+    let (local_text, remote_text) =
+        (kept(&local_id, old.map(|old| &old.local_id)), kept(&remote_id, old.map(|old| &old.remote_id)));
+    needs_identity("localIdType", own.local_id_type, "localId", local_text.as_ref())?;
+    needs_identity("remoteIdType", own.remote_id_type, "remoteId", remote_text.as_ref())?;
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
-        id_kind: choice("idType", 32, id_type, &ID_TYPES, default_kind)?,
-        local_id: kept(&local_id, old.map(|old| &old.local_id)),
-        remote_id: kept(&remote_id, old.map(|old| &old.remote_id)),
+        id_kind: kept_reading(choice("idType", 32, id_type, &ID_TYPES, default_kind)?, [&local_id, &remote_id], old),
+        local_id: local_text,
+        remote_id: remote_text,
         version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
             encryption: encryption("ikeEncryptionAlgorithm", ike_encryption_algorithm)?,
@@ -74,8 +78,7 @@ pub(super) fn options(
         pfs: group_of_children(pfs, creating)?,
         mode: choice("policyMode", 32, policy_mode, &MODES, Mode::Tunnel)?,
         lifetime: lifetime("lifeTime", life_time, 3600, Lifetime::child)?,
-        split: choice("split", 32, split, &SPLITS, old.map_or(Split::Auto, |old| old.split))?,
-        dpd: dpd(dpd_delay, dpd_timeout, old)?,
+        native: own,
     })
 }
 
@@ -86,6 +89,28 @@ fn default_kind(local_id: Option<&String>, remote_id: Option<&String>, old: Opti
     };
     let keeps = |old: &&Options| is_kept(local_id, &old.local_id) || is_kept(remote_id, &old.remote_id);
     old.filter(keeps).map_or(IdentityKind::Ip, |old| old.id_kind)
+}
+
+/// A kind says something of an identity that is given.
+fn needs_identity(field: &str, kind: Option<IdentityKind>, of: &str, text: Option<&String>) -> Result<()> {
+    if kind.is_some() && text.is_none() {
+        let rule = format!("needs a {of}: without one, the identity is the address, or the subject of the certificate");
+        return Err(Error::rule(field, rule));
+    }
+    Ok(())
+}
+
+/// A free name that is not new is read as it always was.
+fn kept_reading(kind: IdentityKind, given: [&Option<String>; 2], old: Option<&Options>) -> IdentityKind {
+    let is_same = |(new, old): (&Option<String>, &Option<String>)| new.is_none() || new == old;
+    match old {
+        Some(old)
+            if kind == old.id_kind.asked() && given.into_iter().zip([&old.local_id, &old.remote_id]).all(is_same) =>
+        {
+            old.id_kind
+        }
+        _ => kind,
+    }
 }
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again
@@ -113,8 +138,8 @@ pub(super) fn filled(block: &OptionBlock, old: &Options) -> Result<OptionBlock> 
     let broken = |e: serde_json::Error| Error::Internal(format!("the stored options are no options: {e}"));
     let mut members: Map<String, Value> = serde_json::from_value(json!(block)).map_err(broken)?;
     members.retain(|_, value| !value.is_null());
-    for row in OPTIONS.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
-        members.entry(row.name).or_insert_with(|| (row.value)(old));
+    for row in CONTRACT.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
+        members.entry(row.name).or_insert_with(|| row.value(old));
     }
     serde_json::from_value(members.into()).map_err(broken)
 }
@@ -161,25 +186,12 @@ fn protocol(value: Option<String>) -> Result<bool> {
         Some(false),
     )? {
         Some(ah) => Ok(ah),
-        None => Err(Error::argument(
-            "field[transformProtocol] ah-esp is not supported: strongSwan offers AH and ESP as alternatives, \
+        None => Err(Error::rule(
+            "transformProtocol",
+            "ah-esp is not supported: strongSwan offers AH and ESP as alternatives, \
              never both around one packet; use esp, which authenticates too",
         )),
     }
-}
-
-/// Dead peer detection. What is left out is kept; `old` is what is stored, which may be that nothing was chosen.
-fn dpd(delay: Option<Integer>, timeout: Option<Integer>, old: Option<&Options>) -> Result<Option<Dpd>> {
-    let seconds = |field: &str, value: Option<Integer>| {
-        let seconds = value.map(|Integer(seconds)| Dpd::seconds(seconds)).transpose();
-        seconds.map_err(|e| Error::rule(field, e.to_string()))
-    };
-    let (delay, timeout) = (seconds("dpdDelay", delay)?, seconds("dpdTimeout", timeout)?);
-    Ok(match old {
-        Some(old) if delay.is_none() && timeout.is_none() => old.dpd,
-        Some(old) => Some(old.dpd.unwrap_or(Dpd::STORED).with(delay, timeout)),
-        None => Some(Dpd::DEFAULT.with(delay, timeout)),
-    })
 }
 
 fn lifetime<E: ToString>(

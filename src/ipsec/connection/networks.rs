@@ -28,7 +28,7 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
     let is_all = |net: TrafficSelector| net.net().prefix_len() == 0;
     for remote in &remote {
         // A stored connection that has it so is not damaged by that.
-        let is_new = parts.split != Split::Stored;
+        let is_new = parts.native.split != Split::Stored;
         if is_new && is_all(*remote) && local.iter().any(|local| is_all(*local) && local.overlaps(*remote)) {
             return Err(Conflict::Everything(*remote));
         }
@@ -58,11 +58,11 @@ pub(super) fn children(
     local: &[TrafficSelector],
     remote: &[TrafficSelector],
 ) -> Result<Vec<Child>, Conflict> {
-    if parts.split == Split::Whole && parts.version == IkeVersion::V1 {
+    if parts.native.split == Split::Whole && parts.version == IkeVersion::V1 {
         return Err(Conflict::WholeUnderIkev1);
     }
     let inner_dropped = |nets: &[TrafficSelector]| {
-        if parts.split.drops_inner(parts.version) { coverage::outermost(nets) } else { nets.to_vec() }
+        if parts.native.split.drops_inner(parts.version) { coverage::outermost(nets) } else { nets.to_vec() }
     };
     let (local, remote) = (&inner_dropped(local), &inner_dropped(remote));
     let mut pairs = Vec::new();
@@ -76,8 +76,8 @@ pub(super) fn children(
             continue;
         }
         let is_too_long = local_side.len().max(remote_side.len()) > Connection::MAX_SELECTORS;
-        let is_free = parts.split == Split::Auto && parts.version == IkeVersion::Any;
-        if parts.split.is_whole(parts.version) && !(is_too_long && is_free) {
+        let is_free = parts.native.split == Split::Auto && parts.version == IkeVersion::Any;
+        if parts.native.split.is_whole(parts.version) && !(is_too_long && is_free) {
             pairs.push((local_side, remote_side));
         } else {
             pairs.extend(local_side.iter().flat_map(|l| remote_side.iter().map(|r| (vec![*l], vec![*r]))));

@@ -30,7 +30,7 @@ impl Connection {
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
             child_generation: Generation::default(),
-            dpd: parts.dpd,
+            native: parts.native.of_connection(),
             mode: parts.mode,
             protocol: parts.protocol,
             lifetime: parts.lifetime,

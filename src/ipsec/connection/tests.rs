@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 fn connection(dpd: Option<Dpd>, lifetime: i64) -> Connection {
     let (encryption, integrity) = (Encryption::Aes256, Integrity::Sha256);
     let group = DhGroup::new(14).expect("a group");
+    let mut native = NativeOptions::created();
+    native.dpd = dpd;
     let net = |text: &str| vec![text.parse().expect("a network")];
     Connection::new(Parts {
         id: ConnectionId::random(),
@@ -19,13 +21,12 @@ fn connection(dpd: Option<Dpd>, lifetime: i64) -> Connection {
         remote_id: None,
         auth: Auth::Psk(Psk::new(b"test-only-key").expect("a key")),
         ike_generation: 0,
-        dpd,
         mode: Mode::Tunnel,
         protocol: Protocol::Esp(EspProposal { encryption, integrity, pfs: None }),
         lifetime: Lifetime::child(3600).expect("in range"),
         local_nets: net("10.1.0.0/24"),
         remote_nets: net("10.2.0.0/24"),
-        split: Split::Auto,
+        native,
     })
     .expect("valid")
 }

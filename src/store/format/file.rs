@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::net::IpAddr;
 use zeroize::Zeroizing;
 
@@ -32,6 +33,9 @@ pub(super) struct File {
     pub(super) identity: Identities,
     pub(super) ike: Ike,
     pub(super) child: Child,
+    /// The options of our own by their names, since there is this section.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(super) native: Map<String, Value>,
     pub(super) local: Vec<Local>,
     pub(super) remote: Vec<Remote>,
     /// How often the key was changed.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ipsec::{
         Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IkeProposal, IkeVersion, Integrity, KeyOwner,
-        Lifetime, Psk, Split, State,
+        Lifetime, NativeOptions, Psk, State, native::NativeOption,
     },
     store::record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial},
 };
@@ -101,15 +101,26 @@ fn options(file: &File) -> Result<Options, String> {
         pfs: child.pfs.map(|number| group(number, "child.pfs")).transpose()?,
         mode: meaning(&MODES, &child.mode).ok_or_else(|| unknown("child.mode"))?,
         lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
-        split: match &child.split {
-            None => Split::Stored,
-            Some(word) => meaning(&SPLITS, word).ok_or_else(|| unknown("child.split"))?,
-        },
-        dpd: match &ike.dpd {
-            Some(dpd) => Some(Dpd::new(dpd.delay_s.into(), dpd.timeout_s.into()).map_err(|_| unknown("ike.dpd"))?),
-            None => None,
-        },
+        native: native(file)?,
     })
+}
+
+/// The options of our own; the older ones among the other values.
+fn native(file: &File) -> Result<NativeOptions, String> {
+    let unknown = |member: &str| format!("{member} is not valid");
+    let mut native = NativeOptions::default();
+    if let Some(word) = &file.child.split {
+        native.split = meaning(&SPLITS, word).ok_or_else(|| unknown("child.split"))?;
+    }
+    if let Some(dpd) = &file.ike.dpd {
+        native.dpd = Some(Dpd::new(dpd.delay_s.into(), dpd.timeout_s.into()).map_err(|_| unknown("ike.dpd"))?);
+    }
+    for (name, value) in &file.native {
+        let option = NativeOption::named(name).filter(|option| !option.stored_apart);
+        let option = option.ok_or("native has an option that this program does not know")?;
+        option.put(&mut native, value).map_err(|_| unknown(&format!("native.{name}")))?;
+    }
+    Ok(native)
 }
 
 /// The proof of identity that the version promises, and no other.

@@ -2,8 +2,12 @@
 
 use crate::ipsec::{IdentityKind, KeyOwner, Mode, Split};
 
-pub(super) const ID_KINDS: [(IdentityKind, &str); 3] =
-    [(IdentityKind::Ip, "ip"), (IdentityKind::Name, "name"), (IdentityKind::Fqdn, "fqdn")];
+pub(super) const ID_KINDS: [(IdentityKind, &str); 4] = [
+    (IdentityKind::Ip, "ip"),
+    (IdentityKind::StoredName, "name"),
+    (IdentityKind::Name, "free-name"),
+    (IdentityKind::Fqdn, "fqdn"),
+];
 pub(super) const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
 pub(super) const SPLITS: [(Split, &str); 4] =
     [(Split::Auto, "auto"), (Split::Learned, "learned"), (Split::Pairs, "pairs"), (Split::Whole, "whole")];

@@ -21,6 +21,7 @@ use std::sync::Arc;
 fn beside(name: &str) -> Value {
     match name {
         "idType" => json!({ "remoteId": "198.51.100.77" }),
+        "localIdType" | "remoteIdType" => json!({ "localId": "gw-a", "remoteId": "gw-b", "idType": "fqdn" }),
         "policyMode" => json!({ "l3NetworkUuid": null, "peerCidrs": null }),
         _ => json!({}),
     }
@@ -59,7 +60,7 @@ fn kept(record: &Record, gateway: &Gateway, members: &Value) -> Record {
 
 /// The values of all options of `record`, by name.
 fn values(record: &Record) -> Map<String, Value> {
-    OPTIONS.iter().map(|row| (row.name.to_owned(), (row.value)(&record.spec.options))).collect()
+    OPTIONS.iter().map(|row| (row.name.to_owned(), row.value(&record.spec.options))).collect()
 }
 
 fn rendered(record: &Record) -> String {
@@ -74,7 +75,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 #[test]
 fn what_a_create_leaves_out_is_the_default_of_the_table() {
     let values = values(&create(&case::gateway(), &[]));
-    for row in &OPTIONS {
+    for row in OPTIONS.iter() {
         assert_eq!(values[row.name], row.default(), "{}", row.name);
     }
 }
@@ -104,6 +105,24 @@ fn each_option_is_read_stored_kept_and_rendered() {
             let view = cygnet::agent::View { record: Arc::new(record), running: Some(Vec::new()), discount: None };
             inventory(&view, false, &TimeZone::UTC)[name].clone()
         };
+        if row.native().is_some() {
+            let tag = json!({ "systemTags": [format!("cygnet::{name}::{}", row.example)] });
+            let tagged = create(&gateway, &[&beside, &tag]);
+            assert_eq!(values(&tagged), values(&with), "{name} is set by its tag");
+            assert_eq!(json!(tagged.spec.names.system_tags), tag["systemTags"], "the tag of {name} is stored as it is");
+            assert_eq!(
+                values(&kept(&without, &gateway, &tag)),
+                values(&with),
+                "a Change takes the tag of {name} alone"
+            );
+            assert_eq!(
+                values(&kept(&tagged, &gateway, &json!({}))),
+                values(&with),
+                "what the tag of {name} set is kept"
+            );
+            let member = create(&gateway, &[&beside, &tag, &json!({ name: row.default() })]);
+            assert_eq!(values(&member), values(&without), "the member {name} counts more than its tag");
+        }
         assert_eq!(shows(with), if row.shown { example } else { Value::Null }, "{name} in the inventory");
     }
 }
@@ -114,8 +133,8 @@ fn each_option_is_in_a_golden_folder_and_the_refused_ones_too() {
     let taken = coverage::occurring(&cases);
     let refused = coverage::refused(&cases.into_iter().filter(case::Case::is_refused).collect::<Vec<_>>());
     let document = include_str!("../../../docs/api/zstack.md");
-    for row in &OPTIONS {
-        let is_ours = matches!(row.left_out, LeftOut::Kept(_));
+    for row in OPTIONS.iter() {
+        let is_ours = matches!(row.left_out, LeftOut::Kept);
         assert!(!is_ours || document.contains(&format!("`{}`", row.name)), "docs/api/zstack.md has no {}", row.name);
         assert!(taken.iter().any(|(_, field, _)| field == row.name), "no golden request has {}", row.name);
         let is_refused = refused.iter().any(|(field, _)| field == row.name);
@@ -126,5 +145,36 @@ fn each_option_is_in_a_golden_folder_and_the_refused_ones_too() {
                 assert!(has, "no golden request has {} at {bound}", row.name);
             }
         }
+    }
+}
+
+/// What the tags `tags` of a Create are refused with.
+fn refusal(tags: &[&str]) -> String {
+    let gateway = case::gateway();
+    let body = json!({ "params": {
+        "name": "branch", "vipUuid": gateway.vips[0].uuid, "peerAddress": "198.51.100.2", "authKey": "test-only-key",
+        "systemTags": tags,
+    } });
+    let params = Envelope::parse(body.to_string().as_bytes()).and_then(|envelope| envelope.params("params"));
+    match params.and_then(|params| parse::create(&params, &gateway, now())) {
+        Err(failure) => format!("{failure:?}"),
+        Ok(_) => panic!("{tags:?} are taken"),
+    }
+}
+
+#[test]
+fn a_tag_that_sets_nothing_is_refused() {
+    for row in OPTIONS.iter().filter(|row| row.native().is_some()) {
+        let tag = format!("cygnet::{}::no such value", row.name);
+        let said = refusal(&[&tag]);
+        assert!(said.contains(row.name), "{said}");
+        let other = row.default().to_string();
+        let tags = [row.example, other.trim_matches('"')].map(|value| format!("cygnet::{}::{value}", row.name));
+        let said = refusal(&[&tags[0], &tags[1]]);
+        assert!(said.contains("say different things"), "{said}");
+    }
+    assert!(refusal(&["cygnet::spilt::pairs"]).contains("did you mean split?"));
+    for tag in ["cygnet::", "cygnet::split", "cygnet::ikeVersion::ikev1"] {
+        refusal(&[tag]);
     }
 }

@@ -28,8 +28,7 @@ fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
         lifetime: Lifetime::child(3600).expect("in range"),
         local_nets: nets("10.1.0.0/24"),
         remote_nets: nets(remote),
-        split: crate::ipsec::Split::default(),
-        dpd: None,
+        native: crate::ipsec::NativeOptions::default(),
     })
     .expect("the parts fit")
 }

@@ -1,0 +1,99 @@
+//! The options of our own in a request: as members, or as system tags `cygnet::<member>::<value>` of callers whose library
+//! has no such members. A member counts more than a tag.
+
+use super::check::{invalid_choice, text};
+use crate::{
+    error::{Error, Result},
+    http::{
+        envelope::Params,
+        error::Failure,
+        wire::{integer, not_an_integer},
+    },
+    ipsec::{
+        NativeOptions,
+        native::{Kind, NATIVE, NativeOption},
+    },
+    nearest::nearest,
+    visible::visible,
+};
+use serde_json::Value;
+
+/// What a request says of the options of our own; each value has the JSON type of its option.
+#[derive(Clone)]
+pub struct Native(Vec<(&'static NativeOption, Value)>);
+
+impl Native {
+    /// Reads them from a request.
+    ///
+    /// # Errors
+    /// 400 for a number that is none; an argument error for a value of a wrong type, for a tag that names no option, and
+    /// for two that say different things.
+    pub fn read(params: &Params) -> Result<Self, Failure> {
+        let mut given: Vec<(&'static NativeOption, Value)> = Vec::new();
+        for option in &NATIVE {
+            if let Some(value) = params.members.get(option.name).filter(|value| !value.is_null()) {
+                given.push((option, typed(option, value)?));
+            }
+        }
+        let members = given.len();
+        for (name, value) in params.tags.native() {
+            let option = NativeOption::named(name).ok_or_else(|| unknown(name))?;
+            let value = typed(option, &value.into())?;
+            match given.iter().position(|(other, _)| other.name == option.name) {
+                None => given.push((option, value)),
+                Some(place) if place < members || given[place].1 == value => {}
+                Some(_) => return Err(twice(option.name).into()),
+            }
+        }
+        Ok(Self(given))
+    }
+
+    /// Puts them into `options`, which keep the rest.
+    ///
+    /// # Errors
+    /// The first value that is out of its option's range.
+    pub fn apply(&self, options: &mut NativeOptions) -> Result<()> {
+        for (option, value) in &self.0 {
+            if let (Kind::Word(words), Some(word)) = (option.kind, value.as_str())
+                && !words.contains(&word)
+            {
+                return Err(invalid_choice(
+                    option.name,
+                    &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+                    word,
+                ));
+            }
+            option.put(options, value).map_err(|e| Error::rule(option.name, e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `value` as the JSON type of `option`: a number may be written as text, as all numbers of the API.
+fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
+    let name = option.name;
+    match option.kind {
+        Kind::Word(_) => {
+            let word = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
+            Ok(text(name, Some(word.to_owned()), 32)?.into())
+        }
+        Kind::Number(..) => match integer(value) {
+            Some(number) => Ok(number.into()),
+            None => Err(not_an_integer(name, value.to_string().trim_matches('"'))),
+        },
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    let near = nearest(name, NATIVE.iter().map(|option| option.name));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Error::argument(format!(
+        "field[systemTags] the tag cygnet::{} names no option of cygnet, which is cygnet::<name>::<value>{near}",
+        visible(&shown)
+    ))
+}
+
+fn twice(name: &str) -> Error {
+    Error::argument(format!("field[systemTags] two tags cygnet::{name} say different things: leave one of them out"))
+}

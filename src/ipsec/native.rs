@@ -1,0 +1,234 @@
+//! The options of our own: what a connection can be told that the contract does not know. They travel as one field from a
+//! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
+//! an option takes it from there.
+
+use super::{Dpd, IdentityKind, Invalid, connection::Split};
+use serde_json::Value;
+
+/// The options of our own. The default is what a stored record has that says nothing of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NativeOptions {
+    /// How the pairs of networks are spread over CHILD_SAs.
+    pub split: Split,
+    /// Dead peer detection; `None` if it was not chosen, as in older records, which keep their rendering.
+    pub dpd: Option<Dpd>,
+    /// The kind of `localId`; `None` if `idType` tells it.
+    pub local_id_type: Option<IdentityKind>,
+    /// The kind of `remoteId`; `None` if `idType` tells it.
+    pub remote_id_type: Option<IdentityKind>,
+}
+
+/// Which values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A whole number from the first to the second.
+    Number(u32, u32),
+}
+
+/// What has to be negotiated anew for a new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The IKE_SA.
+    Ike,
+    /// The CHILD_SAs, and only if they differ: their selectors say what the option does.
+    Selectors,
+    /// The IKE_SA, and only if the identity differs.
+    Identity,
+}
+
+/// An option of our own.
+#[derive(Debug)]
+pub struct NativeOption {
+    /// The member of Create and Change.
+    pub name: &'static str,
+    /// Its values.
+    pub kind: Kind,
+    /// A value that is not the default: tests follow it through the program.
+    pub example: &'static str,
+    /// What it does, for the description of the API.
+    pub about: &'static str,
+    /// What a new value needs.
+    pub scope: Scope,
+    /// Whether the peer needs the same change.
+    pub agreed: bool,
+    /// Whether a record has it among its other values: it is older than the section of these options.
+    pub stored_apart: bool,
+    /// Its value; null if none was chosen.
+    pub get: fn(&NativeOptions) -> Value,
+    /// Sets a value of its kind.
+    set: fn(&mut NativeOptions, &Value) -> Option<()>,
+    /// Whether both have the same.
+    pub same: fn(&NativeOptions, &NativeOptions) -> bool,
+}
+
+/// `split`.
+pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
+const SPLIT_WORDS: [&str; 3] = words(&SPLITS);
+
+/// `localIdType` and `remoteIdType`.
+pub const ID_KINDS: [(&str, Option<IdentityKind>); 6] = [
+    ("auto", None),
+    ("ip", Some(IdentityKind::Ip)),
+    ("fqdn", Some(IdentityKind::Fqdn)),
+    ("email", Some(IdentityKind::Email)),
+    ("keyid", Some(IdentityKind::KeyId)),
+    ("dn", Some(IdentityKind::Dn)),
+];
+const ID_WORDS: [&str; 6] = words(&ID_KINDS);
+
+const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
+
+/// All of them, in the order in which they are named.
+pub static NATIVE: [NativeOption; 5] = [
+    NativeOption {
+        name: "split",
+        kind: Kind::Word(&SPLIT_WORDS),
+        example: "pairs",
+        about: "Which CHILD_SAs carry the pairs of networks. `auto`: all in one, and one per pair as soon as the peer \
+                narrows it to some of them. `pairs` and `whole` fix it. IKEv1 has one per pair in any case.",
+        scope: Scope::Selectors,
+        agreed: true,
+        stored_apart: true,
+        get: |o| o.split.name().into(),
+        set: |o, value| meaning(&SPLITS, value).map(|split| o.split = split),
+        same: |a, b| a.split == b.split,
+    },
+    NativeOption {
+        name: "dpdDelay",
+        kind: DPD,
+        example: "11",
+        about: "Seconds of silence after which the peer is asked whether it lives.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: true,
+        get: |o| o.dpd.map(Dpd::delay).into(),
+        set: |o, value| number(value).map(|delay| o.dpd = Some(dpd(o).with(Some(delay), None))),
+        same: |a, b| a.dpd == b.dpd,
+    },
+    NativeOption {
+        name: "dpdTimeout",
+        kind: DPD,
+        example: "29",
+        about: "Seconds after its last packet until a silent peer counts as dead, under IKEv1; under IKEv2 the \
+                retransmissions of strongswan.conf decide.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: true,
+        get: |o| o.dpd.map(Dpd::timeout).into(),
+        set: |o, value| number(value).map(|timeout| o.dpd = Some(dpd(o).with(None, Some(timeout)))),
+        same: |a, b| a.dpd == b.dpd,
+    },
+    NativeOption {
+        name: "localIdType",
+        kind: Kind::Word(&ID_WORDS),
+        example: "keyid",
+        about: "What kind of identity `localId` is: an address, a name sent as `ID_FQDN` (also one that looks like an \
+                address; `@` before it is left out), a mail address, a `KEY_ID`, or a distinguished name. `auto`: as \
+                `idType` says.",
+        scope: Scope::Identity,
+        agreed: true,
+        stored_apart: false,
+        get: |o| kind_word(o.local_id_type).into(),
+        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.local_id_type = kind),
+        same: |a, b| a.local_id_type == b.local_id_type,
+    },
+    NativeOption {
+        name: "remoteIdType",
+        kind: Kind::Word(&ID_WORDS),
+        example: "keyid",
+        about: "The same of `remoteId`.",
+        scope: Scope::Identity,
+        agreed: true,
+        stored_apart: false,
+        get: |o| kind_word(o.remote_id_type).into(),
+        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.remote_id_type = kind),
+        same: |a, b| a.remote_id_type == b.remote_id_type,
+    },
+];
+
+impl NativeOptions {
+    /// What a new connection has that says nothing of them.
+    #[must_use]
+    pub fn created() -> Self {
+        Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT), ..Self::default() }
+    }
+
+    /// Those that say more of an SA than its selectors do.
+    #[must_use]
+    pub(super) fn of_connection(self) -> Self {
+        Self { split: Split::default(), local_id_type: None, remote_id_type: None, ..self }
+    }
+
+    /// Whether an IKE_SA of `other` has what these say.
+    #[must_use]
+    pub(super) fn has_ike_of(&self, other: &Self) -> bool {
+        NATIVE.iter().filter(|option| option.scope == Scope::Ike).all(|option| (option.same)(self, other))
+    }
+
+    /// Whether the peer needs no change when `other` became these.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        NATIVE.iter().filter(|option| option.agreed).all(|option| (option.same)(self, other))
+    }
+}
+
+impl NativeOption {
+    /// The option that has this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        NATIVE.iter().find(|option| option.name == name)
+    }
+
+    /// Gives `options` this value.
+    ///
+    /// # Errors
+    /// When it is none of this option.
+    pub fn put(&self, options: &mut NativeOptions, value: &Value) -> Result<(), Invalid> {
+        let (is_valid, wanted) = match self.kind {
+            Kind::Word(words) => {
+                let is_valid = value.as_str().is_some_and(|value| words.contains(&value));
+                (is_valid, format!("must be one of {}", words.join(", ")))
+            }
+            Kind::Number(low, high) => {
+                let is_valid = value.as_i64().is_some_and(|value| (low.into()..=high.into()).contains(&value));
+                (is_valid, format!("must be in range of [{low}, {high}]"))
+            }
+        };
+        let set = is_valid.then(|| (self.set)(options, value)).flatten();
+        set.ok_or_else(|| Invalid::new(wanted))
+    }
+
+    /// What a new connection has that does not name it.
+    #[must_use]
+    pub fn default(&self) -> Value {
+        (self.get)(&NativeOptions::created())
+    }
+}
+
+/// The times that a new one is set beside.
+fn dpd(options: &NativeOptions) -> Dpd {
+    options.dpd.unwrap_or(Dpd::STORED)
+}
+
+fn kind_word(kind: Option<IdentityKind>) -> &'static str {
+    ID_KINDS.iter().find(|(_, meaning)| *meaning == kind).map_or("", |(word, _)| word)
+}
+
+fn number(value: &Value) -> Option<u32> {
+    value.as_u64()?.try_into().ok()
+}
+
+fn meaning<T: Copy>(table: &[(&str, T)], word: &Value) -> Option<T> {
+    table.iter().find(|(name, _)| Some(*name) == word.as_str()).map(|(_, meaning)| *meaning)
+}
+
+const fn words<T: Copy, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
+    let (mut words, mut at) = ([""; N], 0);
+    while at < N {
+        words[at] = table[at].0;
+        at += 1;
+    }
+    words
+}
