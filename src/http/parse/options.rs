@@ -190,8 +190,9 @@ fn protocol(value: Option<String>) -> Result<bool> {
         Some(false),
     )? {
         Some(ah) => Ok(ah),
-        None => Err(Error::argument(
-            "field[transformProtocol] ah-esp is not supported: strongSwan offers AH and ESP as alternatives, \
+        None => Err(Error::rule(
+            "transformProtocol",
+            "ah-esp is not supported: strongSwan offers AH and ESP as alternatives, \
              never both around one packet; use esp, which authenticates too",
         )),
     }

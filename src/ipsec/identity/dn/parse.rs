@@ -97,12 +97,11 @@ fn value(text: &str) -> Result<(Value, &str), Invalid> {
 fn until(text: &str, is_end: impl Fn(&str) -> bool) -> Result<(String, &str), Invalid> {
     let (mut value, mut rest, mut kept) = (Vec::new(), text, 0);
     while !rest.is_empty() && !is_end(rest) {
-        let (bytes, taken) = match rest.strip_prefix('\\') {
-            Some(escaped) => unescaped(escaped).map(|(bytes, taken)| (bytes, taken + 1))?,
-            None => {
-                let first = rest.chars().next().map_or(1, char::len_utf8);
-                (rest.as_bytes()[..first].to_vec(), first)
-            }
+        let (bytes, taken) = if let Some(escaped) = rest.strip_prefix('\\') {
+            unescaped(escaped).map(|(bytes, taken)| (bytes, taken + 1))?
+        } else {
+            let first = rest.chars().next().map_or(1, char::len_utf8);
+            (rest.as_bytes()[..first].to_vec(), first)
         };
         let is_blank = taken == 1 && bytes == b" ";
         value.extend(bytes);
