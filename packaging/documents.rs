@@ -19,9 +19,11 @@ Every command but `serve`, `render`, `passwd` and `accesskey` asks the agent ove
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-This page is made from `packaging/cygnet.toml`, which the package installs as `/etc/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
+This page is made from `packaging/cygnet.toml`, which the package installs as `/usr/share/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
-The values are defaults, or examples where a setting has no default. Unknown settings are refused. [operate.md](operate.md#configuration) says how a changed setting takes effect.
+The values are defaults, or examples where a setting has no default. Unknown settings are refused.
+
+The agent reads `/etc/cygnet/cygnet.toml`, then `/etc/cygnet/conf.d/*.toml` in the order of their names. Tables are merged, the lists of `[[gateway.vips]]` and `[[gateway.l3_networks]]` are joined, and of any other value the last one counts. `cygnet serve --check` prints all faults with file and line. [operate.md](operate.md#configuration) says how a changed setting takes effect.
 
 ## Top level
 ";

@@ -3,6 +3,7 @@
 mod accounts;
 mod args;
 mod ask;
+mod check;
 mod client;
 mod common_args;
 mod doctor;
@@ -35,7 +36,8 @@ use std::process::ExitCode;
 pub fn run() -> ExitCode {
     let Cli { config, command } = Cli::parse();
     match command {
-        Command::Serve => serve::run(&config),
+        Command::Serve(args) if args.check => check::run(&config),
+        Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
@@ -67,7 +69,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Detach(args) => write::remove(client, args, &LOCAL),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
-        Command::Serve
+        Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
         | Command::Passwd { .. }
@@ -94,7 +96,7 @@ impl Command {
             }
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
-            Self::Serve | Self::Render(_) | Self::Doctor(_) | Self::Passwd { .. } | Self::Accesskey { .. } => false,
+            Self::Serve(_) | Self::Render(_) | Self::Doctor(_) | Self::Passwd { .. } | Self::Accesskey { .. } => false,
         }
     }
 }

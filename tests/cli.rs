@@ -18,6 +18,8 @@ mod names;
 mod pages;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/settings.rs"]
+mod settings;
 #[path = "cli/ships.rs"]
 mod ships;
 #[path = "cli/terminal.rs"]

@@ -22,8 +22,8 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "cygnet", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// The settings file, which names the agent's socket.
-    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
+    /// The settings file, which names the agent's socket. `conf.d/*.toml` beside it is read too.
+    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml", value_name = "FILE")]
     pub config: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Runs the agent.
-    Serve,
+    Serve(ServeArgs),
     /// Shows whether the agent is ready, and how many tunnels are up.
     Status(Json),
     /// Lists the connections.
@@ -85,6 +85,15 @@ pub enum Command {
         /// The account. It is made if it does not exist.
         account: String,
     },
+}
+
+/// The arguments of `cygnet serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Checks the settings and the files that they name, prints all faults with file and line, and ends: with exit code 0
+    /// if there are none, else 1.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// A connection without further options.

@@ -38,7 +38,7 @@ pub fn run(config: &Path) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            logging::failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -119,22 +119,30 @@ pub fn strongswan(settings: &Settings) -> StrongSwan {
     }
 }
 
+/// The tokens and accounts, and what is wrong with their files.
+pub fn credentials(settings: &Settings) -> (Credentials, Vec<String>) {
+    let (auth, mut faults) = (&settings.auth, Vec::new());
+    let mut note = |fault: String| faults.push(fault);
+    let tokens = auth.tokens_file.as_ref().map(|path| http::credential(path).and_then(|path| Tokens::read(&path)));
+    let tokens = tokens.transpose().map_err(&mut note).ok().flatten().unwrap_or_default();
+    let accounts =
+        auth.accounts_file.as_ref().map(|path| http::credential(path).and_then(|path| Accounts::read(&path)));
+    let accounts = accounts.transpose().map_err(&mut note).ok().flatten().unwrap_or_default();
+    (Credentials { tokens, accounts }, faults)
+}
+
 fn read_credentials(settings: &Settings) -> Result<Credentials> {
-    let place = |path: &Path| http::credential(path).map_err(|e| anyhow!(e));
-    let tokens = match &settings.auth.tokens_file {
-        Some(path) => Tokens::read(&place(path)?).map_err(|e| anyhow!(e))?,
-        None => Tokens::default(),
-    };
-    let accounts = match &settings.auth.accounts_file {
-        Some(path) => Accounts::read(&place(path)?).map_err(|e| anyhow!(e))?,
-        None => Accounts::default(),
-    };
+    let (credentials, faults) = credentials(settings);
+    if !faults.is_empty() {
+        bail!(faults.join("\n"));
+    }
+    let Credentials { tokens, accounts } = &credentials;
     if settings.listen.is_some() && tokens.is_empty() && accounts.is_empty() {
         tracing::warn!(
             "no token and no account is configured: every call over TCP is refused; set auth.tokens_file or auth.accounts_file"
         );
     }
-    Ok(Credentials { tokens, accounts })
+    Ok(credentials)
 }
 
 /// The first line on standard output: the address, for a port that the system chose.
@@ -181,7 +189,11 @@ async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
             _ = orders.interrupt.recv() => return Ok(()),
             _ = orders.reload.recv() => match live.reload() {
                 Ok(()) => tracing::info!("gateway, auth and the TLS files were read anew"),
-                Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
+                Err(error) => {
+                    for fault in format!("{error:#}").lines() {
+                        tracing::error!("the settings stay as they were: {fault}");
+                    }
+                }
             },
             _ = beat.tick() => last = report(live.agent, last),
         }

@@ -8,7 +8,7 @@ use super::{
     select::{self, encoded},
     stop::{Result, Stop, print, print_json},
     up,
-    values::{network, vip},
+    values::vip,
     write_args::{CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs, WriteOptions},
 };
 use hyper::Method;
@@ -68,9 +68,10 @@ pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
     let mut params = args.values.members(&[])?;
     params.insert("name".into(), args.name.as_str().into());
     params.insert("peerAddress".into(), args.peer.as_str().into());
-    params.insert("vipUuid".into(), vip(&client.gateway, args.vip.as_deref())?.into());
+    let vip = args.vip.clone().map_or_else(|| vip(&client.gateway, &args.peer), Ok)?;
+    params.insert("vipUuid".into(), vip.into());
     if let Some(text) = &args.network {
-        params.insert("l3NetworkUuid".into(), network(&client.gateway, text)?.into());
+        params.insert("l3NetworkUuid".into(), text.as_str().into());
     }
     if !args.peer_cidr.is_empty() {
         params.insert("peerCidrs".into(), json!(args.peer_cidr));
@@ -182,14 +183,13 @@ fn act(client: &Client, connection: &str, how: &WriteOptions, body: Value, (doin
 
 /// `cygnet add-cidr` and `cygnet attach`.
 pub fn add(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
-    let body = json!({ "params": { what.member: what.values(client, args)? } });
+    let body = json!({ "params": { what.member: args.networks } });
     networks(client, args, (Method::POST, what.collection, Some(body)), ("adding networks to", "networks added:"))
 }
 
 /// `cygnet remove-cidr` and `cygnet detach`.
 pub fn remove(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
-    let values = what.values(client, args)?;
-    let query: Vec<_> = values.iter().map(|value| format!("{}={}", what.member, encoded(value))).collect();
+    let query: Vec<_> = args.networks.iter().map(|value| format!("{}={}", what.member, encoded(value))).collect();
     let path = format!("{}?{}", what.collection, query.join("&"));
     networks(client, args, (Method::DELETE, &path, None), ("removing networks from", "networks removed:"))
 }
@@ -208,20 +208,9 @@ fn networks(
 pub struct Networks {
     collection: &'static str,
     member: &'static str,
-    is_ours: bool,
 }
 
 /// Networks behind the peer.
-pub const REMOTE: Networks = Networks { collection: "remote-cidrs", member: "peerCidrs", is_ours: false };
+pub const REMOTE: Networks = Networks { collection: "remote-cidrs", member: "peerCidrs" };
 /// Networks behind this gateway.
-pub const LOCAL: Networks = Networks { collection: "l3networks", member: "l3NetworkUuids", is_ours: true };
-
-impl Networks {
-    /// What the API calls the networks of the command line.
-    fn values(&self, client: &Client, args: &NetworksArgs) -> Result<Vec<String>> {
-        if !self.is_ours {
-            return Ok(args.networks.clone());
-        }
-        args.networks.iter().map(|text| network(&client.gateway, text)).collect()
-    }
-}
+pub const LOCAL: Networks = Networks { collection: "l3networks", member: "l3NetworkUuids" };

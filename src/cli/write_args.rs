@@ -59,7 +59,7 @@ pub struct NetworksArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// The networks, as CIDRs. A network of this gateway may be named by its uuid in the settings.
+    /// The networks, as CIDRs. A network of this gateway may be named by its name or uuid in the settings.
     #[arg(required = true)]
     pub networks: Vec<String>,
     /// How it is done.
@@ -86,11 +86,11 @@ pub struct CreateArgs {
     /// The peer's address. A link-local one is followed by a percent sign and its interface.
     #[arg(long, value_name = "ADDRESS")]
     pub peer: String,
-    /// This gateway's address, or its uuid in the settings. It is not needed if the settings have only one.
-    #[arg(long, value_name = "ADDRESS")]
+    /// This gateway's VIP: its name, address or uuid in the settings. It is not needed if only one fits the peer.
+    #[arg(long, value_name = "VIP")]
     pub vip: Option<String>,
-    /// The network behind this gateway: a CIDR of the settings, or its uuid there. More can be attached later.
-    #[arg(long, value_name = "CIDR")]
+    /// The network behind this gateway: its name, CIDR or uuid in the settings. More can be attached later.
+    #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
     /// A network behind the peer; may be repeated.
     #[arg(long, value_name = "CIDR")]

@@ -105,6 +105,7 @@ fn elaboration(error: &Error) -> Option<String> {
     match error {
         Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
         Error::Named { elaboration, .. } => Some(elaboration.clone()),
+        Error::NotFound { known, .. } => known.clone(),
         Error::Unreachable { .. } => {
             Some(format!("{}: {}", Code::CharonUnreachable.name(), Code::CharonUnreachable.advice()))
         }
@@ -133,7 +134,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
 
 fn details(error: &Error) -> String {
     match error {
-        Error::NotFound { field, uuid, resource } => {
+        Error::NotFound { field, uuid, resource, .. } => {
             let name = match resource {
                 Resource::Connection => "IPsecConnectionVO",
                 Resource::Vip => "VipVO",

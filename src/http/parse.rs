@@ -9,7 +9,7 @@ mod options;
 mod query_parameters;
 
 pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
+pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
 pub use options::MASK;
 pub use query_parameters::{
     MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
@@ -55,7 +55,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         limits::elements("tagUuids", tags.len())?;
         return Err(not_found("tagUuids", tags.join(","), Resource::TagPattern).into());
     }
-    let vip = gateway.vip(&vip_uuid).ok_or_else(|| not_found("vipUuid", vip_uuid, Resource::Vip))?;
+    let vip = vip("vipUuid", &vip_uuid, gateway)?;
     let local = optional_network("l3NetworkUuid", own.l3_network_uuid, gateway, now)?;
     let mut names = Names { name, description, ..Names::default() };
     params.tags.clone().apply(&mut names)?;
