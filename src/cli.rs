@@ -8,6 +8,8 @@ mod client;
 mod common_args;
 mod doctor;
 mod follow;
+mod init;
+mod init_args;
 mod input;
 mod list;
 mod logging;
@@ -36,6 +38,7 @@ use std::process::ExitCode;
 pub fn run() -> ExitCode {
     let Cli { config, command } = Cli::parse();
     match command {
+        Command::Init(args) => init::run(&config, &args),
         Command::Serve(args) if args.check => check::run(&config),
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
@@ -69,7 +72,8 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Detach(args) => write::remove(client, args, &LOCAL),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
-        Command::Serve(_)
+        Command::Init(_)
+        | Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
         | Command::Passwd { .. }
@@ -96,7 +100,12 @@ impl Command {
             }
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
-            Self::Serve(_) | Self::Render(_) | Self::Doctor(_) | Self::Passwd { .. } | Self::Accesskey { .. } => false,
+            Self::Init(_)
+            | Self::Serve(_)
+            | Self::Render(_)
+            | Self::Doctor(_)
+            | Self::Passwd { .. }
+            | Self::Accesskey { .. } => false,
         }
     }
 }

@@ -227,7 +227,7 @@ impl Default for Charon {
 impl Settings {
     /// Reads and checks the file at `path`, and the files `conf.d/*.toml` beside it in the order of their names. Tables of
     /// several files are merged and lists of VIPs and networks joined; of any other value the last one counts. Without
-    /// the file at [`DEFAULT_PATH`], only the others count.
+    /// the file at [`DEFAULT_PATH`], of this or another root, only the others count.
     ///
     /// # Errors
     /// All faults of all files.
@@ -239,7 +239,7 @@ impl Settings {
     /// As [`Settings::read`]; the settings leave out what is faulty.
     #[must_use]
     pub fn examine(path: &Path) -> (Option<Self>, Vec<Fault>) {
-        let (sources, mut faults) = files::sources(path, path == Path::new(DEFAULT_PATH));
+        let (sources, mut faults) = files::sources(path, path.ends_with(DEFAULT_PATH.trim_start_matches('/')));
         let (mut settings, found) = Self::checked(&sources, !faults.is_empty());
         faults.extend(found);
         if let Some(settings) = settings.as_mut().filter(|settings| settings.conf_dir.is_none()) {

@@ -8,6 +8,8 @@ mod documents;
 mod follow;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/makefile.rs"]

@@ -4,6 +4,7 @@
 
 use super::{
     common_args::{Json, Which},
+    init_args::InitArgs,
     write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +34,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Sets this gateway up: its VIPs and local networks, and a token. What is there already is kept.
+    Init(InitArgs),
     /// Runs the agent.
     Serve(ServeArgs),
     /// Shows whether the agent is ready, and how many tunnels are up.
