@@ -6,6 +6,8 @@ mod ask;
 mod check;
 mod client;
 mod common_args;
+mod create;
+mod cut;
 mod doctor;
 mod follow;
 mod init;
@@ -21,6 +23,7 @@ mod select;
 mod serve;
 mod show;
 mod stop;
+mod times;
 mod up;
 mod values;
 mod write;
@@ -36,7 +39,7 @@ use std::process::ExitCode;
 
 /// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {
-    let Cli { config, command } = Cli::parse();
+    let Cli { config, command } = Cli::parse_from(times::joined(std::env::args_os()));
     match command {
         Command::Init(args) => init::run(&config, &args),
         Command::Serve(args) if args.check => check::run(&config),
@@ -58,18 +61,18 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Status(args) => list::overview(client, args),
         Command::List(args) => list::list(client, args),
         Command::Show(args) => show::run(client, args),
-        Command::Create(args) => write::create(client, args),
+        Command::Create(args) => create::create(client, args),
         Command::Change(args) => plan::change(client, args),
         Command::Plan(args) => plan::plan(client, args),
         Command::Update(args) => write::update(client, args),
-        Command::Delete(args) => write::delete(client, args),
+        Command::Delete(args) => cut::delete(client, args),
         Command::Reconnect(args) => write::reconnect(client, args),
         Command::Enable(args) => write::enable(client, args),
-        Command::Disable(args) => write::disable(client, args),
+        Command::Disable(args) => cut::disable(client, args),
         Command::AddCidr(args) => write::add(client, args, &REMOTE),
-        Command::RemoveCidr(args) => write::remove(client, args, &REMOTE),
+        Command::RemoveCidr(args) => cut::remove(client, args, &REMOTE),
         Command::Attach(args) => write::add(client, args, &LOCAL),
-        Command::Detach(args) => write::remove(client, args, &LOCAL),
+        Command::Detach(args) => cut::remove(client, args, &LOCAL),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
         Command::Init(_)
@@ -87,7 +90,8 @@ impl Command {
         match self {
             Self::Status(args) => args.json,
             Self::List(args) => args.json.json,
-            Self::Show(args) | Self::Disable(args) => args.json.json,
+            Self::Show(args) => args.json.json,
+            Self::Disable(args) => args.json.json,
             Self::Create(args) => args.how.json.json,
             Self::Change(args) => args.how.json.json,
             Self::Plan(args) => args.json.json,
@@ -95,9 +99,8 @@ impl Command {
             Self::Delete(args) => args.json.json,
             Self::Reconnect(args) => args.how.json.json,
             Self::Enable(args) => args.how.json.json,
-            Self::AddCidr(args) | Self::RemoveCidr(args) | Self::Attach(args) | Self::Detach(args) => {
-                args.how.json.json
-            }
+            Self::AddCidr(args) | Self::Attach(args) => args.how.json.json,
+            Self::RemoveCidr(args) | Self::Detach(args) => args.networks.how.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
             Self::Init(_)

@@ -5,7 +5,10 @@
 use super::{
     common_args::{Json, Which},
     init_args::InitArgs,
-    write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs},
+    write_args::{
+        ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values,
+        WriteArgs,
+    },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf};
@@ -60,15 +63,15 @@ pub enum Command {
     /// Brings a disabled connection up.
     Enable(WriteArgs),
     /// Takes the tunnel down; the connection stays stored.
-    Disable(OneArgs),
+    Disable(DisableArgs),
     /// Adds networks behind the peer.
     AddCidr(NetworksArgs),
     /// Removes networks behind the peer.
-    RemoveCidr(NetworksArgs),
+    RemoveCidr(CutArgs),
     /// Attaches networks of this gateway.
     Attach(NetworksArgs),
     /// Detaches networks of this gateway.
-    Detach(NetworksArgs),
+    Detach(CutArgs),
     /// Shows what was logged about a connection.
     Log(LogArgs),
     /// Shows the events of this gateway as they occur.
@@ -145,11 +148,14 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub which: Which,
     /// The body of a Change: a file, or `-` for standard input. Options that it leaves out take their defaults.
-    #[arg(conflicts_with_all = ["set", "auth_key_file"])]
+    #[arg(conflicts_with_all = ["set", "auth_key_file", "unset"])]
     pub body: Option<PathBuf>,
     /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// Takes an identity away: the default one counts again, such as the address. May be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["localId", "remoteId"])]
+    pub unset: Vec<String>,
     /// Gives the key to all connections that share it, in one step.
     #[arg(long)]
     pub together: bool,

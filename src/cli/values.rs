@@ -11,6 +11,7 @@ use cygnet::{
     settings::{Gateway, Vip},
     visible::visible,
 };
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
 use std::{io::IsTerminal, net::IpAddr, path::Path};
 use zeroize::Zeroizing;
@@ -74,6 +75,13 @@ fn key(file: &Path) -> Result<Zeroizing<String>> {
         return Err(Stop::failed(format!("{} contains no key", file.display())));
     }
     Ok(key)
+}
+
+/// A secret of 256 random bits, in hexadecimal digits.
+pub fn random_hex() -> Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|e| Stop::failed(format!("there are no random bytes: {e}")))?;
+    Ok(Zeroizing::new(HEXLOWER.encode(bytes.as_slice())))
 }
 
 /// The VIP for a connection to `peer`, if nothing is said: the only one of the settings, or of the peer's family.

@@ -12,7 +12,8 @@ pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
 pub use options::MASK;
 pub use query_parameters::{
-    MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
+    MissingFields, Unset, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value,
+    write_options,
 };
 
 use super::{
@@ -106,11 +107,17 @@ pub fn change(
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
+        let mut stored = old.spec.options.clone();
         let block = match rest {
-            MissingFields::Kept => filled(&block, &old.spec.options)?,
+            MissingFields::Kept => filled(&block, &stored)?,
+            MissingFields::KeptBut(unset) => {
+                stored.local_id.take_if(|_| unset.local_id);
+                stored.remote_id.take_if(|_| unset.remote_id);
+                filled(&block, &stored)?
+            }
             MissingFields::Defaults => block.clone(),
         };
-        let options = options(block, key.clone(), Some(&old.spec.options), false, now)?;
+        let options = options(block, key.clone(), Some(&stored), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };

@@ -62,7 +62,7 @@ fn names_addresses_and_cidrs_stand_for_uuids() {
     let (id, lab) = (id.as_str().expect("a uuid").to_owned(), lab.as_str().expect("a uuid").to_owned());
     assert!(lab.len() == 32 && inventory["vipUuid"].as_str().is_some_and(|uuid| uuid.len() == 32), "{inventory:#}");
     run(&b, &["attach", "branch", "10.1.0.0/24"]).ends(4);
-    run(&b, &["detach", "branch", "lab"]).ends(4);
+    run(&b, &["detach", "branch", "lab", "--yes"]).ends(4);
     let refs = |b: &Bench| b.inventory(&id)["l3NetworkRefs"].clone();
     assert_eq!((refs(&b).as_array().map(Vec::len), &refs(&b)[0]["l3NetworkUuid"]), (Some(1), &json!(NETWORK)));
     let uuids: Value = json!({ "params": { "l3NetworkUuids": ["lab"] } });
@@ -73,7 +73,7 @@ fn names_addresses_and_cidrs_stand_for_uuids() {
     assert!(free["inventories"].as_array().is_some_and(|all| all.iter().any(|net| net["uuid"] == lab)), "{free:#}");
     run(&b, &["delete", &id, "--yes"]).ends(0);
 
-    let unknown = made(&["--vip", "dls"]).ends(1);
+    let unknown = made(&["--vip", "dls", "--network", "lab"]).ends(1);
     for known in ["field[vipUuid]", "dsl (192.0.2.9, ", "192.0.2.1 (", VIP] {
         assert!(unknown.err.contains(known), "{known}: {}", unknown.err);
     }

@@ -1,7 +1,10 @@
 //! What lets a management plane in: a token, and a TLS certificate. Files that are there are kept.
 
 use super::{Below, Wanted};
-use crate::cli::stop::{Result, Stop, print};
+use crate::cli::{
+    stop::{Result, Stop, print},
+    values::random_hex,
+};
 use cygnet::{disk, settings::Settings};
 use data_encoding::HEXLOWER;
 use jiff::{ToSpan, Zoned};
@@ -12,8 +15,6 @@ use zeroize::Zeroizing;
 
 /// The directory of files that systemd passes to the agent at its start. Only root reads it.
 const DIRECTORY: &str = "/etc/cygnet/credentials";
-/// The random bytes of a token.
-const TOKEN: usize = 32;
 /// How long a certificate is valid, in years.
 const YEARS: i64 = 10;
 
@@ -61,16 +62,9 @@ fn token(path: &Path) -> Result<Option<Zeroizing<String>>> {
     if path.symlink_metadata().is_ok() {
         return Ok(None);
     }
-    let token = random()?;
+    let token = random_hex()?;
     write(path, Zeroizing::new(format!("plane:{}\n", token.as_str())).as_bytes())?;
     Ok(Some(token))
-}
-
-/// Random bytes in hexadecimal digits.
-pub fn random() -> Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new([0; TOKEN]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|e| Stop::failed(format!("there are no random bytes: {e}")))?;
-    Ok(Zeroizing::new(HEXLOWER.encode(bytes.as_slice())))
 }
 
 /// Writes a self-signed certificate and its key; its fingerprint. None if there are files already.
