@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod common_args;
 mod create;
+mod credentials;
 mod cut;
 mod doctor;
 mod follow;
@@ -14,10 +15,12 @@ mod init;
 mod init_args;
 mod input;
 mod list;
+mod live;
 mod logging;
 mod look;
 mod plan;
 mod progress;
+mod reload;
 mod render;
 mod select;
 mod serve;
@@ -42,6 +45,7 @@ pub fn run() -> ExitCode {
     let Cli { config, command } = Cli::parse_from(times::joined(std::env::args_os()));
     match command {
         Command::Init(args) => init::run(&config, &args),
+        Command::Reload(args) => reload::run(&config, &args),
         Command::Serve(args) if args.check => check::run(&config),
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
@@ -76,6 +80,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
         Command::Init(_)
+        | Command::Reload(_)
         | Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
@@ -88,7 +93,7 @@ impl Command {
     /// Whether the result is printed as JSON.
     fn is_json(&self) -> bool {
         match self {
-            Self::Status(args) => args.json,
+            Self::Status(args) | Self::Reload(args) => args.json,
             Self::List(args) => args.json.json,
             Self::Show(args) => args.json.json,
             Self::Disable(args) => args.json.json,

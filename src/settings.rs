@@ -73,7 +73,7 @@ pub struct Settings {
 }
 
 /// TLS on `listen`. A name without a slash is that of a systemd credential.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificate chain in PEM, the server's first.
@@ -85,7 +85,7 @@ pub struct Tls {
 }
 
 /// Asynchronous answers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jobs {
     /// Which writes are answered with 202 and a job.
@@ -136,7 +136,7 @@ pub enum Asynchronous {
 }
 
 /// The connection to charon.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Charon {
     /// The backend.
@@ -189,7 +189,7 @@ pub enum Backend {
 }
 
 /// Who may call over TCP.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// A file of `name:token` lines. Without a slash in it: the name of a systemd credential.
@@ -286,6 +286,34 @@ impl Settings {
             wrong.push((vec!["charon".into(), "timeout".into()], "charon.timeout must be longer than 0s".into()));
         }
         wrong
+    }
+
+    /// The settings of `new` that differ and that an agent with these takes over at its next start only.
+    #[must_use]
+    pub fn need_restart(&self, new: &Self) -> Vec<&'static str> {
+        // Without a rest: a setting that is not compared does not compile.
+        #[rustfmt::skip]
+        let Self {
+            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, jobs, policy, condition,
+            // A reload takes these over.
+            gateway: _, auth: _, tls,
+        } = self;
+        let differs = [
+            ("listen", *listen != new.listen),
+            ("insecure_http", *insecure_http != new.insecure_http),
+            ("socket", *socket != new.socket),
+            ("state_dir", *state_dir != new.state_dir),
+            ("swanctl_dir", *swanctl_dir != new.swanctl_dir),
+            ("conf_dir", *conf_dir != new.conf_dir),
+            ("mask_auth_key", *mask_auth_key != new.mask_auth_key),
+            ("charon", *charon != new.charon),
+            // Other files are read; TLS itself comes and goes with the listener.
+            ("tls", tls.is_some() != new.tls.is_some()),
+            ("jobs", *jobs != new.jobs),
+            ("condition", *condition != new.condition),
+            ("policy", *policy != new.policy),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// The directory of the connections' files.

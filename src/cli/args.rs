@@ -41,6 +41,8 @@ pub enum Command {
     Init(InitArgs),
     /// Runs the agent.
     Serve(ServeArgs),
+    /// Has the agent read the settings anew, and says what was taken over and what needs a restart.
+    Reload(Json),
     /// Shows whether the agent is ready, and how many tunnels are up.
     Status(Json),
     /// Lists the connections.

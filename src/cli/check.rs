@@ -1,6 +1,6 @@
 //! `cygnet serve --check`: all faults of the settings and of the files that they name.
 
-use super::serve::credentials;
+use super::credentials;
 use cygnet::{http::tls::Tls, settings::Settings, visible::visible};
 use std::{io::Write, path::Path, process::ExitCode};
 
@@ -22,7 +22,7 @@ fn faults(config: &Path) -> Vec<String> {
     let (settings, faults) = Settings::examine(config);
     let mut faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     let Some(settings) = settings else { return faults };
-    faults.extend(credentials(&settings).1);
+    faults.extend(credentials::examine(&settings).1);
     faults.extend(settings.tls.as_ref().and_then(|tls| Tls::new(tls).err()));
     if let Some(watchdog) = sd_notify::watchdog_enabled() {
         faults.extend(settings.charon.check_watchdog(watchdog).err());

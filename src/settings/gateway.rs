@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 const UUID: usize = 16;
 
 /// The addresses and networks of this gateway, with the management plane's uuids.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     /// Public addresses.

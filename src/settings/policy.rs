@@ -43,7 +43,7 @@ pub const CHOICES: [&str; 18] = [
 const DEFAULT: &str = "default";
 
 /// The stance on each choice.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     default: Stance,
     choices: BTreeMap<String, Stance>,
