@@ -13,6 +13,7 @@ use super::{
 use hyper::Method;
 use ipnet::IpNet;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// Shows what the connection joins that `is_cut` names, and asks `question`.
 fn confirmed(client: &Client, uuid: &str, is_cut: impl Fn(&str, &str) -> bool, question: &str) -> Result<()> {
@@ -40,7 +41,7 @@ fn page(view: &Value, is_cut: impl Fn(&str, &str) -> bool) -> String {
     }
     page += "This cuts:\n";
     for (local, remote) in &cut {
-        page += &format!("  {} === {}\n", safe(local), safe(remote));
+        let _ = writeln!(page, "  {} === {}", safe(local), safe(remote));
     }
     if left.is_empty() { page + "Nothing is left: the tunnel goes down.\n" } else { page }
 }

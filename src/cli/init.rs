@@ -16,6 +16,7 @@ use cygnet::{settings::Settings, visible::visible};
 use proposal::{Named, Proposal, parse};
 use site::Site;
 use std::{
+    fmt::Write as _,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -150,7 +151,7 @@ fn page(file: &Path, before: &Settings, wanted: &Wanted, is_changed: bool) -> St
     let mut page = format!("{word} {}\n", visible(&file.display().to_string()));
     if let Some(listen) = wanted.listen.or(before.listen) {
         let scheme = if wanted.tls || before.tls.is_some() { "https" } else { "http" };
-        page += &format!("  listen   {scheme}://{listen}\n");
+        let _ = writeln!(page, "  listen   {scheme}://{listen}");
     }
     let vips = before.gateway.vips.iter().map(|vip| (vip.name.clone(), vip.address.to_string()));
     let networks = before.gateway.l3_networks.iter().map(|network| {
@@ -161,10 +162,10 @@ fn page(file: &Path, before: &Settings, wanted: &Wanted, is_changed: bool) -> St
     let networks = networks.chain(wanted.networks.iter().map(|net| (Some(net.name.clone()), net.value.to_string())));
     for (kind, items) in [("VIP", vips.collect::<Vec<_>>()), ("network", networks.collect())] {
         for (name, value) in &items {
-            page += &format!("  {kind:<8} {:<8} {value}\n", visible(name.as_deref().unwrap_or("-")));
+            let _ = writeln!(page, "  {kind:<8} {:<8} {value}", visible(name.as_deref().unwrap_or("-")));
         }
         if items.is_empty() {
-            page += &format!("  {kind:<8} none; add it with `cygnet init --{} ...`\n", kind.to_lowercase());
+            let _ = writeln!(page, "  {kind:<8} none; add it with `cygnet init --{} ...`", kind.to_lowercase());
         }
     }
     page

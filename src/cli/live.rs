@@ -12,6 +12,7 @@ use cygnet::{
 };
 use sd_notify::NotifyState;
 use std::{
+    fmt::Write as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -128,7 +129,7 @@ impl<'a> Live<'a> {
         self.api.auth().set_credentials(credentials);
         self.api.set_places(Places::of(&settings, Some(self.config)));
         let (vips, networks) = (settings.gateway.vips.len(), settings.gateway.l3_networks.len());
-        taken_over.push(format!("gateway: {vips} VIPs, {networks} networks"));
+        taken_over.push(format!("gateway (VIPs: {vips}, networks: {networks})"));
         taken_over.extend(settings.auth.tokens_file.is_some().then(|| "tokens".to_owned()));
         taken_over.extend(settings.auth.accounts_file.is_some().then(|| "accounts".to_owned()));
         self.agent.set_gateway(settings.gateway);
@@ -158,13 +159,13 @@ impl<'a> Live<'a> {
             CharonLink::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
         };
         if let Some(address) = self.settings.listen.filter(|listen| !has_address(listen.ip())) {
-            status += &format!("; listens on {address} as soon as this host has the address");
+            let _ = write!(status, "; listens on {address} as soon as this host has the address");
         }
         if let Some((fault, count)) = &self.refused {
             let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            status += &format!("; new settings are refused: {}{more}", visible(fault));
+            let _ = write!(status, "; new settings are refused: {}{more}", visible(fault));
         } else if !self.needs_restart.is_empty() {
-            status += &format!("; restart to take over {}", self.needs_restart.join(", "));
+            let _ = write!(status, "; restart to take over {}", self.needs_restart.join(", "));
         }
         status
     }

@@ -1,4 +1,4 @@
-//! `cygnet reload`: has the agent read the settings anew; the unit's ExecReload.
+//! `cygnet reload`: has the agent read the settings anew; the unit's `ExecReload`.
 
 use super::{
     client::Client,

@@ -185,7 +185,7 @@ fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
 /// The uuid of the attached network that `text` names: by its uuid, as the settings name it, or by a prefix that it has.
 fn attached(record: &Record, text: &str, gateway: &Gateway) -> Result<String> {
     let local = &record.spec.local;
-    let named = gateway.find_l3_network(text).map(|network| network.uuid.as_str()).unwrap_or(text);
+    let named = gateway.find_l3_network(text).map_or(text, |network| network.uuid.as_str());
     let has = |uuid: &str| local.iter().find(|network| network.network == uuid);
     let cidr: Option<TrafficSelector> = text.parse().ok();
     let by_cidr = || local.iter().find(|network| cidr.is_some_and(|cidr| network.cidrs.contains(&cidr)));

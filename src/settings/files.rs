@@ -304,7 +304,7 @@ fn take(table: &mut DeTable<'_>, path: &[Step], last: &Step) {
     }
     match (inner, last) {
         (Some(DeValue::Table(table)), Step::Member(name)) => {
-            drop(table.remove(&Spanned::new(0..0, name.clone().into())))
+            drop(table.remove(&Spanned::new(0..0, name.clone().into())));
         }
         (Some(DeValue::Array(array)), Step::Item(at)) => {
             let items = std::mem::replace(array, DeArray::new()).into_iter().enumerate();

@@ -17,14 +17,14 @@ fn a_reload_says_what_was_taken_over_and_what_was_not() {
     let b = up();
     let settings = b.path("cygnet.toml");
     let ended = run(&b, &["reload"]).ends(0);
-    assert_eq!(ended.out, "taken over: gateway: 1 VIPs, 1 networks, tokens\n");
+    assert_eq!(ended.out, "taken over: gateway (VIPs: 1, networks: 1), tokens\n");
     fs::create_dir(b.path("conf.d")).expect("conf.d");
     fs::write(b.path("conf.d/10.toml"), "[[gateway.vips]]\nname = \"dsl\"\naddress = \"192.0.2.9\"\n")
         .expect("written");
     edit(&settings, "wait = \"0s\"", "wait = \"1s\"");
     let ended = run(&b, &["reload"]).ends(0);
     let restart = "not before `systemctl restart cygnet`, which touches no tunnel: charon\n";
-    assert_eq!(ended.out, format!("taken over: gateway: 2 VIPs, 1 networks, tokens\n{restart}"));
+    assert_eq!(ended.out, format!("taken over: gateway (VIPs: 2, networks: 1), tokens\n{restart}"));
     let answer = run(&b, &["reload", "--json"]).ends(0).json();
     assert_eq!(answer["needs_restart"], serde_json::json!(["charon"]));
 

@@ -52,7 +52,8 @@ pub fn forwarding(args: &InitArgs, wanted: &Wanted, below: Below<'_>) -> Result<
     if off.is_empty() {
         return print("\nForwarding is on.\n").map(drop);
     }
-    let lines: String = off.iter().map(|switch| format!("{}=1\n", switch.name)).collect();
+    let lines: Vec<_> = off.iter().map(|switch| format!("{}=1\n", switch.name)).collect();
+    let lines = lines.concat();
     let families: Vec<_> = off.iter().map(|switch| switch.family).collect();
     print(&format!(
         "\nForwarding of {} is off: this host itself reaches the peers' networks, the hosts behind it do not.\n",
