@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, net::IpAddr};
 
+/// The most VIPs or networks that an error lists.
+const LISTED: usize = 20;
 /// The bytes of a uuid.
 const UUID: usize = 16;
 
@@ -164,7 +166,11 @@ fn one<T>(items: &[T], first: impl Fn(&T) -> bool, second: impl Fn(&T) -> bool) 
 fn known(what: &str, items: impl Iterator<Item = String>) -> String {
     match items.collect::<Vec<_>>() {
         none if none.is_empty() => format!("the settings have no {what}: run `cygnet init`"),
-        all => format!("the {what} of the settings are: {}", all.join(", ")),
+        mut all => {
+            let more = if all.len() > LISTED { ", ..." } else { "" };
+            all.truncate(LISTED);
+            format!("the {what} of the settings are: {}{more}", all.join(", "))
+        }
     }
 }
 

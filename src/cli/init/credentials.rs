@@ -1,6 +1,6 @@
 //! What lets a management plane in: a token, and a TLS certificate. Files that are there are kept.
 
-use super::{Below, Wanted};
+use super::wanted::{Below, Wanted};
 use crate::cli::{
     stop::{Result, Stop, print},
     values::random_hex,

@@ -1,6 +1,6 @@
 //! What else the host needs: a firewall that lets IPsec pass, forwarding, and an agent that has read the settings.
 
-use super::{Below, Wanted};
+use super::wanted::{Below, Wanted};
 use crate::cli::{
     ask,
     init_args::InitArgs,

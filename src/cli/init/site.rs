@@ -1,6 +1,6 @@
 //! The text of `conf.d/10-site.toml`. What is in the file stays as it is; what is missing is added.
 
-use super::{Credentials, Wanted};
+use super::{credentials::Credentials, wanted::Wanted};
 use crate::cli::stop::{Result, Stop};
 use cygnet::{
     disk::{
