@@ -13,15 +13,17 @@ const CLI_HEAD: &str = "\
 
 This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
-Every command but `serve`, `render`, `passwd` and `accesskey` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
+Every command but `init`, `serve`, `render`, `passwd` and `accesskey` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
 ";
 
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-This page is made from `packaging/cygnet.toml`, which the package installs as `/etc/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
+This page is made from `packaging/cygnet.toml`, which the package installs as `/usr/share/cygnet/cygnet.toml`. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
-The values are defaults, or examples where a setting has no default. Unknown settings are refused. [operate.md](operate.md#configuration) says how a changed setting takes effect.
+The values are defaults, or examples where a setting has no default. Unknown settings are refused.
+
+The agent reads `/etc/cygnet/cygnet.toml`, then `/etc/cygnet/conf.d/*.toml` in the order of their names. Tables are merged, the lists of `[[gateway.vips]]` and `[[gateway.l3_networks]]` are joined, and of any other value the last one counts. `cygnet serve --check` prints all faults with file and line. [operate.md](operate.md#configuration) says how a changed setting takes effect.
 
 ## Top level
 ";

@@ -10,6 +10,9 @@ mod common_args;
 #[path = "documents.rs"]
 #[allow(dead_code, reason = "the example writes no documents, the tests do")]
 pub mod documents;
+#[path = "../src/cli/init_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod init_args;
 #[path = "settings_page.rs"]
 pub mod settings_page;
 #[path = "../src/cli/write_args.rs"]

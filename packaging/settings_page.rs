@@ -57,7 +57,7 @@ pub fn page() -> String {
             }
         }
     }
-    page.push_str(".SH FILES\n/etc/cygnet/cygnet.toml\n.SH \"SEE ALSO\"\ncygnet(8), cygnet\\-serve(8)\n");
+    page.push_str(".SH FILES\n/etc/cygnet/cygnet.toml, /etc/cygnet/conf.d/*.toml, /usr/share/cygnet/cygnet.toml\n.SH \"SEE ALSO\"\ncygnet(8), cygnet\\-serve(8)\n");
     page
 }
 

@@ -3,22 +3,31 @@
 mod accounts;
 mod args;
 mod ask;
+mod check;
 mod client;
 mod common_args;
+mod create;
+mod credentials;
+mod cut;
 mod doctor;
 mod follow;
+mod init;
+mod init_args;
 mod input;
 mod list;
+mod live;
 mod logging;
 mod look;
 mod plan;
 mod progress;
 mod refusal;
+mod reload;
 mod render;
 mod select;
 mod serve;
 mod show;
 mod stop;
+mod times;
 mod up;
 mod values;
 mod write;
@@ -34,9 +43,12 @@ use std::process::ExitCode;
 
 /// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {
-    let Cli { config, command } = Cli::parse();
+    let Cli { config, command } = Cli::parse_from(times::joined(std::env::args_os()));
     match command {
-        Command::Serve => serve::run(&config),
+        Command::Init(args) => init::run(&config, &args),
+        Command::Reload(args) => reload::run(&config, &args),
+        Command::Serve(args) if args.check => check::run(&config),
+        Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
@@ -54,21 +66,23 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Status(args) => list::overview(client, args),
         Command::List(args) => list::list(client, args),
         Command::Show(args) => show::run(client, args),
-        Command::Create(args) => write::create(client, args),
+        Command::Create(args) => create::create(client, args),
         Command::Change(args) => plan::change(client, args),
         Command::Plan(args) => plan::plan(client, args),
         Command::Update(args) => write::update(client, args),
-        Command::Delete(args) => write::delete(client, args),
+        Command::Delete(args) => cut::delete(client, args),
         Command::Reconnect(args) => write::reconnect(client, args),
         Command::Enable(args) => write::enable(client, args),
-        Command::Disable(args) => write::disable(client, args),
+        Command::Disable(args) => cut::disable(client, args),
         Command::AddCidr(args) => write::add(client, args, &REMOTE),
-        Command::RemoveCidr(args) => write::remove(client, args, &REMOTE),
+        Command::RemoveCidr(args) => cut::remove(client, args, &REMOTE),
         Command::Attach(args) => write::add(client, args, &LOCAL),
-        Command::Detach(args) => write::remove(client, args, &LOCAL),
+        Command::Detach(args) => cut::remove(client, args, &LOCAL),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
-        Command::Serve
+        Command::Init(_)
+        | Command::Reload(_)
+        | Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
         | Command::Passwd { .. }
@@ -80,9 +94,10 @@ impl Command {
     /// Whether the result is printed as JSON.
     fn is_json(&self) -> bool {
         match self {
-            Self::Status(args) => args.json,
+            Self::Status(args) | Self::Reload(args) => args.json,
             Self::List(args) => args.json.json,
-            Self::Show(args) | Self::Disable(args) => args.json.json,
+            Self::Show(args) => args.json.json,
+            Self::Disable(args) => args.json.json,
             Self::Create(args) => args.how.json.json,
             Self::Change(args) => args.how.json.json,
             Self::Plan(args) => args.json.json,
@@ -90,12 +105,16 @@ impl Command {
             Self::Delete(args) => args.json.json,
             Self::Reconnect(args) => args.how.json.json,
             Self::Enable(args) => args.how.json.json,
-            Self::AddCidr(args) | Self::RemoveCidr(args) | Self::Attach(args) | Self::Detach(args) => {
-                args.how.json.json
-            }
+            Self::AddCidr(args) | Self::Attach(args) => args.how.json.json,
+            Self::RemoveCidr(args) | Self::Detach(args) => args.networks.how.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
-            Self::Serve | Self::Render(_) | Self::Doctor(_) | Self::Passwd { .. } | Self::Accesskey { .. } => false,
+            Self::Init(_)
+            | Self::Serve(_)
+            | Self::Render(_)
+            | Self::Doctor(_)
+            | Self::Passwd { .. }
+            | Self::Accesskey { .. } => false,
         }
     }
 }

@@ -81,6 +81,8 @@ pub enum Error {
         uuid: String,
         /// What was looked for.
         resource: Resource,
+        /// Those that there are, if that helps.
+        known: Option<String>,
     },
     /// The session or token is unknown or has expired.
     #[error("Session expired")]

@@ -30,6 +30,7 @@ mod paths;
 mod preflight;
 mod query;
 mod reason_json;
+mod reload;
 mod request;
 mod route;
 mod routes;
@@ -50,5 +51,6 @@ pub use auth::{Accounts, Arena, Auth, Credentials, Tokens, credential, is_handed
 pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 pub use message::Message;
+pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, router};
 pub use state::Api;

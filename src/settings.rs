@@ -1,21 +1,30 @@
-//! The settings file: TOML, unknown keys refused, every value checked before anything starts.
+//! The settings: TOML files over defaults, unknown keys refused, every value checked before anything starts.
 
 pub mod condition;
 mod duration;
+pub mod files;
+pub mod gateway;
 pub mod policy;
 
-use crate::{
-    disk::open::{Kind, read_to_string},
-    settings::duration::duration,
+pub use files::{Fault, Faults};
+pub use gateway::{Gateway, L3Network, Vip};
+
+use crate::settings::{
+    duration::duration,
+    files::{Source, Step},
 };
-use ipnet::IpNet;
 use serde::Deserialize;
 use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+/// Where the program looks for its settings unless it is told another file.
+pub const DEFAULT_PATH: &str = "/etc/cygnet/cygnet.toml";
+/// The directory of the connections' files in the state directory. The unit makes it; where it is missing, the files are
+/// in `conf.d` of swanctl's directory.
+const CONF_DIR: &str = "swanctl";
 
 /// All settings; docs/configuration.md describes them.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,7 +44,8 @@ pub struct Settings {
     /// swanctl's directory.
     #[serde(default = "default_swanctl_dir")]
     pub swanctl_dir: PathBuf,
-    /// The directory of the connections' files, if not `conf.d` in `swanctl_dir`.
+    /// The directory of the connections' files. Without it: `swanctl` in `state_dir` if that directory exists, else
+    /// `conf.d` in `swanctl_dir`.
     pub conf_dir: Option<PathBuf>,
     /// Answers `******` for keys.
     #[serde(default)]
@@ -63,7 +73,7 @@ pub struct Settings {
 }
 
 /// TLS on `listen`. A name without a slash is that of a systemd credential.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificate chain in PEM, the server's first.
@@ -75,7 +85,7 @@ pub struct Tls {
 }
 
 /// Asynchronous answers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jobs {
     /// Which writes are answered with 202 and a job.
@@ -126,7 +136,7 @@ pub enum Asynchronous {
 }
 
 /// The connection to charon.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Charon {
     /// The backend.
@@ -179,45 +189,13 @@ pub enum Backend {
 }
 
 /// Who may call over TCP.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// A file of `name:token` lines. Without a slash in it: the name of a systemd credential.
     pub tokens_file: Option<PathBuf>,
     /// A file of accounts and access keys, written by `cygnet passwd` and `cygnet accesskey`.
     pub accounts_file: Option<PathBuf>,
-}
-
-/// The addresses and networks of this gateway, with the management plane's uuids.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gateway {
-    /// Public addresses.
-    #[serde(default)]
-    pub vips: Vec<Vip>,
-    /// Networks behind this gateway.
-    #[serde(default)]
-    pub l3_networks: Vec<L3Network>,
-}
-
-/// A public address of this gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Vip {
-    /// Its uuid in the management plane.
-    pub uuid: String,
-    /// The address.
-    pub address: IpAddr,
-}
-
-/// A network behind this gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct L3Network {
-    /// Its uuid in the management plane.
-    pub uuid: String,
-    /// Its prefixes.
-    pub cidrs: Vec<IpNet>,
 }
 
 fn default_socket() -> PathBuf {
@@ -247,44 +225,95 @@ impl Default for Charon {
 }
 
 impl Settings {
-    /// Reads and checks the file at `path`.
+    /// Reads and checks the file at `path`, and the files `conf.d/*.toml` beside it in the order of their names. Tables of
+    /// several files are merged and lists of VIPs and networks joined; of any other value the last one counts. Without
+    /// the file at [`DEFAULT_PATH`], of this or another root, only the others count.
     ///
     /// # Errors
-    /// One text that names the file and what is wrong in it.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let place = path.display();
-        let text = read_to_string(path, Kind::Operator).map_err(|e| format!("cannot read {place}: {e}"))?;
-        Self::parse(&text).map_err(|e| format!("{place}: {e}"))
+    /// All faults of all files.
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        let (settings, faults) = Self::examine(path);
+        settings.filter(|_| faults.is_empty()).ok_or(Faults(faults))
+    }
+
+    /// As [`Settings::read`]; the settings leave out what is faulty.
+    #[must_use]
+    pub fn examine(path: &Path) -> (Option<Self>, Vec<Fault>) {
+        let (sources, mut faults) = files::sources(path, path.ends_with(DEFAULT_PATH.trim_start_matches('/')));
+        let (mut settings, found) = Self::checked(&sources, !faults.is_empty());
+        faults.extend(found);
+        if let Some(settings) = settings.as_mut().filter(|settings| settings.conf_dir.is_none()) {
+            let own = settings.state_dir.join(CONF_DIR);
+            settings.conf_dir = own.is_dir().then_some(own);
+        }
+        (settings, faults)
     }
 
     /// Checks the settings in `text`.
     ///
     /// # Errors
-    /// What is wrong in it.
+    /// What is wrong in it, a line for each fault.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let settings: Self = toml::from_str(text).map_err(|e| wrong(text, &e))?;
-        settings.check()?;
-        Ok(settings)
+        let (settings, faults) = Self::checked(&[Source { name: String::new(), text: text.into() }], false);
+        settings.filter(|_| faults.is_empty()).ok_or_else(|| Faults(faults).to_string())
     }
 
-    fn check(&self) -> Result<(), String> {
-        let is_plain = self.tls.is_none() && !self.insecure_http;
+    fn checked(sources: &[Source], is_partial: bool) -> (Option<Self>, Vec<Fault>) {
+        let mut read = files::read::<Self>(sources, is_partial);
+        let lacks_tls = read.lacks("tls");
+        let wrong = read.value.as_mut().map(|settings| {
+            settings.gateway.fill_uuids();
+            settings.wrong(lacks_tls)
+        });
+        for (path, text) in wrong.unwrap_or_default() {
+            read.add(&path, text);
+        }
+        (read.value, read.faults)
+    }
+
+    /// What is wrong beyond the types of values, and where. `lacks_tls` says that `[tls]` is there and faulty.
+    fn wrong(&self, lacks_tls: bool) -> Vec<(Vec<Step>, String)> {
+        let mut wrong = self.gateway.wrong();
+        let is_plain = self.tls.is_none() && !lacks_tls && !self.insecure_http;
         if let Some(listen) = self.listen.filter(|a| !a.ip().is_loopback() && is_plain) {
-            return Err(format!(
+            let text = format!(
                 "listen = \"{listen}\" would send keys in clear over the network: \
                  add [tls], listen on a loopback address, or set insecure_http = true if the network is trusted"
-            ));
+            );
+            wrong.push((vec!["listen".into()], text));
         }
         if self.charon.timeout.is_zero() {
-            return Err("charon.timeout must be longer than 0s".into());
+            wrong.push((vec!["charon".into(), "timeout".into()], "charon.timeout must be longer than 0s".into()));
         }
-        unique("gateway.vips", self.gateway.vips.iter().map(|vip| &vip.uuid))?;
-        unique("gateway.l3_networks", self.gateway.l3_networks.iter().map(|network| &network.uuid))?;
-        let nets = self.gateway.l3_networks.iter().flat_map(|network| &network.cidrs);
-        match nets.into_iter().find(|net| net.addr() != net.network()) {
-            Some(net) => Err(format!("gateway.l3_networks: {net} has host bits set, the network is {}", net.trunc())),
-            None => Ok(()),
-        }
+        wrong
+    }
+
+    /// The settings of `new` that differ and that an agent with these takes over at its next start only.
+    #[must_use]
+    pub fn need_restart(&self, new: &Self) -> Vec<&'static str> {
+        // Without a rest: a setting that is not compared does not compile.
+        #[rustfmt::skip]
+        let Self {
+            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, jobs, policy, condition,
+            // A reload takes these over.
+            gateway: _, auth: _, tls,
+        } = self;
+        let differs = [
+            ("listen", *listen != new.listen),
+            ("insecure_http", *insecure_http != new.insecure_http),
+            ("socket", *socket != new.socket),
+            ("state_dir", *state_dir != new.state_dir),
+            ("swanctl_dir", *swanctl_dir != new.swanctl_dir),
+            ("conf_dir", *conf_dir != new.conf_dir),
+            ("mask_auth_key", *mask_auth_key != new.mask_auth_key),
+            ("charon", *charon != new.charon),
+            // Other files are read; TLS itself comes and goes with the listener.
+            ("tls", tls.is_some() != new.tls.is_some()),
+            ("jobs", *jobs != new.jobs),
+            ("condition", *condition != new.condition),
+            ("policy", *policy != new.policy),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// The directory of the connections' files.
@@ -292,38 +321,6 @@ impl Settings {
     pub fn conf_dir(&self) -> PathBuf {
         self.conf_dir.clone().unwrap_or_else(|| self.swanctl_dir.join("conf.d"))
     }
-}
-
-/// The error and its line in `text`, as one line for logs.
-fn wrong(text: &str, error: &toml::de::Error) -> String {
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
-    let number = before.matches('\n').count();
-    let line: String = text.lines().nth(number).unwrap_or_default().trim().chars().take(80).collect();
-    format!("line {}, `{line}`: {}", number + 1, error.message())
-}
-
-impl Gateway {
-    /// The public address with this uuid.
-    #[must_use]
-    pub fn vip(&self, uuid: &str) -> Option<&Vip> {
-        self.vips.iter().find(|vip| vip.uuid == uuid)
-    }
-
-    /// The local network with this uuid.
-    #[must_use]
-    pub fn l3_network(&self, uuid: &str) -> Option<&L3Network> {
-        self.l3_networks.iter().find(|network| network.uuid == uuid)
-    }
-}
-
-fn unique<'a>(what: &str, uuids: impl Iterator<Item = &'a String>) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    for uuid in uuids {
-        if uuid.is_empty() || !seen.insert(uuid) {
-            return Err(format!("{what}: the uuid \"{uuid}\" is empty or duplicated"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,12 +2,18 @@
 //! prints, its JSON, its exit code, what a terminal sees, and that no key is in any of it. Snapshots are in
 //! `cli/snapshots`: `INSTA_UPDATE=always cargo test --test agent cli::` writes them anew; read the difference.
 
+#[path = "cli/creates.rs"]
+mod creates;
+#[path = "cli/cuts.rs"]
+mod cuts;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/follow.rs"]
 mod follow;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/makefile.rs"]
@@ -16,8 +22,12 @@ mod makefile;
 mod names;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/reloads.rs"]
+mod reloads;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/settings.rs"]
+mod settings;
 #[path = "cli/ships.rs"]
 mod ships;
 #[path = "cli/terminal.rs"]

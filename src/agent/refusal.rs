@@ -34,5 +34,5 @@ pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon
 
 /// The error for a connection that does not exist.
 pub(in crate::agent) fn not_found(id: ConnectionId) -> Error {
-    Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection }
+    Error::NotFound { field: "uuid", uuid: id.to_string(), resource: Resource::Connection, known: None }
 }

@@ -4,7 +4,11 @@
 
 use super::{
     common_args::{Json, Which},
-    write_args::{ChangeArgs, CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values, WriteArgs},
+    init_args::InitArgs,
+    write_args::{
+        ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values,
+        WriteArgs,
+    },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf};
@@ -22,8 +26,8 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "cygnet", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// The settings file, which names the agent's socket.
-    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml")]
+    /// The settings file, which names the agent's socket. `conf.d/*.toml` beside it is read too.
+    #[arg(long, global = true, env = "CYGNET_CONFIG", default_value = "/etc/cygnet/cygnet.toml", value_name = "FILE")]
     pub config: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -33,8 +37,12 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Sets this gateway up: its VIPs and local networks, and a token. What is there already is kept.
+    Init(InitArgs),
     /// Runs the agent.
-    Serve,
+    Serve(ServeArgs),
+    /// Has the agent read the settings anew, and says what was taken over and what needs a restart.
+    Reload(Json),
     /// Shows whether the agent is ready, and how many tunnels are up.
     Status(Json),
     /// Lists the connections.
@@ -57,15 +65,15 @@ pub enum Command {
     /// Brings a disabled connection up.
     Enable(WriteArgs),
     /// Takes the tunnel down; the connection stays stored.
-    Disable(OneArgs),
+    Disable(DisableArgs),
     /// Adds networks behind the peer.
     AddCidr(NetworksArgs),
     /// Removes networks behind the peer.
-    RemoveCidr(NetworksArgs),
+    RemoveCidr(CutArgs),
     /// Attaches networks of this gateway.
     Attach(NetworksArgs),
     /// Detaches networks of this gateway.
-    Detach(NetworksArgs),
+    Detach(CutArgs),
     /// Shows what was logged about a connection.
     Log(LogArgs),
     /// Shows the events of this gateway as they occur.
@@ -85,6 +93,15 @@ pub enum Command {
         /// The account. It is made if it does not exist.
         account: String,
     },
+}
+
+/// The arguments of `cygnet serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Checks the settings and the files that they name, prints all faults with file and line, and ends: with exit code 0
+    /// if there are none, else 1.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// A connection without further options.
@@ -133,11 +150,14 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub which: Which,
     /// The body of a Change: a file, or `-` for standard input. Options that it leaves out take their defaults.
-    #[arg(conflicts_with_all = ["set", "auth_key_file"])]
+    #[arg(conflicts_with_all = ["set", "auth_key_file", "unset"])]
     pub body: Option<PathBuf>,
     /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// Takes an identity away: the default one counts again, such as the address. May be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["localId", "remoteId"])]
+    pub unset: Vec<String>,
     /// Gives the key to all connections that share it, in one step.
     #[arg(long)]
     pub together: bool,

@@ -37,7 +37,11 @@ pub struct Client {
 impl Client {
     /// A client of the agent with the settings in `config`.
     pub fn new(config: &Path) -> Result<Self> {
-        let settings = Settings::read(config).map_err(Stop::failed)?;
+        Self::of(Settings::read(config).map_err(Stop::failed)?)
+    }
+
+    /// A client of the agent with these settings.
+    pub fn of(settings: Settings) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Stop::failed(format!("cannot start: {e}")))?;
         Ok(Self { socket: settings.socket, runtime, gateway: settings.gateway })

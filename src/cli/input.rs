@@ -11,7 +11,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
-/// The longest password, in bytes.
+/// The longest password, or key that is typed, in bytes.
 const LONGEST_PASSWORD: u64 = 1024;
 
 /// The bytes of a file, or of standard input if it is named `-`; at most `limit`.
@@ -48,11 +48,25 @@ fn whole(input: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 /// When there is none, it is too long or not UTF-8, or the two differ.
 pub fn password() -> Result<Zeroizing<String>> {
-    let password = if io::stdin().is_terminal() { asked()? } else { line()? };
+    let password = if io::stdin().is_terminal() { asked(twice)? } else { line()? };
     if password.is_empty() {
         bail!("the password is empty: type it, or pipe it in");
     }
     Ok(password)
+}
+
+/// A pre-shared key, asked for once on a terminal, without echo; empty if only the line was ended.
+///
+/// # Errors
+/// When it cannot be read, or is too long.
+pub fn key() -> Result<Zeroizing<String>> {
+    asked(|| {
+        let mut out = io::stderr();
+        write!(out, "Pre-shared key (not shown; empty: one is made): ")
+            .and_then(|()| out.flush())
+            .context("cannot ask")?;
+        line()
+    })
 }
 
 /// A line of standard input without its end.
@@ -64,14 +78,14 @@ fn line() -> Result<Zeroizing<String>> {
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.len() as u64 > LONGEST_PASSWORD {
-        bail!("the password is longer than {LONGEST_PASSWORD} bytes");
+        bail!("what was typed is longer than {LONGEST_PASSWORD} bytes");
     }
-    let text = std::str::from_utf8(line).context("the password is not UTF-8")?;
+    let text = std::str::from_utf8(line).context("what was typed is not UTF-8")?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Asks twice. Whatever ends it, also a signal, the terminal echoes again.
-fn asked() -> Result<Zeroizing<String>> {
+/// Asks without echo. Whatever ends it, also a signal, the terminal echoes again.
+fn asked(question: impl FnOnce() -> Result<Zeroizing<String>> + Send + 'static) -> Result<Zeroizing<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let outcome = runtime.block_on(async {
         let wait = |kind| signal(kind).context("cannot handle signals");
@@ -79,7 +93,7 @@ fn asked() -> Result<Zeroizing<String>> {
         let (mut terminate, mut hangup) = (wait(SignalKind::terminate())?, wait(SignalKind::hangup())?);
         let _silence = Silence::begin().context("cannot switch off the terminal's echo")?;
         tokio::select! {
-            typed = tokio::task::spawn_blocking(twice) => typed?,
+            typed = tokio::task::spawn_blocking(question) => typed?,
             _ = interrupt.recv() => bail!("interrupted"),
             _ = quit.recv() => bail!("interrupted"),
             _ = terminate.recv() => bail!("interrupted"),

@@ -2,7 +2,7 @@
 //! texts in it may come from peers, so every value passes through [`visible`] first.
 
 use cygnet::visible::visible;
-use std::fmt::Debug;
+use std::{fmt::Debug, io::Write};
 use tracing::{
     Event, Subscriber,
     field::{DisplayValue, Field, Value, Visit, display},
@@ -32,6 +32,19 @@ pub fn start() {
     let text = journal.is_none().then(|| Visible(fmt::layer().with_writer(std::io::stderr).with_ansi(terminal)));
     tracing_subscriber::registry().with(text).with(journal).with(filter).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}
+
+/// Logs why the program ends, a message for each line. In the journal they go the way of standard error: what comes by
+/// itself from a process that has ended since does not count as its unit's.
+pub fn failure(text: &str) {
+    for line in text.lines() {
+        if stderr_is_journal() {
+            // The number is the level of an error. Nothing is left to do if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "<3>{}", visible(line));
+        } else {
+            tracing::error!("{line}");
+        }
+    }
 }
 
 /// Whether standard error is the journal's: systemd names its device and inode.

@@ -6,7 +6,7 @@ use super::{
     client::Client,
     input,
     look::{Look, Table, Tone, companion, safe, warnings},
-    select,
+    select::{self, encoded},
     show::passes,
     stop::{Result, Stop, print, print_json},
     write::{TOGETHER, Write, with_query},
@@ -23,20 +23,21 @@ const MORE: [&str; 1] = ["peerAddress"];
 /// `cygnet plan`.
 pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
-    let (query, body) = if args.values.is_empty() {
+    let (query, body) = if args.values.is_empty() && args.unset.is_empty() {
         (vec![], read_body(args.body.as_deref().unwrap_or(Path::new("-")))?)
     } else {
-        (vec!["keep=true"], json!({ "changeIPsecConnection": args.values.members(&MORE)? }))
+        (vec![kept(&args.unset)], json!({ "changeIPsecConnection": args.values.members(&MORE)? }))
     };
-    let query: Vec<_> = query.into_iter().chain(args.together.then_some(TOGETHER)).collect();
+    let query: Vec<_> = query.into_iter().chain(args.together.then(|| TOGETHER.to_owned())).collect();
     let plan = client.post(&format!("/cygnet/v1/connections/{uuid}/plan?{}", query.join("&")), &body)?;
     if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
 }
 
 /// `cygnet change`: the agent keeps options that are not named, so no key comes here.
 pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
-    if args.values.is_empty() {
-        return Err(Stop::usage("no option to change is named").hint("add --set NAME=VALUE or --auth-key-file FILE"));
+    if args.values.is_empty() && args.unset.is_empty() {
+        return Err(Stop::usage("no option to change is named")
+            .hint("add --set NAME=VALUE, --unset NAME or --auth-key-file FILE"));
     }
     if !args.yes {
         ask::must_be_possible()?;
@@ -44,16 +45,21 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
     let uuid = select::uuid(client, &args.which.connection)?;
     if !args.yes {
-        let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?keep=true"), &args.how);
+        let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?{}", kept(&args.unset)), &args.how);
         let plan = client.post(&path, &body)?;
         if plan["fields"].as_array().is_some_and(|fields| !fields.is_empty()) {
             let question = format!("Apply this change to {}?", visible(&args.which.connection));
             ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), &question)?;
         }
     }
-    let path = format!("/config/{uuid}?keep=true");
+    let path = format!("/config/{uuid}?{}", kept(&args.unset));
     let (method, body, doing, done) = (Method::PUT, Some(body), "changing", "changed");
     Write { uuid: &uuid, method, path, body, doing, done }.run(client, &args.how)
+}
+
+/// The parameters that keep what is not named, but for the identities that are taken away.
+fn kept(unset: &[String]) -> String {
+    if unset.is_empty() { "keep=true".into() } else { format!("keep=true&unset={}", encoded(&unset.join(","))) }
 }
 
 fn read_body(body: &Path) -> Result<Value> {

@@ -95,12 +95,16 @@ fn read(path: &Path, limit: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
 
 /// The gateway of the settings, if there are any, with the `--vip` under the name that the body asks for.
 fn gateway(config: &Path, args: &RenderArgs, params: &cygnet::http::Params) -> Result<Gateway, Error> {
-    let settings = if config.exists() { Some(Settings::read(config).map_err(Error::Argument)?) } else { None };
+    let settings = if config.exists() {
+        Some(Settings::read(config).map_err(|faults| Error::Argument(faults.to_string()))?)
+    } else {
+        None
+    };
     let mut gateway = settings.map(|settings| settings.gateway).unwrap_or_default();
     let asked = params.members.get("vipUuid").and_then(|v| v.as_str());
     if let (Some(address), Some(uuid)) = (args.vip, asked) {
         gateway.vips.retain(|vip| vip.uuid != uuid);
-        gateway.vips.push(Vip { uuid: uuid.into(), address });
+        gateway.vips.push(Vip { uuid: uuid.into(), name: None, address });
     }
     Ok(gateway)
 }
@@ -127,7 +131,8 @@ fn cidrs<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, texts: &[St
 fn made_up(args: &RenderArgs) -> Result<Record, Failure> {
     let vip =
         args.vip.ok_or_else(|| Error::argument("a Change needs --given RECORD.json, or --vip with the networks"))?;
-    let gateway = Gateway { vips: vec![Vip { uuid: "offline".into(), address: vip }], l3_networks: Vec::new() };
+    let gateway =
+        Gateway { vips: vec![Vip { uuid: "offline".into(), name: None, address: vip }], l3_networks: Vec::new() };
     // Any other address of the same family: the Change brings its own.
     let peer = if vip.is_ipv4() { "198.51.100.255" } else { "2001:db8:ffff::ffff" };
     let body = json!({ "params": { "name": "offline", "vipUuid": "offline", "peerAddress": peer, "authKey": "offline", "resourceUuid": NAMELESS } });

@@ -1,34 +1,39 @@
 //! `cygnet serve`: connects settings, store, charon, listeners and signals.
 
-use super::logging;
+use super::{
+    credentials,
+    live::{Live, Orders, has_address, notify},
+    logging,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
-    agent::{Agent, CharonLink, Ticks},
+    agent::Agent,
     doctor::facts::Places,
-    http::{self, Accounts, Api, Auth, Credentials, Jobs, Tokens, serve::Server, tls::Tls},
+    http::{self, Api, Auth, Jobs, serve::Server, tls::Tls},
     settings::{Backend, Settings},
     store::Store,
     strongswan::{StrongSwan, swanctl::Swanctl, vici::Vici},
-    visible::visible,
 };
+use nix::sys::socket::{setsockopt, sockopt};
 use sd_notify::NotifyState;
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    net::{TcpListener, TcpSocket},
+    sync::mpsc,
 };
 use tokio_util::sync::CancellationToken;
 
 /// How long running requests may take after the signal to stop.
 const FINISHING: Duration = Duration::from_secs(10);
-/// How often systemd gets the status.
-const BEAT: Duration = Duration::from_secs(2);
+/// How many connections of callers may wait to be taken.
+const BACKLOG: u32 = 1024;
 
 pub fn run(config: &Path) -> ExitCode {
     logging::start();
@@ -38,7 +43,7 @@ pub fn run(config: &Path) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            logging::failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -65,7 +70,7 @@ async fn serve(config: &Path) -> Result<()> {
     if let Some(watchdog) = sd_notify::watchdog_enabled() {
         settings.charon.check_watchdog(watchdog).map_err(|e| anyhow!("{}: {e}", config.display()))?;
     }
-    let credentials = read_credentials(&settings)?;
+    let credentials = credentials::read(&settings)?;
     if let Some(problem) = http::zone::problem() {
         tracing::warn!("{problem}");
     }
@@ -74,10 +79,7 @@ async fn serve(config: &Path) -> Result<()> {
     if !conf_dir.is_dir() {
         bail!("{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir", conf_dir.display());
     }
-    let listener = match settings.listen {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
-        None => None,
-    };
+    let listener = settings.listen.map(listen).transpose()?;
     let unix = http::serve::bind_unix(&settings.socket).await;
     let unix = unix.with_context(|| format!("cannot listen on {}", settings.socket.display()))?;
     let _socket = RemoveOnDrop(settings.socket.clone());
@@ -96,8 +98,11 @@ async fn serve(config: &Path) -> Result<()> {
         server.serve_tcp(listener, tls.clone());
     }
     server.serve_unix(unix);
-    notify(&[NotifyState::Ready, NotifyState::Status(&status(&agent))]);
-    until_stopped(orders, &Live { config, agent: &agent, api: &api, tls: tls.as_ref() }).await?;
+    let (sender, reloads) = mpsc::channel(1);
+    api.set_reloads(sender);
+    let live = Live::new(config, &settings, &agent, &api, tls.as_ref());
+    notify(&[NotifyState::Ready, NotifyState::Status(&live.status())]);
+    live.until_stopped(orders, reloads).await;
 
     notify(&[NotifyState::Stopping]);
     stop.cancel();
@@ -106,6 +111,29 @@ async fn serve(config: &Path) -> Result<()> {
     }
     // Tunnels stay up in charon, and the next start finds them.
     Ok(())
+}
+
+/// A socket at this address, also if this host does not have it yet: keepalived or DHCP may bring it later.
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        setsockopt(&socket, sockopt::IpFreebind, &true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    let listener = open().map_err(|error: std::io::Error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => ": another program listens there; `ss -ltnp` names it",
+            ErrorKind::PermissionDenied => ": the agent may not use ports below 1024; choose another one",
+            _ => "",
+        };
+        anyhow!("cannot listen on {address}: {error}{hint}")
+    })?;
+    if !has_address(address.ip()) {
+        tracing::warn!("this host does not have the address of listen, {address}; callers get in as soon as it has");
+    }
+    Ok(listener)
 }
 
 /// The connection to charon that the settings choose.
@@ -119,128 +147,12 @@ pub fn strongswan(settings: &Settings) -> StrongSwan {
     }
 }
 
-fn read_credentials(settings: &Settings) -> Result<Credentials> {
-    let place = |path: &Path| http::credential(path).map_err(|e| anyhow!(e));
-    let tokens = match &settings.auth.tokens_file {
-        Some(path) => Tokens::read(&place(path)?).map_err(|e| anyhow!(e))?,
-        None => Tokens::default(),
-    };
-    let accounts = match &settings.auth.accounts_file {
-        Some(path) => Accounts::read(&place(path)?).map_err(|e| anyhow!(e))?,
-        None => Accounts::default(),
-    };
-    if settings.listen.is_some() && tokens.is_empty() && accounts.is_empty() {
-        tracing::warn!(
-            "no token and no account is configured: every call over TCP is refused; set auth.tokens_file or auth.accounts_file"
-        );
-    }
-    Ok(Credentials { tokens, accounts })
-}
-
 /// The first line on standard output: the address, for a port that the system chose.
 fn announce(listener: &TcpListener, tls: bool) -> Result<()> {
     let mut stdout = std::io::stdout();
     let scheme = if tls { "https" } else { "http" };
     writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?)?;
     Ok(stdout.flush()?)
-}
-
-/// The handled signals.
-struct Orders {
-    terminate: Signal,
-    interrupt: Signal,
-    reload: Signal,
-}
-
-impl Orders {
-    fn new() -> Result<Self> {
-        let signals = |kind| signal(kind).context("cannot handle signals");
-        Ok(Self {
-            terminate: signals(SignalKind::terminate())?,
-            interrupt: signals(SignalKind::interrupt())?,
-            reload: signals(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// The parts that a reload changes.
-struct Live<'a> {
-    config: &'a Path,
-    agent: &'a Arc<Agent>,
-    api: &'a Arc<Api>,
-    tls: Option<&'a Tls>,
-}
-
-/// Handles signals until one stops the agent.
-async fn until_stopped(mut orders: Orders, live: &Live<'_>) -> Result<()> {
-    let mut beat = tokio::time::interval(BEAT);
-    let mut last = live.agent.ticks();
-    loop {
-        tokio::select! {
-            _ = orders.terminate.recv() => return Ok(()),
-            _ = orders.interrupt.recv() => return Ok(()),
-            _ = orders.reload.recv() => match live.reload() {
-                Ok(()) => tracing::info!("gateway, auth and the TLS files were read anew"),
-                Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
-            },
-            _ = beat.tick() => last = report(live.agent, last),
-        }
-    }
-}
-
-impl Live<'_> {
-    /// Takes over the settings that a reload may change; an invalid file changes nothing.
-    fn reload(&self) -> Result<()> {
-        let settings = Settings::read(self.config).map_err(|e| anyhow!(e))?;
-        let credentials = read_credentials(&settings)?;
-        if let (Some(tls), Some(files)) = (self.tls, &settings.tls) {
-            tls.reload(files).map_err(|e| anyhow!(e))?;
-        }
-        record_handed_over(&settings);
-        self.api.auth().set_credentials(credentials);
-        self.api.set_places(Places::of(&settings, Some(self.config)));
-        self.agent.set_gateway(settings.gateway);
-        Ok(())
-    }
-}
-
-/// Sends systemd the status. The watchdog gets its keep-alive only if both loops of the agent have turned since the last
-/// one, so systemd restarts an agent that answers calls but reconciles nothing.
-fn report(agent: &Agent, last: Ticks) -> Ticks {
-    let turns = agent.ticks();
-    if let Some(what) = turns.standing(last) {
-        notify(&[NotifyState::Status(&format!("{what} hangs; {}", status(agent)))]);
-        return last;
-    }
-    notify(&[NotifyState::Watchdog, NotifyState::Status(&status(agent))]);
-    turns
-}
-
-/// Logs which files a reload cannot read again: an operator may have removed a token from one.
-fn record_handed_over(settings: &Settings) {
-    let auth = [&settings.auth.tokens_file, &settings.auth.accounts_file].into_iter().flatten();
-    let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
-    for path in auth.chain(tls).filter(|path| http::is_handed_over(path)) {
-        let path = path.display();
-        tracing::warn!(%path, "this file is as it was at the start: `systemctl restart cygnet` takes over a new one");
-    }
-}
-
-fn status(agent: &Agent) -> String {
-    let count = agent.store().all().len();
-    // systemd parses each line as a message.
-    match agent.link() {
-        CharonLink::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
-        CharonLink::Starting => "starting".into(),
-        CharonLink::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
-    }
-}
-
-/// Notifies systemd, if it started this process.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd cannot be notified");
-    }
 }
 
 /// Removes the Unix socket at the end.

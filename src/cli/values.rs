@@ -8,11 +8,12 @@ use super::{
 use cygnet::{
     http::{never, options},
     nearest::nearest,
-    settings::Gateway,
+    settings::{Gateway, Vip},
     visible::visible,
 };
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
-use std::{io::IsTerminal, path::Path};
+use std::{io::IsTerminal, net::IpAddr, path::Path};
 use zeroize::Zeroizing;
 
 /// The longest file that is read as a key, in bytes: a bundle of certificates. More is a mistake.
@@ -79,26 +80,31 @@ fn key(file: &Path) -> Result<Zeroizing<String>> {
     Ok(key)
 }
 
-/// The uuid of a network of this gateway: `text` is one, or a CIDR that just one network has. Of what the settings do
-/// not know the agent is asked all the same: it may run with others.
-pub fn network(gateway: &Gateway, text: &str) -> Result<String> {
-    let networks = gateway.l3_networks.iter();
-    let found: Vec<_> = networks.filter(|net| net.cidrs.iter().any(|cidr| cidr.to_string() == text)).collect();
-    match found.as_slice() {
-        [] => Ok(text.to_owned()),
-        [one] => Ok(one.uuid.clone()),
-        _ => Err(Stop::failed(format!("several networks of the settings have {text}")).hint("give the uuid of one")),
+/// A secret of 256 random bits, in hexadecimal digits.
+pub fn random_hex() -> Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|e| Stop::failed(format!("there are no random bytes: {e}")))?;
+    Ok(Zeroizing::new(HEXLOWER.encode(bytes.as_slice())))
+}
+
+/// The VIP for a connection to `peer`, if nothing is said: the only one of the settings, or of the peer's family.
+pub fn vip(gateway: &Gateway, peer: &str) -> Result<String> {
+    let peer: Option<IpAddr> = peer.split('%').next().and_then(|peer| peer.parse().ok());
+    let all = gateway.vips.iter();
+    let of_family: Vec<_> = all.filter(|vip| peer.is_none_or(|peer| peer.is_ipv4() == vip.address.is_ipv4())).collect();
+    match (of_family.as_slice(), gateway.vips.as_slice()) {
+        ([one], _) => Ok(one.uuid.clone()),
+        // The agent says what is wrong with it.
+        ([], [one]) => Ok(one.uuid.clone()),
+        (_, []) => Err(Stop::usage("the settings have no VIP").hint("run `cygnet init`")),
+        ([], all) => Err(choose("no VIP of the settings has the family of the peer", all.iter().collect())),
+        (several, _) => {
+            Err(choose(&format!("the settings have {} VIPs for this peer", several.len()), several.to_vec()))
+        }
     }
 }
 
-/// The uuid of an address of this gateway; of the only one, if nothing is said.
-pub fn vip(gateway: &Gateway, text: Option<&str>) -> Result<String> {
-    let Some(text) = text else {
-        return match gateway.vips.as_slice() {
-            [one] => Ok(one.uuid.clone()),
-            vips => Err(Stop::usage(format!("the settings have {} addresses: choose one with --vip", vips.len()))),
-        };
-    };
-    let found = gateway.vips.iter().find(|vip| vip.address.to_string() == text);
-    Ok(found.map_or_else(|| text.to_owned(), |vip| vip.uuid.clone()))
+fn choose(text: &str, vips: Vec<&Vip>) -> Stop {
+    let vips: Vec<_> = vips.into_iter().map(Vip::described).collect();
+    Stop::usage(text).hint(format!("choose one with --vip: {}", vips.join(", ")))
 }

@@ -1,15 +1,12 @@
 //! The subcommands that write: their requests, and the result for the tunnel.
 
 use super::{
-    args::OneArgs,
-    ask,
     client::Client,
     look::safe,
     select::{self, encoded},
     stop::{Result, Stop, print, print_json},
     up,
-    values::{network, vip},
-    write_args::{CreateArgs, DeleteArgs, NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs, WriteOptions},
+    write_args::{NetworksArgs, ReconnectArgs, UpdateArgs, WriteArgs, WriteOptions},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -60,31 +57,6 @@ pub fn with_query(mut path: String, how: &WriteOptions) -> String {
     path
 }
 
-/// `cygnet create`.
-pub fn create(client: &Client, args: &CreateArgs) -> Result<()> {
-    if args.values.auth_key_file.is_none() {
-        return Err(Stop::usage("a connection needs a key").hint("add --auth-key-file FILE"));
-    }
-    let mut params = args.values.members(&[])?;
-    params.insert("name".into(), args.name.as_str().into());
-    params.insert("peerAddress".into(), args.peer.as_str().into());
-    params.insert("vipUuid".into(), vip(&client.gateway, args.vip.as_deref())?.into());
-    if let Some(text) = &args.network {
-        params.insert("l3NetworkUuid".into(), network(&client.gateway, text)?.into());
-    }
-    if !args.peer_cidr.is_empty() {
-        params.insert("peerCidrs".into(), json!(args.peer_cidr));
-    }
-    for (name, value) in [("description", &args.description), ("resourceUuid", &args.uuid)] {
-        if let Some(value) = value {
-            params.insert(name.into(), value.as_str().into());
-        }
-    }
-    let body = Some(json!({ "params": params }));
-    let (uuid, path) = (args.name.as_str(), String::new());
-    Write { uuid, method: Method::POST, path, body, doing: "creating", done: "created" }.run(client, &args.how)
-}
-
 /// `cygnet update`: only texts for people, so no tunnel is waited for.
 pub fn update(client: &Client, args: &UpdateArgs) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
@@ -101,29 +73,6 @@ pub fn update(client: &Client, args: &UpdateArgs) -> Result<()> {
     }
     let name = answer["inventory"]["name"].as_str().unwrap_or_default();
     print(&format!("updated {} ({uuid})\n", safe(name))).map(drop)
-}
-
-/// `cygnet delete`.
-pub fn delete(client: &Client, args: &DeleteArgs) -> Result<()> {
-    if !args.yes {
-        ask::must_be_possible()?;
-    }
-    let uuid = select::uuid(client, &args.which.connection)?;
-    if !args.yes {
-        let answer = client.get(&format!("{PATH}/{uuid}"))?;
-        let inventory = &answer["inventories"][0];
-        let text = |name: &str| safe(inventory[name].as_str().unwrap_or("?"));
-        let page = format!("{} ({uuid}) to {} is {}.\n", text("name"), text("peerAddress"), text("status"));
-        ask::confirmed(&page, "Delete it and close its tunnel?")?;
-    }
-    let mode = if args.enforce { "?deleteMode=Enforcing" } else { "" };
-    let answer = client.write(Method::DELETE, &format!("{PATH}/{uuid}{mode}"), None, "deleting")?;
-    if args.json.json {
-        return print_json(&answer);
-    }
-    print(&format!("deleted {uuid}\n"))?;
-    up::warn(&answer);
-    Ok(())
 }
 
 /// `cygnet reconnect`.
@@ -163,14 +112,8 @@ pub fn enable(client: &Client, args: &WriteArgs) -> Result<()> {
     act(client, &args.which.connection, &args.how, state("enable"), ("enabling", "enabled"))
 }
 
-/// `cygnet disable`: there is no tunnel to wait for.
-pub fn disable(client: &Client, args: &OneArgs) -> Result<()> {
-    let uuid = select::uuid(client, &args.which.connection)?;
-    let answer = client.write(Method::PUT, &format!("{PATH}/{uuid}/actions"), Some(&state("disable")), "disabling")?;
-    up::finish(client, answer, "disabled", None, args.json.json)
-}
-
-fn state(event: &str) -> Value {
+/// The body that enables or disables a connection.
+pub fn state(event: &str) -> Value {
     json!({ "changeIPSecConnectionState": { "stateEvent": event } })
 }
 
@@ -182,46 +125,23 @@ fn act(client: &Client, connection: &str, how: &WriteOptions, body: Value, (doin
 
 /// `cygnet add-cidr` and `cygnet attach`.
 pub fn add(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
-    let body = json!({ "params": { what.member: what.values(client, args)? } });
-    networks(client, args, (Method::POST, what.collection, Some(body)), ("adding networks to", "networks added:"))
-}
-
-/// `cygnet remove-cidr` and `cygnet detach`.
-pub fn remove(client: &Client, args: &NetworksArgs, what: &Networks) -> Result<()> {
-    let values = what.values(client, args)?;
-    let query: Vec<_> = values.iter().map(|value| format!("{}={}", what.member, encoded(value))).collect();
-    let path = format!("{}?{}", what.collection, query.join("&"));
-    networks(client, args, (Method::DELETE, &path, None), ("removing networks from", "networks removed:"))
-}
-
-fn networks(
-    client: &Client,
-    args: &NetworksArgs,
-    (method, path, body): (Method, &str, Option<Value>),
-    (doing, done): (&str, &str),
-) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
-    Write { uuid: &uuid, method, path: format!("/{uuid}/{path}"), body, doing, done }.run(client, &args.how)
+    let (path, body) = (format!("/{uuid}/{}", what.collection), json!({ "params": { what.member: args.networks } }));
+    let (doing, done) = ("adding networks to", "networks added:");
+    Write { uuid: &uuid, method: Method::POST, path, body: Some(body), doing, done }.run(client, &args.how)
 }
 
 /// On which side the networks are.
 pub struct Networks {
-    collection: &'static str,
-    member: &'static str,
-    is_ours: bool,
+    /// The path of such networks.
+    pub collection: &'static str,
+    /// The member that names them.
+    pub member: &'static str,
+    /// Whether they are behind this gateway.
+    pub is_ours: bool,
 }
 
 /// Networks behind the peer.
 pub const REMOTE: Networks = Networks { collection: "remote-cidrs", member: "peerCidrs", is_ours: false };
 /// Networks behind this gateway.
 pub const LOCAL: Networks = Networks { collection: "l3networks", member: "l3NetworkUuids", is_ours: true };
-
-impl Networks {
-    /// What the API calls the networks of the command line.
-    fn values(&self, client: &Client, args: &NetworksArgs) -> Result<Vec<String>> {
-        if !self.is_ours {
-            return Ok(args.networks.clone());
-        }
-        args.networks.iter().map(|text| network(&client.gateway, text)).collect()
-    }
-}

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// How a write is done.
 #[derive(Args)]
 pub struct WriteOptions {
-    /// Takes the write back if the tunnel is not up in TIME (1s to 10m).
-    #[arg(long, value_name = "TIME")]
+    /// Takes the write back if the tunnel is not up in TIME (1s to 10m; 60s if there is none).
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
     pub confirm: Option<String>,
     /// Closes the old SA at once, even if the new one is not up: for a key that leaked.
     #[arg(long)]
@@ -53,13 +53,38 @@ pub struct ReconnectArgs {
     pub how: WriteOptions,
 }
 
+/// The arguments of `cygnet disable`.
+#[derive(Args)]
+pub struct DisableArgs {
+    /// Which connection.
+    #[command(flatten)]
+    pub which: Which,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// A write that takes networks away.
+#[derive(Args)]
+pub struct CutArgs {
+    /// Does not show what is cut and does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Which networks, of which connection.
+    #[command(flatten)]
+    pub networks: NetworksArgs,
+}
+
 /// A write about networks.
 #[derive(Args)]
 pub struct NetworksArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// The networks, as CIDRs. A network of this gateway may be named by its uuid in the settings.
+    /// The networks, as CIDRs. A network of this gateway may be named by its name or uuid in the settings.
     #[arg(required = true)]
     pub networks: Vec<String>,
     /// How it is done.
@@ -81,20 +106,26 @@ pub struct Values {
 /// The arguments of `cygnet create`.
 #[derive(Args)]
 pub struct CreateArgs {
-    /// The connection's name.
-    pub name: String,
+    /// The connection's name. A terminal asks for it, and for all else that is missing.
+    pub name: Option<String>,
     /// The peer's address. A link-local one is followed by a percent sign and its interface.
     #[arg(long, value_name = "ADDRESS")]
-    pub peer: String,
-    /// This gateway's address, or its uuid in the settings. It is not needed if the settings have only one.
-    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Option<String>,
+    /// This gateway's VIP: its name, address or uuid in the settings. It is not needed if only one fits the peer.
+    #[arg(long, value_name = "VIP")]
     pub vip: Option<String>,
-    /// The network behind this gateway: a CIDR of the settings, or its uuid there. More can be attached later.
-    #[arg(long, value_name = "CIDR")]
+    /// The network behind this gateway: its name, CIDR or uuid in the settings. More can be attached later.
+    #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
     /// A network behind the peer; may be repeated.
     #[arg(long, value_name = "CIDR")]
     pub peer_cidr: Vec<String>,
+    /// Creates it even if it has no network at one side: it does not come up until it has.
+    #[arg(long)]
+    pub no_networks: bool,
+    /// Makes a strong pre-shared key and prints it, once.
+    #[arg(long, conflicts_with = "auth_key_file")]
+    pub generate_key: bool,
     /// A description.
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
@@ -118,6 +149,9 @@ pub struct ChangeArgs {
     /// What is set.
     #[command(flatten)]
     pub values: Values,
+    /// Takes an identity away: the default one counts again, such as the address. May be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["localId", "remoteId"])]
+    pub unset: Vec<String>,
     /// Does not show the plan and does not ask.
     #[arg(long, short)]
     pub yes: bool,
@@ -149,7 +183,7 @@ pub struct DeleteArgs {
     /// Which connection.
     #[command(flatten)]
     pub which: Which,
-    /// Does not ask.
+    /// Does not show what is cut and does not ask.
     #[arg(long, short)]
     pub yes: bool,
     /// Deletes it even if charon is unreachable.

@@ -18,6 +18,7 @@ use crate::{
     agent::{Warning, WriteOptions, reconnected},
     error::{Error, Result},
     ipsec::TrafficSelector,
+    settings::Gateway,
     store::{Record, Spec},
 };
 use axum::{
@@ -181,8 +182,25 @@ fn has_cidr(record: &Record, cidr: TrafficSelector) -> bool {
     record.spec.remote.iter().any(|entry| entry.cidr == cidr)
 }
 
-fn has_network(record: &Record, uuid: &str) -> bool {
-    record.spec.local.iter().any(|network| network.network == uuid)
+/// The uuid of the attached network that `text` names: by its uuid, as the settings name it, or by a prefix that it has.
+fn attached(record: &Record, text: &str, gateway: &Gateway) -> Result<String> {
+    let local = &record.spec.local;
+    let named = gateway.find_l3_network(text).map_or(text, |network| network.uuid.as_str());
+    let has = |uuid: &str| local.iter().find(|network| network.network == uuid);
+    let cidr: Option<TrafficSelector> = text.parse().ok();
+    let by_cidr = || local.iter().find(|network| cidr.is_some_and(|cidr| network.cidrs.contains(&cidr)));
+    if let Some(network) = has(text).or_else(|| has(named)).or_else(by_cidr) {
+        return Ok(network.network.clone());
+    }
+    let all = local.iter().map(|network| {
+        let cidrs: Vec<_> = network.cidrs.iter().map(ToString::to_string).collect();
+        format!("{} ({})", cidrs.join(" "), network.network)
+    });
+    let all: Vec<_> = all.collect();
+    let elaboration =
+        if all.is_empty() { "no network is attached".into() } else { format!("attached are: {}", all.join(", ")) };
+    let text = format!("L3 network [{text}] is not be attached to ipsec [uuid :{}]", record.id);
+    Err(Error::Named { text, elaboration })
 }
 
 /// `POST /ipsec/{uuid}/l3networks`: local networks are attached.
@@ -223,13 +241,11 @@ pub async fn detach_l3_networks(
 ) -> Answer {
     let how = write_options(&pairs, &caller)?;
     let (gone, tags) = (parse::text_list("l3NetworkUuids", &pairs)?, parse::tags(&pairs));
+    let gateway = state.agent.gateway();
     let unknown = unread(Message::DetachL3Networks, None, &pairs);
     edit(&state, &uuid, how, unknown, move |old| {
         let mut spec = old.spec.clone();
-        if let Some(uuid) = gone.iter().find(|uuid| !has_network(old, uuid)) {
-            let text = format!("L3 network [{uuid}] is not be attached to ipsec [uuid :{}]", old.id);
-            return Err(Error::Argument(text));
-        }
+        let gone = gone.iter().map(|text| attached(old, text, &gateway)).collect::<Result<Vec<_>>>()?;
         spec.local.retain(|network| !gone.contains(&network.network));
         tags.clone().apply(&mut spec.names)?;
         with_spec(old, spec)

@@ -17,6 +17,7 @@ pub use caller::Caller;
 pub use origin::{Origin, Peer};
 pub use sessions::Session;
 pub use standing::Standing;
+pub(super) use tokens::unreadable;
 pub use tokens::{Tokens, credential, is_handed_over};
 
 use super::error::Failure;

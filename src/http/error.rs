@@ -105,6 +105,7 @@ fn elaboration(error: &Error) -> Option<String> {
     match error {
         Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
         Error::Named { elaboration, .. } => Some(elaboration.clone()),
+        Error::NotFound { known, .. } => known.clone(),
         Error::Unreachable { .. } => {
             Some(format!("{}: {}", Code::CharonUnreachable.name(), Code::CharonUnreachable.advice()))
         }
@@ -135,7 +136,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
 
 fn details(error: &Error) -> String {
     match error {
-        Error::NotFound { field, uuid, resource } => {
+        Error::NotFound { field, uuid, resource, .. } => {
             let name = sentences::type_of(*resource);
             // Of a parameter that is a list, all that are missing.
             let uuid = if LISTS.contains(field) { format!("uuids:[{uuid}]") } else { format!("uuid:{uuid}") };

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     agent::{CharonLink, Seen, Step, View},
+    error::Error,
     ipsec::{
         Auth, ChildSa, ChildState, Connection, Identity, IkeSa, IkeState, TrafficSelector,
         certs::{Certificate, Role},
@@ -30,6 +31,7 @@ use axum::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// `GET /healthz`: the process answers.
 pub async fn healthz() -> &'static str {
@@ -62,6 +64,18 @@ pub async fn readyz(State(api): Shared) -> Response {
 /// `GET /cygnet/v1/doctor`: the report of the running agent. 200 also when something is wrong: the question was answered.
 pub async fn doctor(State(api): Shared) -> Answer {
     Ok(json_response(StatusCode::OK, &*api.examinations.report(&api.agent).await?))
+}
+
+/// `POST /cygnet/v1/reload`: the settings are read anew, as on SIGHUP, and the caller hears what came of it.
+pub async fn reload(State(api): Shared) -> Answer {
+    let (answer, outcome) = oneshot::channel();
+    let gone = || Error::Internal("nobody reads the settings".into());
+    api.reloads.get().ok_or_else(gone)?.send(answer).await.map_err(|_| gone())?;
+    let done = outcome.await.map_err(|_| gone())?.map_err(|faults| {
+        Error::Argument(format!("the settings are refused, and nothing has changed: {}", faults.join("; ")))
+    })?;
+    let body = json!({ "taken_over": done.taken_over, "needs_restart": done.needs_restart });
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.

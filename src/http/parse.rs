@@ -10,10 +10,11 @@ mod options;
 mod query_parameters;
 
 pub use names::{login, renewal, state_event, update};
-pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list};
+pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
 pub use options::MASK;
 pub use query_parameters::{
-    MissingFields, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value, write_options,
+    MissingFields, Unset, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value,
+    write_options,
 };
 
 use self::native::Native;
@@ -60,7 +61,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
         limits::elements("tagUuids", tags.len())?;
         return Err(not_found("tagUuids", tags.join(","), Resource::TagPattern).into());
     }
-    let vip = gateway.vip(&vip_uuid).ok_or_else(|| not_found("vipUuid", vip_uuid, Resource::Vip))?;
+    let vip = vip("vipUuid", &vip_uuid, gateway)?;
     let local = optional_network("l3NetworkUuid", own.l3_network_uuid, gateway, now)?;
     let mut names = Names { name, description, ..Names::default() };
     params.tags.clone().apply(&mut names)?;
@@ -116,11 +117,21 @@ pub fn change(
     }
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
+        let mut stored = old.spec.options.clone();
         let block = match rest {
-            MissingFields::Kept => filled(&block, &old.spec.options)?,
+            MissingFields::Kept => filled(&block, &stored)?,
+            MissingFields::KeptBut(unset) => {
+                if unset.local_id {
+                    (stored.local_id, stored.native.local_id_type) = (None, None);
+                }
+                if unset.remote_id {
+                    (stored.remote_id, stored.native.remote_id_type) = (None, None);
+                }
+                filled(&block, &stored)?
+            }
             MissingFields::Defaults => block.clone(),
         };
-        let options = options((block, &native), key.clone(), Some(&old.spec.options), false, now)?;
+        let options = options((block, &native), key.clone(), Some(&stored), false, now)?;
         let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
         // One that is stored may be given again, whatever it is.
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };

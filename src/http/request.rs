@@ -22,5 +22,6 @@ pub fn id_of(text: &str) -> Result<ConnectionId> {
         field: "uuid",
         uuid: text.chars().take(64).collect(),
         resource: Resource::Connection,
+        known: None,
     })
 }

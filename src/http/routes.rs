@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 27] = [
+pub static ROUTES: [Route; 28] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -140,6 +140,12 @@ pub static ROUTES: [Route; 27] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "ReconnectAllChanged", Other, |verb| verb.by(actions::reconnect_all_changed))],
+    },
+    Route {
+        path: "/cygnet/v1/reload",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "Reload", Other, |verb| verb.by(native::reload))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}",

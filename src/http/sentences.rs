@@ -55,7 +55,7 @@ pub(super) fn data(error: &Error) -> Option<Value> {
             let (field, rule) = (field_of(conflict.part()), in_our_words(conflict));
             Some(json!({ "problem": "CONFLICT", "field": field, "rule": rule }))
         }
-        Error::NotFound { field, uuid, resource } => {
+        Error::NotFound { field, uuid, resource, .. } => {
             Some(json!({ "problem": "NOT_FOUND", "field": field, "found": uuid, "type": type_of(*resource) }))
         }
         _ => None,

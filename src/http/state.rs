@@ -2,7 +2,7 @@
 
 use super::{
     auth::Auth, budget::Bodies, doctor::Examinations, error::Failure, hook::Hooks, inventory::inventory, jobs::Jobs,
-    query::Lens, tally::Tally, zone,
+    query::Lens, reload::Reload, tally::Tally, zone,
 };
 use crate::{
     agent::{Agent, View},
@@ -12,7 +12,11 @@ use crate::{
 };
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What the handlers share.
@@ -28,6 +32,8 @@ pub struct Api {
     pub(super) stop: CancellationToken,
     pub(super) examinations: Examinations,
     pub(super) bodies: Bodies,
+    /// Whoever reads the settings anew.
+    pub(super) reloads: OnceLock<mpsc::Sender<Reload>>,
     /// The metrics of this second, or why there are none.
     pub(super) metrics: Moment<Bytes, String>,
 }
@@ -53,6 +59,7 @@ impl Api {
             stop: stop.clone(),
             examinations: Examinations::at(settings),
             bodies: Bodies::default(),
+            reloads: OnceLock::new(),
             metrics: Moment::default(),
         })
     }
@@ -75,6 +82,12 @@ impl Api {
     /// The guard, to give it other credentials.
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// Has calls for new settings go here.
+    pub fn set_reloads(&self, reloads: mpsc::Sender<Reload>) {
+        // The first one stays: there is one loop that takes them.
+        let _ = self.reloads.set(reloads);
     }
 
     /// Has the doctor look elsewhere from now on: at the settings file and what it names.

@@ -80,7 +80,7 @@ fn read(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
 }
 
 fn pem(path: &Path) -> Result<Vec<u8>, String> {
-    open::read(path, Kind::Operator).map_err(|e| format!("cannot read {}: {e}", path.display()))
+    open::read(path, Kind::Operator).map_err(|e| super::auth::unreadable("", path, &e))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -54,7 +54,7 @@ pub fn unread(message: Message, params: Option<&Params>, pairs: &[(String, Strin
     };
     let in_query: Vec<_> = match message {
         Message::Update => Vec::new(),
-        Message::Change => HOW.into_iter().chain(["keep"]).collect(),
+        Message::Change => HOW.into_iter().chain(["keep", "unset"]).collect(),
         Message::RemoveRemoteCidrs | Message::DetachL3Networks => {
             HOW.into_iter().chain(names.iter().copied()).collect()
         }

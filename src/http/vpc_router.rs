@@ -42,10 +42,8 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
     // Every network of the gateway can be joined with every public network.
     parse::value("publicL3Uuid", &pairs)?;
     let gateway = api.agent.gateway();
-    if let Some(uuid) = parse::value("vipUuid", &pairs)?.filter(|uuid| gateway.vip(uuid).is_none()) {
-        return Err(
-            Error::NotFound { field: "vipUuid", uuid: uuid.into(), resource: crate::error::Resource::Vip }.into()
-        );
+    if let Some(text) = parse::value("vipUuid", &pairs)? {
+        parse::vip("vipUuid", text, &gateway)?;
     }
     let attached = match parse::value("uuid", &pairs)? {
         Some(uuid) => api.agent.view(id_of(uuid)?).await?.record.spec.local.clone(),

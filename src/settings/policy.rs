@@ -1,7 +1,7 @@
 //! `[policy]`: the stance on valid but weak choices. This file parses the settings; `ipsec/weakness.rs` defines what is
 //! weak.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
 /// The stance on a weak choice.
@@ -39,8 +39,11 @@ pub const CHOICES: [&str; 18] = [
     "special-network",
 ];
 
+/// The key for all choices that are not named.
+const DEFAULT: &str = "default";
+
 /// The stance on each choice.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     default: Stance,
     choices: BTreeMap<String, Stance>,
@@ -54,17 +57,29 @@ impl Policy {
     }
 }
 
+/// A key of `[policy]`: a type of its own, so that an unknown one is a fault of its line.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct Choice(String);
+
+impl TryFrom<String> for Choice {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if name == DEFAULT || CHOICES.contains(&name.as_str()) {
+            return Ok(Self(name));
+        }
+        Err(format!("unknown choice `{name}` in policy, expected `{DEFAULT}` or one of {}", CHOICES.join(", ")))
+    }
+}
+
 impl<'de> Deserialize<'de> for Policy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut choices: BTreeMap<String, Stance> = BTreeMap::deserialize(deserializer)?;
-        let default = choices.remove("default").unwrap_or_default();
-        match choices.keys().find(|name| !CHOICES.contains(&name.as_str())) {
-            Some(name) => Err(D::Error::custom(format!(
-                "unknown choice `{name}` in policy, expected `default` or one of {}",
-                CHOICES.join(", ")
-            ))),
-            None => Ok(Self { default, choices }),
-        }
+        let choices: BTreeMap<Choice, Stance> = BTreeMap::deserialize(deserializer)?;
+        let mut choices: BTreeMap<String, Stance> =
+            choices.into_iter().map(|(name, stance)| (name.0, stance)).collect();
+        let default = choices.remove(DEFAULT).unwrap_or_default();
+        Ok(Self { default, choices })
     }
 }
 

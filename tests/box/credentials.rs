@@ -57,6 +57,7 @@ fn only_the_service_may_write_where_swanctl_looks_and_a_purge_leaves_nothing() {
     let pid = machine.show("cygnet", "MainPID");
 
     let said = machine.install(&package());
+    assert_eq!(machine.run("cat /etc/cygnet/cygnet.toml"), SETTINGS, "an operator's file stays, without a question");
     assert!(said.contains("x509ca/planted.pem belongs neither to root nor to cygnet"), "{said}");
     comes_back(&machine, &pid);
     let of_certs = |mode: &str| format!("root:cygnet-certs:{mode}");

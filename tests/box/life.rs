@@ -5,7 +5,7 @@ use crate::machine::{Machine, newer, package, possible};
 use serde_json::{Value, json};
 
 /// The settings of these tests, beyond those of the package.
-pub const SETTINGS: &str = "conf_dir = \"/var/lib/cygnet/swanctl\"\n[charon]\nwait = \"0s\"\n\
+pub const SETTINGS: &str = "[charon]\nwait = \"0s\"\n\
     [[gateway.vips]]\nuuid = \"8db7a95857db4771b309933783a6975e\"\naddress = \"192.0.2.1\"\n\
     [[gateway.l3_networks]]\nuuid = \"5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f\"\ncidrs = [\"10.1.0.0/24\"]\n";
 /// Obviously of a test.
@@ -84,6 +84,35 @@ fn settings_are_reloaded(machine: &Machine) {
         answer.is_some_and(|(_, answer)| answer.to_string().contains("5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f"))
     });
     assert_eq!(machine.show("cygnet", "MainPID"), before);
+
+    machine.write("/etc/cygnet/conf.d/20-wrong.toml", "\nnosuch = 1\n");
+    assert!(!machine.try_run("systemctl reload cygnet").status.success(), "wrong settings are no success");
+    let status = machine.show("cygnet", "StatusText");
+    assert!(status.contains("refused: /etc/cygnet/conf.d/20-wrong.toml:2: "), "{status}");
+    machine.wait("the journal has the fault", || {
+        machine
+            .shell("journalctl --no-pager -u cygnet")
+            .contains("stay as they were: /etc/cygnet/conf.d/20-wrong.toml:2: ")
+    });
+    assert_eq!((machine.show("cygnet", "MainPID"), machine.is_ready()), (before, true), "the agent goes on");
+    assert!(!machine.try_run("systemctl restart cygnet").status.success());
+    machine.run("systemctl stop cygnet");
+    machine.wait("the journal says why it does not start", || {
+        let started = machine.shell("journalctl --no-pager --output=cat -u cygnet");
+        started.lines().any(|line| line.starts_with("/etc/cygnet/conf.d/20-wrong.toml:2: "))
+    });
+    // An address that the host gets later.
+    machine.write("/etc/cygnet/conf.d/20-wrong.toml", "listen = \"192.0.2.77:8080\"\ninsecure_http = true\n");
+    machine.shell("systemctl reset-failed cygnet; systemctl start cygnet");
+    machine.wait("the agent is ready", || machine.is_ready());
+    let status = machine.show("cygnet", "StatusText");
+    assert!(status.contains("listens on 192.0.2.77:8080 as soon as"), "{status}");
+    machine.run("ip address add 192.0.2.77/32 dev lo");
+    assert_eq!(machine.run("curl -sS http://192.0.2.77:8080/healthz"), "ok\n");
+    machine.run("ip address delete 192.0.2.77/32 dev lo");
+    machine.run("rm /etc/cygnet/conf.d/20-wrong.toml");
+    machine.run("systemctl restart cygnet");
+    machine.wait("the agent is ready", || machine.is_ready());
 }
 
 fn writes_are_in_the_journal(machine: &Machine, uuid: &str) {

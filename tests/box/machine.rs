@@ -121,11 +121,11 @@ impl Machine {
         said(&command.stdin(input).output().expect("the script runs"), &to);
     }
 
-    /// Installs a package; all that was said. The settings that are there are kept.
+    /// Installs a package; all that was said. A question about a file of the settings would fail: nobody answers.
     #[track_caller]
     pub fn install(&self, package: &Path) -> String {
         self.put(package, "/var/tmp/cygnet.deb");
-        self.shell("dpkg --install --force-confold /var/tmp/cygnet.deb 2>&1")
+        self.shell("dpkg --install /var/tmp/cygnet.deb 2>&1")
     }
 
     /// Calls the agent over its Unix socket; `None` if it does not answer.
@@ -197,13 +197,20 @@ pub fn newer(package: &Path, directory: &Path) -> PathBuf {
     })
 }
 
-/// A package like `package` as version 0.1.0-1 was: the group of the socket may write where swanctl looks.
+/// A package like `package` as version 0.1.0-1 was: the group of the socket may write where swanctl looks,
+/// and the settings are its conffile.
 pub fn released(package: &Path, directory: &Path) -> PathBuf {
     repacked(package, &directory.join("released.deb"), |tree, version| {
         edit(&tree.join("DEBIAN/control"), &[(&format!("Version: {version}"), "Version: 0.1.0-0")]);
         edit(&tree.join("usr/lib/tmpfiles.d/cygnet.conf"), &[("root cygnet-certs", "root cygnet")]);
         edit(&tree.join("usr/lib/sysusers.d/cygnet.conf"), &[("g cygnet-certs -", "")]);
         edit(&tree.join("usr/lib/systemd/system/cygnet.service"), &[("cygnet-vici cygnet-certs ", "cygnet-vici ")]);
+        // Its settings were a file of the package, which every gateway had to edit.
+        fs::create_dir_all(tree.join("etc/cygnet")).expect("made");
+        fs::write(tree.join("etc/cygnet/cygnet.toml"), "conf_dir = \"/var/lib/cygnet/swanctl\"\n").expect("written");
+        let list = tree.join("DEBIAN/conffiles");
+        let files = fs::read_to_string(&list).expect("read") + "/etc/cygnet/cygnet.toml\n";
+        fs::write(list, files).expect("written");
     })
 }
 

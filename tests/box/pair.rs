@@ -21,7 +21,7 @@ fn gateway(number: u8) -> Machine {
     machine.write(
         "/etc/cygnet/cygnet.toml",
         &format!(
-            "conf_dir = \"/var/lib/cygnet/swanctl\"\n[[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.{number}\"\n\
+            "[[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.{number}\"\n\
              [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.{number}.0.0/24\"]\n"
         ),
     );

@@ -72,7 +72,7 @@ fn a_log_is_followed() {
         (Following::start(&b, &["log", "site-7", "-f"]), Following::start(&b, &["log", "site-7", "-f", "--json"]));
     people.line("cygnet");
     program.line("\"by\"");
-    run(&b, &["disable", "site-7"]).ends(0);
+    run(&b, &["disable", "site-7", "--yes"]).ends(0);
     run(&b, &["enable", "site-7", "--wait"]).ends(0);
     let last = run(&b, &["log", "site-7", "--json", "-n", "1"]).ends(0).json()["lines"][0].take();
     people.line(last["text"].as_str().expect("a text"));

@@ -106,7 +106,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["delete", UUID, "--yes"],
     &["reconnect", UUID],
     &["enable", UUID],
-    &["disable", UUID],
+    &["disable", UUID, "--yes"],
     &["add-cidr", UUID, "10.9.0.0/24"],
     &["log", UUID],
     &["log", UUID, "--follow"],

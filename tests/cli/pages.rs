@@ -12,7 +12,7 @@ fn many() -> Bench {
     b.create(&params(8, &json!({ "name": "分公司", "description": "the branch in the east" }))).expect(200);
     b.create(&params(9, &json!({ "name": "off" }))).expect(200);
     b.create(&params(10, &json!({ "name": "empty", "l3NetworkUuid": null, "peerCidrs": null }))).expect(200);
-    run(&b, &["disable", "off"]).ends(0);
+    run(&b, &["disable", "off", "--yes"]).ends(0);
     b
 }
 

@@ -28,14 +28,14 @@ fn a_connection_is_created() {
     assert!(again.err.contains("there already have ipsec connection"), "{}", again.err);
     let keyless = run(&b, &["create", "x", "--peer", "198.51.100.9"]).ends(2);
     assert!(keyless.err.contains("a connection needs a key"), "{}", keyless.err);
-    let nowhere = fed(&b, &[&CREATE[..], &["--vip", "192.0.2.99"]].concat(), OTHER_KEY).ends(1);
+    let nowhere = fed(&b, &[&CREATE[..], &["--vip", "192.0.2.99", "--no-networks"]].concat(), OTHER_KEY).ends(1);
     assert!(nowhere.err.contains("vipUuid: there is no public address in the settings"), "{}", nowhere.err);
 }
 
 #[test]
 fn a_connection_without_networks_has_no_tunnel_to_miss() {
     let b = Bench::start();
-    let ended = fed(&b, &[&CREATE[..], &["--json"]].concat(), OTHER_KEY).ends(0);
+    let ended = fed(&b, &[&CREATE[..], &["--no-networks", "--json"]].concat(), OTHER_KEY).ends(0);
     let id = ended.json()["inventory"]["uuid"].as_str().expect("a uuid").to_owned();
     run(&b, &["add-cidr", &id, "10.8.2.0/24", "10.8.3.0/24"]).ends(0);
     let ended = run(&b, &["attach", &id, "10.1.0.0/24"]).ends(4);
@@ -43,11 +43,11 @@ fn a_connection_without_networks_has_no_tunnel_to_miss() {
     assert!(ended.err.contains("the tunnel is not up: LOCAL_ADDRESS_MISSING: the address 192.0.2.1"), "{}", ended.err);
     assert!(ended.err.contains("hint: Put the address on an interface"), "{}", ended.err);
     assert_eq!(list(&b.inventory(&id), "l3NetworkRefs", "l3NetworkUuid"), [NETWORK]);
-    run(&b, &["remove-cidr", "branch", "10.8.2.0/24"]).ends(4);
+    run(&b, &["remove-cidr", "branch", "10.8.2.0/24", "--yes"]).ends(4);
     assert_eq!(list(&b.inventory(&id), "peerCidrs", "cidr"), ["10.8.3.0/24"]);
-    let ended = run(&b, &["remove-cidr", "branch", "10.8.2.0/24"]).ends(1);
+    let ended = run(&b, &["remove-cidr", "branch", "10.8.2.0/24", "--yes"]).ends(1);
     assert!(ended.err.contains("is not in Cidrs"), "{}", ended.err);
-    let ended = run(&b, &["detach", "branch", NETWORK, "--json"]).ends(0);
+    let ended = run(&b, &["detach", "branch", NETWORK, "--yes", "--json"]).ends(0);
     assert_eq!(ended.json()["inventory"]["l3NetworkRefs"], json!([]));
 }
 
@@ -55,11 +55,11 @@ fn a_connection_without_networks_has_no_tunnel_to_miss() {
 fn a_tunnel_is_taken_down_and_brought_up() {
     let b = up();
     let id = uuid(7);
-    assert_eq!(run(&b, &["disable", &id]).ends(0).out, format!("disabled site-7 ({id}): Disconnected\n"));
+    assert_eq!(run(&b, &["disable", &id, "--yes"]).ends(0).out, format!("disabled site-7 ({id}): Disconnected\n"));
     assert_eq!(b.inventory(&id)["state"], "Disabled");
     assert_eq!(run(&b, &["enable", &id, "--wait"]).ends(0).out, format!("enabled site-7 ({id}): Ready\n"));
     assert_eq!(run(&b, &["reconnect", &id, "--wait"]).ends(0).out, format!("reconnected site-7 ({id}): Ready\n"));
-    let ended = run(&b, &["disable", &id, "--json"]).ends(0);
+    let ended = run(&b, &["disable", &id, "--yes", "--json"]).ends(0);
     assert_eq!(ended.json()["inventory"]["state"], "Disabled");
     let ended = run(&b, &["enable", &uuid(9)]).ends(1);
     assert!(ended.err.contains("there is no connection with the uuid"), "{}", ended.err);
@@ -74,6 +74,11 @@ fn texts_are_updated() {
     let ended = run(&b, &["update", "east", "--description", "of the hill", "--json"]).ends(0);
     let inventory = ended.json()["inventory"].take();
     assert_eq!((&inventory["name"], &inventory["description"]), (&json!("east"), &json!("of the hill")));
+    for (text, shown) in [("--description=of the sea", "of the sea"), ("--description=", "")] {
+        run(&b, &["update", text, "east"]).ends(0);
+        let now = b.inventory(&id);
+        assert_eq!((&now["name"], now["description"].as_str().unwrap_or_default()), (&json!("east"), shown));
+    }
 }
 
 #[test]
@@ -123,6 +128,33 @@ fn all_connections_take_changed_settings_over() {
     assert_eq!(all(true).ends(0).json(), json!({ "reconnected": [] }));
     run(&b, &["reconnect"]).ends(2);
     run(&b, &["reconnect", "site-7", "--all-changed"]).ends(2);
+}
+
+#[test]
+fn an_identity_is_taken_away() {
+    let b = up();
+    let change = |more: &[&str]| run(&b, &[&["change", "site-7", "--yes"], more].concat());
+    let ids = || {
+        let inventory = b.inventory(&uuid(7));
+        [inventory["localId"].clone(), inventory["remoteId"].clone()]
+    };
+    let before = ids();
+    change(&["--set", "idType=fqdn", "--set", "localId=gw.example", "--set", "remoteId=peer.example"]);
+    assert_eq!(ids(), [json!("gw.example"), json!("peer.example")]);
+    let plan = run(&b, &["plan", "site-7", "--unset", "localId"]).ends(0).out;
+    assert!(plan.contains("localId") && plan.contains("gw.example") && !plan.contains("peer.example"), "{plan}");
+    assert!([0, 4].contains(&change(&["--unset", "localId"]).code));
+    assert_eq!(ids(), [before[0].clone(), json!("peer.example")]);
+    let both = change(&["--unset", "remoteId", "--unset=localId", "--set", "lifeTime=1000"]);
+    assert!([0, 4].contains(&both.code), "{both:?}");
+    assert_eq!((ids(), &b.inventory(&uuid(7))["lifeTime"]), (before, &json!(1000)));
+    assert!(change(&["--unset", "pfs"]).ends(2).err.contains("[possible values: localId, remoteId]"));
+    let config = format!("/zstack/v1/ipsec/config/{}", uuid(7));
+    for query in ["unset=localId", "keep=true&unset=pfs"] {
+        let body = json!({ "changeIPsecConnection": {} }).to_string();
+        let refused = b.ask("PUT", &format!("{config}?{query}"), body.as_bytes()).expect(503).json();
+        assert!(refused["error"]["details"].as_str().is_some_and(|text| text.contains("unset")), "{refused:#}");
+    }
 }
 
 #[test]

@@ -228,6 +228,12 @@ impl Bench {
         self.ask("GET", &format!("/zstack/v1/ipsec/{uuid}"), b"").expect(200).json()["inventories"][0].clone()
     }
 
+    /// The inventory of the connection with this name.
+    #[track_caller]
+    pub fn inventory_of(&self, name: &str) -> Value {
+        self.ask("GET", &format!("/zstack/v1/ipsec?q=name={name}"), b"").expect(200).json()["inventories"][0].clone()
+    }
+
     fn settings(&self, options: &Options) -> String {
         let place = self.directory.path().display();
         let Options { wait, timeout, top, policy, .. } = options;

@@ -64,8 +64,12 @@ pub fn case() -> Case {
         facts: facts(&record, charon.clone()),
         damaged: Vec::new(),
         gateway: Gateway {
-            vips: vec![Vip { uuid: "vip".into(), address: address("192.0.2.1") }],
-            l3_networks: vec![L3Network { uuid: "lan".into(), cidrs: vec!["10.1.0.0/24".parse().expect("a net")] }],
+            vips: vec![Vip { uuid: "vip".into(), name: None, address: address("192.0.2.1") }],
+            l3_networks: vec![L3Network {
+                uuid: "lan".into(),
+                name: None,
+                cidrs: vec!["10.1.0.0/24".parse().expect("a net")],
+            }],
         },
         agent: Some(CharonLink::Up(Arc::new(charon))),
         same_networks: Stance::Warn,

@@ -4,6 +4,7 @@
 //! of an access key is kept as it is: it signs requests, and cannot be checked from a digest.
 
 use super::password::Arena;
+use super::tokens::unreadable;
 use crate::disk::open::{Kind, read_to_string};
 use argon2::{
     Argon2, PasswordHash, PasswordHasher,
@@ -58,8 +59,7 @@ impl Accounts {
     /// A text that names the file and the place in it, without any secret.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text =
-            read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the accounts file {place}: {e}"))?;
+        let text = read_to_string(path, Kind::Secret).map_err(|e| unreadable("the accounts file ", path, &e))?;
         let text = Zeroizing::new(text);
         let accounts: Self = toml::from_str(&text).map_err(|e| format!("{place}: {}", e.message()))?;
         let unhashed =

@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 /// Two blocks of SHA-256, in bytes.
 const ZEROS: usize = 128;
 
+/// The shortest token, in bytes.
+const SHORTEST: usize = 16;
+
 /// The static tokens, kept as digests.
 #[derive(Default)]
 pub struct Tokens(Vec<(String, [u8; 32])>);
@@ -20,29 +23,34 @@ impl Tokens {
     /// Reads the tokens file: `name:token` lines, blank lines and `#` comments.
     ///
     /// # Errors
-    /// A text that names the file and line, without the token.
+    /// A text that names the file, and each line that is wrong, without the token.
     pub fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text =
-            read_to_string(path, Kind::Secret).map_err(|e| format!("cannot read the tokens file {place}: {e}"))?;
+        let text = read_to_string(path, Kind::Secret).map_err(|e| unreadable("the tokens file ", path, &e))?;
         let text = Zeroizing::new(text);
         if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
             tracing::warn!(path = %place, "every user of this machine can read or write the tokens file: chmod 0640 it");
         }
-        let mut tokens = Vec::new();
+        let (mut tokens, mut wrong) = (Vec::new(), Vec::new());
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             match line.split_once(':') {
-                Some((name, token)) if !name.trim().is_empty() && !token.trim().is_empty() => {
+                Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= SHORTEST => {
                     tokens.push((name.trim().to_owned(), digest(token.trim())));
                 }
-                _ => return Err(format!("{place}: line {} is not name:token", index + 1)),
+                Some((name, token)) if !name.trim().is_empty() && !token.trim().is_empty() => wrong.push(format!(
+                    "{place}:{}: the token of {} has fewer than {SHORTEST} bytes and can be guessed: make a longer one, \
+                     such as `openssl rand -hex 32` prints",
+                    index + 1,
+                    name.trim()
+                )),
+                _ => wrong.push(format!("{place}:{0}: line {0} is not name:token", index + 1)),
             }
         }
-        Ok(Self(tokens))
+        if wrong.is_empty() { Ok(Self(tokens)) } else { Err(wrong.join("\n")) }
     }
 
     /// Whether there is none.
@@ -66,6 +74,19 @@ impl Tokens {
     pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {
         self.0.iter().any(|(other, known)| other == name && bool::from(digest.ct_eq(known)))
     }
+}
+
+/// Why a file of the settings cannot be read, and how the agent may read it.
+pub(in crate::http) fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> String {
+    let place = path.display();
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            ": let the agent read it (`chown root:cygnet {place}; chmod 0640 {place}`), or move it to \
+             /etc/cygnet/credentials"
+        ),
+        _ => String::new(),
+    };
+    format!("cannot read {what}{place}: {error}{hint}")
 }
 
 /// The SHA-256 of a token or a session, with zeros behind it: the hash leaves the last blocks on the stack.

@@ -42,5 +42,10 @@ pub(super) fn choice<T: Copy>(
 
 /// What the parameter `field` names is not there.
 pub(super) fn not_found(field: &'static str, uuid: String, resource: Resource) -> Error {
-    Error::NotFound { field, uuid, resource }
+    Error::NotFound { field, uuid, resource, known: None }
+}
+
+/// The same, with those that there are.
+pub(super) fn not_among(field: &'static str, uuid: String, resource: Resource, known: String) -> Error {
+    Error::NotFound { field, uuid, resource, known: Some(known) }
 }

@@ -1,7 +1,7 @@
 //! Networks: the CIDRs behind the peer, and the local networks of this gateway.
 
 use super::{
-    check::{mandatory_value, not_found, text},
+    check::{mandatory_value, not_among, text},
     limits,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         wire::{self, NetworkParams, Tags},
     },
     ipsec::{ConnectionId, Invalid, TrafficSelector, special::never_carried},
-    settings::Gateway,
+    settings::{Gateway, Vip},
     store::{Network, RemoteCidr},
 };
 use jiff::Timestamp;
@@ -37,9 +37,10 @@ pub fn l3_networks(params: &Params, gateway: &Gateway, now: Timestamp) -> Result
         return Err(Error::argument("must include l3 networks in APIAttachL3NetworksToIPsecConnectionMsg").into());
     }
     let uuids: Vec<_> = elements("l3NetworkUuids", uuids)?.iter().map(|uuid| uuid.trim().to_owned()).collect();
-    let missing: Vec<_> = uuids.iter().filter(|uuid| gateway.l3_network(uuid).is_none()).cloned().collect();
-    if !missing.is_empty() {
-        return Err(not_found("l3NetworkUuids", missing.join(", "), Resource::L3Network).into());
+    let missing = uuids.iter().filter_map(|uuid| Some((uuid.clone(), gateway.find_l3_network(uuid).err()?)));
+    let (missing, known): (Vec<_>, Vec<_>) = missing.unzip();
+    if let Some(known) = known.into_iter().next() {
+        return Err(not_among("l3NetworkUuids", missing.join(", "), Resource::L3Network, known).into());
     }
     Ok(uuids.iter().map(|uuid| network("l3NetworkUuids", uuid, gateway, now)).collect::<Result<_>>()?)
 }
@@ -105,12 +106,21 @@ pub fn optional_network(
     text(field, uuid, 255)?.map(|uuid| network(field, &uuid, gateway, now)).transpose()
 }
 
+/// The VIP that a parameter names.
+///
+/// # Errors
+/// When the gateway does not have it.
+pub fn vip<'a>(field: &'static str, text: &str, gateway: &'a Gateway) -> Result<&'a Vip> {
+    gateway.find_vip(text).map_err(|known| not_among(field, text.into(), Resource::Vip, known))
+}
+
 /// The attachment of a local network.
-fn network(field: &'static str, uuid: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
-    let network = gateway.l3_network(uuid).ok_or_else(|| not_found(field, uuid.into(), Resource::L3Network))?;
+fn network(field: &'static str, text: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
+    let network = gateway.find_l3_network(text);
+    let network = network.map_err(|known| not_among(field, text.into(), Resource::L3Network, known))?;
     let cidrs = network.cidrs.iter().map(|net| TrafficSelector::new(*net)).collect::<std::result::Result<_, _>>();
     let cidrs = cidrs.map_err(|e| Error::Internal(format!("gateway.l3_networks: {e}")))?;
-    Ok(Network { uuid: ConnectionId::random(), network: uuid.into(), cidrs, created: now })
+    Ok(Network { uuid: ConnectionId::random(), network: network.uuid.clone(), cidrs, created: now })
 }
 
 /// The elements of a list that may not be empty.

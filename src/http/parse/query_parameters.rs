@@ -31,14 +31,40 @@ pub enum MissingFields {
     Defaults,
     /// They keep what is stored, the key included.
     Kept,
+    /// The same, but for these identities.
+    KeptBut(Unset),
 }
 
-/// `keep=true`: what a Change leaves out keeps what is stored.
+/// Identities that a Change takes away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unset {
+    /// The gateway's: it is its address again, or the subject of its certificate.
+    pub local_id: bool,
+    /// The peer's: it is its address again.
+    pub remote_id: bool,
+}
+
+/// `keep=true`: what a Change leaves out keeps what is stored, but for the identities in `unset=localId,remoteId`.
 ///
 /// # Errors
-/// When the value is not one.
+/// When a value is not one, and for `unset` without `keep`: the contract keeps an identity that is left out.
 pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failure> {
-    Ok(if switch("keep", pairs)? == Some(true) { MissingFields::Kept } else { MissingFields::Defaults })
+    let keep = switch("keep", pairs)? == Some(true);
+    let Some(names) = value("unset", pairs)? else {
+        return Ok(if keep { MissingFields::Kept } else { MissingFields::Defaults });
+    };
+    let mut unset = Unset::default();
+    for name in names.split(',').map(str::trim) {
+        match name {
+            "localId" => unset.local_id = true,
+            "remoteId" => unset.remote_id = true,
+            _ => return Err(Error::argument("the query parameter unset takes localId and remoteId").into()),
+        }
+    }
+    if keep {
+        return Ok(MissingFields::KeptBut(unset));
+    }
+    Err(Error::argument("the query parameter unset needs keep=true").into())
 }
 
 /// Refuses `confirm` where nothing can be on trial, and `why`.
