@@ -12,7 +12,7 @@ pub use version::IkeVersion;
 
 use super::{
     AhProposal, Certs, Conflict, Dpd, EspProposal, Identity, IkeProposal, Lifetime, NativeOptions, Part, PeerAddr, Psk,
-    TrafficSelector, certs::Certificate,
+    TrafficSelector, algorithm::IntegrityRow, certs::Certificate,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -187,6 +187,7 @@ impl Connection {
         if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
             return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
         }
+        native_options(&parts)?;
         let local_id = local_id(&parts)?;
         let (local, remote) = networks::of(&parts)?;
         let children = networks::children(&parts, &local, &remote)?;
@@ -246,6 +247,18 @@ impl Connection {
         self.native.dpd.unwrap_or(Dpd::STORED).timeout()
     }
 
+    /// The proposal for the IKE SA.
+    #[must_use]
+    pub fn ike_proposal(&self) -> String {
+        self.ike.with_prf(self.native.ike_prf)
+    }
+
+    /// The row of the hash of the IKE SA's PRF.
+    #[must_use]
+    pub fn prf(&self) -> &'static IntegrityRow {
+        self.native.ike_prf.unwrap_or(self.ike.integrity).row()
+    }
+
     /// Whether an IKE SA of `other` is one of this connection too.
     #[must_use]
     pub fn has_ike_of(&self, other: &Self) -> bool {
@@ -290,6 +303,19 @@ impl Connection {
     pub fn id(&self) -> ConnectionId {
         self.id
     }
+}
+
+/// The rules that join the options of our own with the rest.
+fn native_options(parts: &Parts) -> Result<(), Conflict> {
+    let (native, version) = (&parts.native, parts.version);
+    let refused = |option, why| Err(Conflict::Native { option, why });
+    if native.force_encapsulation && matches!(parts.protocol, Protocol::Ah(_)) {
+        return refused("forceEncapsulation", "is not possible with ah, which cannot go in UDP (RFC 3948): use esp");
+    }
+    if native.ike_prf.is_some() && version == IkeVersion::V1 {
+        return refused("ikePrf", "must be auto with ikev1, which takes the hash of the integrity: use ikev2");
+    }
+    Ok(())
 }
 
 /// So many generations of children differ from each other, if their lifetime leaves room for it.

@@ -2,7 +2,7 @@
 //! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
 //! an option takes it from there.
 
-use super::{Dpd, Invalid, connection::Split};
+use super::{Dpd, Integrity, Invalid, connection::Split};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -12,6 +12,10 @@ pub struct NativeOptions {
     pub split: Split,
     /// Dead peer detection; `None` if it was not chosen, as in older records, which keep their rendering.
     pub dpd: Option<Dpd>,
+    /// Whether ESP goes in UDP also where there is no NAT.
+    pub force_encapsulation: bool,
+    /// The hash of the IKE_SA's PRF; `None` takes that of its integrity.
+    pub ike_prf: Option<Integrity>,
 }
 
 /// Which values an option takes.
@@ -21,6 +25,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A whole number from the first to the second.
     Number(u32, u32),
+    /// Yes or no.
+    Switch,
 }
 
 /// What has to be negotiated anew for a new value.
@@ -61,10 +67,20 @@ pub struct NativeOption {
 pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
 const SPLIT_WORDS: [&str; 3] = words(&SPLITS);
 
+/// `ikePrf`.
+const PRFS: [(&str, Option<Integrity>); 5] = [
+    ("auto", None),
+    ("sha1", Some(Integrity::Sha1)),
+    ("sha256", Some(Integrity::Sha256)),
+    ("sha384", Some(Integrity::Sha384)),
+    ("sha512", Some(Integrity::Sha512)),
+];
+const PRF_WORDS: [&str; 5] = words(&PRFS);
+
 const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
 
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 3] = [
+pub static NATIVE: [NativeOption; 5] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -103,13 +119,37 @@ pub static NATIVE: [NativeOption; 3] = [
         set: |o, value| number(value).map(|timeout| o.dpd = Some(dpd(o).with(None, Some(timeout)))),
         same: |a, b| a.dpd == b.dpd,
     },
+    NativeOption {
+        name: "forceEncapsulation",
+        kind: Kind::Switch,
+        example: "true",
+        about: "Whether ESP goes in UDP port 4500 also where there is no NAT, for paths that drop ESP.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: false,
+        get: |o| o.force_encapsulation.into(),
+        set: |o, value| value.as_bool().map(|is_on| o.force_encapsulation = is_on),
+        same: |a, b| a.force_encapsulation == b.force_encapsulation,
+    },
+    NativeOption {
+        name: "ikePrf",
+        kind: Kind::Word(&PRF_WORDS),
+        example: "sha512",
+        about: "The hash of the IKE_SA's PRF. `auto`: that of ikeAuthAlgorithm. IKEv2 only.",
+        scope: Scope::Ike,
+        agreed: true,
+        stored_apart: false,
+        get: |o| PRFS.iter().find(|(_, prf)| *prf == o.ike_prf).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&PRFS, value).map(|prf| o.ike_prf = prf),
+        same: |a, b| a.ike_prf == b.ike_prf,
+    },
 ];
 
 impl NativeOptions {
     /// What a new connection has that says nothing of them.
     #[must_use]
     pub fn created() -> Self {
-        Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT) }
+        Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT), ..Self::default() }
     }
 
     /// Those that say more of an SA than its selectors do.
@@ -152,6 +192,7 @@ impl NativeOption {
                 let is_valid = value.as_i64().is_some_and(|value| (low.into()..=high.into()).contains(&value));
                 (is_valid, format!("must be in range of [{low}, {high}]"))
             }
+            Kind::Switch => (value.is_boolean(), "must be true or false".into()),
         };
         let set = is_valid.then(|| (self.set)(options, value)).flatten();
         set.ok_or_else(|| Invalid::new(wanted))

@@ -80,7 +80,7 @@ fn heal(lab: &Lab) {
 
 /// An agent before a raw charon.
 pub struct Bed {
-    lab: Lab,
+    pub lab: Lab,
     agent: Agent,
     uuid: String,
 }
@@ -104,11 +104,11 @@ impl Bed {
         Self { lab, agent, uuid }
     }
 
-    fn view(&self) -> Value {
+    pub fn view(&self) -> Value {
         self.agent.request("GET", &format!("/cygnet/v1/connections/{}", self.uuid), None).expect(200).json()
     }
 
-    fn call(&self) {
+    pub fn call(&self) {
         // It may be refused at once, and is tried again.
         self.lab.swanctl(Side::B, &["--initiate", "--ike", "t", "--child", "k", "--timeout", "2"]);
     }

@@ -67,9 +67,12 @@ fn check_ike(c: &Connection, body: &Section) {
     assert_eq!(single(body, "local_addrs"), c.local_addr.to_string());
     assert_eq!(single(body, "remote_addrs"), c.remote_addr.to_string());
     let (encryption, integrity) = (c.ike.encryption.row(), c.ike.integrity.row());
-    let second = if encryption.aead { ("prf", integrity.prf_iana, None) } else { ("integrity", integrity.iana, None) };
-    let wanted =
-        [("encryption", encryption.iana, encryption.key_bits), second, ("group", c.ike.group.row().number, None)];
+    let mut wanted = vec![("encryption", encryption.iana, encryption.key_bits)];
+    wanted.extend(Some(("integrity", integrity.iana, None)).filter(|_| !encryption.aead));
+    let prf = c.native.ike_prf.or_else(|| encryption.aead.then_some(c.ike.integrity));
+    wanted.extend(prf.map(|hash| ("prf", hash.row().prf_iana, None)));
+    wanted.push(("group", c.ike.group.row().number, None));
+    assert_eq!(body.text("encap"), Some(if c.native.force_encapsulation { "yes" } else { "no" }));
     assert_eq!(transforms(&single(body, "proposals")), wanted);
     assert_eq!(seconds(body, "rekey_time") + seconds(body, "over_time"), c.ike_lifetime.hard());
     let rand = seconds(body, "rand_time");

@@ -175,7 +175,7 @@ fn with_wanted(view: &View, code: Code, details: &str) -> String {
     let connection = &view.record.connection;
     match code {
         Code::NoProposalIke if !details.contains("wanted here") => {
-            format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())
+            format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
         }
         Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
             format!("{details}; wanted here: {}", protection(connection))
