@@ -16,6 +16,20 @@ pub struct NativeOptions {
     pub force_encapsulation: bool,
     /// The hash of the IKE_SA's PRF; `None` takes that of its integrity.
     pub ike_prf: Option<Integrity>,
+    /// Who begins to negotiate.
+    pub start_mode: StartMode,
+}
+
+/// Who begins to negotiate, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartMode {
+    /// This end, at once and for as long as the connection is wanted.
+    #[default]
+    Initiate,
+    /// The peer. This end only answers.
+    Respond,
+    /// This end, when traffic comes for the peer's networks; or the peer.
+    Trap,
 }
 
 /// Which values an option takes.
@@ -36,6 +50,8 @@ pub enum Scope {
     Ike,
     /// The CHILD_SAs, and only if they differ: their selectors say what the option does.
     Selectors,
+    /// Nothing of the IKE_SA: charon takes the connection anew.
+    Reload,
 }
 
 /// An option of our own.
@@ -79,8 +95,13 @@ const PRF_WORDS: [&str; 5] = words(&PRFS);
 
 const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
 
+/// `startMode`.
+const START_MODES: [(&str, StartMode); 3] =
+    [("initiate", StartMode::Initiate), ("respond", StartMode::Respond), ("trap", StartMode::Trap)];
+const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
+
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 5] = [
+pub static NATIVE: [NativeOption; 6] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -142,6 +163,19 @@ pub static NATIVE: [NativeOption; 5] = [
         get: |o| PRFS.iter().find(|(_, prf)| *prf == o.ike_prf).map(|(word, _)| *word).into(),
         set: |o, value| meaning(&PRFS, value).map(|prf| o.ike_prf = prf),
         same: |a, b| a.ike_prf == b.ike_prf,
+    },
+    NativeOption {
+        name: "startMode",
+        kind: Kind::Word(&START_MODE_WORDS),
+        example: "respond",
+        about: "Who begins to negotiate. `initiate`: this end, and it keeps the tunnel up. `respond`: the peer alone. \
+                `trap`: the first packet for the peer's networks, or the peer.",
+        scope: Scope::Reload,
+        agreed: false,
+        stored_apart: false,
+        get: |o| START_MODES.iter().find(|(_, mode)| *mode == o.start_mode).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&START_MODES, value).map(|mode| o.start_mode = mode),
+        same: |a, b| a.start_mode == b.start_mode,
     },
 ];
 

@@ -59,3 +59,52 @@ fn the_prf_has_a_hash_of_its_own() {
         }
     }
 }
+
+/// What the agent of a bed says of a tunnel that is not up: code and details.
+fn reason(bed: &Bed) -> (String, String) {
+    let view = bed.view();
+    let text = |name: &str| view["reason"][name].as_str().unwrap_or_default().to_owned();
+    (text("code"), text("details"))
+}
+
+/// The agent begins nothing and says for whom it waits; the peer's call is answered; what ends is not begun again.
+#[test]
+fn the_peer_alone_begins() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let options = json!({ "ikeVersion": "ikev2", "startMode": "respond" });
+    let bed = Bed::start(lab, &SAME, "ikev2", &options, None);
+    wait_until(PATIENCE, "it waits for the peer", || {
+        let (code, details) = reason(&bed);
+        (code == "NOT_ATTEMPTED" && details.contains("waits for the peer")).then_some(())
+    });
+    // Traffic begins nothing either.
+    assert_ne!(bed.lab.ping(Side::A, Side::A.host(), Side::B.host(), 3, Duration::from_millis(10)).lost(), 0);
+    wait_until(PATIENCE, "it is up by the peer's call", || {
+        bed.call();
+        (bed.view()["inventory"]["status"] == "Ready").then_some(())
+    });
+    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
+    bed.lab.swanctl(Side::B, &["--terminate", "--ike", "t"]);
+    wait_until(PATIENCE, "it waits for the peer again", || {
+        let (_, details) = reason(&bed);
+        details.contains("waits for the peer").then_some(())
+    });
+    let log = bed.lab.charon_log(Side::A);
+    assert!(!log.contains("initiating IKE_SA"), "{log}");
+}
+
+/// The agent begins nothing by itself. The lab's charon has no traps, so no packet begins here either.
+#[test]
+fn a_trap_leaves_the_beginning_to_others() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "ikeVersion": "ikev2", "startMode": "trap" }), None);
+    wait_until(PATIENCE, "it waits for traffic", || {
+        let (code, details) = reason(&bed);
+        (code == "NOT_ATTEMPTED" && details.contains("waits for traffic")).then_some(())
+    });
+    assert!(!bed.lab.charon_log(Side::A).contains("initiating IKE_SA"));
+    wait_until(PATIENCE, "it is up by the peer's call", || {
+        bed.call();
+        (bed.view()["inventory"]["status"] == "Ready").then_some(())
+    });
+}

@@ -6,6 +6,7 @@ use cygnet::{
     ipsec::{
         Auth, Connection, IkeVersion, KeyOwner, Mode, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+        native::StartMode,
     },
     strongswan::{
         conf::{self, Quoted, Traps},
@@ -104,7 +105,8 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         let (life, rekey, rand) =
             (seconds(child, "life_time"), seconds(child, "rekey_time"), seconds(child, "rand_time"));
         assert!(life == c.lifetime.hard() && 0 < rand && rand < rekey && rekey < life);
-        let action = if traps == Traps::Supported { "trap" } else { "none" };
+        let answers = c.native.start_mode == StartMode::Respond;
+        let action = if traps == Traps::Supported && !answers { "trap" } else { "none" };
         assert_eq!((child.text("start_action"), child.text("close_action")), (Some(action), Some("none")));
     }
 }
