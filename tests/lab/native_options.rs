@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::lab_for;
 use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
-use crate::pair::reaches;
+use crate::pair::{for_side, reaches};
 use crate::support::lab::Side;
 use crate::support::wait_until;
 
@@ -93,18 +93,18 @@ fn the_peer_alone_begins() {
     assert!(!log.contains("initiating IKE_SA"), "{log}");
 }
 
-/// The agent begins nothing by itself. The lab's charon has no traps, so no packet begins here either.
+/// A charon without traps would never begin: that is refused, and what was there stays. Another one gets its trap.
 #[test]
-fn a_trap_leaves_the_beginning_to_others() {
+fn traffic_begins_only_where_charon_has_traps() {
     let Some(lab) = lab_for("ikev2") else { return };
-    let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "ikeVersion": "ikev2", "startMode": "trap" }), None);
-    wait_until(PATIENCE, "it waits for traffic", || {
-        let (code, details) = reason(&bed);
-        (code == "NOT_ATTEMPTED" && details.contains("waits for traffic")).then_some(())
-    });
-    assert!(!bed.lab.charon_log(Side::A).contains("initiating IKE_SA"));
-    wait_until(PATIENCE, "it is up by the peer's call", || {
-        bed.call();
-        (bed.view()["inventory"]["status"] == "Ready").then_some(())
-    });
+    let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "startMode": "respond" }), None);
+    assert!(bed.lab.traps(Side::A).is_empty());
+    let change = json!({ "startMode": "trap" });
+    let answer = bed.agent.change(&bed.uuid, &for_side(Side::A, &change));
+    if answer.status == 200 {
+        return assert!(!bed.lab.traps(Side::A).is_empty());
+    }
+    let text = answer.expect(503).text();
+    assert!(text.contains("field[startMode] trap is not possible"), "{text}");
+    assert!(reason(&bed).1.contains("waits for the peer"));
 }
