@@ -8,6 +8,7 @@ use crate::{
     skip::skipped,
 };
 use cygnet::{
+    http::options::OPTIONS,
     ipsec::{
         AhProposal, Auth, Certs, Connection, Encryption, EspProposal, Identity, IdentityKind, IkeProposal, IkeVersion,
         Integrity, Lifetime, Mode, Parts, Protocol,
@@ -62,6 +63,16 @@ fn algorithms() -> Vec<Change> {
         }));
     }
     changes
+}
+
+/// Each option of our own, with its example.
+fn native_options() -> Vec<Change> {
+    let options = OPTIONS.iter().filter_map(|row| Some((row.native()?, row.json(row.example))));
+    options
+        .map(|(option, value)| -> Change {
+            Box::new(move |p| option.put(&mut p.native, &value).expect("it takes its example"))
+        })
+        .collect()
 }
 
 /// Versions, modes, addresses, networks and lifetimes.
@@ -166,7 +177,8 @@ fn certificates() -> Vec<Change> {
 
 /// All connections to compare, with ids of their own.
 fn cases() -> Vec<Connection> {
-    let changes = [algorithms(), shapes(), identities(), keys(), certificates()].into_iter().flatten();
+    let changes =
+        [algorithms(), native_options(), shapes(), identities(), keys(), certificates()].into_iter().flatten();
     let made = (0_u32..).zip(changes).map(|(n, change)| {
         let mut parts = parts(n);
         change(&mut parts);

@@ -51,6 +51,8 @@ mod loss;
 mod many;
 #[path = "lab/matching.rs"]
 mod matching;
+#[path = "lab/native_options.rs"]
+mod native_options;
 #[path = "lab/networks.rs"]
 mod networks;
 #[path = "lab/odd_certificates.rs"]

@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Error, Resource, Result},
-    ipsec::{Code, Connection, ConnectionId, IkeVersion},
-    strongswan::Charon,
+    ipsec::{Code, Connection, ConnectionId, IkeVersion, native::StartMode},
+    strongswan::{Charon, conf::Traps},
 };
 
 /// A refusal with a reason code.
@@ -18,10 +18,17 @@ pub(in crate::agent) fn unspoken(connection: &Connection, charon: &Charon) -> Op
     lacks.then(|| format!("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)"))
 }
 
-/// Refuses `connection` if charon lacks one of its algorithms or its IKE version.
+/// Refuses `connection` if charon lacks one of its algorithms, its IKE version, or traps where traffic is to begin.
 pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon) -> Result<()> {
     if let Some(text) = unspoken(connection, charon) {
         return Err(named(Code::IkeVersionMismatch, text));
+    }
+    if connection.native.start_mode == StartMode::Trap && charon.traps == Traps::Unsupported {
+        let version = &charon.version;
+        return Err(Error::argument(format!(
+            "field[startMode] trap is not possible: the kernel-libipsec of this gateway's strongSwan {version} sees no \
+             packet before there is an SA; use initiate or respond"
+        )));
     }
     let missing = charon.missing(connection);
     if missing.is_empty() {

@@ -22,6 +22,8 @@ pub enum Json {
     Number,
     /// A whole number from the first to the second.
     Range(u32, u32),
+    /// True or false.
+    Switch,
 }
 
 /// What an option is where a request leaves it out.
@@ -107,6 +109,7 @@ fn native(option: &'static NativeOption) -> Row {
     let json = match option.kind {
         Kind::Word(_) => Text,
         Kind::Number(low, high) => Json::Range(low, high),
+        Kind::Switch => Json::Switch,
     };
     let NativeOption { name, example, .. } = option;
     Row { name, json, left_out: LeftOut::Kept, example, shown: false, of: Of::Native(option) }
@@ -119,6 +122,7 @@ impl Row {
         match self.json {
             Json::Text => text.into(),
             Json::Number | Json::Range(..) => text.parse::<i64>().ok().into(),
+            Json::Switch => text.parse::<bool>().ok().into(),
         }
     }
 

@@ -119,6 +119,6 @@ pub(super) fn field_of(part: Part) -> &'static str {
         Part::Psk | Part::Certs => "authKey",
         Part::LocalNets => "l3NetworkUuid",
         Part::RemoteNets => "peerCidrs",
-        Part::Split => "split",
+        Part::Native(name) => name,
     }
 }

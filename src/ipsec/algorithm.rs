@@ -22,6 +22,8 @@ pub enum Encryption {
     Aes256,
     /// AES-GCM with a 128-bit key and a 16-byte tag (RFC 4106, RFC 5282).
     Aes128Gcm,
+    /// AES-GCM with a 192-bit key and a 16-byte tag.
+    Aes192Gcm,
     /// AES-GCM with a 256-bit key and a 16-byte tag.
     Aes256Gcm,
     /// ChaCha20-Poly1305 (RFC 7634).
@@ -62,12 +64,13 @@ const fn encryption(
 
 /// All encryption algorithms, in the order of the variants.
 #[rustfmt::skip]
-pub const ENCRYPTION: [EncryptionRow; 7] = [
+pub const ENCRYPTION: [EncryptionRow; 8] = [
     encryption(Encryption::TripleDes,        "3des",              "3des",             (3,  "3DES_CBC"),          None,      (false, STANDARD)),
     encryption(Encryption::Aes128,           "aes-128",           "aes128",           (12, "AES_CBC"),           Some(128), (false, BASE)),
     encryption(Encryption::Aes192,           "aes-192",           "aes192",           (12, "AES_CBC"),           Some(192), (false, BASE)),
     encryption(Encryption::Aes256,           "aes-256",           "aes256",           (12, "AES_CBC"),           Some(256), (false, BASE)),
     encryption(Encryption::Aes128Gcm,        "aes-128-gcm",       "aes128gcm16",      (20, "AES_GCM_16"),        Some(128), (true,  STANDARD)),
+    encryption(Encryption::Aes192Gcm,        "aes-192-gcm",       "aes192gcm16",      (20, "AES_GCM_16"),        Some(192), (true,  STANDARD)),
     encryption(Encryption::Aes256Gcm,        "aes-256-gcm",       "aes256gcm16",      (20, "AES_GCM_16"),        Some(256), (true,  STANDARD)),
     encryption(Encryption::ChaCha20Poly1305, "chacha20-poly1305", "chacha20poly1305", (28, "CHACHA20_POLY1305"), None,      (true,  STANDARD)),
 ];

@@ -116,6 +116,14 @@ pub enum Conflict {
     /// All networks in one child, under IKEv1.
     #[error("whole is not possible with ikev1, whose CHILD_SAs carry one pair of networks each")]
     WholeUnderIkev1,
+    /// An option of our own that does not go with the rest.
+    #[error("{why}")]
+    Native {
+        /// Its name.
+        option: &'static str,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// More children than a connection can have.
     #[error("{count} pairs of networks are too many for one connection: at most {most}")]
     TooManyPairs {
@@ -156,6 +164,7 @@ impl Conflict {
             Self::Peer(_) | Self::NetworksAddress { .. } | Self::SameAddress(_) | Self::AddressFamilies { .. } => {
                 Part::RemoteAddr
             }
+            Self::Native { option, .. } => Part::Native(option),
             Self::AeadUnderIkev1(_) => Part::IkeEncryption,
             Self::Ed25519UnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
             Self::NotInCertificate { .. } => Part::LocalId,
@@ -166,7 +175,7 @@ impl Conflict {
             | Self::NoLocalOfFamily(_)
             | Self::TooManyPairs { .. }
             | Self::TooManyNetworks { .. } => Part::RemoteNets,
-            Self::WholeUnderIkev1 => Part::Split,
+            Self::WholeUnderIkev1 => Part::Native("split"),
         }
     }
 }

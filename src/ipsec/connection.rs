@@ -13,7 +13,7 @@ pub use version::IkeVersion;
 
 use super::{
     AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, PeerAddr, Psk,
-    TrafficSelector,
+    TrafficSelector, algorithm::IntegrityRow,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -228,6 +228,18 @@ impl Connection {
     #[must_use]
     pub fn dpd_timeout(&self) -> u32 {
         self.native.dpd.unwrap_or(Dpd::STORED).timeout()
+    }
+
+    /// The proposal for the IKE SA.
+    #[must_use]
+    pub fn ike_proposal(&self) -> String {
+        self.ike.with_prf(self.native.ike_prf)
+    }
+
+    /// The row of the hash of the IKE SA's PRF.
+    #[must_use]
+    pub fn prf(&self) -> &'static IntegrityRow {
+        self.native.ike_prf.unwrap_or(self.ike.integrity).row()
     }
 
     /// Whether an IKE SA of `other` is one of this connection too.

@@ -2,7 +2,7 @@
 //! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
 //! an option takes it from there.
 
-use super::{Dpd, IdentityKind, Invalid, connection::Split};
+use super::{Dpd, IdentityKind, Integrity, Invalid, connection::Split};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -16,6 +16,24 @@ pub struct NativeOptions {
     pub local_id_type: Option<IdentityKind>,
     /// The kind of `remoteId`; `None` if `idType` tells it.
     pub remote_id_type: Option<IdentityKind>,
+    /// Whether ESP goes in UDP also where there is no NAT.
+    pub force_encapsulation: bool,
+    /// The hash of the IKE_SA's PRF; `None` takes that of its integrity.
+    pub ike_prf: Option<Integrity>,
+    /// Who begins to negotiate.
+    pub start_mode: StartMode,
+}
+
+/// Who begins to negotiate, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartMode {
+    /// This end, at once and for as long as the connection is wanted.
+    #[default]
+    Initiate,
+    /// The peer. This end only answers.
+    Respond,
+    /// This end, when traffic comes for the peer's networks; or the peer.
+    Trap,
 }
 
 /// Which values an option takes.
@@ -25,6 +43,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A whole number from the first to the second.
     Number(u32, u32),
+    /// Yes or no.
+    Switch,
 }
 
 /// What has to be negotiated anew for a new value.
@@ -36,6 +56,8 @@ pub enum Scope {
     Selectors,
     /// The IKE_SA, and only if the identity differs.
     Identity,
+    /// Nothing of the IKE_SA: charon takes the connection anew.
+    Reload,
 }
 
 /// An option of our own.
@@ -78,10 +100,25 @@ pub const ID_KINDS: [(&str, Option<IdentityKind>); 6] = [
 ];
 const ID_WORDS: [&str; 6] = words(&ID_KINDS);
 
+/// `ikePrf`.
+const PRFS: [(&str, Option<Integrity>); 5] = [
+    ("auto", None),
+    ("sha1", Some(Integrity::Sha1)),
+    ("sha256", Some(Integrity::Sha256)),
+    ("sha384", Some(Integrity::Sha384)),
+    ("sha512", Some(Integrity::Sha512)),
+];
+const PRF_WORDS: [&str; 5] = words(&PRFS);
+
 const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
 
+/// `startMode`.
+const START_MODES: [(&str, StartMode); 3] =
+    [("initiate", StartMode::Initiate), ("respond", StartMode::Respond), ("trap", StartMode::Trap)];
+const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
+
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 5] = [
+pub static NATIVE: [NativeOption; 8] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -146,6 +183,43 @@ pub static NATIVE: [NativeOption; 5] = [
         set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.remote_id_type = kind),
         same: |a, b| a.remote_id_type == b.remote_id_type,
     },
+    NativeOption {
+        name: "forceEncapsulation",
+        kind: Kind::Switch,
+        example: "true",
+        about: "Whether ESP goes in UDP port 4500 also where there is no NAT, for paths that drop ESP.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: false,
+        get: |o| o.force_encapsulation.into(),
+        set: |o, value| value.as_bool().map(|is_on| o.force_encapsulation = is_on),
+        same: |a, b| a.force_encapsulation == b.force_encapsulation,
+    },
+    NativeOption {
+        name: "ikePrf",
+        kind: Kind::Word(&PRF_WORDS),
+        example: "sha512",
+        about: "The hash of the IKE_SA's PRF. `auto`: that of ikeAuthAlgorithm. IKEv2 only.",
+        scope: Scope::Ike,
+        agreed: true,
+        stored_apart: false,
+        get: |o| PRFS.iter().find(|(_, prf)| *prf == o.ike_prf).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&PRFS, value).map(|prf| o.ike_prf = prf),
+        same: |a, b| a.ike_prf == b.ike_prf,
+    },
+    NativeOption {
+        name: "startMode",
+        kind: Kind::Word(&START_MODE_WORDS),
+        example: "respond",
+        about: "Who begins to negotiate. `initiate`: this end, and it keeps the tunnel up. `respond`: the peer alone. \
+                `trap`: the first packet for the peer's networks, or the peer.",
+        scope: Scope::Reload,
+        agreed: false,
+        stored_apart: false,
+        get: |o| START_MODES.iter().find(|(_, mode)| *mode == o.start_mode).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&START_MODES, value).map(|mode| o.start_mode = mode),
+        same: |a, b| a.start_mode == b.start_mode,
+    },
 ];
 
 impl NativeOptions {
@@ -195,6 +269,7 @@ impl NativeOption {
                 let is_valid = value.as_i64().is_some_and(|value| (low.into()..=high.into()).contains(&value));
                 (is_valid, format!("must be in range of [{low}, {high}]"))
             }
+            Kind::Switch => (value.is_boolean(), "must be true or false".into()),
         };
         let set = is_valid.then(|| (self.set)(options, value)).flatten();
         set.ok_or_else(|| Invalid::new(wanted))

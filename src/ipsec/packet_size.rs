@@ -43,7 +43,7 @@ fn cipher(encryption: Encryption) -> Cipher {
     match encryption {
         Encryption::TripleDes => Cipher { iv: 8, block: 8, icv: 0 },
         Encryption::Aes128 | Encryption::Aes192 | Encryption::Aes256 => Cipher { iv: 16, block: 16, icv: 0 },
-        Encryption::Aes128Gcm | Encryption::Aes256Gcm | Encryption::ChaCha20Poly1305 => {
+        Encryption::Aes128Gcm | Encryption::Aes192Gcm | Encryption::Aes256Gcm | Encryption::ChaCha20Poly1305 => {
             Cipher { iv: 8, block: 4, icv: 16 }
         }
     }

@@ -33,8 +33,8 @@ pub enum Part {
     LocalNets,
     /// The networks behind the peer.
     RemoteNets,
-    /// How the pairs of networks are spread over children.
-    Split,
+    /// The option of our own of this name.
+    Native(&'static str),
 }
 
 impl Part {
@@ -56,7 +56,7 @@ impl Part {
             Self::Certs => "auth.certs",
             Self::LocalNets => "local_nets",
             Self::RemoteNets => "remote_nets",
-            Self::Split => "split",
+            Self::Native(name) => name,
         }
     }
 }

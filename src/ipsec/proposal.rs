@@ -15,6 +15,20 @@ pub struct IkeProposal {
     pub group: DhGroup,
 }
 
+impl IkeProposal {
+    /// The proposal string with the PRF on another hash, if there is one.
+    #[must_use]
+    pub fn with_prf(&self, prf: Option<Integrity>) -> String {
+        let Some(prf) = prf else { return self.to_string() };
+        let (encryption, prf) = (self.encryption.row(), prf.row().prf_keyword);
+        let group = self.group.row().keyword;
+        if encryption.aead {
+            return format!("{}-{prf}-{group}", encryption.keyword);
+        }
+        format!("{}-{}-{prf}-{group}", encryption.keyword, self.integrity.row().keyword)
+    }
+}
+
 /// What an ESP SA (RFC 4303) is protected with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EspProposal {

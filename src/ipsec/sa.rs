@@ -136,7 +136,7 @@ impl IkeSa {
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
             && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))
-            && self.suite.prf.as_deref() == Some(integrity.prf_charon)
+            && self.suite.prf.as_deref() == Some(wanted.prf().prf_charon)
             && self.suite.group.as_deref() == Some(wanted.ike.group.row().charon)
     }
 }

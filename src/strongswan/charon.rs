@@ -83,7 +83,8 @@ impl Charon {
                 groups.extend(esp.pfs.map(DhGroup::row));
             }
         }
-        need(&["prf"], integrity.prf_charon, integrity.wire, integrity.package);
+        let prf = connection.prf();
+        need(&["prf"], prf.prf_charon, prf.wire, prf.package);
         for cipher in ciphers {
             need(&["encryption", "aead"], cipher.charon, cipher.wire, cipher.package);
         }

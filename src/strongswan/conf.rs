@@ -7,7 +7,7 @@ use super::{
     credentials, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Pass, Protocol};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Pass, Protocol, native::StartMode};
 use askama::Template;
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
@@ -115,6 +115,8 @@ pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) ->
         Auth::Certs(_) => None,
     };
     let answering = connection.answering();
+    // A trap would begin for the peer.
+    let traps = if connection.native.start_mode == StartMode::Respond { Traps::Unsupported } else { traps };
     let version = match connection.version {
         IkeVersion::Any => 0,
         IkeVersion::V1 => 1,

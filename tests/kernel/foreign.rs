@@ -305,6 +305,7 @@ fn openiked(it: &Configuration<'_>, begins: bool) -> String {
 fn libreswan_names(Proposal(cipher, hash, _): Proposal, ike: bool) -> String {
     let (name, aead) = match cipher {
         "aes-128-gcm" => ("aes_gcm128".to_owned(), true),
+        "aes-192-gcm" => ("aes_gcm192".to_owned(), true),
         "aes-256-gcm" => ("aes_gcm256".to_owned(), true),
         other => (other.replace('-', ""), false),
     };

@@ -10,12 +10,13 @@ use crate::support::lab::Side;
 type Fields = &'static [(&'static str, &'static str)];
 
 /// The ciphers of the API and what charon calls them.
-const CIPHERS: [(&str, Fields); 7] = [
+const CIPHERS: [(&str, Fields); 8] = [
     ("3des", &[("encr-alg", "3DES_CBC"), ("encr-keysize", "")]),
     ("aes-128", &[("encr-alg", "AES_CBC"), ("encr-keysize", "128")]),
     ("aes-192", &[("encr-alg", "AES_CBC"), ("encr-keysize", "192")]),
     ("aes-256", &[("encr-alg", "AES_CBC"), ("encr-keysize", "256")]),
     ("aes-128-gcm", &[("encr-alg", "AES_GCM_16"), ("encr-keysize", "128"), ("integ-alg", "")]),
+    ("aes-192-gcm", &[("encr-alg", "AES_GCM_16"), ("encr-keysize", "192"), ("integ-alg", "")]),
     ("aes-256-gcm", &[("encr-alg", "AES_GCM_16"), ("encr-keysize", "256"), ("integ-alg", "")]),
     ("chacha20-poly1305", &[("encr-alg", "CHACHA20_POLY1305"), ("encr-keysize", ""), ("integ-alg", "")]),
 ];

@@ -83,8 +83,8 @@ fn heal(lab: &Lab) {
 /// An agent before a raw charon.
 pub struct Bed {
     pub lab: Lab,
-    agent: Agent,
-    uuid: String,
+    pub agent: Agent,
+    pub uuid: String,
 }
 
 impl Bed {

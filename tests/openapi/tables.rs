@@ -57,6 +57,7 @@ fn options_are_those_of_the_table() {
         let of = match row.json {
             Json::Text => "string",
             Json::Number | Json::Range(..) => "integer",
+            Json::Switch => "boolean",
         };
         assert_eq!(member["type"], of, "{name}");
         if let Json::Range(low, high) = row.json {

@@ -6,6 +6,7 @@ use cygnet::{
     ipsec::{
         Auth, Connection, IkeVersion, Integrity, KeyOwner, Mode, Protocol,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
+        native::StartMode,
     },
     strongswan::{
         conf::{self, Quoted, Traps},
@@ -67,9 +68,12 @@ fn check_ike(c: &Connection, body: &Section) {
     assert_eq!(single(body, "local_addrs"), c.local_addr.to_string());
     assert_eq!(single(body, "remote_addrs"), c.remote_addr.to_string());
     let (encryption, integrity) = (c.ike.encryption.row(), c.ike.integrity.row());
-    let second = if encryption.aead { ("prf", integrity.prf_iana, None) } else { ("integrity", integrity.iana, None) };
-    let wanted =
-        [("encryption", encryption.iana, encryption.key_bits), second, ("group", c.ike.group.row().number, None)];
+    let mut wanted = vec![("encryption", encryption.iana, encryption.key_bits)];
+    wanted.extend(Some(("integrity", integrity.iana, None)).filter(|_| !encryption.aead));
+    let prf = c.native.ike_prf.or_else(|| encryption.aead.then_some(c.ike.integrity));
+    wanted.extend(prf.map(|hash| ("prf", hash.row().prf_iana, None)));
+    wanted.push(("group", c.ike.group.row().number, None));
+    assert_eq!(body.text("encap"), Some(if c.native.force_encapsulation { "yes" } else { "no" }));
     assert_eq!(transforms(&single(body, "proposals")), wanted);
     assert_eq!(seconds(body, "rekey_time") + seconds(body, "over_time"), c.ike_lifetime.hard());
     let rand = seconds(body, "rand_time");
@@ -106,7 +110,8 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         let (life, rekey, rand) =
             (seconds(child, "life_time"), seconds(child, "rekey_time"), seconds(child, "rand_time"));
         assert!(life == c.lifetime.hard() && 0 < rand && rand < rekey && rekey < life);
-        let action = if traps == Traps::Supported { "trap" } else { "none" };
+        let answers = c.native.start_mode == StartMode::Respond;
+        let action = if traps == Traps::Supported && !answers { "trap" } else { "none" };
         assert_eq!((child.text("start_action"), child.text("close_action")), (Some(action), Some("none")));
     }
 }

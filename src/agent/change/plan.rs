@@ -7,7 +7,7 @@ use crate::{
         refusal::not_found,
     },
     error::{Error, Result},
-    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk},
+    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk, native::StartMode},
     store::Record,
     strongswan::{
         conf,
@@ -146,7 +146,8 @@ impl Agent {
         let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
         let mut steps = prepared.steps;
         let requests = requests(&steps, prepared.after.as_ref());
-        if impact != Impact::None && prepared.after.is_some() {
+        let begins = after.connection.native.start_mode == StartMode::Initiate;
+        if impact != Impact::None && prepared.after.is_some() && begins {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }
         let mut warnings = warnings(impact, &before.connection, &after.connection);

@@ -5,7 +5,7 @@ use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
         Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, State, Status, TrafficSelector,
-        Use, condition, condition::current, coverage,
+        Use, condition, condition::current, coverage, native::StartMode,
     },
     strongswan::{
         log_parser::Confidence,
@@ -142,18 +142,30 @@ impl Agent {
             if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
+            details.extend(waits(wanted).map(|who| format!("; {who}")));
             let details = shorten(&details, words::SENTENCE);
             let trigger = history.trigger().filter(|trigger| *trigger != known.cause.code);
             return Reason { code: known.cause.code, since: known.since, details, trigger };
         }
         let since = history.down_since().unwrap_or_else(Timestamp::now);
         let idle = view.running.as_deref().unwrap_or_default().is_empty() && !history.is_attempted();
-        let (code, details) = if idle {
+        let (code, details) = if let (true, Some(who)) = (idle, waits(wanted)) {
+            (Code::NotAttempted, who)
+        } else if idle {
             (Code::NotAttempted, "no negotiation has started yet; it is queued")
         } else {
             (Code::Unknown, "the negotiation is in progress; charon has logged no failure yet")
         };
         Reason { code, since, details: details.into(), trigger: history.trigger() }
+    }
+}
+
+/// For whom the connection waits, if this end does not begin.
+fn waits(wanted: &Connection) -> Option<&'static str> {
+    match wanted.native.start_mode {
+        StartMode::Initiate => None,
+        StartMode::Respond => Some("the connection waits for the peer (startMode respond)"),
+        StartMode::Trap => Some("the connection waits for traffic, or for the peer (startMode trap)"),
     }
 }
 
@@ -175,7 +187,7 @@ fn with_wanted(view: &View, code: Code, details: &str) -> String {
     let connection = &view.record.connection;
     match code {
         Code::NoProposalIke if !details.contains("wanted here") => {
-            format!("{details}; wanted here: {}, {}", connection.ike, connection.version.name())
+            format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
         }
         Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
             format!("{details}; wanted here: {}", protection(connection))

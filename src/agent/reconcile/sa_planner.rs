@@ -4,6 +4,7 @@
 //! traffic continues over the old SA.
 
 mod pace;
+mod start;
 mod tidy;
 mod turns;
 
@@ -307,12 +308,11 @@ impl SaPlanner {
         if !closings.is_empty() {
             return (closings, Some(now + AGAIN));
         }
-        let (steps, again) = self.negotiate(wanted, running, &carriers, now);
+        let (steps, again) = self.begin(wanted, running, &carriers, now);
         (steps, again.into_iter().chain(tidy_again).min())
     }
 
-    /// The negotiations that are due. Whatever happens, none begins while a second SA of the child is installed or one is
-    /// being negotiated: so there are never more than two, and one in the making.
+    /// The negotiations that are due. None begins while a second SA of the child is installed or being negotiated.
     fn negotiate(
         &mut self,
         wanted: &Connection,

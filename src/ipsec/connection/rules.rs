@@ -1,6 +1,6 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
-use super::{Connection, Generation, IkeVersion, KeyOwner, Parts, networks};
+use super::{Connection, Generation, IkeVersion, KeyOwner, Parts, Protocol, networks};
 use crate::ipsec::{Conflict, Identity, Part, certs::Certificate};
 use std::net::IpAddr;
 
@@ -14,6 +14,7 @@ impl Connection {
         if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
             return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
         }
+        native_options(&parts)?;
         let local_id = local_id(&parts)?;
         let (local, remote) = networks::of(&parts)?;
         let children = networks::children(&parts, &local, &remote)?;
@@ -38,6 +39,19 @@ impl Connection {
             answered: Vec::new(),
         })
     }
+}
+
+/// The rules that join the options of our own with the rest.
+fn native_options(parts: &Parts) -> Result<(), Conflict> {
+    let (native, version) = (&parts.native, parts.version);
+    let refused = |option, why| Err(Conflict::Native { option, why });
+    if native.force_encapsulation && matches!(parts.protocol, Protocol::Ah(_)) {
+        return refused("forceEncapsulation", "is not possible with ah, which cannot go in UDP (RFC 3948): use esp");
+    }
+    if native.ike_prf.is_some() && version == IkeVersion::V1 {
+        return refused("ikePrf", "must be auto with ikev1, which takes the hash of the integrity: use ikev2");
+    }
+    Ok(())
 }
 
 /// Who we are. What a certificate does not say, charon would silently replace by its subject.

@@ -1,0 +1,110 @@
+//! The options of our own before raw charons: what runs is what was asked for, in both roles.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab_for;
+use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
+use crate::pair::{for_side, reaches};
+use crate::support::lab::Side;
+use crate::support::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A bed before `peer`, up with `options`, whoever begins; its view.
+#[track_caller]
+fn up(version: &str, peer: &Peer, options: &Value, role: Role) -> Option<(Bed, Value)> {
+    let lab = lab_for(version)?;
+    let options = crate::pair::with(&json!({ "ikeVersion": version }), options);
+    let bed = Bed::start(lab, peer, version, &options, (role == Role::Peer).then_some(FIRST));
+    let view = wait_until(PATIENCE, "it is Ready", || {
+        if role == Role::Peer {
+            bed.call();
+        }
+        let view = bed.view();
+        (view["inventory"]["status"] == "Ready").then_some(view)
+    });
+    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
+    Some((bed, view))
+}
+
+/// The userland IPsec of the lab always has ESP in UDP, with the option and without: this shows that charon takes it, and
+/// that a peer without it follows.
+#[test]
+fn a_forced_encapsulation_needs_nothing_of_the_peer() {
+    for version in ["ikev2", "ikev1"] {
+        for role in [Role::We, Role::Peer] {
+            let Some((bed, _)) = up(version, &SAME, &json!({ "forceEncapsulation": true }), role) else { return };
+            for side in Side::BOTH {
+                let children = bed.lab.children(side);
+                let all = children.iter().all(|child| child["encap"] == "yes");
+                assert!(!children.is_empty() && all, "{version} {role:?} {side:?}: {children:#?}");
+            }
+        }
+    }
+}
+
+/// A PRF apart from the integrity, and beside an AEAD cipher.
+#[test]
+fn the_prf_has_a_hash_of_its_own() {
+    let cisco = Peer { connection: "proposals = aes256-sha256-prfsha1-x25519", ..SAME };
+    let gcm = Peer { connection: "proposals = aes192gcm16-prfsha512-x25519", ..SAME };
+    let with_gcm = json!({ "ikePrf": "sha512", "ikeEncryptionAlgorithm": "aes-192-gcm" });
+    let cases = [(cisco, json!({ "ikePrf": "sha1" }), "PRF_HMAC_SHA1"), (gcm, with_gcm, "PRF_HMAC_SHA2_512")];
+    for (peer, options, prf) in cases {
+        for role in [Role::We, Role::Peer] {
+            let Some((bed, _)) = up("ikev2", &peer, &options, role) else { return };
+            assert_eq!(bed.lab.sas(Side::A)[0]["prf-alg"], prf, "{role:?}");
+        }
+    }
+}
+
+/// What the agent of a bed says of a tunnel that is not up: code and details.
+fn reason(bed: &Bed) -> (String, String) {
+    let view = bed.view();
+    let text = |name: &str| view["reason"][name].as_str().unwrap_or_default().to_owned();
+    (text("code"), text("details"))
+}
+
+/// The agent begins nothing and says for whom it waits; the peer's call is answered; what ends is not begun again.
+#[test]
+fn the_peer_alone_begins() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let options = json!({ "ikeVersion": "ikev2", "startMode": "respond" });
+    let bed = Bed::start(lab, &SAME, "ikev2", &options, None);
+    wait_until(PATIENCE, "it waits for the peer", || {
+        let (code, details) = reason(&bed);
+        (code == "NOT_ATTEMPTED" && details.contains("waits for the peer")).then_some(())
+    });
+    // Traffic begins nothing either.
+    assert_ne!(bed.lab.ping(Side::A, Side::A.host(), Side::B.host(), 3, Duration::from_millis(10)).lost(), 0);
+    wait_until(PATIENCE, "it is up by the peer's call", || {
+        bed.call();
+        (bed.view()["inventory"]["status"] == "Ready").then_some(())
+    });
+    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
+    bed.lab.swanctl(Side::B, &["--terminate", "--ike", "t"]);
+    wait_until(PATIENCE, "it waits for the peer again", || {
+        let (_, details) = reason(&bed);
+        details.contains("waits for the peer").then_some(())
+    });
+    let log = bed.lab.charon_log(Side::A);
+    assert!(!log.contains("initiating IKE_SA"), "{log}");
+}
+
+/// A charon without traps would never begin: that is refused, and what was there stays. Another one gets its trap.
+#[test]
+fn traffic_begins_only_where_charon_has_traps() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "startMode": "respond" }), None);
+    assert!(bed.lab.traps(Side::A).is_empty());
+    let change = json!({ "startMode": "trap" });
+    let answer = bed.agent.change(&bed.uuid, &for_side(Side::A, &change));
+    if answer.status == 200 {
+        return assert!(!bed.lab.traps(Side::A).is_empty());
+    }
+    let text = answer.expect(503).text();
+    assert!(text.contains("field[startMode] trap is not possible"), "{text}");
+    assert!(reason(&bed).1.contains("waits for the peer"));
+}
