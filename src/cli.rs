@@ -11,6 +11,7 @@ mod input;
 mod list;
 mod logging;
 mod look;
+mod moments;
 mod plan;
 mod progress;
 mod render;
@@ -20,6 +21,7 @@ mod show;
 mod stop;
 mod up;
 mod values;
+mod width;
 mod write;
 mod write_args;
 
@@ -33,7 +35,10 @@ use std::process::ExitCode;
 
 /// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {
-    let Cli { config, command } = Cli::parse();
+    let Cli { config, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     match command {
         Command::Serve => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
@@ -45,6 +50,16 @@ pub fn run() -> ExitCode {
             stop::end(result, command.is_json())
         }
     }
+}
+
+/// Prints a help text, folded to the width of the output, or what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    let text = if look::Look::of_stdout().is_coloured() { text.ansi().to_string() } else { text.to_string() };
+    stop::end(stop::print(&width::fold(&text, width::of_stdout())).map(drop), false)
 }
 
 /// The commands that ask the agent.
@@ -80,7 +95,7 @@ impl Command {
     fn is_json(&self) -> bool {
         match self {
             Self::Status(args) => args.json,
-            Self::List(args) => args.json.json,
+            Self::List(args) => args.json.json || args.output == Some(args::Output::Json),
             Self::Show(args) | Self::Disable(args) => args.json.json,
             Self::Create(args) => args.how.json.json,
             Self::Change(args) => args.how.json.json,
