@@ -149,7 +149,10 @@ impl Table {
         let title = self.head.iter().map(|head| head.len()).max().unwrap_or(0);
         let block = |row: &Vec<(Tone, String)>| {
             let cells = self.head.iter().zip(row).filter(|(_, (_, text))| text != "-");
-            cells.map(|(head, (tone, text))| format!("{head:<title$}  {}\n", look.say(*tone, text))).collect::<String>()
+            cells.fold(String::new(), |mut block, (head, (tone, text))| {
+                let _ = writeln!(block, "{head:<title$}  {}", look.say(*tone, text));
+                block
+            })
         };
         self.rows.iter().map(block).collect::<Vec<_>>().join("\n")
     }
