@@ -18,6 +18,7 @@ mod list;
 mod live;
 mod logging;
 mod look;
+mod moments;
 mod plan;
 mod progress;
 mod refusal;
@@ -30,6 +31,7 @@ mod stop;
 mod times;
 mod up;
 mod values;
+mod width;
 mod write;
 mod write_args;
 
@@ -43,7 +45,10 @@ use std::process::ExitCode;
 
 /// Runs the command that the arguments name; `cygnet help` lists the exit codes.
 pub fn run() -> ExitCode {
-    let Cli { config, command } = Cli::parse_from(times::joined(std::env::args_os()));
+    let Cli { config, command } = match Cli::try_parse_from(times::joined(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     match command {
         Command::Init(args) => init::run(&config, &args),
         Command::Reload(args) => reload::run(&config, &args),
@@ -58,6 +63,16 @@ pub fn run() -> ExitCode {
             stop::end(result, command.is_json())
         }
     }
+}
+
+/// Prints a help text, folded to the width of the output, or what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    let text = if look::Look::of_stdout().is_coloured() { text.ansi().to_string() } else { text.to_string() };
+    stop::end(stop::print(&width::fold(&text, width::of_stdout())).map(drop), false)
 }
 
 /// The commands that ask the agent.
@@ -95,7 +110,7 @@ impl Command {
     fn is_json(&self) -> bool {
         match self {
             Self::Status(args) | Self::Reload(args) => args.json,
-            Self::List(args) => args.json.json,
+            Self::List(args) => args.json.json || args.output == Some(args::Output::Json),
             Self::Show(args) => args.json.json,
             Self::Disable(args) => args.json.json,
             Self::Create(args) => args.how.json.json,

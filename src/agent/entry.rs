@@ -6,7 +6,7 @@ use crate::{
         observe::failure_history::FailureHistory,
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },
-    ipsec::{Carried, Connection, ConnectionId, Flows, IkeSa},
+    ipsec::{Carried, Connection, Flows, IkeSa},
     ranked::{Guard, HISTORY, Ranked},
 };
 use jiff::Timestamp;
@@ -122,7 +122,7 @@ impl Entry {
     }
 
     /// Records steps that were needed without a change, and returns their names for the event.
-    pub fn record_drift(&self, id: ConnectionId, repaired: &[Step]) -> Vec<&'static str> {
+    pub fn record_drift(&self, repaired: &[Step]) -> Vec<&'static str> {
         let words: Vec<_> = repaired
             .iter()
             .map(|step| match step {
@@ -133,7 +133,6 @@ impl Entry {
                 Step::Initiate(_) | Step::CloseIke(_) | Step::CloseChild(_) => "an SA",
             })
             .collect();
-        tracing::warn!(uuid = %id, repaired = ?words, "the connection had drifted from its record and was put back");
         let mut drift = lock(&self.drift);
         let count = drift.as_ref().map_or(0, |drift| drift.count) + 1;
         *drift = Some(Drift { repaired: words.clone(), last: Timestamp::now(), count });

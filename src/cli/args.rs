@@ -138,9 +138,51 @@ pub struct ListArgs {
     /// repeated.
     #[arg(short = 'q', long = "where", value_name = "CONDITION")]
     pub conditions: Vec<String>,
+    /// What is printed: whole texts, the agent's JSON, or names alone. Without it, a table that fits the terminal (or
+    /// `COLUMNS`, or 80 columns).
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    pub output: Option<Output>,
+    /// Prints the table again when it changes, until it is interrupted.
+    #[arg(short, long, conflicts_with = "json")]
+    pub watch: bool,
+    /// The column that rows are sorted by.
+    #[arg(long, value_enum, value_name = "COLUMN", ignore_case = true, default_value = "name")]
+    pub sort: Column,
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
+}
+
+/// What `cygnet list` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table with whole texts and uuids.
+    Wide,
+    /// The agent's JSON.
+    Json,
+    /// A name on each line.
+    Name,
+}
+
+/// A column of `cygnet list`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    /// The name.
+    Name,
+    /// The peer's address.
+    Peer,
+    /// The networks behind the peer.
+    Networks,
+    /// The status.
+    Status,
+    /// The worst condition of its children.
+    Condition,
+    /// Since when; the longest time first.
+    Since,
+    /// Why it is not up.
+    Reason,
+    /// The uuid.
+    Uuid,
 }
 
 /// The arguments of `cygnet plan`.

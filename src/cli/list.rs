@@ -1,16 +1,20 @@
 //! `cygnet list` and `cygnet status`: all connections in short.
 
 use super::{
-    args::{ListArgs, StatusWord},
+    args::{Column, ListArgs, Output, StatusWord},
     client::Client,
     common_args::Json,
     look::{Look, Table, Tone, safe, tone_of},
+    moments,
     select::encoded,
     stop::{Code, Result, Stop, print, print_json},
+    width,
 };
+use cygnet::visible::visible_json;
 use hyper::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, io::IsTerminal, time::Duration};
 
 /// All connections, by name; the API's limit is 1000 unless another one is asked for.
 const ALL: &str = "/cygnet/v1/connections?sort=name&limit=2147483647";
@@ -24,6 +28,13 @@ fn status(inventory: &Value) -> &str {
     inventory["status"].as_str().unwrap_or("Unknown")
 }
 
+/// How often `--watch` looks.
+const LOOK: Duration = Duration::from_secs(2);
+/// To the upper left corner, and clear the rest (ECMA-48).
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+/// So many digits of a uuid are shown where it must be short.
+const SHORT: usize = 8;
+
 /// `cygnet list`.
 pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
     let condition = args.status.map(|status| match status {
@@ -34,27 +45,100 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
     });
     let conditions = args.conditions.iter().map(String::as_str).chain(condition);
     let path = conditions.fold(ALL.to_owned(), |path, condition| path + "&q=" + &encoded(condition));
-    let answer = client.get(&path)?;
-    if args.json.json {
-        return print_json(&answer);
+    let is_json = args.json.json || args.output == Some(Output::Json);
+    let mut before = String::new();
+    loop {
+        let answer = client.get(&path)?;
+        if is_json && !args.watch {
+            return print_json(&answer);
+        }
+        let page = if is_json { format!("{answer}\n") } else { page(&answer, args) };
+        let is_new = std::mem::replace(&mut before, page) != before;
+        let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
+        let is_read = !is_new || print(&format!("{clear}{}", shown(&before, is_json)))?;
+        if !args.watch || !is_read {
+            return Ok(());
+        }
+        client.pause(std::future::pending(), LOOK);
     }
-    let mut table = Table::new(&["UUID", "NAME", "PEER", "STATE", "STATUS", "REASON"]);
-    for entry in answer["connections"].as_array().into_iter().flatten() {
+}
+
+/// JSON with nothing hidden in it; a page is so already.
+fn shown(page: &str, is_json: bool) -> String {
+    if is_json { visible_json(page) } else { page.to_owned() }
+}
+
+/// The connections as people read them.
+fn page(answer: &Value, args: &ListArgs) -> String {
+    let entries = answer["connections"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_wide = args.output == Some(Output::Wide);
+    let mut rows: Vec<_> = entries.iter().map(|entry| (entry, Row::of(entry, is_wide))).collect();
+    rows.sort_by(|(_, one), (_, other)| one.key(args.sort).cmp(&other.key(args.sort)));
+    if args.output == Some(Output::Name) {
+        return rows.iter().map(|(entry, _)| safe(text(&entry["inventory"], "name")) + "\n").collect();
+    }
+    let mut table = Table::new(&["NAME", "PEER", "NETWORKS", "STATUS", "CONDITION", "SINCE", "REASON", "UUID"]);
+    for (_, row) in rows {
+        let [name, peer, networks, status, condition, since, reason, uuid] = row.cells;
+        let plain = |text| (Tone::Plain, text);
+        let of_condition = (tone_of(&condition), condition);
+        let cells = [plain(name), plain(peer), plain(networks), (row.tone, status), of_condition];
+        table.row(cells.into_iter().chain([plain(since), plain(reason), plain(uuid)]));
+    }
+    table.page_within(Look::of_stdout(), if is_wide { usize::MAX } else { width::of_stdout() })
+}
+
+/// A connection in the table.
+struct Row {
+    /// In the order of [`Column`].
+    cells: [String; 8],
+    tone: Tone,
+    since: Option<Timestamp>,
+    /// The whole uuid.
+    uuid: String,
+}
+
+impl Row {
+    fn of(entry: &Value, is_wide: bool) -> Self {
         let inventory = &entry["inventory"];
-        let plain = |name: &str| (Tone::Plain, text(inventory, name).to_owned());
         let is_disabled = inventory["state"] == "Disabled";
-        let tone = if is_disabled { Tone::Plain } else { tone_of(status(inventory)) };
-        let reason = if is_disabled { "" } else { text(&entry["reason"], "code") };
-        table.row([
-            plain("uuid"),
-            plain("name"),
-            plain("peerAddress"),
-            plain("state"),
-            (tone, status(inventory).to_owned() + if carries_otherwise(entry) { " (carrying)" } else { "" }),
-            (Tone::Plain, reason.to_owned()),
-        ]);
+        let status = if is_disabled { "Disabled" } else { status(inventory) };
+        let known = |text: &str| if is_disabled { String::new() } else { text.to_owned() };
+        let since: Option<Timestamp> = text(entry, "since").parse().ok().filter(|_| !is_disabled);
+        let networks: Vec<_> =
+            inventory["peerCidrs"].as_array().into_iter().flatten().map(|net| text(net, "cidr")).collect();
+        let networks = match networks.as_slice() {
+            [first, _, ..] if !is_wide => format!("{first} +{}", networks.len() - 1),
+            all => all.join(","),
+        };
+        let carrying = if is_wide && carries_otherwise(entry) { " (carrying)" } else { "" };
+        let uuid: String = text(inventory, "uuid").chars().take(if is_wide { usize::MAX } else { SHORT }).collect();
+        let shown_since = since.map_or_else(String::new, |since| moments::since(since, Timestamp::now(), is_wide));
+        Self {
+            cells: [
+                text(inventory, "name").to_owned(),
+                text(inventory, "peerAddress").to_owned(),
+                networks,
+                status.to_owned() + carrying,
+                known(text(entry, "condition")),
+                shown_since,
+                known(text(&entry["reason"], "code")),
+                uuid,
+            ],
+            tone: if is_disabled { Tone::Plain } else { tone_of(status) },
+            since,
+            uuid: text(inventory, "uuid").to_owned(),
+        }
     }
-    print(&table.page(Look::of_stdout())).map(drop)
+
+    /// What it is sorted by; the same text, by name.
+    fn key(&self, column: Column) -> (Option<Timestamp>, &str, &str) {
+        match column {
+            Column::Since => (Some(self.since.unwrap_or(Timestamp::MAX)), "", &self.cells[0]),
+            Column::Uuid => (None, &self.uuid, ""),
+            other => (None, &self.cells[other as usize], &self.cells[0]),
+        }
+    }
 }
 
 /// Whether the connection carries traffic, but not as wanted.
@@ -71,7 +155,7 @@ pub fn overview(client: &Client, args: &Json) -> Result<()> {
     if args.json {
         print_json(&json!({ "agent": agent, "connections": counts.json() }))?;
     } else {
-        print(&counts.page(&agent, Look::of_stdout()))?;
+        print(&width::fold(&counts.page(&agent, Look::of_stdout()), width::of_stdout()))?;
     }
     if code != StatusCode::OK {
         return Err(Stop::failed(format!("the agent is not ready: {}", text(&agent, "why"))));

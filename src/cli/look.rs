@@ -37,6 +37,11 @@ impl Look {
         Self(std::io::stderr().is_terminal() && is_wanted())
     }
 
+    /// Whether there is colour.
+    pub fn is_coloured(self) -> bool {
+        self.0
+    }
+
     /// `text` in a tone, with nothing in it that a terminal would obey.
     pub fn say(self, tone: Tone, text: &str) -> String {
         let text = safe(text);
@@ -80,6 +85,13 @@ pub fn warnings(list: &Value, look: Look) -> String {
     list.as_array().into_iter().flatten().map(line).collect()
 }
 
+/// The columns that are cut before others, down to [`LEGIBLE`]: `cygnet show` has the whole.
+const CUT_FIRST: [&str; 3] = ["NAME", "NETWORKS", "REASON"];
+/// The fewest columns in which such a text can still be told from others.
+const LEGIBLE: usize = 8;
+/// The blanks between columns.
+const GAP: usize = 2;
+
 /// Rows under a head.
 pub struct Table {
     head: Vec<&'static str>,
@@ -104,26 +116,63 @@ impl Table {
         self.rows.len()
     }
 
-    /// The page.
+    /// The page, as wide as its texts.
     pub fn page(&self, look: Look) -> String {
-        let width_of = |text: &str| safe(text).width();
-        let width = |at: usize, head: &str| {
-            let cells = self.rows.iter().filter_map(|row| row.get(at));
-            cells.map(|(_, text)| width_of(text)).chain([head.len()]).max().unwrap_or(0)
-        };
-        let widths: Vec<_> = self.head.iter().enumerate().map(|(at, head)| width(at, head)).collect();
+        self.page_within(look, usize::MAX)
+    }
+
+    /// The page, at most `most` columns wide: texts are cut where they would not fit, the longest ones first.
+    pub fn page_within(&self, look: Look, most: usize) -> String {
+        let widths = self.widths(most);
+        let cut = |text: &str, width: &usize| super::width::cut(text, *width);
         let head: Vec<_> = self.head.iter().map(|text| (Tone::Head, (*text).to_owned())).collect();
         let mut page = String::new();
         for row in std::iter::once(&head).chain(&self.rows) {
             let mut gap = 0;
             for ((tone, text), width) in row.iter().zip(&widths) {
+                let text = cut(text, width);
                 // Blanks are written before the next cell, so that no line ends in them.
-                let _ = write!(page, "{:gap$}{}", "", look.say(*tone, text));
-                gap = width - width_of(text) + 2;
+                let _ = write!(page, "{:gap$}{}", "", look.say(*tone, &text));
+                gap = width - text.width() + GAP;
             }
             page.push('\n');
         }
         page
+    }
+
+    /// The page, or, where it is wider than `most`, the rows one after the other with a line for each cell: nothing is cut.
+    pub fn page_or_blocks(&self, look: Look, most: usize) -> String {
+        let widths = self.widths(usize::MAX);
+        if widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) <= most {
+            return self.page(look);
+        }
+        let title = self.head.iter().map(|head| head.len()).max().unwrap_or(0);
+        let block = |row: &Vec<(Tone, String)>| {
+            let cells = self.head.iter().zip(row).filter(|(_, (_, text))| text != "-");
+            cells.fold(String::new(), |mut block, (head, (tone, text))| {
+                let _ = writeln!(block, "{head:<title$}  {}", look.say(*tone, text));
+                block
+            })
+        };
+        self.rows.iter().map(block).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The widths of the columns in a page that is at most `most` columns wide.
+    fn widths(&self, most: usize) -> Vec<usize> {
+        let width_of = |text: &str| safe(text).width();
+        let width = |at: usize, head: &str| {
+            let cells = self.rows.iter().filter_map(|row| row.get(at));
+            cells.map(|(_, text)| width_of(text)).chain([head.len()]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<_> = self.head.iter().enumerate().map(|(at, head)| width(at, head)).collect();
+        let room = most.saturating_sub(GAP * widths.len().saturating_sub(1));
+        while widths.iter().sum::<usize>() > room {
+            let is_first = |at: usize, width: usize| CUT_FIRST.contains(&self.head[at]) && width > LEGIBLE;
+            let widest = widths.iter_mut().enumerate().max_by_key(|(at, width)| (is_first(*at, **width), **width));
+            let Some((_, widest)) = widest.filter(|(_, width)| **width > 1) else { break };
+            *widest -= 1;
+        }
+        widths
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     select::{self, encoded},
     show::passes,
     stop::{Result, Stop, print, print_json},
+    width,
     write::{TOGETHER, Write, with_query},
     write_args::ChangeArgs,
 };
@@ -30,7 +31,10 @@ pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
     };
     let query: Vec<_> = query.into_iter().chain(args.together.then(|| TOGETHER.to_owned())).collect();
     let plan = client.post(&format!("/cygnet/v1/connections/{uuid}/plan?{}", query.join("&")), &body)?;
-    if args.json.json { print_json(&plan) } else { print(&page(&plan, Look::of_stdout())).map(drop) }
+    if args.json.json {
+        return print_json(&plan);
+    }
+    print(&width::fold(&page(&plan, Look::of_stdout()), width::of_stdout())).map(drop)
 }
 
 /// `cygnet change`: the agent keeps options that are not named, so no key comes here.
@@ -124,6 +128,6 @@ fn differences(page: &mut String, head: &[&'static str; 3], list: &Value, look: 
         table.row([name, from, to].map(|text| (Tone::Plain, text)));
     }
     if table.len() > 0 {
-        let _ = write!(page, "\n{}", table.page(look));
+        let _ = write!(page, "\n{}", table.page_or_blocks(look, width::of_stdout()));
     }
 }

@@ -18,7 +18,8 @@ pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
     if args.json.json {
         return print_json(&view);
     }
-    print(&page(&view, &client.gateway, Look::of_stdout())).map(drop)
+    let page = page(&view, &client.gateway, Look::of_stdout());
+    print(&super::width::fold(&page, super::width::of_stdout())).map(drop)
 }
 
 /// A value as text; nothing if there is none.
@@ -216,7 +217,7 @@ fn ike_sas(page: &mut String, view: &Value, look: Look) {
     }
     let _ = match table.len() {
         0 => write!(page, "\nThere is no IKE SA.\n"),
-        _ => write!(page, "\n{}", table.page(look)),
+        _ => write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout())),
     };
 }
 
@@ -247,7 +248,7 @@ fn children(page: &mut String, view: &Value, look: Look) {
         }
     }
     if table.len() > 0 {
-        let _ = write!(page, "\n{}", table.page(look));
+        let _ = write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout()));
     }
     let advice = |child: &Value| Some((text(child, "condition"), child["condition_advice"].as_str()?.to_owned()));
     let all: std::collections::BTreeSet<_> = items(&view["children"]).iter().filter_map(advice).collect();
@@ -272,6 +273,6 @@ fn other_sas(page: &mut String, view: &Value, look: Look) {
         table.row([plain(text(sa, "id")), here, there, state, protection, age, in_, out, mtu, mss]);
     }
     if table.len() > 0 {
-        let _ = write!(page, "\n{}", table.page(look));
+        let _ = write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout()));
     }
 }

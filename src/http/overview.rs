@@ -37,6 +37,12 @@ pub async fn connections(State(api): Shared, UrlQuery(mut pairs): Pairs) -> Answ
         let mut entry =
             json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(reason_json::reason) });
         child_json::extend(&mut entry, child_json::carried(view));
+        let worst = agent.conditions(view).into_iter().max_by_key(|seen| seen.condition);
+        let since = reason.map(|reason| reason.since).or_else(|| agent.up_since(view));
+        child_json::extend(
+            &mut entry,
+            json!({ "condition": worst.map(|seen| seen.condition.name()), "since": since.map(|since| since.to_string()) }),
+        );
         entry
     };
     Ok(list(format!("{{{total}\"connections\":["), found.page, entry, iter::once("]}".into())))

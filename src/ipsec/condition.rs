@@ -3,7 +3,7 @@
 use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Use, coverage};
 
 /// What is the matter with a wanted child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// It runs as wanted, and packets come and go.
     Up,

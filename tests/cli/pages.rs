@@ -4,6 +4,7 @@ use super::run::{run, timeless, up};
 use crate::serve::{Bench, params, uuid, wait_until};
 use insta::assert_snapshot;
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 /// An agent with a tunnel that is up, one that is not, one that is disabled and one without networks.
 fn many() -> Bench {
@@ -19,10 +20,18 @@ fn many() -> Bench {
 #[test]
 fn a_list() {
     let b = many();
-    assert_snapshot!(run(&b, &["list"]).ends(0).out);
+    let list = run(&b, &["list"]).ends(0).out;
+    let heads: Vec<_> = list.lines().next().expect("a head").split_whitespace().collect();
+    assert_eq!(heads, ["NAME", "PEER", "NETWORKS", "STATUS", "CONDITION", "SINCE", "REASON", "UUID"]);
+    let rows: Vec<Vec<_>> = list.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][3..5], ["Connecting", "-"]);
+    assert_eq!(rows[1][3..7], ["Disabled", "-", "-", "-"]);
+    assert_eq!((rows[2][0], rows[2][3], rows[2][4]), ("site-7", "Ready", "up"));
+    assert!(rows[2][5].ends_with(['s', 'm']) && rows[2][7] == &uuid(7)[..8], "{list}");
+    assert!(list.lines().all(|line| line.width() <= 80), "{list}");
     let names = |arguments: &[&str]| {
         let out = run(&b, &[&["list"], arguments].concat()).ends(0).out;
-        out.lines().skip(1).filter_map(|line| line.split("  ").nth(1)).map(ToOwned::to_owned).collect::<Vec<_>>()
+        out.lines().skip(1).filter_map(|line| line.split("  ").next()).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(names(&["--status", "ready"]), ["site-7"]);
     assert_eq!(names(&["--status", "Disconnected"]), ["off", "分公司"]);
@@ -59,7 +68,7 @@ fn what_runs_is_not_known_without_charon() {
     wait_until("it is noticed", || (b.ask("GET", "/readyz", b"").status == 503).then_some(()));
     let page = run(&b, &["show", "site-7"]).ends(0).out;
     assert!(page.contains("Unknown, Enabled") && page.contains("The SAs are unknown"), "{page}");
-    assert!(run(&b, &["list", "--status", "unknown"]).ends(0).out.contains("CHARON_UNREACHABLE"));
+    assert!(run(&b, &["list", "-o", "wide", "--status", "unknown"]).ends(0).out.contains("CHARON_UNREACHABLE"));
     let status = run(&b, &["status"]).ends(1);
     assert!(status.out.contains("not ready") && status.out.contains("1 Unknown"), "{}", status.out);
     assert!(status.err.contains("the agent is not ready"), "{}", status.err);
@@ -80,7 +89,7 @@ fn the_state_of_the_gateway() {
     let b = Bench::start();
     wait_until("it is ready", || (run(&b, &["status"]).code == 0).then_some(()));
     assert!(run(&b, &["status"]).ends(0).out.ends_with("connections  none\n"));
-    assert_eq!(run(&b, &["list"]).ends(0).out, "UUID  NAME  PEER  STATE  STATUS  REASON\n");
+    assert_eq!(run(&b, &["list"]).ends(0).out, "NAME  PEER  NETWORKS  STATUS  CONDITION  SINCE  REASON  UUID\n");
 }
 
 #[test]
@@ -105,9 +114,72 @@ fn hostile_texts_are_not_obeyed() {
     let b = Bench::start();
     let name = "x\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}";
     b.create(&params(7, &json!({ "name": name, "description": "a\r\nb\u{9b}31m" }))).expect(200);
-    for arguments in [&["list"][..], &["show", &uuid(7)], &["update", &uuid(7), "--description", "c\u{1b}c"]] {
+    for arguments in
+        [&["list", "-o", "wide"][..], &["show", &uuid(7)], &["update", &uuid(7), "--description", "c\u{1b}c"]]
+    {
         let out = run(&b, arguments).ends(0).out;
         assert!(out.contains("x\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{202e}"), "{out}");
         assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out:?}");
     }
+}
+
+#[test]
+fn a_list_in_other_forms() {
+    let b = many();
+    let said = |arguments: &[&str]| run(&b, &[&["list"], arguments].concat()).ends(0).out;
+    assert_eq!(said(&["-o", "name"]), "empty\noff\nsite-7\n分公司\n");
+    assert_eq!(said(&["-o", "name", "--sort", "uuid"]), "site-7\n分公司\noff\nempty\n");
+    assert_eq!(said(&["-o", "name", "--sort", "STATUS"]), "empty\noff\n分公司\nsite-7\n");
+    let wide = said(&["-o", "wide"]);
+    assert!(wide.contains(&uuid(8)) && wide.contains("LOCAL_ADDRESS_MISSING") && wide.contains(" UTC "), "{wide}");
+    let json: serde_json::Value = serde_json::from_str(&said(&["-o", "json"])).expect("JSON");
+    assert_eq!(json["connections"][2]["condition"], "up");
+    run(&b, &["list", "--sort", "colour"]).ends(2);
+    run(&b, &["list", "-o", "wide", "--json"]).ends(2);
+}
+
+/// Whatever the names are: no line is wider than the output, and nothing is obeyed.
+#[test]
+fn no_line_is_wider_than_the_output() {
+    let b = many();
+    let names =
+        ["分".repeat(80), "e\u{301}".repeat(90), "a b ".repeat(40) + "c", "x".repeat(255), "😀\u{1b}[2J".repeat(9)];
+    for (number, name) in (20..).zip(&names) {
+        let long = json!({ "name": name, "description": name.as_str(), "idType": "name", "localId": "x".repeat(200) });
+        b.create(&params(number, &long)).expect(200);
+    }
+    let all = [
+        &["list"][..],
+        &["status"],
+        &["--help"],
+        &["list", "--help"],
+        &["change", "-h"],
+        &["reconnect", "--help"],
+        &["plan", "site-7", "--set", "lifeTime=1000"],
+        &["show", "site-7"],
+        &["show", "分公司"],
+    ];
+    let ids: Vec<_> = (20..25).map(uuid).collect();
+    let shows: Vec<_> = ids.iter().map(|id| ["show", id.as_str()]).collect();
+    for arguments in all.into_iter().chain(shows.iter().map(|show| &show[..])) {
+        for columns in [40, 80, 132] {
+            let output =
+                super::run::command(&b, arguments).env("COLUMNS", columns.to_string()).output().expect("ended");
+            let out = String::from_utf8(output.stdout).expect("UTF-8");
+            assert!(!out.is_empty(), "{arguments:?}");
+            for line in out.lines() {
+                assert!(line.width() <= columns, "{arguments:?} in {columns}: {line}");
+            }
+        }
+    }
+}
+
+/// A line of the journal says it all: which connection, what, and why.
+#[test]
+fn the_journal_names_what_went_up_and_down() {
+    let b = many();
+    let said = |text: &str| wait_until(text, || b.logs().lines().any(|line| line.contains(text)).then_some(()));
+    said("site-7 (c0000000…): up");
+    said("分公司 (c0000000…): down, LOCAL_ADDRESS_MISSING: ");
+    assert!(!b.logs().contains("next step"), "{}", b.logs());
 }

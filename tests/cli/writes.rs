@@ -122,7 +122,8 @@ fn all_connections_take_changed_settings_over() {
     b.signal(nix::sys::signal::Signal::SIGHUP);
     crate::serve::wait_until("the drift is shown", || {
         let page = run(&b, &["show", "site-7"]).ends(0).out;
-        page.contains("10.1.0.0/24, 10.9.0.0/24 in the settings now; `cygnet reconnect` takes it over").then_some(())
+        let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.contains("10.1.0.0/24, 10.9.0.0/24 in the settings now; `cygnet reconnect` takes it over").then_some(())
     });
     assert_eq!(all(false).ends(0).out, format!("site-7 ({}): reconnected\n", uuid(7)));
     assert_eq!(all(true).ends(0).json(), json!({ "reconnected": [] }));

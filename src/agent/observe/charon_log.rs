@@ -125,7 +125,40 @@ impl Agent {
             other => other.name().to_owned(),
         };
         self.record_line(id, Speaker::Agent, &words);
+        self.to_journal(id, &what);
+        if what == EventKind::Up {
+            self.entry(id).history().up_since = Some(Timestamp::now());
+        }
         self.observer.events().publish(Some(id), what);
+    }
+
+    /// Logs what happened in one line that says it all. Changes have theirs in the audit trail, settings in `take_over.rs`.
+    fn to_journal(&self, id: ConnectionId, what: &EventKind) {
+        let record = self.store.get(id);
+        let name = record.as_ref().map_or("a connection that is gone", |record| &record.spec.names.name);
+        let (uuid, event) = (id.to_string(), what.name());
+        let short = uuid.get(..8).unwrap_or_default();
+        match what {
+            EventKind::Up => tracing::info!(uuid, event, "{name} ({short}…): up"),
+            EventKind::Down(reason) => {
+                let (code, details) = (reason.code.name(), &reason.details);
+                tracing::warn!(uuid, event, code, "{name} ({short}…): down, {code}: {details}");
+            }
+            EventKind::NotAsWanted(note, reason) => {
+                let (code, details) = (reason.code.name(), &reason.details);
+                tracing::warn!(uuid, event, code, "{name} ({short}…): {note}, {code}: {details}");
+            }
+            EventKind::Drift(repaired) => {
+                let repaired = repaired.join(", ");
+                tracing::warn!(
+                    uuid,
+                    event,
+                    repaired,
+                    "{name} ({short}…): had drifted from its record, put back: {repaired}"
+                );
+            }
+            _ => {}
+        }
     }
 
     /// Forgets the traces of a charon that has ended.

@@ -92,6 +92,8 @@ pub struct FailureHistory {
     /// thousands of connections.
     causes: Vec<Known>,
     told: Option<Reported>,
+    /// When it was last reported up.
+    pub up_since: Option<Timestamp>,
     down: Option<(Instant, Timestamp)>,
     attempted: bool,
     /// The attempts with IKEv1 and with IKEv2 since the tunnel was up, and the peer's answers.

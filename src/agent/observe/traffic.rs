@@ -3,7 +3,7 @@
 use crate::{
     agent::{Agent, View, reconcile::heal::Hearing},
     error::Result,
-    ipsec::{Child, Condition, Flows, IkeSa, Use, condition, condition::carriers},
+    ipsec::{Child, Condition, Flows, IkeSa, Status, Use, condition, condition::carriers},
     store,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +39,20 @@ impl Agent {
             Seen { condition, since: since.filter(|_| tells_since).and_then(|since| ago(now - since)) }
         };
         wanted.children.iter().map(seen).collect()
+    }
+
+    /// Since when the connection is up as wanted: since it was reported, or, if it was up before this start of the agent,
+    /// since its youngest child has an SA.
+    #[must_use]
+    pub fn up_since(&self, view: &View) -> Option<Timestamp> {
+        if view.status() != Some(Status::Ready) {
+            return None;
+        }
+        let running = view.running.as_deref()?.iter().flat_map(|ike| &ike.children);
+        let age = |child: &Child| running.clone().filter(|sa| sa.name == child.name).map(|sa| sa.age).max();
+        let youngest = view.record.connection.children.iter().filter_map(age).min();
+        let since = youngest.and_then(|age| i64::try_from(age).ok()).and_then(ago);
+        self.entry(view.record.id).history().up_since.into_iter().chain(since).min()
     }
 
     /// Samples the counters of all SAs.

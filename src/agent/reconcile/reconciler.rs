@@ -128,7 +128,7 @@ impl Agent {
         let outcome = match self.configured(id, entry, planner, charon).await {
             Ok(repaired) => {
                 if known && !repaired.is_empty() {
-                    self.publish(id, EventKind::Drift(entry.record_drift(id, &repaired)));
+                    self.publish(id, EventKind::Drift(entry.record_drift(&repaired)));
                 }
                 self.advance(id, entry, planner, charon, listed).await
             }
@@ -305,7 +305,7 @@ impl Agent {
     ) -> Result<()> {
         let id = record.id;
         for step in steps {
-            tracing::info!(uuid = %id, ?step, "next step");
+            tracing::debug!(uuid = %id, ?step, "next step");
             self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
