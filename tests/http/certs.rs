@@ -224,3 +224,18 @@ fn a_certificate_is_for_its_names_in_any_case() {
         );
     }
 }
+
+#[test]
+fn a_certificate_without_an_end_is_taken_and_never_ends_soon() {
+    let b =
+        Bench::with(&Options { policy: "[policy]\ndefault = \"off\"\nexpiring-cert = \"warn\"", ..Options::default() });
+    let ca = ca();
+    let bundle = ca.issue_without_end("CN=gw").bundle(&[&ca]);
+    let created = b.create(&params(7, &certified(&bundle))).expect(200);
+    assert_eq!(created.json().get("warnings"), None, "{}", created.text());
+    let metrics = b.ask("GET", "/metrics", b"").expect(200).text();
+    let start = format!("cygnet_cert_expiry_seconds{{uuid=\"{}\",certificate=\"gateway\"}} ", uuid(7));
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
+    let centuries = line.parse::<i64>().expect("a number") / (100 * 365 * 86_400);
+    assert!(centuries > 70, "{line}");
+}

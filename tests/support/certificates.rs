@@ -140,6 +140,14 @@ impl Ca {
         Issued { key: key.serialize_pem(), pem }
     }
 
+    /// A certificate that ends at `99991231235959Z`, which RFC 5280 gives the meaning "no end".
+    pub fn issue_without_end(&self, subject: &str) -> Issued {
+        let (mut params, key) = (params(subject, &[]), Kind::Ecdsa.key());
+        params.not_after = date_time_ymd(9999, 12, 31) + Duration::from_secs(86_399);
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Issued { key: key.serialize_pem(), pem }
+    }
+
     /// A certificate of this century.
     pub fn issue(&self, kind: Kind, subject: &str, alternatives: &[&str]) -> Issued {
         self.issue_as(&Wanted { kind, subject, alternatives, valid: (year(2000), year(2090)), serial: 1 })

@@ -143,8 +143,9 @@ fn shown(name: &X509Name<'_>) -> String {
     name.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
+/// The moment, or the last one that a timestamp can say: RFC 5280's `99991231235959Z`, "no end", lies a day behind it.
 fn timestamp(time: ASN1Time) -> Option<Timestamp> {
-    Timestamp::from_second(time.timestamp()).ok()
+    Timestamp::from_second(time.timestamp().min(Timestamp::MAX.as_second())).ok()
 }
 
 /// A list of revoked certificates that could be read.
