@@ -53,6 +53,8 @@ mod many;
 mod matching;
 #[path = "lab/networks.rs"]
 mod networks;
+#[path = "support/odd_cas.rs"]
+mod odd_cas;
 #[path = "lab/odd_certificates.rs"]
 mod odd_certificates;
 #[path = "lab/odd_peers.rs"]

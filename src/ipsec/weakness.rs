@@ -7,7 +7,8 @@
 mod key;
 mod validity;
 
-use super::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol};
+use super::certs::Certificate;
+use super::{Auth, Certs, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol};
 use std::{collections::BTreeSet, net::IpAddr};
 pub use validity::expiring;
 
@@ -34,6 +35,8 @@ pub enum Weakness {
     UntestedPfs,
     /// A certificate, or the list of the revoked ones, ends soon.
     ExpiringCert,
+    /// A certificate has a short RSA key.
+    WeakCert,
     /// Another connection joins the same or overlapping networks.
     SameNetworks,
     /// Networks that a tunnel is not made for.
@@ -71,6 +74,7 @@ impl Weakness {
         let rest = [Self::NoPfs, Self::ShortKey, Self::GuessableKey, Self::NoLocalAddress, Self::UntestedPfs];
         first.into_iter().chain(groups).chain(rest).chain([
             Self::ExpiringCert,
+            Self::WeakCert,
             Self::SameNetworks,
             Self::SpecialNetwork,
         ])
@@ -90,6 +94,7 @@ impl Weakness {
             Self::NoLocalAddress => "no-local-address",
             Self::UntestedPfs => "untested-pfs",
             Self::ExpiringCert => "expiring-cert",
+            Self::WeakCert => "weak-cert",
             Self::SameNetworks => "same-networks",
             Self::SpecialNetwork => "special-network",
         }
@@ -109,6 +114,7 @@ impl Weakness {
             Self::NoLocalAddress => "NO_LOCAL_ADDRESS",
             Self::UntestedPfs => "UNTESTED_PFS",
             Self::ExpiringCert => "EXPIRING_CERT",
+            Self::WeakCert => "WEAK_CERT",
             Self::SameNetworks => "SAME_NETWORKS",
             Self::SpecialNetwork => "SPECIAL_NETWORK",
         }
@@ -146,7 +152,18 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     if let Auth::Psk(psk) = &connection.auth {
         found.extend(key::weaknesses(psk.expose(), connection));
     }
+    found.extend(connection.auth.certs().into_iter().flat_map(Certs::certificates).filter_map(short_rsa));
     found
+}
+
+fn short_rsa(certificate: &Certificate) -> Option<Finding> {
+    let bits = certificate.rsa_bits.filter(|bits| *bits < 2048)?;
+    let name = &certificate.subject.text;
+    let advice = format!(
+        "has the certificate '{name}' with an RSA key of {bits} bits, less than the 112 bits of strength that are the \
+         least today: use a CA with RSA of at least 2048 bits, or ECDSA"
+    );
+    Some(Weakness::WeakCert.at(Part::Certs, advice))
 }
 
 fn weak_cipher(cipher: Encryption, part: Part) -> Option<Finding> {

@@ -4,6 +4,7 @@
 use crate::{
     certificates::{Ca, Kind, Wanted, year},
     fake_charon::Behaviour,
+    odd_cas::{BEYOND, ODD, OddCa},
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
 use cygnet::store::format;
@@ -238,4 +239,42 @@ fn a_certificate_without_an_end_is_taken_and_never_ends_soon() {
     let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
     let centuries = line.parse::<i64>().expect("a number") / (100 * 365 * 86_400);
     assert!(centuries > 70, "{line}");
+}
+
+/// What the agent cannot check itself is no fault of the bundle; a short key is a warning.
+#[test]
+fn cas_that_only_charon_can_check_are_taken() {
+    let b = Bench::with(&Options { policy: "[policy]\ndefault = \"off\"\nweak-cert = \"warn\"", ..Options::default() });
+    for (n, odd) in (1..).zip(&ODD) {
+        let ca = OddCa::new(odd);
+        let bundle = ca.bundle(&ca.issue("gw.example", "")) + &ca.crl();
+        let created = b.create(&params(n, &certified(&bundle))).expect(200).json();
+        let codes: Vec<_> = created["warnings"].as_array().into_iter().flatten().map(|w| w["code"].clone()).collect();
+        let expected: &[&str] = if odd.name == "RSA-1024" { &["WEAK_CERT"] } else { &[] };
+        assert_eq!(codes, expected, "{}: {created}", odd.name);
+    }
+}
+
+#[test]
+fn what_charon_cannot_check_is_refused_by_name() {
+    let b = Bench::start();
+    let (ca, known) = (OddCa::new(&BEYOND), ca());
+    let leaf = ca.issue("gw.example", "");
+    let ours = bundle(&known);
+    for bundle in [ca.bundle(&leaf), format!("{ours}{}", ca.pem())] {
+        let refused = b.create(&params(7, &certified(&bundle)));
+        let is_named = refused.text().contains("signature is of the algorithm 1.2.840.10045.4.3.1, which strongSwan");
+        assert!(refused.status == 503 && is_named, "{}", refused.text());
+    }
+}
+
+/// What cannot be checked is not right by that: a certificate of a CA with another kind of key has another issuer.
+#[test]
+fn a_signature_of_another_kind_of_key_is_wrong() {
+    let b = Bench::start();
+    let odd = |name: &str| ODD.iter().find(|odd| odd.name == name).expect("known");
+    let (signer, other) = (OddCa::named(odd("P-521"), "one"), OddCa::named(odd("RSA-1024"), "one"));
+    let leaf = signer.issue("gw.example", "");
+    let refused = b.create(&params(7, &certified(&other.bundle(&leaf))));
+    assert!(refused.status == 503 && refused.text().contains("does not reach a CA"), "{}", refused.text());
 }
