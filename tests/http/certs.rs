@@ -278,3 +278,27 @@ fn a_signature_of_another_kind_of_key_is_wrong() {
     let refused = b.create(&params(7, &certified(&other.bundle(&leaf))));
     assert!(refused.status == 503 && refused.text().contains("does not reach a CA"), "{}", refused.text());
 }
+
+#[test]
+fn joined_and_folded_texts_say_the_same() {
+    let b = Bench::start();
+    let plain = bundle(&ca());
+    let create = |n: u8, text: &str| b.create(&params(n, &certified(text))).expect(200).json();
+    let expected = create(1, &plain)["inventory"]["authKey"].clone();
+    let words = |end: &str| plain.replace('\n', end);
+    let glued = plain.replace("-----\n-----", "----------");
+    let marked = plain.replace("-----BEGIN", "\u{feff}-----BEGIN");
+    let texts = [glued, marked, words("\\n"), words("\\r\\n"), words("\r\n"), words(" "), words("")];
+    for (n, text) in (2..).zip(&texts) {
+        assert_eq!(create(n, text)["inventory"]["authKey"], expected, "{text:?}");
+    }
+    for text in [
+        plain.replace("-----END CERTIFICATE-----", ""),
+        plain.replace("-----END", "-----BEGIN"),
+        plain.replace("CERTIFICATE-----", "CERTIFICATE---"),
+        format!("{plain}-----"),
+        format!("-----END CERTIFICATE-----{plain}"),
+    ] {
+        assert_eq!(b.create(&params(99, &certified(&text))).status, 503, "{text:?}");
+    }
+}
