@@ -9,11 +9,13 @@ mod key;
 mod pem;
 mod role;
 mod signature;
+mod useful;
 mod x509;
 
 use super::Invalid;
 use crate::ipsec::certs::pem::Block;
 use data_encoding::HEXLOWER;
+use jiff::Timestamp;
 pub use key::PrivateKey;
 pub use role::Role;
 use sha1::{Digest as _, Sha1};
@@ -23,7 +25,7 @@ pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
 
 /// A bundle whose parts fit each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Certs {
     /// The private key.
     pub key: PrivateKey,
@@ -35,7 +37,22 @@ pub struct Certs {
     pub cas: Vec<Certificate>,
     /// What was revoked.
     pub crls: Vec<Crl>,
+    /// CAs of no use that it was given with: no part of it, and not stored.
+    pub left_out: Vec<Certificate>,
 }
+
+impl PartialEq for Certs {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { key, certificate, intermediates, cas, crls, left_out: _ } = self;
+        *key == other.key
+            && *certificate == other.certificate
+            && *intermediates == other.intermediates
+            && *cas == other.cas
+            && *crls == other.crls
+    }
+}
+
+impl Eq for Certs {}
 
 impl Certs {
     /// The longest part as text: a vici value's length is 16 bits.
@@ -48,11 +65,11 @@ impl Certs {
     /// The longest bundle in bytes: a message to charon must hold it beside the connection.
     pub const MAX: usize = 262_144;
 
-    /// The bundle in `text`, which a caller gives.
+    /// The bundle in `text`, which a caller gives at `now`, without CAs that are of no use.
     ///
     /// # Errors
     /// As [`Certs::new`], when it would take too many signatures to tell, and when charon could not use a part of it.
-    pub fn given(text: &str) -> Result<Self, Invalid> {
+    pub fn given(text: &str, now: Timestamp) -> Result<Self, Invalid> {
         let (key, certificates, crls) = Self::read(text)?;
         let signatures = signatures(&certificates, &crls);
         if signatures > Self::MAX_SIGNATURES {
@@ -63,7 +80,7 @@ impl Certs {
             )));
         }
         checks::check_signatures(&certificates, &crls)?;
-        Self::arranged(key, certificates, crls)?.fitting()
+        Self::arranged(key, certificates, crls)?.without_useless(now).fitting()
     }
 
     /// The bundle in `text`, which is stored.
@@ -126,7 +143,7 @@ impl Certs {
                 "has no CA: the certificate, signed by itself, of the CA that the peer's certificate must chain to",
             ));
         }
-        Ok(Self { key, certificate, intermediates, cas, crls })
+        Ok(Self { key, certificate, intermediates, cas, crls, left_out: Vec::new() })
     }
 
     /// All certificates: the gateway's, the intermediates, the CAs.

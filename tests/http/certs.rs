@@ -279,6 +279,50 @@ fn a_signature_of_another_kind_of_key_is_wrong() {
     assert!(refused.status == 503 && refused.text().contains("does not reach a CA"), "{}", refused.text());
 }
 
+/// Creates with `bundle`; the names of what was left out, and how many certificates are shown.
+fn left_out(n: u8, b: &Bench, bundle: &str) -> (Vec<String>, usize) {
+    let created = b.create(&params(n, &certified(bundle))).expect(200).json();
+    let warnings = created["warnings"].as_array().into_iter().flatten().filter(|one| one["code"] == "CERT_LEFT_OUT");
+    let name = |one: &Value| one["message"].as_str()?.split('\'').nth(1).map(str::to_owned);
+    let shown = created["inventory"]["authKey"].as_str().expect("a bundle").matches("BEGIN CERTIFICATE").count();
+    (warnings.filter_map(name).collect(), shown)
+}
+
+#[test]
+fn a_ca_of_no_use_is_left_out_and_refuses_nothing() {
+    let b = Bench::start();
+    let (ca, old, ended) = (ca(), Ca::new(Kind::Ecdsa, "CN=old"), Ca::expired("CN=ended"));
+    let plain = bundle(&ca);
+    let cross = old.cross_sign(&ca, "CN=test-only CA", 7);
+    let crossed = vec!["CN=test-only CA".to_owned()];
+    // Signed by a root that is not there, by one that has ended, and revoked by one that is good.
+    assert_eq!(left_out(1, &b, &format!("{plain}{cross}")), (crossed.clone(), 2));
+    let by_ended = ended.cross_sign(&ca, "CN=test-only CA", 7);
+    let both = left_out(2, &b, &format!("{plain}{by_ended}{}{}", ended.pem(), ended.crl(&[])));
+    assert_eq!(both, ([crossed.clone(), vec!["CN=ended".into()]].concat(), 2));
+    assert_eq!(left_out(3, &b, &format!("{plain}{cross}{}{}", old.pem(), old.crl(&[7]))), (crossed, 3));
+    // What is good stays: another root, and a way to it.
+    assert_eq!(left_out(4, &b, &format!("{plain}{cross}{}", old.pem())), (Vec::new(), 4));
+    // The same again changes nothing, and what is stored is read without a word.
+    let stored = fs::read_to_string(b.record(&uuid(1))).expect("there");
+    assert!(format::from_bytes(stored.as_bytes()).is_ok_and(|record| record.connection.auth.certs().is_some()));
+    b.charon.forget_requests();
+    b.change(&uuid(1), &change(1, &certified(&format!("{plain}{cross}")))).expect(200);
+    assert_eq!(b.charon.requests_of("load-conn").len(), 0);
+    let plan = format!("/cygnet/v1/connections/{}/plan", uuid(4));
+    let body = json!({ "changeIPsecConnection": change(4, &certified(&format!("{plain}{cross}"))) }).to_string();
+    let planned = b.ask("POST", &plan, body.as_bytes());
+    assert!(planned.expect(200).text().contains("CERT_LEFT_OUT"));
+}
+
+#[test]
+fn a_ca_that_the_gateway_needs_is_not_left_out() {
+    let b = Bench::start();
+    let ended = Ca::expired("CN=ended");
+    let refused = b.create(&params(7, &certified(&(bundle(&ended) + ca().pem()))));
+    assert!(refused.status == 503 && refused.text().contains("'CN=ended', which expired at"), "{}", refused.text());
+}
+
 #[test]
 fn joined_and_folded_texts_say_the_same() {
     let b = Bench::start();

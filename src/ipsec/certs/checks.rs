@@ -19,11 +19,14 @@ pub(super) fn check_signatures(certificates: &[Certificate], crls: &[Crl]) -> Re
 }
 
 impl Certs {
-    /// Everything of ours must reach a CA of the bundle, by names and signatures. The CAs are followed downwards, so that
-    /// each pair of certificates is looked at once.
-    pub(super) fn check_chains(&self) -> Result<(), Invalid> {
-        let mut rest: Vec<_> = std::iter::once(&self.certificate).chain(&self.intermediates).collect();
-        let mut issuers: Vec<_> = self.cas.iter().collect();
+    /// Those of `rest` from which no chain leads to `roots`, by names and signatures. The CAs are followed downwards, so
+    /// that each pair of certificates is looked at once.
+    pub(super) fn unreached<'a>(
+        &'a self,
+        roots: Vec<&'a Certificate>,
+        mut rest: Vec<&'a Certificate>,
+    ) -> Vec<&'a Certificate> {
+        let mut issuers = roots;
         while let Some(issuer) = issuers.pop() {
             let (signed, others): (Vec<_>, Vec<_>) =
                 rest.into_iter().partition(|certificate| certificate.is_signed_by(issuer));
@@ -31,7 +34,13 @@ impl Certs {
             issuers.extend(signed.into_iter().filter(|signed| !std::ptr::eq(*signed, &raw const self.certificate)));
             rest = others;
         }
-        match rest.first() {
+        rest
+    }
+
+    /// Everything of ours must reach a CA of the bundle.
+    pub(super) fn check_chains(&self) -> Result<(), Invalid> {
+        let rest = std::iter::once(&self.certificate).chain(&self.intermediates).collect();
+        match self.unreached(self.cas.iter().collect(), rest).first() {
             None => Ok(()),
             Some(certificate) => Err(Invalid::new(format!(
                 "has the certificate '{}', whose chain does not reach a CA of the bundle: an intermediate or the CA is \
@@ -41,11 +50,15 @@ impl Certs {
         }
     }
 
+    /// Whether a CA of the bundle has signed `crl`.
+    pub(super) fn has_signed(&self, crl: &Crl) -> bool {
+        self.cas.iter().chain(&self.intermediates).any(|ca| crl.is_signed_by(ca))
+    }
+
     /// A revocation list is one of a CA of the bundle; nothing of the bundle is revoked.
     pub(super) fn check_lists(&self) -> Result<(), Invalid> {
         for crl in &self.crls {
-            let is_known = self.cas.iter().chain(&self.intermediates).any(|ca| crl.is_signed_by(ca));
-            if !is_known {
+            if !self.has_signed(crl) {
                 return Err(Invalid::new(format!(
                     "has an X509 CRL of '{}', which no CA of the bundle has signed",
                     crl.issuer_text

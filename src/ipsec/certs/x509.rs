@@ -68,6 +68,11 @@ impl Certificate {
         })
     }
 
+    /// Whether `now` is in its time.
+    pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
     /// It as PEM text.
     #[must_use]
     pub fn pem(&self) -> String {
