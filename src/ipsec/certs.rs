@@ -6,6 +6,7 @@
 
 mod checks;
 mod key;
+mod limits;
 mod pem;
 mod role;
 mod signature;
@@ -80,7 +81,9 @@ impl Certs {
             )));
         }
         checks::check_signatures(&certificates, &crls)?;
-        Self::arranged(key, certificates, crls)?.without_useless(now).fitting()
+        let certs = Self::arranged(key, certificates, crls)?.without_useless(now).fitting()?;
+        certs.check_limits()?;
+        Ok(certs)
     }
 
     /// The bundle in `text`, which is stored.

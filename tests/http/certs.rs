@@ -7,7 +7,7 @@ use crate::{
     odd_cas::{BEYOND, ODD, OddCa},
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
-use cygnet::store::format;
+use cygnet::{ipsec::Certs, store::format};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
@@ -344,5 +344,41 @@ fn joined_and_folded_texts_say_the_same() {
         format!("-----END CERTIFICATE-----{plain}"),
     ] {
         assert_eq!(b.create(&params(99, &certified(&text))).status, 503, "{text:?}");
+    }
+}
+
+/// What peers refuse for what stands in it is said here; a stored one stays readable.
+#[test]
+fn an_own_certificate_that_peers_refuse_is_refused_by_name() {
+    let b = Bench::start();
+    let (flat, domain) = (Ca::without_intermediates("CN=flat"), Ca::for_domain("CN=domain", "allowed.example"));
+    let (between, plain, odd) = (flat.intermediate("CN=between"), ca(), OddCa::new(&ODD[0]));
+    let purpose = |extensions: &str| odd.bundle(&odd.issue("gw.example", extensions));
+    let issued = |ca: &Ca, name: &str, cas: &[&Ca]| ca.issue(Kind::Ecdsa, "CN=gw", &[name]).bundle(cas);
+    for (bundle, word) in [
+        (plain.issue_for_encryption("CN=gw", &[]).bundle(&[&plain]), "have it issued with digitalSignature"),
+        (purpose("keyUsage=keyAgreement"), "have it issued with digitalSignature"),
+        (purpose("extendedKeyUsage=codeSigning"), "extended key usage"),
+        (
+            issued(&between, "gw.example", &[&between, &flat]),
+            "longer than its CA 'CN=flat' allows (path length of CAs below it: 1, at most 0)",
+        ),
+        (issued(&domain, "gw.example", &[&domain]), "whose name 'gw.example' is not among those"),
+        (issued(&domain, "notallowed.example", &[&domain]), "(name constraints)"),
+    ] {
+        let refused = b.create(&params(7, &certified(&bundle)));
+        assert!(refused.status == 503 && refused.text().contains(word), "{word}: {}", refused.text());
+        assert!(Certs::new(&bundle).is_ok(), "{word}");
+    }
+    for (n, bundle) in (1..).zip([
+        purpose("keyUsage=nonRepudiation"),
+        purpose("keyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth"),
+        purpose("extendedKeyUsage=codeSigning,1.3.6.1.5.5.7.3.17"),
+        purpose("extendedKeyUsage=anyExtendedKeyUsage"),
+        issued(&flat, "gw.example", &[&flat]),
+        issued(&domain, "GW.allowed.example", &[&domain]),
+        issued(&domain, "gw@any.example", &[&domain]),
+    ]) {
+        b.create(&params(n, &certified(&bundle))).expect(200);
     }
 }

@@ -68,6 +68,11 @@ impl Certificate {
         })
     }
 
+    /// It in its parts.
+    pub(super) fn parsed(&self) -> Option<X509Certificate<'_>> {
+        X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| parsed)
+    }
+
     /// Whether `now` is in its time.
     pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&now)
@@ -121,8 +126,7 @@ impl Certificate {
 
     fn signature_of(&self, ca: &Self) -> Verdict {
         let verdict = || {
-            let (_, signed) = X509Certificate::from_der(&self.der).ok()?;
-            let (_, issuer) = X509Certificate::from_der(&ca.der).ok()?;
+            let (signed, issuer) = (self.parsed()?, ca.parsed()?);
             let (algorithm, value) = (&signed.signature_algorithm, &signed.signature_value);
             Some(signature::verdict(issuer.public_key(), algorithm, value, signed.tbs_certificate.as_ref()))
         };
@@ -209,7 +213,7 @@ impl Crl {
     pub(super) fn is_signed_by(&self, ca: &Certificate) -> bool {
         let verdict = || {
             let (_, parsed) = CertificateRevocationList::from_der(&self.der).ok()?;
-            let (_, issuer) = X509Certificate::from_der(&ca.der).ok()?;
+            let issuer = ca.parsed()?;
             let (algorithm, value) = (&parsed.signature_algorithm, &parsed.signature_value);
             Some(signature::verdict(issuer.public_key(), algorithm, value, parsed.tbs_cert_list.as_ref()))
         };
