@@ -122,6 +122,21 @@ fn cas_that_only_charon_can_check() {
     }
 }
 
+/// The root of both ends is signed by another one too, which neither has: charon would follow the chain there.
+#[test]
+fn a_root_that_another_one_signed_too() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::start(&lab);
+    let (root, other) = (ca(), Ca::new(Kind::Ecdsa, "CN=test-only other"));
+    let cross = other.cross_sign(&root, "CN=test-only CA", 7);
+    create(&mut pair, &bundles(&root).map(|bundle| bundle + &cross));
+    pair.settled(1);
+    pair.carries();
+    for side in Side::BOTH {
+        assert_eq!(files(&pair, side).len(), 3, "a certificate, a CA and a key");
+    }
+}
+
 /// The CA's certificates for both ends.
 fn bundles(ca: &Ca) -> [String; 2] {
     Side::BOTH.map(|side| issued(ca, Kind::Ecdsa, side).bundle(&[ca]))
