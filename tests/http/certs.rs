@@ -234,6 +234,9 @@ fn a_certificate_without_an_end_is_taken_and_never_ends_soon() {
     let bundle = ca.issue_without_end("CN=gw").bundle(&[&ca]);
     let created = b.create(&params(7, &certified(&bundle))).expect(200);
     assert_eq!(created.json().get("warnings"), None, "{}", created.text());
+    let view = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    let ends: Vec<_> = view["certificates"].as_array().expect("a list").iter().map(|one| &one["not_after"]).collect();
+    assert!(ends[0] == "never" && ends[1] != "never", "{ends:?}");
     let metrics = b.ask("GET", "/metrics", b"").expect(200).text();
     let start = format!("cygnet_cert_expiry_seconds{{uuid=\"{}\",certificate=\"gateway\"}} ", uuid(7));
     let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
@@ -309,9 +312,9 @@ fn a_ca_of_no_use_is_left_out_and_refuses_nothing() {
     b.charon.forget_requests();
     b.change(&uuid(1), &change(1, &certified(&format!("{plain}{cross}")))).expect(200);
     assert_eq!(b.charon.requests_of("load-conn").len(), 0);
-    let plan = format!("/cygnet/v1/connections/{}/plan", uuid(4));
+    let path = format!("/cygnet/v1/connections/{}/plan", uuid(4));
     let body = json!({ "changeIPsecConnection": change(4, &certified(&format!("{plain}{cross}"))) }).to_string();
-    let planned = b.ask("POST", &plan, body.as_bytes());
+    let planned = b.ask("POST", &path, body.as_bytes());
     assert!(planned.expect(200).text().contains("CERT_LEFT_OUT"));
 }
 

@@ -68,6 +68,15 @@ impl Certificate {
         })
     }
 
+    /// Its last moment as text, `never` if it has none.
+    #[must_use]
+    pub fn end(&self) -> String {
+        if self.not_after.as_second() == Timestamp::MAX.as_second() {
+            return "never".into();
+        }
+        self.not_after.to_string()
+    }
+
     /// It in its parts.
     pub(super) fn parsed(&self) -> Option<X509Certificate<'_>> {
         X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| parsed)
