@@ -213,8 +213,8 @@ impl Counts {
             *counts.statuses.entry(status(inventory).into()).or_default() += 1;
             if let Some(code) = entry["reason"]["code"].as_str() {
                 *counts.reasons.entry(code.into()).or_default() += 1;
-                // Without networks there is nothing to bring up.
-                if !is_idle(inventory) {
+                // Without networks there is nothing to bring up; what waits for the peer or for traffic is no trouble.
+                if !is_idle(inventory) && entry["condition"] != "waiting" {
                     let carries = carries_otherwise(entry);
                     counts.missing += 1;
                     counts.carrying += usize::from(carries);
