@@ -16,6 +16,8 @@ mod doctor;
 mod fake_charon;
 mod faults;
 mod http;
+#[path = "support/odd_cas.rs"]
+mod odd_cas;
 mod openapi;
 mod plan;
 mod secrets;

@@ -55,6 +55,8 @@ mod matching;
 mod native_options;
 #[path = "lab/networks.rs"]
 mod networks;
+#[path = "support/odd_cas.rs"]
+mod odd_cas;
 #[path = "lab/odd_certificates.rs"]
 mod odd_certificates;
 #[path = "lab/odd_peers.rs"]

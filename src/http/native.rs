@@ -124,7 +124,7 @@ fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
         json!({
             "role": role.name(), "subject": certificate.subject.text,
             "alternatives": certificate.alternatives.iter().map(Identity::plain).collect::<Vec<_>>(),
-            "not_before": certificate.not_before.to_string(), "not_after": certificate.not_after.to_string(),
+            "not_before": certificate.not_before.to_string(), "not_after": certificate.end(),
             "expires_s": certificate.not_after.duration_since(now).as_secs(),
         })
     };

@@ -4,9 +4,13 @@
 //! What can be told without a clock is checked where the value is made, so that a stored bundle stays readable when a
 //! certificate of it expires; the rest is [`Certs::check_at`]'s matter. No error quotes the bundle but for names.
 
+mod checks;
 mod key;
+mod limits;
 mod pem;
 mod role;
+mod signature;
+mod useful;
 mod x509;
 
 use super::Invalid;
@@ -22,7 +26,7 @@ pub use x509::{Certificate, Crl};
 use zeroize::Zeroizing;
 
 /// A bundle whose parts fit each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Certs {
     /// The private key.
     pub key: PrivateKey,
@@ -34,7 +38,22 @@ pub struct Certs {
     pub cas: Vec<Certificate>,
     /// What was revoked.
     pub crls: Vec<Crl>,
+    /// CAs of no use that it was given with: no part of it, and not stored.
+    pub left_out: Vec<Certificate>,
 }
+
+impl PartialEq for Certs {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { key, certificate, intermediates, cas, crls, left_out: _ } = self;
+        *key == other.key
+            && *certificate == other.certificate
+            && *intermediates == other.intermediates
+            && *cas == other.cas
+            && *crls == other.crls
+    }
+}
+
+impl Eq for Certs {}
 
 impl Certs {
     /// The longest part as text: a vici value's length is 16 bits.
@@ -47,12 +66,24 @@ impl Certs {
     /// The longest bundle in bytes: a message to charon must hold it beside the connection.
     pub const MAX: usize = 262_144;
 
-    /// The bundle in `text`, which a caller gives.
+    /// The bundle in `text`, which a caller gives at `now`, without CAs that are of no use.
     ///
     /// # Errors
-    /// As [`Certs::new`], and when it would take too many signatures to tell.
-    pub fn given(text: &str) -> Result<Self, Invalid> {
-        Self::within(text, Self::MAX_SIGNATURES)
+    /// As [`Certs::new`], when it would take too many signatures to tell, and when charon could not use a part of it.
+    pub fn given(text: &str, now: Timestamp) -> Result<Self, Invalid> {
+        let (key, certificates, crls) = Self::read(text)?;
+        let signatures = signatures(&certificates, &crls);
+        if signatures > Self::MAX_SIGNATURES {
+            return Err(Invalid::new(format!(
+                "has {signatures} pairs of a certificate or X509 CRL and a CA with its issuer's name, \
+                 {} are possible: leave out CAs of the same name that are of no use",
+                Self::MAX_SIGNATURES
+            )));
+        }
+        checks::check_signatures(&certificates, &crls)?;
+        let certs = Self::arranged(key, certificates, crls)?.without_useless(now).fitting()?;
+        certs.check_limits()?;
+        Ok(certs)
     }
 
     /// The bundle in `text`, which is stored.
@@ -60,10 +91,18 @@ impl Certs {
     /// # Errors
     /// When a part is missing, cannot be read, or does not fit the others.
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        Self::within(text, usize::MAX)
+        let (key, certificates, crls) = Self::read(text)?;
+        Self::arranged(key, certificates, crls)?.fitting()
     }
 
-    fn within(text: &str, most_signatures: usize) -> Result<Self, Invalid> {
+    fn fitting(self) -> Result<Self, Invalid> {
+        self.check_chains()?;
+        self.check_lists()?;
+        self.check_lengths()?;
+        Ok(self)
+    }
+
+    fn read(text: &str) -> Result<(PrivateKey, Vec<Certificate>, Vec<Crl>), Invalid> {
         if text.len() > Self::MAX {
             return Err(Invalid::new(format!("must have at most {} bytes, it has {}", Self::MAX, text.len())));
         }
@@ -76,19 +115,7 @@ impl Certs {
         if blocks.len() > Self::MAX_BLOCKS {
             return Err(Invalid::new(format!("has {} blocks, {} are possible", blocks.len(), Self::MAX_BLOCKS)));
         }
-        let (key, certificates, crls) = sorted(blocks)?;
-        let signatures = signatures(&certificates, &crls);
-        if signatures > most_signatures {
-            return Err(Invalid::new(format!(
-                "has {signatures} pairs of a certificate or X509 CRL and a CA with its issuer's name, \
-                 {most_signatures} are possible: leave out CAs of the same name that are of no use"
-            )));
-        }
-        let certs = Self::arranged(key, certificates, crls)?;
-        certs.check_chains()?;
-        certs.check_lists()?;
-        certs.check_lengths()?;
-        Ok(certs)
+        sorted(blocks)
     }
 
     /// Tells the certificates apart: the gateway's is that of the key, roots are signed by themselves.
@@ -119,100 +146,7 @@ impl Certs {
                 "has no CA: the certificate, signed by itself, of the CA that the peer's certificate must chain to",
             ));
         }
-        Ok(Self { key, certificate, intermediates, cas, crls })
-    }
-
-    /// Everything of ours must reach a CA of the bundle, by names and signatures. The CAs are followed downwards, so that
-    /// each pair of certificates is looked at once.
-    fn check_chains(&self) -> Result<(), Invalid> {
-        let mut rest: Vec<_> = std::iter::once(&self.certificate).chain(&self.intermediates).collect();
-        let mut issuers: Vec<_> = self.cas.iter().collect();
-        while let Some(issuer) = issuers.pop() {
-            let (signed, others): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|certificate| certificate.is_signed_by(issuer));
-            // The gateway's own certificate vouches for nobody.
-            issuers.extend(signed.into_iter().filter(|signed| !std::ptr::eq(*signed, &raw const self.certificate)));
-            rest = others;
-        }
-        match rest.first() {
-            None => Ok(()),
-            Some(certificate) => Err(Invalid::new(format!(
-                "has the certificate '{}', whose chain does not reach a CA of the bundle: an intermediate or the CA is \
-                 missing, or is another one of the same name",
-                certificate.subject.text
-            ))),
-        }
-    }
-
-    /// A revocation list is one of a CA of the bundle; nothing of the bundle is revoked.
-    fn check_lists(&self) -> Result<(), Invalid> {
-        for crl in &self.crls {
-            let is_known = self.cas.iter().chain(&self.intermediates).any(|ca| crl.is_signed_by(ca));
-            if !is_known {
-                return Err(Invalid::new(format!(
-                    "has an X509 CRL of '{}', which no CA of the bundle has signed",
-                    crl.issuer_text
-                )));
-            }
-            if let Some(revoked) = self.certificates().find(|certificate| crl.revokes(certificate)) {
-                return Err(Invalid::new(format!(
-                    "has the certificate '{}', which its X509 CRL of '{}' has revoked",
-                    revoked.subject.text, crl.issuer_text
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_lengths(&self) -> Result<(), Invalid> {
-        let parts = self.certificates().map(|c| c.pem().len()).chain(self.crls.iter().map(|crl| crl.pem().len()));
-        match parts.max().filter(|length| *length > Self::MAX_PART) {
-            Some(length) => {
-                Err(Invalid::new(format!("has a block of {length} bytes, strongSwan takes {} of one", Self::MAX_PART)))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// What can be told with a clock only.
-    ///
-    /// # Errors
-    /// When a certificate is not valid at `now`, or a revocation list is not of this time.
-    pub fn check_at(&self, now: Timestamp) -> Result<(), Invalid> {
-        self.check_certificates_at(now)?;
-        self.check_lists_at(now)
-    }
-
-    /// Whether all certificates are valid.
-    ///
-    /// # Errors
-    /// When one is not valid at `now`.
-    pub fn check_certificates_at(&self, now: Timestamp) -> Result<(), Invalid> {
-        for certificate in self.certificates() {
-            let (name, first, last) = (&certificate.subject.text, certificate.not_before, certificate.not_after);
-            if now < first {
-                return Err(Invalid::new(format!("has the certificate '{name}', which is not valid before {first}")));
-            }
-            if now > last {
-                return Err(Invalid::new(format!("has the certificate '{name}', which expired at {last}")));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_lists_at(&self, now: Timestamp) -> Result<(), Invalid> {
-        for crl in &self.crls {
-            if now < crl.this_update {
-                let from = crl.this_update;
-                let name = &crl.issuer_text;
-                return Err(Invalid::new(format!("has an X509 CRL of '{name}' that is not valid before {from}")));
-            }
-            if let Some(until) = crl.next_update.filter(|until| now > *until) {
-                let name = &crl.issuer_text;
-                return Err(Invalid::new(format!("has an X509 CRL of '{name}' that is out of date since {until}")));
-            }
-        }
-        Ok(())
+        Ok(Self { key, certificate, intermediates, cas, crls, left_out: Vec::new() })
     }
 
     /// All certificates: the gateway's, the intermediates, the CAs.

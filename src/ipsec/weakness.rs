@@ -36,6 +36,8 @@ pub enum Weakness {
     UntestedPfs,
     /// A certificate, or the list of the revoked ones, ends soon.
     ExpiringCert,
+    /// A certificate has a short RSA key.
+    WeakCert,
     /// Another connection joins the same or overlapping networks.
     SameNetworks,
     /// Networks that a tunnel is not made for.
@@ -73,6 +75,7 @@ impl Weakness {
         let rest = [Self::NoPfs, Self::ShortKey, Self::GuessableKey, Self::NoLocalAddress, Self::UntestedPfs];
         first.into_iter().chain(groups).chain(rest).chain([
             Self::ExpiringCert,
+            Self::WeakCert,
             Self::SameNetworks,
             Self::SpecialNetwork,
         ])
@@ -92,6 +95,7 @@ impl Weakness {
             Self::NoLocalAddress => "no-local-address",
             Self::UntestedPfs => "untested-pfs",
             Self::ExpiringCert => "expiring-cert",
+            Self::WeakCert => "weak-cert",
             Self::SameNetworks => "same-networks",
             Self::SpecialNetwork => "special-network",
         }
@@ -111,6 +115,7 @@ impl Weakness {
             Self::NoLocalAddress => "NO_LOCAL_ADDRESS",
             Self::UntestedPfs => "UNTESTED_PFS",
             Self::ExpiringCert => "EXPIRING_CERT",
+            Self::WeakCert => "WEAK_CERT",
             Self::SameNetworks => "SAME_NETWORKS",
             Self::SpecialNetwork => "SPECIAL_NETWORK",
         }

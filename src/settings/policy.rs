@@ -18,7 +18,7 @@ pub enum Stance {
 }
 
 /// The weak choices.
-pub const CHOICES: [&str; 18] = [
+pub const CHOICES: [&str; 19] = [
     "3des",
     "md5",
     "sha1",
@@ -35,6 +35,7 @@ pub const CHOICES: [&str; 18] = [
     "no-local-address",
     "untested-pfs",
     "expiring-cert",
+    "weak-cert",
     "same-networks",
     "special-network",
 ];

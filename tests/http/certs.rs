@@ -4,9 +4,10 @@
 use crate::{
     certificates::{Ca, Kind, Wanted, year},
     fake_charon::Behaviour,
+    odd_cas::{BEYOND, ODD, OddCa},
     serve::{Bench, Options, change, files, params, uuid, wait_until},
 };
-use cygnet::store::format;
+use cygnet::{ipsec::Certs, store::format};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs};
@@ -222,5 +223,165 @@ fn a_certificate_is_for_its_names_in_any_case() {
             b.create(&params(7, &with(kind, id))).expect(503).text().contains("is not in the gateway's certificate"),
             "{id}"
         );
+    }
+}
+
+#[test]
+fn a_certificate_without_an_end_is_taken_and_never_ends_soon() {
+    let b =
+        Bench::with(&Options { policy: "[policy]\ndefault = \"off\"\nexpiring-cert = \"warn\"", ..Options::default() });
+    let ca = ca();
+    let bundle = ca.issue_without_end("CN=gw").bundle(&[&ca]);
+    let created = b.create(&params(7, &certified(&bundle))).expect(200);
+    assert_eq!(created.json().get("warnings"), None, "{}", created.text());
+    let view = b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    let ends: Vec<_> = view["certificates"].as_array().expect("a list").iter().map(|one| &one["not_after"]).collect();
+    assert!(ends[0] == "never" && ends[1] != "never", "{ends:?}");
+    let metrics = b.ask("GET", "/metrics", b"").expect(200).text();
+    let start = format!("cygnet_cert_expiry_seconds{{uuid=\"{}\",certificate=\"gateway\"}} ", uuid(7));
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect(&metrics);
+    let centuries = line.parse::<i64>().expect("a number") / (100 * 365 * 86_400);
+    assert!(centuries > 70, "{line}");
+}
+
+/// What the agent cannot check itself is no fault of the bundle; a short key is a warning.
+#[test]
+fn cas_that_only_charon_can_check_are_taken() {
+    let b = Bench::with(&Options { policy: "[policy]\ndefault = \"off\"\nweak-cert = \"warn\"", ..Options::default() });
+    for (n, odd) in (1..).zip(&ODD) {
+        let ca = OddCa::new(odd);
+        let bundle = ca.bundle(&ca.issue("gw.example", "")) + &ca.crl();
+        let created = b.create(&params(n, &certified(&bundle))).expect(200).json();
+        let codes: Vec<_> = created["warnings"].as_array().into_iter().flatten().map(|w| w["code"].clone()).collect();
+        let expected: &[&str] = if odd.name == "RSA-1024" { &["WEAK_CERT"] } else { &[] };
+        assert_eq!(codes, expected, "{}: {created}", odd.name);
+    }
+}
+
+#[test]
+fn what_charon_cannot_check_is_refused_by_name() {
+    let b = Bench::start();
+    let (ca, known) = (OddCa::new(&BEYOND), ca());
+    let leaf = ca.issue("gw.example", "");
+    let ours = bundle(&known);
+    for bundle in [ca.bundle(&leaf), format!("{ours}{}", ca.pem())] {
+        let refused = b.create(&params(7, &certified(&bundle)));
+        let is_named = refused.text().contains("signature is of the algorithm 1.2.840.10045.4.3.1, which strongSwan");
+        assert!(refused.status == 503 && is_named, "{}", refused.text());
+    }
+}
+
+/// What cannot be checked is not right by that: a certificate of a CA with another kind of key has another issuer.
+#[test]
+fn a_signature_of_another_kind_of_key_is_wrong() {
+    let b = Bench::start();
+    let odd = |name: &str| ODD.iter().find(|odd| odd.name == name).expect("known");
+    let (signer, other) = (OddCa::named(odd("P-521"), "one"), OddCa::named(odd("RSA-1024"), "one"));
+    let leaf = signer.issue("gw.example", "");
+    let refused = b.create(&params(7, &certified(&other.bundle(&leaf))));
+    assert!(refused.status == 503 && refused.text().contains("does not reach a CA"), "{}", refused.text());
+}
+
+/// Creates with `bundle`; the names of what was left out, and how many certificates are shown.
+fn left_out(n: u8, b: &Bench, bundle: &str) -> (Vec<String>, usize) {
+    let created = b.create(&params(n, &certified(bundle))).expect(200).json();
+    let warnings = created["warnings"].as_array().into_iter().flatten().filter(|one| one["code"] == "CERT_LEFT_OUT");
+    let name = |one: &Value| one["message"].as_str()?.split('\'').nth(1).map(str::to_owned);
+    let shown = created["inventory"]["authKey"].as_str().expect("a bundle").matches("BEGIN CERTIFICATE").count();
+    (warnings.filter_map(name).collect(), shown)
+}
+
+#[test]
+fn a_ca_of_no_use_is_left_out_and_refuses_nothing() {
+    let b = Bench::start();
+    let (ca, old, ended) = (ca(), Ca::new(Kind::Ecdsa, "CN=old"), Ca::expired("CN=ended"));
+    let plain = bundle(&ca);
+    let cross = old.cross_sign(&ca, "CN=test-only CA", 7);
+    let crossed = vec!["CN=test-only CA".to_owned()];
+    // Signed by a root that is not there, by one that has ended, and revoked by one that is good.
+    assert_eq!(left_out(1, &b, &format!("{plain}{cross}")), (crossed.clone(), 2));
+    let by_ended = ended.cross_sign(&ca, "CN=test-only CA", 7);
+    let both = left_out(2, &b, &format!("{plain}{by_ended}{}{}", ended.pem(), ended.crl(&[])));
+    assert_eq!(both, ([crossed.clone(), vec!["CN=ended".into()]].concat(), 2));
+    assert_eq!(left_out(3, &b, &format!("{plain}{cross}{}{}", old.pem(), old.crl(&[7]))), (crossed, 3));
+    // What is good stays: another root, and a way to it.
+    assert_eq!(left_out(4, &b, &format!("{plain}{cross}{}", old.pem())), (Vec::new(), 4));
+    // The same again changes nothing, and what is stored is read without a word.
+    let stored = fs::read_to_string(b.record(&uuid(1))).expect("there");
+    assert!(format::from_bytes(stored.as_bytes()).is_ok_and(|record| record.connection.auth.certs().is_some()));
+    b.charon.forget_requests();
+    b.change(&uuid(1), &change(1, &certified(&format!("{plain}{cross}")))).expect(200);
+    assert_eq!(b.charon.requests_of("load-conn").len(), 0);
+    let path = format!("/cygnet/v1/connections/{}/plan", uuid(4));
+    let body = json!({ "changeIPsecConnection": change(4, &certified(&format!("{plain}{cross}"))) }).to_string();
+    let planned = b.ask("POST", &path, body.as_bytes());
+    assert!(planned.expect(200).text().contains("CERT_LEFT_OUT"));
+}
+
+#[test]
+fn a_ca_that_the_gateway_needs_is_not_left_out() {
+    let b = Bench::start();
+    let ended = Ca::expired("CN=ended");
+    let refused = b.create(&params(7, &certified(&(bundle(&ended) + ca().pem()))));
+    assert!(refused.status == 503 && refused.text().contains("'CN=ended', which expired at"), "{}", refused.text());
+}
+
+#[test]
+fn joined_and_folded_texts_say_the_same() {
+    let b = Bench::start();
+    let plain = bundle(&ca());
+    let create = |n: u8, text: &str| b.create(&params(n, &certified(text))).expect(200).json();
+    let expected = create(1, &plain)["inventory"]["authKey"].clone();
+    let words = |end: &str| plain.replace('\n', end);
+    let glued = plain.replace("-----\n-----", "----------");
+    let marked = plain.replace("-----BEGIN", "\u{feff}-----BEGIN");
+    let texts = [glued, marked, words("\\n"), words("\\r\\n"), words("\r\n"), words(" "), words("")];
+    for (n, text) in (2..).zip(&texts) {
+        assert_eq!(create(n, text)["inventory"]["authKey"], expected, "{text:?}");
+    }
+    for text in [
+        plain.replace("-----END CERTIFICATE-----", ""),
+        plain.replace("-----END", "-----BEGIN"),
+        plain.replace("CERTIFICATE-----", "CERTIFICATE---"),
+        format!("{plain}-----"),
+        format!("-----END CERTIFICATE-----{plain}"),
+    ] {
+        assert_eq!(b.create(&params(99, &certified(&text))).status, 503, "{text:?}");
+    }
+}
+
+/// What peers refuse for what stands in it is said here; a stored one stays readable.
+#[test]
+fn an_own_certificate_that_peers_refuse_is_refused_by_name() {
+    let b = Bench::start();
+    let (flat, domain) = (Ca::without_intermediates("CN=flat"), Ca::for_domain("CN=domain", "allowed.example"));
+    let (between, plain, odd) = (flat.intermediate("CN=between"), ca(), OddCa::new(&ODD[0]));
+    let purpose = |extensions: &str| odd.bundle(&odd.issue("gw.example", extensions));
+    let issued = |ca: &Ca, name: &str, cas: &[&Ca]| ca.issue(Kind::Ecdsa, "CN=gw", &[name]).bundle(cas);
+    for (bundle, word) in [
+        (plain.issue_for_encryption("CN=gw", &[]).bundle(&[&plain]), "have it issued with digitalSignature"),
+        (purpose("keyUsage=keyAgreement"), "have it issued with digitalSignature"),
+        (purpose("extendedKeyUsage=codeSigning"), "extended key usage"),
+        (
+            issued(&between, "gw.example", &[&between, &flat]),
+            "longer than its CA 'CN=flat' allows (path length of CAs below it: 1, at most 0)",
+        ),
+        (issued(&domain, "gw.example", &[&domain]), "whose name 'gw.example' is not among those"),
+        (issued(&domain, "notallowed.example", &[&domain]), "(name constraints)"),
+    ] {
+        let refused = b.create(&params(7, &certified(&bundle)));
+        assert!(refused.status == 503 && refused.text().contains(word), "{word}: {}", refused.text());
+        assert!(Certs::new(&bundle).is_ok(), "{word}");
+    }
+    for (n, bundle) in (1..).zip([
+        purpose("keyUsage=nonRepudiation"),
+        purpose("keyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth"),
+        purpose("extendedKeyUsage=codeSigning,1.3.6.1.5.5.7.3.17"),
+        purpose("extendedKeyUsage=anyExtendedKeyUsage"),
+        issued(&flat, "gw.example", &[&flat]),
+        issued(&domain, "GW.allowed.example", &[&domain]),
+        issued(&domain, "gw@any.example", &[&domain]),
+    ]) {
+        b.create(&params(n, &certified(&bundle))).expect(200);
     }
 }

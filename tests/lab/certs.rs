@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{drift, native};
 use crate::certificates::{Ca, Issued, Kind, Wanted, year};
+use crate::odd_cas::{ODD, OddCa};
 use crate::pair::{PATIENCE, Pair, creation, reaches};
 use crate::peer::Charon;
 use crate::reasons::named;
@@ -94,6 +95,46 @@ fn ecdsa_384() {
 #[test]
 fn ed25519() {
     comes_up(Kind::Ed25519);
+}
+
+/// CAs whose signatures only charon can check, one after the other on the same two gateways.
+#[test]
+fn cas_that_only_charon_can_check() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::start(&lab);
+    for odd in &ODD {
+        let ca = OddCa::new(odd);
+        let options = Side::BOTH.map(|side| {
+            let name = |side: Side| format!("{}.example", side.letter());
+            // Swapped for B together with the identities, so it is given as A's.
+            let bundle = ca.bundle(&ca.issue(&name(side), "")) + &ca.crl();
+            json!({ "authMode": "certs", "authKey": bundle, "idType": "fqdn", "localId": name(Side::A), "remoteId": name(Side::B) })
+        });
+        for side in [Side::B, Side::A] {
+            pair.create(side, &options[side as usize]);
+        }
+        let [a, _] = pair.settled(1);
+        say(format!("{}: {}", odd.name, a.ike("remote-id")));
+        assert_eq!(a.ike("remote-id"), "b.example", "{}", odd.name);
+        for side in Side::BOTH {
+            pair.agent(side).delete(pair.uuid(side)).expect(200);
+        }
+    }
+}
+
+/// The root of both ends is signed by another one too, which neither has: charon would follow the chain there.
+#[test]
+fn a_root_that_another_one_signed_too() {
+    let Some(lab) = lab() else { return };
+    let mut pair = Pair::start(&lab);
+    let (root, other) = (ca(), Ca::new(Kind::Ecdsa, "CN=test-only other"));
+    let cross = other.cross_sign(&root, "CN=test-only CA", 7);
+    create(&mut pair, &bundles(&root).map(|bundle| bundle + &cross));
+    pair.settled(1);
+    pair.carries();
+    for side in Side::BOTH {
+        assert_eq!(files(&pair, side).len(), 3, "a certificate, a CA and a key");
+    }
 }
 
 /// The CA's certificates for both ends.

@@ -245,6 +245,8 @@ impl Agent {
         let log = log.unwrap_or_else(|error| panic!("{}: {error}", stderr.display()));
         let mut command = self.lab.command_in(self.side, &self.options.binary);
         command.args(["serve", "--config"]).arg(self.config()).stdout(out).stderr(log);
+        // Each step of the reconciler is at debug; tests count them.
+        command.env("RUST_LOG", "info,cygnet::agent::reconcile=debug");
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         let process = self.lab.spawn("cygnet serve", command);
         let address = wait_until(self.options.patience, "cygnet's first line", || {

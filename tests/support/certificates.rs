@@ -123,6 +123,21 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// A root that has ended.
+    pub fn expired(subject: &str) -> Self {
+        let (mut params, key) = (of_ca(subject), Kind::Ecdsa.key());
+        params.not_after = date_time_ymd(2020, 1, 1);
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// The certificate of `other`, which has this subject, by this CA.
+    pub fn cross_sign(&self, other: &Self, subject: &str, serial: u64) -> String {
+        let mut params = of_ca(subject);
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.signed_by(other.issuer.key(), &self.issuer).expect("a certificate").pem()
+    }
+
     /// A root for hosts under `domain` only.
     pub fn for_domain(subject: &str, domain: &str) -> Self {
         let (mut params, key) = (of_ca(subject), Kind::Ecdsa.key());
@@ -144,6 +159,14 @@ impl Ca {
     pub fn issue_for_encryption(&self, subject: &str, alternatives: &[&str]) -> Issued {
         let (mut params, key) = (params(subject, alternatives), Kind::Ecdsa.key());
         params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Issued { key: key.serialize_pem(), pem }
+    }
+
+    /// A certificate that ends at `99991231235959Z`, which RFC 5280 gives the meaning "no end".
+    pub fn issue_without_end(&self, subject: &str) -> Issued {
+        let (mut params, key) = (params(subject, &[]), Kind::Ecdsa.key());
+        params.not_after = date_time_ymd(9999, 12, 31) + Duration::from_secs(86_399);
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Issued { key: key.serialize_pem(), pem }
     }

@@ -4,7 +4,8 @@ use crate::{
     agent::{Agent, LocalAddresses, Outcome, View, Warning, WriteOptions, change::special},
     error::{Error, Result},
     ipsec::{
-        Conflict, Connection, Finding, Protocol,
+        Conflict, Connection, Finding, Part, Protocol,
+        certs::Certificate,
         condition::carriers,
         refuse_everything,
         special::networks,
@@ -57,6 +58,7 @@ impl Agent {
         found
             .chain(special::warnings(new, &self.observer.local_addresses()))
             .chain(self.neighbour_warnings(new))
+            .chain(left_out(new))
             .collect()
     }
 
@@ -74,6 +76,7 @@ impl Agent {
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
         warnings.extend(special::warnings(connection, &self.observer.local_addresses()));
+        warnings.extend(left_out(connection));
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }
@@ -104,6 +107,20 @@ impl Agent {
         }
         found
     }
+}
+
+/// The warnings for CAs of no use that the bundle was given with.
+fn left_out(connection: &Connection) -> Vec<Warning> {
+    let certs = connection.auth.certs().into_iter();
+    let warning = |ca: &Certificate| {
+        let name = &ca.subject.text;
+        let message = format!(
+            "was given with the CA '{name}', which is left out: it has expired, is not valid yet, is revoked, or its chain \
+             reaches no root of the bundle; nothing else of the bundle needs it"
+        );
+        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message }
+    };
+    certs.flat_map(|certs| &certs.left_out).map(warning).collect()
 }
 
 /// The error for a refused choice.

@@ -239,7 +239,7 @@ fn certs(key: String, now: Timestamp) -> Result<Certs> {
     if key.as_str() == MASK {
         return Err(refused(Invalid::new("is the mask of a hidden bundle, not a bundle: give the bundle itself")));
     }
-    let certs = Certs::given(&key).map_err(refused)?;
+    let certs = Certs::given(&key, now).map_err(refused)?;
     certs.check_at(now).map_err(refused)?;
     Ok(certs)
 }

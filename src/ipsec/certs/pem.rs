@@ -46,6 +46,7 @@ pub const EC_PARAMETERS: &str = "EC PARAMETERS";
 /// When a block does not end, has an unknown label, is encrypted, or is not base64.
 pub fn blocks(text: &str) -> Result<Vec<Block>, Invalid> {
     let mut found = Vec::new();
+    let text = by_lines(text);
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")) else {
@@ -64,13 +65,40 @@ pub fn blocks(text: &str) -> Result<Vec<Block>, Invalid> {
                 break;
             }
             check_line(line, number, label)?;
-            body.push_str(line);
+            body.extend(line.split_whitespace());
         }
         let der = BASE64.decode(body.as_bytes()).map(Zeroizing::new);
         let der = der.map_err(|_| Invalid::new(format!("has a block {number} ({label}) that is not base64")))?;
         found.push(Block { label, der });
     }
     Ok(found)
+}
+
+/// `text` with each first and last line of a block on a line of its own. Files that are joined without a line end, that
+/// begin with a byte order mark, or whose line ends became `\n` in words or blanks, have one meaning only.
+fn by_lines(text: &str) -> Zeroizing<String> {
+    // Its final size at once: what grows leaves copies behind. A line end goes to each side of 11 characters at least.
+    let mut lines = Zeroizing::new(String::with_capacity(2 * text.len()));
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let marker = ["-----BEGIN ", "-----END "].into_iter().find(|marker| rest.starts_with(marker));
+        let whole = marker.and_then(|marker| {
+            let line = rest.lines().next()?;
+            Some(marker.len() + line[marker.len()..].find("-----")? + 5)
+        });
+        let length = if let Some(length) = whole {
+            lines.extend(["\n", &rest[..length], "\n"]);
+            length
+        } else if rest.starts_with("\\n") || rest.starts_with("\\r") {
+            lines.push('\n');
+            2
+        } else {
+            lines.extend(Some(next).filter(|next| *next != '\u{feff}'));
+            next.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    lines
 }
 
 fn unknown(number: usize) -> Invalid {

@@ -1,17 +1,15 @@
 //! X.509 certificates and revocation lists (RFC 5280), as far as a connection needs to know them.
 
-use super::pem;
+use super::{
+    pem,
+    signature::{self, Verdict},
+};
 use crate::ipsec::{Dn, Identity, Invalid};
 use jiff::Timestamp;
 use std::net::IpAddr;
 use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    oid_registry::OID_SIG_ED25519,
-    prelude::{FromDer, SubjectPublicKeyInfo},
-    revocation_list::CertificateRevocationList,
-    time::ASN1Time,
-    x509::X509Name,
+    certificate::X509Certificate, extensions::GeneralName, oid_registry::OID_SIG_ED25519, prelude::FromDer,
+    revocation_list::CertificateRevocationList, time::ASN1Time, x509::X509Name,
 };
 
 /// A certificate that could be read.
@@ -32,6 +30,10 @@ pub struct Certificate {
     pub(super) public: Vec<u8>,
     /// Whether its key is an Ed25519 key, which IKEv1 does not know.
     pub is_ed25519: bool,
+    /// The size of its key, if that is of RSA.
+    pub rsa_bits: Option<usize>,
+    /// The algorithm of its signature, if charon cannot check that.
+    pub(super) beyond_charon: Option<String>,
 }
 
 impl Certificate {
@@ -61,7 +63,28 @@ impl Certificate {
             is_ca: parsed.is_ca(),
             public: info.subject_public_key.data.to_vec(),
             is_ed25519: info.algorithm.algorithm == OID_SIG_ED25519,
+            rsa_bits: signature::rsa_bits(info),
+            beyond_charon: signature::beyond_charon(&parsed.signature_algorithm.algorithm),
         })
+    }
+
+    /// Its last moment as text, `never` if it has none.
+    #[must_use]
+    pub fn end(&self) -> String {
+        if self.not_after.as_second() == Timestamp::MAX.as_second() {
+            return "never".into();
+        }
+        self.not_after.to_string()
+    }
+
+    /// It in its parts.
+    pub(super) fn parsed(&self) -> Option<X509Certificate<'_>> {
+        X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| parsed)
+    }
+
+    /// Whether `now` is in its time.
+    pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
     }
 
     /// It as PEM text.
@@ -100,26 +123,23 @@ impl Certificate {
         std::iter::once(subject).chain(others).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether its issuer is itself.
+    /// Whether its issuer is itself, as far as can be told.
     pub(super) fn is_self_signed(&self) -> bool {
         self.is_signed_by(self)
     }
 
-    /// Whether `ca` issued it: by its name and by its signature.
+    /// Whether `ca` issued it: by its name and by its signature, as far as that can be told.
     pub(super) fn is_signed_by(&self, ca: &Self) -> bool {
-        ca.is_ca && self.issuer == ca.subject.der && self.verifies(ca)
+        ca.is_ca && self.issuer == ca.subject.der && self.signature_of(ca).is_possible()
     }
 
-    fn verifies(&self, ca: &Self) -> bool {
-        let signed = X509Certificate::from_der(&self.der).ok();
-        let issuer = X509Certificate::from_der(&ca.der).ok();
-        signed
-            .zip(issuer)
-            .is_some_and(|((_, signed), (_, issuer))| signed.verify_signature(Some(issuer.public_key())).is_ok())
-    }
-
-    fn with_key<T>(&self, work: impl FnOnce(&SubjectPublicKeyInfo<'_>) -> T) -> Option<T> {
-        X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| work(parsed.public_key()))
+    fn signature_of(&self, ca: &Self) -> Verdict {
+        let verdict = || {
+            let (signed, issuer) = (self.parsed()?, ca.parsed()?);
+            let (algorithm, value) = (&signed.signature_algorithm, &signed.signature_value);
+            Some(signature::verdict(issuer.public_key(), algorithm, value, signed.tbs_certificate.as_ref()))
+        };
+        verdict().unwrap_or(Verdict::Wrong)
     }
 }
 
@@ -143,8 +163,9 @@ fn shown(name: &X509Name<'_>) -> String {
     name.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
+/// The moment, or the last one that a timestamp can say: RFC 5280's `99991231235959Z`, "no end", lies a day behind it.
 fn timestamp(time: ASN1Time) -> Option<Timestamp> {
-    Timestamp::from_second(time.timestamp()).ok()
+    Timestamp::from_second(time.timestamp().min(Timestamp::MAX.as_second())).ok()
 }
 
 /// A list of revoked certificates that could be read.
@@ -159,6 +180,8 @@ pub struct Crl {
     /// When there is a newer one, if it says so.
     pub next_update: Option<Timestamp>,
     revoked: Vec<Vec<u8>>,
+    /// The algorithm of its signature, if charon cannot check that.
+    pub(super) beyond_charon: Option<String>,
 }
 
 impl Crl {
@@ -178,6 +201,7 @@ impl Crl {
             issuer_text: shown(parsed.issuer()),
             this_update: timestamp(parsed.last_update()).ok_or_else(unreadable)?,
             next_update: parsed.next_update().and_then(timestamp),
+            beyond_charon: signature::beyond_charon(&parsed.signature_algorithm.algorithm),
             revoked: parsed.iter_revoked_certificates().map(|entry| entry.raw_serial().to_vec()).collect(),
         })
     }
@@ -194,13 +218,15 @@ impl Crl {
         &self.der
     }
 
-    /// Whether `ca` issued it: by its name and by its signature.
+    /// Whether `ca` issued it: by its name and by its signature, as far as that can be told.
     pub(super) fn is_signed_by(&self, ca: &Certificate) -> bool {
-        let verified = || {
+        let verdict = || {
             let (_, parsed) = CertificateRevocationList::from_der(&self.der).ok()?;
-            ca.with_key(|key| parsed.verify_signature(key).is_ok())
+            let issuer = ca.parsed()?;
+            let (algorithm, value) = (&parsed.signature_algorithm, &parsed.signature_value);
+            Some(signature::verdict(issuer.public_key(), algorithm, value, parsed.tbs_cert_list.as_ref()))
         };
-        self.issuer == ca.subject.der && verified() == Some(true)
+        self.issuer == ca.subject.der && verdict().is_some_and(Verdict::is_possible)
     }
 
     /// Whether `certificate` is revoked by it.

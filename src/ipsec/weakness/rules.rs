@@ -1,20 +1,20 @@
 //! Which choices of a connection are weak.
 
 use super::{Finding, GROUPS, Weakness, key};
-use crate::ipsec::{Auth, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol};
+use crate::ipsec::{
+    Auth, Certs, Child, Connection, DhGroup, Encryption, IkeVersion, Integrity, Part, Protocol, certs::Certificate,
+};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// What is weak in `connection` itself.
 #[must_use]
 pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     let ike = connection.ike;
-    let (cipher, hash, pfs) = match connection.protocol {
-        Protocol::Esp(esp) => {
-            let hash = Some(esp.integrity).filter(|_| !esp.encryption.row().aead);
-            (Some(esp.encryption), hash, esp.pfs)
-        }
-        Protocol::Ah(ah) => (None, Some(ah.integrity), ah.pfs),
+    let (cipher, pfs) = match connection.protocol {
+        Protocol::Esp(esp) => (Some(esp.encryption), esp.pfs),
+        Protocol::Ah(ah) => (None, ah.pfs),
     };
+    let hash = connection.protocol.integrity();
     let mut found = Vec::new();
     found.extend(weak_cipher(ike.encryption, Part::IkeEncryption));
     found.extend(weak_hash(ike.integrity, Part::IkeIntegrity));
@@ -31,7 +31,18 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     if let Auth::Psk(psk) = &connection.auth {
         found.extend(key::weaknesses(psk.expose(), connection));
     }
+    found.extend(connection.auth.certs().into_iter().flat_map(Certs::certificates).filter_map(short_rsa));
     found
+}
+
+fn short_rsa(certificate: &Certificate) -> Option<Finding> {
+    let bits = certificate.rsa_bits.filter(|bits| *bits < 2048)?;
+    let name = &certificate.subject.text;
+    let advice = format!(
+        "has the certificate '{name}' with an RSA key of {bits} bits, less than the 112 bits of strength that are the \
+         least today: use a CA with RSA of at least 2048 bits, or ECDSA"
+    );
+    Some(Weakness::WeakCert.at(Part::Certs, advice))
 }
 
 fn weak_cipher(cipher: Encryption, part: Part) -> Option<Finding> {
