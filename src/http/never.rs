@@ -55,7 +55,7 @@ pub fn way(name: &str) -> Option<&'static str> {
     let starts = |word: &str| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.starts_with(word));
     // "eap" stands within other words, too.
     let is_named = |word: &&str| if word.len() > 3 { name.contains(word) } else { starts(word) };
-    WAYS.iter().find(|(words, _)| words.iter().any(|word| is_named(word))).map(|(_, why)| *why)
+    WAYS.iter().find(|(words, _)| words.iter().any(is_named)).map(|(_, why)| *why)
 }
 
 /// Refuses a call that asks for one of these under a name that is none of `known`. Unknown members change nothing

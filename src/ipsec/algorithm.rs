@@ -141,8 +141,8 @@ const fn integrity(
 }
 
 /// One that is negotiated as another, and cut afterwards.
-const fn cut(value: Integrity, wire: &'static str, negotiated: IntegrityRow) -> IntegrityRow {
-    IntegrityRow { value, wire, ..negotiated }
+const fn cut(value: Integrity, wire: &'static str, negotiated: &IntegrityRow) -> IntegrityRow {
+    IntegrityRow { value, wire, ..*negotiated }
 }
 
 /// All integrity algorithms, in the order of the variants.
@@ -154,7 +154,7 @@ pub const INTEGRITY: [IntegrityRow; 6] = [
     integrity(Integrity::Sha384, "sha384", (13, "HMAC_SHA2_384_192"), ("prfsha384", 6, "PRF_HMAC_SHA2_384")),
     integrity(Integrity::Sha512, "sha512", (14, "HMAC_SHA2_512_256"), ("prfsha512", 7, "PRF_HMAC_SHA2_512")),
     cut(Integrity::Sha256Cut, "sha256-96",
-        integrity(Integrity::Sha256, "sha256", (12, "HMAC_SHA2_256_128"), ("prfsha256", 5, "PRF_HMAC_SHA2_256"))),
+        &integrity(Integrity::Sha256, "sha256", (12, "HMAC_SHA2_256_128"), ("prfsha256", 5, "PRF_HMAC_SHA2_256"))),
 ];
 
 impl Integrity {

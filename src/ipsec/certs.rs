@@ -80,7 +80,7 @@ impl Certs {
                 Self::MAX_SIGNATURES
             )));
         }
-        checks::check_signatures(&certificates, &crls)?;
+        Self::check_signatures(&certificates, &crls)?;
         let certs = Self::arranged(key, certificates, crls)?.without_useless(now).fitting()?;
         certs.check_limits()?;
         Ok(certs)

@@ -4,21 +4,22 @@ use super::{Certificate, Certs, Crl};
 use crate::ipsec::Invalid;
 use jiff::Timestamp;
 
-/// charon must be able to check every signature, or it would call the peer's chain one without a CA.
-pub(super) fn check_signatures(certificates: &[Certificate], crls: &[Crl]) -> Result<(), Invalid> {
-    let certificates = certificates.iter().map(|one| ("certificate", &one.subject.text, &one.beyond_charon));
-    let crls = crls.iter().map(|crl| ("X509 CRL of", &crl.issuer_text, &crl.beyond_charon));
-    let mut beyond = certificates.chain(crls).filter_map(|(kind, name, beyond)| Some((kind, name, beyond.as_ref()?)));
-    match beyond.next() {
-        None => Ok(()),
-        Some((kind, name, algorithm)) => Err(Invalid::new(format!(
-            "has the {kind} '{name}', whose signature is of the algorithm {algorithm}, which strongSwan cannot check: \
-             have it signed with RSA, RSA-PSS or ECDSA and SHA-256, SHA-384 or SHA-512, with Ed25519 or with Ed448"
-        ))),
-    }
-}
-
 impl Certs {
+    /// charon must be able to check every signature, or it would call the peer's chain one without a CA.
+    pub(super) fn check_signatures(certificates: &[Certificate], crls: &[Crl]) -> Result<(), Invalid> {
+        let certificates = certificates.iter().map(|one| ("certificate", &one.subject.text, &one.beyond_charon));
+        let crls = crls.iter().map(|crl| ("X509 CRL of", &crl.issuer_text, &crl.beyond_charon));
+        let mut beyond =
+            certificates.chain(crls).filter_map(|(kind, name, beyond)| Some((kind, name, beyond.as_ref()?)));
+        match beyond.next() {
+            None => Ok(()),
+            Some((kind, name, algorithm)) => Err(Invalid::new(format!(
+                "has the {kind} '{name}', whose signature is of the algorithm {algorithm}, which strongSwan cannot check: \
+                 have it signed with RSA, RSA-PSS or ECDSA and SHA-256, SHA-384 or SHA-512, with Ed25519 or with Ed448"
+            ))),
+        }
+    }
+
     /// Those of `rest` from which no chain leads to `roots`, by names and signatures. The CAs are followed downwards, so
     /// that each pair of certificates is looked at once.
     pub(super) fn unreached<'a>(
