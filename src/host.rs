@@ -67,6 +67,18 @@ fn outward(v4: &str, v6: &str) -> BTreeSet<String> {
     v4.chain(v6).filter(|name| name != "lo").collect()
 }
 
+/// The addresses of `name`, by the system's resolver (`/etc/hosts`, DNS and what else nsswitch.conf names), in its order.
+///
+/// # Errors
+/// When it has none, or the resolver does not answer.
+pub async fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    // The port has no meaning here.
+    let found = tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip());
+    let mut all = Vec::new();
+    found.for_each(|address| all.extend(Some(address).filter(|address| !all.contains(address))));
+    Ok(all)
+}
+
 /// Whether this host has an interface of this name now.
 #[must_use]
 pub fn has_interface(name: &str) -> bool {

@@ -5,6 +5,7 @@ pub mod dropped;
 pub mod format;
 mod journal;
 pub mod record;
+mod spec;
 mod together;
 mod trial;
 mod version;
@@ -47,13 +48,16 @@ struct Records {
 impl Records {
     fn insert(&mut self, record: Arc<Record>) {
         self.remove(record.id);
-        self.by_peer.entry(*record.connection.remote_addr).or_default().insert(record.id);
+        if let Some(peer) = record.connection.remote_addr.ip() {
+            self.by_peer.entry(peer).or_default().insert(record.id);
+        }
         self.by_id.insert(record.id, record);
     }
 
     fn remove(&mut self, id: ConnectionId) {
         let Some(record) = self.by_id.remove(&id) else { return };
-        if let Entry::Occupied(mut with_peer) = self.by_peer.entry(*record.connection.remote_addr) {
+        let Some(peer) = record.connection.remote_addr.ip() else { return };
+        if let Entry::Occupied(mut with_peer) = self.by_peer.entry(peer) {
             with_peer.get_mut().remove(&id);
             if with_peer.get().is_empty() {
                 with_peer.remove();
@@ -179,7 +183,7 @@ impl Store {
         self.lock().by_id.len()
     }
 
-    /// The connections with the peer at `address`.
+    /// The connections with the peer at `address`. Whose peer may be anywhere, charon's log names when it knows who calls.
     pub fn with_peer(&self, address: IpAddr) -> Vec<ConnectionId> {
         self.lock().by_peer.get(&address).into_iter().flatten().copied().collect()
     }

@@ -68,6 +68,9 @@ fn complaints_about_the_binary(case: &Case) -> Vec<String> {
     if case.is_change() {
         command.arg("--given").arg(case.path("given.json"));
     }
+    if case.has_named_peer() && !case.is_refused() {
+        command.args(["--peer-address", case::RESOLVED]);
+    }
     let done = command.output().expect("cygnet can be started");
     let expected = |file| case.text(file).unwrap_or_default();
     let said = expected(if case.is_refused() { "error.json" } else { case::WARNINGS });

@@ -5,6 +5,8 @@
 
 #[path = "lab/algorithms.rs"]
 mod algorithms;
+#[path = "lab/anywhere.rs"]
+mod anywhere;
 #[path = "lab/bounds.rs"]
 mod bounds;
 #[path = "lab/calls.rs"]
@@ -51,6 +53,8 @@ mod loss;
 mod many;
 #[path = "lab/matching.rs"]
 mod matching;
+#[path = "lab/names.rs"]
+mod names;
 #[path = "lab/native_options.rs"]
 mod native_options;
 #[path = "lab/networks.rs"]

@@ -6,6 +6,7 @@ mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
 pub(super) mod local_addresses;
+pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
@@ -17,6 +18,7 @@ use crate::{ipsec::Limits, settings::condition::Condition};
 use events::EventStream;
 use ipnet::IpNet;
 use local_addresses::LocalAddresses;
+use peer_names::PeerNames;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,6 +38,7 @@ pub(crate) struct Observer {
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
+    names: Arc<PeerNames>,
     limits: Limits,
     /// The start of the counters' clock.
     started: std::time::Instant,
@@ -50,6 +53,7 @@ impl Observer {
             traces: Mutex::default(),
             networks: Mutex::default(),
             addresses: Mutex::default(),
+            names: Arc::default(),
             limits: Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) },
             started: std::time::Instant::now(),
         }
@@ -63,6 +67,11 @@ impl Observer {
     /// The trace of charon's log for each IKE_SA.
     pub fn traces(&self) -> MutexGuard<'_, Traces> {
         self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of peers, with their addresses.
+    pub fn names(&self) -> &Arc<PeerNames> {
+        &self.names
     }
 
     /// The limits after which idle or one-way traffic is a condition.

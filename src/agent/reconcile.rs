@@ -4,6 +4,7 @@ pub(super) mod charon_link;
 pub(super) mod charon_session;
 pub(super) mod heal;
 mod initiation_limiter;
+mod moves;
 mod proven;
 mod queue;
 pub(super) mod reconciler;

@@ -23,7 +23,7 @@ pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon
     if let Some(text) = unspoken(connection, charon) {
         return Err(named(Code::IkeVersionMismatch, text));
     }
-    if connection.native.start_mode == StartMode::Trap && charon.traps == Traps::Unsupported {
+    if connection.start_mode() == StartMode::Trap && charon.traps == Traps::Unsupported {
         let version = &charon.version;
         return Err(Error::argument(format!(
             "field[startMode] trap is not possible: the kernel-libipsec of this gateway's strongSwan {version} sees no \

@@ -248,6 +248,9 @@ pub struct RenderArgs {
     /// The gateway's public address, if neither the settings nor the record have it.
     #[arg(long, value_name = "ADDRESS")]
     pub vip: Option<IpAddr>,
+    /// The address of the peer's name, for a peer that has one: nobody is asked for it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_address: Option<IpAddr>,
     /// A network behind this gateway; may be repeated.
     #[arg(long, value_name = "CIDR")]
     pub local_cidr: Vec<String>,

@@ -10,7 +10,7 @@ use cygnet::{
         error::{Failure, object},
         parse, unknown,
     },
-    ipsec::refuse_everything,
+    ipsec::{host_name::choose, refuse_everything},
     settings::{Gateway, Settings, Vip},
     store::{Network, Record, RemoteCidr, format},
     strongswan::{conf::Traps, requests::Loadable},
@@ -69,6 +69,7 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
         // What the record keeps, the agent takes from its settings: here the record is all that is asked.
         let none = std::sync::Arc::default();
         let record = parse::change(&params, parse::MissingFields::Defaults, none, Timestamp::now())?(&given, TIME)?;
+        let record = located(Some(&given), record, args)?;
         warn(&unknown::members(&params, &parse::change_names()));
         return Ok(record);
     }
@@ -76,9 +77,26 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
     let unknown = unknown::members(&params, &parse::create_names());
     params.members.entry("resourceUuid").or_insert_with(|| NAMELESS.into());
     params.members.entry("name").or_insert_with(|| "offline".into());
-    let record = with_networks(&parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?, args)?;
+    let created = located(None, parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?, args)?;
+    let record = with_networks(&created, args)?;
     warn(&unknown);
     Ok(record)
+}
+
+/// The record with the address of its peer's name.
+fn located(before: Option<&Record>, record: Record, args: &RenderArgs) -> Result<Record, Failure> {
+    let refused = |text: String| Err(Error::Argument(text).into());
+    match (record.spec.peer.name(), args.peer_address) {
+        (None, None) => Ok(record),
+        (None, Some(_)) => refused("--peer-address is for a peer that has a name; this one has none".into()),
+        (Some(_), Some(address)) => {
+            let address = choose(&[address], record.connection.local_addr, None);
+            let address = address.map_err(|why| Error::Argument(format!("--peer-address {why}")))?;
+            Ok(record.located(before, address).map_err(Error::from)?)
+        }
+        (Some(_), None) if !record.is_unresolved() => Ok(record),
+        (Some(name), None) => refused(format!("the peer has the name {name}: give its address with --peer-address")),
+    }
 }
 
 /// Says what nobody read, beside the rendered text.

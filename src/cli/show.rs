@@ -71,6 +71,18 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
     page
 }
 
+/// The peer, with its address where that is not what is stored, and who begins where that is not this end.
+fn peer(view: &Value) -> String {
+    let (stored, address) = (text(&view["inventory"], "peerAddress"), text(&view["peer"], "address"));
+    let at = if address.is_empty() || stored.starts_with(&address) { String::new() } else { format!(" ({address})") };
+    let role = match view["role"].as_str() {
+        Some("waits_for_peer") => ", which begins",
+        Some("waits_for_traffic") => "; traffic begins",
+        _ => "",
+    };
+    stored + &at + role
+}
+
 /// The version of IKE that runs or is tried, for a connection with both; nothing for IKEv2, the default.
 fn versions(view: &Value) -> String {
     let versions = &view["versions"];
@@ -122,7 +134,7 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
         (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
     [
         ("description", of("description")),
-        ("peer", of("peerAddress")),
+        ("peer", peer(view)),
         ("gateway", vip),
         ("identities", format!("{local} and {remote} ({})", of("idType"))),
         (

@@ -52,6 +52,9 @@ struct Counts {
     /// Enabled connections that have networks.
     tunnels: usize,
     missing: usize,
+    ready: usize,
+    /// Those for whose peer, or for traffic, this gateway waits.
+    waiting: usize,
     /// Of those that are missing, the ones that carry traffic, but not as wanted.
     carrying: usize,
     /// The names and reasons of those that carry nothing, and of the ones that carry otherwise.
@@ -86,15 +89,17 @@ impl Counts {
             *counts.statuses.entry(status(inventory).into()).or_default() += 1;
             if let Some(code) = entry["reason"]["code"].as_str() {
                 *counts.reasons.entry(code.into()).or_default() += 1;
-                // Without networks there is nothing to bring up.
-                if !is_idle(inventory) {
+                if !is_idle(entry) {
                     let carries = carries_otherwise(entry);
                     counts.missing += 1;
                     counts.carrying += usize::from(carries);
                     counts.named[usize::from(carries)].push(format!("{} ({code})", text(inventory, "name")));
                 }
             }
-            counts.tunnels += usize::from(!is_idle(inventory));
+            let is_ready = status(inventory) == "Ready";
+            counts.ready += usize::from(is_ready);
+            counts.tunnels += usize::from(is_ready || !is_idle(entry));
+            counts.waiting += usize::from(entry["condition"] == "waiting");
         }
         counts
     }
@@ -102,14 +107,16 @@ impl Counts {
     /// The one line that says so, if the agent is ready and every tunnel is up as wanted.
     fn all_is_well(&self, agent: &Value, look: Look) -> Option<String> {
         let has = |name: &str| agent[name].as_array().is_some_and(|list| !list.is_empty());
-        if agent["ready"] != true || has("damaged") || has("set_aside") || !self.reasons.is_empty() {
+        if agent["ready"] != true || has("damaged") || has("set_aside") || self.missing > 0 {
             return None;
         }
         let charon = agent["strongswan"].as_str().map(|version| format!(" (strongSwan {})", safe(version)));
         let disabled = if self.disabled > 0 { format!(", {} disabled", self.disabled) } else { String::new() };
+        let waiting = if self.waiting > 0 { format!(", {} waiting", self.waiting) } else { String::new() };
+        let ready = look.say(Tone::Good, "Ready");
         let connections = match self.total {
             0 => "no connections".to_owned(),
-            _ => format!("{} of {} {}{disabled}", self.tunnels, self.tunnels, look.say(Tone::Good, "Ready")),
+            _ => format!("{} of {} {ready}{waiting}{disabled}", self.ready, self.tunnels),
         };
         Some(format!("all is well: {connections}; the agent is ready{}\n", charon.unwrap_or_default()))
     }
@@ -144,10 +151,13 @@ impl Counts {
     }
 }
 
-/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks.
-fn is_idle(inventory: &Value) -> bool {
+/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks; or it waits for the peer
+/// or for traffic.
+fn is_idle(entry: &Value) -> bool {
+    let inventory = &entry["inventory"];
     let is_empty = |name: &str| inventory[name].as_array().is_none_or(Vec::is_empty);
-    inventory["policyMode"] == "tunnel" && (is_empty("peerCidrs") || is_empty("l3NetworkRefs"))
+    entry["condition"] == "waiting"
+        || (inventory["policyMode"] == "tunnel" && (is_empty("peerCidrs") || is_empty("l3NetworkRefs")))
 }
 
 /// The most connections of which `cygnet status` says why they are not up.
@@ -156,8 +166,7 @@ const EXPLAINED: usize = 10;
 /// Who is not up, since when, why, and what to do.
 fn troubles(entries: &[Value], look: Look) -> String {
     let is_down = |entry: &&Value| {
-        let inventory = &entry["inventory"];
-        entry["reason"]["code"].is_string() && inventory["state"] != "Disabled" && !is_idle(inventory)
+        entry["reason"]["code"].is_string() && entry["inventory"]["state"] != "Disabled" && !is_idle(entry)
     };
     let down: Vec<_> = entries.iter().filter(is_down).collect();
     let mut page = String::new();

@@ -108,8 +108,9 @@ pub struct Values {
 pub struct CreateArgs {
     /// The connection's name. A terminal asks for it, and for all else that is missing.
     pub name: Option<String>,
-    /// The peer's address. A link-local one is followed by a percent sign and its interface.
-    #[arg(long, value_name = "ADDRESS")]
+    /// The peer: its address (a link-local one with a percent sign and its interface behind it), a host name that follows
+    /// a changing address, or %any for a peer that calls from anywhere (with --set remoteId=NAME).
+    #[arg(long, value_name = "PEER")]
     pub peer: Option<String>,
     /// This gateway's VIP: its name, address or uuid in the settings. It is not needed if only one fits the peer.
     #[arg(long, value_name = "VIP")]

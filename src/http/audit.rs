@@ -109,7 +109,7 @@ impl Write {
     fn log(&mut self, note: &AuditNote, after: Option<&Arc<Record>>, changed: &str, result: &str) {
         self.logged = true;
         let (who, action) = (&self.who, self.action(note));
-        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer));
+        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer.clone()));
         tracing::info!(
             target: "cygnet::audit",
             uuid = note.id.or_else(|| owner(&self.uri)).map(tracing::field::display),

@@ -6,8 +6,8 @@ use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
     ipsec::{
-        Carried, ChildSa, Connection, IkeSa, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector,
-        condition_advice,
+        Carried, ChildSa, Connection, IkeSa, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector,
+        condition_advice, native::StartMode,
     },
     store::Record,
 };
@@ -83,6 +83,20 @@ pub fn dpd(connection: &Connection) -> Value {
 pub fn versions(record: &Record) -> Value {
     let initiates = if record.connection.initiates() == IkeVersion::V1 { "ikev1" } else { "ikev2" };
     json!({ "initiates": initiates, "remembered": record.ikev1_worked.then_some("ikev1") })
+}
+
+/// Who begins; where the peer is, of what runs if something runs; and why its name has no address now.
+pub fn peer(view: &View, unresolved: Option<String>) -> Value {
+    let connection = &view.record.connection;
+    let role = match connection.start_mode() {
+        StartMode::Initiate => "initiates",
+        StartMode::Respond => "waits_for_peer",
+        StartMode::Trap => "waits_for_traffic",
+    };
+    let established = view.running.iter().flatten().rev().find(|ike| ike.state == IkeState::Established);
+    let address = established.map(|ike| ike.remote_host.clone());
+    let address = address.or_else(|| connection.remote_addr.ip().map(|address| address.to_string()));
+    json!({ "role": role, "peer": { "address": address, "unresolved": unresolved } })
 }
 
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.

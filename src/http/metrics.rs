@@ -5,7 +5,7 @@ use super::state::{Answer, Shared};
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View},
     error::Error,
-    ipsec::{Carried, Certs, Code, State as Wanted, Status, native::StartMode},
+    ipsec::{Carried, Certs, Code, State as Wanted, Status},
 };
 use axum::{body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
 use futures_util::FutureExt;
@@ -96,16 +96,12 @@ fn about_connections(registry: &mut Registry, views: &[View]) {
     let carrying = gauges(registry, "connection_carrying", help);
     let help = "Whether exactly what is wanted carries, of a connection that has something to carry";
     let as_wanted = gauges(registry, "connection_as_wanted", help);
-    let waits =
-        gauges(registry, "connection_waits", "Whether the peer, or traffic, begins, and not this gateway by itself");
     for view in views {
         let state = if view.record.state == Wanted::Enabled { "Enabled" } else { "Disabled" };
         counts.get_or_create(&vec![("state", state.into()), ("status", status_of(view).into())]).inc();
         if view.record.state == Wanted::Enabled {
             let labels = vec![("uuid", view.record.id.to_string())];
             up.get_or_create(&labels).set(i64::from(view.status() == Some(Status::Ready)));
-            let begins = view.record.connection.native.start_mode == StartMode::Initiate;
-            waits.get_or_create(&labels).set(i64::from(!begins));
             // Of what is unknown there is no number: unknown is not down.
             if let Some(carried) = view.carried() {
                 carrying.get_or_create(&labels).set(i64::from(carried.is_something()));

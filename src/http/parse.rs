@@ -34,7 +34,7 @@ use crate::{
         networks::{elements, optional_network, remote_cidrs},
         options::{filled, options},
     },
-    ipsec::{Conflict, ConnectionId, Invalid, PeerAddr},
+    ipsec::{Conflict, ConnectionId, Invalid, Peer},
     settings::Gateway,
     store::{Names, Record, Reference, Spec},
 };
@@ -132,7 +132,7 @@ pub fn change(
             MissingFields::Defaults => block.clone(),
         };
         let options = options((block, &native), key.clone(), Some(&stored), false, now)?;
-        let peer = peer.as_deref().map_or(Ok(old.spec.peer), peer_address)?;
+        let peer = peer.as_deref().map_or_else(|| Ok(old.spec.peer.clone()), peer_address)?;
         // One that is stored may be given again, whatever it is.
         let peer = if peer == old.spec.peer { peer } else { new_peer(peer)? };
         let mut spec = Spec { peer, options, ..follow_settings(&old.spec, &gateway) };
@@ -155,13 +155,15 @@ fn option_block(params: &Params) -> Result<(OptionBlock, Native), Failure> {
     Ok((block, Native::read(params)?))
 }
 
-fn peer_address(text: &str) -> Result<PeerAddr> {
-    let shown: String = text.chars().take(64).collect();
-    let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
-    let address = address.parse().map_err(|_| {
-        Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address)"))
-    })?;
-    PeerAddr::new(address, scope).map_err(wrong_peer)
+fn peer_address(text: &str) -> Result<Peer> {
+    text.parse().map_err(|why| {
+        let address = text.split_once('%').map_or(text, |(address, _)| address);
+        if address.parse::<IpAddr>().is_ok() {
+            return wrong_peer(why);
+        }
+        let shown: String = text.chars().take(64).collect();
+        Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address), and {why}"))
+    })
 }
 
 fn wrong_peer(why: Invalid) -> Error {
@@ -170,7 +172,7 @@ fn wrong_peer(why: Invalid) -> Error {
 
 /// A peer that a caller names: what no peer can have is refused. VIPs of the settings may be on another gateway, which has
 /// the same settings; that of the connection itself is refused with its other parts.
-fn new_peer(peer: PeerAddr) -> Result<PeerAddr> {
+fn new_peer(peer: Peer) -> Result<Peer> {
     peer.check().map_err(wrong_peer)?;
     Ok(peer)
 }

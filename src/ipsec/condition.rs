@@ -1,6 +1,6 @@
 //! The condition of a child: one word for what runs of it, beside what is wanted. Pure.
 
-use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Use, coverage};
+use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Use, coverage, native::StartMode};
 
 /// What is the matter with a wanted child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub enum Condition {
     Stale,
     /// Nothing carries it yet; charon is at work.
     Connecting,
+    /// Nothing carries it, and it is not this end that begins.
+    Waiting,
     /// Nothing carries it.
     Down,
     /// charon cannot be asked.
@@ -35,7 +37,7 @@ pub enum Condition {
 
 impl Condition {
     /// All, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Up,
         Self::UpIdle,
         Self::NoInbound,
@@ -47,6 +49,7 @@ impl Condition {
         Self::OtherAlgorithms,
         Self::Stale,
         Self::Connecting,
+        Self::Waiting,
         Self::Down,
         Self::Unknown,
     ];
@@ -66,6 +69,7 @@ impl Condition {
             Self::OtherAlgorithms => "other_algorithms",
             Self::Stale => "outdated",
             Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
             Self::Down => "down",
             Self::Unknown => "unknown",
         }
@@ -84,7 +88,7 @@ pub fn condition(wanted: &Connection, child: &Child, running: Option<&[IkeSa]>, 
     let Some(running) = running else { return Condition::Unknown };
     let carriers = carriers(wanted, child, running);
     if carriers.is_empty() {
-        return unlike(child, running);
+        return unlike(wanted, child, running);
     }
     let is_needless = |sa: &ChildSa| sa.name == child.name && !carriers.iter().any(|c| c.unique_id == sa.unique_id);
     if current(wanted, running).any(is_needless) {
@@ -117,7 +121,7 @@ fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
 }
 
 /// The condition when nothing runs as wanted: that of the newest SA, of those that are not of the past if there are any.
-fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
+fn unlike(wanted: &Connection, child: &Child, running: &[IkeSa]) -> Condition {
     let is_old = |(ike, sa): &(&IkeSa, &ChildSa)| ike.stale || sa.stale;
     let own = installed(running).filter(|(_, sa)| sa.name == child.name);
     let Some((ike, sa)) = own.max_by_key(|pair| (!is_old(pair), pair.1.unique_id)) else {
@@ -126,7 +130,11 @@ fn unlike(child: &Child, running: &[IkeSa]) -> Condition {
             ike.state == IkeState::Connecting
                 || (ike.state == IkeState::Established && (ike.busy || ike.children.iter().any(pending)))
         };
-        return if running.iter().any(at_work) { Condition::Connecting } else { Condition::Down };
+        return match wanted.start_mode() {
+            _ if running.iter().any(at_work) => Condition::Connecting,
+            StartMode::Initiate => Condition::Down,
+            StartMode::Respond | StartMode::Trap => Condition::Waiting,
+        };
     };
     if is_old(&(ike, sa)) {
         Condition::Stale

@@ -19,6 +19,14 @@ pub enum Conflict {
     /// The peer's address is no peer's at all.
     #[error("{0}")]
     Peer(Invalid),
+    /// What a peer without a fixed address cannot have, or must.
+    #[error("{why}")]
+    Anywhere {
+        /// The value to change.
+        part: Part,
+        /// Why.
+        why: &'static str,
+    },
     /// The peer has the address of a network, or its broadcast address.
     #[error(
         "{peer} is no host's address in {net}, which this host is in: it is the network itself or its broadcast address"
@@ -159,6 +167,7 @@ impl Conflict {
         match self {
             Self::NotOneHost { part, .. }
             | Self::Identity { part, .. }
+            | Self::Anywhere { part, .. }
             | Self::TransportNetwork { part, .. }
             | Self::Policy { part, .. } => *part,
             Self::Peer(_) | Self::NetworksAddress { .. } | Self::SameAddress(_) | Self::AddressFamilies { .. } => {

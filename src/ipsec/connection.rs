@@ -12,8 +12,8 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, PeerAddr, Psk,
-    TrafficSelector, algorithm::IntegrityRow,
+    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, Psk, Remote,
+    TrafficSelector, algorithm::IntegrityRow, native::StartMode,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -90,8 +90,8 @@ pub struct Parts {
     pub id: ConnectionId,
     /// This gateway's public address.
     pub local_addr: IpAddr,
-    /// The peer's public address.
-    pub remote_addr: PeerAddr,
+    /// Where the peer is.
+    pub remote_addr: Remote,
     /// IKE version.
     pub version: IkeVersion,
     /// Protection of the IKE SA.
@@ -100,7 +100,7 @@ pub struct Parts {
     pub ike_lifetime: Lifetime,
     /// Who we are; by default the local address, with certificates the subject of ours.
     pub local_id: Option<Identity>,
-    /// Who the peer is; by default its address.
+    /// Who the peer is; by default its address. Of one that calls from anywhere it must be said.
     pub remote_id: Option<Identity>,
     /// The proof of identity.
     pub auth: Auth,
@@ -150,8 +150,8 @@ pub struct Connection {
     id: ConnectionId,
     /// This gateway's public address.
     pub local_addr: IpAddr,
-    /// The peer's public address, of the same family.
-    pub remote_addr: PeerAddr,
+    /// Where the peer is; an address is of the same family.
+    pub remote_addr: Remote,
     /// IKE version.
     pub version: IkeVersion,
     /// Protection of the IKE SA.
@@ -270,6 +270,12 @@ impl Connection {
             && (ike, ike_lifetime) == (&other.ike, &other.ike_lifetime)
             && native.has_ike_of(&other.native)
             && (local_id, remote_id, auth) == (&other.local_id, &other.remote_id, &other.auth)
+    }
+
+    /// Who begins to negotiate: a peer that may be anywhere cannot be called.
+    #[must_use]
+    pub fn start_mode(&self) -> StartMode {
+        if self.remote_addr == Remote::Anywhere { StartMode::Respond } else { self.native.start_mode }
     }
 
     /// The identity under which charon finds the pre-shared key.

@@ -46,6 +46,8 @@ pub enum Code {
     Flapping,
     /// The gateway's address of the connection is not on this host.
     LocalAddressMissing,
+    /// The peer's name has no address.
+    PeerNameUnresolved,
     /// Another stored connection has what it needs.
     SetAside,
     /// Something else; the details are charon's own words.
@@ -54,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -75,6 +77,7 @@ impl Code {
         Self::KeyAmbiguous,
         Self::Flapping,
         Self::LocalAddressMissing,
+        Self::PeerNameUnresolved,
         Self::SetAside,
         Self::Unknown,
     ];
@@ -168,6 +171,11 @@ impl Code {
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")
             }
+            Self::PeerNameUnresolved => (
+                "PEER_NAME_UNRESOLVED",
+                "Correct the peerAddress, or the name servers of this gateway (`getent ahosts NAME` asks them); the name is \
+                 looked up again by itself.",
+            ),
             Self::Unknown => ("UNKNOWN", "Read the connection's log for what charon said around that time."),
         }
     }

@@ -132,7 +132,7 @@ impl IkeSa {
         version
             && !self.stale
             && is_address(&self.local_host, wanted.local_addr)
-            && is_address(&self.remote_host, *wanted.remote_addr)
+            && wanted.remote_addr.ip().is_none_or(|peer| is_address(&self.remote_host, peer))
             && self.suite.encryption.as_deref() == Some(encryption.charon)
             && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
             && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))

@@ -62,7 +62,7 @@ fn finding(part: Part, advice: String) -> Finding {
 /// The networks of `child` that hold the gateways' own addresses on both sides: what the gateways send each other outside
 /// would go inside. All addresses of a family are the full tunnel's affair; two single hosts are what somebody wants.
 fn both_ends(connection: &Connection, child: &Child) -> Option<Finding> {
-    let (vip, peer) = (connection.local_addr, *connection.remote_addr);
+    let (vip, peer) = (connection.local_addr, connection.remote_addr.ip()?);
     let holds = |nets: &[TrafficSelector], address: IpAddr| {
         nets.iter().copied().find(|net| net.net().contains(&address) && net.net().prefix_len() > 0)
     };

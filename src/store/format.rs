@@ -53,6 +53,7 @@ fn file(record: &Record) -> File {
         changed: record.changed,
         vip: Vip { uuid: spec.vip.uuid.clone(), address: spec.vip.address },
         peer: spec.peer.to_string(),
+        resolved: record.resolved,
         identity,
         ike,
         child,

@@ -1,9 +1,8 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
 use crate::ipsec::{
-    AhProposal, Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Generation, Identity,
-    IdentityKind, IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Part, Parts, PeerAddr,
-    Protocol, Psk, Split, State, TrafficSelector,
+    Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion,
+    Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -26,6 +25,8 @@ pub struct Record {
     pub unproven: bool,
     /// Whether a peer of a connection that speaks both versions of IKE was last up with IKEv1.
     pub ikev1_worked: bool,
+    /// The address that the peer's name had last; see [`Peer::Name`].
+    pub resolved: Option<IpAddr>,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -61,8 +62,8 @@ pub struct Spec {
     pub names: Names,
     /// The gateway's address that the tunnel ends at.
     pub vip: Reference,
-    /// The peer's address.
-    pub peer: PeerAddr,
+    /// The peer.
+    pub peer: Peer,
     /// The options of Create and Change.
     pub options: Options,
     /// Networks behind this gateway.
@@ -156,10 +157,35 @@ impl Record {
     /// # Errors
     /// When the values of `spec` cannot stand together.
     pub fn new(id: ConnectionId, spec: Spec, ike_generation: u32, now: Timestamp) -> Result<Self, Conflict> {
-        let connection = spec.connection(id, ike_generation)?;
-        let (state, unproven, trial, aside) = (State::Enabled, true, None, None);
-        let (ikev1_worked, created, changed) = (false, now, now);
-        Ok(Self { id, spec, connection, state, ike_generation, unproven, ikev1_worked, created, changed, trial, aside })
+        Self::resolved(id, spec, None, ike_generation, now)
+    }
+
+    /// The same, whose peer's name has the address `resolved`.
+    ///
+    /// # Errors
+    /// As [`Record::new`].
+    pub fn resolved(
+        id: ConnectionId,
+        spec: Spec,
+        resolved: Option<IpAddr>,
+        ike_generation: u32,
+        now: Timestamp,
+    ) -> Result<Self, Conflict> {
+        let connection = spec.connection(id, ike_generation, resolved)?;
+        Ok(Self {
+            id,
+            spec,
+            connection,
+            state: State::Enabled,
+            ike_generation,
+            unproven: true,
+            ikev1_worked: false,
+            resolved,
+            created: now,
+            changed: now,
+            trial: None,
+            aside: None,
+        })
     }
 
     /// The same connection with another wish, and no trial.
@@ -167,7 +193,40 @@ impl Record {
     /// # Errors
     /// When the values of `spec` cannot stand together.
     pub fn changed(&self, spec: Spec, now: Timestamp) -> Result<Self, Conflict> {
-        let mut new = Self::new(self.id, spec, self.ike_generation, now)?;
+        // Another name has another address, and a VIP of the other family another kind of address.
+        let is_kept = |address: &IpAddr| {
+            spec.peer == self.spec.peer
+                && address.is_ipv4() == spec.vip.address.is_ipv4()
+                && *address != spec.vip.address
+        };
+        let resolved = self.resolved.filter(is_kept);
+        self.changed_at(spec, resolved, now)
+    }
+
+    /// The same connection after the peer's name got the address `resolved`. Nobody changed it: a trial goes on.
+    ///
+    /// # Errors
+    /// When that cannot be the peer's address.
+    pub fn at(&self, resolved: Option<IpAddr>) -> Result<Self, Conflict> {
+        let moved = self.changed_at(self.spec.clone(), resolved, self.changed)?;
+        Ok(Self { trial: self.trial.clone(), aside: self.aside.clone(), ..moved })
+    }
+
+    /// The same, which a caller made of `before`, with the address of its peer's name.
+    ///
+    /// # Errors
+    /// When that cannot be the peer's address.
+    pub fn located(self, before: Option<&Self>, address: IpAddr) -> Result<Self, Conflict> {
+        let (state, changed, address) = (self.state, self.changed, Some(address));
+        let located = match before {
+            Some(before) => before.changed_at(self.spec, address, changed)?,
+            None => Self::resolved(self.id, self.spec, address, self.ike_generation, changed)?,
+        };
+        Ok(Self { state, ..located })
+    }
+
+    fn changed_at(&self, spec: Spec, resolved: Option<IpAddr>, now: Timestamp) -> Result<Self, Conflict> {
+        let mut new = Self::resolved(self.id, spec, resolved, self.ike_generation, now)?;
         if !new.connection.has_ike_of(&self.connection) {
             new.ike_generation = self.ike_generation.wrapping_add(1);
             new.connection.ike_generation = new.ike_generation;
@@ -275,64 +334,22 @@ impl Record {
         Self { unproven, changed, aside, ..self.clone() } == *other
     }
 
-    /// Whether charon is to hold it: it is enabled, has something to carry, and clashes with no other.
+    /// Whether charon is to hold it: it is enabled, has something to carry and an address to carry it to, and clashes with
+    /// no other.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
+        self.is_wanted() && !self.is_unresolved()
+    }
+
+    /// The same of one whose peer may have no address yet.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
         self.state == State::Enabled && !self.connection.children.is_empty() && self.aside.is_none()
     }
-}
 
-impl Spec {
-    pub(super) fn connection(&self, id: ConnectionId, ike_generation: u32) -> Result<Connection, Conflict> {
-        // Without a rest: an option that has no effect on the connection does not compile.
-        let Options {
-            auth,
-            id_kind,
-            local_id,
-            remote_id,
-            version,
-            ike,
-            ike_lifetime,
-            ah,
-            encryption,
-            integrity,
-            pfs,
-            mode,
-            lifetime,
-            native,
-        } = &self.options;
-        let identity = |part, text: &Option<String>, kind: Option<_>| {
-            let read = |text: &String| {
-                let identity = match auth {
-                    Auth::Psk(_) => Identity::new(kind.unwrap_or(*id_kind), text),
-                    Auth::Certs(_) => Identity::certified(kind.unwrap_or(*id_kind), text),
-                };
-                identity.map_err(|why| Conflict::Identity { part, why })
-            };
-            text.as_ref().map(read).transpose()
-        };
-        let (encryption, integrity, pfs) = (*encryption, *integrity, *pfs);
-        Connection::new(Parts {
-            id,
-            local_addr: self.vip.address,
-            remote_addr: self.peer,
-            version: *version,
-            ike: *ike,
-            ike_lifetime: *ike_lifetime,
-            local_id: identity(Part::LocalId, local_id, native.local_id_type)?,
-            remote_id: identity(Part::RemoteId, remote_id, native.remote_id_type)?,
-            auth: auth.clone(),
-            ike_generation,
-            mode: *mode,
-            protocol: if *ah {
-                Protocol::Ah(AhProposal { integrity, pfs })
-            } else {
-                Protocol::Esp(EspProposal { encryption, integrity, pfs })
-            },
-            lifetime: *lifetime,
-            local_nets: self.local.iter().flat_map(|network| network.cidrs.iter().copied()).collect(),
-            remote_nets: self.remote.iter().map(|entry| entry.cidr).collect(),
-            native: native.clone(),
-        })
+    /// Whether the peer has a name that had no address yet.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        self.connection.remote_addr == Remote::Unresolved
     }
 }

@@ -132,7 +132,10 @@ impl Record {
             None => Some(self),
         };
         let back = |before: &Self| {
-            let back = self.changed(before.spec.clone(), now)?.owned(before.connection.key_owner);
+            let back = self.changed(before.spec.clone(), now)?;
+            // The trial may have been of a peer with another name.
+            let back = if back.is_unresolved() { back.at(before.resolved)? } else { back };
+            let back = back.owned(before.connection.key_owner);
             // The trial may have been of another peer, or of one version of IKE: that forgets what was known.
             let back = if before.ikev1_worked { back.having_worked(before.worked())? } else { back };
             Ok(Self { state: before.state, aside: before.aside.clone(), ..back })

@@ -62,6 +62,6 @@ impl Record {
         if answering.children.iter().all(|child| child.local.len() * child.remote.len() == 1) {
             spec.options.native.split = Split::Pairs;
         }
-        Ok(spec.connection(self.id, self.ike_generation)?.children)
+        Ok(spec.connection(self.id, self.ike_generation, self.resolved)?.children)
     }
 }

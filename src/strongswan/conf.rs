@@ -116,7 +116,7 @@ pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) ->
     };
     let answering = connection.answering();
     // A trap would begin for the peer.
-    let traps = if connection.native.start_mode == StartMode::Respond { Traps::Unsupported } else { traps };
+    let traps = if connection.start_mode() == StartMode::Respond { Traps::Unsupported } else { traps };
     let version = match connection.version {
         IkeVersion::Any => 0,
         IkeVersion::V1 => 1,

@@ -78,7 +78,14 @@ fn spec() -> Spec {
     let local = Network { uuid: id(), network: "net".into(), cidrs: parts.local_nets, created: Timestamp::UNIX_EPOCH };
     let vip = Reference { uuid: "vip".into(), address: parts.local_addr };
     let remote = remote(parts.remote_nets);
-    Spec { names: Names::default(), vip, peer: parts.remote_addr, options, local: vec![local], remote }
+    Spec {
+        names: Names::default(),
+        vip,
+        peer: parts.remote_addr.address().expect("an address").into(),
+        options,
+        local: vec![local],
+        remote,
+    }
 }
 
 /// A record, and what a change made of it.

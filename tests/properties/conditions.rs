@@ -56,7 +56,7 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         state: IkeState::Established,
         stale: false,
         local_host: connection.local_addr.to_string(),
-        remote_host: (*connection.remote_addr).to_string(),
+        remote_host: connection.remote_addr.ip().expect("an address").to_string(),
         initiator_spi: String::new(),
         suite: suite(true),
         busy: false,

@@ -2,7 +2,7 @@
 
 use cygnet::ipsec::{
     AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
-    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Parts, PeerAddr, Protocol, Psk, Split,
+    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Parts, PeerAddr, Protocol, Psk, Remote, Split,
     TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     native::{Kind, NATIVE},
@@ -190,6 +190,10 @@ pub fn connection() -> impl Strategy<Value = Connection> {
             local_nets.extend(named.0.then(|| TrafficSelector::host(local_addr)));
             remote_nets.extend(named.1.then(|| TrafficSelector::host(*remote_addr)));
         }
+        // What names no network names no address either, where that is possible.
+        let has_name = remote_id.as_ref().is_some_and(|id| !matches!(id, Identity::Ip(_)));
+        let is_anywhere = mode == Mode::Tunnel && named == (true, true) && has_name;
+        let remote_addr = if is_anywhere { Remote::Anywhere } else { remote_addr.into() };
         Parts {
             id,
             local_addr,

@@ -2,7 +2,7 @@
 
 use super::{cases, generate};
 use cygnet::{
-    ipsec::{IkeVersion, KeyOwner, State},
+    ipsec::{HostName, IkeVersion, KeyOwner, Peer, State},
     store::{
         Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial,
         format::{from_bytes, to_bytes},
@@ -68,7 +68,14 @@ pub fn record() -> impl Strategy<Value = Record> {
     all.prop_filter_map(
         "not valid",
         |(id, (names, (uuid, address, peer), options, local, remote), keys, t1, t2, on)| {
-            let peer = generate::peer(generate::same_family(address, peer));
+            let found = generate::same_family(address, peer);
+            // Found by its address, by a name, or nowhere; a name may have had an address.
+            let (peer, resolved) = match keys % 4 {
+                0 => (Peer::Name(HostName::new("vpn.example.org").expect("a name")), None),
+                1 => (Peer::Name(HostName::new("vpn.example.org").expect("a name")), Some(found)),
+                2 => (Peer::Any, None),
+                _ => (generate::peer(found).into(), None),
+            };
             let mut spec = Spec { names, vip: Reference { uuid, address }, peer, options, local, remote };
             let made = [false, true].into_iter().find_map(|plain| {
                 if plain {
@@ -76,7 +83,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                     spec.remote.clear();
                     spec.local.clear();
                 }
-                Record::new(id, spec.clone(), keys, t1).ok()
+                Record::resolved(id, spec.clone(), resolved, keys, t1).ok()
             });
             let state = if on { State::Enabled } else { State::Disabled };
             let owner = if keys % 2 == 0 { KeyOwner::Remote } else { KeyOwner::Local };
@@ -120,7 +127,7 @@ proptest! {
         let (id, caller) = (before.id, "token test".to_owned());
         let before = (!created).then_some(Record { id: record.id, ..before });
         // The connection in it bears the uuid: it is made anew.
-        let before = before.and_then(|b| Record::new(b.id, b.spec, b.ike_generation, b.created).ok());
+        let before = before.and_then(|b| Record::resolved(b.id, b.spec, b.resolved, b.ike_generation, b.created).ok());
         let trial = Trial { id, caller, began: at, until: at, overruled: created, before };
         let on_trial = Record { trial: Some(Box::new(trial)), ..record.clone() };
         let bytes = to_bytes(&on_trial).expect("written");
@@ -140,7 +147,7 @@ proptest! {
     ) {
         let mut spec = record.spec.clone();
         spec.options.version = version;
-        spec.peer = generate::peer(generate::same_family(spec.vip.address, peer));
+        spec.peer = generate::peer(generate::same_family(spec.vip.address, peer)).into();
         let Ok(tried) = record.changed(spec, at) else { return Ok(()) };
         let (id, caller) = (record.id, String::new());
         let trial = Trial { id, caller, began: at, until: at, overruled: false, before: Some(record.clone()) };
@@ -148,6 +155,7 @@ proptest! {
         let back = on_trial.without_trial(at).expect("it stood together").expect("it was there");
         prop_assert_eq!(back.ikev1_worked, record.ikev1_worked);
         prop_assert_eq!(back.connection.initiates(), record.connection.initiates());
+        prop_assert_eq!((back.resolved, back.connection.remote_addr), (record.resolved, record.connection.remote_addr));
         prop_assert_eq!(back.spec, record.spec);
     }
 

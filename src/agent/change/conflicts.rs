@@ -5,7 +5,7 @@ use super::overlaps::{self, Overlaps};
 use crate::{
     agent::refusal,
     error::{Error, Result},
-    ipsec::{Auth, Certs, Code, Connection, ConnectionId, Identity, IdentityKey, PeerAddr, Psk, State},
+    ipsec::{Auth, Certs, Code, Connection, ConnectionId, HostName, Identity, IdentityKey, Peer, PeerAddr, Psk, State},
     store::{Record, dropped::cas},
 };
 use std::{
@@ -16,8 +16,8 @@ use std::{
 /// The unique values of the stored connections. A change holds the old and the new ones until it is decided.
 #[derive(Default)]
 pub struct UniquenessIndex {
-    /// The owners of address pairs.
-    pairs: HashMap<(IpAddr, PeerAddr), Vec<ConnectionId>>,
+    /// The owners of pairs of ends.
+    pairs: HashMap<(IpAddr, End), Vec<ConnectionId>>,
     /// The keys of enabled connections.
     keys: HashMap<ConnectionId, Vec<Key>>,
     /// The keys that charon finds under an identity, and how often each is claimed.
@@ -32,6 +32,17 @@ pub struct UniquenessIndex {
     pub(in crate::agent) networks: Overlaps,
     /// The connections that are set aside because of a conflict.
     pub(in crate::agent) aside: BTreeSet<ConnectionId>,
+}
+
+/// What tells peers of one VIP apart.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum End {
+    /// Its address.
+    Address(PeerAddr),
+    /// Its name, whatever its address is: peers behind one address have identities.
+    Name(HostName),
+    /// Of those that call from anywhere, their identity.
+    Anywhere(IdentityKey),
 }
 
 /// A key, and the identities by which charon finds it.
@@ -72,7 +83,7 @@ impl UniquenessIndex {
     /// Adds the values of `records` if they conflict with no other connection.
     ///
     /// # Errors
-    /// When another connection has the same two addresses, or charon could not tell which key to use (facts 3.3, 4.1).
+    /// When another connection has the same two ends, or charon could not tell which key to use (facts 3.3, 4.1).
     pub fn claim(&mut self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         self.check(records, name_of)?;
         for record in records {
@@ -106,14 +117,18 @@ impl UniquenessIndex {
     /// The part of [`UniquenessIndex::check`] that compares no keys.
     ///
     /// # Errors
-    /// When another connection has the same two addresses.
+    /// When another connection has the same two ends.
     pub fn check_pairs(&self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
         for record in records {
             let others = self.pairs.get(&pair(record)).into_iter().flatten();
             if let Some(other) = others.into_iter().find(|other| **other != record.id) {
+                let name = name_of(*other);
+                let same = match record.spec.peer {
+                    Peer::Any => "remoteId, by which peers without a fixed address (%any) are told apart",
+                    Peer::Address(_) | Peer::Name(_) => "peerAddress",
+                };
                 return Err(Error::argument(format!(
-                    "there already have ipsec connection[uuid:{other}, name:{}] with the same vrouter and peerAddress",
-                    name_of(*other)
+                    "there already have ipsec connection[uuid:{other}, name:{name}] with the same vrouter and {same}"
                 )));
             }
         }
@@ -247,8 +262,13 @@ fn private_key(record: &Record) -> Option<String> {
     record.connection.auth.certs().filter(|_| record.state == State::Enabled).map(Certs::key_id)
 }
 
-fn pair(record: &Record) -> (IpAddr, PeerAddr) {
-    (record.connection.local_addr, record.connection.remote_addr)
+fn pair(record: &Record) -> (IpAddr, End) {
+    let end = match &record.spec.peer {
+        Peer::Address(address) => End::Address(*address),
+        Peer::Name(name) => End::Name(name.clone()),
+        Peer::Any => End::Anywhere(record.connection.remote_id.key()),
+    };
+    (record.connection.local_addr, end)
 }
 
 /// Removes the first item that is `wanted` from the list under `key`, and an empty list.

@@ -111,9 +111,10 @@ impl Agent {
         id: ConnectionId,
         how: &WriteOptions,
         hides_key: bool,
-        edit: impl FnOnce(&Record) -> Result<Record>,
+        edit: impl Fn(&Record) -> Result<Record>,
     ) -> Result<Plan> {
         self.refuse_damaged(id)?;
+        self.look_up_peer(self.store.get(id).ok_or_else(|| not_found(id)).and_then(|record| edit(&record))).await;
         let entry = self.entry(id);
         // A copy: the plan must not change the planner.
         let planner = entry.planner.lock().await.clone();
@@ -121,7 +122,7 @@ impl Agent {
         if how.confirm.is_some() {
             refuse_second(Some(&before))?;
         }
-        let wanted = edit(&before)?;
+        let wanted = self.located(Some(&before), edit(&before)?)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
         let random = hides_key.then(Psk::random).transpose().map_err(|e| Error::Internal(format!("the key {e}")))?;
         let with_random = |record: &Record| match &random {
@@ -146,7 +147,7 @@ impl Agent {
         let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
         let mut steps = prepared.steps;
         let requests = requests(&steps, prepared.after.as_ref());
-        let begins = after.connection.native.start_mode == StartMode::Initiate;
+        let begins = after.connection.start_mode() == StartMode::Initiate;
         if impact != Impact::None && prepared.after.is_some() && begins {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }

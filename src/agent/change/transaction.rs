@@ -66,6 +66,7 @@ impl Agent {
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
         let (agent, rehearse) = (Arc::clone(self), self.tests_rekey(&how));
+        self.look_up_peer(edit(self.store.get(id).as_deref())).await;
         // A task of its own: a caller that disconnects must not stop a change half way.
         if let Some(within) = how.confirm {
             let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
@@ -121,7 +122,7 @@ impl Agent {
         if how.confirm.is_some() {
             refuse_second(before)?;
         }
-        let new = edit(before)?;
+        let new = self.located(before, edit(before)?)?;
         self.judge(before, &new, self.tests_rekey(how))?;
         let mut group = self.group(before, new, how.together)?;
         group.new.trial = trial(before, &group.new, how, edit).map(Box::new);

@@ -4,9 +4,10 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, State, Status, TrafficSelector,
-        Use, condition, condition::current, coverage, native::StartMode,
+        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, Remote, State, Status,
+        TrafficSelector, Use, condition, condition::current, coverage, native::StartMode,
     },
+    store::Record,
     strongswan::{
         log_parser::Confidence,
         words::{self, shorten},
@@ -72,6 +73,10 @@ impl Agent {
         if record.connection.children.is_empty() {
             return reason(Code::NotAttempted, "the connection has no networks to join on one of its sides".into());
         }
+        if record.is_unresolved() {
+            let why = self.unresolved(record).unwrap_or_else(|| "its name was resolved a moment ago".into());
+            return reason(Code::PeerNameUnresolved, why);
+        }
         let charon = match self.link() {
             CharonLink::Up(charon) => charon,
             CharonLink::Starting => {
@@ -112,6 +117,13 @@ impl Agent {
         None
     }
 
+    /// Why the name of the peer has no address now, of a peer that has a name.
+    pub fn unresolved(&self, record: &Record) -> Option<String> {
+        let name = record.spec.peer.name()?;
+        let why = self.observer.names().address(name, record.connection.local_addr, record.resolved).err()?;
+        Some(record.resolved.map_or_else(|| why.clone(), |last| format!("{why}; {last} was its last address")))
+    }
+
     /// Who closed the tunnel the last time, if charon logged it.
     fn who_closes(&self, id: ConnectionId) -> (Option<Code>, &'static str) {
         let trigger = self.entry(id).history().trigger();
@@ -143,6 +155,7 @@ impl Agent {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
             details.extend(waits(wanted).map(|who| format!("; {who}")));
+            details.extend(self.unresolved(&view.record).map(|why| format!("; {why}")));
             let details = shorten(&details, words::SENTENCE);
             let trigger = history.trigger().filter(|trigger| *trigger != known.cause.code);
             return Reason { code: known.cause.code, since: known.since, details, trigger };
@@ -162,8 +175,11 @@ impl Agent {
 
 /// For whom the connection waits, if this end does not begin.
 fn waits(wanted: &Connection) -> Option<&'static str> {
-    match wanted.native.start_mode {
+    match wanted.start_mode() {
         StartMode::Initiate => None,
+        StartMode::Respond if wanted.remote_addr == Remote::Anywhere => {
+            Some("the connection waits for the peer (%any)")
+        }
         StartMode::Respond => Some("the connection waits for the peer (startMode respond)"),
         StartMode::Trap => Some("the connection waits for traffic, or for the peer (startMode trap)"),
     }

@@ -3,7 +3,7 @@
 use crate::{
     agent::{Agent, CharonLink, Drift, refusal::not_found},
     error::Result,
-    ipsec::{Carried, ConnectionId, IkeSa, State, Status, carried, status},
+    ipsec::{Carried, ConnectionId, IkeSa, IkeState, State, Status, carried, native::StartMode, status},
     store::Record,
     strongswan::{Asker, observe::all_closing},
 };
@@ -54,13 +54,20 @@ impl View {
 }
 
 impl View {
+    /// Whether nothing runs because another begins: the peer, or traffic.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        let is_idle = self.running.as_ref().is_some_and(|all| all.iter().all(|ike| ike.state == IkeState::Closing));
+        self.record.is_loaded() && is_idle && self.record.connection.start_mode() != StartMode::Initiate
+    }
+
     /// What carries; `None` if that is unknown, or if nothing is to. SAs that do not count carry nothing, as in events.
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let running = self.running.as_ref()?;
         let carries =
             || if self.discount.is_some() { Carried::Nothing } else { carried(&self.record.connection, running) };
-        self.record.is_loaded().then(carries)
+        (self.record.is_wanted() && !self.waits()).then(carries)
     }
 }
 
@@ -128,7 +135,10 @@ impl Agent {
         if self.observer.local_addresses().has_left(record.connection.local_addr) {
             return Some(Discount::AddressLeft);
         }
-        self.entry(record.id).flapping().map(Discount::Flapping)
+        // A peer that begins may also end, as often as it likes.
+        let flapping =
+            self.entry(record.id).flapping().filter(|_| record.connection.start_mode() == StartMode::Initiate);
+        flapping.map(Discount::Flapping)
     }
 
     /// The last drift of the connection.
@@ -161,7 +171,7 @@ impl Agent {
                 view.running.iter_mut().flatten().for_each(|ike| ike.children.clear());
                 return view;
             }
-            if !record.is_loaded() || view.status() == Some(Status::Ready) || left.is_zero() {
+            if !record.is_loaded() || view.waits() || view.status() == Some(Status::Ready) || left.is_zero() {
                 return view;
             }
             // The next round observes, with or without an event.

@@ -77,7 +77,8 @@ impl Agent {
 
     /// Handles charon's events until their end, with a periodic resync.
     async fn heed(&self, events: &mut Events) -> Result<()> {
-        let mut looks = pin!(async { tokio::join!(self.sweeps(), self.samples(), self.follow_networks()) });
+        let mut looks =
+            pin!(async { tokio::join!(self.sweeps(), self.samples(), self.follow_networks(), self.follow_names()) });
         loop {
             tokio::select! {
                 notice = self.strongswan.next(events) => match notice {

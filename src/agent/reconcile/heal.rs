@@ -59,7 +59,7 @@ impl Agent {
             Hearing::Heard => planner.record_heard(),
             // The trial decides whether a change on trial carries traffic.
             // Where only the peer begins, dead peer detection has the last word.
-            Hearing::Silent if record.connection.native.start_mode == StartMode::Respond => {}
+            Hearing::Silent if record.connection.start_mode() == StartMode::Respond => {}
             Hearing::Silent if planner.may_heal(now) && record.trial.is_none() => {
                 tracing::warn!(uuid = %id, "nothing arrives from the peer; negotiating a new IKE_SA beside the old one");
                 block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?))?;

@@ -101,7 +101,15 @@ impl Agent {
             return self.reconciler.enqueue(id, Instant::now() + LATER);
         };
         self.readmit(id);
-        if let Err(error) = self.converge(id, &entry, &mut planner, &charon, None).await {
+        let followed = match self.store.get(id) {
+            Some(record) => self.follow_name(&record, &entry, &mut planner).await,
+            None => Ok(()),
+        };
+        let outcome = match followed {
+            Ok(()) => self.converge(id, &entry, &mut planner, &charon, None).await,
+            failed => failed,
+        };
+        if let Err(error) = outcome {
             tracing::warn!(uuid = %id, %error, "cannot reconcile the connection; it is tried again");
             self.reconciler.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY_SILENT } else { RETRY_FAILED };
@@ -309,6 +317,7 @@ impl Agent {
             self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
             let done = match &step {
                 Step::Initiate(child) => {
+                    record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
                     entry.history().attempt(record.connection.initiates());
                     self.strongswan.initiate(&initiator(record), child).await
                 }

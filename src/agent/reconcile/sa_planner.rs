@@ -140,6 +140,8 @@ pub struct SaPlanner {
     turns: Turns,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
+    /// When the peer's name got another address last.
+    pub moved: Option<Instant>,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
@@ -342,7 +344,7 @@ impl SaPlanner {
             // What comes of it, an event or a line of the log tells, but not always that charon gave up.
             return (Vec::new(), Some(self.pace.look_later(wanted.id(), now)));
         }
-        if self.pace.attempts == 0 && wanted.local_addr > *wanted.remote_addr {
+        if self.pace.attempts == 0 && wanted.remote_addr.ip().is_some_and(|peer| wanted.local_addr > peer) {
             self.pace.not_before.get_or_insert(now + COURTESY);
         }
         if let Some(later) = self.pace.not_before.filter(|later| *later > now) {

@@ -46,6 +46,9 @@ enum End {
     Dropped(String),
 }
 
+/// The gateway's address and the peer's, if that is known: else it may be any.
+type Ends = (IpAddr, Option<IpAddr>);
+
 /// A fault, and the flows that it affects.
 type Wrong = (Level, String, Place, Vec<(Flow, String)>);
 
@@ -111,7 +114,7 @@ fn outer(case: &Case, way: Way, hooks: &[Hook], mut dropped: impl FnMut(bool, &P
     let mut unknown = Vec::new();
     let mut seen = Vec::new();
     for connection in case.wanted() {
-        let ends = (connection.local_addr, *connection.remote_addr);
+        let ends = (connection.local_addr, connection.remote_addr.ip());
         if seen.contains(&ends) {
             continue;
         }
@@ -133,10 +136,12 @@ fn outer(case: &Case, way: Way, hooks: &[Hook], mut dropped: impl FnMut(bool, &P
 }
 
 /// What the two endpoints send: IKE, and ESP or AH of CHILD_SAs without UDP encapsulation.
-fn kinds(case: &Case, (local, peer): (IpAddr, IpAddr)) -> Vec<Kind> {
+fn kinds(case: &Case, (local, peer): Ends) -> Vec<Kind> {
     let mut found: Vec<_> = PORTS.into_iter().map(Kind::Udp).collect();
     let running = case.facts.charon.as_ref().map(|answers| answers.running.as_slice()).unwrap_or_default();
-    let is_theirs = |ike: &&IkeSa| ike.local_host.parse() == Ok(local) && ike.remote_host.parse() == Ok(peer);
+    let is_theirs = |ike: &&IkeSa| {
+        ike.local_host.parse() == Ok(local) && peer.is_none_or(|peer| ike.remote_host.parse() == Ok(peer))
+    };
     for sa in running.iter().filter(is_theirs).flat_map(|ike| &ike.children) {
         let kind = Kind::Protocol(if sa.ah { AH } else { ESP });
         // kernel-libipsec sends ESP in UDP alone.
@@ -147,9 +152,11 @@ fn kinds(case: &Case, (local, peer): (IpAddr, IpAddr)) -> Vec<Kind> {
     found
 }
 
-fn outside(case: &Case, (local, peer): (IpAddr, IpAddr), way: Way, kind: Kind, begins: bool) -> Flow {
-    let (own, other) = (IpNet::from(local), IpNet::from(peer));
-    let device = device(case, peer);
+fn outside(case: &Case, (local, peer): Ends, way: Way, kind: Kind, begins: bool) -> Flow {
+    let own = IpNet::from(local);
+    let all = IpNet::new(local, 0).map_or(own, |net| net.trunc());
+    let other = peer.map_or(all, IpNet::from);
+    let device = peer.map_or(Device::Unknown, |peer| device(case, peer));
     let (source, destination, comes, leaves) = match way {
         Way::In => (other, own, device, Device::Unknown),
         Way::Out => (own, other, Device::Unknown, device),
@@ -245,13 +252,18 @@ fn place(rule: &Rule, chain: &Chain) -> String {
     format!("{} in chain {} of table {}", rule.place, chain.name, chain.table)
 }
 
+/// The address of a host, or what stands for any.
+fn host(net: IpNet) -> String {
+    if net.prefix_len() == 0 { "%any".into() } else { net.addr().to_string() }
+}
+
 /// Adds a flow to the fault with the same cause at the same place.
 fn add(wrong: &mut Vec<Wrong>, level: Level, what: String, place: &Place, flow: &Flow) {
     let named = match flow.kind {
         Kind::Any => format!("{} -> {}", flow.source, flow.destination),
-        Kind::Udp(port) => format!("UDP {port} {} -> {}", flow.source.addr(), flow.destination.addr()),
-        Kind::Protocol(AH) => format!("AH {} -> {}", flow.source.addr(), flow.destination.addr()),
-        Kind::Protocol(_) => format!("ESP {} -> {}", flow.source.addr(), flow.destination.addr()),
+        Kind::Udp(port) => format!("UDP {port} {} -> {}", host(flow.source), host(flow.destination)),
+        Kind::Protocol(AH) => format!("AH {} -> {}", host(flow.source), host(flow.destination)),
+        Kind::Protocol(_) => format!("ESP {} -> {}", host(flow.source), host(flow.destination)),
     };
     let item = (flow.clone(), named);
     match wrong.iter_mut().find(|(l, w, p, _)| *l == level && *w == what && p == place) {

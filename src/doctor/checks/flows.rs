@@ -90,7 +90,7 @@ pub fn ends(records: &[Arc<Record>]) -> BTreeSet<IpAddr> {
     let loaded = records.iter().filter(|record| record.is_loaded()).map(|record| &record.connection);
     let of = |connection: &Connection| -> Vec<IpAddr> {
         let nets = connection.children.iter().flat_map(|child| child.local.iter().chain(&child.remote));
-        nets.map(|net| host_of(net.net())).chain([*connection.remote_addr]).collect()
+        nets.map(|net| host_of(net.net())).chain(connection.remote_addr.ip()).collect()
     };
     loaded.flat_map(of).collect()
 }

@@ -122,7 +122,9 @@ fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
     let has_peer = |ours: &Connection| {
         other.remotes.iter().any(|text| {
             let net = network(text);
-            text == "%any" || net.is_some_and(|net| net.contains(&*ours.remote_addr))
+            // Where ours may be anywhere, each address is one that it may have.
+            let is_in = |peer: IpAddr| net.is_some_and(|net| net.contains(&peer));
+            text == "%any" || ours.remote_addr.ip().is_none_or(is_in)
         })
     };
     let mut shared = Vec::new();
@@ -154,8 +156,8 @@ fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
 
 /// The pairs of networks that both connections join.
 fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
-    let meet = |nets: &[TrafficSelector], text: &str, own: IpAddr| -> Option<IpNet> {
-        let theirs = if text == "dynamic" { IpNet::from(own) } else { network(text.split('[').next()?)? };
+    let meet = |nets: &[TrafficSelector], text: &str, own: Option<IpAddr>| -> Option<IpNet> {
+        let theirs = if text == "dynamic" { IpNet::from(own?) } else { network(text.split('[').next()?)? };
         let meets = |net: &IpNet| net.contains(&theirs) || theirs.contains(net);
         nets.iter().map(|net| net.net()).find(meets)
     };
@@ -163,8 +165,8 @@ fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
     for (child, (locals, remotes)) in
         ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o)))
     {
-        let local = locals.iter().find_map(|text| meet(&child.local, text, ours.local_addr));
-        let remote = remotes.iter().find_map(|text| meet(&child.remote, text, *ours.remote_addr));
+        let local = locals.iter().find_map(|text| meet(&child.local, text, Some(ours.local_addr)));
+        let remote = remotes.iter().find_map(|text| meet(&child.remote, text, ours.remote_addr.ip()));
         found.extend(local.zip(remote).map(|(local, remote)| format!("{local} to {remote}")));
     }
     found

@@ -16,7 +16,7 @@ pub fn routes(case: &Case) -> Judged {
         Err(why) => return Err(unchecked("the routes", why)),
     };
     let none = |address: IpAddr| ways.get(&address).and_then(|way| way.as_ref().err());
-    let peers: BTreeSet<_> = case.wanted().map(|connection| *connection.remote_addr).collect();
+    let peers: BTreeSet<_> = case.wanted().filter_map(|connection| connection.remote_addr.ip()).collect();
     let mut found = Vec::new();
     for (peer, why) in peers.iter().filter_map(|peer| Some((peer, none(*peer)?))) {
         found.push(no_route(&format!("the peer {peer}"), IpNet::from(*peer), why));
@@ -56,7 +56,8 @@ fn is_astray(case: &Case, net: IpNet) -> bool {
     let Some(local) = way(case, host_of(net)).filter(|way| way.by_default && net.prefix_len() > 0) else {
         return false;
     };
-    case.wanted().filter_map(|connection| way(case, *connection.remote_addr)).any(|peer| peer.device == local.device)
+    let peers = case.wanted().filter_map(|connection| way(case, connection.remote_addr.ip()?));
+    peers.into_iter().any(|peer| peer.device == local.device)
 }
 
 fn no_route(what: &str, net: IpNet, why: &Unchecked) -> Finding {

@@ -12,9 +12,13 @@ use std::collections::BTreeSet;
 pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>), Conflict> {
     let (mut local, mut remote) = (parts.local_nets.clone(), parts.remote_nets.clone());
     if parts.mode == Mode::Transport {
-        let sides =
-            [(Part::LocalNets, &mut local, parts.local_addr), (Part::RemoteNets, &mut remote, *parts.remote_addr)];
+        let sides = [
+            (Part::LocalNets, &mut local, Some(parts.local_addr)),
+            (Part::RemoteNets, &mut remote, parts.remote_addr.ip()),
+        ];
         for (part, nets, address) in sides {
+            // There is nothing to join before the peer's name has an address.
+            let Some(address) = address else { continue };
             let gateway = TrafficSelector::host(address);
             if let Some(net) = nets.iter().copied().find(|net| *net != gateway) {
                 return Err(Conflict::TransportNetwork { part, net, gateway });

@@ -1,7 +1,7 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
-use super::{Connection, Generation, IkeVersion, KeyOwner, Parts, Protocol, networks};
-use crate::ipsec::{Conflict, Identity, Part, certs::Certificate};
+use super::{Connection, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, networks};
+use crate::ipsec::{Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
 use std::net::IpAddr;
 
 impl Connection {
@@ -9,13 +9,16 @@ impl Connection {
     ///
     /// # Errors
     /// The first rule that is broken, with the part to change.
-    pub fn new(parts: Parts) -> Result<Self, Conflict> {
+    pub fn new(mut parts: Parts) -> Result<Self, Conflict> {
         addresses(&parts)?;
+        if parts.remote_addr == Remote::Anywhere {
+            parts.version = from_anywhere(&parts)?;
+        }
         if parts.version == IkeVersion::V1 && parts.ike.encryption.row().aead {
             return Err(Conflict::AeadUnderIkev1(parts.ike.encryption));
         }
         native_options(&parts)?;
-        let local_id = local_id(&parts)?;
+        let (local_id, remote_id) = (local_id(&parts)?, remote_id(&parts)?);
         let (local, remote) = networks::of(&parts)?;
         let children = networks::children(&parts, &local, &remote)?;
         Ok(Self {
@@ -26,7 +29,7 @@ impl Connection {
             ike: parts.ike,
             ike_lifetime: parts.ike_lifetime,
             local_id,
-            remote_id: parts.remote_id.unwrap_or(Identity::Ip(*parts.remote_addr)),
+            remote_id,
             auth: parts.auth,
             key_owner: KeyOwner::default(),
             ike_generation: parts.ike_generation,
@@ -78,20 +81,61 @@ fn subject_of(certificate: &Certificate) -> Result<Identity, Conflict> {
     Identity::subject(certificate.subject.clone()).map_err(Conflict::Subject)
 }
 
+/// Who the peer is.
+fn remote_id(parts: &Parts) -> Result<Identity, Conflict> {
+    match (&parts.remote_id, parts.remote_addr) {
+        (Some(id), _) => Ok(id.clone()),
+        (None, Remote::At(address)) => Ok(Identity::Ip(*address)),
+        (None, Remote::Anywhere | Remote::Unresolved) => Err(Conflict::Anywhere {
+            part: Part::RemoteId,
+            why: "is needed where the peer has no fixed address: give the name by which it identifies itself",
+        }),
+    }
+}
+
+/// The rules of a peer that calls from anywhere, and the version of IKE that it is answered with.
+fn from_anywhere(parts: &Parts) -> Result<IkeVersion, Conflict> {
+    let refused = |part, why| Err(Conflict::Anywhere { part, why });
+    let has_key = parts.auth.certs().is_none();
+    if matches!(parts.remote_id, Some(Identity::Ip(_))) {
+        let why = "is an address, and tells no peer from another that calls from anywhere (%any): give a name";
+        return refused(Part::RemoteId, why);
+    }
+    if parts.mode == Mode::Transport {
+        return refused(Part::RemoteAddr, "cannot be %any in transport mode, which joins two known addresses");
+    }
+    if parts.native.start_mode == StartMode::Trap {
+        let why = "cannot be trap with the peer %any, which traffic cannot call: use respond";
+        return Err(Conflict::Native { option: "startMode", why });
+    }
+    match parts.version {
+        IkeVersion::V1 if has_key => {
+            let why = "cannot be %any with ikev1 and a pre-shared key: main mode takes the key before it knows who calls; \
+                       use ikev2, or certificates";
+            refused(Part::RemoteAddr, why)
+        }
+        // The same of an answer with IKEv1.
+        IkeVersion::Any if has_key => Ok(IkeVersion::V2),
+        version => Ok(version),
+    }
+}
+
 /// Both addresses are those of single hosts, of one family, and differ.
 fn addresses(parts: &Parts) -> Result<(), Conflict> {
-    for (part, address) in [(Part::LocalAddr, parts.local_addr), (Part::RemoteAddr, *parts.remote_addr)] {
+    let remote = parts.remote_addr.ip().map(|address| (Part::RemoteAddr, address));
+    for (part, address) in [(Part::LocalAddr, parts.local_addr)].into_iter().chain(remote) {
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
         let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if address.is_unspecified() || address.is_multicast() || broadcast || mapped {
             return Err(Conflict::NotOneHost { part, address });
         }
     }
-    if parts.local_addr == *parts.remote_addr {
-        return Err(Conflict::SameAddress(parts.remote_addr));
+    let Some(peer) = parts.remote_addr.address() else { return Ok(()) };
+    if parts.local_addr == *peer {
+        return Err(Conflict::SameAddress(peer));
     }
-    if parts.local_addr.is_ipv4() != parts.remote_addr.is_ipv4() {
-        return Err(Conflict::AddressFamilies { peer: parts.remote_addr, local: parts.local_addr });
+    if parts.local_addr.is_ipv4() != peer.is_ipv4() {
+        return Err(Conflict::AddressFamilies { peer, local: parts.local_addr });
     }
     Ok(())
 }

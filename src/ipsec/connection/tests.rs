@@ -13,7 +13,7 @@ fn connection(dpd: Option<Dpd>, lifetime: i64) -> Connection {
     Connection::new(Parts {
         id: ConnectionId::random(),
         local_addr: "192.0.2.1".parse().expect("an address"),
-        remote_addr: "192.0.2.2".parse().expect("an address"),
+        remote_addr: std::net::IpAddr::from([192, 0, 2, 2]).into(),
         version: IkeVersion::V2,
         ike: IkeProposal { encryption, integrity, group },
         ike_lifetime: Lifetime::ike(lifetime).expect("in range"),

@@ -149,9 +149,10 @@ fn is_made_of(key: &[u8], words: &[String]) -> bool {
 
 /// What stands in the connection beside the key, in lower case.
 fn own_words(connection: &Connection) -> Vec<String> {
-    let addresses = [connection.local_addr, *connection.remote_addr].map(|address| address.to_string());
+    let addresses = [connection.local_addr].into_iter().chain(connection.remote_addr.ip());
+    let addresses = addresses.map(|address| address.to_string());
     let identities = [&connection.local_id, &connection.remote_id].map(Identity::plain);
-    let mut words: Vec<_> = addresses.into_iter().chain(identities).map(|word| word.to_lowercase()).collect();
+    let mut words: Vec<_> = addresses.chain(identities).map(|word| word.to_lowercase()).collect();
     words.push(connection.id().to_string());
     words.retain(|word| word.len() >= 4);
     words

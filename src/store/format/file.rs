@@ -30,6 +30,9 @@ pub(super) struct File {
     pub(super) changed: Timestamp,
     pub(super) vip: Vip,
     pub(super) peer: String,
+    /// The address that the peer's name had last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resolved: Option<IpAddr>,
     pub(super) identity: Identities,
     pub(super) ike: Ike,
     pub(super) child: Child,

@@ -39,7 +39,12 @@ pub(super) fn read_record(file: File) -> Result<Record, String> {
     if file.ike.ikev1_worked && file.ike.version != 0 {
         return Err("ike.ikev1_worked is of another ike.version".into());
     }
-    let record = Record::new(id, spec(file)?, generation, created).and_then(|record| record.having_worked(worked));
+    let (resolved, spec) = (file.resolved, spec(file)?);
+    if resolved.is_some() && spec.peer.name().is_none() {
+        return Err("resolved is of a peer without a name".into());
+    }
+    let record = Record::resolved(id, spec, resolved, generation, created);
+    let record = record.and_then(|record| record.having_worked(worked));
     let mut record = record.map_err(|e| format!("{:?} is not valid", e.part()))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;

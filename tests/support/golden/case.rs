@@ -1,6 +1,10 @@
 //! The golden folders on disk: which there are, what must be in them, and writing their outputs.
 
-use cygnet::settings::{Gateway, Settings};
+use cygnet::{
+    ipsec::Peer,
+    settings::{Gateway, Settings},
+};
+use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// The outputs of a request that is taken.
@@ -9,6 +13,9 @@ const OUTPUTS: [&str; 3] = ["connection.conf", "messages.txt", "inventory.json"]
 pub const WARNINGS: &str = "warnings.txt";
 /// The output of a request that is refused.
 const ERROR: &str = "error.json";
+
+/// The address that every peer's name has.
+pub const RESOLVED: &str = "198.51.100.77";
 
 /// A golden folder.
 pub struct Case {
@@ -54,6 +61,13 @@ impl Case {
     /// The body.
     pub fn request(&self) -> Vec<u8> {
         fs::read(self.path("request.json")).unwrap_or_else(|e| panic!("{}/request.json: {e}", self.name))
+    }
+
+    /// Whether its peer has a name.
+    pub fn has_named_peer(&self) -> bool {
+        let body: Value = serde_json::from_slice(&self.request()).unwrap_or_default();
+        let peers = [&body["params"], &body["changeIPsecConnection"]].map(|params| params["peerAddress"].as_str());
+        peers.into_iter().flatten().any(|peer| matches!(peer.parse(), Ok(Peer::Name(_))))
     }
 
     /// Whether it is a Change, by its name.

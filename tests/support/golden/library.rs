@@ -1,7 +1,7 @@
 //! What the library makes of a golden request: the same way of data as in the agent, without its effects.
 
 use super::{
-    case::{Case, WARNINGS},
+    case::{Case, RESOLVED, WARNINGS},
     text,
 };
 use cygnet::{
@@ -37,7 +37,7 @@ pub fn outputs(case: &Case, gateway: &Gateway) -> Vec<(&'static str, String)> {
 fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
     let envelope = Envelope::parse(&case.request())?;
     if !case.is_change() {
-        return parse::create(&envelope.params("params")?, gateway, now());
+        return located(None, parse::create(&envelope.params("params")?, gateway, now())?);
     }
     let given = case.text("given.json").unwrap_or_else(|| panic!("{} has no given.json", case.name));
     let given = format::from_bytes(given.as_bytes()).unwrap_or_else(|e| panic!("{}/given.json: {e}", case.name));
@@ -47,7 +47,14 @@ fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
         std::sync::Arc::default(),
         now(),
     )?;
-    Ok(change(&given, now())?)
+    located(Some(&given), change(&given, now())?)
+}
+
+fn located(before: Option<&Record>, record: Record) -> Result<Record, Failure> {
+    if record.spec.peer.name().is_none() {
+        return Ok(record);
+    }
+    Ok(record.located(before, RESOLVED.parse().expect("an address")).map_err(Error::from)?)
 }
 
 /// What is said of members that nobody reads, if there are any.

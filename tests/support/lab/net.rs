@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -116,6 +117,12 @@ pub fn remove(namespace: &str) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
     let _ = Command::new("ip").args(["netns", "del", namespace]).output();
+    let _ = fs::remove_dir_all(files(namespace));
+}
+
+/// What `ip netns exec` puts over /etc in a namespace.
+fn files(namespace: &str) -> PathBuf {
+    Path::new("/etc/netns").join(namespace)
 }
 
 impl Lab {
@@ -130,6 +137,22 @@ impl Lab {
     #[track_caller]
     pub fn remove_address(&self, side: Side, cidr: &str) {
         batch(&self.namespace(side), &format!("addr del {cidr} dev wan\n"));
+    }
+
+    /// What the gateway's programs resolve names by, if it was said before they start: lines as in /etc/hosts. There is no
+    /// name server, which is known at once.
+    #[track_caller]
+    pub fn set_names(&self, side: Side, hosts: &str) {
+        let directory = files(&self.namespace(side));
+        let all = [
+            ("hosts", hosts),
+            ("nsswitch.conf", "hosts: files dns\n"),
+            ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"),
+        ];
+        let write = |(name, text)| fs::write(directory.join(name), text);
+        // Written in place: what runs has these very files.
+        let written = fs::create_dir_all(&directory).and_then(|()| all.into_iter().try_for_each(write));
+        written.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     }
 
     /// Gives the gateway one more LAN host, on lo, for example `10.1.5.1/24`.

@@ -13,7 +13,7 @@ impl SaPlanner {
         carriers: &[Vec<(u64, u64)>],
         now: Instant,
     ) -> (Vec<Step>, Option<Instant>) {
-        let begins = match wanted.native.start_mode {
+        let begins = match wanted.start_mode() {
             StartMode::Initiate => true,
             StartMode::Respond => false,
             // Only to replace what runs by what is wanted now.

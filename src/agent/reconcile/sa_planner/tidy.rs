@@ -242,7 +242,7 @@ pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
 /// How long duplicates stay. Of two agents, the initiator closes them: if both did, each might close the SA that the
 /// other keeps.
 fn patience(wanted: &Connection) -> Duration {
-    if wanted.local_addr > *wanted.remote_addr { DUPLICATE * 2 } else { DUPLICATE }
+    if wanted.remote_addr.ip().is_some_and(|peer| wanted.local_addr > peer) { DUPLICATE * 2 } else { DUPLICATE }
 }
 
 /// Whether `sa` may carry packets between these networks; true for selectors that cannot be parsed.

@@ -1,0 +1,142 @@
+//! Peers that have names: the tunnel follows the name to its address, and a name that does not resolve harms nothing.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::pair::{KEY, creation, for_side, reaches};
+use crate::support::agent::{Agent, AgentOptions};
+use crate::support::lab::{Lab, Side};
+use crate::support::wait_until;
+use crate::{lab, say};
+
+/// Names are looked up every 15 s, and sooner while the tunnel is down.
+const PATIENCE: Duration = Duration::from_secs(90);
+const NAME: &str = "vpn.example.org";
+/// Another address of B.
+const OTHER: &str = "192.0.2.3";
+
+/// What A resolves.
+fn resolves(lab: &Lab, addresses: &[&str]) {
+    lab.set_names(Side::A, &addresses.iter().map(|address| format!("{address} {NAME}\n")).collect::<String>());
+}
+
+/// A charon on B that answers at each of its addresses and calls nobody, and an agent on A.
+fn bed(addresses: &[&str]) -> Option<(Lab, Agent)> {
+    let lab = lab()?;
+    resolves(&lab, addresses);
+    lab.add_address(Side::B, &format!("{OTHER}/24"));
+    lab.start_charon(Side::A);
+    lab.start_charon(Side::B);
+    let conf = format!(
+        "connections {{ t {{\n version = 2\n local_addrs = %any\n remote_addrs = 192.0.2.1\n \
+         proposals = aes256-sha256-x25519\n unique = no\n local {{\n id = {NAME}\n auth = psk\n }}\n \
+         remote {{\n id = 192.0.2.1\n auth = psk\n }}\n children {{ k {{\n local_ts = 10.2.0.0/24\n \
+         remote_ts = 10.1.0.0/24\n esp_proposals = aes256-sha256\n }} }} }} }}\n\
+         secrets {{ ike-1 {{ secret = \"{KEY}\"\n }} }}\n"
+    );
+    lab.load_conf(Side::B, "t", &conf);
+    let agent = Agent::start(&lab, Side::A, AgentOptions::default());
+    Some((lab, agent))
+}
+
+fn create(agent: &Agent) -> (String, Value) {
+    let answer = agent.create(&creation(Side::A, &json!({ "peerAddress": "VPN.example.org." }))).expect(200).json();
+    assert_eq!(answer["inventory"]["peerAddress"], NAME);
+    (answer["inventory"]["uuid"].as_str().expect("a uuid").to_owned(), answer)
+}
+
+fn view(agent: &Agent, uuid: &str) -> Value {
+    agent.request("GET", &format!("/cygnet/v1/connections/{uuid}"), None).expect(200).json()
+}
+
+#[track_caller]
+fn is_ready_at(agent: &Agent, uuid: &str, address: &str) {
+    wait_until(PATIENCE, &format!("the tunnel is Ready at {address}, and there alone"), || {
+        let view = view(agent, uuid);
+        let sas = view["ike_sas"].as_array()?;
+        let is_there = view["inventory"]["status"] == "Ready" && sas.len() == 1 && view["peer"]["address"] == address;
+        is_there.then_some(())
+    });
+}
+
+/// The numbers and peers of A's IKE SAs.
+fn sas(lab: &Lab) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = lab.sas(Side::A);
+    all.as_array().into_iter().flatten().map(|sa| (text(&sa["uniqueid"]), text(&sa["remote-host"]))).collect()
+}
+
+#[test]
+fn the_tunnel_follows_its_name() {
+    let Some((lab, agent)) = bed(&[Side::B.wan()]) else { return };
+    let (uuid, answer) = create(&agent);
+    assert_eq!(answer["inventory"]["status"], "Ready", "{answer}");
+    let identity = view(&agent, &uuid);
+    assert_eq!((&identity["role"], &identity["peer"]["unresolved"]), (&json!("initiates"), &Value::Null));
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    ping.wait_for_replies(5);
+    resolves(&lab, &[OTHER]);
+    is_ready_at(&agent, &uuid, OTHER);
+    ping.wait_for_replies(5);
+    let result = ping.stop();
+    say(format!("{} of {} pings lost while the name moved", result.lost(), result.sent));
+    assert!(result.lost() <= 5, "{result:?}");
+    let file = std::fs::read_to_string(agent.conf_dir().join(format!("cygnet-{uuid}.conf"))).expect("a file");
+    assert!(file.contains(&format!("remote_addrs = {OTHER}\n")), "charon resolves nothing: {file}");
+    let log = agent.request("GET", &format!("/cygnet/v1/connections/{uuid}/log"), None).expect(200).text();
+    assert!(log.contains("vpn.example.org is at 192.0.2.3, no longer 192.0.2.2"), "{log}");
+    // Another Change keeps the address, also when nobody resolves the name any more.
+    resolves(&lab, &[]);
+    agent.change(&uuid, &for_side(Side::A, &json!({ "peerAddress": NAME, "lifeTime": 7200 }))).expect(200);
+    is_ready_at(&agent, &uuid, OTHER);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_said_and_looked_up_again() {
+    let Some((lab, mut agent)) = bed(&[]) else { return };
+    let (uuid, answer) = create(&agent);
+    let warned =
+        answer["warnings"].as_array().into_iter().flatten().any(|warning| warning["code"] == "NAME_UNRESOLVED");
+    assert!(warned, "{answer}");
+    let missing = view(&agent, &uuid);
+    assert_eq!(missing["reason"]["code"], "PEER_NAME_UNRESOLVED", "{missing}");
+    assert!(missing["reason"]["details"].as_str().is_some_and(|why| why.contains("vpn.example.org does not resolve")));
+    assert_eq!((&missing["peer"]["address"], &missing["carrying"]), (&Value::Null, &json!(false)));
+    assert!(lab.list_conns(Side::A).is_empty());
+    // Of several addresses, one is used as long as it is one of them.
+    resolves(&lab, &[Side::B.wan(), OTHER]);
+    is_ready_at(&agent, &uuid, Side::B.wan());
+    let before = sas(&lab);
+    resolves(&lab, &[OTHER, Side::B.wan()]);
+    // The address that worked is on disk: neither a lost name nor a restart touches the tunnel.
+    resolves(&lab, &[]);
+    agent.restart();
+    wait_until(PATIENCE, "the name is missed again", || {
+        let view = view(&agent, &uuid);
+        let why = view["peer"]["unresolved"].as_str().unwrap_or_default().to_owned();
+        (view["inventory"]["status"] == "Ready" && why.contains("192.0.2.2 was its last address")).then_some(())
+    });
+    assert_eq!(sas(&lab), before);
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+}
+
+/// A mistyped name takes no tunnel down.
+#[test]
+fn a_running_tunnel_is_not_changed_to_a_name_without_an_address() {
+    let Some((lab, agent)) = bed(&[]) else { return };
+    let options = json!({ "remoteId": NAME, "idType": "fqdn" });
+    let answer = agent.create(&creation(Side::A, &options)).expect(200).json();
+    let uuid = answer["inventory"]["uuid"].as_str().expect("a uuid").to_owned();
+    is_ready_at(&agent, &uuid, Side::B.wan());
+    let before = sas(&lab);
+    let to = |peer: &str| for_side(Side::A, &json!({ "peerAddress": peer, "remoteId": NAME, "idType": "fqdn" }));
+    let refused = agent.change(&uuid, &to("vpm.example.org")).expect(503).text();
+    assert!(refused.contains("PEER_NAME_UNRESOLVED") && refused.contains("stays as it is"), "{refused}");
+    // The name of the same address changes nothing that runs.
+    resolves(&lab, &[Side::B.wan()]);
+    agent.change(&uuid, &to(NAME)).expect(200);
+    is_ready_at(&agent, &uuid, Side::B.wan());
+    assert_eq!(sas(&lab), before);
+}
