@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
+#[path = "http/anywhere.rs"]
+mod anywhere;
 #[path = "http/aside.rs"]
 mod aside;
 #[path = "http/auth.rs"]

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// The most rekeys that wait for the planner: it bounds the cost of a peer that rekeys without end.
 const REKEYINGS: usize = 256;
@@ -35,6 +35,8 @@ pub struct Entry {
     /// The rekeys since the planner took them in: the task that reads events does not wait for the planner.
     rekeyed: Mutex<Vec<Rekeying>>,
     drift: Mutex<Option<Drift>>,
+    /// When the peer's name got another address last.
+    moved: Mutex<Option<Instant>>,
     /// What carried traffic when it was last observed.
     carried: Mutex<Option<Carried>>,
     /// A failure may have left another record on disk than the one in force.
@@ -104,6 +106,16 @@ impl Entry {
         for rekeying in rekeyed {
             planner.stale.rekeyed(rekeying);
         }
+    }
+
+    /// When the peer's name got another address last.
+    pub fn moved(&self) -> Option<Instant> {
+        *lock(&self.moved)
+    }
+
+    /// Records that the peer's name got another address.
+    pub fn record_moved(&self, at: Instant) {
+        *lock(&self.moved) = Some(at);
     }
 
     /// Records what carries traffic now.

@@ -70,7 +70,7 @@ const TEXTS: [&str; 60] = [
     "Invalid query parameter. The 'name' in the parameter[q] doesn't contain any query operator. Valid query operators are [",
     "inventory class[org.zstack.ipsec.IPsecConnectionInventory] has no field[nosuch]",
     // 1.13
-    "the peerAddress[peer.example] is not an IPv4 address",
+    "the peerAddress[peer] is not an IPv4 address",
     "the peerAddress[192.0.2.1] cannot be the same to the VIP address",
     "the authKey cannot contain white space and special characters of '\\\"`\\\\",
     "there already have ipsec connection[uuid:c0000000000040008000000000000007, name:site-7] with the same vrouter and peerAddress",
@@ -137,7 +137,7 @@ fn creations(b: &Bench, t: &mut Transcript) {
         json!({ "vipUuid": UNKNOWN }),
         json!({ "l3NetworkUuid": UNKNOWN }),
         json!({ "resourceUuid": "C0000000000040008000000000000007" }),
-        json!({ "peerAddress": "peer.example" }),
+        json!({ "peerAddress": "peer" }),
         json!({ "peerAddress": "192.0.2.1" }),
         json!({ "peerAddress": "198.51.100.7" }),
     ] {

@@ -65,14 +65,13 @@ impl Agent {
         how: WriteOptions,
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
-        let (agent, rehearse) = (Arc::clone(self), self.tests_rekey(&how));
+        let (agent, rehearse, asked) = (Arc::clone(self), self.tests_rekey(&how), how.rehearse == Some(true));
         self.look_up_peer(edit(self.store.get(id).as_deref())).await;
         // A task of its own: a caller that disconnects must not stop a change half way.
         if let Some(within) = how.confirm {
             let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
             return Ok(Written { view: self.with_rekey_test(view, rehearse).await, others });
         }
-        let asked = how.rehearse == Some(true);
         let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
         // A change without effect on the tunnel waits for no tunnel.
         let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {

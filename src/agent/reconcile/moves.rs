@@ -61,7 +61,7 @@ impl Agent {
     ) -> Result<()> {
         let Some(to) = self.moved_to(record) else { return Ok(()) };
         let now = Instant::now();
-        if let Some(later) = planner.moved.map(|at| at + MOVES).filter(|later| record.is_loaded() && *later > now) {
+        if let Some(later) = entry.moved().map(|at| at + MOVES).filter(|later| record.is_loaded() && *later > now) {
             self.reconciler.enqueue(record.id, later);
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl Agent {
         tracing::info!(uuid = %record.id, "{why}");
         self.record_line(record.id, Speaker::Agent, &why);
         self.in_force(entry, Some(Arc::clone(record)), record.at(Some(to))?, planner).await?;
-        planner.moved = Some(now);
+        entry.record_moved(now);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     disk,
     error::{Error, Result},
-    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, carried},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, carried, native::StartMode},
     store::Record,
     strongswan::{
         Asker, Charon,
@@ -363,6 +363,11 @@ impl Agent {
             Some(carried) => carried,
             None => Carried::Nothing,
         };
+        let waits = record.connection.start_mode() != StartMode::Initiate;
+        if waits && carried == Carried::Nothing && history.up_since.is_none() && history.cause(None).is_none() {
+            // It waits for the peer or for traffic, and nothing went wrong: that is no news.
+            return;
+        }
         let told = history.observe(carried, quietly, Timestamp::now(), Instant::now());
         drop(history);
         match told {

@@ -140,8 +140,6 @@ pub struct SaPlanner {
     turns: Turns,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
-    /// When the peer's name got another address last.
-    pub moved: Option<Instant>,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
