@@ -31,7 +31,7 @@ fn what_never_comes_up_is_refused() {
         assert!(said.contains(missing) && said.contains("--no-networks"), "{more:?}: {said}");
     }
     let said = run(&b, &["create"]).ends(2).err;
-    for option in ["NAME", "--peer ADDRESS", "--network NETWORK", "--peer-cidr CIDR", "--generate-key"] {
+    for option in ["NAME", "--peer PEER", "--network NETWORK", "--peer-cidr CIDR", "--generate-key"] {
         assert!(said.contains(option), "{option}: {said}");
     }
     assert_eq!(run(&b, &["list"]).ends(0).out.lines().count(), 1, "nothing was created");
@@ -85,7 +85,7 @@ fn a_terminal_is_asked_for_what_is_missing() {
     let mut terminal = Terminal::start(&b, &["create"], &[]);
     for (question, answer) in [
         ("Name of the connection: ", "branch"),
-        ("Address of the peer: ", "198.51.100.8"),
+        ("Address or name of the peer: ", "198.51.100.8"),
         ("Network behind this gateway, of 10.1.0.0/24 (", ""),
         ("Networks behind the peer, such as 10.2.0.0/24: ", "10.8.2.0/24 10.8.3.0/24"),
         ("Pre-shared key (not shown; empty: one is made): ", OTHER_KEY),
