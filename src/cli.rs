@@ -27,6 +27,7 @@ mod render;
 mod select;
 mod serve;
 mod show;
+mod status;
 mod stop;
 mod times;
 mod up;
@@ -78,7 +79,7 @@ fn told(error: &clap::Error) -> ExitCode {
 /// The commands that ask the agent.
 fn ask(client: &Client, command: &Command) -> stop::Result<()> {
     match command {
-        Command::Status(args) => list::overview(client, args),
+        Command::Status(args) => status::overview(client, args),
         Command::List(args) => list::list(client, args),
         Command::Show(args) => show::run(client, args),
         Command::Create(args) => create::create(client, args),

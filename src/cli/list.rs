@@ -1,30 +1,28 @@
-//! `cygnet list` and `cygnet status`: all connections in short.
+//! `cygnet list`: all connections in short.
 
 use super::{
     args::{Column, ListArgs, Output, StatusWord},
     client::Client,
-    common_args::Json,
     look::{Look, Table, Tone, safe, tone_of},
     moments,
     select::encoded,
-    stop::{Code, Result, Stop, print, print_json},
+    stop::{Result, print, print_json},
     width,
 };
 use cygnet::visible::visible_json;
-use hyper::StatusCode;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Write as _, io::IsTerminal, time::Duration};
+use serde_json::Value;
+use std::{io::IsTerminal, time::Duration};
 
 /// All connections, by name; the API's limit is 1000 unless another one is asked for.
-const ALL: &str = "/cygnet/v1/connections?sort=name&limit=2147483647";
+pub(super) const ALL: &str = "/cygnet/v1/connections?sort=name&limit=2147483647";
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
 /// The status for people: without one it is unknown.
-fn status(inventory: &Value) -> &str {
+pub(super) fn status(inventory: &Value) -> &str {
     inventory["status"].as_str().unwrap_or("Unknown")
 }
 
@@ -142,122 +140,6 @@ impl Row {
 }
 
 /// Whether the connection carries traffic, but not as wanted.
-fn carries_otherwise(entry: &Value) -> bool {
+pub(super) fn carries_otherwise(entry: &Value) -> bool {
     entry["note"].is_string()
-}
-
-/// `cygnet status`.
-pub fn overview(client: &Client, args: &Json) -> Result<()> {
-    let (code, agent) = client.get_any("/readyz")?;
-    let answer = client.get(ALL)?;
-    let entries = answer["connections"].as_array().map_or(&[][..], Vec::as_slice);
-    let counts = Counts::of(entries);
-    if args.json {
-        print_json(&json!({ "agent": agent, "connections": counts.json() }))?;
-    } else {
-        print(&width::fold(&counts.page(&agent, Look::of_stdout()), width::of_stdout()))?;
-    }
-    if code != StatusCode::OK {
-        return Err(Stop::failed(format!("the agent is not ready: {}", text(&agent, "why"))));
-    }
-    if agent["damaged"].as_array().is_some_and(|damaged| !damaged.is_empty()) {
-        return Err(Stop::failed("stored connections are damaged").hint("`cygnet status` names them"));
-    }
-    if counts.missing == 0 {
-        return Ok(());
-    }
-    Err(Stop::new(Code::NotUp, counts.trouble()).hint("`cygnet list -q status!=Ready` shows all of them"))
-}
-
-/// The numbers of connections by state, status and reason.
-#[derive(Default)]
-struct Counts {
-    statuses: BTreeMap<String, usize>,
-    reasons: BTreeMap<String, usize>,
-    disabled: usize,
-    total: usize,
-    /// Enabled connections that have networks.
-    tunnels: usize,
-    missing: usize,
-    /// Of those that are missing, the ones that carry traffic, but not as wanted.
-    carrying: usize,
-    /// The names and reasons of those that carry nothing, and of the ones that carry otherwise.
-    named: [Vec<String>; 2],
-}
-
-/// The most connections that an error of `cygnet status` names.
-const NAMED: usize = 3;
-
-impl Counts {
-    /// Which tunnels are down, and which carry traffic otherwise than wanted.
-    fn trouble(&self) -> String {
-        let (total, noun) = (self.tunnels, if self.tunnels == 1 { "tunnel" } else { "tunnels" });
-        let verbs = [["is down", "are down"], ["is not as wanted", "are not as wanted"]];
-        let parts = self.named.iter().zip(verbs).filter(|(names, _)| !names.is_empty()).map(|(names, verbs)| {
-            let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-            let more = names.len().saturating_sub(NAMED);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            format!("{} of {total} {noun} {}: {shown}{more}", names.len(), verbs[usize::from(names.len() > 1)])
-        });
-        parts.collect::<Vec<_>>().join("; ")
-    }
-
-    fn of(entries: &[Value]) -> Self {
-        let mut counts = Self { total: entries.len(), ..Self::default() };
-        for entry in entries {
-            let inventory = &entry["inventory"];
-            if inventory["state"] == "Disabled" {
-                counts.disabled += 1;
-                continue;
-            }
-            *counts.statuses.entry(status(inventory).into()).or_default() += 1;
-            if let Some(code) = entry["reason"]["code"].as_str() {
-                *counts.reasons.entry(code.into()).or_default() += 1;
-                // Without networks there is nothing to bring up; what waits for the peer or for traffic is no trouble.
-                if !is_idle(inventory) && entry["condition"] != "waiting" {
-                    let carries = carries_otherwise(entry);
-                    counts.missing += 1;
-                    counts.carrying += usize::from(carries);
-                    counts.named[usize::from(carries)].push(format!("{} ({code})", text(inventory, "name")));
-                }
-            }
-            counts.tunnels += usize::from(!is_idle(inventory));
-        }
-        counts
-    }
-
-    fn json(&self) -> Value {
-        json!({ "total": self.total, "disabled": self.disabled, "enabled": self.statuses, "reasons": self.reasons,
-                "missing": self.missing, "carrying": self.carrying })
-    }
-
-    fn page(&self, agent: &Value, look: Look) -> String {
-        let (tone, word) = if agent["ready"] == true { (Tone::Good, "ready") } else { (Tone::Bad, "not ready") };
-        let charon = agent["strongswan"].as_str().map(|version| format!(", strongSwan {}", safe(version)));
-        let mut page = format!("agent        {}{}\n", look.say(tone, word), charon.unwrap_or_default());
-        for damaged in agent["damaged"].as_array().into_iter().flatten() {
-            let line = format!("{}: {}", text(damaged, "file"), text(damaged, "why"));
-            let _ = writeln!(page, "damaged      {}", look.say(Tone::Bad, &line));
-        }
-        for aside in agent["set_aside"].as_array().into_iter().flatten() {
-            let line = format!("{} ({}): {}", text(aside, "name"), text(aside, "uuid"), text(aside, "why"));
-            let _ = writeln!(page, "set aside    {}", look.say(Tone::Bad, &line));
-        }
-        let counts =
-            self.statuses.iter().map(|(status, count)| format!("{count} {}", look.say(tone_of(status), status)));
-        let disabled = (self.disabled > 0).then(|| format!("{} disabled", self.disabled));
-        let counts: Vec<_> = counts.chain(disabled).collect();
-        let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
-        let _ = writeln!(page, "connections  {counts}");
-        for (code, count) in &self.reasons {
-            let _ = writeln!(page, "             {count} {}", safe(code));
-        }
-        page
-    }
-}
-
-/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks.
-fn is_idle(inventory: &Value) -> bool {
-    let is_empty = |name: &str| inventory[name].as_array().is_none_or(Vec::is_empty);
-    inventory["policyMode"] == "tunnel" && (is_empty("peerCidrs") || is_empty("l3NetworkRefs"))
 }

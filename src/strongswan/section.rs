@@ -74,6 +74,14 @@ impl Section {
         }
     }
 
+    /// The same without these members.
+    #[must_use]
+    pub fn without(&self, keys: &[&str]) -> Self {
+        let mut rest = self.clone();
+        rest.0.retain(|name, _| !keys.contains(&name.as_str()));
+        rest
+    }
+
     /// All values with their names, except that of `key`.
     pub fn iter_but<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
         self.0.iter().filter(move |(name, _)| *name != key)

@@ -267,7 +267,13 @@ impl SaPlanner {
     /// made is not outdated any more: charon takes it for what it is asked for, and makes no other.
     pub fn mark_stale(&mut self, running: &[&IkeSa], before: &Section, after: &Section) {
         let whole = !before.iter_but("children").eq(after.iter_but("children"));
-        let child = |section: &Section, name| section.section("children").and_then(|c| c.section(name)).cloned();
+        // Who begins says nothing of what runs.
+        let child = |section: &Section, name| {
+            section
+                .section("children")
+                .and_then(|c| c.section(name))
+                .map(|child| child.without(&["start_action", "dpd_action"]))
+        };
         for ike in running {
             if whole {
                 self.stale.ike.insert(ike.unique_id);

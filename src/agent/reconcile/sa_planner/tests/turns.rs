@@ -1,4 +1,4 @@
-//! Which version of IKE is tried, after each kind of failure.
+//! Which version of IKE is tried, after each kind of failure; and what is no reason to try anew.
 
 use super::*;
 use crate::ipsec::{Carried, carried};
@@ -161,4 +161,25 @@ fn a_part_that_came_in_the_other_version_is_a_part() {
     assert_eq!(carried(&both(V1), &part), Carried::Part);
     let stale = [IkeSa { stale: true, ..part[0].clone() }];
     assert_eq!(carried(&both(V1), &stale), Carried::Previous);
+}
+
+/// Who begins says nothing of what runs: nothing is negotiated anew for it, least of all where nobody would begin.
+#[tokio::test]
+async fn another_start_action_outdates_nothing() {
+    use crate::strongswan::{
+        conf::{Traps, parse, render},
+        names,
+    };
+    let connection = wanted(V2);
+    let section = |traps| {
+        let conf = render(&connection, traps).expect("a file");
+        let parsed = parse(conf.expose()).expect("sections");
+        let all = parsed.section("connections").expect("connections");
+        all.section(&names::connection(connection.id())).expect("the connection").clone()
+    };
+    let running = ike(&connection, 1, vec![child(&connection, 0, 11, 60)]);
+    let mut planner = SaPlanner::default();
+    planner.mark_stale(&[&running], &section(Traps::Supported), &section(Traps::Unsupported));
+    let (steps, _) = planner.steps(&connection, std::slice::from_ref(&running), Instant::now());
+    assert!(steps.is_empty(), "{steps:?}");
 }
