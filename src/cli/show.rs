@@ -83,6 +83,12 @@ fn peer(view: &Value) -> String {
     stored + &at + role
 }
 
+/// Who a peer is that is given no identity.
+fn unnamed(peer: &str) -> String {
+    let is_address = peer.split('%').next().is_some_and(|address| address.parse::<std::net::IpAddr>().is_ok());
+    if is_address { "the peer's address".into() } else { peer.into() }
+}
+
 /// The version of IKE that runs or is tried, for a connection with both; nothing for IKEv2, the default.
 fn versions(view: &Value) -> String {
     let versions = &view["versions"];
@@ -131,7 +137,7 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
         .or_else(|| gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string()));
     let vip = address.map_or_else(|| format!("vip {vip}"), |address| format!("{address} (vip {vip})"));
     let (local, remote) =
-        (default(of("localId"), "the gateway's address"), default(of("remoteId"), "the peer's address"));
+        (default(of("localId"), "the gateway's address"), default(of("remoteId"), &unnamed(&of("peerAddress"))));
     [
         ("description", of("description")),
         ("peer", peer(view)),

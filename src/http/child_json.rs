@@ -86,7 +86,7 @@ pub fn versions(record: &Record) -> Value {
 }
 
 /// Who begins; where the peer is, of what runs if something runs; and why its name has no address now.
-pub fn peer(view: &View, unresolved: Option<String>) -> Value {
+pub fn peer(view: &View, unresolved: Option<&str>) -> Value {
     let connection = &view.record.connection;
     let role = match connection.start_mode() {
         StartMode::Initiate => "initiates",

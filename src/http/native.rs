@@ -101,7 +101,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes, "settings_drift": settings }),
     );
     child_json::extend(&mut body, child_json::carried(&view));
-    child_json::extend(&mut body, child_json::peer(&view, api.agent.unresolved(&view.record)));
+    child_json::extend(&mut body, child_json::peer(&view, api.agent.unresolved(&view.record).as_deref()));
     child_json::extend(
         &mut body,
         json!({ "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),

@@ -109,7 +109,9 @@ const KEYS: [&str; 2] = [SITES[0].key, SITES[1].key];
 #[test]
 fn sites_behind_one_address_are_told_apart_by_their_identities() {
     let Some((lab, agent, uuids)) = bed(KEYS) else { return };
-    uuids.iter().for_each(|uuid| waits(&agent, uuid));
+    for uuid in &uuids {
+        waits(&agent, uuid);
+    }
     // A third one of the same identity could not be told from the first, whatever its letter case.
     let same = json!({ "name": "same", "peerAddress": "%any", "idType": "fqdn", "remoteId": "BRANCH1", "authKey": KEYS[0],
                        "peerCidrs": ["10.9.0.0/24"] });

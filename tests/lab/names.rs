@@ -18,7 +18,8 @@ const OTHER: &str = "192.0.2.3";
 
 /// What A resolves.
 fn resolves(lab: &Lab, addresses: &[&str]) {
-    lab.set_names(Side::A, &addresses.iter().map(|address| format!("{address} {NAME}\n")).collect::<String>());
+    let lines: Vec<_> = addresses.iter().map(|address| format!("{address} {NAME}\n")).collect();
+    lab.set_names(Side::A, &lines.concat());
 }
 
 /// A charon on B that answers at each of its addresses and calls nobody, and an agent on A.

@@ -31,7 +31,7 @@ impl Agent {
     /// # Errors
     /// When it conflicts with another connection, charon refuses it, or it cannot be stored: then nothing of it exists.
     pub async fn create(self: &Arc<Self>, record: Record, how: WriteOptions) -> Result<Written> {
-        let id = record.id;
+        let (id, record) = (record.id, Box::new(record));
         if self.is_left_alone(id) {
             return Err(Error::argument(format!(
                 "the resourceUuid[{id}] is that of a stored connection whose file is damaged (GET /readyz names it): \
@@ -40,7 +40,7 @@ impl Agent {
         }
         let edit = move |old: Option<&Record>| match old {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
-            None => Ok(record.clone()),
+            None => Ok((*record).clone()),
         };
         self.write(id, how, edit).await
     }
@@ -66,7 +66,6 @@ impl Agent {
         edit: impl Fn(Option<&Record>) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
         let (agent, rehearse, asked) = (Arc::clone(self), self.tests_rekey(&how), how.rehearse == Some(true));
-        self.look_up_peer(edit(self.store.get(id).as_deref())).await;
         // A task of its own: a caller that disconnects must not stop a change half way.
         if let Some(within) = how.confirm {
             let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
@@ -91,6 +90,7 @@ impl Agent {
         how: &WriteOptions,
         edit: impl Fn(Option<&Record>) -> Result<Record>,
     ) -> Result<InForce> {
+        self.look_up_peer(edit(self.store.get(id).as_deref())).await;
         let mut ids = BTreeSet::from([id]);
         loop {
             let entries: Vec<_> = ids.iter().map(|id| (*id, self.entry(*id))).collect();

@@ -75,11 +75,15 @@ impl Agent {
     }
 
     /// Looks up the name of a peer that has no address yet, before it is written or planned.
-    pub(in crate::agent) async fn look_up_peer(&self, new: Result<Record>) {
+    pub(in crate::agent) fn look_up_peer(&self, new: Result<Record>) -> impl Future<Output = ()> + use<> {
         // A write that is refused is refused again.
-        let Ok(new) = new else { return };
-        if let Some(name) = new.spec.peer.name().filter(|_| new.is_unresolved()) {
-            self.observer.names().look_up(name).await;
+        let new = new.ok().filter(Record::is_unresolved);
+        let name = new.and_then(|new| new.spec.peer.name().cloned());
+        let names = Arc::clone(self.observer.names());
+        async move {
+            if let Some(name) = name {
+                names.look_up(&name).await;
+            }
         }
     }
 
