@@ -42,7 +42,7 @@ impl Agent {
             Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
             None => Ok((*record).clone()),
         };
-        self.write(id, how, edit).await
+        Box::pin(self.write(id, how, edit)).await
     }
 
     /// Changes the connection `id` by `edit` and waits until it is up, at most as long as a write may wait.
