@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::pair::{KEY, creation, for_side, reaches};
 use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
-use crate::support::wait_until;
+use crate::support::{output, wait_until};
 use crate::{lab, say};
 
 /// Names are looked up every 15 s, and sooner while the tunnel is down.
@@ -29,16 +29,20 @@ fn bed(addresses: &[&str]) -> Option<(Lab, Agent)> {
     lab.add_address(Side::B, &format!("{OTHER}/24"));
     lab.start_charon(Side::A);
     lab.start_charon(Side::B);
-    let conf = format!(
+    lab.load_conf(Side::B, "t", &conf());
+    let agent = Agent::start(&lab, Side::A, AgentOptions::default());
+    Some((lab, agent))
+}
+
+/// What B has.
+fn conf() -> String {
+    format!(
         "connections {{ t {{\n version = 2\n local_addrs = %any\n remote_addrs = 192.0.2.1\n \
          proposals = aes256-sha256-x25519\n unique = no\n local {{\n id = {NAME}\n auth = psk\n }}\n \
          remote {{\n id = 192.0.2.1\n auth = psk\n }}\n children {{ k {{\n local_ts = 10.2.0.0/24\n \
          remote_ts = 10.1.0.0/24\n esp_proposals = aes256-sha256\n }} }} }} }}\n\
          secrets {{ ike-1 {{ secret = \"{KEY}\"\n }} }}\n"
-    );
-    lab.load_conf(Side::B, "t", &conf);
-    let agent = Agent::start(&lab, Side::A, AgentOptions::default());
-    Some((lab, agent))
+    )
 }
 
 fn create(agent: &Agent) -> (String, Value) {
@@ -123,6 +127,52 @@ fn a_name_that_does_not_resolve_is_said_and_looked_up_again() {
     reaches(&lab, Side::A, Side::A.host(), Side::B.host());
 }
 
+/// What B's host drops of what comes, in nft's words.
+fn drops(lab: &Lab, rule: &str) {
+    let text = format!(
+        "add table ip cut; add chain ip cut in {{ type filter hook input priority 0; }}; add rule ip cut in {rule} drop"
+    );
+    assert!(output(lab.command_in(Side::B, "nft").arg(text)).status.success());
+}
+
+/// The peer got another address, and the old one is dead.
+#[test]
+fn the_tunnel_follows_its_name_away_from_a_dead_address() {
+    let Some((lab, agent)) = bed(&[Side::B.wan()]) else { return };
+    let (uuid, _) = create(&agent);
+    is_ready_at(&agent, &uuid, Side::B.wan());
+    drops(&lab, &format!("ip daddr {}", Side::B.wan()));
+    resolves(&lab, &[OTHER]);
+    is_ready_at(&agent, &uuid, OTHER);
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+}
+
+/// Why charon is given addresses alone: it resolves each name that it holds whenever anybody calls.
+#[test]
+fn a_silent_name_server_delays_no_other_tunnel() {
+    let Some((lab, agent)) = bed(&[]) else { return };
+    lab.set_name_server(Side::A, Side::B.wan());
+    drops(&lab, "udp dport 53");
+    let (uuid, answer) = create(&agent);
+    assert_eq!(answer["inventory"]["status"], "Disconnected", "{answer}");
+    wait_until(PATIENCE, "the silence is the reason", || {
+        let view = view(&agent, &uuid);
+        let why = view["reason"]["details"].as_str().unwrap_or_default().to_owned();
+        (view["reason"]["code"] == "PEER_NAME_UNRESOLVED" && why.contains("have not answered in time")).then_some(())
+    });
+    let beside = json!({ "peerAddress": Side::B.wan(), "remoteId": "vpn2.example.org", "idType": "fqdn", "name": "beside",
+                         "peerCidrs": ["10.2.0.0/24"], "startMode": "respond" });
+    let beside = agent.create(&creation(Side::A, &beside)).expect(200).json()["inventory"]["uuid"].clone();
+    let conf = conf().replace(NAME, "vpn2.example.org").replace("local_addrs = %any", "local_addrs = 192.0.2.2");
+    lab.load_conf(Side::B, "t", &conf);
+    wait_until(PATIENCE, "the other one is up by its peer's call", || {
+        lab.swanctl(Side::B, &["--initiate", "--child", "k", "--timeout", "5"]);
+        (view(&agent, beside.as_str().unwrap_or_default())["inventory"]["status"] == "Ready").then_some(())
+    });
+    let log = lab.charon_log(Side::A);
+    assert!(!log.contains("resolving"), "{log}");
+}
+
 /// A mistyped name takes no tunnel down.
 #[test]
 fn a_running_tunnel_is_not_changed_to_a_name_without_an_address() {
@@ -140,4 +190,8 @@ fn a_running_tunnel_is_not_changed_to_a_name_without_an_address() {
     agent.change(&uuid, &to(NAME)).expect(200);
     is_ready_at(&agent, &uuid, Side::B.wan());
     assert_eq!(sas(&lab), before);
+    // A name is one peer of a VIP, in whatever letters.
+    let same = json!({ "name": "same", "peerAddress": "VPN.Example.Org", "peerCidrs": ["10.9.0.0/24"] });
+    let refused = agent.create(&creation(Side::A, &same)).expect(503).text();
+    assert!(refused.contains("same vrouter and peerAddress"), "{refused}");
 }

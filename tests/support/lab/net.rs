@@ -155,6 +155,14 @@ impl Lab {
         written.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     }
 
+    /// Has the gateway's programs ask a name server at `address` for what [`Lab::set_names`] does not say.
+    #[track_caller]
+    pub fn set_name_server(&self, side: Side, address: &str) {
+        let path = files(&self.namespace(side)).join("resolv.conf");
+        let written = fs::write(&path, format!("nameserver {address}\n"));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
     /// Gives the gateway one more LAN host, on lo, for example `10.1.5.1/24`.
     #[track_caller]
     pub fn add_lan(&self, side: Side, cidr: &str) {
