@@ -58,8 +58,8 @@ pub fn way(name: &str) -> Option<&'static str> {
     WAYS.iter().find(|(words, _)| words.iter().any(is_named)).map(|(_, why)| *why)
 }
 
-/// Refuses a call that asks for one of these under a name that is none of `known`. Unknown members change nothing
-/// otherwise; but who asks for these by name has a peer that the tunnel cannot come up with. The value is not shown.
+/// Refuses a call whose unknown members ask for one of these. Other unknown members only have a warning. A caller who asks
+/// for one of these has a peer that wants it, so the tunnel could not come up. The refusal does not show the value.
 ///
 /// # Errors
 /// When a member asks for it, and does not say that it is off.

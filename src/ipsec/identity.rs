@@ -111,6 +111,13 @@ impl Identity {
         }
     }
 
+    /// Whether the free name `text` was another identity in older records, or might have been where certificates prove it.
+    #[must_use]
+    pub fn was_another(text: &str) -> bool {
+        let read = |kind| [Self::new(kind, text), Self::certified(kind, text)].map(Result::ok);
+        read(IdentityKind::StoredName) != read(IdentityKind::Name)
+    }
+
     /// The identity of a certificate's subject.
     ///
     /// # Errors

@@ -153,21 +153,30 @@ fn the_peer_restarts(kind: Kind) {
     say(format!("{kind:?} restarts: {:?}", ping.stop()));
 }
 
-/// Both begin at the same moment, three times: what is left in the end carries.
+/// Both begin at the same moment, with and without traffic meanwhile. What is left is what the peer sends into: it carries
+/// at once, and nothing has to heal it.
 fn both_begin_at_once(kind: Kind) {
     let bed = up(kind);
     let child = bed.one_is_left("256")["name"].clone();
     let child = child.as_str().expect("a name");
-    for _ in 0..3 {
+    for has_traffic in [false, true, false, true, false, false] {
         bed.agent.signal(Signal::SIGSTOP);
         bed.close();
+        let pings =
+            |count, gap| bed.lab.ping(Side::A, Side::A.host(), Side::B.host(), count, Duration::from_millis(gap));
         std::thread::scope(|scope| {
             scope.spawn(|| bed.peer.up(&Configuration::RIGHT));
             bed.lab.swanctl(Side::A, &["--initiate", "--child", child, "--timeout", "5"]);
         });
-        say(format!("{kind:?}: {} at once", bed.lab.children(Side::A).len()));
+        let begun = bed.lab.children(Side::A).len();
         bed.agent.signal(Signal::SIGCONT);
+        if has_traffic {
+            pings(10, 100);
+        }
         bed.one_is_left("256");
+        let after = pings(20, 50);
+        say(format!("{kind:?}: {begun} at once, traffic meanwhile: {has_traffic}, then {after:?}"));
+        assert!(after.lost() <= 1, "{after:?}: {:#}", bed.view());
         bed.carries();
     }
 }

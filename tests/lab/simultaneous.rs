@@ -34,6 +34,9 @@ fn begun_at_once(pair: &Pair) -> [usize; 2] {
     Side::BOTH.map(|side| children(pair, side).len())
 }
 
+/// Pings that may be in flight in what is closed.
+const LOST: u64 = 2;
+
 /// What is there on both ends, by charon's numbers.
 fn seen(pair: &Pair) -> [BTreeSet<String>; 2] {
     let number = |sa: &Value| sa["uniqueid"].as_str().unwrap_or_default().to_owned();
@@ -50,6 +53,7 @@ fn spis(pair: &Pair, side: Side) -> BTreeSet<String> {
 /// once more until both would close one: neither waits for the other then.
 fn one_is_left(pair: &Pair, version: &str, late: bool) -> ([usize; 2], usize) {
     let begun = begun_at_once(pair);
+    let made: BTreeSet<_> = Side::BOTH.iter().flat_map(|side| spis(pair, *side)).collect();
     let count = || Side::BOTH.iter().map(|side| attempts(pair, *side)).sum::<usize>();
     let before = count();
     signal(pair, Signal::SIGCONT);
@@ -78,7 +82,14 @@ fn one_is_left(pair: &Pair, version: &str, late: bool) -> ([usize; 2], usize) {
     });
     assert!(is_quiet, "it does not stay: {:?}\n{}", seen(pair), pair.agent(Side::A).logs());
     pair.carries();
-    say(format!("{version}, late: {late}: {:?}", ping.stop()));
+    let pings = ping.stop();
+    say(format!("{version}, late: {late}: {pings:?}"));
+    if version == "ikev2" {
+        let logs = Side::BOTH.map(|side| pair.agent(side).logs());
+        let left = spis(pair, Side::A);
+        assert!(left.is_subset(&made), "made anew: {begun:?}, {made:?} and then {left:?}\n{}\n{}", logs[0], logs[1]);
+        assert!(pings.lost() <= LOST, "{pings:?}");
+    }
     (begun, count() - before)
 }
 

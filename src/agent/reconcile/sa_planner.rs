@@ -7,6 +7,7 @@ mod pace;
 mod start;
 mod tidy;
 mod turns;
+mod twins;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,6 @@ use crate::{
     strongswan::{requests::Digest, section::Section},
 };
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
@@ -133,7 +133,7 @@ pub struct SaPlanner {
     /// Since when each wanted child is carried as wanted without a break.
     carried_since: BTreeMap<String, Instant>,
     is_complete: bool,
-    duplicate_since: BTreeMap<u64, Instant>,
+    duplicate_since: BTreeMap<u64, tidy::Duplicate>,
     /// Since when the peer is at work on children that are wanted, and we let it.
     let_go_on: Option<Instant>,
     pace: Pace,
@@ -374,12 +374,10 @@ impl SaPlanner {
     /// The SAs that together carry the child as wanted, none of them needless: the numbers of the IKE SA and of the
     /// CHILD_SA. None if a part is not carried.
     ///
-    /// Of several for the same networks the newest stays, because that is the one that peers send into. Of those that came
-    /// within a second, it is the one in the newest IKE SA, so that the children of a connection stay together.
+    /// Of several for the same networks the better one stays: see [`twins`].
     fn carriers(&self, wanted: &Connection, running: &[IkeSa], child: &Child) -> Vec<(u64, u64)> {
         let mut pairs: Vec<_> = self.counting(wanted, running).collect();
-        let newest = pairs.iter().map(|(_, sa)| sa.age).min().unwrap_or_default();
-        pairs.sort_by_key(|(ike, sa)| Reverse((sa.age <= newest + 1, ike.unique_id, sa.unique_id)));
+        twins::sort(&mut pairs);
         let of_v2 = pairs.iter().filter(|(ike, _)| wanted.falls_back() && ike.version == 2).map(|(_, sa)| *sa);
         let chosen = match coverage::carriers(child, of_v2) {
             none if none.is_empty() => coverage::carriers(child, pairs.iter().map(|(_, sa)| *sa)),

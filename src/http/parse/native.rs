@@ -26,7 +26,7 @@ impl Native {
     /// Reads them from a request.
     ///
     /// # Errors
-    /// 400 for a number that is none; an argument error for a value of a wrong type, for a tag that names no option, and
+    /// 400 for a text that is not a number. An argument error for a value of a wrong type, a tag that names no option, and
     /// for two that say different things.
     pub fn read(params: &Params) -> Result<Self, Failure> {
         let mut given: Vec<(&'static NativeOption, Value)> = Vec::new();

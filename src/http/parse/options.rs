@@ -12,8 +12,8 @@ use crate::{
         wire::{Integer, OptionBlock},
     },
     ipsec::{
-        Auth, Certs, Code, DhGroup, Encryption, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime,
-        Mode, NativeOptions, Psk,
+        Auth, Certs, Code, DhGroup, Encryption, Identity, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
+        Lifetime, Mode, NativeOptions, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY, IntegrityRow},
     },
     store::Options,
@@ -62,7 +62,11 @@ pub(super) fn options(
     needs_identity("remoteIdType", own.remote_id_type, "remoteId", remote_text.as_ref())?;
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
-        id_kind: kept_reading(choice("idType", 32, id_type, &ID_TYPES, default_kind)?, [&local_id, &remote_id], old),
+        id_kind: reading(
+            choice("idType", 32, id_type, &ID_TYPES, default_kind)?.asked(),
+            [&local_text, &remote_text],
+            old,
+        ),
         local_id: local_text,
         remote_id: remote_text,
         version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
@@ -100,17 +104,13 @@ fn needs_identity(field: &str, kind: Option<IdentityKind>, of: &str, text: Optio
     Ok(())
 }
 
-/// A free name that is not new is read as it always was.
-fn kept_reading(kind: IdentityKind, given: [&Option<String>; 2], old: Option<&Options>) -> IdentityKind {
-    let is_same = |(new, old): (&Option<String>, &Option<String>)| new.is_none() || new == old;
-    match old {
-        Some(old)
-            if kind == old.id_kind.asked() && given.into_iter().zip([&old.local_id, &old.remote_id]).all(is_same) =>
-        {
-            old.id_kind
-        }
-        _ => kind,
-    }
+/// How free names are read: as in older records while a name of theirs stays that would become another identity.
+fn reading(kind: IdentityKind, texts: [&Option<String>; 2], old: Option<&Options>) -> IdentityKind {
+    let Some(old) = old.filter(|old| kind == old.id_kind.asked()) else { return kind };
+    let stays = |(new, old): (&Option<String>, &Option<String>)| {
+        new.as_ref().filter(|_| new == old).is_some_and(|name| Identity::was_another(name))
+    };
+    if texts.into_iter().zip([&old.local_id, &old.remote_id]).any(stays) { old.id_kind } else { kind }
 }
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 mod turns;
 
-fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
+pub(super) fn wanted_with(version: IkeVersion, remote: &str) -> Connection {
     let (encryption, integrity, group) = (Encryption::Aes256, Integrity::Sha256, DhGroup::new(14).expect("a group"));
     let nets = |text: &str| text.split(' ').map(|net| net.parse().expect("a network")).collect();
     Connection::new(Parts {
@@ -49,7 +49,7 @@ fn suite(prf: bool) -> Suite {
 }
 
 /// An SA as the child number `child` of `connection` wants it.
-fn child(connection: &Connection, child: usize, unique_id: u64, age: u64) -> ChildSa {
+pub(super) fn child(connection: &Connection, child: usize, unique_id: u64, age: u64) -> ChildSa {
     let child = &connection.children[child];
     let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect();
     ChildSa {
@@ -77,7 +77,7 @@ fn narrowed(sa: ChildSa) -> ChildSa {
     ChildSa { local: ["10.1.0.0/25".to_owned()].into(), ..sa }
 }
 
-fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa>) -> IkeSa {
+pub(super) fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa>) -> IkeSa {
     IkeSa {
         name: "x".into(),
         unique_id,

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A second SA for the same traffic is closed after this time; a rekey shows two for a moment.
 const DUPLICATE: Duration = Duration::from_secs(3);
+/// Who closes a duplicate later than due by this much has stood still.
+const LATE: Duration = Duration::from_millis(1500);
 /// When to check again an SA that is too new to replace another.
 const RIPE: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,14 @@ struct Look<'a> {
     /// The children that are carried in part, or not at all.
     partial: Vec<&'a Child>,
     now: Instant,
+}
+
+/// A second SA for the same traffic, or an IKE SA that is not needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Duplicate {
+    since: Instant,
+    /// Whether the wait was begun anew; that is done once.
+    is_late: bool,
 }
 
 /// What to do with a CHILD_SA.
@@ -92,7 +102,13 @@ impl SaPlanner {
         (closings.steps, closings.again)
     }
 
-    fn tidy_ike(&self, look: &Look<'_>, ike: &IkeSa, duplicates: &mut BTreeMap<u64, Instant>, closings: &mut Closings) {
+    fn tidy_ike(
+        &self,
+        look: &Look<'_>,
+        ike: &IkeSa,
+        duplicates: &mut BTreeMap<u64, Duplicate>,
+        closings: &mut Closings,
+    ) {
         let is_stale = !self.is_current(ike) || (ike.state == IkeState::Established && !ike.runs(look.wanted));
         let live: Vec<_> = ike.children.iter().filter(|sa| sa.state != ChildState::Closing).collect();
         let fates: Vec<_> = live.iter().map(|sa| self.fate(look, ike, sa, duplicates, closings)).collect();
@@ -109,8 +125,8 @@ impl SaPlanner {
         };
         match last.filter(|_| may_go) {
             Some(now) if live.is_empty() && !is_stale => {
-                let first = self.first_seen(ike.unique_id, now, duplicates);
-                closings.add(Step::CloseIke(ike.unique_id), first + patience(look.wanted));
+                let known = self.duplicate_since.get(&ike.unique_id).copied();
+                closings.add(Step::CloseIke(ike.unique_id), due(look.wanted, known, (ike.unique_id, now), duplicates));
             }
             Some(last) => closings.add(Step::CloseIke(ike.unique_id), last),
             None => {
@@ -128,7 +144,7 @@ impl SaPlanner {
         look: &Look<'_>,
         ike: &IkeSa,
         sa: &ChildSa,
-        duplicates: &mut BTreeMap<u64, Instant>,
+        duplicates: &mut BTreeMap<u64, Duplicate>,
         closings: &mut Closings,
     ) -> Fate {
         match sa.state {
@@ -167,16 +183,31 @@ impl SaPlanner {
         }
     }
 
-    fn duplicate(&self, look: &Look<'_>, sa: &ChildSa, duplicates: &mut BTreeMap<u64, Instant>) -> Fate {
+    fn duplicate(&self, look: &Look<'_>, sa: &ChildSa, duplicates: &mut BTreeMap<u64, Duplicate>) -> Fate {
         // IKE_SAs and CHILD_SAs are numbered separately; the shift keeps the numbers distinct.
-        Fate::GoesAt(self.first_seen(sa.unique_id | 1 << 63, look.now, duplicates) + patience(look.wanted))
+        let number = |sa: &ChildSa| sa.unique_id | 1 << 63;
+        // If what was heard since has them change places, the wait goes on: waits that begin anew may end together.
+        let before = look.kept_twins(sa).map(number).find(|twin| self.duplicate_since.contains_key(twin));
+        let known = self.duplicate_since.get(&number(sa)).or_else(|| self.duplicate_since.get(&before?));
+        Fate::GoesAt(due(look.wanted, known.copied(), (number(sa), look.now), duplicates))
     }
+}
 
-    fn first_seen(&self, number: u64, now: Instant, duplicates: &mut BTreeMap<u64, Instant>) -> Instant {
-        let first = self.duplicate_since.get(&number).copied().unwrap_or(now);
-        duplicates.insert(number, first);
-        first
-    }
+/// When a duplicate is to be closed. If this end has stood still, so did the other one perhaps: the wait begins anew,
+/// because without it both would close one at the same moment.
+fn due(
+    wanted: &Connection,
+    known: Option<Duplicate>,
+    (number, now): (u64, Instant),
+    duplicates: &mut BTreeMap<u64, Duplicate>,
+) -> Instant {
+    let patience = patience(wanted);
+    let duplicate = match known {
+        Some(known) if known.is_late || now < known.since + patience + LATE => known,
+        known => Duplicate { since: now, is_late: known.is_some() },
+    };
+    duplicates.insert(number, duplicate);
+    duplicate.since + patience
 }
 
 impl Look<'_> {
@@ -192,9 +223,14 @@ impl Look<'_> {
 
     /// Whether `sa` and one that stays have the same networks.
     fn has_twin(&self, sa: &ChildSa) -> bool {
-        let all = self.running.iter().flat_map(|ike| &ike.children);
-        let mut kept = all.filter(|other| self.kept.contains(&other.unique_id));
-        self.carrying.contains(&sa.unique_id) && kept.any(|other| other.local == sa.local && other.remote == sa.remote)
+        self.carrying.contains(&sa.unique_id) && self.kept_twins(sa).next().is_some()
+    }
+
+    /// Those that stay and have the networks of `sa`.
+    fn kept_twins(&self, sa: &ChildSa) -> impl Iterator<Item = &ChildSa> {
+        let kept = self.running.iter().flat_map(|ike| &ike.children);
+        let kept = kept.filter(|other| self.kept.contains(&other.unique_id));
+        kept.filter(move |other| other.local == sa.local && other.remote == sa.remote)
     }
 
     /// Whether it is the newest SA of its child.
@@ -239,8 +275,8 @@ pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
     of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
 }
 
-/// How long duplicates stay. Of two agents, the initiator closes them: if both did, each might close the SA that the
-/// other keeps.
+/// How long duplicates stay. Of two agents, the end with the lower address closes them: where charon's whole seconds, or
+/// what was heard, have the ends choose differently, each would close the SA that the other keeps.
 fn patience(wanted: &Connection) -> Duration {
     if wanted.remote_addr.ip().is_some_and(|peer| wanted.local_addr > peer) { DUPLICATE * 2 } else { DUPLICATE }
 }
