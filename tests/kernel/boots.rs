@@ -106,7 +106,7 @@ fn networks_of_other_peers() {
 #[test]
 #[ignore = "make kernel"]
 fn mistakes_of_libreswan() {
-    on_a_machine("on_foreign_reasons::libreswan", 5);
+    on_a_machine("on_foreign_reasons::libreswan", 6);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! comes up.
 
 use nix::sys::signal::Signal;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::foreign::{Configuration, Kind, Proposal};
@@ -19,7 +21,7 @@ const NETWORKS: Configuration<'static> = Configuration { local: &["10.99.0.0/24"
 const IDENTITY: Configuration<'static> = Configuration { id_of_a: "somebody.example", ..RIGHT };
 
 cases! {
-    libreswan, Libreswan: key ike_proposal esp_proposal networks identity;
+    libreswan, Libreswan: key ike_proposal esp_proposal networks identity cut_hash;
     openiked, Openiked: key ike_proposal esp_proposal networks identity;
 }
 
@@ -77,4 +79,29 @@ fn networks(kind: Kind) {
 fn identity(kind: Kind) {
     let asked = "the peer expects us to be fqdn:somebody.example, and we are ipv4:192.0.2.1";
     named(kind, &IDENTITY, "PEER_REFUSED_AUTH", ["ID_MISMATCH", asked]);
+}
+
+/// It cuts the hash of packets to 96 bits, which no negotiation tells: all is up and nothing passes, whoever began. The
+/// advice names the option, and that cures it.
+fn cut_hash(kind: Kind) {
+    const CUT: Configuration<'static> = Configuration { esp: Proposal("aes-256", "sha256-96", None), ..RIGHT };
+    let mut bed = Bed::empty(kind, &CUT);
+    let options = |hash: &str| json!({ "policyAuthAlgorithm": hash, "pfs": "none" });
+    bed.create(&options("sha256"));
+    for role in ["we", "the peer"] {
+        if role == "the peer" {
+            bed.peer.down();
+            bed.peer.up(&CUT);
+        }
+        wait_until(PATIENCE, "it is up", || bed.ready().then_some(()));
+        let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
+        let advice = wait_until(PATIENCE, "nothing comes in", || {
+            let child = bed.view()["children"][0].clone();
+            (child["condition"] == "no_inbound").then(|| child["condition_advice"].to_string())
+        });
+        assert!(advice.contains("cut HMAC-SHA-256 to 96 bits") && advice.contains("sha256-96"), "{role}: {advice}");
+        assert_eq!(ping.stop().received, 0, "{role}");
+    }
+    bed.change(&options("sha256-96"));
+    bed.carries();
 }
