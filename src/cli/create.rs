@@ -79,7 +79,7 @@ impl Wanted {
             self.name = ask::line("Name of the connection", "")?;
         }
         if self.peer.is_empty() {
-            self.peer = ask::line("Address of the peer", "")?;
+            self.peer = ask::line("Address or name of the peer", "")?;
         }
         if self.vip.is_none() && gateway.vips.len() > 1 && vip(gateway, &self.peer).is_err() {
             let all: Vec<_> = gateway.vips.iter().map(cygnet::settings::Vip::described).collect();
@@ -118,7 +118,7 @@ impl Wanted {
         let missing = [
             (!has_key, "a key", "--auth-key-file FILE or --generate-key"),
             (self.name.is_empty(), "a name", "NAME"),
-            (self.peer.is_empty(), "the peer's address", "--peer ADDRESS"),
+            (self.peer.is_empty(), "the peer's address or name", "--peer PEER"),
             (needs_networks && self.network.is_none(), "a network behind this gateway", "--network NETWORK"),
             (needs_networks && self.peer_cidrs.is_empty(), "networks behind the peer", "--peer-cidr CIDR"),
         ];

@@ -110,7 +110,7 @@ pub struct CreateArgs {
     pub name: Option<String>,
     /// The peer: its address (a link-local one with a percent sign and its interface behind it), a host name that follows
     /// a changing address, or %any for a peer that calls from anywhere (with --set remoteId=NAME).
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "PEER")]
     pub peer: Option<String>,
     /// This gateway's VIP: its name, address or uuid in the settings. It is not needed if only one fits the peer.
     #[arg(long, value_name = "VIP")]
