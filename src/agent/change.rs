@@ -4,6 +4,7 @@ pub(super) mod conflicts;
 mod credential_files;
 mod delete;
 mod dropped_cas;
+mod effects;
 pub(crate) mod overlaps;
 mod passes;
 pub(super) mod plan;
