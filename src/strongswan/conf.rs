@@ -69,7 +69,7 @@ struct ConnectionConf<'a> {
     mode: &'static str,
 }
 
-/// A connection in charon's sense. What two of them differ in.
+/// A connection in charon's sense: the settings in which the two of one IKE connection differ.
 struct Part<'a> {
     name: String,
     version: u8,
@@ -87,7 +87,7 @@ struct CertNames {
 impl CertNames {
     fn new(id: ConnectionId, certs: &Certs) -> Self {
         let files = credentials::files(id, certs);
-        // The intermediates, which come behind the roots, are no end of a chain.
+        // Intermediates follow the roots. A chain must not end at them.
         let of = |directory, count| {
             let names = files.iter().filter(|file| file.directory == directory).take(count);
             names.map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ")
@@ -96,7 +96,7 @@ impl CertNames {
     }
 }
 
-/// Renders `connection` as the text of its file in conf.d, for a host whose networks it leaves out of consideration.
+/// Renders `connection` as the text of its file in conf.d, without policies for the host's own networks.
 ///
 /// # Errors
 /// When the template fails, which is a fault of this program.
@@ -104,7 +104,7 @@ pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
     render_passing(connection, traps, &[])
 }
 
-/// The same with policies for what it leaves alone.
+/// The same with pass policies.
 ///
 /// # Errors
 /// As [`render`].
@@ -173,13 +173,13 @@ pub struct Broken {
     pub why: String,
 }
 
-/// How deep sections may stand in each other; the template needs four.
+/// The deepest nesting of sections; the template needs four.
 const MAX_DEPTH: usize = 8;
 
 /// Parses text that [`render`] wrote; values stay as they are written, lists unsplit.
 ///
 /// # Errors
-/// On everything else, with the line.
+/// On any other text, with the line.
 pub fn parse(text: &str) -> Result<Section, Broken> {
     let mut open: Vec<(String, Section)> = vec![(String::new(), Section::new())];
     let mut number = 0;

@@ -42,7 +42,7 @@ impl IkeSaTrace {
                 (Code::NoProposalChild, Confidence::Evidence)
             }
             "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built" => (Code::NoProposalChild, Confidence::Answer),
-            // IKEv1 has one word for both.
+            // IKEv1 has one notify for both.
             "received NO_PROPOSAL_CHOSEN error notify" if self.established => {
                 (Code::NoProposalChild, Confidence::Answer)
             }
@@ -87,7 +87,7 @@ impl IkeSaTrace {
             .and_then(|rest| rest.strip_suffix(" unacceptable"))
             .or_else(|| text.strip_prefix("no matching CHILD_SA config found for "));
         if let Some(theirs) = theirs {
-            // In IKEv1 charon prints the initiator's side first, and that is the peer here.
+            // Under IKEv1 charon prints the initiator's side first. Here the initiator is the peer.
             let theirs = match theirs.split_once(" === ") {
                 Some((its, ours)) if self.version == Some(1) => format!("{ours} === {its}"),
                 _ => theirs.to_owned(),

@@ -19,9 +19,10 @@ pub(super) struct Silence {
     pub has_carried: bool,
     /// Whether quick mode waits for its answer.
     is_quick: bool,
-    /// Whether the message that is looked at could not be decrypted.
+    /// Whether the current message could not be decrypted.
     pub is_undecrypted: bool,
-    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or an early greeting.
+    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or a message that came
+    /// early.
     is_unreadable: bool,
 }
 
