@@ -1,7 +1,7 @@
 //! The one error type. Its texts are for the caller: what is wrong, where, and what to do.
 //! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
 
-use crate::ipsec::Conflict;
+use crate::ipsec::{Clash, Conflict};
 use std::{io, path::PathBuf};
 
 /// What a name in an error message stands for.
@@ -72,6 +72,9 @@ pub enum Error {
     /// A part of a connection does not fit the others, or may not be as it is.
     #[error("{}: {}", .0.part(), .0)]
     Conflict(#[from] Conflict),
+    /// Something stored is in the way of a write.
+    #[error("{0}")]
+    Clash(#[from] Clash),
     /// The resource that a parameter names does not exist.
     #[error("no {resource:?} with uuid {uuid}")]
     NotFound {

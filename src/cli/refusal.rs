@@ -22,7 +22,7 @@ pub fn sentence(error: &Value) -> Option<String> {
         }
         "MISSING" => Some(format!("{subject} is missing")),
         "RULE" => Some(format!("{subject} {}", text("rule")?)),
-        "CONFLICT" => Some(format!("{subject}: {}", text("rule")?)),
+        "CONFLICT" | "CLASH" => Some(format!("{subject}: {}{}", text("rule")?, remedy(&data["remedy"]))),
         "NOT_FOUND" => {
             let (what, found) = (resource(text("type")?)?, text("found")?);
             let place = if subject == "uuid" { String::new() } else { format!("{subject}: ") };
@@ -30,6 +30,12 @@ pub fn sentence(error: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The option that helps, behind what is wrong.
+pub fn remedy(data: &Value) -> String {
+    let found = data["parameter"].as_str().zip(data["effect"].as_str());
+    found.map_or_else(String::new, |(parameter, effect)| format!("; with {}, {effect}", option(parameter)))
 }
 
 /// The option that sets a parameter of the query.

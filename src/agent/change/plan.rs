@@ -165,19 +165,17 @@ impl Agent {
 
     /// Refuses conflicts with other connections. With `hides_key`, a possible conflict of keys is a warning.
     fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
-        let name_of = |id| self.name_of(id);
         let uniqueness = self.changes.uniqueness();
         if !hides_key {
-            return uniqueness.check(all, name_of).map(|()| None);
+            return uniqueness.check(all, |id| self.stored(id)).map(|()| None);
         }
-        uniqueness.check_pairs(all, name_of)?;
+        uniqueness.check_pairs(all, |id| self.stored(id))?;
         Ok(uniqueness.clashing(all).first().map(|other| Warning {
             code: Code::KeyAmbiguous.name(),
             part: None,
             message: format!(
-                "the ipsec connection[uuid:{other}, name:{}] has the same remote identity: the change is refused if its \
-                 authKey is another one",
-                name_of(*other)
+                "{} has the same remote identity: the change is refused if its authKey is another one",
+                self.stored(*other)
             ),
         }))
     }
