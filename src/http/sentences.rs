@@ -56,7 +56,11 @@ pub(super) fn data(error: &Error) -> Option<Value> {
         }
         Error::Conflict(conflict) => {
             let (field, rule) = (field_of(conflict.part()), in_our_words(conflict));
-            Some(json!({ "problem": "CONFLICT", "field": field, "rule": rule }))
+            let mut data = json!({ "problem": "CONFLICT", "field": field, "rule": rule });
+            if let Some(remedy) = conflict.remedy() {
+                data["remedy"] = data_of_remedy(remedy);
+            }
+            Some(data)
         }
         Error::Clash(clash) => Some(data_of_clash(clash)),
         Error::NotFound { field, uuid, resource, .. } => {
@@ -96,12 +100,13 @@ fn data_of_clash(clash: &Clash) -> Value {
     data
 }
 
-fn data_of_remedy(Remedy { option, effect }: Remedy) -> Value {
+/// The same of what helps.
+pub(super) fn data_of_remedy(Remedy { option, effect }: Remedy) -> Value {
     json!({ "parameter": option, "effect": effect })
 }
 
 /// What helps, in the words of the API.
-fn remedied(Remedy { option, effect }: Remedy) -> String {
+pub(super) fn remedied(Remedy { option, effect }: Remedy) -> String {
     format!("with the query parameter {option}=true, {effect}")
 }
 
@@ -158,6 +163,9 @@ pub(super) fn details(conflict: &Conflict) -> String {
         Conflict::RemotesOverlap(a, b) => format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"),
         Conflict::SidesOverlap { local, remote } => {
             format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped")
+        }
+        Conflict::Policy { advice, remedy: Some(remedy), setting, .. } => {
+            return format!("field[{field}] {advice}; {} (refused by policy.{setting})", remedied(*remedy));
         }
         other => return format!("field[{field}] {}", in_our_words(other)),
     };

@@ -7,7 +7,7 @@ use crate::{
         refusal::not_found,
     },
     error::{Error, Result},
-    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk, native::StartMode},
+    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk, Remedy, native::StartMode},
     store::Record,
     strongswan::{
         conf,
@@ -173,6 +173,7 @@ impl Agent {
         Ok(uniqueness.clashing(all).first().map(|other| Warning {
             code: Code::KeyAmbiguous.name(),
             part: None,
+            remedy: None,
             message: format!(
                 "{} has the same remote identity: the change is refused if its authKey is another one",
                 self.stored(*other)
@@ -207,23 +208,24 @@ fn needs_agreement(old: &Connection, new: &Connection) -> bool {
 /// The warnings about the transition from `old` to `new`.
 fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });
+    let mut warn = |code, message: String, remedy| warnings.push(Warning { code, part: None, message, remedy });
     if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) && needs_agreement(old, new) {
         let text = "until the peer has the same settings, the old SA goes on carrying and status is Connecting";
-        warn("PEER_NOT_CHANGED", text.into());
+        warn("PEER_NOT_CHANGED", text.into(), None);
     }
     if impact == Impact::Reauth {
-        let text = "SAs under the old key live until the new key is proven; if it leaked, add immediate=true";
-        warn("OLD_KEY_LIVES", text.into());
+        let effect = "they are closed at once, as is needed if it leaked";
+        let remedy = Remedy { option: "immediate", effect };
+        warn("OLD_KEY_LIVES", "SAs under the old key live until the new key is proven".into(), Some(remedy));
     }
     if impact == Impact::Replace && old.remote_addr != new.remote_addr {
         let (old, new) = (old.remote_addr, new.remote_addr);
-        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"));
+        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"), None);
     }
     let gone = old.children.iter().filter(|child| !new.children.iter().any(|c| c.name == child.name)).count();
     if gone > 0 && impact != Impact::None {
         let text = format!("{gone} of the pairs of networks that are carried now will not be, or in another SA");
-        warn("NETWORKS_GO", text);
+        warn("NETWORKS_GO", text, None);
     }
     warnings
 }
