@@ -106,6 +106,8 @@ pub enum Error {
         doing: String,
         /// charon's message.
         words: String,
+        /// Whether it has no such SA, connection or key.
+        is_absent: bool,
     },
     /// charon could not be reached or did not answer in time.
     #[error("charon did not answer {doing}: {cause}")]
@@ -164,6 +166,12 @@ impl Error {
     /// An argument error from anything that displays.
     pub fn argument(text: impl Into<String>) -> Self {
         Self::Argument(text.into())
+    }
+
+    /// Whether charon refused because it does not have what was named.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { is_absent: true, .. })
     }
 
     /// The member `name` of the body has this problem.
