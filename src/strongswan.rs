@@ -17,6 +17,7 @@ pub mod names;
 pub mod observe;
 pub mod packet;
 pub(crate) mod pretty;
+mod refused;
 pub mod requests;
 pub mod section;
 mod sightings;
@@ -30,6 +31,7 @@ use crate::{
     strongswan::{
         fallbacks::Fallbacks,
         foreign::Foreign,
+        refused::or_absent,
         requests::Loadable,
         sightings::Sightings,
         swanctl::Swanctl,
@@ -352,10 +354,7 @@ impl StrongSwan {
 
 /// Unloads the connection with this name; a missing one is no error.
 async fn unload(vici: &Vici, name: &str) -> Result<()> {
-    match vici.unload_connection(name).await {
-        Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
-        other => other,
-    }
+    or_absent(vici.unload_connection(name).await)
 }
 
 /// Sends charon all requests of `connection`, the secret first.

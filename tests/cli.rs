@@ -22,6 +22,8 @@ mod makefile;
 mod names;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/refusals.rs"]
+mod refusals;
 #[path = "cli/reloads.rs"]
 mod reloads;
 #[path = "cli/run.rs"]

@@ -156,6 +156,32 @@ fn zstacks_words_stay_on_the_floor_of_http() {
     none(&src().iter().filter(below).flat_map(|source| holds(source, &ZSTACK)).collect::<Vec<_>>());
 }
 
+/// A text of a result, searched for words.
+const TOLD_BY_WORDS: [&str; 10] = [
+    "words.starts_with(\"",
+    "words.ends_with(\"",
+    "words.contains(\"",
+    "details.starts_with(\"",
+    "details.contains(\"",
+    "message.contains(\"",
+    "what.contains(\"",
+    "why.contains(\"",
+    "to_string().contains(\"",
+    "to_string().starts_with(\"",
+];
+
+/// charon's words are read where its log is parsed and where its refusals are; what is our own is data.
+#[test]
+fn no_result_is_told_from_another_by_its_words() {
+    let reads_charon = |source: &&Source| {
+        let module = source.module.as_str();
+        module == "strongswan::refused" || module.starts_with("strongswan::log_parser")
+    };
+    let others = src().into_iter().filter(|source| !reads_charon(&source)).collect::<Vec<_>>();
+    none(&others.iter().flat_map(|source| holds(source, &TOLD_BY_WORDS)).collect::<Vec<_>>());
+    assert_eq!(holds(&snippet("agent", "if words.contains(\"SAs\") {}"), &TOLD_BY_WORDS).len(), 1);
+}
+
 #[test]
 fn no_template_trusts_a_value() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");

@@ -74,7 +74,11 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
 /// The peer, with its address where that is not what is stored, and who begins where that is not this end.
 fn peer(view: &Value) -> String {
     let (stored, address) = (text(&view["inventory"], "peerAddress"), text(&view["peer"], "address"));
-    let at = if address.is_empty() || stored.starts_with(&address) { String::new() } else { format!(" ({address})") };
+    let at = if address.is_empty() || stored.split('%').next() == Some(&address) {
+        String::new()
+    } else {
+        format!(" ({address})")
+    };
     let role = match view["role"].as_str() {
         Some("waits_for_peer") => ", which begins",
         Some("waits_for_traffic") => "; traffic begins",

@@ -62,11 +62,8 @@ impl Stop {
     /// The agent's refusal: an answer with the error object.
     pub fn refused(answer: &Value) -> Self {
         let error = &answer["error"];
-        let text = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
-        let details = || text("details").or(text("description")).unwrap_or("the agent gave no reason").to_owned();
-        let hint = text("elaboration").map(Into::into);
-        let text = refusal::sentence(error).unwrap_or_else(details);
-        Self { code: Code::Failed, text, hint, object: Some(answer.to_string()) }
+        let hint = error["elaboration"].as_str().filter(|hint| !hint.is_empty()).map(Into::into);
+        Self { code: Code::Failed, text: refusal::text(error), hint, object: Some(answer.to_string()) }
     }
 
     /// The text.

@@ -1,7 +1,7 @@
 //! What the native view tells of a child beyond what charon lists: its condition, what is wanted of it, its times. And
 //! the warnings and the rehearsal, as answers have them.
 
-use super::sentences::field_of;
+use super::sentences::{data_of_remedy, field_of, remedied};
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     doctor::facts::path,
@@ -129,7 +129,10 @@ fn warning(warning: &Warning) -> Value {
         Some(field) => format!("{field} {}", warning.message),
         None => warning.message.clone(),
     };
-    members.insert("message".into(), message.into());
+    let remedy = warning.remedy.map_or_else(String::new, |remedy| format!("; {}", remedied(remedy)));
+    members.insert("message".into(), (message + &remedy).into());
+    let opaque = warning.remedy.map(|remedy| json!({ "rule": warning.message, "remedy": data_of_remedy(remedy) }));
+    members.extend(opaque.map(|opaque| ("opaque".to_owned(), opaque)));
     Value::Object(members)
 }
 

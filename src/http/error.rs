@@ -106,9 +106,8 @@ fn elaboration(error: &Error) -> Option<String> {
         Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
         Error::Named { elaboration, .. } => Some(elaboration.clone()),
         Error::NotFound { known, .. } => known.clone(),
-        Error::Unreachable { .. } => {
-            Some(format!("{}: {}", Code::CharonUnreachable.name(), Code::CharonUnreachable.advice()))
-        }
+        Error::Clash(clash) => clash.code().map(Code::explained),
+        Error::Unreachable { .. } => Some(Code::CharonUnreachable.explained()),
         _ => None,
     }
 }
@@ -119,6 +118,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Argument(_)
         | Error::Value { .. }
         | Error::Conflict(_)
+        | Error::Clash(_)
         | Error::Named { .. }
         | Error::NotConfirmed { .. } => ("SYS.1007", "One or more API argument is invalid"),
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
@@ -144,6 +144,7 @@ fn details(error: &Error) -> String {
         }
         Error::Value { place, name, problem } => sentences::value(*place, name, problem),
         Error::Conflict(conflict) => sentences::details(conflict),
+        Error::Clash(clash) => sentences::clash(clash),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
         // The code's description says already that it is internal.
         Error::Internal(text) => text.clone(),

@@ -1,7 +1,7 @@
 //! Why the values of a connection cannot stand together, as data. The model's own sentence is for the journal; who answers
 //! a caller makes a sentence of the caller's words.
 
-use super::{Encryption, Invalid, Part, PeerAddr, TrafficSelector};
+use super::{Encryption, Invalid, Part, PeerAddr, Remedy, TrafficSelector};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -155,12 +155,20 @@ pub enum Conflict {
         part: Part,
         /// The reason and the remedy.
         advice: String,
+        /// The option of a write that helps.
+        remedy: Option<Remedy>,
         /// The choice of `[policy]`.
         setting: &'static str,
     },
 }
 
 impl Conflict {
+    /// The option of a write that helps.
+    #[must_use]
+    pub fn remedy(&self) -> Option<Remedy> {
+        if let Self::Policy { remedy, .. } = self { *remedy } else { None }
+    }
+
     /// The value to change.
     #[must_use]
     pub fn part(&self) -> Part {

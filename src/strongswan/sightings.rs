@@ -104,7 +104,9 @@ impl Sightings {
 pub(super) fn same(error: &Error) -> Error {
     match error {
         Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
-        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
+        Error::Refused { doing, words, is_absent } => {
+            Error::Refused { doing: doing.clone(), words: words.clone(), is_absent: *is_absent }
+        }
         other => Error::Internal(other.to_string()),
     }
 }

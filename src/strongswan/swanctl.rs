@@ -5,6 +5,7 @@
 
 use super::{
     names, pretty,
+    refused::refused,
     section::Section,
     words::{self, shorten},
 };
@@ -82,9 +83,7 @@ impl Swanctl {
             .lines()
             .find_map(|line| line.split_once(" failed: ").filter(|(what, _)| !what.starts_with("connecting")))
         {
-            Some((_, said)) => {
-                Err(Error::Refused { doing: arguments.join(" "), words: shorten(said, words::SENTENCE) })
-            }
+            Some((_, said)) => Err(refused(arguments.join(" "), said)),
             None => Err(unreachable(arguments, &output)),
         }
     }
@@ -150,10 +149,7 @@ impl Swanctl {
     /// and nothing else.
     async fn reload(&self, id: ConnectionId, wanted: Option<&Loadable>) -> Result<()> {
         let name = names::connection(id);
-        let refuse = |words: String| Error::Refused {
-            doing: format!("--load-all for {name}"),
-            words: shorten(&words, words::SENTENCE),
-        };
+        let refuse = |words: String| refused(format!("--load-all for {name}"), &words);
         let loaded = self.connections().await?;
         let (rehearsed, output) = self.rehearse(loaded).await?;
         judge(&rehearsed, &output, &name, wanted).map_err(refuse)?;

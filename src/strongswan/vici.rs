@@ -13,7 +13,11 @@ mod socket;
 
 pub use events::{Events, Notice};
 
-use super::{packet::Packet, section::Section, words};
+use super::{
+    packet::Packet,
+    refused::{or_absent, refused},
+    section::Section,
+};
 use crate::{
     error::{Error, Result},
     strongswan::{
@@ -176,10 +180,7 @@ impl Vici {
     /// # Errors
     /// When charon refuses it or does not answer.
     pub async fn unload_key(&self, id: &str) -> Result<()> {
-        match self.command("unload-key", id, Section::new().with("id", id)).await {
-            Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
-            other => other,
-        }
+        or_absent(self.command("unload-key", id, Section::new().with("id", id)).await)
     }
 
     /// Unloads a connection; its SAs stay.
@@ -239,8 +240,8 @@ impl Vici {
         let mut lent = self.pools.acts.lend().await.map_err(|e| failed(command, object, e))?;
         if self.pools.acts.lives() != life {
             lent.give_back();
-            let words = "charon may have been started anew since the SA was listed".into();
-            return Err(Error::Refused { doing: format!("{command} {object}"), words });
+            let words = "charon may have been started anew since the SA was listed";
+            return Err(refused(format!("{command} {object}"), words));
         }
         let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
         let answer = lent.returned(answer).map_err(|e| failed(command, object, e))?;
@@ -348,10 +349,10 @@ fn of(ike: Option<&str>) -> Section {
 fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
     match answer.text("success") {
         Some("yes") => Ok(()),
-        _ => Err(Error::Refused {
-            doing: format!("{command} {object}").trim_end().into(),
-            words: words::shorten(answer.text("errmsg").unwrap_or("it gave no reason"), words::SENTENCE),
-        }),
+        _ => {
+            let doing = format!("{command} {object}").trim_end().to_owned();
+            Err(refused(doing, answer.text("errmsg").unwrap_or("it gave no reason")))
+        }
     }
 }
 
@@ -359,7 +360,7 @@ fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
 fn failed(command: &str, object: &str, cause: Failure) -> Error {
     let doing = format!("{command} {object}").trim_end().to_owned();
     match cause {
-        Failure::Unknown => Error::Refused { doing, words: cause.to_string() },
+        Failure::Unknown => refused(doing, &cause.to_string()),
         Failure::Request(words) => Error::Internal(format!("{doing}: {words}")),
         _ => Error::Unreachable { doing, cause: cause.to_string() },
     }

@@ -102,6 +102,7 @@ fn warning(subjects: &[String], has: &str) -> Option<Warning> {
     (!subjects.is_empty()).then(|| Warning {
         code: "CA_STAYS_LOADED",
         part: None,
+        remedy: None,
         message: format!(
             "charon {has} {subjects}, which no connection uses any more: it cannot unload a CA before its restart, and accepts \
              peers whose certificates chain through one; to end that, restart strongswan, which interrupts its tunnels"

@@ -89,6 +89,7 @@ impl Agent {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
             part: None,
             message: rehearsal.details,
+            remedy: None,
         }));
         warnings
     }
@@ -118,15 +119,15 @@ fn left_out(connection: &Connection) -> Vec<Warning> {
             "was given with the CA '{name}', which is left out: it has expired, is not valid yet, is revoked, or its chain \
              reaches no root of the bundle; nothing else of the bundle needs it"
         );
-        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message }
+        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message, remedy: None }
     };
     certs.flat_map(|certs| &certs.left_out).map(warning).collect()
 }
 
 /// The error for a refused choice.
 pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
-    let setting = finding.weakness.setting();
-    Conflict::Policy { part: finding.part, advice: finding.advice.clone(), setting }.into()
+    let (advice, remedy, setting) = (finding.advice.clone(), finding.weakness.remedy(), finding.weakness.setting());
+    Conflict::Policy { part: finding.part, advice, remedy, setting }.into()
 }
 
 /// Whether each child has had a key exchange of its own.

@@ -9,7 +9,7 @@ use crate::{
     },
     store::Record,
     strongswan::{
-        log_parser::Confidence,
+        log_parser::{Confidence, FailureCause, OwnValues},
         words::{self, shorten},
     },
 };
@@ -150,7 +150,7 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: history.trigger() };
         }
         if let Some(known) = known {
-            let mut details = with_wanted(view, known.cause.code, &known.cause.details);
+            let mut details = with_wanted(view, &known.cause);
             if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
@@ -198,27 +198,26 @@ fn protection(connection: &Connection) -> String {
     }
 }
 
-/// Adds this gateway's values where the peer's answer does not contain them.
-fn with_wanted(view: &View, code: Code, details: &str) -> String {
-    let connection = &view.record.connection;
-    match code {
-        Code::NoProposalIke if !details.contains("wanted here") => {
+/// Adds this gateway's values where the details do not name them.
+fn with_wanted(view: &View, cause: &FailureCause) -> String {
+    let (connection, details) = (&view.record.connection, &cause.details);
+    match (cause.code, cause.own) {
+        (Code::NoProposalIke, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
         }
-        Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
+        (Code::NoProposalChild | Code::AlgorithmUnsupported, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}", protection(connection))
         }
-        Code::TsMismatch => {
+        (Code::TsMismatch, own) => {
             let wanted: Vec<_> =
                 connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
-            let proposal =
-                if details.contains("proposal") { format!(", {}", protection(connection)) } else { String::new() };
-            format!("{details}; wanted here: {}{proposal}", wanted.join("; "))
+            let proposal = (own == OwnValues::ProposalToo).then(|| format!(", {}", protection(connection)));
+            format!("{details}; wanted here: {}{}", wanted.join("; "), proposal.unwrap_or_default())
         }
-        Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
+        (Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch, _) => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
             format!("{details}; this gateway sends {ours} and expects {theirs}")
         }
-        _ => details.to_owned(),
+        _ => details.clone(),
     }
 }

@@ -100,7 +100,7 @@ impl Agent {
     fn others(&self, found: &Found) -> String {
         let other = |(id, pairs): (&ConnectionId, &std::collections::BTreeSet<(ipnet::IpNet, ipnet::IpNet)>)| {
             let pairs: Vec<_> = pairs.iter().map(|(local, remote)| format!("{local} to {remote}")).collect();
-            format!("the ipsec connection[uuid:{id}, name:{}] ({})", self.name_of(*id), pairs.join(", "))
+            format!("{} ({})", self.stored(*id), pairs.join(", "))
         };
         let more = if found.len() < SHOWN { "" } else { ", and perhaps others" };
         found.iter().map(other).collect::<Vec<_>>().join(", ") + more

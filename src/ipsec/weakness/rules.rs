@@ -95,8 +95,7 @@ pub fn untested_pfs(connection: &Connection) -> Option<Finding> {
         Protocol::Esp(esp) => esp.pfs,
         Protocol::Ah(ah) => ah.pfs,
     };
-    let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group; \
-                  with the query parameter rehearse=true it is tried at once";
+    let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group";
     (pfs.is_some() && connection.version != IkeVersion::V1 && !connection.children.is_empty())
         .then(|| Weakness::UntestedPfs.at(Part::Pfs, advice))
 }

@@ -22,12 +22,12 @@ impl IkeSaTrace {
     }
 
     /// The same cause, unless the peer uses aggressive mode: then nothing that it sends can be accepted.
-    pub(super) fn in_its_mode(&self, (code, confidence, details): Found) -> Found {
-        let is_another = matches!(code, Code::AggressiveMode | Code::IkeVersionMismatch) || !self.aggressive;
+    pub(super) fn in_its_mode(&self, found: Found) -> Found {
+        let is_another = matches!(found.code, Code::AggressiveMode | Code::IkeVersionMismatch) || !self.aggressive;
         if is_another || self.established {
-            return (code, confidence, details);
+            return found;
         }
-        (Code::AggressiveMode, Confidence::Evidence, aggressive(&details))
+        Found::new(Code::AggressiveMode, Confidence::Evidence, aggressive(&found.details))
     }
 }
 

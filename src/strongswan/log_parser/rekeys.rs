@@ -68,17 +68,6 @@ impl IkeSaTrace {
         }
         let subject = if what == "IKE_SA" { Subject::Ike } else { Subject::Child(self.child.clone()) };
         let details = format!("charon logs no cause: {text}");
-        Some(TraceEvent::RekeyFailed(
-            subject,
-            FailureCause {
-                code: Code::Unknown,
-                confidence: Confidence::Hint,
-                child: None,
-                version: None,
-                peer_id: None,
-                asked_id: None,
-                details,
-            },
-        ))
+        Some(TraceEvent::RekeyFailed(subject, FailureCause::new(Code::Unknown, Confidence::Hint, details)))
     }
 }

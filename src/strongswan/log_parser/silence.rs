@@ -1,7 +1,7 @@
 //! The meaning of a peer's silence, from its earlier answers and the pending request.
 
 use super::{
-    Confidence, IkeSaTrace, KEY_OR_IDENTITY,
+    Confidence, IkeSaTrace, KEY_OR_IDENTITY, OwnValues,
     diagnose::{Found, found},
 };
 use crate::ipsec::Code;
@@ -59,13 +59,14 @@ impl IkeSaTrace {
         if self.established {
             let is_asked = self.silence.is_quick && !self.silence.has_carried;
             return match sent_again {
-                _ if is_asked && (given_up || sent_again >= Some(SIGN)) => found(
-                    Code::TsMismatch,
-                    Confidence::Sign,
-                    "the peer is silent to quick mode, the request for the CHILD_SA: its networks or its proposal for \
-                     the traffic differ"
+                _ if is_asked && (given_up || sent_again >= Some(SIGN)) => Some(Found {
+                    code: Code::TsMismatch,
+                    confidence: Confidence::Sign,
+                    details: "the peer is silent to quick mode, the request for the CHILD_SA: its networks or its \
+                              proposal for the traffic differ"
                         .into(),
-                ),
+                    own: OwnValues::ProposalToo,
+                }),
                 None if given_up => {
                     found(Code::DpdTimeout, Confidence::Answer, format!("the peer fell silent: {text}"))
                 }
