@@ -43,7 +43,7 @@ pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use host_name::HostName;
 pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
-pub use lifetime::Lifetime;
+pub use lifetime::{ByteLifetime, Lifetime};
 pub use native::NativeOptions;
 pub use packet_size::PacketSize;
 pub use part::Part;

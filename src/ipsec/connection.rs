@@ -12,8 +12,8 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, Psk, Remote,
-    TrafficSelector, algorithm::IntegrityRow, native::StartMode,
+    AhProposal, ByteLifetime, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, Psk,
+    Remote, TrafficSelector, algorithm::IntegrityRow, native::StartMode,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -208,6 +208,12 @@ impl Connection {
     pub fn child_rand(&self) -> u32 {
         let rand = self.lifetime.rand();
         rand - self.child_generation.0 % rand.clamp(1, CHILD_GENERATIONS)
+    }
+
+    /// How many bytes a CHILD_SA carries, if that is limited.
+    #[must_use]
+    pub fn child_bytes(&self) -> Option<ByteLifetime> {
+        ByteLifetime::new(self.native.child_rekey_bytes)
     }
 
     /// How many generations the spread of the rekeying tells apart. All 32, unless the lifetime is below 363 s.

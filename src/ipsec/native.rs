@@ -2,7 +2,7 @@
 //! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
 //! an option takes it from there.
 
-use super::{Dpd, IdentityKind, Integrity, Invalid, connection::Split};
+use super::{ByteLifetime, Dpd, IdentityKind, Integrity, Invalid, connection::Split};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -22,6 +22,8 @@ pub struct NativeOptions {
     pub ike_prf: Option<Integrity>,
     /// Who begins to negotiate.
     pub start_mode: StartMode,
+    /// The bytes after which a CHILD_SA is rekeyed; 0 if their number is no reason to.
+    pub child_rekey_bytes: u64,
 }
 
 /// Who begins to negotiate, and when.
@@ -42,7 +44,7 @@ pub enum Kind {
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number from the first to the second.
-    Number(u32, u32),
+    Number(u64, u64),
     /// Yes or no.
     Switch,
 }
@@ -52,6 +54,8 @@ pub enum Kind {
 pub enum Scope {
     /// The IKE_SA.
     Ike,
+    /// The CHILD_SAs.
+    Child,
     /// The CHILD_SAs, and only if they differ: their selectors say what the option does.
     Selectors,
     /// The IKE_SA, and only if the identity differs.
@@ -110,7 +114,7 @@ const PRFS: [(&str, Option<Integrity>); 5] = [
 ];
 const PRF_WORDS: [&str; 5] = words(&PRFS);
 
-const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
+const DPD: Kind = Kind::Number(Dpd::RANGE.0 as u64, Dpd::RANGE.1 as u64);
 
 /// `startMode`.
 const START_MODES: [(&str, StartMode); 3] =
@@ -118,7 +122,7 @@ const START_MODES: [(&str, StartMode); 3] =
 const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
 
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 8] = [
+pub static NATIVE: [NativeOption; 9] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -220,6 +224,20 @@ pub static NATIVE: [NativeOption; 8] = [
         set: |o, value| meaning(&START_MODES, value).map(|mode| o.start_mode = mode),
         same: |a, b| a.start_mode == b.start_mode,
     },
+    NativeOption {
+        name: "childRekeyBytes",
+        kind: Kind::Number(0, ByteLifetime::MAX),
+        example: "1000000000",
+        about: "Bytes in one direction after which a CHILD_SA is rekeyed, if its lifeTime is not over before: 0 for no \
+                such limit, or at least 67108864 (64 MiB). It begins up to a tenth earlier, and a tenth later, at least \
+                64 MiB, the SA ends.",
+        scope: Scope::Child,
+        agreed: false,
+        stored_apart: false,
+        get: |o| o.child_rekey_bytes.into(),
+        set: |o, value| value.as_u64().map(|bytes| o.child_rekey_bytes = bytes),
+        same: |a, b| a.child_rekey_bytes == b.child_rekey_bytes,
+    },
 ];
 
 impl NativeOptions {
@@ -266,7 +284,7 @@ impl NativeOption {
                 (is_valid, format!("must be one of {}", words.join(", ")))
             }
             Kind::Number(low, high) => {
-                let is_valid = value.as_i64().is_some_and(|value| (low.into()..=high.into()).contains(&value));
+                let is_valid = value.as_u64().is_some_and(|value| (low..=high).contains(&value));
                 (is_valid, format!("must be in range of [{low}, {high}]"))
             }
             Kind::Switch => (value.is_boolean(), "must be true or false".into()),

@@ -8,7 +8,7 @@ use crate::lab_for;
 use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
 use crate::pair::{for_side, reaches};
 use crate::support::lab::Side;
-use crate::support::wait_until;
+use crate::support::{output, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,6 +43,29 @@ fn a_forced_encapsulation_needs_nothing_of_the_peer() {
             }
         }
     }
+}
+
+/// As many bytes as one may ask for go through, in pings of many fragments: both ends are told, and one of them rekeys.
+#[test]
+fn traffic_rekeys_a_child() {
+    let Some((bed, before)) = up("ikev2", &SAME, &json!({ "childRekeyBytes": 67_108_864 }), Role::We) else { return };
+    let child = |view: &Value| view["children"][0]["sas"][0]["id"].clone();
+    let listed = bed.lab.swanctl(Side::A, &["--list-conns", "--raw"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("rekey_bytes=67108864"), "{listed:?}");
+    let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    ping.wait_for_replies(5);
+    let mut flood = bed.lab.command_in(Side::A, "ping");
+    flood.args(["-q", "-f", "-s", "60000", "-c", "1500", "-I", Side::A.host(), Side::B.host()]);
+    let flooded = output(&mut flood);
+    let after = wait_until(PATIENCE, "another CHILD_SA carries", || {
+        let view = bed.view();
+        (child(&view) != child(&before) && view["inventory"]["status"] == "Ready").then_some(view)
+    });
+    ping.wait_for_replies(5);
+    let lost = ping.stop();
+    assert_eq!(lost.lost(), 0, "{lost:?} {flooded:?}");
+    assert_eq!(after["ike_sas"][0]["id"], before["ike_sas"][0]["id"], "the IKE_SA is the same");
+    assert!(bed.lab.charon_log(Side::A).contains("CREATE_CHILD_SA"), "{}", bed.lab.charon_log(Side::A));
 }
 
 /// A PRF apart from the integrity, and beside an AEAD cipher.

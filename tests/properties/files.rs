@@ -110,6 +110,11 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         let (life, rekey, rand) =
             (seconds(child, "life_time"), seconds(child, "rekey_time"), seconds(child, "rand_time"));
         assert!(life == c.lifetime.hard() && 0 < rand && rand < rekey && rekey < life);
+        let bytes = ["rand_bytes", "rekey_bytes", "life_bytes"].map(|key| child.number::<u64>(key));
+        let limit = c.native.child_rekey_bytes;
+        assert_eq!(bytes.map(|bytes| bytes.is_some()), [limit > 0; 3]);
+        assert_eq!(bytes[1].unwrap_or(0), limit);
+        assert!(bytes.is_sorted_by(|a, b| a < b || (a, b) == (&None, &None)), "{bytes:?}");
         let answers = c.native.start_mode == StartMode::Respond || c.remote_addr == Remote::Anywhere;
         let action = if traps == Traps::Supported && !answers { "trap" } else { "none" };
         assert_eq!((child.text("start_action"), child.text("close_action")), (Some(action), Some("none")));

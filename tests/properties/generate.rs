@@ -167,7 +167,7 @@ pub fn native() -> impl Strategy<Value = NativeOptions> {
             let value = match option.kind {
                 Kind::Word(words) => words[seed as usize % words.len()].into(),
                 Kind::Switch => (seed % 2 == 0).into(),
-                Kind::Number(low, high) => (low + seed % (high - low + 1)).into(),
+                Kind::Number(low, high) => (low + u64::from(seed) % (high - low + 1)).into(),
             };
             option.put(&mut native, &value).expect("a value of the option");
         }

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{integer, not_an_integer},
+        wire::{long, not_an_integer},
     },
     ipsec::{
         NativeOptions,
@@ -83,7 +83,7 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
             (None, Some("false")) => Ok(false.into()),
             _ => Err(Error::argument(format!("field[{name}] must be true or false")).into()),
         },
-        Kind::Number(..) => match integer(value) {
+        Kind::Number(..) => match long(value) {
             Some(number) => Ok(number.into()),
             None => Err(not_an_integer(name, value.to_string().trim_matches('"'))),
         },
