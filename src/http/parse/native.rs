@@ -77,6 +77,11 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
             let word = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
             Ok(text(name, Some(word.to_owned()), 32)?.into())
         }
+        Kind::Protocol => {
+            let word = value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()));
+            let word = word.ok_or_else(|| Error::rule(name, "must be a string"))?;
+            Ok(text(name, Some(word), 32)?.into())
+        }
         Kind::Switch => match (value.as_bool(), value.as_str().map(str::trim)) {
             (Some(is_on), _) => Ok(is_on.into()),
             (None, Some("true")) => Ok(true.into()),
