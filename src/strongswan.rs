@@ -16,6 +16,7 @@ pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
+mod port_names;
 pub(crate) mod pretty;
 mod refused;
 pub mod requests;

@@ -216,8 +216,8 @@ fn children(view: &View, conditions: &[Seen]) -> Value {
         };
         let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
         let sas: Vec<_> = own.map(|(ike, sa)| child_sa(connection, ike, sa, is_as_wanted(ike, sa))).collect();
-        let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
+        let (local, remote): (Vec<_>, Vec<_>) = (child.local_texts().collect(), child.remote_texts().collect());
+        let mut item = json!({ "name": child.name, "local": local, "remote": remote,
                                "sas": view.running.as_ref().map(|_| sas) });
         child_json::extend(&mut item, child_json::child(connection, conditions.get(number)));
         item

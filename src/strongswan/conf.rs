@@ -233,8 +233,8 @@ fn checked_name(name: &str) -> Result<String, &'static str> {
 
 /// The value that is written as `text`: bare where it is harmless, else one quoted string.
 fn unquoted(text: &str) -> Result<String, &'static str> {
-    // A percent sign stands before the interface of a link-local address.
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/%".contains(&b);
+    // A percent sign stands before the interface of a link-local address, brackets around a protocol and port.
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/%[]".contains(&b);
     let Some(inner) = text.strip_prefix('"') else {
         let sound = text.split(", ").all(|item| !item.is_empty() && item.bytes().all(bare));
         return if sound { Ok(text.into()) } else { Err("an unquoted value has a character that must be quoted") };

@@ -1,7 +1,7 @@
 //! Rules between connections: address pairs, identities and keys that must be unique. Maps keep the cost of a change
 //! independent of the number of connections.
 
-use super::overlaps::{self, Overlaps};
+use super::overlaps::{self, Overlaps, Owner};
 use crate::{
     error::Result,
     ipsec::{
@@ -177,7 +177,7 @@ impl UniquenessIndex {
     fn add_one(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
         if record.state == State::Enabled {
-            self.networks.add(record.id, overlaps::pairs(&record.connection));
+            self.networks.add(Owner::of(&record.connection), overlaps::pairs(&record.connection));
         }
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
@@ -193,7 +193,7 @@ impl UniquenessIndex {
     fn release_one(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
         if record.state == State::Enabled {
-            self.networks.remove(record.id, overlaps::pairs(&record.connection));
+            self.networks.remove(Owner::of(&record.connection), overlaps::pairs(&record.connection));
         }
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);

@@ -326,10 +326,8 @@ fn describe(view: &View) -> String {
         .iter()
         .filter(|child| !status::carries(connection, child, running))
         .map(|child| {
-            let list = |nets: &[crate::ipsec::TrafficSelector]| {
-                nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            };
-            format!("{} to {}", list(&child.local), list(&child.remote))
+            let (local, remote): (Vec<_>, Vec<_>) = (child.local_texts().collect(), child.remote_texts().collect());
+            format!("{} to {}", local.join(","), remote.join(","))
         })
         .collect();
     format!("not carried as wanted: {}", missing.join("; "))

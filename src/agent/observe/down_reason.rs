@@ -4,8 +4,8 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, Remote, State, Status,
-        TrafficSelector, Use, condition, condition::current, coverage, native::StartMode,
+        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, Remote, State, Status, Use,
+        condition, condition::current, coverage, native::StartMode,
     },
     store::Record,
     strongswan::{
@@ -47,8 +47,7 @@ impl Agent {
         let agreed: BTreeSet<_> = sas.iter().map(|sa| coverage::text_of(sa)).collect();
         let agreed = agreed.into_iter().collect::<Vec<_>>().join("; ");
         let part = if agreed.contains('[') { "some protocols or ports" } else { "a part of the networks" };
-        let wanted = format!("{} === {}", list(&child.local), list(&child.remote));
-        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {wanted}");
+        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {child}");
         let history = self.entry(view.record.id);
         let history = history.history();
         Some(Reason {
@@ -185,11 +184,6 @@ fn waits(wanted: &Connection) -> Option<&'static str> {
     }
 }
 
-/// Networks in the format of charon's log.
-fn list(nets: &[TrafficSelector]) -> String {
-    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
 /// The proposal for the traffic.
 fn protection(connection: &Connection) -> String {
     match connection.protocol {
@@ -209,8 +203,7 @@ fn with_wanted(view: &View, cause: &FailureCause) -> String {
             format!("{details}; wanted here: {}", protection(connection))
         }
         (Code::TsMismatch, own) => {
-            let wanted: Vec<_> =
-                connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
+            let wanted: Vec<_> = connection.children.iter().map(ToString::to_string).collect();
             let proposal = (own == OwnValues::ProposalToo).then(|| format!(", {}", protection(connection)));
             format!("{details}; wanted here: {}{}", wanted.join("; "), proposal.unwrap_or_default())
         }

@@ -1,7 +1,7 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
 use super::{Connection, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, networks};
-use crate::ipsec::{Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
+use crate::ipsec::{ByteLifetime, Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
 use std::net::IpAddr;
 
 impl Connection {
@@ -53,6 +53,15 @@ fn native_options(parts: &Parts) -> Result<(), Conflict> {
     }
     if native.ike_prf.is_some() && version == IkeVersion::V1 {
         return refused("ikePrf", "must be auto with ikev1, which takes the hash of the integrity: use ikev2");
+    }
+    if native.next_layer.has_stray_port() {
+        let name = if native.next_layer.local_port == 0 { "selectorRemotePort" } else { "selectorLocalPort" };
+        return refused(name, "needs selectorProtocol tcp, udp or sctp: packets of other protocols have no ports");
+    }
+    let bytes = native.child_rekey_bytes;
+    if bytes != 0 && ByteLifetime::new(bytes).is_none() {
+        let why = "must be 0 for no limit, or at least 67108864 (64 MiB): with less, a fast line rekeys all the time";
+        return refused("childRekeyBytes", why);
     }
     Ok(())
 }
