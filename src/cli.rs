@@ -29,6 +29,7 @@ mod serve;
 mod show;
 mod status;
 mod stop;
+mod stream;
 mod times;
 mod up;
 mod values;
