@@ -6,6 +6,7 @@ mod ask;
 mod check;
 mod client;
 mod common_args;
+mod complete;
 mod create;
 mod credentials;
 mod cut;
@@ -58,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Doctor(args) => doctor::run(&config, &args),
+        Command::Complete(args) => complete::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
         Command::Accesskey { account } => accounts::access_key(&config, &account),
         command => {
@@ -102,6 +104,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
+        | Command::Complete(_)
         | Command::Passwd { .. }
         | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
     }
@@ -130,6 +133,7 @@ impl Command {
             | Self::Serve(_)
             | Self::Render(_)
             | Self::Doctor(_)
+            | Self::Complete(_)
             | Self::Passwd { .. }
             | Self::Accesskey { .. } => false,
         }

@@ -82,6 +82,9 @@ pub enum Command {
     Doctor(Json),
     /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
+    /// Says what may stand at the cursor of a command line, for the completions of the shells.
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Sets the password of an account in the accounts file. A terminal asks for it twice; otherwise it is the first line
     /// of standard input.
     Passwd {
@@ -234,6 +237,28 @@ pub struct EventsArgs {
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
+}
+
+/// A shell that completes command lines.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// The arguments of `cygnet complete`.
+#[derive(Args)]
+pub struct CompleteArgs {
+    /// Which shell asks.
+    #[arg(value_enum)]
+    pub shell: Shell,
+    /// What was typed up to the cursor: for bash the characters that break words and the line, for others the words.
+    #[arg(last = true)]
+    pub words: Vec<String>,
 }
 
 /// The arguments of `cygnet render`.
