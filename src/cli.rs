@@ -20,6 +20,7 @@ mod live;
 mod logging;
 mod look;
 mod moments;
+mod ping;
 mod plan;
 mod progress;
 mod refusal;
@@ -97,6 +98,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::RemoveCidr(args) => cut::remove(client, args, &REMOTE),
         Command::Attach(args) => write::add(client, args, &LOCAL),
         Command::Detach(args) => cut::remove(client, args, &LOCAL),
+        Command::Ping(args) => ping::run(client, args),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
         Command::Init(_)
@@ -127,6 +129,7 @@ impl Command {
             Self::Enable(args) => args.how.json.json,
             Self::AddCidr(args) | Self::Attach(args) => args.how.json.json,
             Self::RemoveCidr(args) | Self::Detach(args) => args.networks.how.json.json,
+            Self::Ping(args) => args.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
             Self::Init(_)
