@@ -73,6 +73,8 @@ mod pair;
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/ping.rs"]
+mod ping;
 #[path = "lab/plain.rs"]
 mod plain;
 #[path = "lab/planner.rs"]

@@ -30,7 +30,7 @@ impl Agent {
             entries: Ranked::default(),
             changes: Changes::new(settings, uniqueness),
             reconciler,
-            observer: Observer::new(&settings.condition),
+            observer: Observer::new(settings),
         });
         tokio::spawn(worker::run(Arc::downgrade(&agent), due, Arc::clone(agent.reconciler.heartbeat())));
         agent
@@ -46,6 +46,8 @@ impl Agent {
         for damaged in self.store.damaged() {
             tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read and is not changed; repair or remove its file, then restart cygnet");
         }
+        block_in_place(|| self.restore_logs());
+        tokio::spawn(Self::keep_logs(Arc::downgrade(self)));
         self.publish_settings_drift(None, &self.gateway());
         tokio::spawn(charon_session::watch(Arc::downgrade(self)));
         self.reconciler.first_answer().await;

@@ -118,6 +118,12 @@ pub fn print(text: &str) -> Result<bool> {
     }
 }
 
+/// Says something on standard error that is no failure.
+pub fn note(text: &str) {
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "cygnet: {text}");
+}
+
 /// Writes JSON to standard output, for programs; a terminal obeys nothing in it.
 pub fn print_json(value: &Value) -> Result<()> {
     print(&visible_json(&format!("{value:#}\n"))).map(drop)

@@ -113,7 +113,11 @@ impl Agent {
 
     /// Adds a line to the log of the connection.
     pub(in crate::agent) fn record_line(&self, id: ConnectionId, speaker: Speaker, text: &str) {
-        self.entry(id).history().log.add(speaker, text, Timestamp::now(), connection_log::room(self.store.count()));
+        let (now, room) = (Timestamp::now(), connection_log::room(self.store.count()));
+        let line = self.entry(id).history().log.add(speaker, text, now, room);
+        if let Some(line) = line {
+            self.observer.log_file().push(id, &line);
+        }
     }
 
     /// Publishes an event, and adds it to the connection's log.
