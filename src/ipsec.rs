@@ -35,7 +35,7 @@ pub use algorithm::{DhGroup, Encryption, Integrity};
 pub use carried::{Carried, carried};
 pub use certs::Certs;
 pub use condition::{Condition, condition};
-pub use conflict::Conflict;
+pub use conflict::{Conflict, rest_instead};
 pub use connection::{
     Auth, Child, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, Split,
 };

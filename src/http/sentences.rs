@@ -4,7 +4,7 @@
 use super::never;
 use crate::{
     error::{Error, Place, Problem, Resource},
-    ipsec::{Conflict, Part},
+    ipsec::{Conflict, Part, rest_instead},
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,8 @@ pub(super) fn details(conflict: &Conflict) -> String {
         }
         Conflict::RemotesOverlap(a, b) => format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"),
         Conflict::SidesOverlap { local, remote } => {
-            format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped")
+            let own = format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped");
+            return format!("{own} (field[{field}]){}", rest_instead(*remote, *local));
         }
         other => return format!("field[{field}] {}", in_our_words(other)),
     };
