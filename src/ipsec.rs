@@ -39,7 +39,7 @@ pub use carried::{Carried, carried};
 pub use certs::Certs;
 pub use clash::Clash;
 pub use condition::{Condition, condition};
-pub use conflict::Conflict;
+pub use conflict::{Conflict, rest_instead};
 pub use connection::{
     Auth, Child, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, Split,
 };

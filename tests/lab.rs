@@ -117,6 +117,12 @@ mod thousand;
 mod traffic;
 #[path = "lab/trial.rs"]
 mod trial;
+#[path = "lab/vendors/case.rs"]
+mod vendor_case;
+#[path = "support/vendors.rs"]
+mod vendor_rows;
+#[path = "lab/vendors.rs"]
+mod vendors;
 #[path = "lab/versions.rs"]
 mod versions;
 

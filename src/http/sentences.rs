@@ -7,6 +7,7 @@ use crate::{
     ipsec::{
         Clash, Conflict, Part, Remedy,
         clash::{OtherKey, Stored},
+        rest_instead,
     },
 };
 use serde_json::{Value, json};
@@ -162,7 +163,8 @@ pub(super) fn details(conflict: &Conflict) -> String {
         }
         Conflict::RemotesOverlap(a, b) => format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"),
         Conflict::SidesOverlap { local, remote } => {
-            format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped")
+            let own = format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped");
+            return format!("{own} (field[{field}]){}", rest_instead(*remote, *local));
         }
         Conflict::Policy { advice, remedy: Some(remedy), setting, .. } => {
             return format!("field[{field}] {advice}; {} (refused by policy.{setting})", remedied(*remedy));

@@ -95,7 +95,7 @@ pub enum Conflict {
     #[error("{0} and {1} overlap")]
     RemotesOverlap(TrafficSelector, TrafficSelector),
     /// A network behind the peer overlaps a local one.
-    #[error("{remote} overlaps the local network {local}")]
+    #[error("{remote} overlaps the local network {local}{}", rest_instead(*remote, *local))]
     SidesOverlap {
         /// The local network.
         local: TrafficSelector,
@@ -160,6 +160,22 @@ pub enum Conflict {
         /// The choice of `[policy]`.
         setting: &'static str,
     },
+}
+
+/// So many networks can be read in one sentence.
+const READABLE: usize = 32;
+
+/// What to give instead of `remote`, which has `local` in it, as a spoke's hub has: the end of a sentence.
+#[must_use]
+pub fn rest_instead(remote: TrafficSelector, local: TrafficSelector) -> String {
+    if remote.net().prefix_len() == 1 {
+        return format!("; for all traffic, give {} instead", if remote.is_v4() { "0.0.0.0/0" } else { "::/0" });
+    }
+    let rest = remote.without(local);
+    if rest.is_empty() || rest.len() > READABLE {
+        return String::new();
+    }
+    format!("; give the rest of it: {}", rest.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 impl Conflict {

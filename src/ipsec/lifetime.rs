@@ -32,11 +32,14 @@ impl Lifetime {
     }
 
     fn within(seconds: i64, (low, high): (u32, u32)) -> Result<Self, Invalid> {
+        // Peers with longer ones, or none, are usual.
+        let why = "; the peer may have another one: the end with the shorter one makes the new SA";
+        let why = if seconds > i64::from(high) { why } else { "" };
         u32::try_from(seconds)
             .ok()
             .filter(|s| (low..=high).contains(s))
             .map(Self)
-            .ok_or_else(|| Invalid::new(format!("must be in range of [{low}, {high}]")))
+            .ok_or_else(|| Invalid::new(format!("must be in range of [{low}, {high}]{why}")))
     }
 
     /// The hard end, in seconds after the SA was made.
