@@ -175,15 +175,8 @@ fn setting(difference: &Difference, hides_key: bool) -> Value {
 }
 
 fn step(step: &Step) -> String {
-    match step {
-        Step::Load => "load into charon".into(),
-        Step::Unload => "unload from charon and close its SAs".into(),
-        Step::Write => "write the file in conf.d".into(),
-        Step::Erase => "remove the file from conf.d".into(),
-        Step::Initiate(child) => format!("negotiate {child}, and close the old SA when the new one carries"),
-        Step::CloseIke(number) => format!("close the IKE SA {number}"),
-        Step::CloseChild(number) => format!("close the CHILD_SA {number}"),
-    }
+    let then = if matches!(step, Step::Initiate(_)) { ", and close the old SA when the new one carries" } else { "" };
+    format!("{step}{then}")
 }
 
 /// The networks that no child names, because another network contains them.

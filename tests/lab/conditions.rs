@@ -121,7 +121,7 @@ fn what_a_peer_narrows_is_not_ready() {
     assert!(details.contains(&both.0) && details.contains(&both.1), "{details}");
     wait_until(Duration::from_secs(10), "B has what it wants", || (pair.status(Side::B) == "Ready").then_some(()));
     // The attempts to get the rest do not pile up SAs.
-    let attempts = || pair.agent(Side::A).logs().lines().filter(|line| line.contains("Initiate(")).count();
+    let attempts = || pair.agent(Side::A).logs().lines().filter(|line| line.contains("next step: negotiate ")).count();
     wait_until(Duration::from_secs(20), "three attempts", || (attempts() >= 3).then_some(()));
     let sas = pair.ike_sas(Side::A);
     let children: usize = sas.iter().map(|sa| sa["children"].as_array().map_or(0, Vec::len)).sum();

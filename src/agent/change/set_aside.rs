@@ -125,7 +125,7 @@ impl Agent {
         };
         if uniqueness.claim(&[&record], |id| self.name_of(id)).is_ok() {
             uniqueness.aside.remove(&id);
-            tracing::info!(uuid = %id, "the connection conflicts with no other any more; loading it");
+            tracing::info!(uuid = %id, "{}: the connection conflicts with no other any more; loading it", record.label());
             self.store.note(record);
         }
     }
