@@ -29,6 +29,7 @@ mod render;
 mod select;
 mod serve;
 mod show;
+mod show_sas;
 mod status;
 mod stop;
 mod stream;

@@ -146,7 +146,7 @@ impl StrongSwan {
             None => self.unload(new.id).await,
         };
         if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "the previous connection could not be loaded into charon again");
+            tracing::error!(uuid = %new.id, error = %undo, "{}: the previous connection could not be loaded into charon again: {undo}", new.id);
         }
         Err(error)
     }

@@ -16,6 +16,8 @@ mod follow;
 mod hostile;
 #[path = "cli/init.rs"]
 mod init;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/makefile.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "floors/circles.rs"]
 mod circles;
+#[path = "floors/lines.rs"]
+mod lines;
 #[path = "floors/paths.rs"]
 mod paths;
 
@@ -122,6 +124,12 @@ fn the_model_does_no_io() {
 #[test]
 fn nothing_unwraps() {
     none(&src().iter().flat_map(|source| holds(source, &[".unwrap()"])).collect::<Vec<_>>());
+}
+
+/// At default output the journal shows the message and no fields.
+#[test]
+fn a_line_of_the_log_says_it_all() {
+    none(&src().iter().flat_map(lines::unclear).collect::<Vec<_>>());
 }
 
 /// What opens a file to read it.

@@ -4,7 +4,7 @@ use super::{
     args::{EventsArgs, LogArgs},
     client::Client,
     look::{Look, Tone, safe},
-    select,
+    moments, select,
     stop::{Result, Stop, print, print_json},
 };
 use cygnet::visible::visible_json;
@@ -64,7 +64,7 @@ fn tell(data: &str, as_json: bool, line: impl Fn(&Value) -> String) -> Result<bo
 
 /// A line of a log.
 fn entry(line: &Value, look: Look) -> String {
-    let (at, by) = (safe(&text(line, "at")), text(line, "by"));
+    let (at, by) = (moments::local(&text(line, "at")), text(line, "by"));
     let by = look.say(if by == "cygnet" { Tone::Head } else { Tone::Plain }, &format!("{by:<6}"));
     format!("{at}  {by}  {}\n", safe(&text(line, "text")))
 }
@@ -107,7 +107,7 @@ fn event_line(event: &Value, look: Look) -> String {
     let uuid = if uuid.is_empty() { "-".into() } else { safe(&uuid) };
     let line = format!(
         "{}  {}  {uuid:<32}  {}",
-        safe(&text(event, "at")),
+        moments::local(&text(event, "at")),
         look.say(tone, &format!("{name:<11}")),
         safe(&more)
     );

@@ -16,6 +16,10 @@ const MAX_DETAILS: usize = 4096;
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorCode(pub &'static str);
 
+/// The sentence of an error, for the same.
+#[derive(Debug, Clone)]
+pub struct Why(pub String);
+
 /// Why a call has no result.
 #[derive(Debug)]
 pub enum Failure {
@@ -53,12 +57,17 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Text(status, text) => (status, text).into_response(),
+            Self::Text(status, text) => {
+                let mut response = (status, text.clone()).into_response();
+                response.extensions_mut().insert(Why(text));
+                response
+            }
             Self::Api(error) => {
                 let (code, _) = code(&error);
                 let body = json!({ "error": object(&error) });
                 let mut response = json_response(StatusCode::SERVICE_UNAVAILABLE, &body);
                 response.extensions_mut().insert(ErrorCode(code));
+                response.extensions_mut().insert(Why(details(&error)));
                 response
             }
         }

@@ -122,7 +122,7 @@ impl Swanctl {
             failed => failed,
         };
         if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "charon could not be given the previous connection again");
+            tracing::error!(uuid = %new.id, error = %undo, "{}: charon could not be given the previous connection again: {undo}", new.id);
         }
         Err(error)
     }

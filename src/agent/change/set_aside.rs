@@ -124,7 +124,7 @@ impl Agent {
         };
         if uniqueness.claim(&[&record], |id| self.stored(id)).is_ok() {
             uniqueness.aside.remove(&id);
-            tracing::info!(uuid = %id, "the connection conflicts with no other any more; loading it");
+            tracing::info!(uuid = %id, "{}: the connection conflicts with no other any more; loading it", record.label());
             self.store.note(record);
         }
     }

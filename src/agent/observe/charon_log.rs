@@ -137,28 +137,20 @@ impl Agent {
 
     /// Logs what happened in one line that says it all. Changes have theirs in the audit trail, settings in `take_over.rs`.
     fn to_journal(&self, id: ConnectionId, what: &EventKind) {
-        let record = self.store.get(id);
-        let name = record.as_ref().map_or("a connection that is gone", |record| &record.spec.names.name);
-        let (uuid, event) = (id.to_string(), what.name());
-        let short = uuid.get(..8).unwrap_or_default();
+        let (label, uuid, event) = (self.store.label(id), id.to_string(), what.name());
         match what {
-            EventKind::Up => tracing::info!(uuid, event, "{name} ({short}…): up"),
+            EventKind::Up => tracing::info!(uuid, event, "{label}: up"),
             EventKind::Down(reason) => {
                 let (code, details) = (reason.code.name(), &reason.details);
-                tracing::warn!(uuid, event, code, "{name} ({short}…): down, {code}: {details}");
+                tracing::warn!(uuid, event, code, "{label}: down, {code}: {details}");
             }
             EventKind::NotAsWanted(note, reason) => {
                 let (code, details) = (reason.code.name(), &reason.details);
-                tracing::warn!(uuid, event, code, "{name} ({short}…): {note}, {code}: {details}");
+                tracing::warn!(uuid, event, code, "{label}: {note}, {code}: {details}");
             }
             EventKind::Drift(repaired) => {
                 let repaired = repaired.join(", ");
-                tracing::warn!(
-                    uuid,
-                    event,
-                    repaired,
-                    "{name} ({short}…): had drifted from its record, put back: {repaired}"
-                );
+                tracing::warn!(uuid, event, repaired, "{label}: had drifted from its record, put back: {repaired}");
             }
             _ => {}
         }
