@@ -67,6 +67,8 @@ mod odd_certificates;
 mod odd_peers;
 #[path = "lab/operator.rs"]
 mod operator;
+#[path = "lab/own_certificates.rs"]
+mod own_certificates;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]

@@ -52,8 +52,19 @@ pub enum Conflict {
     #[error("{} cannot protect an IKEv1 SA (RFC 5282 is for IKEv2 only): use ikev2 or an AES-CBC cipher", .0.row().wire)]
     AeadUnderIkev1(Encryption),
     /// An Ed25519 key under IKEv1.
-    #[error("has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)")]
+    #[error("has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only): use ikev2")]
     Ed25519UnderIkev1,
+    /// An RSA-PSS key under IKEv1.
+    #[error("has an RSA-PSS key, with which IKEv1 cannot sign (RFC 7427 is for IKEv2 only): use ikev2")]
+    PssUnderIkev1,
+    /// A certificate of the peer that has not its identity.
+    #[error("must be in the peer's certificate, which is signed by itself: {id:?} is not, give one of {names}")]
+    NotOfPeer {
+        /// The peer's identity.
+        id: String,
+        /// The names that the certificate has.
+        names: String,
+    },
     /// No local identity is given, and the certificate has no subject.
     #[error("has a certificate without a subject: give a local identity that it has ({names})")]
     NoSubject {
@@ -199,8 +210,9 @@ impl Conflict {
             }
             Self::Native { option, .. } => Part::Native(option),
             Self::AeadUnderIkev1(_) => Part::IkeEncryption,
-            Self::Ed25519UnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
+            Self::Ed25519UnderIkev1 | Self::PssUnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
             Self::NotInCertificate { .. } => Part::LocalId,
+            Self::NotOfPeer { .. } => Part::RemoteId,
             Self::RemotesOverlap(..)
             | Self::SidesOverlap { .. }
             | Self::Everything(_)

@@ -80,19 +80,29 @@ struct Part<'a> {
 
 /// The names of the files of a connection with certificates.
 struct CertNames {
+    /// How we sign. charon would also use a key for RSA-PSS otherwise, which other peers refuse.
+    auth: String,
     own: String,
-    cas: String,
+    /// The key that says how the peer is known, and the files: `certs` if it must have one of them, or `cacerts`. charon
+    /// would want both if it were given both.
+    trusted: (&'static str, String),
 }
 
 impl CertNames {
     fn new(id: ConnectionId, certs: &Certs) -> Self {
         let files = credentials::files(id, certs);
         // Intermediates follow the roots. A chain must not end at them.
-        let of = |directory, count| {
-            let names = files.iter().filter(|file| file.directory == directory).take(count);
+        let of = |directory, first, count| {
+            let names = files.iter().filter(|file| file.directory == directory).skip(first).take(count);
             names.map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        Self { own: of(credentials::X509, 1), cas: of(credentials::X509CA, certs.cas.len()) }
+        let schemes = certs.certificate.pss_hashes.as_ref().map(|hashes| format!("ike:rsa/pss-{}", hashes.join("-")));
+        let auth = schemes.unwrap_or_else(|| "pubkey".into());
+        let trusted = match certs.trusted_cas().len() {
+            0 => ("certs", of(credentials::X509, 1, certs.peers.len())),
+            roots => ("cacerts", of(credentials::X509CA, 0, roots)),
+        };
+        Self { auth, own: of(credentials::X509, 0, 1), trusted }
     }
 }
 

@@ -62,6 +62,7 @@ impl fmt::Debug for File {
 pub fn files(id: ConnectionId, certs: &Certs) -> Vec<File> {
     let own = &certs.certificate;
     let mut files = vec![File::new(id, X509, own.der(), &own.pem())];
+    files.extend(certs.peers.iter().map(|peer| File::new(id, X509, peer.der(), &peer.pem())));
     for ca in certs.cas.iter().chain(&certs.intermediates) {
         files.push(File::new(id, X509CA, ca.der(), &ca.pem()));
     }

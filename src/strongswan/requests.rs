@@ -126,16 +126,19 @@ fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
     }
 }
 
-/// Whether the section of a connection names exactly its certificate, and the roots that the peer's must chain to.
+/// Whether the section of a connection names exactly its certificate, and those of the peer or the roots that the peer's
+/// must chain to.
 fn is_certified(connection: &Connection, body: &Section) -> bool {
     let items = |side, key| {
         let section = body.section(side);
         section.into_iter().flat_map(move |s: &Section| s.items(key)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (own, cas) = connection.auth.certs().map_or_else(Default::default, |certs: &Certs| {
-        (vec![certs.certificate.pem()], certs.cas.iter().map(Certificate::pem).collect::<Vec<_>>())
-    });
-    items("local", "certs") == own && items("remote", "cacerts") == cas
+    let pems = |of: fn(&Certs) -> &[Certificate]| {
+        connection.auth.certs().into_iter().flat_map(of).map(Certificate::pem).collect::<Vec<_>>()
+    };
+    items("local", "certs") == pems(|certs| std::slice::from_ref(&certs.certificate))
+        && items("remote", "certs") == pems(|certs| &certs.peers)
+        && items("remote", "cacerts") == pems(Certs::trusted_cas)
 }
 
 /// Whether `request` loads the one connection of this name with its identities and exactly its children and passes.

@@ -1,8 +1,8 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
 use super::{Connection, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, networks};
-use crate::ipsec::{ByteLifetime, Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
-use std::net::IpAddr;
+use crate::ipsec::{Auth, ByteLifetime, Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
+use std::{net::IpAddr, sync::Arc};
 
 impl Connection {
     /// Checks the rules that join the parts.
@@ -19,6 +19,11 @@ impl Connection {
         }
         native_options(&parts)?;
         let (local_id, remote_id) = (local_id(&parts)?, remote_id(&parts)?);
+        if let Auth::Certs(certs) = &mut parts.auth
+            && certs.has_peers(&remote_id)
+        {
+            Arc::make_mut(certs).pin(&remote_id)?;
+        }
         let (local, remote) = networks::of(&parts)?;
         let children = networks::children(&parts, &local, &remote)?;
         Ok(Self {
@@ -74,6 +79,9 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
     let certificate = &certs.certificate;
     if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
         return Err(Conflict::Ed25519UnderIkev1);
+    }
+    if parts.version == IkeVersion::V1 && certificate.pss_hashes.is_some() {
+        return Err(Conflict::PssUnderIkev1);
     }
     match &parts.local_id {
         // An empty sequence: a name that would fit everybody.
