@@ -10,6 +10,7 @@ pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
@@ -21,10 +22,12 @@ use local_addresses::LocalAddresses;
 use peer_names::PeerNames;
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
+use totals::Counts;
 use traces::Traces;
 
 /// How long the answer of [`Observer::local_addresses`] is reused.
@@ -39,6 +42,7 @@ pub(crate) struct Observer {
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
     names: Arc<PeerNames>,
+    counts: Counts,
     limits: Limits,
     /// The start of the counters' clock.
     started: std::time::Instant,
@@ -46,7 +50,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Without observations.
-    pub fn new(settings: &Condition) -> Self {
+    pub fn new(settings: &Condition, state_dir: &Path) -> Self {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self {
             events: EventStream::new(jiff::Timestamp::now()),
@@ -54,6 +58,7 @@ impl Observer {
             networks: Mutex::default(),
             addresses: Mutex::default(),
             names: Arc::default(),
+            counts: Counts::new(state_dir),
             limits: Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) },
             started: std::time::Instant::now(),
         }
@@ -72,6 +77,11 @@ impl Observer {
     /// The names of peers, with their addresses.
     pub fn names(&self) -> &Arc<PeerNames> {
         &self.names
+    }
+
+    /// Where the totals of traffic are saved.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The limits after which idle or one-way traffic is a condition.

@@ -30,7 +30,7 @@ impl Agent {
             entries: Ranked::default(),
             changes: Changes::new(settings, uniqueness),
             reconciler,
-            observer: Observer::new(&settings.condition),
+            observer: Observer::new(&settings.condition, &settings.state_dir),
         });
         tokio::spawn(worker::run(Arc::downgrade(&agent), due, Arc::clone(agent.reconciler.heartbeat())));
         agent
@@ -46,6 +46,7 @@ impl Agent {
         for damaged in self.store.damaged() {
             tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read and is not changed; repair or remove its file, then restart cygnet");
         }
+        self.load_totals();
         self.publish_settings_drift(None, &self.gateway());
         tokio::spawn(charon_session::watch(Arc::downgrade(self)));
         self.reconciler.first_answer().await;

@@ -109,6 +109,7 @@ async fn serve(config: &Path) -> Result<()> {
     if tokio::time::timeout(FINISHING, server.finished()).await.is_err() {
         tracing::warn!("running requests were aborted after {} s", FINISHING.as_secs());
     }
+    agent.finish_totals().await;
     // Tunnels stay up in charon, and the next start finds them.
     Ok(())
 }
