@@ -262,6 +262,7 @@ impl Agent {
             return Ok(());
         }
         self.record_installed(&record, &running);
+        self.record_totals(id, &running);
         let now = Instant::now();
         let had_failed = planner.has_failed();
         let (steps, again) = planner.steps(&record.connection, &running, now);
