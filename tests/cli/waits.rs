@@ -1,4 +1,4 @@
-//! A write whose tunnel is not up: what is said, what is waited for, and what is put back.
+//! A write whose tunnel does not come up: what is said, how long the command waits, and what is put back.
 
 use super::run::{run, up};
 use crate::serve::{uuid, wait_until};
