@@ -9,7 +9,7 @@ mod finding;
 pub use case::Case;
 #[cfg(test)]
 pub(crate) use checks::healthy;
-pub use finding::{Finding, Level, Report, UNCHECKED};
+pub use finding::{Finding, Level, Report};
 
 use crate::{
     agent::Agent,

@@ -34,6 +34,7 @@ mod reload;
 mod request;
 mod route;
 mod routes;
+mod sa_json;
 mod sentences;
 pub mod serve;
 mod state;

@@ -60,6 +60,8 @@ mod limits;
 mod logins;
 #[path = "http/overlaps.rs"]
 mod overlaps;
+#[path = "http/own_certificates.rs"]
+mod own_certificates;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]

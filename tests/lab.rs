@@ -67,12 +67,16 @@ mod odd_certificates;
 mod odd_peers;
 #[path = "lab/operator.rs"]
 mod operator;
+#[path = "lab/own_certificates.rs"]
+mod own_certificates;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/ping.rs"]
+mod ping;
 #[path = "lab/plain.rs"]
 mod plain;
 #[path = "lab/planner.rs"]

@@ -6,6 +6,8 @@ mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
 pub(super) mod local_addresses;
+mod log_file;
+mod log_keeper;
 pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
@@ -14,10 +16,11 @@ mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
 
-use crate::{ipsec::Limits, settings::condition::Condition};
+use crate::{ipsec::Limits, settings::Settings};
 use events::EventStream;
 use ipnet::IpNet;
 use local_addresses::LocalAddresses;
+use log_file::LogFile;
 use peer_names::PeerNames;
 use std::{
     collections::BTreeSet,
@@ -33,6 +36,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// The state that observation shares: events, traces of charon's log, this host's addresses, and the clock of counters.
 pub(crate) struct Observer {
     events: EventStream,
+    log_file: LogFile,
     traces: Mutex<Traces>,
     /// This host's directly connected networks, as last read.
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
@@ -46,15 +50,17 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Without observations.
-    pub fn new(settings: &Condition) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let condition = &settings.condition;
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self {
             events: EventStream::new(jiff::Timestamp::now()),
+            log_file: LogFile::new(&settings.state_dir),
             traces: Mutex::default(),
             networks: Mutex::default(),
             addresses: Mutex::default(),
             names: Arc::default(),
-            limits: Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) },
+            limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
             started: std::time::Instant::now(),
         }
     }
@@ -62,6 +68,11 @@ impl Observer {
     /// The recent events.
     pub fn events(&self) -> &EventStream {
         &self.events
+    }
+
+    /// The file of the connections' logs.
+    pub fn log_file(&self) -> &LogFile {
+        &self.log_file
     }
 
     /// The trace of charon's log for each IKE_SA.

@@ -182,13 +182,13 @@ fn record_handed_over(settings: &Settings) {
     let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
     for path in auth.chain(tls).filter(|path| http::is_handed_over(path)) {
         let path = path.display();
-        tracing::warn!(%path, "this file is as it was at the start: `systemctl restart cygnet` takes over a new one");
+        tracing::warn!(%path, "{path} is as it was at the start: `systemctl restart cygnet` takes over a new one");
     }
 }
 
 /// Notifies systemd, if it started this process.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd cannot be notified");
+        tracing::debug!(%error, "systemd cannot be notified: {error}");
     }
 }

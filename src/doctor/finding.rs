@@ -39,6 +39,8 @@ pub struct Finding {
     pub fix: String,
     /// The values that show it.
     pub evidence: Option<String>,
+    /// Whether the check lacks a fact; `cygnet doctor` run by root then gathers it itself.
+    pub lacks_fact: bool,
 }
 
 /// What the check saw when it passed, or its findings.
@@ -63,7 +65,7 @@ impl Report {
 
 /// A finding; its check's name comes with [`judge`](crate::doctor::judge).
 pub(super) fn finding(level: Level, what: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding { check: "", level, what: what.into(), fix: fix.into(), evidence: None }
+    Finding { check: "", level, what: what.into(), fix: fix.into(), evidence: None, lacks_fact: false }
 }
 
 impl Finding {
@@ -72,9 +74,6 @@ impl Finding {
     }
 }
 
-/// The words of a finding about a fact that could not be had; `cygnet doctor` run by root then gathers it itself.
-pub const UNCHECKED: &str = "could not be checked";
-
 /// The finding for a check that lacks a fact. It counts neither as wrong nor as right.
 pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
     let fix = match why {
@@ -82,13 +81,17 @@ pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
         Unchecked::Denied(_) => "run `sudo cygnet doctor`",
         Unchecked::Failed(_) => "run `sudo cygnet doctor` again; if it fails again, run `journalctl -b -p warning`",
     };
-    vec![finding(Level::Info, format!("{what} {UNCHECKED}: {why}"), fix)]
+    vec![lacking(what, &why.to_string(), fix)]
 }
 
 /// The finding for a check that needs charon, which does not answer.
 pub(super) fn silent(what: &str) -> Vec<Finding> {
     let fix = "run `systemctl status strongswan`, then `cygnet doctor` again";
-    vec![finding(Level::Info, format!("{what} {UNCHECKED}: charon does not answer"), fix)]
+    vec![lacking(what, "charon does not answer", fix)]
+}
+
+fn lacking(what: &str, why: &str, fix: &str) -> Finding {
+    Finding { lacks_fact: true, ..finding(Level::Info, format!("{what} could not be checked: {why}"), fix) }
 }
 
 /// Passes with `seen` if there are no findings.

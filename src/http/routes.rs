@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, connections, events, framing, guard, jobs, login,
+    actions, audit, connections, events, framing, guard, jobs, login,
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
@@ -238,6 +238,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn(framing::one_length))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(Arc::clone(&api), audit::refusals))
         .with_state(api)
 }
 

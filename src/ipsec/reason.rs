@@ -88,6 +88,12 @@ impl Code {
         self.row().0
     }
 
+    /// Its name, and what to do about it.
+    #[must_use]
+    pub fn explained(self) -> String {
+        format!("{}: {}", self.name(), self.advice())
+    }
+
     /// What to do about it, in one line.
     #[must_use]
     pub fn advice(self) -> &'static str {

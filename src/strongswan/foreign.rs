@@ -2,7 +2,7 @@
 
 use super::section::Section;
 
-/// A connection of somebody else.
+/// A foreign connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Foreign {
     /// Its name.

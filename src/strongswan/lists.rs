@@ -3,7 +3,7 @@
 use super::{
     Asker, Backend,
     fallbacks::Fallbacks,
-    names, observe,
+    names, observe, port_names,
     section::Section,
     sightings::{Progress, Sas, Whole},
 };
@@ -38,11 +38,11 @@ impl Backend {
 
     async fn sas_named(&self, name: &str, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
         Ok(match self {
-            Self::Vici(vici) => vici.read_sas(asker, name, |item| observe::ike_sas(&item)).await?,
+            Self::Vici(vici) => vici.read_sas(asker, name, |item| port_names::ike_sas(&item)).await?,
             Self::Swanctl(swanctl) => {
                 let begun = Instant::now();
                 let found = swanctl.query(&["--list-sas", "--ike", name]).await?;
-                (begun, found.iter().flat_map(observe::ike_sas).collect())
+                (begun, found.iter().flat_map(port_names::ike_sas).collect())
             }
         })
     }
@@ -68,7 +68,7 @@ impl Backend {
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
         let mut take = |item: &Section| {
             progress.fetch_add(1, Ordering::Relaxed);
-            for sa in observe::ike_sas(item) {
+            for sa in port_names::ike_sas(item) {
                 if let Some(id) = names::owner(&sa.name) {
                     all.entry(id).or_default().push(sa);
                 }

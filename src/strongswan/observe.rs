@@ -4,7 +4,7 @@
 use super::section::Section;
 use crate::ipsec::{
     Mode,
-    sa::{ChildSa, ChildState, IkeSa, IkeState, InOut, Suite},
+    sa::{ChildSa, ChildState, IkeSa, IkeState, IkeTimes, InOut, Nat, Suite},
 };
 
 /// The IKE SAs in one `list-sa` or `ike-updown` message.
@@ -22,6 +22,7 @@ pub fn all_closing(running: &[IkeSa]) -> bool {
 
 fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
     let text = |key| sa.text(key).unwrap_or_default().to_owned();
+    let is = |key| sa.text(key) == Some("yes");
     Some(IkeSa {
         name: name.into(),
         unique_id: sa.number("uniqueid")?,
@@ -34,7 +35,15 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
         stale: false,
         local_host: text("local-host"),
         remote_host: text("remote-host"),
+        is_initiator: is("initiator"),
         initiator_spi: text("initiator-spi"),
+        responder_spi: text("responder-spi"),
+        nat: Nat { local: is("nat-local"), remote: is("nat-remote") },
+        times: IkeTimes {
+            age: sa.number("established"),
+            rekey_in: sa.number("rekey-time"),
+            reauth_in: sa.number("reauth-time"),
+        },
         suite: suite(sa),
         busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
         children: sa

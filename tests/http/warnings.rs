@@ -188,7 +188,7 @@ fn networks_that_another_connection_joins_too_are_named() {
         let answer = b.create(&params(n, &to(cidr))).expect(200).json();
         assert_eq!(codes(&answer), same, "{cidr}");
         let text = answer["warnings"].to_string();
-        assert!(text.contains(&format!("{}, name:site-7] (10.1.0.0/24 to 10.7.0.0/24)", uuid(7))), "{text}");
+        assert!(text.contains(&format!("site-7 ({}) (10.1.0.0/24 to 10.7.0.0/24)", uuid(7))), "{text}");
         assert_eq!(codes(&view(7)), same);
         assert!(view(7)["warnings"].to_string().contains(&uuid(n)));
         let body = json!({ "changeIPsecConnection": change(n, &with(&json!({ "lifeTime": 1000 }))) }).to_string();

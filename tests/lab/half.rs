@@ -15,7 +15,10 @@ use crate::{lab, lab_for, say};
 /// When the agent began to negotiate, in seconds since midnight, by its log.
 fn attempts(pair: &Pair, side: Side) -> Vec<f64> {
     let logs = pair.agent(side).logs();
-    logs.lines().filter(|line| line.contains("Initiate(")).map(|line| seconds(line).expect("a time")).collect()
+    logs.lines()
+        .filter(|line| line.contains("next step: negotiate "))
+        .map(|line| seconds(line).expect("a time"))
+        .collect()
 }
 
 /// `2026-01-02T03:04:05.678901Z` anywhere in a line.

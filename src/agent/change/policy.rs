@@ -91,6 +91,7 @@ impl Agent {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
             part: None,
             message: rehearsal.details,
+            remedy: None,
         }));
         warnings
     }
@@ -120,7 +121,7 @@ fn left_out(connection: &Connection) -> Vec<Warning> {
             "was given with the CA '{name}', which is left out: it has expired, is not valid yet, is revoked, or its chain \
              reaches no root of the bundle; nothing else of the bundle needs it"
         );
-        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message }
+        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message, remedy: None }
     };
     certs.flat_map(|certs| &certs.left_out).map(warning).collect()
 }
@@ -130,13 +131,15 @@ fn taken_as_text(connection: &Connection) -> Option<Warning> {
     let is_encoded = matches!(&connection.auth, Auth::Psk(psk) if psk.looks_encoded());
     let message = "looks like hexadecimal digits (0x) or base64 (0s) and is taken as the text that it is: a peer that decodes \
                    it has another key; choose one that does not begin so";
-    is_encoded.then(|| Warning { code: "KEY_TAKEN_AS_TEXT", part: Some(Part::Psk), message: message.into() })
+    let warning =
+        || Warning { code: "KEY_TAKEN_AS_TEXT", part: Some(Part::Psk), message: message.into(), remedy: None };
+    is_encoded.then(warning)
 }
 
 /// The error for a refused choice.
 pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
-    let setting = finding.weakness.setting();
-    Conflict::Policy { part: finding.part, advice: finding.advice.clone(), setting }.into()
+    let (advice, remedy, setting) = (finding.advice.clone(), finding.weakness.remedy(), finding.weakness.setting());
+    Conflict::Policy { part: finding.part, advice, remedy, setting }.into()
 }
 
 /// Whether each child has had a key exchange of its own.

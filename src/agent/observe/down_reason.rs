@@ -5,11 +5,11 @@ use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
         Child, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State, Status,
-        TrafficSelector, Use, condition, condition::current, coverage, native::StartMode,
+        Use, condition, condition::current, coverage, native::StartMode,
     },
     store::Record,
     strongswan::{
-        log_parser::Confidence,
+        log_parser::{Confidence, FailureCause, OwnValues},
         words::{self, shorten},
     },
 };
@@ -47,8 +47,7 @@ impl Agent {
         let agreed: BTreeSet<_> = sas.iter().map(|sa| coverage::text_of(sa)).collect();
         let agreed = agreed.into_iter().collect::<Vec<_>>().join("; ");
         let part = if agreed.contains('[') { "some protocols or ports" } else { "a part of the networks" };
-        let wanted = format!("{} === {}", list(&child.local), list(&child.remote));
-        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {wanted}");
+        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {child}");
         let history = self.entry(view.record.id);
         let history = history.history();
         Some(Reason {
@@ -150,7 +149,7 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: history.trigger() };
         }
         if let Some(known) = known {
-            let mut details = with_wanted(view, known.cause.code, &known.cause.details);
+            let mut details = with_wanted(view, &known.cause);
             if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
@@ -193,11 +192,6 @@ fn carries_on(view: &View, code: Code) -> Option<&'static str> {
     is_up.then_some("the tunnel that runs carries on, and a peer that alone can begin changes over when it calls")
 }
 
-/// Networks in the format of charon's log.
-fn list(nets: &[TrafficSelector]) -> String {
-    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
 /// The proposal for the traffic.
 fn protection(connection: &Connection) -> String {
     match connection.protocol {
@@ -206,27 +200,25 @@ fn protection(connection: &Connection) -> String {
     }
 }
 
-/// Adds this gateway's values where the peer's answer does not contain them.
-fn with_wanted(view: &View, code: Code, details: &str) -> String {
-    let connection = &view.record.connection;
-    match code {
-        Code::NoProposalIke if !details.contains("wanted here") => {
+/// Adds this gateway's values where the details do not name them.
+fn with_wanted(view: &View, cause: &FailureCause) -> String {
+    let (connection, details) = (&view.record.connection, &cause.details);
+    match (cause.code, cause.own) {
+        (Code::NoProposalIke, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
         }
-        Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
+        (Code::NoProposalChild | Code::AlgorithmUnsupported, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}", protection(connection))
         }
-        Code::TsMismatch => {
-            let wanted: Vec<_> =
-                connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
-            let proposal =
-                if details.contains("proposal") { format!(", {}", protection(connection)) } else { String::new() };
-            format!("{details}; wanted here: {}{proposal}", wanted.join("; "))
+        (Code::TsMismatch, own) => {
+            let wanted: Vec<_> = connection.children.iter().map(ToString::to_string).collect();
+            let proposal = (own == OwnValues::ProposalToo).then(|| format!(", {}", protection(connection)));
+            format!("{details}; wanted here: {}{}", wanted.join("; "), proposal.unwrap_or_default())
         }
-        Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
+        (Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch, _) => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
             format!("{details}; this gateway sends {ours} and expects {theirs}")
         }
-        _ => details.to_owned(),
+        _ => details.clone(),
     }
 }

@@ -22,7 +22,7 @@ impl LocalAddresses {
     pub fn read_host() -> Self {
         let addresses = host::addresses();
         if let Err(error) = &addresses {
-            tracing::warn!(%error, "this host's addresses cannot be listed");
+            tracing::warn!(%error, "this host's addresses cannot be listed: {error}");
         }
         Self { addresses: addresses.ok(), networks: host::networks().ok(), left: BTreeSet::new() }
     }

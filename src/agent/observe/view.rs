@@ -113,7 +113,7 @@ impl Agent {
         match asked.await {
             Some(Ok(running)) => return Some(running),
             Some(Err(error)) => {
-                tracing::warn!(%error, "the status is unknown");
+                tracing::warn!(%error, "the status is unknown: {error}");
                 self.reconciler.suspect(&error);
             }
             None => {

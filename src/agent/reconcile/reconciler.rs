@@ -110,7 +110,7 @@ impl Agent {
             failed => failed,
         };
         if let Err(error) = outcome {
-            tracing::warn!(uuid = %id, %error, "cannot reconcile the connection; it is tried again");
+            tracing::warn!(uuid = %id, %error, "{}: cannot be reconciled: {error}; it is tried again", self.store.label(id));
             self.reconciler.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY_SILENT } else { RETRY_FAILED };
             self.reconciler.enqueue(id, Instant::now() + pause);
@@ -313,8 +313,8 @@ impl Agent {
     ) -> Result<()> {
         let id = record.id;
         for step in steps {
-            tracing::debug!(uuid = %id, ?step, "next step");
-            self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
+            tracing::debug!(uuid = %id, %step, "{}: next step: {step}", record.label());
+            self.record_line(id, Speaker::Agent, &format!("next step: {step}"));
             let done = match &step {
                 Step::Initiate(child) => {
                     record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
@@ -328,7 +328,7 @@ impl Agent {
             match done {
                 Err(error @ Error::Unreachable { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+                    tracing::warn!(uuid = %id, %step, %error, "{}: this failed: {step}: {error}", record.label());
                     if let Step::Initiate(child) = &step {
                         let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
                         entry.history().suspect(cause, Timestamp::now(), Instant::now());

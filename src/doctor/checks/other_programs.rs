@@ -1,7 +1,7 @@
 //! Checks for other IPsec programs, and for connections in charon that are not from cygnet.
 
 use crate::{
-    agent::change::overlaps::{Overlaps, pairs},
+    agent::change::overlaps::{Overlaps, Owner, pairs},
     doctor::{
         Case, Finding, Level,
         facts::network::network,
@@ -70,13 +70,13 @@ pub fn networks(case: &Case) -> Judged {
         return Ok("not checked (policy.same-networks = off)".into());
     }
     let mut all = Overlaps::default();
-    case.wanted().for_each(|connection| all.add(connection.id(), pairs(connection)));
+    case.wanted().for_each(|connection| all.add(Owner::of(connection), pairs(connection)));
     let names: BTreeMap<_, _> = case.records.iter().map(|record| (record.id, &record.spec.names.name)).collect();
     let name = |id: ConnectionId| names.get(&id).map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
     let mut found = Vec::new();
     for connection in case.wanted() {
         // Each pair is listed once.
-        let of = all.of(connection.id(), pairs(connection));
+        let of = all.of(Owner::of(connection), pairs(connection));
         found.extend(of.into_iter().filter(|(id, _)| *id > connection.id()).map(|(id, shared)| {
             let shared = some(shared.iter().map(|(local, remote)| format!("{local} to {remote}")));
             format!("{} and {}: {shared}", name(connection.id()), name(id))
