@@ -221,3 +221,18 @@ fn the_same_networks_are_refused_where_the_settings_say_so() {
     b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(8)), ENABLE).expect(503);
     b.change(&uuid(7), &change(7, &with(&json!({ "lifeTime": 1000 })))).expect(200);
 }
+
+/// Some peers decode such a key, and then have another one.
+#[test]
+fn a_key_that_looks_encoded_is_said_to_be_text() {
+    let b = bench(WARN);
+    let seen = |answer: &Value| codes(answer).iter().any(|(code, _)| code == "KEY_TAKEN_AS_TEXT");
+    let encoded = with(&json!({ "authKey": "0x7e57a9c4d1f8036b2e95c07d4a81f36e" }));
+    let answer = b.create(&params(7, &encoded)).expect(200);
+    assert!(seen(&answer.json()), "{}", answer.text());
+    assert!(!answer.json()["warnings"].to_string().contains("7e57"), "{}", answer.text());
+    let view = || b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    assert!(seen(&view()));
+    b.change(&uuid(7), &change(7, &good())).expect(200);
+    assert!(!seen(&view()));
+}

@@ -4,8 +4,8 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, Remote, State, Status, Use,
-        condition, condition::current, coverage, native::StartMode,
+        Child, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State, Status,
+        Use, condition, condition::current, coverage, native::StartMode,
     },
     store::Record,
     strongswan::{
@@ -153,7 +153,8 @@ impl Agent {
             if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
-            details.extend(waits(wanted).map(|who| format!("; {who}")));
+            let who = waits(wanted).or_else(|| carries_on(view, known.cause.code));
+            details.extend(who.map(|who| format!("; {who}")));
             details.extend(self.unresolved(&view.record).map(|why| format!("; {why}")));
             let details = shorten(&details, words::SENTENCE);
             let trigger = history.trigger().filter(|trigger| *trigger != known.cause.code);
@@ -182,6 +183,13 @@ fn waits(wanted: &Connection) -> Option<&'static str> {
         StartMode::Respond => Some("the connection waits for the peer (startMode respond)"),
         StartMode::Trap => Some("the connection waits for traffic, or for the peer (startMode trap)"),
     }
+}
+
+/// What becomes of a change for a peer that this end cannot reach while its old tunnel runs, as behind NAT.
+fn carries_on(view: &View, code: Code) -> Option<&'static str> {
+    let runs = |ike: &IkeSa| ike.state == IkeState::Established && !ike.children.is_empty();
+    let is_up = code == Code::PeerUnreachable && view.running.iter().flatten().any(runs);
+    is_up.then_some("the tunnel that runs carries on, and a peer that alone can begin changes over when it calls")
 }
 
 /// The proposal for the traffic.
