@@ -5,6 +5,7 @@ pub(super) mod connection_log;
 mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
+pub(super) mod foreign;
 pub(super) mod local_addresses;
 pub(super) mod peer_names;
 mod rekey_failures;
