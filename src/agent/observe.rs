@@ -5,6 +5,7 @@ pub(super) mod connection_log;
 mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
+pub(super) mod foreign;
 pub(super) mod local_addresses;
 mod log_file;
 mod log_keeper;
