@@ -5,6 +5,7 @@ mod case;
 mod checks;
 pub mod facts;
 mod finding;
+mod shell;
 
 pub use case::Case;
 #[cfg(test)]
@@ -15,59 +16,72 @@ use crate::{
     agent::Agent,
     doctor::facts::Places,
     ipsec::Weakness,
+    rights,
     settings::{Gateway, Settings},
     store::{Damaged, Record, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
-use finding::Judged;
+use facts::Unchecked;
+use finding::{Judged, unchecked};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A check of one thing.
 type Check = fn(&Case) -> Judged;
 
+/// Whether a check is about the stored connections: then it knows nothing for who may not read them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Records {
+    Needed,
+    Unused,
+}
+
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check); 27] = [
-    ("agent", checks::daemon::agent),
-    ("charon", checks::daemon::reachable),
-    ("vici", checks::daemon::socket),
-    ("plugins", checks::daemon::plugins),
-    ("algorithms", checks::daemon::algorithms),
-    ("udp", checks::ports::udp),
-    ("forwarding", checks::kernel::forwarding),
-    ("rp_filter", checks::kernel::rp_filter),
-    ("nat", checks::source_nat::nat),
-    ("forward", checks::filter::forward),
-    ("input", checks::filter::input),
-    ("output", checks::filter::output),
-    ("routes", checks::routes::routes),
-    ("clamp", checks::clamp::clamp),
-    ("data_plane", checks::data_plane::plane),
-    ("dropped_cas", checks::cas::dropped),
-    ("addresses", checks::addresses::addresses),
-    ("settings_drift", checks::settings::drift),
-    ("clock", checks::kernel::clock),
-    ("include", checks::configuration::include),
-    ("syntax", checks::configuration::syntax),
-    ("modes", checks::file_modes::modes),
-    ("other_tools", checks::other_programs::tools),
-    ("foreign", checks::other_programs::foreign),
-    ("leftovers", checks::file_modes::leftovers),
-    ("same_networks", checks::other_programs::networks),
-    ("store", checks::file_modes::store),
+const CHECKS: [(&str, Check, Records); 27] = [
+    ("agent", checks::daemon::agent, Records::Unused),
+    ("charon", checks::daemon::reachable, Records::Unused),
+    ("vici", checks::daemon::socket, Records::Unused),
+    ("plugins", checks::daemon::plugins, Records::Unused),
+    ("algorithms", checks::daemon::algorithms, Records::Needed),
+    ("udp", checks::ports::udp, Records::Unused),
+    ("forwarding", checks::kernel::forwarding, Records::Needed),
+    ("rp_filter", checks::kernel::rp_filter, Records::Needed),
+    ("nat", checks::source_nat::nat, Records::Needed),
+    ("forward", checks::filter::forward, Records::Needed),
+    ("input", checks::filter::input, Records::Needed),
+    ("output", checks::filter::output, Records::Needed),
+    ("routes", checks::routes::routes, Records::Needed),
+    ("clamp", checks::clamp::clamp, Records::Needed),
+    ("data_plane", checks::data_plane::plane, Records::Unused),
+    ("dropped_cas", checks::cas::dropped, Records::Needed),
+    ("addresses", checks::addresses::addresses, Records::Needed),
+    ("settings_drift", checks::settings::drift, Records::Needed),
+    ("clock", checks::kernel::clock, Records::Unused),
+    ("include", checks::configuration::include, Records::Unused),
+    ("syntax", checks::configuration::syntax, Records::Needed),
+    ("modes", checks::file_modes::modes, Records::Unused),
+    ("other_tools", checks::other_programs::tools, Records::Unused),
+    ("foreign", checks::other_programs::foreign, Records::Needed),
+    ("leftovers", checks::file_modes::leftovers, Records::Needed),
+    ("same_networks", checks::other_programs::networks, Records::Needed),
+    ("store", checks::file_modes::store, Records::Unused),
 ];
 
 /// The position of a check in reports.
 #[must_use]
 pub fn order(check: &str) -> Option<usize> {
-    CHECKS.iter().position(|(name, _)| *name == check)
+    CHECKS.iter().position(|(name, ..)| *name == check)
 }
 
 /// Runs all checks.
 #[must_use]
 pub fn judge(case: &Case) -> Report {
     let mut report = Report { findings: Vec::new(), passed: Vec::new() };
-    for (name, check) in CHECKS {
-        match check(case) {
+    for (name, check, records) in CHECKS {
+        let judged = match &case.unread {
+            Some(why) if records == Records::Needed => Err(unchecked("the stored connections", why)),
+            _ => check(case),
+        };
+        match judged {
             Ok(seen) => report.passed.push((name, seen)),
             Err(findings) => report.findings.extend(findings.into_iter().map(|f| Finding { check: name, ..f })),
         }
@@ -81,14 +95,18 @@ fn cut(records: &[Arc<Record>]) -> BTreeSet<String> {
     connections.flat_map(|wanted| wanted.children.iter().map(|child| child.name.clone())).collect()
 }
 
-/// Examines the gateway without the agent, from its settings and files.
-pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSwan) -> Report {
+/// Examines the gateway from its settings and files, without the agent: `agent` says why it does not answer.
+pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSwan, agent: Unchecked) -> Report {
     let surveyed = tokio::task::block_in_place(|| Store::survey(&settings.state_dir));
     // A directory that cannot be listed counts as a damaged store.
-    let (mut records, damaged) = surveyed.unwrap_or_else(|error| {
-        let why = error.to_string();
-        (Vec::new(), vec![Damaged { path: settings.state_dir.join("connections"), id: None, why }])
+    let (mut records, mut damaged) = surveyed.unwrap_or_else(|error| {
+        let path = settings.state_dir.join("connections");
+        (Vec::new(), vec![Damaged { path, id: None, is_denied: error.is_denied(), why: error.to_string() }])
     });
+    // Another user's files are not damaged: this user may not read them.
+    let denied = damaged.iter().position(|damaged| damaged.is_denied && rights::is_ordinary());
+    let unread = denied.map(|at| Unchecked::denied(format!("cannot read {}", damaged.swap_remove(at).path.display())));
+    damaged.retain(|damaged| !damaged.is_denied || unread.is_none());
     // The agent would set them aside at its start.
     for aside in crate::agent::change::set_aside::compare(&records).1 {
         records.iter_mut().filter(|record| record.id == aside.id).for_each(|record| *record = Arc::new(aside.clone()));
@@ -98,7 +116,8 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     let dropped_cas =
         checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), strongswan.birth().as_deref());
-    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, now: Timestamp::now() })
+    let (agent, now) = (Err(agent), Timestamp::now());
+    judge(&Case { facts, records, damaged, unread, gateway, agent, same_networks, dropped_cas, now })
 }
 
 impl Agent {
@@ -111,11 +130,16 @@ impl Agent {
             facts,
             records,
             damaged: self.store().damaged().to_vec(),
+            unread: None,
             gateway: Gateway::clone(&self.gateway()),
-            agent: Some(self.link()),
+            agent: Ok(self.link()),
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),
             now: Timestamp::now(),
         })
     }
 }
+
+#[cfg(test)]
+#[path = "doctor/fix_tests.rs"]
+mod fix_tests;

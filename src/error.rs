@@ -1,7 +1,10 @@
 //! The one error type. Its texts are for the caller: what is wrong, where, and what to do.
 //! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
 
-use crate::ipsec::{Clash, Conflict};
+use crate::{
+    ipsec::{Clash, Conflict},
+    rights,
+};
 use std::{io, path::PathBuf};
 
 /// What a name in an error message stands for.
@@ -134,7 +137,7 @@ pub enum Error {
         elaboration: String,
     },
     /// A file could not be read, written or made durable.
-    #[error("cannot {doing} {path}: {source}", path = path.display())]
+    #[error("cannot {doing} {path}: {}", rights::explained(source), path = path.display())]
     Storage {
         /// The operation.
         doing: &'static str,
@@ -193,6 +196,12 @@ impl Error {
     /// A trial that ended without a cause of its own.
     pub fn not_confirmed(text: impl Into<String>) -> Self {
         Self::NotConfirmed { text: text.into(), elaboration: None }
+    }
+
+    /// Whether this process may not read or write a file: that says nothing about the file.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Storage { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// A storage error at `path`.

@@ -9,9 +9,12 @@ pub mod policy;
 pub use files::{Fault, Faults};
 pub use gateway::{Gateway, L3Network, Vip};
 
-use crate::settings::{
-    duration::duration,
-    files::{Source, Step},
+use crate::{
+    rights,
+    settings::{
+        duration::duration,
+        files::{Source, Step},
+    },
 };
 use serde::Deserialize;
 use std::{
@@ -244,7 +247,9 @@ impl Settings {
         faults.extend(found);
         if let Some(settings) = settings.as_mut().filter(|settings| settings.conf_dir.is_none()) {
             let own = settings.state_dir.join(CONF_DIR);
-            settings.conf_dir = own.is_dir().then_some(own);
+            // Whoever may not look there runs no agent, and asks about the packaged one.
+            let is_there = own.metadata().map_or_else(|error| rights::is_denied(&error), |data| data.is_dir());
+            settings.conf_dir = is_there.then_some(own);
         }
         (settings, faults)
     }

@@ -75,6 +75,8 @@ pub struct Damaged {
     pub id: Option<ConnectionId>,
     /// What is wrong with it.
     pub why: String,
+    /// Whether that is only that this process may not read it.
+    pub is_denied: bool,
 }
 
 /// A record that lies durably on disk, and counts when it is committed.
@@ -275,8 +277,8 @@ fn read_all(directory: &Path, names: &[String]) -> (Records, Vec<Damaged>) {
         let id = name.strip_suffix(".json").and_then(|stem| stem.parse().ok());
         match read(&path, id) {
             Ok(record) => records.insert(Arc::new(record)),
-            Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why }),
-            Err(e) => damaged.push(Damaged { why: e.to_string(), path, id }),
+            Err(Error::Damaged { why, .. }) => damaged.push(Damaged { path, id, why, is_denied: false }),
+            Err(e) => damaged.push(Damaged { why: e.to_string(), path, id, is_denied: e.is_denied() }),
         }
     }
     (records, damaged)

@@ -5,6 +5,8 @@
 mod command;
 #[path = "doctor/faults.rs"]
 mod faults;
+#[path = "doctor/nobody.rs"]
+mod nobody;
 #[path = "doctor/rules.rs"]
 mod rules;
 #[path = "doctor/tree.rs"]

@@ -5,7 +5,10 @@ use super::{
     stop::{Code, Result, Stop, note},
     stream::Stream,
 };
-use cygnet::settings::{Gateway, Settings};
+use cygnet::{
+    rights,
+    settings::{Gateway, Settings},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -28,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const AGAIN_FIRST: Duration = Duration::from_millis(200);
 /// The longest of these waits.
 const AGAIN_MOST: Duration = Duration::from_secs(5);
+/// Who needs no sudo.
+const MEMBERS: &str = "members of the group cygnet need no sudo, once they have logged in again";
 /// The replacement of a key.
 const MASK: &str = "******";
 
@@ -173,8 +178,10 @@ impl Client {
     ) -> Result<Response<Incoming>> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             let text = format!("cannot reach the agent at {}: {error}", self.socket.display());
-            Stop::new(Code::Unreachable, text)
-                .hint("run `systemctl status cygnet`; the socket is for root and the group cygnet")
+            if rights::is_denied(&error) {
+                return Stop::new(Code::Unreachable, text).denied().hint(MEMBERS);
+            }
+            Stop::new(Code::Unreachable, text).hint("run `systemctl status cygnet`")
         })?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -192,8 +199,11 @@ impl Client {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is passed to map_err")]
 fn broken(error: hyper::Error) -> Stop {
-    Stop::new(Code::Unreachable, format!("the agent closed the connection: {error}"))
-        .hint("the result of a write is unknown: run `cygnet show`")
+    let stop = Stop::new(Code::Unreachable, format!("the agent closed the connection: {error}"));
+    if rights::is_operator() {
+        return stop.hint("the result of a write is unknown: run `cygnet show`");
+    }
+    stop.denied().hint(MEMBERS)
 }
 
 /// The path of the job that an answer names.

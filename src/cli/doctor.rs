@@ -5,7 +5,7 @@ use super::{client::Client, common_args::Json, serve};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet::{
     doctor,
-    doctor::facts::Places,
+    doctor::facts::{Places, Unchecked},
     http,
     settings::Settings,
     visible::{visible, visible_json},
@@ -38,27 +38,24 @@ fn report(config: &Path) -> Result<Value> {
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     match Client::new(config).and_then(|client| client.get_within("/cygnet/v1/doctor", AGENT_DEADLINE)) {
         Ok(report) if !unchecked(&report).is_empty() && geteuid().is_root() => {
-            Ok(completed(report, &examine_here(&settings, config)?))
+            // The agent has just answered, so what is said of it is taken from its own report.
+            Ok(completed(report, &examine_here(&settings, config, "it answered".into())?))
         }
         Ok(report) => Ok(report),
         Err(stop) if stop.is_refusal() => bail!("the agent answered: {}", stop.text()),
-        Err(stop) => {
-            // The report has a finding for it; standard error has the details.
-            stop.tell(false);
-            examine_here(&settings, config)
-        }
+        Err(stop) => examine_here(&settings, config, stop.why()),
     }
 }
 
 /// The report of this process, without the agent.
-fn examine_here(settings: &Settings, config: &Path) -> Result<Value> {
+fn examine_here(settings: &Settings, config: &Path, agent: Unchecked) -> Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("cannot start")?;
     let strongswan = serve::strongswan(settings);
     let places = Places::of(settings, Some(config));
     let report = runtime.block_on(async {
         tokio::select! {
-            report = doctor::examine(settings, &places, &strongswan) => Ok(report),
+            report = doctor::examine(settings, &places, &strongswan, agent) => Ok(report),
             signal = ended() => Err(signal),
         }
     });
@@ -112,6 +109,8 @@ fn table(report: &Value) -> String {
         let _ = writeln!(page, "{:<7}  {:<width$}  {}", text(item, "level"), text(item, "check"), text(item, "what"));
         for (name, member) in [("fix", "fix"), ("seen", "evidence")] {
             let line = text(item, member);
+            // In a place of its own a remark needs no sign.
+            let line = line.trim_start_matches("# ");
             if !line.is_empty() {
                 let _ = writeln!(page, "{:<7}  {:<width$}    {name}: {line}", "", "");
             }
@@ -144,7 +143,7 @@ mod tests {
         let agents =
             json!({ "healthy": true, "findings": [blind], "passed": [{ "check": "agent", "seen": "it runs" }] });
         let own = |findings: Value, passed: Value| json!({ "healthy": false, "findings": findings, "passed": passed });
-        let missing = finding("agent", "warning", "the agent does not run");
+        let missing = finding("agent", "warning", "the agent does not answer");
         let wrong = completed(agents.clone(), &own(json!([missing, finding("nat", "error", "W")]), json!([])));
         assert_eq!(wrong["findings"], json!([finding("nat", "error", "W")]));
         assert_eq!((&wrong["healthy"], wrong["passed"].as_array().map(Vec::len)), (&json!(false), Some(1)));

@@ -113,7 +113,7 @@ fn read(path: &Path, limit: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
 
 /// The gateway of the settings, if there are any, with the `--vip` under the name that the body asks for.
 fn gateway(config: &Path, args: &RenderArgs, params: &cygnet::http::Params) -> Result<Gateway, Error> {
-    let settings = if config.exists() {
+    let settings = if config.try_exists().unwrap_or(true) {
         Some(Settings::read(config).map_err(|faults| Error::Argument(faults.to_string()))?)
     } else {
         None

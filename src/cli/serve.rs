@@ -10,6 +10,7 @@ use cygnet::{
     agent::Agent,
     doctor::facts::Places,
     http::{self, Api, Auth, Jobs, serve::Server, tls::Tls},
+    rights::{self, NOT_PERMITTED},
     settings::{Backend, Settings},
     store::Store,
     strongswan::{StrongSwan, swanctl::Swanctl, vici::Vici},
@@ -43,10 +44,17 @@ pub fn run(config: &Path) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            logging::failure(&format!("{error:#}"));
+            logging::failure(&explained(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Why it failed; to an ordinary user, with what to do about missing rights.
+fn explained(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let is_denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(rights::is_denied);
+    if is_denied && !text.contains(NOT_PERMITTED) { format!("{NOT_PERMITTED} ({text})") } else { text }
 }
 
 /// Forbids core dumps, and access to memory through `/proc` by processes of the same user: keys are in memory. Against
@@ -76,8 +84,13 @@ async fn serve(config: &Path) -> Result<()> {
     }
     let tls = settings.tls.as_ref().map(Tls::new).transpose().map_err(|e| anyhow!(e))?;
     let conf_dir = settings.conf_dir();
-    if !conf_dir.is_dir() {
-        bail!("{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir", conf_dir.display());
+    match conf_dir.metadata() {
+        Ok(found) if found.is_dir() => {}
+        Err(error) if rights::is_denied(&error) => bail!("{}: {}", conf_dir.display(), rights::explained(&error)),
+        _ => bail!(
+            "{} is not a directory: install strongswan-swanctl, or set swanctl_dir or conf_dir",
+            conf_dir.display()
+        ),
     }
     let listener = settings.listen.map(listen).transpose()?;
     let unix = http::serve::bind_unix(&settings.socket).await;

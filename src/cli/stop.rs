@@ -1,7 +1,7 @@
 //! The failures of commands and their exit codes. `cygnet help` lists the codes.
 
 use super::{look::safe, refusal};
-use cygnet::visible::visible_json;
+use cygnet::{doctor::facts::Unchecked, visible::visible_json};
 use serde_json::{Value, json};
 use std::{
     fmt::Display,
@@ -29,6 +29,8 @@ pub struct Stop {
     pub code: Code,
     text: String,
     hint: Option<String>,
+    /// Whether only this user may not do it.
+    pub is_denied: bool,
     /// The agent's answer, if the agent refused.
     object: Option<String>,
 }
@@ -39,7 +41,14 @@ pub type Result<T, E = Stop> = std::result::Result<T, E>;
 impl Stop {
     /// A failure with this exit code.
     pub fn new(code: Code, text: impl Display) -> Self {
-        Self { code, text: text.to_string(), hint: None, object: None }
+        Self { code, text: text.to_string(), hint: None, is_denied: false, object: None }
+    }
+
+    /// The same, of what this user may not do and root may.
+    #[must_use]
+    pub fn denied(mut self) -> Self {
+        self.is_denied = true;
+        self
     }
 
     /// A failure.
@@ -63,12 +72,19 @@ impl Stop {
     pub fn refused(answer: &Value) -> Self {
         let error = &answer["error"];
         let hint = error["elaboration"].as_str().filter(|hint| !hint.is_empty()).map(Into::into);
-        Self { code: Code::Failed, text: refusal::text(error), hint, object: Some(answer.to_string()) }
+        let (text, object) = (refusal::text(error), Some(answer.to_string()));
+        Self { code: Code::Failed, text, hint, is_denied: false, object }
     }
 
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Why it failed.
+    pub fn why(&self) -> Unchecked {
+        let text = self.text.clone();
+        if self.is_denied { Unchecked::Denied(text) } else { Unchecked::Failed(text) }
     }
 
     /// Whether the agent answered with a refusal.
@@ -78,10 +94,11 @@ impl Stop {
 
     /// Prints it on standard error.
     pub fn tell(&self, as_json: bool) {
+        let said = self.why().to_string();
         let text = match (&self.object, as_json) {
             (Some(object), true) => visible_json(object),
             (None, true) => {
-                let mut error = json!({ "details": self.text });
+                let mut error = json!({ "details": said });
                 if let Some(hint) = &self.hint {
                     error["elaboration"] = hint.as_str().into();
                 }
@@ -89,7 +106,7 @@ impl Stop {
             }
             (_, false) => {
                 let hint = self.hint.as_deref().map(|hint| format!("\nhint: {}", safe(hint)));
-                format!("cygnet: {}{}", safe(&self.text), hint.unwrap_or_default())
+                format!("cygnet: {}{}", safe(&said), hint.unwrap_or_default())
             }
         };
         // Nothing is left to do if standard error is closed.

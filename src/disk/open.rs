@@ -2,21 +2,16 @@
 //! block, a symbolic link lead elsewhere, a huge file fill the memory. So a file is opened without blocking, checked after
 //! it is open, and read up to the limit of its kind.
 
-use nix::{
-    fcntl::OFlag,
-    unistd::{Uid, User},
-};
+use crate::rights;
+use nix::{fcntl::OFlag, unistd::Uid};
 use std::{
     fs::{File, FileType, Metadata, OpenOptions},
     io::{self, ErrorKind, Read},
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
-    sync::OnceLock,
 };
 use zeroize::Zeroizing;
 
-/// The user of the packaged unit: what it wrote, root reads as its own (`cygnet doctor`, `cygnet passwd`).
-const SERVICE: &str = "cygnet";
 /// A mebibyte.
 const MIB: u64 = 1 << 20;
 
@@ -66,6 +61,10 @@ pub fn open(path: &Path, kind: Kind) -> io::Result<(File, u64)> {
         flags |= OFlag::O_NOFOLLOW;
     }
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
+        // To an ordinary user it says nothing about the file that it is closed to them.
+        if rights::is_denied(&error) {
+            return error;
+        }
         // A link, a socket or another user's file fails here; the operating system's message does not say so.
         let look = if kind.is_own() { path.symlink_metadata() } else { path.metadata() };
         look.ok().and_then(|found| complaint(kind, &found)).map_or(error, wrong)
@@ -131,12 +130,11 @@ fn name(what: FileType) -> &'static str {
     }
 }
 
-/// Whether files of this user count as ours: root's, our own, and for root those of the packaged unit's user.
+/// Whether files of this user count as ours: root's, our own, and for root those of the packaged unit's user
+/// (`cygnet doctor`, `cygnet passwd`).
 pub(super) fn is_trusted(uid: u32) -> bool {
-    static UNIT: OnceLock<Option<u32>> = OnceLock::new();
-    let unit = || *UNIT.get_or_init(|| User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()));
     let own = Uid::effective();
-    uid == 0 || uid == own.as_raw() || (own.is_root() && unit() == Some(uid))
+    uid == 0 || uid == own.as_raw() || (own.is_root() && rights::service() == Some(uid))
 }
 
 fn wrong(why: String) -> io::Error {

@@ -2,7 +2,7 @@
 
 use crate::{
     agent::CharonLink,
-    doctor::facts::Facts,
+    doctor::facts::{Facts, Probe, Unchecked},
     ipsec::Connection,
     settings::{Gateway, policy::Stance},
     store::{Damaged, Record, Timestamp, dropped::DroppedCa},
@@ -18,10 +18,12 @@ pub struct Case {
     pub records: Vec<Arc<Record>>,
     /// The records that cannot be read.
     pub damaged: Vec<Damaged>,
+    /// Why this user cannot read the records, if so.
+    pub unread: Option<Unchecked>,
     /// The section `[gateway]` of the settings.
     pub gateway: Gateway,
-    /// The agent's link to charon; `None` when the agent does not run.
-    pub agent: Option<CharonLink>,
+    /// The agent's link to charon, or why the agent does not answer.
+    pub agent: Probe<CharonLink>,
     /// The policy for connections that join the same networks.
     pub same_networks: Stance,
     /// The CAs that charon keeps although no connection uses them.

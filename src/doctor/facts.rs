@@ -18,7 +18,7 @@ use crate::{
     strongswan::StrongSwan,
 };
 pub use places::Places;
-use places::{SERVICE, reading};
+use places::reading;
 pub use probe::{Probe, Unchecked};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -86,11 +86,16 @@ pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpA
         read_files(places),
         reading(places, move |places| self::ways(places, ends)),
     );
+    // The same socket, for the same user: the client does not keep the kind of its error.
+    let charon = match &vici.connect {
+        Err(why @ Unchecked::Denied(_)) => charon.map_err(|_| why.clone()),
+        _ => charon,
+    };
     let running = charon.as_ref().map(|answers| answers.running.clone()).unwrap_or_default();
     let sizes = reading(places, move |_| Ok(sizes(&running, &cut))).await.unwrap_or_default();
     Facts {
         uid: nix::unistd::Uid::effective().as_raw(),
-        service: nix::unistd::User::from_name(SERVICE).ok().flatten().map(|user| user.uid.as_raw()),
+        service: crate::rights::service(),
         conf_dir: places.conf_dir.clone(),
         vici,
         charon,

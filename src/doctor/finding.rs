@@ -35,7 +35,7 @@ pub struct Finding {
     pub level: Level,
     /// What is wrong, with the values.
     pub what: String,
-    /// What to do: a command where there is one.
+    /// What to do: a line for a shell, in the form of `shell.rs`.
     pub fix: String,
     /// The values that show it.
     pub evidence: Option<String>,
@@ -65,7 +65,11 @@ impl Report {
 
 /// A finding; its check's name comes with [`judge`](crate::doctor::judge).
 pub(super) fn finding(level: Level, what: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding { check: "", level, what: what.into(), fix: fix.into(), evidence: None, lacks_fact: false }
+    let fix = fix.into();
+    // Every fix of every test is a line that may be pasted.
+    #[cfg(test)]
+    super::shell::tests::can_be_pasted(&fix);
+    Finding { check: "", level, what: what.into(), fix, evidence: None, lacks_fact: false }
 }
 
 impl Finding {
@@ -77,16 +81,27 @@ impl Finding {
 /// The finding for a check that lacks a fact. It counts neither as wrong nor as right.
 pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
     let fix = match why {
-        Unchecked::Absent(_) => "apt install iproute2 nftables strongswan-swanctl; then run `sudo cygnet doctor`",
-        Unchecked::Denied(_) => "run `sudo cygnet doctor`",
-        Unchecked::Failed(_) => "run `sudo cygnet doctor` again; if it fails again, run `journalctl -b -p warning`",
+        Unchecked::Absent(_) => "apt install iproute2 nftables strongswan-swanctl  # then sudo cygnet doctor",
+        Unchecked::Denied(_) => "sudo cygnet doctor",
+        Unchecked::Failed(_) => "cygnet doctor  # again, as root; if it fails again: journalctl -b -p warning",
     };
     vec![lacking(what, &why.to_string(), fix)]
 }
 
-/// The finding for a check that needs charon, which does not answer.
-pub(super) fn silent(what: &str) -> Vec<Finding> {
-    let fix = "run `systemctl status strongswan`, then `cygnet doctor` again";
+/// The findings for a check that lacks several facts: one for all that this user may not have.
+pub(super) fn all_unchecked(what: &str, whys: &[Unchecked]) -> Vec<Finding> {
+    let texts: Vec<_> = whys.iter().filter_map(Unchecked::as_denied).collect();
+    let joined = (!texts.is_empty()).then(|| Unchecked::Denied(texts.join("; ")));
+    let others = whys.iter().filter(|why| why.as_denied().is_none());
+    joined.iter().chain(others).flat_map(|why| unchecked(what, why)).collect()
+}
+
+/// The finding for a check that needs charon, which cannot be asked.
+pub(super) fn silent(what: &str, why: &Unchecked) -> Vec<Finding> {
+    if why.as_denied().is_some() {
+        return unchecked(what, why);
+    }
+    let fix = "systemctl status strongswan  # then cygnet doctor again";
     vec![lacking(what, "charon does not answer", fix)]
 }
 

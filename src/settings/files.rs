@@ -2,7 +2,10 @@
 //!
 //! Each file is parsed behind as many blanks as the files before it are long, so that a span means one place of one file.
 
-use crate::disk::open::{Kind, read_to_string};
+use crate::{
+    disk::open::{Kind, read_to_string},
+    rights,
+};
 use serde::de::DeserializeOwned;
 use std::{
     ffi::OsStr,
@@ -81,7 +84,11 @@ impl From<&str> for Step {
 pub(super) fn sources(path: &Path, may_be_missing: bool) -> (Vec<Source>, Vec<Fault>) {
     let (mut sources, mut faults) = (Vec::new(), Vec::new());
     let mut failed = |path: &Path, error: &std::io::Error| {
-        faults.push(Fault { file: path.display().to_string(), line: None, text: format!("cannot read it: {error}") });
+        faults.push(Fault {
+            file: path.display().to_string(),
+            line: None,
+            text: format!("cannot read it: {}", rights::explained(error)),
+        });
     };
     let directory = path.parent().unwrap_or(Path::new("")).join("conf.d");
     let more = fragments(&directory).unwrap_or_else(|error| {

@@ -142,6 +142,16 @@ fn an_examination_that_all_have_left_ends_with_its_programs() {
     assert_eq!(wait_until("another examination", || runs(2)).len(), 2);
 }
 
+/// The programs of iptables, which this machine may have with rules of its own.
+const PACKET_FILTERS: [&str; 6] = [
+    "iptables-save",
+    "iptables-legacy-save",
+    "iptables-nft-save",
+    "ip6tables-save",
+    "ip6tables-legacy-save",
+    "ip6tables-nft-save",
+];
+
 /// The agent's user may not read the kernel's rules; who asks as root gets them all the same.
 #[test]
 fn root_looks_where_the_agent_may_not() {
@@ -151,9 +161,11 @@ fn root_looks_where_the_agent_may_not() {
     let mut bench = Bench::idle(&Options::default());
     let program = |directory: &str, script: &str| {
         fs::create_dir(bench.path(directory)).expect("a directory");
-        let path = bench.path(directory).join("nft");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        for (name, script) in PACKET_FILTERS.iter().map(|name| (*name, "exit 0")).chain([("nft", script)]) {
+            let path = bench.path(directory).join(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
     };
     program("bin", "echo 'Operation not permitted (you must be root)' >&2; exit 1");
     program("mine", "echo '{\"nftables\": []}'");

@@ -138,7 +138,9 @@ impl Tree {
         places.tools = Tools { path: Some(self.path("bin").into()) };
         let swan = StrongSwan::from(Vici::new(&settings.charon.vici, Duration::from_secs(2)));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let report = runtime.expect("a runtime").block_on(async { doctor::examine(&settings, &places, &swan).await });
+        let report = runtime
+            .expect("a runtime")
+            .block_on(async { doctor::examine(&settings, &places, &swan, "connection refused".into()).await });
         let text = format!("{report:?}");
         assert!(KEYS.iter().all(|key| !text.contains(key)), "a key is shown: {text}");
         report

@@ -5,7 +5,7 @@ use crate::cli::{
     stop::{Result, Stop, print},
     values::random_hex,
 };
-use cygnet::{disk, settings::Settings};
+use cygnet::{disk, rights, settings::Settings};
 use data_encoding::HEXLOWER;
 use jiff::{ToSpan, Zoned};
 use rcgen::{CertificateParams, DnType, KeyPair, SanType, date_time_ymd};
@@ -100,6 +100,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Stop::failed(format!("cannot write {}: {e}", path.display())).hint("run it as root")
     };
     let directory = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed(&e))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed(&rights::explained(&e)))?;
     disk::replace(path, bytes, 0o600).map_err(|e| failed(&e))
 }

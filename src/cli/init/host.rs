@@ -6,9 +6,12 @@ use crate::cli::{
     init_args::InitArgs,
     stop::{Result, Stop, print},
 };
-use cygnet::disk::{
-    self,
-    open::{Kind, read_to_string},
+use cygnet::{
+    disk::{
+        self,
+        open::{Kind, read_to_string},
+    },
+    rights,
 };
 use std::{path::Path, process::Command};
 
@@ -72,7 +75,7 @@ fn switch_on(args: &InitArgs, off: &[&Switch], lines: &str, below: Below<'_>) ->
         Stop::failed(format!("cannot write {}: {e}", path.display())).hint("run it as root")
     };
     let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory).map_err(|e| failed(&path, &e))?;
+    std::fs::create_dir_all(directory).map_err(|e| failed(&path, &rights::explained(&e)))?;
     disk::replace(&path, lines.as_bytes(), 0o644).map_err(|e| failed(&path, &e))?;
     // Another root is not this host's.
     for switch in off.iter().filter(|_| args.root.is_none()) {

@@ -7,6 +7,7 @@ use cygnet::{
         self,
         open::{Kind, read_to_string},
     },
+    rights,
     settings::Settings,
 };
 use serde_json::Value;
@@ -31,7 +32,7 @@ impl Site<'_> {
         let (old, mode) = match read_to_string(file, Kind::Operator) {
             Ok(text) => (Some(text), file.metadata().ok()),
             Err(error) if error.kind() == ErrorKind::NotFound => (None, None),
-            Err(error) => return Err(failed("read", &error)),
+            Err(error) => return Err(failed("read", &rights::explained(&error))),
         };
         let new = self.text(old.as_deref());
         if old.as_deref() == Some(&new) {
@@ -39,7 +40,7 @@ impl Site<'_> {
         }
         Settings::parse(&new).map_err(|e| Stop::failed(format!("what would be written is not valid: {e}")))?;
         let directory = file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(directory).map_err(|e| failed("make the directory of", &e))?;
+        std::fs::create_dir_all(directory).map_err(|e| failed("make the directory of", &rights::explained(&e)))?;
         let mut staged = disk::stage(file, new.as_bytes(), 0o644).map_err(|e| failed("write", &e))?;
         if let Some(before) = mode {
             staged.belong_as(&before).map_err(|e| failed("write", &e))?;

@@ -1,9 +1,10 @@
 //! Check of the local addresses of tunnels.
 
-use super::settings;
+use super::{flows::way, settings};
 use crate::doctor::{
     Case, Level,
     finding::{Judged, finding, judged, some, unchecked},
+    shell::{noted, quoted},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,10 +24,14 @@ pub fn addresses(case: &Case) -> Judged {
     }
     let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
     let fix = |address: &IpAddr| {
-        format!(
-            "ip address add {address}/{} dev INTERFACE, and add it to the network's configuration; or correct gateway.vips, \
-             systemctl reload cygnet, and cygnet reconnect --all-changed",
-            prefix(address)
+        // The interface towards the peers is the likely one.
+        let peers = case.wanted().filter(|ours| ours.local_addr == *address);
+        let device = peers.filter_map(|ours| way(case, ours.remote_addr.ip()?)).next();
+        let device = device.map_or_else(|| "INTERFACE".into(), |way| quoted(&way.device));
+        noted(
+            format!("ip address add {address}/{} dev {device}", prefix(address)),
+            "and add it to the network's configuration; or correct gateway.vips, then systemctl reload cygnet and \
+             cygnet reconnect --all-changed, which makes the new SAs beside the old ones",
         )
     };
     let evidence = format!("this host has {}", some(&own));

@@ -29,7 +29,7 @@ pub fn dropped(case: &Case) -> Judged {
         "charon keeps {count} CAs that no connection uses: it cannot unload a CA, and accepts peers whose certificates \
          chain through one"
     );
-    let fix = "systemctl restart strongswan if they must not be trusted; this interrupts its tunnels";
+    let fix = "systemctl restart strongswan  # only if they must not be trusted: it interrupts all tunnels";
     let of = |ca: &DroppedCa| format!("'{}' of {} ({})", ca.subject, ca.name, ca.connection);
     Err(vec![finding(Level::Warning, what, fix).with(some(all.iter().map(of)))])
 }

@@ -5,7 +5,8 @@ use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, forwarded, libipsec, par
 use crate::doctor::{
     Case, Level,
     facts::rules::{Action, Chain, Hook, Way},
-    finding::{Judged, finding, judged, some, unchecked},
+    finding::{Judged, all_unchecked, finding, judged, some},
+    shell::noted,
 };
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -31,8 +32,7 @@ pub fn clamp(case: &Case) -> Judged {
     if bare.is_empty() {
         return Ok(format!("for {} pairs of networks", pairs.len()));
     }
-    let unknown: Vec<_> =
-        rules.unchecked.iter().flat_map(|why| unchecked("whether a rule clamps the MSS", why)).collect();
+    let unknown = all_unchecked("whether a rule clamps the MSS", &rules.unchecked);
     if !unknown.is_empty() {
         return Err(unknown);
     }
@@ -48,7 +48,7 @@ pub fn clamp(case: &Case) -> Judged {
         || "no tunnel is up".to_owned(),
         |size| format!("the narrowest tunnel carries packets of {} bytes, so segments of {}", size.mtu, size.mss),
     );
-    judged(vec![finding(Level::Warning, what, format!("{commands}; and add it to the stored rules")).with(seen)], "")
+    judged(vec![finding(Level::Warning, what, noted(commands, "add this to the stored rules")).with(seen)], "")
 }
 
 /// Whether a rule clamps the SYNs of the pair, in either direction.
@@ -78,10 +78,13 @@ fn clamps(chains: &[Chain], chain: &Chain, flow: &Flow, depth: usize) -> bool {
             (Part::None, _) => {}
             _ if rule.clamps => return true,
             (Part::All, Action::Accept | Action::Drop | Action::Return) => return false,
-            (_, Action::Jump(name)) if depth < MAX_DEPTH => {
+            (part, action @ (Action::Jump(name) | Action::Goto(name))) if depth < MAX_DEPTH => {
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
                 if next.is_some_and(|next| clamps(chains, next, flow, depth + 1)) {
                     return true;
+                }
+                if part == Part::All && matches!(action, Action::Goto(_)) {
+                    return false;
                 }
             }
             _ => {}

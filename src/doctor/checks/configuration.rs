@@ -5,6 +5,7 @@ use crate::{
         Case, Level,
         facts::{Unchecked, swanctl_files::covers},
         finding::{Judged, finding, judged, some, unchecked},
+        shell::quoted,
     },
     strongswan::names,
 };
@@ -12,13 +13,15 @@ use crate::{
 /// swanctl.conf includes the directory of the connections' files.
 pub fn include(case: &Case) -> Judged {
     let (conf, directory) = (&case.facts.conf, &case.facts.conf_dir);
-    let fix = format!("add the line `include {}/*.conf` to swanctl.conf", directory.display());
+    let line = quoted(&format!("include {}/*.conf", directory.display()));
+    let fix = format!("echo {line} >>{}", quoted(&conf.main.display().to_string()));
     let patterns = match &conf.includes {
         Ok(patterns) => patterns,
         // swanctl runs as root, which may read it.
         Err(why @ Unchecked::Denied(_)) if case.facts.uid != 0 => return Err(unchecked("swanctl.conf", why)),
         Err(why) => {
-            let fix = "apt install strongswan-swanctl, or set swanctl_dir; without the file swanctl unloads everything";
+            let fix =
+                "apt install strongswan-swanctl  # or set swanctl_dir; without the file, swanctl unloads everything";
             return Err(vec![finding(Level::Error, "swanctl.conf cannot be read", fix).with(why.to_string())]);
         }
     };
@@ -42,7 +45,7 @@ pub fn syntax(case: &Case) -> Judged {
         Err(why) => return Err(unchecked("what swanctl loads", why)),
     };
     if !dry_run.broken.is_empty() {
-        let fix = "repair or remove that file; until then do not run `swanctl --load-all`";
+        let fix = "# repair or remove that file; until then, swanctl --load-all unloads every connection";
         let what = "swanctl cannot read its files: it would unload every connection";
         return Err(vec![finding(Level::Error, what, fix).with(dry_run.broken.join("; "))]);
     }
@@ -53,7 +56,7 @@ pub fn syntax(case: &Case) -> Judged {
         Vec::new()
     } else {
         let what = format!("swanctl does not find {} connections of cygnet in its files", lost.len());
-        let fix = "see the check include; if it passes: systemctl restart cygnet, which writes missing files";
+        let fix = "systemctl restart cygnet  # writes missing files and touches no tunnel; first see the check include";
         vec![finding(Level::Error, what, fix).with(some(lost))]
     };
     judged(found, format!("swanctl reads {} connections", dry_run.connections.len()))
@@ -69,7 +72,10 @@ mod tests {
         let mut case = healthy::case();
         assert!(include(&case).is_ok());
         case.facts.conf.includes = Ok(vec!["/etc/swanctl/other/*.conf".into()]);
-        assert!(include(&case).expect_err("wrong")[0].fix.contains("include /etc/swanctl/conf.d/*.conf"));
+        assert_eq!(
+            include(&case).expect_err("wrong")[0].fix,
+            "echo 'include /etc/swanctl/conf.d/*.conf' >>/etc/swanctl/swanctl.conf"
+        );
         case.facts.conf.includes = Err("/etc/swanctl/swanctl.conf: No such file".into());
         assert_eq!(include(&case).expect_err("wrong")[0].level, Level::Error);
         (case.facts.uid, case.facts.conf.includes) =

@@ -5,7 +5,8 @@ use crate::{
     doctor::{
         Case, Level,
         facts::Unchecked,
-        finding::{Judged, finding, judged, silent, some},
+        finding::{Finding, Judged, finding, judged, silent, some, unchecked},
+        shell::{noted, quoted},
     },
 };
 use std::collections::BTreeMap;
@@ -13,23 +14,31 @@ use std::collections::BTreeMap;
 /// The agent runs, and charon has loaded what is stored.
 pub fn agent(case: &Case) -> Judged {
     match &case.agent {
-        Some(CharonLink::Up(_)) => Ok("it runs, and charon has loaded what is stored".into()),
-        Some(CharonLink::Starting) => {
-            Err(vec![finding(Level::Info, "the agent is starting", "run `cygnet doctor` again in a few seconds")])
+        Ok(CharonLink::Up(_)) => Ok("it runs, and charon has loaded what is stored".into()),
+        Ok(CharonLink::Starting) => {
+            Err(vec![finding(Level::Info, "the agent is starting", "cygnet doctor  # again in a few seconds")])
         }
-        Some(CharonLink::Down { why, since }) => Err(vec![
+        Ok(CharonLink::Down { why, since }) => Err(vec![
             finding(
                 Level::Warning,
                 "the agent could not load the stored connections into charon",
-                "see the check charon; the agent retries by itself",
+                "# see the check charon; the agent retries by itself",
             )
             .with(format!("since {since}: {why}")),
         ]),
-        None => Err(vec![finding(
-            Level::Warning,
-            "the agent does not run: no change is accepted, and no tunnel is repaired",
-            "systemctl start cygnet; if it fails, run `journalctl -u cygnet`",
-        )]),
+        // Whoever cannot ask has no report worth a good end.
+        Err(why @ Unchecked::Denied(_)) => Err(unchecked("the agent", why)
+            .into_iter()
+            .map(|found| Finding { level: Level::Warning, ..found })
+            .collect()),
+        Err(why) => Err(vec![
+            finding(
+                Level::Warning,
+                "the agent does not answer: no change is accepted, and no tunnel is repaired",
+                "systemctl restart cygnet  # it touches no tunnel; if it fails: journalctl -u cygnet",
+            )
+            .with(why.to_string()),
+        ]),
     }
 }
 
@@ -40,9 +49,14 @@ pub fn reachable(case: &Case) -> Judged {
             let (count, version) = (answers.connections.len(), &answers.charon.version);
             Ok(format!("strongSwan {version}, {count} connections loaded, {} IKE_SAs of cygnet", answers.running.len()))
         }
+        Err(why @ Unchecked::Denied(_)) => Err(unchecked("charon", why)),
         Err(why) => {
-            let fix =
-                "systemctl restart strongswan; if it fails, run `journalctl -u strongswan` (package charon-systemd)";
+            let fix = if case.facts.vici.connect.is_ok() {
+                "journalctl -u strongswan -n 50  # it is there and hangs: systemctl restart strongswan, which interrupts \
+                 all tunnels"
+            } else {
+                "systemctl start strongswan  # if it fails: journalctl -u strongswan (package charon-systemd)"
+            };
             Err(vec![finding(Level::Error, "charon does not answer", fix).with(why.to_string())])
         }
     }
@@ -52,19 +66,34 @@ pub fn reachable(case: &Case) -> Judged {
 pub fn socket(case: &Case) -> Judged {
     let socket = &case.facts.vici;
     let path = socket.path.display();
+    // The agent must have it; of anybody else it is right that they have not.
+    let is_agent = case.agent.is_ok();
+    let denied = [socket.rights.as_ref().err(), socket.connect.as_ref().err()];
+    if let Some(why) = denied.into_iter().flatten().find(|why| why.as_denied().is_some() && !is_agent) {
+        return Err(unchecked("charon's vici socket", why));
+    }
     match (&socket.rights, &socket.connect) {
         (Ok(rights), Ok(())) => Ok(format!("{path} {rights}")),
         (Ok(rights), Err(why)) => {
             let fix = if matches!(why, Unchecked::Denied(_)) {
-                "run the agent as the socket's owner or in its group; or set charon.plugins.vici.socket in strongswan.conf"
+                let path = quoted(&path.to_string());
+                noted(
+                    format!("chgrp cygnet-vici {path} && chmod 0660 {path}"),
+                    "until charon's next start; for good: include /etc/strongswan.d/cygnet.conf in strongswan.conf, which \
+                     gives the socket to the agent's group",
+                )
             } else {
-                "systemctl restart strongswan (a charon that ended left this socket behind)"
+                noted(
+                    "systemctl start strongswan",
+                    "a charon that ended left this socket behind; if it runs: systemctl restart strongswan, which \
+                     interrupts all tunnels",
+                )
             };
             let what = format!("this process (uid {}) cannot connect to the vici socket {path}", case.facts.uid);
             Err(vec![finding(Level::Error, what, fix).with(format!("{rights}: {why}"))])
         }
         (Err(why), _) => {
-            let fix = "systemctl start strongswan; if it runs: apt install strongswan-swanctl (the vici plugin), and set \
+            let fix = "systemctl start strongswan  # if it runs: apt install strongswan-swanctl (the vici plugin), and set \
                        charon.vici in cygnet.toml to charon.plugins.vici.socket of strongswan.conf";
             Err(vec![finding(Level::Error, format!("there is no vici socket at {path}"), fix).with(why.to_string())])
         }
@@ -80,12 +109,14 @@ const NEEDED: [(&[&str], &str); 3] = [
 
 /// charon has loaded the plugins that every tunnel needs.
 pub fn plugins(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(silent("charon's plugins")) };
+    let answers = case.facts.charon.as_ref().map_err(|why| silent("charon's plugins", why))?;
     let plugins = &answers.charon.plugins;
     let has = |names: &[&str]| names.iter().any(|name| plugins.iter().any(|plugin| plugin == name));
     let lack = |(names, package): &(&[&str], &str)| {
-        let fix = format!(
-            "apt install {package}; if it is installed, enable it in strongswan.conf (charon.load, charon.plugins.*.load)"
+        let fix = noted(
+            format!("apt install {package}"),
+            "if it is installed, enable it in strongswan.conf (charon.load, charon.plugins.*.load); then systemctl restart \
+             strongswan, which interrupts all tunnels",
         );
         finding(Level::Error, format!("charon has not loaded the plugin {}", names.join(" or ")), fix)
             .with(format!("loaded: {}", plugins.join(" ")))
@@ -96,7 +127,7 @@ pub fn plugins(case: &Case) -> Judged {
 
 /// charon has the algorithms of the stored connections.
 pub fn algorithms(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(silent("charon's algorithms")) };
+    let answers = case.facts.charon.as_ref().map_err(|why| silent("charon's algorithms", why))?;
     let mut missing: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for connection in case.wanted() {
         for lack in answers.charon.missing(connection) {
@@ -105,7 +136,8 @@ pub fn algorithms(case: &Case) -> Judged {
     }
     let lack = |((name, package), connections): (_, Vec<_>)| {
         let what = format!("charon lacks {name}, which {} stored connections need", connections.len());
-        finding(Level::Error, what, format!("apt install {package} && systemctl restart strongswan"))
+        let note = "then systemctl restart strongswan, which interrupts all tunnels";
+        finding(Level::Error, what, noted(format!("apt install {package}"), note))
             .with(format!("connections: {}", some(connections)))
     };
     let found = missing.into_iter().map(|(lack, all): ((String, &str), _)| (lack, all)).map(lack).collect();
@@ -158,9 +190,9 @@ mod tests {
     fn an_agent_that_does_not_run_is_a_finding() {
         let mut case = healthy::case();
         for (life, level) in [
-            (None, Level::Warning),
-            (Some(CharonLink::Starting), Level::Info),
-            (Some(CharonLink::Down { why: "x".into(), since: case.now }), Level::Warning),
+            (Err("connection refused".into()), Level::Warning),
+            (Ok(CharonLink::Starting), Level::Info),
+            (Ok(CharonLink::Down { why: "x".into(), since: case.now }), Level::Warning),
         ] {
             case.agent = life;
             assert_eq!(agent(&case).expect_err("wrong")[0].level, level);

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 /// Each CHILD_SA has its policies in the kernel, or its routes to the device of kernel-libipsec.
 pub fn plane(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else { return Err(silent("the data plane")) };
+    let answers = case.facts.charon.as_ref().map_err(|why| silent("the data plane", why))?;
     let pairs = pairs(answers);
     if answers.charon.plugins.iter().any(|plugin| plugin == "kernel-libipsec") {
         libipsec(case, &pairs)
@@ -50,7 +50,8 @@ fn libipsec(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
     let mut found: Vec<Finding> = Vec::new();
     let device = interfaces.iter().find(|interface| interface.name.starts_with("ipsec"));
     if device.is_none_or(|device| !device.up) {
-        let fix = "modprobe tun; if charon may not open /dev/net/tun, grant it; then systemctl restart strongswan";
+        let fix = "modprobe tun  # charon must be able to open /dev/net/tun; then systemctl restart strongswan, which \
+                   interrupts all tunnels";
         let what = format!("kernel-libipsec has no device that is up, and {} CHILD_SAs need it", pairs.len());
         found.push(finding(Level::Error, what, fix));
     }
@@ -58,8 +59,8 @@ fn libipsec(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
         |remote: &IpNet| routes.iter().any(|route| route.interface.starts_with("ipsec") && route.to.contains(remote));
     let lost: Vec<_> = pairs.iter().filter(|(_, remote)| !has_route(remote)).collect();
     if !lost.is_empty() {
-        let fix = "give this gateway an address in the local network (ip address add), keep charon.install_routes = yes, \
-                   and cygnet reconnect the connection";
+        let fix = "# give this gateway an address in the local network (ip address add), keep charon.install_routes = yes, \
+                   and cygnet reconnect the connection: the new SA comes up beside the old one";
         let what = format!("CHILD_SAs are up, but routing table 220 has no route for {}", show(&lost));
         found.push(finding(Level::Error, what, fix).with(format!("table 220: {}", some(routes.iter().map(|r| r.to)))));
     }
@@ -78,8 +79,8 @@ fn policies(case: &Case, pairs: &[(IpNet, IpNet)]) -> Judged {
     };
     let lost: Vec<_> =
         pairs.iter().filter(|(local, remote)| !has("out", local, remote) || !has("in", remote, local)).collect();
-    let fix =
-        "cygnet reconnect the connection; another program removed them (ip xfrm policy flush, another IPsec program)";
+    let fix = "# cygnet reconnect the connection: the new SA comes up beside the old one. Another program removed the \
+               policies: another IPsec program, or somebody by hand";
     let what = || format!("CHILD_SAs are up, but the kernel has no IPsec policies for {}", show(&lost));
     let found = if lost.is_empty() { Vec::new() } else { vec![finding(Level::Error, what(), fix)] };
     judged(found, format!("the kernel, {} CHILD_SAs, {} policies", pairs.len(), policies.len()))

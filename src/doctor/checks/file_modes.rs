@@ -8,6 +8,7 @@ use crate::{
             permissions::{File, Purpose, Space},
         },
         finding::{Judged, finding, judged, some, unchecked},
+        shell::{noted, quoted},
     },
     ipsec::ConnectionId,
     strongswan::names,
@@ -36,7 +37,7 @@ fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
     let evidence = format!("{} {mode:04o}", file.owners);
     if file.uid != 0 && !ours.contains(&file.uid) {
         let what = format!("{path} belongs to {}, who can change it", file.owners);
-        return Some(finding(Level::Error, what, format!("chown root: {path}")).with(evidence));
+        return Some(finding(Level::Error, what, format!("chown root: {}", quoted(&path.to_string()))).with(evidence));
     }
     let (level, what, right) = match file.purpose {
         Purpose::Key if mode & 0o077 != 0 => {
@@ -49,14 +50,17 @@ fn mode(file: &File, ours: [u32; 2]) -> Option<Finding> {
         Purpose::Rule if mode & 0o020 != 0 => (Level::Warning, "can be written by its group", "g-w"),
         Purpose::Key | Purpose::Secret | Purpose::Rule => return None,
     };
-    Some(finding(level, format!("{path} {what}"), format!("chmod {right} {path}")).with(evidence))
+    Some(
+        finding(level, format!("{path} {what}"), format!("chmod {right} {}", quoted(&path.to_string()))).with(evidence),
+    )
 }
 
 /// A group whose members can become root.
 fn door(door: &Door) -> Finding {
     let (path, group) = (door.path.display(), &door.group);
     let what = format!("users are in the group {group}, which can write {path}: that is as good as root");
-    let fix = format!("gpasswd -d USER {group} for each of them; only services belong in this group");
+    let each = door.members.iter().map(|member| format!("gpasswd -d {} {}", quoted(member), quoted(group)));
+    let fix = noted(each.collect::<Vec<_>>().join("; "), "only services belong in this group");
     finding(Level::Warning, what, fix).with(some(&door.members))
 }
 
@@ -67,8 +71,7 @@ pub fn leftovers(case: &Case) -> Judged {
         Err(why) => return Err(unchecked("the directory of the files", why)),
     };
     let loaded = case.facts.charon.as_ref().map(|answers| answers.connections.as_slice()).unwrap_or_default();
-    let fix =
-        "systemctl start cygnet; a running agent removes it within seconds. If it stays, run `journalctl -u cygnet`";
+    let fix = "systemctl start cygnet  # a running agent removes it within seconds; if it stays: journalctl -u cygnet";
     let report = |what: &str, lost: Vec<String>| {
         let text = format!("{what} without a stored connection: {}", some(lost));
         finding(Level::Warning, text, fix)
@@ -95,14 +98,22 @@ const LOW: [u64; 2] = [64 << 20, 1 << 20];
 /// All records can be read, and there is space to write.
 pub fn store(case: &Case) -> Judged {
     let damage = |damaged: &crate::store::Damaged| {
+        if damaged.is_denied {
+            let path = damaged.path.display();
+            let what = format!("the agent may not read the record {path}: its connection is not changed");
+            let fix = format!("chown cygnet: {} && systemctl restart cygnet", quoted(&path.to_string()));
+            return finding(Level::Error, what, fix).with(&damaged.why);
+        }
         let what = format!("the record {} is damaged: its connection is not changed", damaged.path.display());
-        finding(Level::Error, what, "restore or remove the file, then systemctl restart cygnet").with(&damaged.why)
+        finding(Level::Error, what, "# restore the file from a backup, then systemctl restart cygnet; if you remove it instead, the restart closes its tunnel").with(&damaged.why)
     };
-    let mut found: Vec<_> = case.damaged.iter().map(damage).collect();
+    let unread = case.unread.iter().flat_map(|why| unchecked("the stored connections", why));
+    let mut found: Vec<_> = case.damaged.iter().map(damage).chain(unread).collect();
     found.extend(case.records.iter().filter_map(|record| {
         let (name, id, why) = (&record.spec.names.name, record.id, record.aside.as_deref()?);
         let what = format!("the connection {name} ({id}) conflicts with another and is set aside: it is not loaded");
-        Some(finding(Level::Error, what, "cygnet change or cygnet delete one of the two connections").with(why))
+        let note = "then cygnet change or cygnet delete one of the two; what is deleted closes its tunnel";
+        Some(finding(Level::Error, what, noted(format!("cygnet show {id}"), note)).with(why))
     }));
     match &case.facts.space {
         Ok(space) => found.extend(room(*space)),
@@ -113,9 +124,9 @@ pub fn store(case: &Case) -> Judged {
 }
 
 fn room(space: Space) -> Option<Finding> {
-    let fix = "free space on the file system of state_dir: without it every change is refused";
+    let fix = "df -h  # free space on the file system of state_dir: without it every change is refused";
     if space.read_only {
-        let fix = "mount it for writing (mount -o remount,rw); `dmesg` says why it is not";
+        let fix = "dmesg --level=err,warn  # says why it is not writable; mount -o remount,rw makes it so";
         return Some(finding(Level::Error, "the file system of state_dir is read-only", fix));
     }
     if space.files == Some(0) {
@@ -172,7 +183,12 @@ mod tests {
         assert_eq!(level(1 << 10, Some(9), false), Some(Level::Error));
         assert_eq!(level(1 << 30, Some(0), false), Some(Level::Error));
         assert_eq!(level(1 << 30, Some(9), true), Some(Level::Error));
-        case.damaged.push(crate::store::Damaged { path: "/x.json".into(), id: None, why: "line 1".into() });
+        case.damaged.push(crate::store::Damaged {
+            path: "/x.json".into(),
+            id: None,
+            why: "line 1".into(),
+            is_denied: false,
+        });
         assert!(store(&case).expect_err("wrong")[0].what.contains("/x.json"));
         let mut aside = (*case.records[0]).clone();
         aside.aside = Some("it has the key of another".into());

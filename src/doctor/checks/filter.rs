@@ -1,15 +1,16 @@
 //! Checks for packet filters that drop IKE, ESP or tunnel traffic. Where a rule has conditions that this file does not
 //! know, the finding names the chain and gives no diagnosis.
 
-use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, device, forwarded, host_of, libipsec, part};
+use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, device, forwarded, host_of, libipsec, pairs, part};
 use crate::{
     doctor::{
         Case, Finding, Level,
         facts::{
             procfs::PORTS,
-            rules::{Action, Base, Chain, Hook, Match, Rule, Way},
+            rules::{Action, Base, Chain, Hook, LEGACY, Match, Rule, Way},
         },
-        finding::{Judged, finding, judged, some, unchecked},
+        finding::{Judged, all_unchecked, finding, judged, some},
+        shell::{noted, quoted, words},
     },
     ipsec::{ChildState, IkeSa},
 };
@@ -35,8 +36,12 @@ enum Diagnosis {
 struct Place {
     /// The rule or the policy, in words.
     text: String,
-    /// The base chain: table and name, and whether it is of iptables.
-    chain: (String, String, bool),
+    /// The table of the base chain.
+    table: String,
+    /// The base chain's name.
+    name: String,
+    /// Where it is.
+    base: Base,
 }
 
 /// How a chain ends for a flow.
@@ -84,7 +89,7 @@ pub fn forward(case: &Case) -> Judged {
 /// The filters accept IKE from the peers, and ESP or AH without UDP encapsulation.
 pub fn input(case: &Case) -> Judged {
     let mut wrong = Vec::new();
-    let unknown = outer(case, Way::In, &[Hook::Prerouting, Hook::Input], |begins, place, flow| {
+    let mut unknown = outer(case, Way::In, &[Hook::Prerouting, Hook::Input], |begins, place, flow| {
         // A rule for established connections accepts the answers.
         let (level, what) = if begins {
             (
@@ -96,16 +101,41 @@ pub fn input(case: &Case) -> Judged {
         };
         add(&mut wrong, level, what.into(), place, flow);
     });
+    unknown.extend(own(case, &mut wrong, Way::In, &[Hook::Prerouting, Hook::Input]));
     judge(case, wrong, unknown, "no rule drops IKE and ESP from the peers")
 }
 
 /// The filters let the same out.
 pub fn output(case: &Case) -> Judged {
     let mut wrong = Vec::new();
-    let unknown = outer(case, Way::Out, &[Hook::Output, Hook::Postrouting], |_, place, flow| {
+    let mut unknown = outer(case, Way::Out, &[Hook::Output, Hook::Postrouting], |_, place, flow| {
         add(&mut wrong, Level::Error, "a packet filter drops what this gateway sends to peers".into(), place, flow);
     });
+    unknown.extend(own(case, &mut wrong, Way::Out, &[Hook::Output, Hook::Postrouting]));
     judge(case, wrong, unknown, "no rule drops IKE and ESP to the peers")
+}
+
+/// Follows the tunnel traffic of this gateway's own addresses, which is not forwarded; returns the rules with unknown
+/// conditions.
+fn own(case: &Case, wrong: &mut Vec<Wrong>, way: Way, hooks: &[Hook]) -> Vec<String> {
+    let passing = forwarded(case);
+    let mut unknown = Vec::new();
+    for (local, remote) in pairs(case).into_iter().filter(|pair| !passing.contains(pair)) {
+        for begins in [false, true] {
+            let flow = between(case, local, remote, way == Way::Out, begins);
+            let diagnosis = diagnose(&case.facts.rules.chains, hooks, &flow);
+            unknown.extend(unknown_rule(&diagnosis));
+            let Diagnosis::Drops(place) = diagnosis else { continue };
+            let (level, what) = if begins {
+                (Level::Info, "a packet filter lets only one side open connections; ignore this if it is intended")
+            } else {
+                (Level::Error, "a packet filter drops tunnel traffic of this gateway itself")
+            };
+            add(wrong, level, what.into(), &place, &flow);
+            break;
+        }
+    }
+    unknown
 }
 
 /// Follows all flows between the endpoints of the tunnels, and returns the rules with unknown conditions. Calls `dropped`
@@ -200,14 +230,11 @@ fn diagnose(chains: &[Chain], hooks: &[Hook], flow: &Flow) -> Diagnosis {
         if partly {
             unknown.push(dropped);
         } else {
-            return Diagnosis::Drops(Place { text: dropped, chain: named(chain, base) });
+            let (table, name) = (chain.table.clone(), chain.name.clone());
+            return Diagnosis::Drops(Place { text: dropped, table, name, base });
         }
     }
     unknown.into_iter().next().map_or(Diagnosis::Passes, Diagnosis::Unknown)
-}
-
-fn named(chain: &Chain, base: Base) -> (String, String, bool) {
-    (chain.table.clone(), chain.name.clone(), base.by_iptables)
 }
 
 /// Follows the rules. `seen` collects what matches a part of the flow: whether a rule accepts it, and which may drop it.
@@ -222,15 +249,17 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, seen: &mut (&mut bool, &mu
             Action::Drop if is_all || !is_vague(rule) => return End::Dropped(place(rule, chain)),
             // A rule that drops a port is intended.
             Action::Drop if rule.matches.contains(&Match::Other) => seen.1.push(place(rule, chain)),
-            Action::Jump(name) => {
+            Action::Jump(name) | Action::Goto(name) => {
+                let is_last = matches!(rule.action, Action::Goto(_));
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
                 match next.filter(|_| depth < MAX_DEPTH).map(|next| walk(chains, next, flow, seen, depth + 1)) {
                     Some(End::Accepted) if is_all => return End::Accepted,
                     Some(End::Dropped(place)) if is_all || !is_vague(rule) => return End::Dropped(place),
                     Some(End::Dropped(place)) => seen.1.push(place),
-                    Some(End::On) => {}
-                    // An unknown target may accept.
-                    Some(End::Accepted) | None => *seen.0 = true,
+                    Some(End::On) if is_last && is_all => return End::On,
+                    Some(End::On) if !is_last => {}
+                    // A part passes by the rules behind this one. An unknown target may accept.
+                    Some(End::On | End::Accepted) | None => *seen.0 = true,
                 }
             }
             Action::Accept | Action::Return | Action::Unknown => *seen.0 = true,
@@ -280,11 +309,11 @@ fn judge(case: &Case, wrong: Vec<Wrong>, mut unknown: Vec<String>, seen: impl In
         let what =
             "packet filters have rules with conditions that this check does not know; they may drop tunnel traffic";
         found.push(
-            finding(Level::Info, what, "run `sudo nft list ruleset` or `sudo iptables-save`, and read these rules")
+            finding(Level::Info, what, noted("sudo nft list ruleset; sudo iptables-save", "read these rules"))
                 .with(some(unknown)),
         );
     }
-    found.extend(case.facts.rules.unchecked.iter().flat_map(|why| unchecked("packet filters", why)));
+    found.extend(all_unchecked("packet filters", &case.facts.rules.unchecked));
     judged(found, seen)
 }
 
@@ -292,25 +321,26 @@ fn report((level, what, place, flows): Wrong) -> Finding {
     let names = some(flows.iter().map(|(_, name)| name));
     // Commands for the first two flows; those for the others differ in the addresses.
     let commands: Vec<_> = flows.iter().take(2).flat_map(|(flow, _)| accepting(&place, flow)).collect();
-    let fix = format!("accept them before that rule: {}; and add these to the stored rules", commands.join("; "));
+    let fix = noted(commands.join("; "), "accepts them before that rule; add this to the stored rules");
     finding(level, format!("{what}: {names}"), fix).with(place.text)
 }
 
-/// The commands that accept the flow, and for networks its return traffic.
+/// The commands that accept the flow, and for what is forwarded its return traffic.
 fn accepting(place: &Place, flow: &Flow) -> Vec<String> {
-    let (table, chain, by_iptables) = &place.chain;
-    let v4 = flow.source.addr().is_ipv4();
+    let (chain, v4) = (quoted(&place.name), flow.source.addr().is_ipv4());
     let one = |source: IpNet, destination: IpNet| {
-        if *by_iptables {
-            let (program, name) =
-                (if v4 { "iptables" } else { "ip6tables" }, table.split(' ').nth(1).unwrap_or("filter"));
+        if place.base.by_iptables {
+            let is_legacy = place.table.ends_with(LEGACY);
+            let program = if v4 { "iptables" } else { "ip6tables" };
+            let program = if is_legacy { format!("{program}-legacy") } else { program.to_owned() };
+            let table = place.table.split(' ').nth(1).unwrap_or("filter");
             let kind = match flow.kind {
                 Kind::Any => String::new(),
                 Kind::Udp(port) => format!(" -p udp --dport {port}"),
                 Kind::Protocol(AH) => " -p ah".into(),
                 Kind::Protocol(_) => " -p esp".into(),
             };
-            format!("{program} -t {name} -I {chain} -s {source} -d {destination}{kind} -j ACCEPT")
+            format!("{program} -t {table} -I {chain} -s {source} -d {destination}{kind} -j ACCEPT")
         } else {
             let kind = match flow.kind {
                 Kind::Any => String::new(),
@@ -318,12 +348,13 @@ fn accepting(place: &Place, flow: &Flow) -> Vec<String> {
                 Kind::Protocol(AH) => " meta l4proto ah".into(),
                 Kind::Protocol(_) => " meta l4proto esp".into(),
             };
-            let ip = if v4 { "ip" } else { "ip6" };
+            let (ip, table) = (if v4 { "ip" } else { "ip6" }, words(&place.table));
             format!("nft insert rule {table} {chain} {ip} saddr {source} {ip} daddr {destination}{kind} accept")
         }
     };
     let there = one(flow.source, flow.destination);
-    if flow.kind == Kind::Any { vec![there, one(flow.destination, flow.source)] } else { vec![there] }
+    let is_forwarded = flow.kind == Kind::Any && !matches!(place.base.hook, Hook::Input | Hook::Output);
+    if is_forwarded { vec![there, one(flow.destination, flow.source)] } else { vec![there] }
 }
 
 #[cfg(test)]

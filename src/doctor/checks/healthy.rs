@@ -64,6 +64,7 @@ pub fn case() -> Case {
     Case {
         facts: facts(&record, charon.clone()),
         damaged: Vec::new(),
+        unread: None,
         gateway: Gateway {
             vips: vec![Vip { uuid: "vip".into(), name: None, address: address("192.0.2.1") }],
             l3_networks: vec![L3Network {
@@ -72,7 +73,7 @@ pub fn case() -> Case {
                 cidrs: vec!["10.1.0.0/24".parse().expect("a net")],
             }],
         },
-        agent: Some(CharonLink::Up(Arc::new(charon))),
+        agent: Ok(CharonLink::Up(Arc::new(charon))),
         same_networks: Stance::Warn,
         dropped_cas: Vec::new(),
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),
@@ -192,7 +193,11 @@ fn facts(record: &Record, charon: Charon) -> Facts {
             .into()),
         sizes: Vec::new(),
         synchronised: Ok(true),
-        conf: swanctl_files::Conf { includes: Ok(vec!["/etc/swanctl/conf.d/*.conf".into()]), dry_run: Ok(dry_run) },
+        conf: swanctl_files::Conf {
+            main: "/etc/swanctl/swanctl.conf".into(),
+            includes: Ok(vec!["/etc/swanctl/conf.d/*.conf".into()]),
+            dry_run: Ok(dry_run),
+        },
         files: Ok(Vec::new()),
         doors: Ok(Vec::new()),
         conf_files: Ok(vec![names::file(record.id)]),

@@ -5,6 +5,7 @@ use crate::{
         Case, Finding, Level,
         facts::procfs::Kernel,
         finding::{Judged, finding, judged, some, unchecked},
+        shell::{noted, quoted},
     },
     ipsec::Mode,
 };
@@ -19,7 +20,9 @@ pub fn forwarding(case: &Case) -> Judged {
     let needs = [true, false].map(|v4| needs_forwarding(case, v4));
     let off = |family: &str, key: &str, count: usize| {
         let what = format!("{family} forwarding is off, and {count} connections have {family} networks");
-        let fix = format!("sysctl -w {key}=1, and add it to /etc/sysctl.d");
+        let more = if family == "IPv6" { "; an interface that listens to routers then needs accept_ra=2" } else { "" };
+        let note = format!("for good: echo {key}=1 >>/etc/sysctl.d/60-cygnet.conf{more}");
+        let fix = noted(format!("sysctl -w {key}=1"), &note);
         finding(Level::Error, what, fix).with(format!("{key} = 0"))
     };
     let mut found = Vec::new();
@@ -83,7 +86,9 @@ fn strict(kernel: &Kernel, name: &str) -> Option<Finding> {
     let what = format!(
         "rp_filter is strict on {name}: the kernel drops packets whose answers would leave by another interface"
     );
-    let fix = format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2, and add it to /etc/sysctl.d");
+    // sysctl takes a stroke for a dot within a name, as in eth0.5.
+    let key = quoted(&format!("net.ipv4.conf.{}.rp_filter=2", name.replace('.', "/")));
+    let fix = noted(format!("sysctl -w {key}"), &format!("for good: echo {key} >>/etc/sysctl.d/60-cygnet.conf"));
     let evidence = format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{name}.rp_filter = {own}");
     (all.max(own) == 1).then(|| finding(Level::Warning, what, fix).with(evidence))
 }
@@ -95,7 +100,7 @@ const YEARS: std::ops::Range<i16> = 2025..2100;
 pub fn clock(case: &Case) -> Judged {
     let now = case.now;
     let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
-    let fix = "apt install systemd-timesyncd (or chrony), then timedatectl set-ntp true";
+    let fix = "apt install systemd-timesyncd && timedatectl set-ntp true  # or apt install chrony";
     if !YEARS.contains(&year) {
         return Err(vec![finding(Level::Error, format!("the clock shows the year {year}"), fix)]);
     }

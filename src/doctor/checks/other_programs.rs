@@ -4,8 +4,9 @@ use crate::{
     agent::change::overlaps::{Overlaps, Owner, pairs},
     doctor::{
         Case, Finding, Level,
-        facts::network::network,
+        facts::{network::network, procfs::is_charon},
         finding::{Judged, finding, judged, silent, some, unchecked},
+        shell::{noted, quoted},
     },
     ipsec::{Connection, ConnectionId, TrafficSelector},
     settings::policy::Stance,
@@ -24,7 +25,6 @@ pub fn tools(case: &Case) -> Judged {
             &[]
         }
     };
-    let is_charon = |name: &str| name == "charon" || name == "charon-systemd";
     for process in processes.iter().filter(|process| !is_charon(&process.name)) {
         let (level, who) = match process.name.as_str() {
             "charon-nm" => (Level::Warning, "NetworkManager-strongswan"),
@@ -33,19 +33,23 @@ pub fn tools(case: &Case) -> Judged {
         };
         let what = format!("{who} runs beside charon: both install IPsec policies and answer IKE");
         found.push(
-            finding(level, what, format!("stop {who} and disable its service (systemctl disable --now)"))
+            finding(level, what, noted(format!("systemctl status {}", process.pid), SERVICE_OF))
                 .with(format!("{} (pid {})", process.name, process.pid)),
         );
     }
     let charons: Vec<_> = processes.iter().filter(|process| is_charon(&process.name)).collect();
     if charons.len() > 1 {
-        let fix = "systemctl disable --now strongswan-starter (it runs the charon of ipsec.conf); systemctl restart strongswan";
+        let fix = "systemctl disable --now strongswan-starter  # it runs the charon of ipsec.conf, and this closes that one's \
+                   tunnels; then systemctl restart strongswan, which interrupts all tunnels";
         let evidence = some(charons.iter().map(|process| format!("{} (pid {})", process.name, process.pid)));
         found.push(finding(Level::Error, format!("{} charon daemons run", charons.len()), fix).with(evidence));
     }
     found.extend(stroke(case));
     judged(found, "no other IPsec program")
 }
+
+/// How another program is stopped.
+const SERVICE_OF: &str = "names its service; systemctl disable --now stops that and closes its tunnels";
 
 /// The connections of ipsec.conf, if charon loads them.
 fn stroke(case: &Case) -> Vec<Finding> {
@@ -56,7 +60,7 @@ fn stroke(case: &Case) -> Vec<Finding> {
                 "charon's stroke plugin loads {} connections of ipsec.conf beside those of cygnet",
                 names.len()
             );
-            let fix = "move them to swanctl.conf, or disable the stroke plugin (charon.plugins.stroke.load = no)";
+            let fix = "# move them to swanctl.conf, or disable the stroke plugin (charon.plugins.stroke.load = no)";
             vec![finding(Level::Warning, what, fix).with(some(names))]
         }
         Ok(_) => Vec::new(),
@@ -86,15 +90,14 @@ pub fn networks(case: &Case) -> Judged {
         return Ok("no two connections share networks".into());
     }
     let what = "connections join the same or overlapping networks: the CHILD_SA that was installed last takes all their packets";
-    let fix = "cygnet disable one of each pair, or change its networks; a standby may stay as it is";
+    let fix = "# cygnet disable one of each pair, which closes its tunnel, or change its networks; a standby may stay as it \
+               is";
     Err(vec![finding(Level::Warning, what, fix).with(some(found))])
 }
 
 /// Every foreign connection is in a file of swanctl, and none competes with one of cygnet.
 pub fn foreign(case: &Case) -> Judged {
-    let Ok(answers) = &case.facts.charon else {
-        return Err(silent("foreign connections"));
-    };
+    let answers = case.facts.charon.as_ref().map_err(|why| silent("foreign connections", why))?;
     let mut found: Vec<_> = answers.foreign.iter().filter_map(|other| rival(case, other)).collect();
     let dry_run = match &case.facts.conf.dry_run {
         Ok(dry_run) => dry_run,
@@ -111,7 +114,8 @@ pub fn foreign(case: &Case) -> Judged {
             "{} connections in charon are neither from cygnet nor from swanctl's files: another program loads them",
             lost.len()
         );
-        let fix = "write them to conf.d, or unload them; the next `swanctl --load-all` removes them from charon";
+        let fix = "# write them to conf.d of swanctl's directory, or stop the program that loads them; the next swanctl \
+                   --load-all removes them from charon";
         found.push(finding(Level::Warning, what, fix).with(some(lost)));
     }
     judged(found, format!("{} foreign connections, all in swanctl's files", kept.len()))
@@ -146,10 +150,12 @@ fn rival(case: &Case, other: &Foreign) -> Option<Finding> {
         other.name,
         some(&ours)
     );
-    let fix = format!(
-        "keep one of the two: remove {} from its file (grep -rn '{}' /etc/swanctl /etc/ipsec.conf) and run \
-         swanctl --load-all; or cygnet delete {first}",
-        other.name, other.name
+    let fix = noted(
+        format!("grep -rnF -- {} /etc/swanctl /etc/ipsec.conf", quoted(&other.name)),
+        &format!(
+            "keep one of the two: take it from its file and run swanctl --load-conns, which unloads what is in no file; or \
+             cygnet delete {first}, which closes its tunnel"
+        ),
     );
     Some(finding(Level::Warning, what, fix).with(some(shared)))
 }

@@ -2,8 +2,12 @@
 
 use crate::doctor::{
     Case, Finding, Level,
-    facts::procfs::{PORTS, UdpSocket},
+    facts::{
+        Unchecked,
+        procfs::{PORTS, UdpSocket},
+    },
     finding::{Judged, finding, judged, unchecked},
+    shell::noted,
 };
 use std::net::IpAddr;
 
@@ -23,6 +27,11 @@ pub fn udp(case: &Case) -> Judged {
             found.extend(judge(port, family, &bound));
         }
     }
+    // Only root sees who holds another user's socket.
+    if case.facts.uid != 0 && sockets.iter().any(|socket| socket.holder.is_none()) {
+        let why = Unchecked::Denied("/proc shows the sockets of other users to root alone".into());
+        found.extend(unchecked("who listens on UDP 500 and 4500", &why));
+    }
     judged(found, "500 and 4500 are charon's")
 }
 
@@ -33,14 +42,19 @@ fn judge(port: u16, family: &str, bound: &[&UdpSocket]) -> Option<Finding> {
         return None;
     }
     let Some(other) = bound.first() else {
-        let fix = "systemctl start strongswan; if it runs: load the plugin socket-default, and set charon.port = 500 and \
+        let fix = "systemctl start strongswan  # if it runs: load the plugin socket-default, and set charon.port = 500 and \
                    charon.port_nat_t = 4500 in strongswan.conf";
         return Some(finding(Level::Error, format!("nobody listens on UDP {port} ({family})"), fix));
     };
     let holder = other.holder.as_ref().map(|holder| format!("{} (pid {})", holder.name, holder.pid));
     let holder = holder.unwrap_or_default();
     let what = format!("UDP {port} ({family}) belongs to {holder}, not to charon");
-    let fix = format!("stop {holder}, then systemctl restart strongswan");
+    let command =
+        other.holder.as_ref().map_or_else(|| "ss -lunp".into(), |holder| format!("systemctl status {}", holder.pid));
+    let fix = noted(
+        command,
+        "names its service: systemctl disable --now that, then systemctl restart strongswan; both interrupt their tunnels",
+    );
     Some(finding(Level::Error, what, fix).with(format!("bound to {}", other.address)))
 }
 

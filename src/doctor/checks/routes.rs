@@ -5,9 +5,13 @@ use crate::doctor::{
     Case, Finding, Level,
     facts::Unchecked,
     finding::{Judged, finding, judged, some, unchecked},
+    shell::noted,
 };
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr};
+
+/// What keeps a route.
+const CONFIGURE: &str = "add it to the network's configuration too";
 
 /// The kernel has routes to the peers, to their networks and to the local networks.
 pub fn routes(case: &Case) -> Judged {
@@ -38,7 +42,7 @@ pub fn routes(case: &Case) -> Judged {
              again: {}",
             some(&astray)
         );
-        let fix = format!("ip route add {first} via ROUTER dev INTERFACE, and add it to the network's configuration");
+        let fix = noted(format!("ip route add {first} via ROUTER dev INTERFACE"), CONFIGURE);
         found.push(finding(Level::Warning, what, fix));
     }
     judged(found, format!("{} peers and {} networks have routes", peers.len(), locals.len() + remotes.len()))
@@ -61,9 +65,8 @@ fn is_astray(case: &Case, net: IpNet) -> bool {
 }
 
 fn no_route(what: &str, net: IpNet, why: &Unchecked) -> Finding {
-    let fix = format!(
-        "ip route add {net} via ROUTER dev INTERFACE (or a default route), and add it to the network's configuration"
-    );
+    let note = format!("or a default route; {CONFIGURE}");
+    let fix = noted(format!("ip route add {net} via ROUTER dev INTERFACE"), &note);
     finding(Level::Error, format!("no route leads to {what}"), fix)
         .with(format!("ip route get {}: {why}", host_of(net)))
 }

@@ -10,8 +10,9 @@ use crate::{
 use std::net::IpAddr;
 
 /// The fix.
-pub const TAKE_OVER: &str = "cygnet reconnect --all-changed (all connections) or cygnet reconnect NAME (one) takes the \
-                             settings over; or restore the old value in cygnet.toml and systemctl reload cygnet";
+pub const TAKE_OVER: &str = "cygnet reconnect --all-changed  # takes the settings over for all connections, with the new \
+                             SA beside the old one; cygnet reconnect NAME for one. Or restore the old value in cygnet.toml, \
+                             then systemctl reload cygnet";
 
 /// Whether the VIP of a connection with this address has another address in the settings now.
 pub fn has_moved(case: &Case, address: IpAddr) -> bool {

@@ -3,8 +3,9 @@
 use super::flows::{Device, Flow, Kind, MAX_DEPTH, Part, libipsec, pairs, part};
 use crate::doctor::{
     Case, Finding, Level,
-    facts::rules::{Action, Base, Chain, Hook, Match, Way},
-    finding::{Judged, finding, judged, some, unchecked},
+    facts::rules::{Action, Base, Chain, Hook, LEGACY, Match, Way},
+    finding::{Judged, all_unchecked, finding, judged, some},
+    shell::{noted, quoted, words},
 };
 
 /// What a chain does with a flow.
@@ -23,28 +24,35 @@ pub fn nat(case: &Case) -> Judged {
     let rules = &case.facts.rules;
     let libipsec = libipsec(case);
     let mut found: Vec<Finding> = Vec::new();
-    let mut hit: Vec<(String, bool, Vec<String>)> = Vec::new();
+    let mut hit: Vec<(&Chain, String, bool, Vec<String>)> = Vec::new();
     for flow in flows(case, libipsec) {
-        let Some((rule, is_certain)) = translated(&rules.chains, &flow) else { continue };
+        let Some((chain, rule, is_certain)) = translated(&rules.chains, &flow) else { continue };
         let pair = format!("{} -> {}", flow.source, flow.destination);
-        match hit.iter_mut().find(|(known, certain, _)| *known == rule && *certain == is_certain) {
+        match hit.iter_mut().find(|(_, known, certain, _)| *known == rule && *certain == is_certain) {
             Some((.., pairs)) => pairs.push(pair),
-            None => hit.push((rule, is_certain, vec![pair])),
+            None => hit.push((chain, rule, is_certain, vec![pair])),
         }
     }
-    found.extend(hit.into_iter().map(|(rule, is_certain, pairs)| report(&rule, is_certain, &pairs, libipsec)));
-    found.extend(rules.unchecked.iter().flat_map(|why| unchecked("source NAT", why)));
+    let reports =
+        hit.into_iter().map(|(chain, rule, is_certain, pairs)| report(chain, &rule, is_certain, &pairs, libipsec));
+    found.extend(reports);
+    found.extend(all_unchecked("source NAT", &rules.unchecked));
     let bases = rules.chains.iter().filter(|chain| is_nat(chain)).count();
     judged(found, format!("no rule of {bases} chains rewrites tunnel traffic"))
 }
 
-fn report(rule: &str, is_certain: bool, pairs: &[String], libipsec: bool) -> Finding {
-    let exemption = if libipsec { "oifname \"ipsec*\" accept" } else { "rt ipsec exists accept" };
-    let fix = format!(
-        "insert an exemption before that rule: in nft `{exemption}`, with iptables `iptables -t nat -I POSTROUTING {} -j \
-         ACCEPT`; or exempt the networks by address",
-        if libipsec { "-o ipsec+" } else { "-m policy --dir out --pol ipsec" }
-    );
+fn report(chain: &Chain, rule: &str, is_certain: bool, pairs: &[String], libipsec: bool) -> Finding {
+    let (table, name) = (&chain.table, quoted(&chain.name));
+    let command = if chain.base.is_some_and(|base| base.by_iptables) {
+        let program = if table.starts_with("ip6 ") { "ip6tables" } else { "iptables" };
+        let legacy = if table.ends_with(LEGACY) { "-legacy" } else { "" };
+        let condition = if libipsec { "-o ipsec+" } else { "-m policy --dir out --pol ipsec" };
+        format!("{program}{legacy} -t nat -I {name} {condition} -j ACCEPT")
+    } else {
+        let condition = if libipsec { "oifname '\"ipsec*\"'" } else { "rt ipsec exists" };
+        format!("nft insert rule {} {name} {condition} accept", words(table))
+    };
+    let fix = noted(command, "exempts tunnel traffic before that rule; add this to the stored rules");
     let (level, may) = if is_certain { (Level::Error, "") } else { (Level::Warning, "may ") };
     let verb = if is_certain { "rewrites" } else { "rewrite" };
     let what = format!("source NAT {may}{verb} tunnel traffic before IPsec sees it: {}", some(pairs));
@@ -77,9 +85,11 @@ fn is_nat(chain: &Chain) -> bool {
 }
 
 /// The rule that translates the flow, if one does.
-fn translated(chains: &[Chain], flow: &Flow) -> Option<(String, bool)> {
-    chains.iter().filter(|chain| is_nat(chain)).find_map(|chain| match walk(chains, chain, flow, 0) {
-        Fate::Translated(rule, is_certain) => Some((rule, is_certain)),
+fn translated<'a>(chains: &'a [Chain], flow: &Flow) -> Option<(&'a Chain, String, bool)> {
+    let is_v4 = flow.source.addr().is_ipv4();
+    let is_of_family = |chain: &&Chain| is_nat(chain) && !chain.table.starts_with(if is_v4 { "ip6 " } else { "ip " });
+    chains.iter().filter(is_of_family).find_map(|chain| match walk(chains, chain, flow, 0) {
+        Fate::Translated(rule, is_certain) => Some((chain, rule, is_certain)),
         Fate::On | Fate::Exempt => None,
     })
 }
@@ -98,11 +108,12 @@ fn walk(chains: &[Chain], chain: &Chain, flow: &Flow, depth: usize) -> Fate {
             }
             Action::Accept if is_all => return Fate::Exempt,
             Action::Return if is_all => return Fate::On,
-            Action::Jump(name) => {
+            Action::Jump(name) | Action::Goto(name) => {
                 let next = chains.iter().find(|other| other.table == chain.table && other.name == *name);
                 match next.filter(|_| depth < MAX_DEPTH).map(|next| walk(chains, next, flow, depth + 1)) {
                     Some(Fate::Exempt) if is_all => return Fate::Exempt,
                     Some(Fate::Translated(rule, is_certain)) => return Fate::Translated(rule, is_certain && is_all),
+                    _ if is_all && matches!(rule.action, Action::Goto(_)) => return Fate::On,
                     _ => {}
                 }
             }

@@ -2,11 +2,12 @@
 //! the `updown` script of a connection as root, and swanctl loads every CA that it finds.
 
 use super::{
-    places::{Places, SERVICE},
+    places::Places,
     probe::{Probe, Unchecked},
 };
 use crate::{
     disk::open::{Kind, read_to_string},
+    rights::SERVICE,
     strongswan::credentials::DIRECTORIES,
 };
 use std::{io::ErrorKind, os::unix::fs::MetadataExt, path::PathBuf};
@@ -30,10 +31,14 @@ pub fn doors(places: &Places) -> Probe<Vec<Door>> {
     let directories = DIRECTORIES.iter().map(|name| places.swanctl_dir.join(name));
     let mut found = Vec::new();
     for path in std::iter::once(places.vici.clone()).chain(directories) {
-        // A missing path gives nobody rights; other checks report that it is missing.
-        let Some(data) = path.metadata().ok().filter(|data| data.gid() != 0 && data.mode() & 0o020 != 0) else {
-            continue;
+        let data = match path.metadata() {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                return Err(Unchecked::io(&path.display().to_string(), &e));
+            }
+            // A missing path gives nobody rights; other checks report that it is missing.
+            data => data.ok(),
         };
+        let Some(data) = data.filter(|data| data.gid() != 0 && data.mode() & 0o020 != 0) else { continue };
         let (group, members) = members(places, data.gid())?;
         if !members.is_empty() {
             found.push(Door { path, group, members });

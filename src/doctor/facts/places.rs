@@ -8,9 +8,6 @@ use crate::settings::Settings;
 use std::path::{Path, PathBuf};
 use tokio::sync::Semaphore;
 
-/// The user of the packaged unit.
-pub(super) const SERVICE: &str = "cygnet";
-
 /// The paths and programs that the doctor uses.
 #[derive(Debug, Clone)]
 pub struct Places {

@@ -6,6 +6,7 @@ use crate::disk::open::{self, Kind};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
@@ -14,6 +15,12 @@ use std::{
 pub const PORTS: [u16; 2] = [500, 4500];
 /// Names of programs that bring IPsec or load connections.
 const KNOWN: [&str; 6] = ["charon", "charon-systemd", "charon-nm", "pluto", "racoon", "iked"];
+
+/// Whether this is the name of strongSwan's daemon; NetworkManager's is another one.
+#[must_use]
+pub fn is_charon(name: &str) -> bool {
+    name == "charon" || name == "charon-systemd"
+}
 
 /// A bound UDP socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,18 +125,31 @@ pub fn processes(root: &Path) -> Probe<Vec<Process>> {
     fs::metadata(root.join("proc")).map_err(|e| Unchecked::io("/proc", &e))?;
     // A `/proc` that hides the processes of others (hidepid, ProtectProc=) hides the first one too.
     if root.join("proc/self").exists() && !root.join("proc/1").exists() {
-        return Err(Unchecked::Denied("/proc hides the processes of other users".into()));
+        return Err(Unchecked::denied("/proc hides the processes of other users".into()));
     }
-    let namespace = |directory: &Path| fs::read_link(directory.join("ns/net")).ok();
-    let own = namespace(&root.join("proc/self"));
-    let known = pids(root).filter_map(|(pid, directory)| {
+    let namespace = |directory: &Path| fs::read_link(directory.join("ns/net"));
+    let own = namespace(&root.join("proc/self")).ok();
+    let (mut known, mut hidden) = (Vec::new(), None);
+    for (pid, directory) in pids(root) {
         let name = name(&directory);
-        let theirs = namespace(&directory);
-        // A zombie has neither a namespace nor a say.
-        let here = own.is_none() || theirs == own;
-        (KNOWN.contains(&name.as_str()) && here).then_some(Process { pid, name })
-    });
-    Ok(known.collect())
+        if !KNOWN.contains(&name.as_str()) {
+            continue;
+        }
+        match namespace(&directory) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                hidden = Some(Unchecked::io(&format!("{name} (pid {pid})"), &e));
+            }
+            // A zombie has neither a namespace nor a say.
+            theirs if own.is_some() && theirs.as_ref().ok() != own.as_ref() => continue,
+            _ => {}
+        }
+        known.push(Process { pid, name });
+    }
+    // One charon alone is right, wherever it is.
+    match hidden {
+        Some(why) if known.len() > 1 || known.iter().any(|process| !is_charon(&process.name)) => Err(why),
+        _ => Ok(known),
+    }
 }
 
 /// The kernel's settings.

@@ -19,6 +19,8 @@ const MAX_DEPTH: usize = 8;
 /// What swanctl reads in its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conf {
+    /// swanctl.conf.
+    pub main: PathBuf,
     /// The files that `include` reached, as patterns; an error when swanctl.conf cannot be read.
     pub includes: Probe<Vec<PathBuf>>,
     /// What swanctl would load.
@@ -37,8 +39,14 @@ pub struct DryRun {
 /// Reads the includes and makes the dry run.
 pub async fn gather(places: &Places) -> Conf {
     let main = places.swanctl_dir.join("swanctl.conf");
-    let includes = reading(places, move |_| includes(&main)).await;
-    Conf { includes, dry_run: dry_run(places).await }
+    let path = main.clone();
+    let includes = reading(places, move |_| includes(&path)).await;
+    let dry_run = match &includes {
+        // swanctl could not read it either, and would call it broken.
+        Err(why @ Unchecked::Denied(_)) => Err(why.clone()),
+        _ => dry_run(places).await,
+    };
+    Conf { main, includes, dry_run }
 }
 
 /// The patterns that `main` and what it includes include.
@@ -160,7 +168,7 @@ async fn dry_run(places: &Places) -> Probe<DryRun> {
     let dry_run = DryRun { connections: names.collect(), broken: broken(&said) };
     // At boot swanctl runs as root: what this user may not read says nothing about the files.
     if let Some(line) = dry_run.broken.iter().find(|line| line.contains("Permission denied")) {
-        return Err(Unchecked::Denied(line.clone()));
+        return Err(Unchecked::denied(line.clone()));
     }
     // It fails before it reads its files. The other lines are its usage.
     match said.stderr.lines().find(|line| line.contains("connecting to")) {

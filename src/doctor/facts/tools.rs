@@ -30,9 +30,7 @@ impl Tools {
     pub async fn run(&self, program: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Probe<Said> {
         let mut command = Command::new(program);
         command.args(arguments).envs(environment.iter().copied()).env("LC_ALL", "C");
-        if let Some(path) = &self.path {
-            command.env("PATH", path);
-        }
+        command.env("PATH", self.path.clone().unwrap_or_else(|| with_sbin(std::env::var_os("PATH"))));
         command.stdin(Stdio::null()).kill_on_drop(true);
         match timeout(PATIENCE, command.output()).await {
             Err(_) => Err(format!("{program} did not end within {} s", PATIENCE.as_secs()).into()),
@@ -58,6 +56,13 @@ impl Tools {
     }
 }
 
+/// `path` with the directories of nft and iptables, which an ordinary user's or su's lacks.
+fn with_sbin(path: Option<OsString>) -> OsString {
+    let mut path = path.unwrap_or_else(|| "/usr/bin:/bin".into());
+    path.push(":/usr/sbin:/sbin");
+    path
+}
+
 impl Said {
     /// Why `program` failed: the last line of its standard error.
     #[must_use]
@@ -65,6 +70,6 @@ impl Said {
         let line = self.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed no error");
         let text = format!("{program}: {line}");
         let is_denied = ["not permitted", "ermission denied"].iter().any(|words| line.contains(words));
-        if is_denied { Unchecked::Denied(text) } else { Unchecked::Failed(text) }
+        if is_denied { Unchecked::denied(text) } else { Unchecked::Failed(text) }
     }
 }

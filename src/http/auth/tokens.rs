@@ -1,6 +1,9 @@
 //! Static tokens: one file, one line each.
 
-use crate::disk::open::{Kind, read_to_string};
+use crate::{
+    disk::open::{Kind, read_to_string},
+    rights,
+};
 use sha2::{Digest, Sha256};
 use std::{
     os::unix::fs::MetadataExt,
@@ -80,13 +83,14 @@ impl Tokens {
 pub(in crate::http) fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> String {
     let place = path.display();
     let hint = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(
+        // An ordinary user's lack of rights is no fault of the file.
+        std::io::ErrorKind::PermissionDenied if !rights::is_ordinary() => format!(
             ": let the agent read it (`chown root:cygnet {place}; chmod 0640 {place}`), or move it to \
              /etc/cygnet/credentials"
         ),
         _ => String::new(),
     };
-    format!("cannot read {what}{place}: {error}{hint}")
+    format!("cannot read {what}{place}: {}{hint}", rights::explained(error))
 }
 
 /// The SHA-256 of a token or a session, with zeros behind it: the hash leaves the last blocks on the stack.

@@ -16,8 +16,11 @@ const PRIORITIES: [(&str, i64); 4] = [("raw", -300), ("mangle", -150), ("securit
 /// Modules whose names say nothing: their options do.
 const NAMED_BY_OPTIONS: [&str; 9] = ["policy", "comment", "tcp", "udp", "multiport", "conntrack", "state", "esp", "ah"];
 
-/// All chains of the tables in `text`.
-pub fn chains(text: &str, family: &str) -> Vec<Chain> {
+/// What a table of iptables-legacy has behind its name: one of iptables-nft may have the same.
+pub const LEGACY: &str = " legacy";
+
+/// All chains of the tables in `text`; `more` is behind the names of the tables.
+pub fn chains(text: &str, family: &str, more: &str) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
     let mut table = "";
     for line in text.lines() {
@@ -28,9 +31,9 @@ pub fn chains(text: &str, family: &str) -> Vec<Chain> {
             let (is_nat, drops) = (table == "nat", rest.starts_with("DROP"));
             let base = HOOKS.iter().find(|(chain, _)| *chain == name);
             let base = base.map(|(_, hook)| Base { hook: *hook, priority, is_nat, drops, by_iptables: true });
-            chains.push(Chain { table: format!("{family} {table}"), name: name.into(), base, rules: Vec::new() });
+            chains.push(Chain { table: format!("{family} {table}{more}"), name: name.into(), base, rules: Vec::new() });
         } else if let Some((name, rest)) = line.strip_prefix("-A ").and_then(|line| line.split_once(' ')) {
-            let is_here = |chain: &&mut Chain| chain.name == name && chain.table.ends_with(&format!(" {table}"));
+            let is_here = |chain: &&mut Chain| chain.name == name && chain.table == format!("{family} {table}{more}");
             if let Some(chain) = chains.iter_mut().find(is_here) {
                 chain.rules.push(Rule { place: line.into(), ..rule(rest, family == "ip") });
             }
@@ -49,7 +52,8 @@ fn rule(text: &str, is_v4: bool) -> Rule {
         }
         let mut argument = || words.next().unwrap_or_default();
         match word {
-            "-j" | "-g" => (rule.action, rule.clamps) = target(argument()),
+            "-j" => (rule.action, rule.clamps) = target(argument()),
+            "-g" => rule.action = Action::Goto(argument().to_owned()),
             // Its name says nothing yet; its options do. A comment matches everything.
             "-m" if NAMED_BY_OPTIONS.contains(&argument()) => {}
             "--comment" => skip_quoted(&mut words),
@@ -151,7 +155,7 @@ mod tests {
             -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
             -A DOCKER -j REJECT --reject-with icmp-port-unreachable\n\
             -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n";
-        let found = chains(text, "ip");
+        let found = chains(text, "ip", "");
         let names: Vec<_> = found.iter().map(|chain| format!("{} {}", chain.table, chain.name)).collect();
         let expected =
             ["nat PREROUTING", "nat POSTROUTING", "nat DOCKER", "filter INPUT", "filter FORWARD", "filter DOCKER"];

@@ -115,8 +115,10 @@ pub enum Action {
     Accept,
     /// The packet ends, with an answer or without.
     Drop,
-    /// The rules of that chain come next.
+    /// The rules of that chain come next, and then those behind this one.
     Jump(String),
+    /// The rules of that chain come next, and none behind this one.
+    Goto(String),
     /// Back to where the packet came from.
     Return,
     /// It decides, and how is not known here.

@@ -2,21 +2,48 @@
 
 use super::model::{Action, Base, Chain, Hook, Match, Rule, Way, protocol};
 use crate::doctor::facts::{Probe, network::network};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde_json::{Value, json};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The chains that packets of IP come to, and those without a hook, which they may jump to.
 pub fn chains(text: &str) -> Probe<Vec<Chain>> {
     let ruleset: Value = serde_json::from_str(text).map_err(|e| format!("the output of nft cannot be parsed: {e}"))?;
     let objects = ruleset["nftables"].as_array().ok_or("the output of nft has no ruleset")?;
     let mut chains: Vec<_> = objects.iter().filter_map(|object| chain(&object["chain"])).collect();
+    let named = |object: &Value| ["set", "map"].into_iter().find_map(|kind| set(&object[kind]));
+    let sets: Sets = objects.iter().filter_map(named).collect();
     for rule in objects.iter().map(|object| &object["rule"]).filter(|rule| rule.is_object()) {
         let table = table(rule);
         if let Some(chain) = chains.iter_mut().find(|chain| chain.table == table && rule["chain"] == *chain.name) {
-            chain.rules.extend(rules(rule));
+            chain.rules.extend(rules(rule, &table, &sets));
         }
     }
     Ok(chains)
+}
+
+/// The elements of named sets and maps, by table and name.
+type Sets = BTreeMap<(String, String), Value>;
+
+/// A named set or map, in the form of one without a name; an empty one has no elements.
+fn set(object: &Value) -> Option<((String, String), Value)> {
+    let elements = object["elem"].as_array().into_iter().flatten().map(bare).collect::<Vec<_>>();
+    Some(((table(object), object["name"].as_str()?.to_owned()), json!({ "set": elements })))
+}
+
+/// An element without its counter, timeout or comment.
+fn bare(element: &Value) -> Value {
+    match (&element["elem"]["val"], element.as_array().map(Vec::as_slice)) {
+        (Value::Null, Some([key, verdict])) => json!([bare(key), verdict]),
+        (Value::Null, _) => element.clone(),
+        (value, _) => value.clone(),
+    }
+}
+
+/// The value, or the elements of the set that it names.
+fn resolved<'a>(value: &'a Value, table: &str, sets: &'a Sets) -> &'a Value {
+    let name = value.as_str().and_then(|text| text.strip_prefix('@'));
+    name.and_then(|name| sets.get(&(table.to_owned(), name.to_owned()))).unwrap_or(value)
 }
 
 fn table(object: &Value) -> String {
@@ -45,29 +72,50 @@ fn chain(object: &Value) -> Option<Chain> {
     Some(Chain { table: table(object), name, base, rules: Vec::new() })
 }
 
-/// A rule; one with a map of verdicts is a rule for each of them.
-fn rules(object: &Value) -> Vec<Rule> {
+/// The most rules that one with sets may become.
+const MOST: usize = 4096;
+
+/// A rule; one with a map of verdicts, or with a set of names or of several values, is a rule for each element.
+fn rules(object: &Value, table: &str, sets: &Sets) -> Vec<Rule> {
     let matches = match object["family"].as_str() {
         Some("ip") => vec![Match::V4(true)],
         Some("ip6") => vec![Match::V4(false)],
         _ => Vec::new(),
     };
     let place = format!("handle {}", object["handle"]);
-    let mut rule = Rule { matches, place, ..Rule::default() };
+    let mut rules = vec![Rule { matches, place, ..Rule::default() }];
     for (word, value) in object["expr"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
         match word.as_str() {
-            "match" => rule.matches.extend(conditions(value)),
-            "mangle" => rule.clamps |= value["key"]["tcp option"]["name"] == "maxseg",
-            "vmap" => return verdicts(&rule, value),
-            "counter" | "log" | "notrack" => {}
+            "match" => rules = with(&rules, &alternatives(value, resolved(&value["right"], table, sets))),
+            "mangle" if value["key"]["tcp option"]["name"] == "maxseg" => {
+                rules.iter_mut().for_each(|rule| rule.clamps = true);
+            }
+            "vmap" => {
+                let data = resolved(&value["data"], table, sets);
+                return rules.iter().flat_map(|rule| verdicts(rule, &value["key"], data)).collect();
+            }
+            "counter" | "log" | "notrack" | "mangle" => {}
             word => match action(word, value) {
-                Some(action) => rule.action = action,
+                Some(action) => rules.iter_mut().for_each(|rule| rule.action = action.clone()),
                 // Something of iptables, a limit, a queue: it decides, and we do not know what.
-                None => rule.matches.push(Match::Other),
+                None => rules.iter_mut().for_each(|rule| rule.matches.push(Match::Other)),
             },
         }
     }
-    vec![rule]
+    rules
+}
+
+/// Each rule with each alternative.
+fn with(rules: &[Rule], alternatives: &[Vec<Match>]) -> Vec<Rule> {
+    let unknown = [vec![Match::Other]];
+    let alternatives = if rules.len() * alternatives.len() > MOST { &unknown[..] } else { alternatives };
+    let joined = |rule: &Rule, more: &[Match]| {
+        let mut rule = rule.clone();
+        let new = more.iter().filter(|new| !rule.matches.contains(new)).cloned().collect::<Vec<_>>();
+        rule.matches.extend(new);
+        rule
+    };
+    rules.iter().flat_map(|rule| alternatives.iter().map(move |more| joined(rule, more))).collect()
 }
 
 fn action(word: &str, value: &Value) -> Option<Action> {
@@ -78,48 +126,88 @@ fn action(word: &str, value: &Value) -> Option<Action> {
         "drop" | "reject" => Action::Drop,
         "return" => Action::Return,
         "queue" => Action::Unknown,
-        "jump" | "goto" => Action::Jump(value["target"].as_str().unwrap_or_default().to_owned()),
+        "jump" => Action::Jump(value["target"].as_str().unwrap_or_default().to_owned()),
+        "goto" => Action::Goto(value["target"].as_str().unwrap_or_default().to_owned()),
         _ => return None,
     })
 }
 
-/// `ct state vmap { established : accept, .. }`: a rule for each element. A named map is not known here.
-fn verdicts(rule: &Rule, value: &Value) -> Vec<Rule> {
+/// `ct state vmap { established : accept, .. }`: a rule for each element.
+fn verdicts(rule: &Rule, key: &Value, data: &Value) -> Vec<Rule> {
     let unknown = || Rule { action: Action::Unknown, ..rule.clone() };
-    let Some(elements) = value["data"]["set"].as_array() else { return vec![unknown()] };
+    let Some(elements) = data["set"].as_array().filter(|elements| elements.len() <= MOST) else {
+        return vec![unknown()];
+    };
     let one = |element: &Value| {
         let Some((word, argument)) = element[1].as_object().and_then(|verdict| verdict.iter().next()) else {
             return unknown();
         };
-        let mut rule = Rule { action: action(word, argument).unwrap_or(Action::Unknown), ..rule.clone() };
-        rule.matches.extend(conditions(&json!({ "op": "==", "left": value["key"], "right": element[0] })));
-        rule
+        let rule = Rule { action: action(word, argument).unwrap_or(Action::Unknown), ..rule.clone() };
+        let more = if is_catch_all(element) { Vec::new() } else { conditions(key, &element[0], true) };
+        with(&[rule], &[more]).pop().unwrap_or_default()
     };
-    elements.iter().map(one).collect()
+    // What stands for all others is looked at last.
+    let (last, first): (Vec<_>, Vec<_>) = elements.iter().partition(|element| is_catch_all(element));
+    first.into_iter().chain(last).map(one).collect()
 }
 
-/// The conditions of a match: a port is also about the protocol that has it.
-fn conditions(value: &Value) -> Vec<Match> {
+fn is_catch_all(element: &Value) -> bool {
+    element[0] == "*"
+}
+
+/// The conditions of a match, once for each element where a packet may have only one of them.
+fn alternatives(value: &Value, right: &Value) -> Vec<Vec<Match>> {
     let is_equal = match value["op"].as_str() {
         Some("==" | "in") => true,
         Some("!=") => false,
-        _ => return vec![Match::Other],
+        _ => return vec![vec![Match::Other]],
     };
-    let (left, right) = (&value["left"], &value["right"]);
-    let payload = if left["payload"].is_object() { &left["payload"] } else { &left["&"][0]["payload"] };
-    if let Some(field) = payload["field"].as_str() {
-        return of_payload(payload["protocol"].as_str().unwrap_or_default(), field, right, is_equal);
+    let left = &value["left"];
+    let is_split = left["concat"].is_array() || is_device(left);
+    match right["set"].as_array().filter(|_| is_split && is_equal) {
+        Some(elements) if elements.len() <= MOST => {
+            elements.iter().map(|element| conditions(left, &bare(element), true)).collect()
+        }
+        _ => vec![conditions(left, right, is_equal)],
     }
-    vec![of_packet(left, right, is_equal)]
+}
+
+/// Whether this is an interface's name.
+fn is_device(left: &Value) -> bool {
+    ["iifname", "iif", "oifname", "oif"].iter().any(|key| left["meta"]["key"] == *key)
+}
+
+/// The conditions of a match: a port is also about the protocol that has it, an address about its family.
+fn conditions(left: &Value, right: &Value, is_equal: bool) -> Vec<Match> {
+    if let Some(parts) = left["concat"].as_array() {
+        let values = right["concat"].as_array().filter(|values| is_equal && values.len() == parts.len());
+        let both =
+            values.map(|values| parts.iter().zip(values).flat_map(|(part, value)| conditions(part, value, true)));
+        return both.map_or_else(|| vec![Match::Other], Iterator::collect);
+    }
+    if let Some(names) = right["set"].as_array().filter(|_| is_device(left) && !is_equal) {
+        return names.iter().map(|name| of_packet(left, name, false)).collect();
+    }
+    let is_masked = left["&"].is_array();
+    let payload = if is_masked { &left["&"][0]["payload"] } else { &left["payload"] };
+    match payload["field"].as_str() {
+        // Bits of an address are no network.
+        Some("saddr" | "daddr") if is_masked => vec![Match::Other],
+        Some(field) => of_payload(payload["protocol"].as_str().unwrap_or_default(), field, right, is_equal),
+        None => vec![of_packet(left, right, is_equal)],
+    }
 }
 
 fn of_payload(of: &str, field: &str, right: &Value, is_equal: bool) -> Vec<Match> {
+    let family = Match::V4(of == "ip");
     match (of, field) {
-        ("ip" | "ip6", "saddr") => vec![networks(right).map_or(Match::Other, |nets| Match::Source(nets, is_equal))],
-        ("ip" | "ip6", "daddr") => {
-            vec![networks(right).map_or(Match::Other, |nets| Match::Destination(nets, is_equal))]
+        ("ip" | "ip6", "saddr") => {
+            vec![networks(right).map_or(Match::Other, |nets| Match::Source(nets, is_equal)), family]
         }
-        ("ip", "protocol") | ("ip6", "nexthdr") => vec![protocols(right, is_equal)],
+        ("ip" | "ip6", "daddr") => {
+            vec![networks(right).map_or(Match::Other, |nets| Match::Destination(nets, is_equal)), family]
+        }
+        ("ip", "protocol") | ("ip6", "nexthdr") => vec![protocols(right, is_equal), family],
         ("tcp" | "udp" | "th" | "esp" | "ah" | "icmp" | "icmpv6", field) => {
             let port = ports(right).filter(|_| field == "dport");
             let own = port.map_or(Match::Narrow, |ports| Match::Port(ports, is_equal));
@@ -148,8 +236,8 @@ fn of_packet(left: &Value, right: &Value, is_equal: bool) -> Match {
     match (left["meta"]["key"].as_str(), right.as_str()) {
         (Some("oifname" | "oif"), Some(name)) => Match::Out(name.to_owned(), is_equal),
         (Some("iifname" | "iif"), Some(name)) => Match::In(name.to_owned(), is_equal),
-        (Some("nfproto"), Some("ipv4")) => Match::V4(is_equal),
-        (Some("nfproto"), Some("ipv6")) => Match::V4(!is_equal),
+        (Some("nfproto" | "protocol"), Some("ipv4" | "ip")) => Match::V4(is_equal),
+        (Some("nfproto" | "protocol"), Some("ipv6" | "ip6")) => Match::V4(!is_equal),
         (Some("l4proto"), _) => protocols(right, is_equal),
         _ => Match::Other,
     }
@@ -182,13 +270,21 @@ fn ports(right: &Value) -> Option<Vec<(u16, u16)>> {
     }
 }
 
-/// The networks of a right side: one, a prefix, or a set of such; a named set is not known here.
+/// The networks of a right side: one, a prefix, a range, or a set of such.
 fn networks(right: &Value) -> Option<Vec<IpNet>> {
     if let Some(text) = right.as_str() {
         return network(text).map(|net| vec![net]);
     }
     if let Some(items) = right["set"].as_array() {
-        return items.iter().map(|item| networks(item)?.pop()).collect();
+        let all: Option<Vec<_>> = items.iter().map(|item| networks(&bare(item))).collect();
+        return all.map(|all| all.concat());
+    }
+    if let Some([from, to]) = right["range"].as_array().map(Vec::as_slice) {
+        return match (from.as_str()?.parse().ok()?, to.as_str()?.parse().ok()?) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => Some(Ipv4Subnets::new(from, to, 0).map(IpNet::V4).collect()),
+            (IpAddr::V6(from), IpAddr::V6(to)) => Some(Ipv6Subnets::new(from, to, 0).map(IpNet::V6).collect()),
+            _ => None,
+        };
     }
     let prefix = &right["prefix"];
     let length = prefix["len"].as_u64().and_then(|length| u8::try_from(length).ok())?;
@@ -218,7 +314,7 @@ mod tests {
         assert_eq!((&first.matches[1..], &first.action), (&[Match::Ipsec(Way::Out, true)][..], &Action::Accept));
         assert_eq!(first.place, "handle 7");
         let nets = ["10.2.0.0/24", "10.3.0.1/32"].map(|net| net.parse().expect("a net")).to_vec();
-        assert_eq!(second.matches[1..], [Match::Destination(nets, false), Match::Out("wan".into(), true)]);
+        assert_eq!(second.matches, [Match::V4(true), Match::Destination(nets, false), Match::Out("wan".into(), true)]);
         assert_eq!(second.action, Action::Translate("snat"));
         assert_eq!(third.matches[1..], [Match::Other]);
         assert!(chains("x").is_err() && chains("{}").is_err());
