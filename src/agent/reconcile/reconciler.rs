@@ -347,7 +347,13 @@ impl Agent {
 
     /// Publishes an event if the tunnel came up or went down. A tunnel that is up at the start is not reported.
     fn announce(&self, id: ConnectionId, entry: &Entry, planner: &SaPlanner, quietly: bool) {
-        let wanted = self.store.get(id).filter(|record| record.is_loaded());
+        let stored = self.store.get(id);
+        if let Some(record) = stored.as_ref().filter(|record| record.lacks_networks() && entry.history().is_told_up()) {
+            // What carried is gone with the last network: whoever was told that it came up is told.
+            let view = View { record: Arc::clone(record), running: Some(Vec::new()), discount: None };
+            self.publish(id, EventKind::Down(self.cause(&view, &self.observer.local_addresses())));
+        }
+        let wanted = stored.filter(|record| record.is_loaded());
         let Some(record) = wanted else { return entry.history().forget_told() };
         let discount = self.discount(&record);
         let mut history = entry.history();
