@@ -18,3 +18,5 @@ mod quick_start;
 mod sandbox;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "box/troubleshooting.rs"]
+mod troubleshooting;

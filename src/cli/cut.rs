@@ -5,7 +5,7 @@ use super::{
     client::Client,
     look::safe,
     select::{self, encoded},
-    stop::{Result, print, print_json},
+    stop::{Result, Stop, print, print_json},
     up,
     write::{Networks, PATH, Write, state},
     write_args::{CutArgs, DeleteArgs, DisableArgs},
@@ -80,6 +80,11 @@ pub fn disable(client: &Client, args: &DisableArgs) -> Result<()> {
 
 /// `cygnet remove-cidr` and `cygnet detach`.
 pub fn remove(client: &Client, args: &CutArgs, what: &Networks) -> Result<()> {
+    if args.networks.how.together {
+        return Err(
+            Stop::usage("--together gives a key to several connections, and this changes no key").hint("leave it out")
+        );
+    }
     let (yes, args) = (args.yes, &args.networks);
     if !yes {
         ask::must_be_possible()?;

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// The fewest digits of a uuid that are accepted.
-const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 4;
 /// The most candidates that an error lists.
 const NAMED: usize = 5;
 

@@ -150,13 +150,15 @@ impl Counts {
     }
 }
 
-/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks; or it waits for the peer
-/// or for traffic.
+/// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks since it was created; or
+/// it waits for the peer or for traffic.
 fn is_idle(entry: &Value) -> bool {
     let inventory = &entry["inventory"];
     let is_empty = |name: &str| inventory[name].as_array().is_none_or(Vec::is_empty);
     entry["condition"] == "waiting"
-        || (inventory["policyMode"] == "tunnel" && (is_empty("peerCidrs") || is_empty("l3NetworkRefs")))
+        || (inventory["policyMode"] == "tunnel"
+            && status(inventory) != "Disconnected"
+            && (is_empty("peerCidrs") || is_empty("l3NetworkRefs")))
 }
 
 /// The most connections of which `cygnet status` says why they are not up.

@@ -9,11 +9,18 @@ use super::{
 use serde_json::Value;
 use std::{io::Write, time::Duration};
 
-/// A time such as `30s` or `2m`.
+/// A time such as `30s` or `2m`; a number alone is seconds.
 pub fn time(text: &str) -> Result<Duration> {
+    let text = with_unit(text);
     let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     span.filter(|span| !span.is_zero())
         .ok_or_else(|| Stop::usage(format!("{text} is no time")).hint("such as --wait=30s or --wait=2m"))
+}
+
+/// The time with its unit.
+pub fn with_unit(text: &str) -> String {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("{text}s") } else { text.to_owned() }
 }
 
 /// Prints the answer to a write when the tunnel is up or `wait` is over. A tunnel that should be up and is not ends in

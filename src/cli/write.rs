@@ -47,7 +47,7 @@ impl Write<'_> {
 
 /// `path` with the parameters that say how a write is done.
 pub fn with_query(mut path: String, how: &WriteOptions) -> String {
-    let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(time)));
+    let confirm = how.confirm.as_deref().map(|time| format!("confirm={}", encoded(&up::with_unit(time))));
     let immediate = how.immediate.then(|| "immediate=true".to_owned());
     let rehearse = how.rehearse.then(|| "rehearse=true".to_owned());
     let together = how.together.then(|| TOGETHER.to_owned());

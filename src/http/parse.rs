@@ -48,7 +48,7 @@ use std::{net::IpAddr, sync::Arc};
 pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Record, Failure> {
     never::check(&params.members, &create_names())?;
     let own: CreateParams = wire::read(&params.members)?;
-    let (block, native) = option_block(params)?;
+    let (block, native, _) = option_block(params)?;
     let name = mandatory("name", own.name, 255)?;
     let description = text("description", own.description, 2048)?;
     let vip_uuid = mandatory("vipUuid", own.vip_uuid, 255)?;
@@ -106,7 +106,7 @@ pub fn change(
 ) -> Result<impl Fn(&Record, Timestamp) -> Result<Record> + Send + 'static, Failure> {
     never::check(&params.members, &change_names())?;
     let own: ChangeParams = wire::read(&params.members)?;
-    let (block, native) = option_block(params)?;
+    let (block, native, cleared) = option_block(params)?;
     let peer = text("peerAddress", own.peer_address, 255)?;
     let key = text("authKey", own.auth_key, usize::MAX)?;
     if rest == MissingFields::Defaults {
@@ -118,15 +118,11 @@ pub fn change(
     let tags = params.tags.clone();
     Ok(move |old: &Record, changed| {
         let mut stored = old.spec.options.clone();
+        cleared.clear(&mut stored);
         let block = match rest {
             MissingFields::Kept => filled(&block, &stored)?,
             MissingFields::KeptBut(unset) => {
-                if unset.local_id {
-                    (stored.local_id, stored.native.local_id_type) = (None, None);
-                }
-                if unset.remote_id {
-                    (stored.remote_id, stored.native.remote_id_type) = (None, None);
-                }
+                unset.clear(&mut stored);
                 filled(&block, &stored)?
             }
             MissingFields::Defaults => block.clone(),
@@ -141,9 +137,9 @@ pub fn change(
     })
 }
 
-/// The option block, and the options of our own; a system tag stands in for a `remoteId` that is empty or left out. As tags have no
+/// The option block, the options of our own, and the identities that an empty text takes away; a system tag stands in for a `remoteId` that is empty or left out. As tags have no
 /// type, one that is no address is a name, unless the caller says what identities are.
-fn option_block(params: &Params) -> Result<(OptionBlock, Native), Failure> {
+fn option_block(params: &Params) -> Result<(OptionBlock, Native, Unset), Failure> {
     let mut block: OptionBlock = wire::read(&params.members)?;
     let is_empty = block.remote_id.as_ref().is_none_or(|id| id.trim().is_empty());
     if let Some(id) = params.tags.remote_id().filter(|_| is_empty) {
@@ -152,7 +148,10 @@ fn option_block(params: &Params) -> Result<(OptionBlock, Native), Failure> {
         }
         block.remote_id = Some(id);
     }
-    Ok((block, Native::read(params)?))
+    // Empty, and not left out: the address counts again, as for the real server's agent.
+    let is_cleared = |id: &mut Option<String>| id.take_if(|id| id.is_empty()).is_some();
+    let cleared = Unset { local_id: is_cleared(&mut block.local_id), remote_id: is_cleared(&mut block.remote_id) };
+    Ok((block, Native::read(params)?, cleared))
 }
 
 fn peer_address(text: &str) -> Result<Peer> {

@@ -359,6 +359,18 @@ impl Record {
         self.state == State::Enabled && !self.connection.children.is_empty() && self.aside.is_none()
     }
 
+    /// Whether it is enabled and has nothing to carry: a side is without networks.
+    #[must_use]
+    pub fn lacks_networks(&self) -> bool {
+        self.state == State::Enabled && self.aside.is_none() && self.connection.children.is_empty()
+    }
+
+    /// Whether it is so since it was created: nobody has changed it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.created == self.changed
+    }
+
     /// Whether the peer has a name that had no address yet.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {

@@ -1,7 +1,10 @@
 //! The life of the package on one machine: installed beside a charon that runs, reloaded, killed, hung, upgraded,
 //! removed and purged. charon is never restarted on the way.
 
-use crate::machine::{Machine, newer, package, possible};
+use crate::{
+    machine::{Machine, newer, package, possible},
+    troubleshooting,
+};
 use serde_json::{Value, json};
 
 /// The settings of these tests, beyond those of the package.
@@ -51,6 +54,7 @@ fn the_package_lives_beside_charon() {
     it_survives(&machine);
     machine.run("ip address add 192.0.2.1/32 dev lo");
     the_doctor_looks(&machine);
+    troubleshooting::works(&machine);
 
     let aside = tempfile::tempdir().expect("a directory");
     let before = machine.show("cygnet", "MainPID");

@@ -78,6 +78,11 @@ impl Terminal {
         self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("typed");
     }
 
+    /// Types keys, without the end of a line.
+    pub fn types_alone(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("typed");
+    }
+
     /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().expect("a pid")), signal).expect("it runs");
@@ -87,6 +92,12 @@ impl Terminal {
     pub fn echoes(&self) -> bool {
         let now = tcgetattr(&self.slave).expect("a terminal");
         now.local_flags.contains(LocalFlags::ECHO)
+    }
+
+    /// Waits for the end by a signal.
+    #[track_caller]
+    pub fn ended_by(mut self) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&self.child.wait().expect("a child"))
     }
 
     /// Waits for the end of the program, looks, and ends as [`Terminal::end`].

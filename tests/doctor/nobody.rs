@@ -15,7 +15,7 @@ use std::{
 
 const NOT_PERMITTED: &str = "not permitted: run with sudo";
 /// What may be said of a fault, and not of rights.
-const FAULTS: [&str; 11] = [
+const FAULTS: [&str; 12] = [
     "does not run",
     "does not answer",
     "is no vici socket",
@@ -23,7 +23,8 @@ const FAULTS: [&str; 11] = [
     "restart strongswan",
     "restart cygnet",
     "start cygnet",
-    "apt install",
+    "apt install strongswan",
+    "apt install iproute2",
     "chown",
     "install strongswan",
     "unload every connection",

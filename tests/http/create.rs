@@ -117,7 +117,7 @@ fn what_is_missing_or_unknown_is_named() {
     wrong("a lifetime out of range", json!({ "lifeTime": 29 }));
     wrong("an empty list", json!({ "peerCidrs": [] }));
     wrong("a list with a null", json!({ "peerCidrs": ["10.9.0.0/24", null] }));
-    wrong("an empty identity", json!({ "remoteId": "" }));
+    wrong("an identity of blanks", json!({ "remoteId": "  " }));
     wrong("overlapping networks", json!({ "peerCidrs": ["10.9.0.0/24", "10.9.0.0/16"] }));
     wrong("the local network", json!({ "peerCidrs": ["10.1.0.0/16"] }));
     wrong("the VIP as peer", json!({ "peerAddress": "192.0.2.1" }));

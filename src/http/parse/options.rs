@@ -207,7 +207,7 @@ fn lifetime<E: ToString>(
     new(value.map_or(default, |Integer(seconds)| seconds)).map_err(|e| Error::rule(field, e.to_string()))
 }
 
-/// An identity; the empty one, which would match every peer, is refused.
+/// An identity; one of blanks is refused. An empty text has been read as none before.
 fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
     match text(field, value, 255)? {
         Some(empty) if empty.is_empty() => Err(Error::rule(field, "cannot be an empty string")),

@@ -9,6 +9,7 @@ use crate::{
         error::Failure,
         wire::{self, Integer, PageParams, whole_text},
     },
+    store,
 };
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -42,6 +43,18 @@ pub struct Unset {
     pub local_id: bool,
     /// The peer's: it is its address again.
     pub remote_id: bool,
+}
+
+impl Unset {
+    /// Takes them away from what is stored, with what was said of them.
+    pub fn clear(self, stored: &mut store::Options) {
+        if self.local_id {
+            (stored.local_id, stored.native.local_id_type) = (None, None);
+        }
+        if self.remote_id {
+            (stored.remote_id, stored.native.remote_id_type) = (None, None);
+        }
+    }
 }
 
 /// `keep=true`: what a Change leaves out keeps what is stored, but for the identities in `unset=localId,remoteId`.
