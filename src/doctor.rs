@@ -26,7 +26,7 @@ use std::{collections::BTreeSet, sync::Arc};
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check); 27] = [
+const CHECKS: [(&str, Check); 28] = [
     ("agent", checks::daemon::agent),
     ("charon", checks::daemon::reachable),
     ("vici", checks::daemon::socket),
@@ -40,6 +40,7 @@ const CHECKS: [(&str, Check); 27] = [
     ("input", checks::filter::input),
     ("output", checks::filter::output),
     ("routes", checks::routes::routes),
+    ("interfaces", checks::interfaces::interfaces),
     ("clamp", checks::clamp::clamp),
     ("data_plane", checks::data_plane::plane),
     ("dropped_cas", checks::cas::dropped),
