@@ -56,7 +56,7 @@ fn traffic_rekeys_a_child() {
     let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
     ping.wait_for_replies(5);
     let mut flood = bed.lab.command_in(Side::A, "ping");
-    flood.args(["-q", "-f", "-s", "60000", "-c", "1500", "-I", Side::A.host(), Side::B.host()]);
+    flood.args(["-q", "-f", "-s", "24000", "-c", "3200", "-I", Side::A.host(), Side::B.host()]);
     let flooded = output(&mut flood);
     let after = wait_until(PATIENCE, "another CHILD_SA carries", || {
         let view = bed.view();
