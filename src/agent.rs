@@ -18,6 +18,7 @@ pub use change::write::{Companion, WriteOptions, Written};
 pub use entry::Drift;
 pub use observe::connection_log::{Entry as LogEntry, Speaker};
 pub use observe::events::{Event, EventKind, EventStream};
+pub use observe::foreign::Stranger;
 pub use observe::local_addresses::LocalAddresses;
 pub use observe::traffic::Seen;
 pub use observe::view::{Discount, View};

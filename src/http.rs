@@ -11,6 +11,7 @@ pub mod doctor;
 mod envelope;
 pub mod error;
 mod events;
+mod foreign;
 mod framing;
 mod guard;
 mod hook;

@@ -31,6 +31,7 @@ pub mod sa;
 pub mod selector;
 pub mod special;
 pub mod status;
+pub mod totals;
 pub mod weakness;
 
 pub use advice::condition_advice;

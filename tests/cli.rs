@@ -12,6 +12,8 @@ mod cuts;
 mod documents;
 #[path = "cli/follow.rs"]
 mod follow;
+#[path = "cli/foreign.rs"]
+mod foreign;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/init.rs"]

@@ -19,6 +19,8 @@ mod certs;
 mod conditions;
 #[path = "support/connections.rs"]
 mod connections;
+#[path = "lab/counters.rs"]
+mod counters;
 #[path = "lab/create.rs"]
 mod create;
 #[path = "lab/dead_peer.rs"]

@@ -5,6 +5,7 @@ pub(super) mod connection_log;
 mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
+pub(super) mod foreign;
 pub(super) mod local_addresses;
 mod log_file;
 mod log_keeper;
@@ -12,6 +13,7 @@ pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
@@ -28,6 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use totals::Counts;
 use traces::Traces;
 
 /// How long the answer of [`Observer::local_addresses`] is reused.
@@ -43,6 +46,7 @@ pub(crate) struct Observer {
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
     names: Arc<PeerNames>,
+    counts: Counts,
     limits: Limits,
     /// The start of the counters' clock.
     started: std::time::Instant,
@@ -60,6 +64,7 @@ impl Observer {
             networks: Mutex::default(),
             addresses: Mutex::default(),
             names: Arc::default(),
+            counts: Counts::new(&settings.state_dir),
             limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
             started: std::time::Instant::now(),
         }
@@ -83,6 +88,11 @@ impl Observer {
     /// The names of peers, with their addresses.
     pub fn names(&self) -> &Arc<PeerNames> {
         &self.names
+    }
+
+    /// Where the totals of traffic are saved.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The limits after which idle or one-way traffic is a condition.

@@ -47,7 +47,8 @@ pub enum Command {
     Status(Json),
     /// Lists the connections.
     List(ListArgs),
-    /// Shows a connection: what is wanted, what runs, and why it is not up.
+    /// Shows a connection: what is wanted, what runs, and why it is not up. Of one in charon that is not cygnet's, what is
+    /// known.
     Show(OneArgs),
     /// Creates a connection.
     Create(CreateArgs),
@@ -136,6 +137,9 @@ pub enum StatusWord {
 /// The arguments of `cygnet list`.
 #[derive(Args)]
 pub struct ListArgs {
+    /// Lists the connections in charon that are not cygnet's too; their status is `foreign`.
+    #[arg(short, long, conflicts_with_all = ["status", "conditions"])]
+    pub all: bool,
     /// Only connections with this status.
     #[arg(long, value_enum, ignore_case = true)]
     pub status: Option<StatusWord>,

@@ -153,10 +153,11 @@ impl<'a> Live<'a> {
     /// What `systemctl status` shows. systemd parses each line as a message.
     pub fn status(&self) -> String {
         let count = self.agent.store().all().len();
+        let noun = if count == 1 { "connection" } else { "connections" };
         let mut status = match self.agent.link() {
-            CharonLink::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
+            CharonLink::Up(charon) => format!("{count} {noun}, strongSwan {}", visible(&charon.version)),
             CharonLink::Starting => "starting".into(),
-            CharonLink::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
+            CharonLink::Down { why, .. } => format!("{count} {noun}, charon is unreachable: {}", visible(&why)),
         };
         if let Some(address) = self.settings.listen.filter(|listen| !has_address(listen.ip())) {
             let _ = write!(status, "; listens on {address} as soon as this host has the address");

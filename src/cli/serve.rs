@@ -110,6 +110,7 @@ async fn serve(config: &Path) -> Result<()> {
         tracing::warn!("running requests were aborted after {} s", FINISHING.as_secs());
     }
     agent.save_logs().await;
+    agent.finish_totals().await;
     // Tunnels stay up in charon, and the next start finds them.
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{
     args::OneArgs,
     client::Client,
+    foreign,
     look::{Look, Tone, safe, tone_of, warnings},
     moments, select,
     show_sas::{self, items, text},
@@ -14,13 +15,26 @@ use std::fmt::Write as _;
 
 /// `cygnet show`.
 pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
-    let uuid = select::uuid(client, &args.which.connection)?;
+    let uuid = match select::uuid(client, &args.which.connection) {
+        Ok(uuid) => uuid,
+        Err(stop) => return stranger(client, args)?.ok_or(stop),
+    };
     let view = client.get(&format!("/cygnet/v1/connections/{uuid}"))?;
     if args.json.json {
         return print_json(&view);
     }
     let page = page(&view, &client.gateway, Look::of_stdout());
     print(&super::width::fold(&page, super::width::of_stdout())).map(drop)
+}
+
+/// The same of a connection in charon that is not cygnet's, if one has this name.
+fn stranger(client: &Client, args: &OneArgs) -> Result<Option<()>> {
+    let Some(found) = foreign::named(client, &args.which.connection)? else { return Ok(None) };
+    if args.json.json {
+        return print_json(&found).map(Some);
+    }
+    let page = foreign::page(&found, Look::of_stdout());
+    print(&super::width::fold(&page, super::width::of_stdout())).map(|_| Some(()))
 }
 
 fn page(view: &Value, gateway: &Gateway, look: Look) -> String {

@@ -115,7 +115,7 @@ fn child(page: &mut String, child: &Value, look: Look) {
 }
 
 /// Both sides' networks, of a child or an SA.
-fn networks(page: &mut String, of: &Value) {
+pub(super) fn networks(page: &mut String, of: &Value) {
     for (title, name) in [("here", "local"), ("there", "remote")] {
         let all = items(&of[name]).iter().filter_map(Value::as_str).map(cidrs);
         line(page, title, &all.collect::<Vec<_>>().join(", "));

@@ -86,7 +86,7 @@ impl Hooks {
             match outcome {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
-                    tracing::info!(job, attempt, %error, "the web hook at {} did not take the result of the job {job}: {error}", hook.host)
+                    tracing::info!(job, attempt, %error, "the web hook at {} did not take the result of the job {job}: {error}", hook.host);
                 }
                 Err(_) => tracing::info!(
                     job,

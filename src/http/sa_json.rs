@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 /// The SAs of a connection, and which of them are needless.
 pub struct Running<'a> {
     wanted: &'a Connection,
-    running: Option<&'a [IkeSa]>,
+    all: Option<&'a [IkeSa]>,
     /// The numbers of CHILD_SAs that are one too many.
     duplicates: BTreeSet<u64>,
     /// The numbers of CHILD_SAs that carry what is wanted, none of them needless.
@@ -30,12 +30,12 @@ impl<'a> Running<'a> {
         let all = running.unwrap_or_default();
         let carriers = wanted.children.iter().flat_map(|child| carriers(wanted, child, all)).map(|sa| sa.unique_id);
         let duplicates = duplicates(wanted, all).into_iter().map(|sa| sa.unique_id).collect();
-        Self { wanted, running, duplicates, carriers: carriers.collect() }
+        Self { wanted, all: running, duplicates, carriers: carriers.collect() }
     }
 
     /// `ike_sas`: null if charon does not answer.
     pub fn ike_sas(&self) -> Value {
-        let Some(running) = self.running else { return Value::Null };
+        let Some(running) = self.all else { return Value::Null };
         running.iter().map(|ike| self.ike_sa(ike)).collect()
     }
 
@@ -52,7 +52,7 @@ impl<'a> Running<'a> {
             let sas: Vec<_> = own.map(|(ike, sa)| self.child_sa(ike, sa, is_as_wanted(ike, sa))).collect();
             let (local, remote): (Vec<_>, Vec<_>) = (wanted.local_texts().collect(), wanted.remote_texts().collect());
             let mut item = json!({ "name": wanted.name, "local": local, "remote": remote,
-                                   "sas": self.running.map(|_| sas) });
+                                   "sas": self.all.map(|_| sas) });
             extend(&mut item, child(self.wanted, conditions.get(number)));
             item
         };
@@ -62,7 +62,7 @@ impl<'a> Running<'a> {
     /// `other_sas`: the CHILD_SAs that belong to none of the children, which are those of an earlier configuration, and
     /// those that the peer asked for.
     pub fn other_sas(&self) -> Value {
-        if self.running.is_none() {
+        if self.all.is_none() {
             return Value::Null;
         }
         let children = &self.wanted.children;
@@ -77,7 +77,7 @@ impl<'a> Running<'a> {
 
     /// All CHILD_SAs, each with its IKE SA.
     fn all_children(&self) -> impl Iterator<Item = (&'a IkeSa, &'a ChildSa)> {
-        let running = self.running.unwrap_or_default();
+        let running = self.all.unwrap_or_default();
         running.iter().flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)))
     }
 
@@ -101,7 +101,7 @@ impl<'a> Running<'a> {
             IkeState::Established if ike.stale => Some("outdated"),
             IkeState::Established if !as_wanted => Some("differs"),
             IkeState::Established => {
-                let is_needless = !carries(ike) && self.running.unwrap_or_default().iter().any(carries);
+                let is_needless = !carries(ike) && self.all.unwrap_or_default().iter().any(carries);
                 is_needless.then_some("duplicate")
             }
         }

@@ -81,6 +81,12 @@ impl Condition {
     pub fn is_as_wanted(self) -> bool {
         matches!(self, Self::Up | Self::UpIdle | Self::NoInbound | Self::NoOutbound | Self::Duplicate | Self::Shadowed)
     }
+
+    /// Whether an SA carries it, as wanted or otherwise.
+    #[must_use]
+    pub fn is_carried(self) -> bool {
+        !matches!(self, Self::Connecting | Self::Waiting | Self::Down | Self::Unknown)
+    }
 }
 
 /// The condition of `child`, given the IKE SAs of its connection (`None`: unknown) and what its traffic is like.

@@ -2,6 +2,7 @@
 //! Unknown words of charon are kept, not guessed at.
 
 use super::{Connection, IkeVersion, Mode, Protocol};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The state of an IKE SA (strongSwan `ike_sa_state_t`).
@@ -44,7 +45,7 @@ pub struct Suite {
 }
 
 /// A value for each direction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InOut<T> {
     /// Of what is received.
     pub inbound: T,

@@ -1,8 +1,9 @@
 //! Lists of SAs from either backend, filtered by cygnet's names.
 
 use super::{
-    Asker, Backend,
+    Asker, Backend, StrongSwan,
     fallbacks::Fallbacks,
+    foreign::{self, Foreign},
     names, observe, port_names,
     section::Section,
     sightings::{Progress, Sas, Whole},
@@ -19,6 +20,33 @@ use tokio::time::Instant;
 
 /// The most closing connections that are listed again one by one; beyond that, all are listed again.
 const FEW: usize = 32;
+
+impl StrongSwan {
+    /// The connections and the SAs that are not of cygnet.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn strangers(&self) -> Result<(Vec<Foreign>, Vec<IkeSa>)> {
+        let (mut connections, mut sas) = (Vec::new(), Vec::new());
+        let is_foreign = |name: &str| names::owner(name).is_none();
+        let described = |item: &Section| {
+            connections.extend(foreign::read(item).into_iter().filter(|connection| is_foreign(&connection.name)));
+        };
+        let running = |item: &Section| sas.extend(observe::ike_sas(item).into_iter().filter(|sa| is_foreign(&sa.name)));
+        match &*self.way {
+            Backend::Vici(vici) => {
+                let (mut described, mut running) = (described, running);
+                vici.read_all_connections(|item| described(&item)).await?;
+                vici.read_all_sas(|item| running(&item)).await?;
+            }
+            Backend::Swanctl(swanctl) => {
+                swanctl.list_connections().await?.iter().for_each(described);
+                swanctl.query(&["--list-sas"]).await?.iter().for_each(running);
+            }
+        }
+        Ok((connections, sas))
+    }
+}
 
 impl Backend {
     /// The SAs of one connection of ours, and if it `falls_back` those of its second one.

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod certificates;
+pub mod closed;
 mod diagnose;
 mod methods;
 mod notifies;

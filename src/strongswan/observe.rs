@@ -13,6 +13,15 @@ pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
     message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
 }
 
+/// The CHILD_SAs in a `child-updown` or `child-rekey` message, with their last counters; of a rekeying both.
+pub fn child_sas(message: &Section) -> impl Iterator<Item = ChildSa> {
+    let children = message.sections().filter_map(|(_, sa)| sa.section("child-sas")).flat_map(Section::sections);
+    children.flat_map(|(_, child)| {
+        let of_rekeying = ["old", "new"].into_iter().filter_map(|which| child.section(which));
+        std::iter::once(child).chain(of_rekeying).filter_map(child_sa)
+    })
+}
+
 /// Whether there are SAs and all are closing. charon walks its table while SAs move in it: it may list a rekeyed SA as
 /// replaced and miss its successor. A second list has it.
 #[must_use]

@@ -144,11 +144,16 @@ impl Vici {
     /// When charon does not answer.
     pub async fn many_connections(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
-        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |item| {
-            all.extend(item.0.into_keys());
-        })
-        .await?;
+        self.read_all_connections(|item| all.extend(item.0.into_keys())).await?;
         Ok(all)
+    }
+
+    /// charon's descriptions of all loaded connections; each is given to `take` when it comes.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), take).await.map(drop)
     }
 
     /// Sends charon a request of a plan; see [`super::requests::load`].

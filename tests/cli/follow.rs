@@ -1,4 +1,4 @@
-//! `log` and `events`: what was, and what comes.
+//! `log` and `events`: the past, and what follows.
 
 use super::run::{command, keyless, run, up};
 use crate::serve::{Bench, PATIENCE, params, uuid, wait_until};

@@ -177,6 +177,22 @@ fn no_line_is_wider_than_the_output() {
     }
 }
 
+/// Who takes the last network away takes the tunnel down: that is told, and not that nothing is wrong.
+#[test]
+fn the_last_network_that_goes_is_told() {
+    let b = up();
+    wait_until("it is up", || b.logs().contains("site-7 (c0000000…): up").then_some(()));
+    run(&b, &["remove-cidr", "site-7", "10.7.2.0/24", "--yes"]).ends(0);
+    let down = "site-7 (c0000000…): down, NO_NETWORKS: the connection has no networks";
+    wait_until(down, || b.logs().contains(down).then_some(()));
+    let page = run(&b, &["show", "site-7"]).ends(0).out;
+    assert!(page.contains("NO_NETWORKS") && !page.contains("Nothing is wrong"), "{page}");
+    // A connection that never had any tells nothing.
+    b.create(&params(10, &json!({ "name": "empty", "l3NetworkUuid": null, "peerCidrs": null }))).expect(200);
+    run(&b, &["update", "empty", "--description", "none yet"]).ends(0);
+    assert!(!b.logs().contains("empty (c0000000…): down"), "{}", b.logs());
+}
+
 /// What `show` prints at this width.
 fn shown(b: &Bench, name: &str, columns: usize) -> String {
     let output = super::run::command(b, &["show", name]).env("COLUMNS", columns.to_string()).output().expect("ended");

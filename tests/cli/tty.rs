@@ -1,4 +1,4 @@
-//! A terminal: a program in it sees one on all three of its streams.
+//! Runs a program with a terminal on all three streams.
 
 use super::run::{command, keyless};
 use crate::serve::{Bench, PATIENCE};

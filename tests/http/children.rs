@@ -1,4 +1,4 @@
-//! The truth about each child in our own view: what is wanted, what runs, its times, and its condition in one word.
+//! Each child in the native view: what is wanted, what runs, its times, and its condition.
 
 use crate::{
     fake_charon::Behaviour,

@@ -1,4 +1,4 @@
-//! The word for each state of a child's SAs; and that Ready means that every word is one of those as wanted.
+//! The condition for each state of a child's SAs. Ready means that every condition is one of those as wanted.
 
 use super::cases;
 use crate::connections::{connection, nets, parts};

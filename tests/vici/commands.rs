@@ -1,4 +1,4 @@
-//! Each command: the bytes of its request, and what becomes of its answer.
+//! Each command: the bytes of its request, and the result of its answer.
 
 use super::{AMPLE, bench, requests, sa, soon};
 use crate::{connections, fake_charon::Behaviour};

@@ -105,7 +105,7 @@ impl Agent {
                     // charon first: the file still tells which key it is.
                     match self.strongswan.unload_key(&key).await {
                         Err(error) if force => {
-                            tracing::warn!(uuid = %id, %error, "{}: charon keeps a private key: {error}", self.store.label(id))
+                            tracing::warn!(uuid = %id, %error, "{}: charon keeps a private key: {error}", self.store.label(id));
                         }
                         outcome => outcome?,
                     }

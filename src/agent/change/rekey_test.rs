@@ -61,7 +61,7 @@ impl Agent {
             Outcome::Passed => tracing::info!(uuid = %id, "{label}: the rekey test passed"),
             Outcome::Failed => tracing::warn!(uuid = %id, %details, "{label}: the rekey test failed: {details}"),
             Outcome::Unknown => {
-                tracing::warn!(uuid = %id, %details, "{label}: the rekey test did not complete: {details}")
+                tracing::warn!(uuid = %id, %details, "{label}: the rekey test did not complete: {details}");
             }
         }
         let test = RekeyTest { outcome, at: Timestamp::now(), details };

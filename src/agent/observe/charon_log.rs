@@ -12,7 +12,7 @@ use crate::{
     ipsec::{Code, ConnectionId, Identity},
     strongswan::{
         alert::Alert,
-        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent, answer, mentions},
+        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent, answer, closed, mentions},
         names,
         section::Section,
         words::{self, shorten},
@@ -45,6 +45,9 @@ impl Agent {
         for id in owners {
             if !line.is_chatter() {
                 self.record_line(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
+            }
+            if let Some(closed) = closed::of(&line.text) {
+                self.entry(id).count().record_closed(&closed.name, &closed.spi, closed.bytes);
             }
             if let Some((version, speaks)) = answer::of(&line.text) {
                 self.entry(id).history().record_answer(version, speaks, Instant::now());

@@ -2,7 +2,7 @@
 
 use super::view::Discount;
 use crate::{
-    agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
+    agent::{Agent, CharonLink, EventKind, LocalAddresses, View, refusal::unspoken},
     ipsec::{
         Child, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State, Status,
         Use, condition, condition::current, coverage, native::StartMode,
@@ -29,6 +29,18 @@ impl Agent {
     pub(in crate::agent) fn cause(&self, view: &View, host: &LocalAddresses) -> Reason {
         let narrowed = || view.record.connection.children.iter().find_map(|child| self.narrowed(view, child));
         self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, None, host))
+    }
+
+    /// What is told of a connection that is not to be up: that it is down, if it was up and its last network has gone. Who
+    /// disables or deletes it has an event of their own.
+    pub(in crate::agent) fn announce_unwanted(&self, id: ConnectionId) {
+        let was_up = self.entry(id).history().forget_told();
+        let record = self.store.get(id).filter(|record| record.state == State::Enabled && record.aside.is_none());
+        if let Some(record) = record.filter(|record| was_up && record.connection.children.is_empty()) {
+            let view = View { record, running: Some(Vec::new()), discount: None };
+            let reason = self.cause(&view, &self.observer.local_addresses());
+            self.publish(id, EventKind::Down(reason));
+        }
     }
 
     /// Why the child is not up. The caller knows that it is not.
@@ -70,7 +82,7 @@ impl Agent {
             return reason(Code::NotAttempted, "the connection is disabled".into());
         }
         if record.connection.children.is_empty() {
-            return reason(Code::NotAttempted, "the connection has no networks to join on one of its sides".into());
+            return reason(Code::NoNetworks, "the connection has no networks to join on one of its sides".into());
         }
         if record.is_unresolved() {
             let why = self.unresolved(record).unwrap_or_else(|| "its name was resolved a moment ago".into());

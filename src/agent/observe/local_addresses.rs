@@ -42,7 +42,8 @@ impl LocalAddresses {
     }
 
     /// Its addresses, if they could be read.
-    pub(in crate::agent) fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
+    #[must_use]
+    pub fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
         self.addresses.as_ref()
     }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     ipsec::ConnectionId,
-    strongswan::{Charon, Events, names, section::Section, vici::Notice},
+    strongswan::{Charon, Events, names, observe::child_sas, section::Section, vici::Notice},
 };
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -137,6 +137,11 @@ impl Agent {
             let children = sa.section("child-sas").into_iter().flat_map(Section::sections);
             std::iter::once(name).chain(children.filter_map(|(_, child)| child.text("name")))
         });
+        for sa in child_sas(message) {
+            if let Some(id) = names::owner(&sa.name) {
+                self.entry(id).count().record(&sa);
+            }
+        }
         let owners: BTreeSet<_> = names.filter_map(names::owner).collect();
         for id in owners {
             let entry = self.entry(id);

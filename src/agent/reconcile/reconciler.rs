@@ -262,6 +262,7 @@ impl Agent {
             return Ok(());
         }
         self.record_installed(&record, &running);
+        self.record_totals(id, &running);
         let now = Instant::now();
         let had_failed = planner.has_failed();
         let (steps, again) = planner.steps(&record.connection, &running, now);
@@ -348,7 +349,7 @@ impl Agent {
     /// Publishes an event if the tunnel came up or went down. A tunnel that is up at the start is not reported.
     fn announce(&self, id: ConnectionId, entry: &Entry, planner: &SaPlanner, quietly: bool) {
         let wanted = self.store.get(id).filter(|record| record.is_loaded());
-        let Some(record) = wanted else { return entry.history().forget_told() };
+        let Some(record) = wanted else { return self.announce_unwanted(id) };
         let discount = self.discount(&record);
         let mut history = entry.history();
         if discount == Some(Discount::AddressLeft) {

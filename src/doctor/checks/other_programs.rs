@@ -162,11 +162,9 @@ fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
         nets.iter().map(|net| net.net()).find(meets)
     };
     let mut found = Vec::new();
-    for (child, (locals, remotes)) in
-        ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o)))
-    {
-        let local = locals.iter().find_map(|text| meet(&child.local, text, Some(ours.local_addr)));
-        let remote = remotes.iter().find_map(|text| meet(&child.remote, text, ours.remote_addr.ip()));
+    for (child, other) in ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o))) {
+        let local = other.local.iter().find_map(|text| meet(&child.local, text, Some(ours.local_addr)));
+        let remote = other.remote.iter().find_map(|text| meet(&child.remote, text, ours.remote_addr.ip()));
         found.extend(local.zip(remote).map(|(local, remote)| format!("{local} to {remote}")));
     }
     found
@@ -177,6 +175,7 @@ mod tests {
     use super::*;
     use crate::doctor::checks::healthy;
     use crate::doctor::facts::procfs::Process;
+    use crate::strongswan::foreign::ForeignChild;
 
     #[test]
     fn connections_with_the_same_networks_are_named_once() {
@@ -238,9 +237,14 @@ mod tests {
         ] {
             let mut case = healthy::case();
             let answers = case.facts.charon.as_mut().expect("seen");
-            let children = vec![(texts(local), texts(remote))];
+            let child = ForeignChild { local: texts(local), remote: texts(remote), ..Default::default() };
             answers.connections.push("site".into());
-            answers.foreign.push(Foreign { name: "site".into(), remotes: texts(remotes), children });
+            answers.foreign.push(Foreign {
+                name: "site".into(),
+                remotes: texts(remotes),
+                children: vec![child],
+                ..Default::default()
+            });
             case.facts.conf.dry_run.as_mut().expect("seen").connections.push("site".into());
             let judged = foreign(&case);
             assert_eq!(judged.is_err(), is_rival, "{remotes} {local} {remote}: {judged:?}");
