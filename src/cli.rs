@@ -3,6 +3,7 @@
 mod accounts;
 mod args;
 mod ask;
+mod bundle;
 mod check;
 mod client;
 mod common_args;
@@ -56,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) if args.check => check::run(&config),
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
         Command::Accesskey { account } => accounts::access_key(&config, &account),
@@ -100,6 +102,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Reload(_)
         | Command::Serve(_)
         | Command::Render(_)
+        | Command::Bundle(_)
         | Command::Doctor(_)
         | Command::Passwd { .. }
         | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
@@ -128,6 +131,7 @@ impl Command {
             Self::Init(_)
             | Self::Serve(_)
             | Self::Render(_)
+            | Self::Bundle(_)
             | Self::Doctor(_)
             | Self::Passwd { .. }
             | Self::Accesskey { .. } => false,
