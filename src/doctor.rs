@@ -19,6 +19,7 @@ use crate::{
     store::{Damaged, Record, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
+use case::Unresolved;
 use finding::Judged;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -26,7 +27,7 @@ use std::{collections::BTreeSet, sync::Arc};
 type Check = fn(&Case) -> Judged;
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check); 27] = [
+const CHECKS: [(&str, Check); 28] = [
     ("agent", checks::daemon::agent),
     ("charon", checks::daemon::reachable),
     ("vici", checks::daemon::socket),
@@ -43,6 +44,7 @@ const CHECKS: [(&str, Check); 27] = [
     ("clamp", checks::clamp::clamp),
     ("data_plane", checks::data_plane::plane),
     ("dropped_cas", checks::cas::dropped),
+    ("names", checks::names::names),
     ("addresses", checks::addresses::addresses),
     ("settings_drift", checks::settings::drift),
     ("clock", checks::kernel::clock),
@@ -98,13 +100,20 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     let dropped_cas =
         checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), strongswan.birth().as_deref());
-    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, now: Timestamp::now() })
+    let unresolved = checks::names::never_resolved(&records);
+    let now = Timestamp::now();
+    judge(&Case { facts, records, damaged, gateway, agent: None, same_networks, dropped_cas, unresolved, now })
 }
 
 impl Agent {
     /// Examines this gateway from inside the agent.
     pub async fn doctor(&self, places: &Places) -> Report {
         let records = self.store().all();
+        let unresolved = records.iter().filter(|record| record.is_wanted()).filter_map(|record| {
+            let why = self.unresolved(record).filter(|_| self.is_looked_up(record))?;
+            Some(Unresolved { connection: record.spec.names.name.clone(), why, is_new: record.is_unresolved() })
+        });
+        let unresolved = unresolved.collect();
         let facts =
             Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records))).await;
         judge(&Case {
@@ -115,6 +124,7 @@ impl Agent {
             agent: Some(self.link()),
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),
+            unresolved,
             now: Timestamp::now(),
         })
     }

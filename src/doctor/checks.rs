@@ -12,6 +12,7 @@ pub(super) mod flows;
 #[cfg(test)]
 pub(crate) mod healthy;
 pub(super) mod kernel;
+pub(super) mod names;
 pub(super) mod other_programs;
 pub(super) mod ports;
 pub(super) mod routes;

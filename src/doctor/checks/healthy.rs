@@ -74,6 +74,7 @@ pub fn case() -> Case {
         agent: Some(CharonLink::Up(Arc::new(charon))),
         same_networks: Stance::Warn,
         dropped_cas: Vec::new(),
+        unresolved: Vec::new(),
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),
         records: vec![record],
     }
