@@ -3,6 +3,7 @@
 mod accounts;
 mod args;
 mod ask;
+mod bundle;
 mod check;
 mod client;
 mod common_args;
@@ -63,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) if args.check => check::run(&config),
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Support { file } => stop::end(support::run(&config, file.as_deref()), false),
         Command::Complete(args) => complete::run(&config, &args),
@@ -110,6 +112,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Reload(_)
         | Command::Serve(_)
         | Command::Render(_)
+        | Command::Bundle(_)
         | Command::Doctor(_)
         | Command::Complete(_)
         | Command::Support { .. }
@@ -141,6 +144,7 @@ impl Command {
             Self::Init(_)
             | Self::Serve(_)
             | Self::Render(_)
+            | Self::Bundle(_)
             | Self::Doctor(_)
             | Self::Complete(_)
             | Self::Support { .. }

@@ -21,6 +21,7 @@ use crate::{
     store::{Damaged, Record, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
+use case::Unresolved;
 use facts::Unchecked;
 use finding::{Judged, unchecked};
 use std::{collections::BTreeSet, sync::Arc};
@@ -36,7 +37,7 @@ enum Records {
 }
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check, Records); 28] = [
+const CHECKS: [(&str, Check, Records); 29] = [
     ("agent", checks::daemon::agent, Records::Unused),
     ("charon", checks::daemon::reachable, Records::Unused),
     ("vici", checks::daemon::socket, Records::Unused),
@@ -54,6 +55,7 @@ const CHECKS: [(&str, Check, Records); 28] = [
     ("clamp", checks::clamp::clamp, Records::Needed),
     ("data_plane", checks::data_plane::plane, Records::Unused),
     ("dropped_cas", checks::cas::dropped, Records::Needed),
+    ("names", checks::names::names, Records::Needed),
     ("addresses", checks::addresses::addresses, Records::Needed),
     ("settings_drift", checks::settings::drift, Records::Needed),
     ("clock", checks::kernel::clock, Records::Unused),
@@ -117,14 +119,20 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
     let same_networks = settings.policy.stance(Weakness::SameNetworks.setting());
     let dropped_cas =
         checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), strongswan.birth().as_deref());
+    let unresolved = checks::names::never_resolved(&records);
     let (agent, now) = (Err(agent), Timestamp::now());
-    judge(&Case { facts, records, damaged, unread, gateway, agent, same_networks, dropped_cas, now })
+    judge(&Case { facts, records, damaged, unread, gateway, agent, same_networks, dropped_cas, unresolved, now })
 }
 
 impl Agent {
     /// Examines this gateway from inside the agent.
     pub async fn doctor(&self, places: &Places) -> Report {
         let records = self.store().all();
+        let unresolved = records.iter().filter(|record| record.is_wanted()).filter_map(|record| {
+            let why = self.unresolved(record).filter(|_| self.is_looked_up(record))?;
+            Some(Unresolved { connection: record.spec.names.name.clone(), why, is_new: record.is_unresolved() })
+        });
+        let unresolved = unresolved.collect();
         let facts =
             Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records))).await;
         judge(&Case {
@@ -136,6 +144,7 @@ impl Agent {
             agent: Ok(self.link()),
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),
+            unresolved,
             now: Timestamp::now(),
         })
     }

@@ -7,6 +7,8 @@
 mod algorithms;
 #[path = "lab/anywhere.rs"]
 mod anywhere;
+#[path = "lab/behind_nat.rs"]
+mod behind_nat;
 #[path = "lab/bounds.rs"]
 mod bounds;
 #[path = "lab/calls.rs"]

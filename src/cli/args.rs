@@ -92,6 +92,8 @@ pub enum Command {
     },
     /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
+    /// Makes a bundle for `authKey` of a private key and certificates, from the files of other programs. Needs no agent.
+    Bundle(BundleArgs),
     /// Says what may stand at the cursor of a command line, for the completions of the shells.
     #[command(hide = true)]
     Complete(CompleteArgs),
@@ -318,4 +320,23 @@ pub struct RenderArgs {
     /// For a kernel interface without trap policies: render `start_action = none`.
     #[arg(long)]
     pub no_traps: bool,
+}
+
+/// The arguments of `cygnet bundle`.
+#[derive(Args)]
+pub struct BundleArgs {
+    /// The files, in any order: the private key, the gateway's certificate, intermediates, the CAs or the peer's own
+    /// certificate, and X509 CRLs; as PKCS #12 (.p12, .pfx), PKCS #7 (.p7b), PEM or DER. `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where the bundle is written; only its owner may read it. `-` is standard output, unless that is a file that others
+    /// may use.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Reads the passphrase from the first line of a file, or of standard input with `-`. Without it, a terminal asks.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Replaces the output file if it exists.
+    #[arg(long)]
+    pub force: bool,
 }

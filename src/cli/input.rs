@@ -2,6 +2,7 @@
 //! never cut. A file may also be a pipe, such as `<(...)` of a shell.
 
 use anyhow::{Context, Result, bail};
+use cygnet::visible::visible;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::{
     fs::File,
@@ -65,6 +66,19 @@ pub fn key() -> Result<Zeroizing<String>> {
         write!(out, "Pre-shared key (not shown; empty: one is made): ")
             .and_then(|()| out.flush())
             .context("cannot ask")?;
+        line()
+    })
+}
+
+/// The passphrase of the file `path`, asked for on a terminal, without echo.
+///
+/// # Errors
+/// When it cannot be read, or is too long.
+pub fn passphrase(path: &Path) -> Result<Zeroizing<String>> {
+    let question = format!("Passphrase of {} (not shown): ", visible(&path.to_string_lossy()));
+    asked(move || {
+        let mut out = io::stderr();
+        write!(out, "{question}").and_then(|()| out.flush()).context("cannot ask")?;
         line()
     })
 }

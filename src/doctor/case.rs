@@ -9,6 +9,17 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// A peer's name without an address, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// The connection's name.
+    pub connection: String,
+    /// Why the name has none.
+    pub why: String,
+    /// Whether it never had one: then the connection is not even loaded.
+    pub is_new: bool,
+}
+
 /// The input of the checks.
 #[derive(Debug)]
 pub struct Case {
@@ -28,6 +39,8 @@ pub struct Case {
     pub same_networks: Stance,
     /// The CAs that charon keeps although no connection uses them.
     pub dropped_cas: Vec<DroppedCa>,
+    /// The names of peers that have no address.
+    pub unresolved: Vec<Unresolved>,
     /// The current time.
     pub now: Timestamp,
 }

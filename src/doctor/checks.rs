@@ -13,6 +13,7 @@ pub(super) mod flows;
 pub(crate) mod healthy;
 pub(super) mod interfaces;
 pub(super) mod kernel;
+pub(super) mod names;
 pub(super) mod other_programs;
 pub(super) mod ports;
 pub(super) mod routes;

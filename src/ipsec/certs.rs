@@ -6,9 +6,12 @@
 
 mod ber;
 mod checks;
+mod containers;
 mod forms;
+mod gathered;
 mod key;
 mod limits;
+mod passphrase;
 mod peers;
 mod pem;
 mod role;
@@ -19,8 +22,10 @@ mod x509;
 use super::Invalid;
 use crate::ipsec::certs::pem::Block;
 use data_encoding::HEXLOWER;
+pub use gathered::{Gathered, Unread};
 use jiff::Timestamp;
 pub use key::PrivateKey;
+pub use passphrase::{Passphrase, Shut};
 pub use role::Role;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
@@ -77,7 +82,12 @@ impl Certs {
     /// # Errors
     /// As [`Certs::new`], when it would take too many signatures to tell, and when charon could not use a part of it.
     pub fn given(text: &str, now: Timestamp) -> Result<Self, Invalid> {
-        let (key, certificates, crls) = Self::read(text)?;
+        Self::of(Self::read(text)?, now)
+    }
+
+    /// The same of `blocks`.
+    fn of(blocks: Vec<Block>, now: Timestamp) -> Result<Self, Invalid> {
+        let (key, certificates, crls) = sorted(blocks)?;
         let signatures = signatures(&certificates, &crls);
         if signatures > Self::MAX_SIGNATURES {
             return Err(Invalid::new(format!(
@@ -97,7 +107,7 @@ impl Certs {
     /// # Errors
     /// When a part is missing, cannot be read, or does not fit the others.
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        let (key, certificates, crls) = Self::read(text)?;
+        let (key, certificates, crls) = sorted(Self::read(text)?)?;
         Self::arranged(key, certificates, crls)?.fitting()
     }
 
@@ -108,20 +118,20 @@ impl Certs {
         Ok(self)
     }
 
-    fn read(text: &str) -> Result<(PrivateKey, Vec<Certificate>, Vec<Crl>), Invalid> {
+    fn read(text: &str) -> Result<Vec<Block>, Invalid> {
         if text.len() > Self::MAX {
             return Err(Invalid::new(format!("must have at most {} bytes, it has {}", Self::MAX, text.len())));
         }
         let blocks = pem::blocks(text)?;
         if blocks.is_empty() {
-            return Err(Invalid::new(
-                "has no PEM block: with certs it is a bundle of the private key, the gateway's certificate and the CA",
-            ));
+            let is_pkcs12 = containers::binary(text).is_some_and(|bytes| containers::is_pkcs12(&bytes));
+            return Err(Invalid::new(if is_pkcs12 {
+                "is a PKCS #12 file, not a bundle of PEM blocks: make one of it with cygnet bundle"
+            } else {
+                "has no PEM block: with certs it is a bundle of the private key, the gateway's certificate and the CA"
+            }));
         }
-        if blocks.len() > Self::MAX_BLOCKS {
-            return Err(Invalid::new(format!("has {} blocks, {} are possible", blocks.len(), Self::MAX_BLOCKS)));
-        }
-        sorted(blocks)
+        Ok(blocks)
     }
 
     /// Tells the certificates apart: the gateway's is that of the key, roots are signed by themselves.
@@ -228,6 +238,9 @@ pub fn key_id_of(text: &str) -> Option<String> {
 
 /// The blocks by what they are.
 fn sorted(blocks: Vec<Block>) -> Result<(PrivateKey, Vec<Certificate>, Vec<Crl>), Invalid> {
+    if blocks.len() > Certs::MAX_BLOCKS {
+        return Err(Invalid::new(format!("has {} blocks, {} are possible", blocks.len(), Certs::MAX_BLOCKS)));
+    }
     let (mut key, mut certificates, mut crls) = (None, Vec::new(), Vec::new());
     for block in blocks {
         match block.label {

@@ -105,6 +105,13 @@ fn a_peer_is_known_by_its_own_certificate() {
         let roles: Vec<_> = view["certificates"].as_array().expect("a list").iter().map(|one| &one["role"]).collect();
         assert_eq!(roles, ["gateway", "ca", "peer"]);
     }
+    // With another identity of the peer, the root is one again.
+    let mut calls = |id: &str| {
+        let body = json!({ "changeIPsecConnection": { "remoteId": id } }).to_string();
+        b.ask("PUT", &format!("/zstack/v1/ipsec/config/{}?keep=true", uuid(2)), body.as_bytes()).expect(200);
+        text(&b, 2).contains("cacerts = ")
+    };
+    assert_eq!(["other.example", "peer.example"].map(&mut calls), [true, false]);
     // The same is read from the record: nothing changes.
     b.charon.forget_requests();
     let with_ca = join(&own, &[&peers[1].pem, ca.pem()]);

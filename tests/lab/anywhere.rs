@@ -60,17 +60,17 @@ fn call(lab: &Lab, site: &Site) {
     lab.swanctl(Side::B, &["--initiate", "--child", &format!("{}-k", name(site.id)), "--timeout", "5"]);
 }
 
-fn view(agent: &Agent, uuid: &str) -> Value {
+pub fn view(agent: &Agent, uuid: &str) -> Value {
     agent.request("GET", &format!("/cygnet/v1/connections/{uuid}"), None).expect(200).json()
 }
 
-fn create(agent: &Agent, options: &Value) -> String {
+pub fn create(agent: &Agent, options: &Value) -> String {
     let answer = agent.create(&creation(Side::A, options)).expect(200).json();
     answer["inventory"]["uuid"].as_str().expect("a uuid").to_owned()
 }
 
 #[track_caller]
-fn waits(agent: &Agent, uuid: &str) {
+pub fn waits(agent: &Agent, uuid: &str) {
     let view = wait_until(PATIENCE, "it waits for the peer", || {
         let view = view(agent, uuid);
         (view["children"][0]["condition"] == "waiting").then_some(view)
@@ -85,7 +85,7 @@ fn waits(agent: &Agent, uuid: &str) {
 }
 
 #[track_caller]
-fn is_ready(agent: &Agent, uuid: &str, from: &str) {
+pub fn is_ready(agent: &Agent, uuid: &str, from: &str) {
     wait_until(PATIENCE, "it is Ready by the peer's call", || {
         let view = view(agent, uuid);
         (view["inventory"]["status"] == "Ready" && view["peer"]["address"] == from).then_some(())

@@ -110,6 +110,7 @@ fn a_name_that_does_not_resolve_is_said_and_looked_up_again() {
     assert!(missing["reason"]["details"].as_str().is_some_and(|why| why.contains("vpn.example.org does not resolve")));
     assert_eq!((&missing["peer"]["address"], &missing["carrying"]), (&Value::Null, &json!(false)));
     assert!(lab.list_conns(Side::A).is_empty());
+    assert_eq!(doctored(&agent).as_deref(), Some("error: vpn.example.org does not resolve"));
     // Of several addresses, one is used as long as it is one of them.
     resolves(&lab, &[Side::B.wan(), OTHER]);
     is_ready_at(&agent, &uuid, Side::B.wan());
@@ -123,8 +124,52 @@ fn a_name_that_does_not_resolve_is_said_and_looked_up_again() {
         let why = view["peer"]["unresolved"].as_str().unwrap_or_default().to_owned();
         (view["inventory"]["status"] == "Ready" && why.contains("192.0.2.2 was its last address")).then_some(())
     });
+    wait_until(PATIENCE, "the doctor warns", || {
+        (doctored(&agent).as_deref() == Some("warning: vpn.example.org does not resolve")).then_some(())
+    });
     assert_eq!(sas(&lab), before);
     reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+}
+
+/// What the doctor says of names: the level, and the beginning of what shows it.
+fn doctored(agent: &Agent) -> Option<String> {
+    let report = agent.request("GET", "/cygnet/v1/doctor", None).expect(200).json();
+    let all = report["findings"].as_array().expect("findings").clone();
+    let found = all.iter().find(|finding| finding["check"] == "names")?;
+    let evidence = found["evidence"].as_str().unwrap_or_default().split([':', ';']).next().unwrap_or_default();
+    Some(format!("{}: {}", found["level"].as_str().unwrap_or_default(), evidence.trim()))
+}
+
+/// Of the addresses of a name, those of the VIP's family count.
+#[test]
+fn the_tunnel_follows_its_name_over_ipv6() {
+    const VIP: &str = "c0000000000040008000000000000006";
+    const OTHER6: &str = "2001:db8::3";
+    let Some(lab) = lab() else { return };
+    resolves(&lab, &[Side::B.wan(), Side::B.wan6()]);
+    lab.add_address(Side::B, &format!("{OTHER6}/64"));
+    lab.start_charon(Side::A);
+    lab.start_charon(Side::B);
+    lab.load_conf(Side::B, "t", &conf().replace("192.0.2.1", Side::A.wan6()));
+    let vips = vec![(VIP.to_owned(), Side::A.wan6().to_owned())];
+    let agent = Agent::start(&lab, Side::A, AgentOptions { vips, ..Default::default() });
+    let body = creation(Side::A, &json!({ "vipUuid": VIP, "peerAddress": NAME }));
+    let created = agent.create(&body).expect(200).json();
+    let uuid = created["inventory"]["uuid"].as_str().expect("a uuid");
+    is_ready_at(&agent, uuid, Side::B.wan6());
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+    resolves(&lab, &[Side::B.wan(), OTHER6]);
+    is_ready_at(&agent, uuid, OTHER6);
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+    // An address of the other family is none.
+    resolves(&lab, &[Side::B.wan()]);
+    wait_until(PATIENCE, "it is missed", || {
+        view(&agent, uuid)["peer"]["unresolved"]
+            .as_str()
+            .is_some_and(|why| why.contains("address family"))
+            .then_some(())
+    });
+    is_ready_at(&agent, uuid, OTHER6);
 }
 
 /// What B's host drops of what comes, in nft's words.

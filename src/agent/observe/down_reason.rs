@@ -134,6 +134,11 @@ impl Agent {
         Some(record.resolved.map_or_else(|| why.clone(), |last| format!("{why}; {last} was its last address")))
     }
 
+    /// Whether the name of the peer was looked up since the agent began.
+    pub fn is_looked_up(&self, record: &Record) -> bool {
+        record.spec.peer.name().is_some_and(|name| self.observer.names().is_known(name))
+    }
+
     /// Who closed the tunnel the last time, if charon logged it.
     fn who_closes(&self, id: ConnectionId) -> (Option<Code>, &'static str) {
         let trigger = self.entry(id).history().trigger();

@@ -95,6 +95,11 @@ impl PeerNames {
         *of_name = Known { answer: Some(answer), looked: Some(Instant::now()), ..Known::default() };
     }
 
+    /// Whether there was an answer for `name`.
+    pub fn is_known(&self, name: &HostName) -> bool {
+        self.lock().get(name).is_some_and(|known| known.answer.is_some())
+    }
+
     /// The address of `name` to use for a peer of `local`, which has the address `current` so far.
     ///
     /// # Errors

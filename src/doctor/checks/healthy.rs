@@ -76,6 +76,7 @@ pub fn case() -> Case {
         agent: Ok(CharonLink::Up(Arc::new(charon))),
         same_networks: Stance::Warn,
         dropped_cas: Vec::new(),
+        unresolved: Vec::new(),
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),
         records: vec![record],
     }

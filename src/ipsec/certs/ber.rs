@@ -1,5 +1,6 @@
 //! Reading BER (X.690) by its structure, where no type of the library fits. Nothing is copied.
 
+use std::borrow::Cow;
 use x509_parser::asn1_rs::{Any, Class, FromBer, Oid};
 
 /// The values that stand one behind the other in `bytes`.
@@ -8,6 +9,17 @@ pub(super) fn values(mut bytes: &[u8]) -> Option<Vec<Any<'_>>> {
     while !bytes.is_empty() {
         let (rest, value) = Any::from_ber(bytes).ok()?;
         found.push(value);
+        bytes = rest;
+    }
+    Some(found)
+}
+
+/// The same, each with its tag and length.
+pub(super) fn wholes(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let (rest, _) = Any::from_ber(bytes).ok()?;
+        found.push(&bytes[..bytes.len() - rest.len()]);
         bytes = rest;
     }
     Some(found)
@@ -28,4 +40,17 @@ pub(super) fn tagged<'a>(members: &[Any<'a>], number: u32) -> Option<&'a [u8]> {
 /// The object identifier that `value` is.
 pub(super) fn oid<'a>(value: &Any<'a>) -> Option<Oid<'a>> {
     value.clone().oid().ok()
+}
+
+/// The object identifier that `value`, a sequence, begins with.
+pub(super) fn first_oid<'a>(value: &Any<'a>) -> Option<Oid<'a>> {
+    oid(values(value.data)?.first()?)
+}
+
+/// The octets of a string, which BER may cut in pieces.
+pub(super) fn octets<'a>(value: &Any<'a>) -> Cow<'a, [u8]> {
+    match values(value.data).filter(|_| value.header.is_constructed()) {
+        Some(pieces) => Cow::Owned(pieces.iter().flat_map(|piece| octets(piece).into_owned()).collect()),
+        None => Cow::Borrowed(value.data),
+    }
 }

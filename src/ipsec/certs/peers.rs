@@ -12,6 +12,8 @@ impl Certs {
     /// # Errors
     /// When one that is no CA has another identity.
     pub(in crate::ipsec) fn pin(&mut self, peer: &Identity) -> Result<(), Conflict> {
+        // The peer may have had another identity.
+        self.cas.extend(self.peers.extract_if(.., |other| other.is_ca));
         if let Some(other) = self.peers.iter().find(|other| !other.is_for(peer)) {
             return Err(Conflict::NotOfPeer { id: peer.plain(), names: other.names() });
         }

@@ -12,14 +12,22 @@ pub struct Block {
     pub der: Zeroizing<Vec<u8>>,
 }
 
+impl Block {
+    /// That of `der`.
+    pub(super) fn new(label: &'static str, der: Vec<u8>) -> Self {
+        Self { label, der: Zeroizing::new(der) }
+    }
+}
+
 /// The labels that a bundle may have, and those that are refused with a reason of their own.
-const LABELS: [&str; 10] = [
+const LABELS: [&str; 11] = [
     CERTIFICATE,
     CRL,
     PKCS8,
     PKCS1,
     SEC1,
     ENCRYPTED,
+    PKCS7,
     "EC PARAMETERS",
     "PUBLIC KEY",
     "TRUSTED CERTIFICATE",
@@ -37,6 +45,8 @@ pub const PKCS1: &str = "RSA PRIVATE KEY";
 pub const SEC1: &str = "EC PRIVATE KEY";
 /// A private key under a passphrase.
 pub const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+/// Certificates in a PKCS #7 message (RFC 2315).
+pub const PKCS7: &str = "PKCS7";
 /// What stands before an EC key of some programs; the key says it too.
 pub const EC_PARAMETERS: &str = "EC PARAMETERS";
 
@@ -109,7 +119,10 @@ fn unknown(number: usize) -> Invalid {
 
 fn check_line(line: &str, number: usize, label: &str) -> Result<(), Invalid> {
     if line.starts_with("Proc-Type:") && line.contains("ENCRYPTED") {
-        return Err(encrypted());
+        return Err(Invalid::new(
+            "has a private key under a passphrase, in OpenSSL's old form: openssl pkcs8 -topk8 writes it anew, and cygnet \
+             bundle opens that",
+        ));
     }
     if line.contains('*') {
         return Err(Invalid::new(
@@ -124,7 +137,7 @@ fn check_line(line: &str, number: usize, label: &str) -> Result<(), Invalid> {
 
 /// The refusal of an encrypted key.
 pub fn encrypted() -> Invalid {
-    Invalid::new("has a private key under a passphrase, which this agent cannot know: give it unencrypted")
+    Invalid::new("has a private key under a passphrase, which this agent cannot know: cygnet bundle opens it")
 }
 
 /// `der` as a PEM block.
