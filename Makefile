@@ -60,8 +60,10 @@ test: deps
 	$(THREADS) cargo test --locked
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
-lab: deps
-	CYGNET_STRONGSWAN=$(SUITE) cargo test --locked --test lab -- --test-threads 4 $(LAB)
+lab: lab-$(or $(SUITE),trixie)
+
+lab-%: deps
+	CYGNET_STRONGSWAN=$* cargo test --locked --test lab -- --test-threads 4 $(LAB)
 
 # A quarter of an hour; the results lie in target/bench afterwards. Quiet machines give better figures.
 bench: deps

@@ -35,7 +35,7 @@ pub fn command_line() -> String {
     command.build();
     let mut page = CLI_HEAD.to_owned();
     section(&mut page, &mut command, true);
-    for each in command.get_subcommands_mut() {
+    for each in command.get_subcommands_mut().filter(|each| !each.is_hide_set()) {
         section(&mut page, each, false);
     }
     page

@@ -20,17 +20,16 @@ pub mod settings_page;
 mod write_args;
 
 use clap::{Command, CommandFactory};
-use clap_complete::{Shell, generate_to};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// Where each shell looks below `/usr/share`.
-const COMPLETIONS: [(Shell, &str); 3] = [
-    (Shell::Bash, "bash-completion/completions"),
-    (Shell::Zsh, "zsh/vendor-completions"),
-    (Shell::Fish, "fish/vendor_completions.d"),
+/// The completions, and where each shell looks for them below `/usr/share`.
+const COMPLETIONS: [(&str, &str); 3] = [
+    (include_str!("completions/cygnet.bash"), "bash-completion/completions/cygnet"),
+    (include_str!("completions/cygnet.zsh"), "zsh/vendor-completions/_cygnet"),
+    (include_str!("completions/cygnet.fish"), "fish/vendor_completions.d/cygnet.fish"),
 ];
 
 fn main() -> io::Result<()> {
@@ -48,20 +47,17 @@ pub fn write(directory: &Path) -> io::Result<()> {
     command.build();
     let pages = directory.join("man/man8");
     fs::create_dir_all(&pages)?;
-    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    for command in std::iter::once(&command).chain(shown) {
         page(&pages, command)?;
     }
     let pages = directory.join("man/man5");
     fs::create_dir_all(&pages)?;
     fs::write(pages.join("cygnet.toml.5"), settings_page::page())?;
-    for (shell, place) in COMPLETIONS {
+    for (text, place) in COMPLETIONS {
         let place = directory.join(place);
-        fs::create_dir_all(&place)?;
-        let file = generate_to(shell, &mut args::Cli::command(), "cygnet", &place)?;
-        if shell == Shell::Bash {
-            // bash looks for a file of the program's own name.
-            fs::rename(file, place.join("cygnet"))?;
-        }
+        fs::create_dir_all(place.parent().unwrap_or(directory))?;
+        fs::write(place, text)?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ pub use change::write::{Companion, WriteOptions, Written};
 pub use entry::Drift;
 pub use observe::connection_log::{Entry as LogEntry, Speaker};
 pub use observe::events::{Event, EventKind, EventStream};
+pub use observe::foreign::Stranger;
 pub use observe::local_addresses::LocalAddresses;
 pub use observe::traffic::Seen;
 pub use observe::view::{Discount, View};
@@ -36,6 +37,7 @@ use crate::{
 };
 use change::Changes;
 use entry::Entry;
+use jiff::Timestamp;
 use observe::Observer;
 use reconcile::Reconciler;
 use std::{
@@ -104,6 +106,11 @@ impl Agent {
     /// The last `count` lines of the log of `id` after its line `after`.
     pub fn log(&self, id: ConnectionId, count: usize, after: u64) -> Vec<LogEntry> {
         self.entry(id).history().log.lines(count, after)
+    }
+
+    /// The number of the last line that a reader has who read up to the line `number` of the time `at`.
+    pub fn known_lines(&self, id: ConnectionId, number: u64, at: Timestamp) -> u64 {
+        self.entry(id).history().log.known(number, at)
     }
 
     fn entry(&self, id: ConnectionId) -> Arc<Entry> {

@@ -6,11 +6,13 @@ mod ask;
 mod check;
 mod client;
 mod common_args;
+mod complete;
 mod create;
 mod credentials;
 mod cut;
 mod doctor;
 mod follow;
+mod foreign;
 mod init;
 mod init_args;
 mod input;
@@ -19,16 +21,20 @@ mod live;
 mod logging;
 mod look;
 mod moments;
+mod ping;
 mod plan;
 mod progress;
 mod refusal;
 mod reload;
 mod render;
+mod row;
 mod select;
 mod serve;
 mod show;
+mod show_sas;
 mod status;
 mod stop;
+mod stream;
 mod times;
 mod up;
 mod values;
@@ -57,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Doctor(args) => doctor::run(&config, &args),
+        Command::Complete(args) => complete::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
         Command::Accesskey { account } => accounts::access_key(&config, &account),
         command => {
@@ -94,6 +101,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::RemoveCidr(args) => cut::remove(client, args, &REMOTE),
         Command::Attach(args) => write::add(client, args, &LOCAL),
         Command::Detach(args) => cut::remove(client, args, &LOCAL),
+        Command::Ping(args) => ping::run(client, args),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
         Command::Init(_)
@@ -101,6 +109,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Serve(_)
         | Command::Render(_)
         | Command::Doctor(_)
+        | Command::Complete(_)
         | Command::Passwd { .. }
         | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
     }
@@ -123,12 +132,14 @@ impl Command {
             Self::Enable(args) => args.how.json.json,
             Self::AddCidr(args) | Self::Attach(args) => args.how.json.json,
             Self::RemoveCidr(args) | Self::Detach(args) => args.networks.how.json.json,
+            Self::Ping(args) => args.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
             Self::Init(_)
             | Self::Serve(_)
             | Self::Render(_)
             | Self::Doctor(_)
+            | Self::Complete(_)
             | Self::Passwd { .. }
             | Self::Accesskey { .. } => false,
         }

@@ -6,10 +6,11 @@ use crate::{
     disk::open::Kind,
     error::{Error, Result},
 };
+use nix::fcntl::OFlag;
 use std::{
-    fs::{File, Metadata, Permissions},
+    fs::{File, Metadata, OpenOptions, Permissions},
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -128,6 +129,18 @@ pub fn rename(from: &Path, target: &Path) -> Result<()> {
 /// As [`stage`] and [`Staged::commit`].
 pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     stage(target, bytes, mode)?.commit()
+}
+
+/// Appends `bytes` to `target`, and returns its new length. Nothing is made durable: a power cut may take them.
+///
+/// # Errors
+/// When it cannot be opened or written; a part may have been written.
+pub fn append(target: &Path, bytes: &[u8], mode: u32) -> Result<u64> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let fail = |e| Error::storage("append to", target, e);
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).mode(mode).custom_flags(flags).open(target).map_err(fail)?;
+    file.write_all(bytes).and_then(|()| file.metadata()).map(|now| now.len()).map_err(fail)
 }
 
 /// Removes `target` durably; a missing file is no error.

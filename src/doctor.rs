@@ -10,7 +10,7 @@ mod shell;
 pub use case::Case;
 #[cfg(test)]
 pub(crate) use checks::healthy;
-pub use finding::{Finding, Level, Report, UNCHECKED};
+pub use finding::{Finding, Level, Report};
 
 use crate::{
     agent::Agent,

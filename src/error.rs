@@ -1,7 +1,10 @@
 //! The one error type. Its texts are for the caller: what is wrong, where, and what to do.
 //! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
 
-use crate::{ipsec::Conflict, rights};
+use crate::{
+    ipsec::{Clash, Conflict},
+    rights,
+};
 use std::{io, path::PathBuf};
 
 /// What a name in an error message stands for.
@@ -72,6 +75,9 @@ pub enum Error {
     /// A part of a connection does not fit the others, or may not be as it is.
     #[error("{}: {}", .0.part(), .0)]
     Conflict(#[from] Conflict),
+    /// Something stored is in the way of a write.
+    #[error("{0}")]
+    Clash(#[from] Clash),
     /// The resource that a parameter names does not exist.
     #[error("no {resource:?} with uuid {uuid}")]
     NotFound {
@@ -103,6 +109,8 @@ pub enum Error {
         doing: String,
         /// charon's message.
         words: String,
+        /// Whether it has no such SA, connection or key.
+        is_absent: bool,
     },
     /// charon could not be reached or did not answer in time.
     #[error("charon did not answer {doing}: {cause}")]
@@ -161,6 +169,12 @@ impl Error {
     /// An argument error from anything that displays.
     pub fn argument(text: impl Into<String>) -> Self {
         Self::Argument(text.into())
+    }
+
+    /// Whether charon refused because it does not have what was named.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { is_absent: true, .. })
     }
 
     /// The member `name` of the body has this problem.

@@ -135,13 +135,13 @@ impl Store {
     /// still says what is to be put back, for the next one.
     fn end_trials(&self) -> Result<()> {
         for record in self.all().iter().filter(|record| record.trial.is_some()) {
-            tracing::warn!(uuid = %record.id, "a change was on trial when the agent ended: the connection before it is put back");
+            tracing::warn!(uuid = %record.id, "{}: a change was on trial when the agent ended; the connection before it is put back", record.label());
             let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
             let back = record.without_trial(before.map_or(record.changed, |before| before.changed));
             let back = back
                 .map_err(|e| Error::Internal(format!("{:?} of the trial of {} is not valid", e.part(), record.id)))?;
             if let Err(error) = self.put_back(record.id, back.as_ref()) {
-                tracing::error!(uuid = %record.id, %error, "the record of before the trial cannot be stored; the next start puts it back again");
+                tracing::error!(uuid = %record.id, %error, "{}: the record of before the trial cannot be stored: {error}; the next start puts it back again", record.label());
             }
         }
         Ok(())
@@ -173,6 +173,12 @@ impl Store {
     /// The record of `id`.
     pub fn get(&self, id: ConnectionId) -> Option<Arc<Record>> {
         self.lock().by_id.get(&id).cloned()
+    }
+
+    /// What the journal calls the connection `id`: its name, and the first digits of the uuid.
+    #[must_use]
+    pub fn label(&self, id: ConnectionId) -> String {
+        self.get(id).map_or_else(|| record::label("a connection that is not stored", id), |record| record.label())
     }
 
     /// All records, by uuid.
@@ -283,11 +289,14 @@ fn end_old_trials(directory: &Path) -> Result<()> {
     for name in disk::list(directory)? {
         let Some(stem) = name.strip_suffix(TRIAL) else { continue };
         let (trial, path) = (directory.join(&name), directory.join(format!("{stem}.json")));
-        tracing::warn!(uuid = stem, "a change was on trial when the agent ended: the connection before it is put back");
+        tracing::warn!(
+            uuid = stem,
+            "{stem}: a change was on trial when the agent ended; the connection before it is put back"
+        );
         let before = match disk::read(&trial) {
             Err(error) if disk::is_foreign(&error) => {
                 // It shows among the damaged files, and what is in force stays.
-                tracing::error!(uuid = stem, %error, "the connection before a trial cannot be put back");
+                tracing::error!(uuid = stem, %error, "{stem}: the connection before a trial cannot be put back: {error}");
                 continue;
             }
             outcome => outcome?,

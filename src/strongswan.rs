@@ -16,7 +16,9 @@ pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
+mod port_names;
 pub(crate) mod pretty;
+mod refused;
 pub mod requests;
 pub mod section;
 mod sightings;
@@ -30,6 +32,7 @@ use crate::{
     strongswan::{
         fallbacks::Fallbacks,
         foreign::Foreign,
+        refused::or_absent,
         requests::Loadable,
         sightings::Sightings,
         swanctl::Swanctl,
@@ -143,7 +146,7 @@ impl StrongSwan {
             None => self.unload(new.id).await,
         };
         if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "the previous connection could not be loaded into charon again");
+            tracing::error!(uuid = %new.id, error = %undo, "{}: the previous connection could not be loaded into charon again: {undo}", new.id);
         }
         Err(error)
     }
@@ -352,10 +355,7 @@ impl StrongSwan {
 
 /// Unloads the connection with this name; a missing one is no error.
 async fn unload(vici: &Vici, name: &str) -> Result<()> {
-    match vici.unload_connection(name).await {
-        Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
-        other => other,
-    }
+    or_absent(vici.unload_connection(name).await)
 }
 
 /// Sends charon all requests of `connection`, the secret first.

@@ -2,6 +2,8 @@
 //! prints, its JSON, its exit code, what a terminal sees, and that no key is in any of it. Snapshots are in
 //! `cli/snapshots`: `INSTA_UPDATE=always cargo test --test agent cli::` writes them anew; read the difference.
 
+#[path = "cli/complete.rs"]
+mod complete;
 #[path = "cli/creates.rs"]
 mod creates;
 #[path = "cli/cuts.rs"]
@@ -10,10 +12,14 @@ mod cuts;
 mod documents;
 #[path = "cli/follow.rs"]
 mod follow;
+#[path = "cli/foreign.rs"]
+mod foreign;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/init.rs"]
 mod init;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/makefile.rs"]
@@ -22,6 +28,8 @@ mod makefile;
 mod names;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/refusals.rs"]
+mod refusals;
 #[path = "cli/reloads.rs"]
 mod reloads;
 #[path = "cli/run.rs"]

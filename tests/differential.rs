@@ -70,7 +70,10 @@ fn native_options() -> Vec<Change> {
     let options = OPTIONS.iter().filter_map(|row| Some((row.native()?, row.json(row.example))));
     options
         .map(|(option, value)| -> Change {
-            Box::new(move |p| option.put(&mut p.native, &value).expect("it takes its example"))
+            Box::new(move |p| {
+                p.native.next_layer.protocol = if option.name.ends_with("Port") { 17 } else { 0 };
+                option.put(&mut p.native, &value).expect("it takes its example");
+            })
         })
         .collect()
 }

@@ -4,6 +4,8 @@
 
 #[path = "floors/circles.rs"]
 mod circles;
+#[path = "floors/lines.rs"]
+mod lines;
 #[path = "floors/paths.rs"]
 mod paths;
 
@@ -125,6 +127,12 @@ fn nothing_unwraps() {
     none(&src().iter().flat_map(|source| holds(source, &[".unwrap()"])).collect::<Vec<_>>());
 }
 
+/// At default output the journal shows the message and no fields.
+#[test]
+fn a_line_of_the_log_says_it_all() {
+    none(&src().iter().flat_map(lines::unclear).collect::<Vec<_>>());
+}
+
 /// What opens a file to read it.
 const OPENING: [&str; 7] =
     ["File::open", "OpenOptions", "fs::read(", "fs::read_to_string", "pem_file", "fs::copy", "File::options"];
@@ -155,6 +163,32 @@ fn zstacks_words_stay_on_the_floor_of_http() {
     // The command line above it speaks HTTP too.
     let below = |source: &&Source| floor(&source.module) < Some(6);
     none(&src().iter().filter(below).flat_map(|source| holds(source, &ZSTACK)).collect::<Vec<_>>());
+}
+
+/// A text of a result, searched for words.
+const TOLD_BY_WORDS: [&str; 10] = [
+    "words.starts_with(\"",
+    "words.ends_with(\"",
+    "words.contains(\"",
+    "details.starts_with(\"",
+    "details.contains(\"",
+    "message.contains(\"",
+    "what.contains(\"",
+    "why.contains(\"",
+    "to_string().contains(\"",
+    "to_string().starts_with(\"",
+];
+
+/// charon's words are read where its log is parsed and where its refusals are; what is our own is data.
+#[test]
+fn no_result_is_told_from_another_by_its_words() {
+    let reads_charon = |source: &&Source| {
+        let module = source.module.as_str();
+        module == "strongswan::refused" || module.starts_with("strongswan::log_parser")
+    };
+    let others = src().into_iter().filter(|source| !reads_charon(&source)).collect::<Vec<_>>();
+    none(&others.iter().flat_map(|source| holds(source, &TOLD_BY_WORDS)).collect::<Vec<_>>());
+    assert_eq!(holds(&snippet("agent", "if words.contains(\"SAs\") {}"), &TOLD_BY_WORDS).len(), 1);
 }
 
 #[test]

@@ -58,8 +58,12 @@ mod life;
 mod limits;
 #[path = "http/logins.rs"]
 mod logins;
+#[path = "http/metrics.rs"]
+mod metrics;
 #[path = "http/overlaps.rs"]
 mod overlaps;
+#[path = "http/own_certificates.rs"]
+mod own_certificates;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]

@@ -31,6 +31,8 @@ mod on_foreign_networks;
 mod on_foreign_reasons;
 #[path = "kernel/on_neighbours.rs"]
 mod on_neighbours;
+#[path = "kernel/on_options.rs"]
+mod on_options;
 #[path = "kernel/on_packets.rs"]
 mod on_packets;
 #[path = "kernel/on_power.rs"]

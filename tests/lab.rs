@@ -19,6 +19,8 @@ mod certs;
 mod conditions;
 #[path = "support/connections.rs"]
 mod connections;
+#[path = "lab/counters.rs"]
+mod counters;
 #[path = "lab/create.rs"]
 mod create;
 #[path = "lab/dead_peer.rs"]
@@ -67,12 +69,16 @@ mod odd_certificates;
 mod odd_peers;
 #[path = "lab/operator.rs"]
 mod operator;
+#[path = "lab/own_certificates.rs"]
+mod own_certificates;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]
 mod parts;
 #[path = "lab/peer.rs"]
 mod peer;
+#[path = "lab/ping.rs"]
+mod ping;
 #[path = "lab/plain.rs"]
 mod plain;
 #[path = "lab/planner.rs"]
@@ -115,6 +121,12 @@ mod thousand;
 mod traffic;
 #[path = "lab/trial.rs"]
 mod trial;
+#[path = "lab/vendors/case.rs"]
+mod vendor_case;
+#[path = "support/vendors.rs"]
+mod vendor_rows;
+#[path = "lab/vendors.rs"]
+mod vendors;
 #[path = "lab/versions.rs"]
 mod versions;
 

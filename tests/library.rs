@@ -14,4 +14,8 @@ mod golden;
 mod properties;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/vendors.rs"]
+mod vendor_rows;
+#[path = "lab/vendors/page.rs"]
+mod vendors_page;
 mod vici;

@@ -3,7 +3,7 @@
 use crate::{
     agent::{
         change::rekey_outcome::RekeyTest,
-        observe::failure_history::FailureHistory,
+        observe::{failure_history::FailureHistory, totals::Count},
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },
     ipsec::{Carried, Connection, Flows, IkeSa},
@@ -45,6 +45,8 @@ pub struct Entry {
     history: Ranked<FailureHistory, HISTORY>,
     /// The history of the traffic counters of its children, by name.
     flows: Mutex<Flows>,
+    /// What its children have carried.
+    count: Mutex<Count>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
     /// The last rekey test, and the connection that it tested.
@@ -161,6 +163,11 @@ impl Entry {
         let mut flows = lock(&self.flows);
         flows.retain(|name| wanted.children.iter().any(|child| child.name == name));
         work(&mut flows)
+    }
+
+    /// What its children have carried.
+    pub fn count(&self) -> MutexGuard<'_, Count> {
+        lock(&self.count)
     }
 
     /// Records the result of the rekey test of `connection`.

@@ -5,19 +5,24 @@ pub(super) mod connection_log;
 mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
+pub(super) mod foreign;
 pub(super) mod local_addresses;
+mod log_file;
+mod log_keeper;
 pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
 
-use crate::{ipsec::Limits, settings::condition::Condition};
+use crate::{ipsec::Limits, settings::Settings};
 use events::EventStream;
 use ipnet::IpNet;
 use local_addresses::LocalAddresses;
+use log_file::LogFile;
 use peer_names::PeerNames;
 use std::{
     collections::BTreeSet,
@@ -25,6 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use totals::Counts;
 use traces::Traces;
 
 /// How long the answer of [`Observer::local_addresses`] is reused.
@@ -33,12 +39,14 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// The state that observation shares: events, traces of charon's log, this host's addresses, and the clock of counters.
 pub(crate) struct Observer {
     events: EventStream,
+    log_file: LogFile,
     traces: Mutex<Traces>,
     /// This host's directly connected networks, as last read.
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
     names: Arc<PeerNames>,
+    counts: Counts,
     limits: Limits,
     /// The start of the counters' clock.
     started: std::time::Instant,
@@ -46,15 +54,18 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Without observations.
-    pub fn new(settings: &Condition) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let condition = &settings.condition;
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self {
             events: EventStream::new(jiff::Timestamp::now()),
+            log_file: LogFile::new(&settings.state_dir),
             traces: Mutex::default(),
             networks: Mutex::default(),
             addresses: Mutex::default(),
             names: Arc::default(),
-            limits: Limits { idle: seconds(settings.idle_after), one_way: seconds(settings.one_way_after) },
+            counts: Counts::new(&settings.state_dir),
+            limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
             started: std::time::Instant::now(),
         }
     }
@@ -62,6 +73,11 @@ impl Observer {
     /// The recent events.
     pub fn events(&self) -> &EventStream {
         &self.events
+    }
+
+    /// The file of the connections' logs.
+    pub fn log_file(&self) -> &LogFile {
+        &self.log_file
     }
 
     /// The trace of charon's log for each IKE_SA.
@@ -72,6 +88,11 @@ impl Observer {
     /// The names of peers, with their addresses.
     pub fn names(&self) -> &Arc<PeerNames> {
         &self.names
+    }
+
+    /// Where the totals of traffic are saved.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The limits after which idle or one-way traffic is a condition.

@@ -8,7 +8,7 @@ use crate::{
 
 /// A refusal with a reason code.
 pub(in crate::agent) fn named(code: Code, text: String) -> Error {
-    Error::Named { text, elaboration: format!("{}: {}", code.name(), code.advice()) }
+    Error::Named { text, elaboration: code.explained() }
 }
 
 /// Why `charon` lacks the connection's version of IKE, if it does.

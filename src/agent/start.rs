@@ -17,7 +17,7 @@ impl Agent {
         let (uniqueness, aside) = set_aside::compare(&store.all());
         for record in aside {
             let why = record.aside.as_deref().unwrap_or_default();
-            tracing::error!(uuid = %record.id, why, "a stored connection conflicts with another and is set aside: it is not loaded");
+            tracing::error!(uuid = %record.id, why, "{}: the connection conflicts with another and is set aside, not loaded: {why}", record.label());
             store.note(record);
         }
         let (reconciler, due) = Reconciler::new();
@@ -30,7 +30,7 @@ impl Agent {
             entries: Ranked::default(),
             changes: Changes::new(settings, uniqueness),
             reconciler,
-            observer: Observer::new(&settings.condition),
+            observer: Observer::new(settings),
         });
         tokio::spawn(worker::run(Arc::downgrade(&agent), due, Arc::clone(agent.reconciler.heartbeat())));
         agent
@@ -40,12 +40,15 @@ impl Agent {
     /// attempt, successful or not; [`Agent::link`] has the result.
     pub async fn start(self: &Arc<Self>) {
         if let Err(error) = block_in_place(|| disk::clean(&self.conf_dir)) {
-            tracing::error!(%error, "leftovers of a crash in conf.d cannot be removed");
+            tracing::error!(%error, "leftovers of a crash in conf.d cannot be removed: {error}");
         }
         self.clean_credentials();
         for damaged in self.store.damaged() {
-            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "a stored connection cannot be read and is not changed; repair or remove its file, then restart cygnet");
+            tracing::error!(path = %damaged.path.display(), why = %damaged.why, "{}: a stored connection cannot be read and is not changed: {}; repair or remove its file, then restart cygnet", damaged.path.display(), damaged.why);
         }
+        block_in_place(|| self.restore_logs());
+        tokio::spawn(Self::keep_logs(Arc::downgrade(self)));
+        self.load_totals();
         self.publish_settings_drift(None, &self.gateway());
         tokio::spawn(charon_session::watch(Arc::downgrade(self)));
         self.reconciler.first_answer().await;

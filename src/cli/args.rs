@@ -10,7 +10,7 @@ use super::{
         WriteArgs,
     },
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use std::{net::IpAddr, path::PathBuf};
 
 /// What the exit codes mean; part of the interface.
@@ -47,7 +47,8 @@ pub enum Command {
     Status(Json),
     /// Lists the connections.
     List(ListArgs),
-    /// Shows a connection: what is wanted, what runs, and why it is not up.
+    /// Shows a connection: what is wanted, what runs, and why it is not up. Of one in charon that is not cygnet's, what is
+    /// known.
     Show(OneArgs),
     /// Creates a connection.
     Create(CreateArgs),
@@ -78,10 +79,15 @@ pub enum Command {
     Log(LogArgs),
     /// Shows the events of this gateway as they occur.
     Events(EventsArgs),
+    /// Pings through a tunnel, and says by the SA's counters where packets are lost. Exit code 0: there was an answer.
+    Ping(PingArgs),
     /// Checks this gateway, and says how to fix what is wrong. Exit code 0: nothing has to be done; 1: something has.
     Doctor(Json),
     /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
+    /// Says what may stand at the cursor of a command line, for the completions of the shells.
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Sets the password of an account in the accounts file. A terminal asks for it twice; otherwise it is the first line
     /// of standard input.
     Passwd {
@@ -131,6 +137,9 @@ pub enum StatusWord {
 /// The arguments of `cygnet list`.
 #[derive(Args)]
 pub struct ListArgs {
+    /// Lists the connections in charon that are not cygnet's too; their status is `foreign`.
+    #[arg(short, long, conflicts_with_all = ["status", "conditions"])]
+    pub all: bool,
     /// Only connections with this status.
     #[arg(long, value_enum, ignore_case = true)]
     pub status: Option<StatusWord>,
@@ -234,6 +243,48 @@ pub struct EventsArgs {
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
+}
+
+/// The arguments of `cygnet ping`.
+#[derive(Args, Default)]
+pub struct PingArgs {
+    /// Which connection.
+    #[command(flatten)]
+    pub which: Which,
+    /// The address that is to answer, behind the peer. Without it, the first host of the peer's network.
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<IpAddr>,
+    /// The address of this host that the packets come from. Without it, one in the local networks of the connection.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
+    /// How many packets are sent (1 to 100).
+    #[arg(short, long, value_name = "COUNT", default_value_t = 3, value_parser = value_parser!(u16).range(1..=100))]
+    pub count: u16,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// A shell that completes command lines.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// The arguments of `cygnet complete`.
+#[derive(Args)]
+pub struct CompleteArgs {
+    /// Which shell asks.
+    #[arg(value_enum)]
+    pub shell: Shell,
+    /// What was typed up to the cursor: for bash the characters that break words and the line, for others the words.
+    #[arg(last = true)]
+    pub words: Vec<String>,
 }
 
 /// The arguments of `cygnet render`.

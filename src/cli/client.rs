@@ -2,7 +2,8 @@
 
 use super::{
     progress::Progress,
-    stop::{Code, Result, Stop},
+    stop::{Code, Result, Stop, note},
+    stream::Stream,
 };
 use cygnet::{
     rights,
@@ -26,6 +27,10 @@ use tokio::{net::UnixStream, runtime::Runtime, time::timeout};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a job is polled.
 const LOOK: Duration = Duration::from_millis(200);
+/// The first wait for an agent that is away; each next one is twice as long.
+const AGAIN_FIRST: Duration = Duration::from_millis(200);
+/// The longest of these waits.
+const AGAIN_MOST: Duration = Duration::from_secs(5);
 /// Who needs no sudo.
 const MEMBERS: &str = "members of the group cygnet need no sudo, once they have logged in again";
 /// The replacement of a key.
@@ -116,37 +121,46 @@ impl Client {
         let _ = self.runtime.block_on(async { timeout(most, tick).await });
     }
 
-    /// Reads the server-sent events of `path` until `each` returns `false`.
+    /// Reads the server-sent events of `path` behind `cursor` until `each` returns `false`. When the agent goes away, it is
+    /// awaited, and the stream goes on where it was.
     pub fn follow(
         &self,
         path: &str,
-        headers: &[(&str, &str)],
+        mut cursor: Option<String>,
         mut each: impl FnMut(&str) -> Result<bool>,
     ) -> Result<()> {
         self.runtime.block_on(async {
-            let mut response = self.response(Method::GET, path, headers, None).await?;
-            if response.status() != StatusCode::OK {
-                let status = response.status();
-                let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
-                return judged(status, &bytes).map(drop);
-            }
-            let mut text = Vec::new();
-            while let Some(frame) = response.body_mut().frame().await {
-                text.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |data| data));
-                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = text.drain(..=end).collect();
-                    let line = String::from_utf8_lossy(&line);
-                    let data = line.trim_end().strip_prefix("data:").map(str::trim_start);
-                    if let Some(data) = data
-                        && !each(data)?
-                    {
-                        return Ok(());
-                    }
+            let mut stream = self.open(path, cursor.as_deref()).await?;
+            loop {
+                if stream.read(&mut cursor, &mut each).await? {
+                    return Ok(());
                 }
+                note("the agent has ended; waiting until it is back (Ctrl-C ends this)");
+                let mut pause = AGAIN_FIRST;
+                stream = loop {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(AGAIN_MOST);
+                    match self.open(path, cursor.as_deref()).await {
+                        Ok(stream) => break stream,
+                        Err(stop) if stop.code == Code::Unreachable => {}
+                        Err(stop) => return Err(stop),
+                    }
+                };
+                note("the agent is back");
             }
-            Err(Stop::new(Code::Unreachable, "the agent has ended")
-                .hint("run the command again when the agent is back"))
         })
+    }
+
+    /// Opens a stream of server-sent events.
+    async fn open(&self, path: &str, cursor: Option<&str>) -> Result<Stream> {
+        let headers: Vec<_> = cursor.map(|cursor| ("Last-Event-ID", cursor)).into_iter().collect();
+        let response = self.response(Method::GET, path, &headers, None).await?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(Stream::new(response.into_body()));
+        }
+        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        Err(judged(status, &bytes).err().unwrap_or_else(|| odd(status, &bytes)))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// How the result is printed.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Json {
     /// Prints the agent's JSON, for programs; errors too, on standard error.
     #[arg(long)]
@@ -11,7 +11,7 @@ pub struct Json {
 }
 
 /// Which connection.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Which {
     /// The connection: its uuid, four or more first digits of it, or its name.
     pub connection: String,

@@ -67,8 +67,7 @@ fn examine_here(settings: &Settings, config: &Path, agent: Unchecked) -> Result<
 /// The checks that lack a fact.
 fn unchecked(report: &Value) -> BTreeSet<String> {
     let findings = report["findings"].as_array().into_iter().flatten();
-    let blind =
-        findings.filter(|finding| finding["what"].as_str().is_some_and(|what| what.contains(doctor::UNCHECKED)));
+    let blind = findings.filter(|finding| finding["lacks_fact"] == true);
     blind.filter_map(|finding| finding["check"].as_str()).map(ToOwned::to_owned).collect()
 }
 

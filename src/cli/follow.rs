@@ -4,14 +4,14 @@ use super::{
     args::{EventsArgs, LogArgs},
     client::Client,
     look::{Look, Tone, safe},
-    select,
+    moments, select,
     stop::{Result, Stop, print, print_json},
 };
 use cygnet::visible::visible_json;
 use serde_json::Value;
 
 /// A cursor of no run of the agent: with it, the agent sends all events that it keeps.
-const FROM_THE_START: (&str, &str) = ("Last-Event-ID", "0");
+const FROM_THE_START: &str = "0";
 
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_default().to_owned()
@@ -24,7 +24,7 @@ pub fn log(client: &Client, args: &LogArgs) -> Result<()> {
     let (look, as_json) = (Look::of_stdout(), args.json.json);
     if args.follow {
         return client
-            .follow(&format!("{path}&follow=true"), &[], |data| tell(data, as_json, |line| entry(line, look)));
+            .follow(&format!("{path}&follow=true"), None, |data| tell(data, as_json, |line| entry(line, look)));
     }
     let answer = client.get(&path)?;
     if as_json {
@@ -36,11 +36,10 @@ pub fn log(client: &Client, args: &LogArgs) -> Result<()> {
 
 /// `cygnet events`.
 pub fn events(client: &Client, args: &EventsArgs) -> Result<()> {
-    let headers = [FROM_THE_START];
-    let headers = if args.all { &headers[..] } else { &[] };
+    let cursor = args.all.then(|| FROM_THE_START.to_owned());
     // With --all, earlier events may be missing as expected.
     let mut skips = args.all;
-    client.follow("/cygnet/v1/events", headers, |data| {
+    client.follow("/cygnet/v1/events", cursor, |data| {
         if std::mem::take(&mut skips) && tells_a_gap(data) {
             return Ok(true);
         }
@@ -65,7 +64,7 @@ fn tell(data: &str, as_json: bool, line: impl Fn(&Value) -> String) -> Result<bo
 
 /// A line of a log.
 fn entry(line: &Value, look: Look) -> String {
-    let (at, by) = (safe(&text(line, "at")), text(line, "by"));
+    let (at, by) = (moments::local(&text(line, "at")), text(line, "by"));
     let by = look.say(if by == "cygnet" { Tone::Head } else { Tone::Plain }, &format!("{by:<6}"));
     format!("{at}  {by}  {}\n", safe(&text(line, "text")))
 }
@@ -108,7 +107,7 @@ fn event_line(event: &Value, look: Look) -> String {
     let uuid = if uuid.is_empty() { "-".into() } else { safe(&uuid) };
     let line = format!(
         "{}  {}  {uuid:<32}  {}",
-        safe(&text(event, "at")),
+        moments::local(&text(event, "at")),
         look.say(tone, &format!("{name:<11}")),
         safe(&more)
     );

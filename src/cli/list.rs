@@ -1,10 +1,12 @@
 //! `cygnet list`: all connections in short.
 
 use super::{
-    args::{Column, ListArgs, Output, StatusWord},
+    args::{ListArgs, Output, StatusWord},
     client::Client,
+    foreign,
     look::{Look, Table, Tone, safe, tone_of},
     moments,
+    row::Row,
     select::encoded,
     stop::{Result, print, print_json},
     width,
@@ -17,14 +19,12 @@ use std::{io::IsTerminal, time::Duration};
 /// All connections, by name; the API's limit is 1000 unless another one is asked for.
 pub(super) const ALL: &str = "/cygnet/v1/connections?sort=name&limit=2147483647";
 
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
 /// The status for people: without one it is unknown.
 pub(super) fn status(inventory: &Value) -> &str {
     inventory["status"].as_str().unwrap_or("Unknown")
 }
+
+pub(super) use super::row::text;
 
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,7 +46,10 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
     let is_json = args.json.json || args.output == Some(Output::Json);
     let mut before = String::new();
     loop {
-        let answer = client.get(&path)?;
+        let mut answer = client.get(&path)?;
+        if args.all {
+            answer["foreign"] = foreign::all(client)?;
+        }
         if is_json && !args.watch {
             return print_json(&answer);
         }
@@ -70,72 +73,58 @@ fn shown(page: &str, is_json: bool) -> String {
 fn page(answer: &Value, args: &ListArgs) -> String {
     let entries = answer["connections"].as_array().map_or(&[][..], Vec::as_slice);
     let is_wide = args.output == Some(Output::Wide);
-    let mut rows: Vec<_> = entries.iter().map(|entry| (entry, Row::of(entry, is_wide))).collect();
-    rows.sort_by(|(_, one), (_, other)| one.key(args.sort).cmp(&other.key(args.sort)));
+    let strangers = answer["foreign"].as_array().into_iter().flatten().map(|other| foreign::row(other, is_wide));
+    let mut rows: Vec<_> = entries.iter().map(|entry| row(entry, is_wide)).chain(strangers).collect();
+    rows.sort_by(|one, other| one.key(args.sort).cmp(&other.key(args.sort)));
     if args.output == Some(Output::Name) {
-        return rows.iter().map(|(entry, _)| safe(text(&entry["inventory"], "name")) + "\n").collect();
+        return rows.iter().map(|row| safe(&row.cells[0]) + "\n").collect();
     }
     let mut table = Table::new(&["NAME", "PEER", "NETWORKS", "STATUS", "CONDITION", "SINCE", "REASON", "UUID"]);
-    for (_, row) in rows {
+    for row in rows {
         let [name, peer, networks, status, condition, since, reason, uuid] = row.cells;
         let plain = |text| (Tone::Plain, text);
         let of_condition = (tone_of(&condition), condition);
         let cells = [plain(name), plain(peer), plain(networks), (row.tone, status), of_condition];
         table.row(cells.into_iter().chain([plain(since), plain(reason), plain(uuid)]));
     }
-    table.page_within(Look::of_stdout(), if is_wide { usize::MAX } else { width::of_stdout() })
-}
-
-/// A connection in the table.
-struct Row {
-    /// In the order of [`Column`].
-    cells: [String; 8],
-    tone: Tone,
-    since: Option<Timestamp>,
-    /// The whole uuid.
-    uuid: String,
-}
-
-impl Row {
-    fn of(entry: &Value, is_wide: bool) -> Self {
-        let inventory = &entry["inventory"];
-        let is_disabled = inventory["state"] == "Disabled";
-        let status = if is_disabled { "Disabled" } else { status(inventory) };
-        let known = |text: &str| if is_disabled { String::new() } else { text.to_owned() };
-        let since: Option<Timestamp> = text(entry, "since").parse().ok().filter(|_| !is_disabled);
-        let networks: Vec<_> =
-            inventory["peerCidrs"].as_array().into_iter().flatten().map(|net| text(net, "cidr")).collect();
-        let networks = match networks.as_slice() {
-            [first, _, ..] if !is_wide => format!("{first} +{}", networks.len() - 1),
-            all => all.join(","),
-        };
-        let carrying = if is_wide && carries_otherwise(entry) { " (carrying)" } else { "" };
-        let uuid: String = text(inventory, "uuid").chars().take(if is_wide { usize::MAX } else { SHORT }).collect();
-        let shown_since = since.map_or_else(String::new, |since| moments::since(since, Timestamp::now(), is_wide));
-        Self {
-            cells: [
-                text(inventory, "name").to_owned(),
-                text(inventory, "peerAddress").to_owned(),
-                networks,
-                status.to_owned() + carrying,
-                known(text(entry, "condition")),
-                shown_since,
-                known(text(&entry["reason"], "code")),
-                uuid,
-            ],
-            tone: if is_disabled { Tone::Plain } else { tone_of(status) },
-            since,
-            uuid: text(inventory, "uuid").to_owned(),
-        }
+    let mut page = table.page_within(Look::of_stdout(), if is_wide { usize::MAX } else { width::of_stdout() });
+    if args.all && answer["foreign"].is_null() {
+        let note = "\nConnections that are not cygnet's are unknown: charon does not answer.\n";
+        page.push_str(&width::fold(note, width::of_stdout()));
     }
+    page
+}
 
-    /// What it is sorted by; the same text, by name.
-    fn key(&self, column: Column) -> (Option<Timestamp>, &str, &str) {
-        match column {
-            Column::Since => (Some(self.since.unwrap_or(Timestamp::MAX)), "", &self.cells[0]),
-            Column::Uuid => (None, &self.uuid, ""),
-            other => (None, &self.cells[other as usize], &self.cells[0]),
-        }
+/// The row of a connection of cygnet's.
+fn row(entry: &Value, is_wide: bool) -> Row {
+    let inventory = &entry["inventory"];
+    let is_disabled = inventory["state"] == "Disabled";
+    let status = if is_disabled { "Disabled" } else { status(inventory) };
+    let known = |text: &str| if is_disabled { String::new() } else { text.to_owned() };
+    let since: Option<Timestamp> = text(entry, "since").parse().ok().filter(|_| !is_disabled);
+    let networks: Vec<_> =
+        inventory["peerCidrs"].as_array().into_iter().flatten().map(|net| text(net, "cidr")).collect();
+    let networks = match networks.as_slice() {
+        [first, _, ..] if !is_wide => format!("{first} +{}", networks.len() - 1),
+        all => all.join(","),
+    };
+    let carrying = if is_wide && carries_otherwise(entry) { " (carrying)" } else { "" };
+    let uuid: String = text(inventory, "uuid").chars().take(if is_wide { usize::MAX } else { SHORT }).collect();
+    let shown_since = since.map_or_else(String::new, |since| moments::since(since, Timestamp::now(), is_wide));
+    Row {
+        cells: [
+            text(inventory, "name").to_owned(),
+            text(inventory, "peerAddress").to_owned(),
+            networks,
+            status.to_owned() + carrying,
+            known(text(entry, "condition")),
+            shown_since,
+            known(text(&entry["reason"], "code")),
+            uuid,
+        ],
+        tone: if is_disabled { Tone::Plain } else { tone_of(status) },
+        since,
+        uuid: text(inventory, "uuid").to_owned(),
     }
 }
 

@@ -153,10 +153,11 @@ impl<'a> Live<'a> {
     /// What `systemctl status` shows. systemd parses each line as a message.
     pub fn status(&self) -> String {
         let count = self.agent.store().all().len();
+        let noun = if count == 1 { "connection" } else { "connections" };
         let mut status = match self.agent.link() {
-            CharonLink::Up(charon) => format!("{count} connections, strongSwan {}", visible(&charon.version)),
+            CharonLink::Up(charon) => format!("{count} {noun}, strongSwan {}", visible(&charon.version)),
             CharonLink::Starting => "starting".into(),
-            CharonLink::Down { why, .. } => format!("{count} connections, {}", visible(&why)),
+            CharonLink::Down { why, .. } => format!("{count} {noun}, charon is unreachable: {}", visible(&why)),
         };
         if let Some(address) = self.settings.listen.filter(|listen| !has_address(listen.ip())) {
             let _ = write!(status, "; listens on {address} as soon as this host has the address");
@@ -182,13 +183,13 @@ fn record_handed_over(settings: &Settings) {
     let tls = settings.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
     for path in auth.chain(tls).filter(|path| http::is_handed_over(path)) {
         let path = path.display();
-        tracing::warn!(%path, "this file is as it was at the start: `systemctl restart cygnet` takes over a new one");
+        tracing::warn!(%path, "{path} is as it was at the start: `systemctl restart cygnet` takes over a new one");
     }
 }
 
 /// Notifies systemd, if it started this process.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd cannot be notified");
+        tracing::debug!(%error, "systemd cannot be notified: {error}");
     }
 }

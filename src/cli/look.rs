@@ -2,6 +2,7 @@
 
 pub use cygnet::visible::visible as safe;
 
+use super::refusal;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use std::{fmt::Write as _, io::IsTerminal};
@@ -77,10 +78,9 @@ pub fn tone_of(status: &str) -> Tone {
 
 /// The agent's warnings, a line each.
 pub fn warnings(list: &Value, look: Look) -> String {
-    let text = |warning: &Value, name: &str| warning[name].as_str().unwrap_or_default().to_owned();
     let line = |warning: &Value| {
-        let code = look.say(Tone::Unsure, &text(warning, "code"));
-        format!("  {code}: {}\n", safe(&text(warning, "message")))
+        let code = look.say(Tone::Unsure, warning["code"].as_str().unwrap_or_default());
+        format!("  {code}: {}\n", safe(&refusal::warning(warning)))
     };
     list.as_array().into_iter().flatten().map(line).collect()
 }

@@ -7,6 +7,11 @@ pub fn moment(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
+/// A time of the API as a moment; what is none, as it is.
+pub fn local(text: &str) -> String {
+    text.parse().map_or_else(|_| cygnet::visible::visible(text), moment)
+}
+
 /// Since when: the moment, or, where room is short, how long ago.
 pub fn since(time: Timestamp, now: Timestamp, is_whole: bool) -> String {
     if is_whole { moment(time) } else { span(now.duration_since(time).as_secs()) }

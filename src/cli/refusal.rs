@@ -7,7 +7,7 @@ use serde_json::Value;
 const OPTIONS: [(&str, &str); 1] = [("deleteMode", "enforce")];
 
 /// The sentence for `error`, if it has the data for one.
-pub fn sentence(error: &Value) -> Option<String> {
+fn sentence(error: &Value) -> Option<String> {
     let data = &error["opaque"];
     let text = |name: &str| data[name].as_str();
     let subject = text("field").map(str::to_owned).or_else(|| text("parameter").map(option))?;
@@ -22,7 +22,7 @@ pub fn sentence(error: &Value) -> Option<String> {
         }
         "MISSING" => Some(format!("{subject} is missing")),
         "RULE" => Some(format!("{subject} {}", text("rule")?)),
-        "CONFLICT" => Some(format!("{subject}: {}", text("rule")?)),
+        "CONFLICT" | "CLASH" => Some(format!("{subject}: {}{}", text("rule")?, remedy(&data["remedy"]))),
         "NOT_FOUND" => {
             let (what, found) = (resource(text("type")?)?, text("found")?);
             let place = if subject == "uuid" { String::new() } else { format!("{subject}: ") };
@@ -30,6 +30,27 @@ pub fn sentence(error: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The text of a refusal: the sentence of the command line, else what the agent says.
+pub fn text(error: &Value) -> String {
+    let text = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
+    let details = || text("details").or(text("description")).unwrap_or("the agent gave no reason").to_owned();
+    sentence(error).unwrap_or_else(details)
+}
+
+/// The text of a warning.
+pub fn warning(warning: &Value) -> String {
+    let (text, data) = (|name: &str| warning[name].as_str(), &warning["opaque"]);
+    let Some(rule) = data["rule"].as_str() else { return text("message").unwrap_or_default().to_owned() };
+    let field = text("field").map_or_else(String::new, |field| format!("{field} "));
+    format!("{field}{rule}{}", remedy(&data["remedy"]))
+}
+
+/// The option that helps, behind what is wrong.
+fn remedy(data: &Value) -> String {
+    let found = data["parameter"].as_str().zip(data["effect"].as_str());
+    found.map_or_else(String::new, |(parameter, effect)| format!("; with {}, {effect}", option(parameter)))
 }
 
 /// The option that sets a parameter of the query.

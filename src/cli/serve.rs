@@ -66,7 +66,7 @@ fn keep_memory_secret() {
     };
     for outcome in [prctl::set_dumpable(false), setrlimit(Resource::RLIMIT_CORE, 0, 0)] {
         if let Err(error) = outcome {
-            tracing::warn!(%error, "a core dump of this process would contain keys");
+            tracing::warn!(%error, "a core dump of this process would contain keys: {error}");
         }
     }
 }
@@ -122,6 +122,8 @@ async fn serve(config: &Path) -> Result<()> {
     if tokio::time::timeout(FINISHING, server.finished()).await.is_err() {
         tracing::warn!("running requests were aborted after {} s", FINISHING.as_secs());
     }
+    agent.save_logs().await;
+    agent.finish_totals().await;
     // Tunnels stay up in charon, and the next start finds them.
     Ok(())
 }
@@ -174,7 +176,7 @@ struct RemoveOnDrop(PathBuf);
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "the socket cannot be removed");
+            tracing::debug!(path = %self.0.display(), %error, "the socket cannot be removed: {error}");
         }
     }
 }

@@ -3,8 +3,10 @@
 use super::{
     args::OneArgs,
     client::Client,
-    look::{Look, Table, Tone, bytes, safe, tone_of, warnings},
-    select,
+    foreign,
+    look::{Look, Tone, safe, tone_of, warnings},
+    moments, select,
+    show_sas::{self, items, text},
     stop::{Result, print, print_json},
 };
 use cygnet::settings::Gateway;
@@ -13,7 +15,10 @@ use std::fmt::Write as _;
 
 /// `cygnet show`.
 pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
-    let uuid = select::uuid(client, &args.which.connection)?;
+    let uuid = match select::uuid(client, &args.which.connection) {
+        Ok(uuid) => uuid,
+        Err(stop) => return stranger(client, args)?.ok_or(stop),
+    };
     let view = client.get(&format!("/cygnet/v1/connections/{uuid}"))?;
     if args.json.json {
         return print_json(&view);
@@ -22,17 +27,14 @@ pub fn run(client: &Client, args: &OneArgs) -> Result<()> {
     print(&super::width::fold(&page, super::width::of_stdout())).map(drop)
 }
 
-/// A value as text; nothing if there is none.
-fn text(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// The same of a connection in charon that is not cygnet's, if one has this name.
+fn stranger(client: &Client, args: &OneArgs) -> Result<Option<()>> {
+    let Some(found) = foreign::named(client, &args.which.connection)? else { return Ok(None) };
+    if args.json.json {
+        return print_json(&found).map(Some);
     }
-}
-
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+    let page = foreign::page(&found, Look::of_stdout());
+    print(&super::width::fold(&page, super::width::of_stdout())).map(|_| Some(()))
 }
 
 fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
@@ -58,12 +60,15 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
             let _ = writeln!(page, "  {title:<12} {}", safe(&line));
         }
     }
+    if view["trial"].is_object() {
+        let trial = &view["trial"];
+        let (until, caller) = (moments::local(&text(trial, "until")), text(trial, "caller"));
+        let _ = writeln!(page, "  on trial     until {until}; begun by {}", safe(&caller));
+    }
     page.push_str(&passes(&view["passes"], "  "));
     settings_drift(&mut page, &view["settings_drift"]);
     drift(&mut page, &view["drift"]);
-    ike_sas(&mut page, view, look);
-    children(&mut page, view, look);
-    other_sas(&mut page, view, look);
+    show_sas::add(&mut page, view, look);
     let warnings = warnings(&view["warnings"], look);
     if !warnings.is_empty() {
         let _ = write!(page, "\n{}\n{warnings}", look.say(Tone::Head, "warnings"));
@@ -74,7 +79,11 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
 /// The peer, with its address where that is not what is stored, and who begins where that is not this end.
 fn peer(view: &Value) -> String {
     let (stored, address) = (text(&view["inventory"], "peerAddress"), text(&view["peer"], "address"));
-    let at = if address.is_empty() || stored.starts_with(&address) { String::new() } else { format!(" ({address})") };
+    let at = if address.is_empty() || stored.split('%').next() == Some(&address) {
+        String::new()
+    } else {
+        format!(" ({address})")
+    };
     let role = match view["role"].as_str() {
         Some("waits_for_peer") => ", which begins",
         Some("waits_for_traffic") => "; traffic begins",
@@ -107,7 +116,7 @@ fn reason(page: &mut String, reason: &Value, look: Look) {
         return;
     }
     let code = look.say(Tone::Bad, &text(reason, "code"));
-    let _ = writeln!(page, "  reason       {code} since {}", safe(&text(reason, "since")));
+    let _ = writeln!(page, "  reason       {code} since {}", moments::local(&text(reason, "since")));
     for name in ["details", "advice"] {
         let _ = writeln!(page, "               {}", safe(&text(reason, name)));
     }
@@ -166,10 +175,35 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
                 of("lifeTime")
             ),
         ),
-        ("here", list("l3NetworkRefs", "l3NetworkUuid")),
+        (
+            "here",
+            items(&inventory["l3NetworkRefs"])
+                .iter()
+                .map(|item| here(view, item, gateway))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("there", list("peerCidrs", "cidr")),
-        ("changed", format!("{}; created {}", of("lastOpDate"), of("createDate"))),
+        ("changed", {
+            let [changed, created] = ["changed", "created"].map(|name| moments::local(&text(view, name)));
+            format!("{changed}; created {created}")
+        }),
     ]
+}
+
+/// A local network: its name, its CIDRs and its uuid, as far as the settings know it. After a change of the settings, the
+/// connection keeps the former CIDRs.
+fn here(view: &Value, network: &Value, gateway: &Gateway) -> String {
+    let uuid = text(network, "l3NetworkUuid");
+    let moved = items(&view["settings_drift"]);
+    let moved = moved.iter().find(|item| item["setting"] == "gateway.l3_networks" && item["uuid"] == uuid.as_str());
+    let known = gateway.l3_networks.iter().find(|known| known.uuid == uuid);
+    let cidrs = moved
+        .map(|item| text(item, "stored"))
+        .or_else(|| known.map(|known| known.cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    let name = known.and_then(|known| known.name.clone());
+    let parts: Vec<_> = name.into_iter().chain(cidrs).collect();
+    if parts.is_empty() { uuid } else { format!("{} ({uuid})", parts.join(" ")) }
 }
 
 /// The pass policies of a connection, one line for each family.
@@ -201,96 +235,12 @@ fn settings_drift(page: &mut String, drift: &Value) {
 fn drift(page: &mut String, drift: &Value) {
     if drift.is_object() {
         let what: Vec<_> = items(&drift["put_back"]).iter().filter_map(Value::as_str).collect();
-        let line = format!("{} at {}, {} times so far", what.join(", "), text(drift, "last"), text(drift, "count"));
+        let line = format!(
+            "{} at {}, {} times so far",
+            what.join(", "),
+            moments::local(&text(drift, "last")),
+            text(drift, "count")
+        );
         let _ = writeln!(page, "  put back     {}", safe(&line));
-    }
-}
-
-/// Algorithms as they run: `AES_CBC-256/HMAC_SHA2_256_128/..`.
-fn protection(sa: &Value) -> String {
-    let encryption = match sa["key_bits"].as_u64().filter(|bits| *bits > 0) {
-        Some(bits) => format!("{}-{bits}", text(sa, "encryption")),
-        None => text(sa, "encryption"),
-    };
-    let parts = [encryption, text(sa, "integrity"), text(sa, "prf"), text(sa, "group")];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
-}
-
-/// The state of an SA, and whether it is as wanted.
-fn state(sa: &Value) -> (Tone, String) {
-    let state = text(sa, "state");
-    if sa["as_wanted"] == false { (Tone::Unsure, format!("{state}, not as wanted")) } else { (tone_of(&state), state) }
-}
-
-fn ike_sas(page: &mut String, view: &Value, look: Look) {
-    if view["ike_sas"].is_null() {
-        page.push_str("\nThe SAs are unknown: charon does not answer.\n");
-        return;
-    }
-    let mut table = Table::new(&["IKE SA", "STATE", "VERSION", "LOCAL", "REMOTE", "PROTECTION"]);
-    for sa in items(&view["ike_sas"]) {
-        let cells = ["version", "local", "remote"].map(|name| (Tone::Plain, text(sa, name)));
-        let [version, local, remote] = cells;
-        table.row([(Tone::Plain, text(sa, "id")), state(sa), version, local, remote, (Tone::Plain, protection(sa))]);
-    }
-    let _ = match table.len() {
-        0 => write!(page, "\nThere is no IKE SA.\n"),
-        _ => write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout())),
-    };
-}
-
-/// The wanted and the running SAs of each pair of networks.
-fn children(page: &mut String, view: &Value, look: Look) {
-    let mut table =
-        Table::new(&["HERE", "THERE", "CONDITION", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS", "REASON"]);
-    for child in items(&view["children"]) {
-        let nets = |name: &str| items(&child[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
-        let ends = || [nets("local"), nets("remote")].map(|text| (Tone::Plain, text));
-        let word = text(child, "condition");
-        let condition = || (tone_of(&word), word.clone());
-        let why = || (Tone::Bad, text(&child["reason"], "code"));
-        let sas = items(&child["sas"]);
-        if sas.is_empty() {
-            let (tone, state) = if child["sas"].is_null() { (Tone::Unsure, "unknown") } else { (Tone::Bad, "none") };
-            let empty = || (Tone::Plain, String::new());
-            let known = [condition(), (tone, state.to_owned())].into_iter();
-            table.row(ends().into_iter().chain(known).chain((0..6).map(|_| empty())).chain([why()]));
-        }
-        for sa in sas {
-            let traffic = |name: &str| (Tone::Plain, bytes(sa[name].as_u64().unwrap_or_default()));
-            let (protection, age) = ((Tone::Plain, protection(sa)), (Tone::Plain, format!("{} s", text(sa, "age_s"))));
-            let [mtu, mss] = ["mtu", "mss"].map(|name| (Tone::Plain, text(sa, name)));
-            let (came, went) = (traffic("bytes_in"), traffic("bytes_out"));
-            let rest = [condition(), state(sa), protection, age, came, went, mtu, mss, why()];
-            table.row(ends().into_iter().chain(rest));
-        }
-    }
-    if table.len() > 0 {
-        let _ = write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout()));
-    }
-    let advice = |child: &Value| Some((text(child, "condition"), child["condition_advice"].as_str()?.to_owned()));
-    let all: std::collections::BTreeSet<_> = items(&view["children"]).iter().filter_map(advice).collect();
-    for (word, advice) in all {
-        let _ = writeln!(page, "\n{}: {}", look.say(tone_of(&word), &word), safe(&advice));
-    }
-}
-
-/// The SAs of the connection that belong to none of its children.
-fn other_sas(page: &mut String, view: &Value, look: Look) {
-    let mut table =
-        Table::new(&["NOT WANTED", "HERE", "THERE", "STATE", "PROTECTION", "AGE", "IN", "OUT", "MTU", "MSS"]);
-    for sa in items(&view["other_sas"]) {
-        let nets = |name: &str| items(&sa[name]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
-        let age = format!("{} s", text(sa, "age_s"));
-        let traffic = |name: &str| bytes(sa[name].as_u64().unwrap_or_default());
-        let state = (Tone::Unsure, text(sa, "state"));
-        let plain = |text: String| (Tone::Plain, text);
-        let [here, there] = [nets("local"), nets("remote")].map(plain);
-        let [protection, age, in_, out] = [protection(sa), age, traffic("bytes_in"), traffic("bytes_out")].map(plain);
-        let [mtu, mss] = ["mtu", "mss"].map(|name| plain(text(sa, name)));
-        table.row([plain(text(sa, "id")), here, there, state, protection, age, in_, out, mtu, mss]);
-    }
-    if table.len() > 0 {
-        let _ = write!(page, "\n{}", table.page_or_blocks(look, super::width::of_stdout()));
     }
 }

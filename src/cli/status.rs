@@ -10,7 +10,6 @@ use super::{
     width,
 };
 use hyper::StatusCode;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -175,8 +174,8 @@ fn troubles(entries: &[Value], look: Look) -> String {
     for entry in down.iter().take(EXPLAINED) {
         let (reason, name) = (&entry["reason"], safe(text(&entry["inventory"], "name")));
         let state = if carries_otherwise(entry) { "is not as wanted" } else { "is down" };
-        let since = text(reason, "since").parse::<Timestamp>().map(moments::moment);
-        let since = since.map_or_else(|_| String::new(), |since| format!(" since {since}"));
+        let since = reason["since"].as_str().map(|since| format!(" since {}", moments::local(since)));
+        let since = since.unwrap_or_default();
         let why = format!("{}: {}", text(reason, "code"), text(reason, "details"));
         let _ = writeln!(page, "\n{} {state}{since}", look.say(Tone::Bad, &name));
         let _ = writeln!(page, "  why   {}", safe(&why));

@@ -71,11 +71,9 @@ impl Stop {
     /// The agent's refusal: an answer with the error object.
     pub fn refused(answer: &Value) -> Self {
         let error = &answer["error"];
-        let text = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
-        let details = || text("details").or(text("description")).unwrap_or("the agent gave no reason").to_owned();
-        let hint = text("elaboration").map(Into::into);
-        let text = refusal::sentence(error).unwrap_or_else(details);
-        Self { code: Code::Failed, text, hint, is_denied: false, object: Some(answer.to_string()) }
+        let hint = error["elaboration"].as_str().filter(|hint| !hint.is_empty()).map(Into::into);
+        let (text, object) = (refusal::text(error), Some(answer.to_string()));
+        Self { code: Code::Failed, text, hint, is_denied: false, object }
     }
 
     /// The text.
@@ -135,6 +133,12 @@ pub fn print(text: &str) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Stop::failed(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// Says something on standard error that is no failure.
+pub fn note(text: &str) {
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "cygnet: {text}");
 }
 
 /// Writes JSON to standard output, for programs; a terminal obeys nothing in it.

@@ -40,7 +40,8 @@ fn fitting(text: &str, room: usize) -> usize {
     ends.take_while(|end| text[..*end].width() <= room).last().unwrap_or(0)
 }
 
-/// The lines of `page`, folded between words. Only a word that is longer than a line is broken.
+/// The lines of `page`, folded between words. A long word may begin left of the others; only one that is longer than a line
+/// is broken.
 pub fn fold(page: &str, width: usize) -> String {
     page.split_inclusive('\n').map(|line| folded(line, width)).collect()
 }
@@ -53,7 +54,9 @@ fn folded(line: &str, width: usize) -> String {
     let hang = hanging(text).min(width / 2);
     let (mut lines, mut current, mut is_empty) = (Vec::new(), String::new(), true);
     for word in text.split_inclusive(' ') {
-        if !is_empty && seen(&current) + seen(word.trim_end_matches(' ')) > width {
+        let columns = seen(word.trim_end_matches(' '));
+        if !is_empty && seen(&current) + columns > width {
+            let hang = if columns <= width { hang.min(width - columns) } else { hang };
             lines.push(std::mem::replace(&mut current, " ".repeat(hang)));
         }
         let mut rest = word;
@@ -117,6 +120,7 @@ mod tests {
         assert_eq!(fold("  title        one two three four\n", 24), "  title        one two\n            three four\n");
         assert_eq!(fold("one two three\nfour\n", 8), "one two\nthree\nfour\n");
         assert_eq!(fold("abcdefghij\n", 4), "abcd\nefgh\nij\n");
+        assert_eq!(fold("  title        a 0123456789abcdef\n", 20), "  title        a\n    0123456789abcdef\n");
         let coloured = "\u{1b}[31mred\u{1b}[0m blue";
         assert_eq!(fold(coloured, 8), coloured);
         for width in 20..60 {

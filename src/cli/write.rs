@@ -3,6 +3,7 @@
 use super::{
     client::Client,
     look::safe,
+    refusal,
     select::{self, encoded},
     stop::{Result, Stop, print, print_json},
     up,
@@ -94,7 +95,7 @@ fn reconnect_all_changed(client: &Client, as_json: bool) -> Result<()> {
             let outcome = if item["error"].is_null() {
                 "reconnected".to_owned()
             } else {
-                format!("not reconnected: {}", text(&item["error"]["details"]))
+                format!("not reconnected: {}", safe(&refusal::text(&item["error"])))
             };
             format!("{} ({}): {outcome}\n", text(&item["name"]), text(&item["uuid"]))
         };

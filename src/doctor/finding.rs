@@ -39,6 +39,8 @@ pub struct Finding {
     pub fix: String,
     /// The values that show it.
     pub evidence: Option<String>,
+    /// Whether the check lacks a fact; `cygnet doctor` run by root then gathers it itself.
+    pub lacks_fact: bool,
 }
 
 /// What the check saw when it passed, or its findings.
@@ -67,7 +69,7 @@ pub(super) fn finding(level: Level, what: impl Into<String>, fix: impl Into<Stri
     // Every fix of every test is a line that may be pasted.
     #[cfg(test)]
     super::shell::tests::can_be_pasted(&fix);
-    Finding { check: "", level, what: what.into(), fix, evidence: None }
+    Finding { check: "", level, what: what.into(), fix, evidence: None, lacks_fact: false }
 }
 
 impl Finding {
@@ -76,9 +78,6 @@ impl Finding {
     }
 }
 
-/// The words of a finding about a fact that could not be had; `cygnet doctor` run by root then gathers it itself.
-pub const UNCHECKED: &str = "could not be checked";
-
 /// The finding for a check that lacks a fact. It counts neither as wrong nor as right.
 pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
     let fix = match why {
@@ -86,7 +85,7 @@ pub(super) fn unchecked(what: &str, why: &Unchecked) -> Vec<Finding> {
         Unchecked::Denied(_) => "sudo cygnet doctor",
         Unchecked::Failed(_) => "cygnet doctor  # again, as root; if it fails again: journalctl -b -p warning",
     };
-    vec![finding(Level::Info, format!("{what} {UNCHECKED}: {why}"), fix)]
+    vec![lacking(what, &why.to_string(), fix)]
 }
 
 /// The findings for a check that lacks several facts: one for all that this user may not have.
@@ -103,7 +102,11 @@ pub(super) fn silent(what: &str, why: &Unchecked) -> Vec<Finding> {
         return unchecked(what, why);
     }
     let fix = "systemctl status strongswan  # then cygnet doctor again";
-    vec![finding(Level::Info, format!("{what} {UNCHECKED}: charon does not answer"), fix)]
+    vec![lacking(what, "charon does not answer", fix)]
+}
+
+fn lacking(what: &str, why: &str, fix: &str) -> Finding {
+    Finding { lacks_fact: true, ..finding(Level::Info, format!("{what} could not be checked: {why}"), fix) }
 }
 
 /// Passes with `seen` if there are no findings.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     store::{Damaged, dropped::DroppedCa},
-    strongswan::foreign::Foreign,
+    strongswan::foreign::{Foreign, ForeignChild},
 };
 use std::collections::BTreeSet;
 
@@ -135,8 +135,10 @@ const FAULTS: [Fault; 33] = [
         case.facts.ipsec_conf = Ok(vec![HOSTILE.into()]);
         let answers = case.facts.charon.as_mut().expect("seen");
         answers.charon.plugins.push("stroke".into());
-        let children = vec![(vec!["10.1.0.0/24".into()], vec!["10.2.0.0/24".into()])];
-        answers.foreign.push(Foreign { name: HOSTILE.into(), remotes: vec!["192.0.2.2".into()], children });
+        let local = vec!["10.1.0.0/24".into()];
+        let child = ForeignChild { local, remote: vec!["10.2.0.0/24".into()], ..ForeignChild::default() };
+        let (name, remotes) = (HOSTILE.into(), vec!["192.0.2.2".into()]);
+        answers.foreign.push(Foreign { name, remotes, children: vec![child], ..Foreign::default() });
     },
     |case| {
         let spec = healthy::record("192.0.2.1", "192.0.2.3", "10.1.0.0/16", "10.2.0.0/16").spec.clone();

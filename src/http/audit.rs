@@ -5,11 +5,11 @@
 use super::{
     auth::{Caller, Origin},
     differences::fields,
-    error::ErrorCode,
+    error::{ErrorCode, Why},
     message::Message,
     paths::path_of,
     route::Route,
-    state::Api,
+    state::{Api, Shared},
     tally::Refusal,
     written::AuditNote,
 };
@@ -19,8 +19,9 @@ use crate::{
     store::Record,
 };
 use axum::{
-    extract::Request,
-    http::{Method, Uri},
+    Extension,
+    extract::{Request, State},
+    http::{Method, StatusCode, Uri},
     middleware::Next,
     response::Response,
 };
@@ -29,6 +30,9 @@ use std::{sync::Arc, time::Instant};
 
 /// The longest value that is shown, in characters.
 const SHOWN: usize = 200;
+
+/// Who calls without valid credentials.
+const NOBODY: &str = "an unauthenticated caller";
 
 /// A request's number: that of its job, if it is one.
 #[derive(Clone)]
@@ -62,7 +66,7 @@ impl Write {
             route: request.extensions().get().copied(),
             request: number.unwrap_or_else(|| uuid::Uuid::new_v4().as_simple().to_string()),
             origin,
-            who: caller.map_or_else(|| "nobody known".into(), ToString::to_string),
+            who: caller.map_or_else(|| NOBODY.into(), ToString::to_string),
             began: Instant::now(),
             before,
             logged: false,
@@ -80,7 +84,10 @@ impl Write {
             Some(ErrorCode(code)) => format!("refused ({code})"),
             None => format!("refused ({})", status.as_u16()),
         };
-        self.log(&note, after.as_ref(), &changed, &result);
+        let why = if status.is_success() { String::new() } else { why(response) };
+        let more = [&why, &changed].into_iter().filter(|text| !text.is_empty());
+        let more: String = more.flat_map(|text| ["; ", text]).collect();
+        self.log(&note, after.as_ref(), &changed, &result, &more);
         for other in &note.others {
             self.log_other(&note, other, &result);
         }
@@ -102,17 +109,23 @@ impl Write {
             changed,
             result,
             with,
-            "{action} by {who}: {result}; {changed} together with the connection {with}"
+            "{}: {action} by {who} from {}: {result}; {changed} together with the connection {with}",
+            other.after.label(),
+            self.origin
         );
     }
 
-    fn log(&mut self, note: &AuditNote, after: Option<&Arc<Record>>, changed: &str, result: &str) {
+    fn log(&mut self, note: &AuditNote, after: Option<&Arc<Record>>, changed: &str, result: &str, more: &str) {
         self.logged = true;
         let (who, action) = (&self.who, self.action(note));
-        let peer = after.or(self.before.as_ref()).map(|record| tracing::field::display(record.spec.peer.clone()));
+        let record = after.or(self.before.as_ref());
+        let peer = record.map(|record| tracing::field::display(record.spec.peer.clone()));
+        let id = note.id.or_else(|| owner(&self.uri));
+        let label = record.map(|record| record.label()).or_else(|| id.map(|id| id.to_string()));
+        let label = label.map_or_else(String::new, |label| label + ": ");
         tracing::info!(
             target: "cygnet::audit",
-            uuid = note.id.or_else(|| owner(&self.uri)).map(tracing::field::display),
+            uuid = id.map(tracing::field::display),
             action,
             request = self.request,
             peer,
@@ -121,7 +134,8 @@ impl Write {
             changed,
             result,
             duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "{action} by {who}: {result}{}{changed}", if changed.is_empty() { "" } else { "; " }
+            "{label}{action} by {who} from {}: {result}{more}",
+            self.origin
         );
     }
 
@@ -137,7 +151,13 @@ impl Drop for Write {
     /// A caller who hung up, or whose time was over, does not stop a change that has begun.
     fn drop(&mut self) {
         if !self.logged {
-            self.log(&AuditNote::default(), None, "", "nobody waited for the result; a change that has begun goes on");
+            self.log(
+                &AuditNote::default(),
+                None,
+                "",
+                "nobody waited for the result; a change that has begun goes on",
+                "",
+            );
         }
     }
 }
@@ -150,17 +170,60 @@ fn veiled(path: &str) -> String {
 /// Has a call answered, and logs it if it is a write.
 pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Request, next: Next) -> Response {
     let write = Write::of(api, &request, origin, Some(caller));
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller.clone());
     if let Some(write) = write {
         write.ended(api, &response);
+        response.extensions_mut().insert(Logged);
     }
     response
 }
 
+/// That the log has a line about the call.
+#[derive(Clone, Copy)]
+struct Logged;
+
+/// Logs the refusal of a call that has no line yet: of reads, and of writes that are none. The first from an address has a
+/// line, the rest are counted, of callers as well as of strangers.
+pub async fn refusals(
+    State(api): Shared,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), veiled(&path_of(request.uri())));
+    let response = next.run(request).await;
+    let (status, extensions) = (response.status(), response.extensions());
+    let code = extensions.get::<ErrorCode>();
+    // What is not there is no refusal; what failed here has its own line.
+    let is_refusal = (status.is_client_error() && status != StatusCode::NOT_FOUND) || code.is_some();
+    let kind = if extensions.get::<Caller>().is_some() { Refusal::Call } else { Refusal::Stranger };
+    if is_refusal && extensions.get::<Logged>().is_none() && api.refused.is_first(kind, origin) {
+        let who = extensions.get::<Caller>().map_or_else(|| NOBODY.into(), ToString::to_string);
+        let code = code.map_or_else(|| status.as_u16().to_string(), |ErrorCode(code)| (*code).to_owned());
+        tracing::info!(
+            target: "cygnet::audit", caller = who, address = %origin, %method, path, result = code,
+            "{method} {path} by {who} from {origin}: refused ({code}); {}",
+            why(&response)
+        );
+    }
+    response
+}
+
+/// The sentence of a refusal, if it is not too long.
+fn why(response: &Response) -> String {
+    let why = response.extensions().get::<Why>();
+    why.map_or_else(String::new, |Why(text)| text.chars().take(SHOWN).collect())
+}
+
 /// Logs that a write was refused for want of valid credentials. The first of an address has a line as any other write,
 /// the rest are counted: strangers must not drown what callers did.
-pub fn refused(api: &Api, request: &Request, origin: Origin, response: &Response) {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || !api.refused.is_first(Refusal::Write, origin) {
+pub fn refused(api: &Api, request: &Request, origin: Origin, response: &mut Response) {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return;
+    }
+    response.extensions_mut().insert(Logged);
+    if !api.refused.is_first(Refusal::Write, origin) {
         return;
     }
     if let Some(write) = Write::of(api, request, origin, None) {

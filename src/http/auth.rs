@@ -97,7 +97,7 @@ impl Auth {
         let ended = self.sessions.end_unless(|account| new.accounts.has_same(account, &old.accounts));
         self.changes.send_replace(());
         if ended > 0 {
-            tracing::info!(ended, "sessions ended: their accounts are gone");
+            tracing::info!(ended, "{ended} sessions ended: their accounts are gone");
         }
     }
 
@@ -208,10 +208,10 @@ impl Logins {
         let account = shown(&attempt.account);
         if uuid.is_some() {
             self.limits.succeeded(attempt);
-            tracing::info!(account, address = %origin, "a login of {account} from {origin}");
+            tracing::info!(account, address = %origin, "a login as {account} from {origin} is accepted");
         } else {
             self.limits.failed(attempt, Instant::now());
-            tracing::warn!(account, address = %origin, "a login as {account} from {origin} failed");
+            tracing::warn!(account, address = %origin, "a login as {account} from {origin} failed: wrong account name or password");
         }
         uuid
     }

@@ -1,13 +1,12 @@
-//! What the native view tells of a child beyond what charon lists: its condition, what is wanted of it, its times. And
+//! What the native view tells of a child beyond its SAs: its condition, and what is wanted of it. And
 //! the warnings and the rehearsal, as answers have them.
 
-use super::sentences::field_of;
+use super::sentences::{data_of_remedy, field_of, remedied};
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
-    doctor::facts::path,
     ipsec::{
-        Carried, ChildSa, Connection, IkeSa, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector,
-        condition_advice, native::StartMode,
+        Carried, Connection, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector, condition_advice,
+        native::StartMode,
     },
     store::Record,
 };
@@ -47,25 +46,6 @@ fn wanted(connection: &Connection) -> Value {
         "integrity": integrity.map(|row| row.charon), "group": pfs.map(|group| group.row().charon),
         "life_time_s": connection.lifetime.hard(),
     })
-}
-
-/// The mode of an SA, and its times beside its age.
-pub fn times(sa: &ChildSa) -> Value {
-    let mode = sa.mode.map(|mode| match mode {
-        Mode::Tunnel => "tunnel",
-        Mode::Transport => "transport",
-    });
-    json!({
-        "mode": mode,
-        "unused_in_s": sa.unused.inbound, "unused_out_s": sa.unused.outbound,
-        "rekey_in_s": sa.rekey_in, "ends_in_s": sa.ends_in,
-    })
-}
-
-/// What fits through an SA.
-pub fn size(wanted: &Connection, ike: &IkeSa, sa: &ChildSa) -> Value {
-    let size = path::fitting(ike, sa, wanted.protocol.is_cut() && !sa.stale);
-    json!({ "mtu": size.map(|size| size.mtu), "mss": size.map(|size| size.mss) })
 }
 
 /// What a connection leaves alone.
@@ -129,7 +109,10 @@ fn warning(warning: &Warning) -> Value {
         Some(field) => format!("{field} {}", warning.message),
         None => warning.message.clone(),
     };
-    members.insert("message".into(), message.into());
+    let remedy = warning.remedy.map_or_else(String::new, |remedy| format!("; {}", remedied(remedy)));
+    members.insert("message".into(), (message + &remedy).into());
+    let opaque = warning.remedy.map(|remedy| json!({ "rule": warning.message, "remedy": data_of_remedy(remedy) }));
+    members.extend(opaque.map(|opaque| ("opaque".to_owned(), opaque)));
     Value::Object(members)
 }
 

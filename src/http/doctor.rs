@@ -94,8 +94,11 @@ fn finding(finding: &Finding) -> Value {
     let mut value = json!({
         "check": finding.check, "level": finding.level.name(), "what": finding.what, "fix": finding.fix,
     });
-    if let (Some(members), Some(evidence)) = (value.as_object_mut(), &finding.evidence) {
-        members.insert("evidence".into(), evidence.as_str().into());
+    if let Some(evidence) = &finding.evidence {
+        value["evidence"] = evidence.as_str().into();
+    }
+    if finding.lacks_fact {
+        value["lacks_fact"] = true.into();
     }
     value
 }

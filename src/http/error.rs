@@ -16,6 +16,10 @@ const MAX_DETAILS: usize = 4096;
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorCode(pub &'static str);
 
+/// The sentence of an error, for the same.
+#[derive(Debug, Clone)]
+pub struct Why(pub String);
+
 /// Why a call has no result.
 #[derive(Debug)]
 pub enum Failure {
@@ -53,12 +57,17 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Text(status, text) => (status, text).into_response(),
+            Self::Text(status, text) => {
+                let mut response = (status, text.clone()).into_response();
+                response.extensions_mut().insert(Why(text));
+                response
+            }
             Self::Api(error) => {
                 let (code, _) = code(&error);
                 let body = json!({ "error": object(&error) });
                 let mut response = json_response(StatusCode::SERVICE_UNAVAILABLE, &body);
                 response.extensions_mut().insert(ErrorCode(code));
+                response.extensions_mut().insert(Why(details(&error)));
                 response
             }
         }
@@ -106,9 +115,8 @@ fn elaboration(error: &Error) -> Option<String> {
         Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
         Error::Named { elaboration, .. } => Some(elaboration.clone()),
         Error::NotFound { known, .. } => known.clone(),
-        Error::Unreachable { .. } => {
-            Some(format!("{}: {}", Code::CharonUnreachable.name(), Code::CharonUnreachable.advice()))
-        }
+        Error::Clash(clash) => clash.code().map(Code::explained),
+        Error::Unreachable { .. } => Some(Code::CharonUnreachable.explained()),
         _ => None,
     }
 }
@@ -119,6 +127,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Argument(_)
         | Error::Value { .. }
         | Error::Conflict(_)
+        | Error::Clash(_)
         | Error::Named { .. }
         | Error::NotConfirmed { .. } => ("SYS.1007", "One or more API argument is invalid"),
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
@@ -144,6 +153,7 @@ fn details(error: &Error) -> String {
         }
         Error::Value { place, name, problem } => sentences::value(*place, name, problem),
         Error::Conflict(conflict) => sentences::details(conflict),
+        Error::Clash(clash) => sentences::clash(clash),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
         // The code's description says already that it is internal.
         Error::Internal(text) => text.clone(),

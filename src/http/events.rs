@@ -17,6 +17,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::interval;
@@ -28,16 +29,25 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How many lines of a log are answered unless the caller says otherwise.
 const LINES: usize = 100;
 
+/// The header that says up to where a reader has a stream.
+const CURSOR: &str = "Last-Event-ID";
+
+/// The cursor of a reader that had a stream before.
+fn cursor_in(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CURSOR).map(|value| value.to_str().unwrap_or_default())
+}
+
 /// `GET /cygnet/v1/events`: what happens from now on, or since the event that `Last-Event-ID` names.
 pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
     let feed = api.agent.events();
-    let cursor = headers.get("Last-Event-ID").map(|value| value.to_str().unwrap_or_default());
     let latest = *feed.subscribe().borrow();
-    let (after, missed) = match cursor {
+    let (after, missed) = match cursor_in(&headers) {
         Some(cursor) => feed.number(cursor).map_or((0, true), |number| (number, false)),
         None => (latest, false),
     };
-    let first = missed.then(|| Ok(gap()));
+    // A reader that is cut off before the first event has a cursor too.
+    let begin = sse::Event::default().id(feed.cursor(after));
+    let first = [Ok(begin)].into_iter().chain(missed.then(|| Ok(gap())));
     let stop = api.stop.clone().cancelled_owned();
     let rest = stream::unfold((api, after), following).flat_map(stream::iter).take_until(stop);
     Ok(answer(stream::iter(first).chain(rest)))
@@ -86,12 +96,15 @@ fn answer(items: impl Stream<Item = Item> + Send + 'static) -> axum::response::R
     Sse::new(items).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
 }
 
-/// `GET /cygnet/v1/connections/{uuid}/log`: the last lines that belong to the connection, and with
-/// `follow=true` those that come, as server-sent events.
-pub async fn log(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+/// `GET /cygnet/v1/connections/{uuid}/log`: the last lines that belong to the connection, or all behind the line that
+/// `Last-Event-ID` names, and with `follow=true` those that come, as server-sent events.
+pub async fn log(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, headers: HeaderMap) -> Answer {
     let id = api.agent.view(id_of(&uuid)?).await?.record.id;
     let count = parse::number("lines", &pairs, LINES)?;
-    let lines = api.agent.log(id, count, 0);
+    let lines = match cursor_in(&headers).and_then(line_of) {
+        Some((number, at)) => api.agent.log(id, usize::MAX, api.agent.known_lines(id, number, at)),
+        None => api.agent.log(id, count, 0),
+    };
     if parse::value("follow", &pairs)? != Some("true") {
         let lines: Vec<_> = lines.iter().map(line).collect();
         return Ok(json_response(StatusCode::OK, &json!({ "lines": lines })));
@@ -100,12 +113,26 @@ pub async fn log(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): 
     let stop = api.stop.clone().cancelled_owned();
     let grows = stream::unfold((api, last, interval(LOOK)), move |(api, last, mut clock)| async move {
         clock.tick().await;
+        // The log of a connection ends with it.
+        api.agent.store().get(id)?;
         let lines = api.agent.log(id, usize::MAX, last);
         let last = lines.last().map_or(last, |line| line.number);
         Some((lines, (api, last, clock)))
     });
     let all = stream::iter(lines).chain(grows.flat_map(stream::iter)).take_until(stop);
-    Ok(answer(all.map(|entry| Ok(sse::Event::default().event("line").data(line(&entry).to_string())))))
+    let told = |entry: LogEntry| sse::Event::default().event("line").data(line(&entry).to_string()).id(cursor(&entry));
+    Ok(answer(all.map(move |entry| Ok(told(entry)))))
+}
+
+/// The cursor of a line: its number, and its time, because an agent that is killed may give the number again.
+fn cursor(entry: &LogEntry) -> String {
+    format!("{}-{}", entry.number, entry.at.as_microsecond())
+}
+
+/// The line that a cursor names.
+fn line_of(cursor: &str) -> Option<(u64, Timestamp)> {
+    let (number, at) = cursor.split_once('-')?;
+    Some((number.parse().ok()?, Timestamp::from_microsecond(at.parse().ok()?).ok()?))
 }
 
 fn line(entry: &LogEntry) -> Value {

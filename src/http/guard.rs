@@ -33,14 +33,21 @@ pub async fn authenticate(
             mark_known(request.extensions());
             request.extensions_mut().insert(caller.clone());
             // Held until the answer is there: what a body becomes takes memory too.
-            let _reserved = api.bodies.reserve(&mut request).await?;
+            let _reserved = match api.bodies.reserve(&mut request).await {
+                Ok(reserved) => reserved,
+                Err(failure) => {
+                    let mut response = failure.into_response();
+                    response.extensions_mut().insert(caller);
+                    return Ok(response);
+                }
+            };
             let standing = Standing::of(&caller, request.headers());
             let response = audit::answered(&api, &caller, origin, request, next).await;
             Ok(standing.bound(&api, response))
         }
         Err(failure) => {
-            let response = failure.into_response();
-            audit::refused(&api, &request, origin, &response);
+            let mut response = failure.into_response();
+            audit::refused(&api, &request, origin, &mut response);
             Ok(response)
         }
     }

@@ -71,7 +71,12 @@ impl Hooks {
     /// Posts the result of the job `job` of `owner` until it is taken or all tries are used up.
     pub async fn deliver(&self, hook: &Hook, owner: &str, job: &str, success: bool, body: Bytes) {
         let Some(_admitted) = self.places.admit(owner) else {
-            tracing::warn!(job, host = hook.host, "a web hook is not called: too many of this caller's wait");
+            tracing::warn!(
+                job,
+                host = hook.host,
+                "the web hook at {} is not called for the job {job}: too many of this caller's wait",
+                hook.host
+            );
             return;
         };
         for attempt in 1..=ATTEMPTS {
@@ -80,12 +85,19 @@ impl Hooks {
             drop(place);
             match outcome {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::info!(job, attempt, %error, "a web hook did not take the result"),
-                Err(_) => tracing::info!(job, attempt, "a web hook did not answer in time"),
+                Ok(Err(error)) => {
+                    tracing::info!(job, attempt, %error, "the web hook at {} did not take the result of the job {job}: {error}", hook.host);
+                }
+                Err(_) => tracing::info!(
+                    job,
+                    attempt,
+                    "the web hook at {} did not answer in time for the job {job}",
+                    hook.host
+                ),
             }
             tokio::time::sleep(PAUSE).await;
         }
-        tracing::warn!(job, host = hook.host, "a web hook never took the result");
+        tracing::warn!(job, host = hook.host, "the web hook at {} never took the result of the job {job}", hook.host);
     }
 }
 

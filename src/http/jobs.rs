@@ -77,7 +77,7 @@ pub async fn asynchronous(
     State(api): Shared,
     Extension(origin): Extension<Origin>,
     Extension(route): Extension<&'static Route>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Answer {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -90,11 +90,30 @@ pub async fn asynchronous(
             return refused(&api, origin, request, error);
         }
         Err(failure) => {
-            let response = failure.into_response();
-            audit::refused(&api, &request, origin, &response);
+            let mut response = failure.into_response();
+            audit::refused(&api, &request, origin, &mut response);
             return Ok(response);
         }
     };
+    let failure = match of_caller(api, origin, route, caller.clone(), request, next).await {
+        Ok(response) => return Ok(response),
+        Err(failure) => failure,
+    };
+    let mut response = failure.into_response();
+    // The log says whose call was refused.
+    response.extensions_mut().insert(caller);
+    Ok(response)
+}
+
+/// Answers a write of a known caller, or begins its job.
+async fn of_caller(
+    api: Arc<Api>,
+    origin: Origin,
+    route: &'static Route,
+    caller: Caller,
+    mut request: Request,
+    next: Next,
+) -> Answer {
     let wants_job = api.wants_job(request.headers());
     request.extensions_mut().insert(caller.clone());
     let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
@@ -130,7 +149,7 @@ fn accepted(headers: &HeaderMap, origin: Origin, id: &str, time: Duration) -> Re
 /// Answers a write without valid credentials as the contract has it: 202, and the job ends with `error`.
 fn refused(api: &Api, origin: Origin, request: Request, error: Error) -> Answer {
     let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
-    audit::refused(api, &request, origin, &Failure::Api(error).into_response());
+    audit::refused(api, &request, origin, &mut Failure::Api(error).into_response());
     let id = api.jobs.refuse(origin, id);
     let answer = accepted(request.headers(), origin, &id, time.unwrap_or(Duration::from_secs(TIME)));
     envelope::drop_rest(request.into_body());
@@ -208,7 +227,12 @@ fn note(request: &Request, origin: Origin, job: Option<&str>) {
     let text = request.headers().get("X-Request-Ip").and_then(|value| value.to_str().ok());
     let named: Option<IpAddr> = text.and_then(|text| text.trim().parse().ok());
     let (method, path) = (request.method(), path_of(request.uri()));
-    tracing::info!(%method, path, ?origin, request_ip = ?named, job, "a write is asked for");
+    let for_whom = named.map_or_else(String::new, |address| format!(" for {address}"));
+    let as_job = job.map_or_else(String::new, |job| format!(", as the job {job}"));
+    tracing::info!(
+        %method, path, %origin, request_ip = named.map(tracing::field::display), job,
+        "a write is asked for: {method} {path} from {origin}{for_whom}{as_job}"
+    );
 }
 
 /// How long the work may take, if the caller says so.

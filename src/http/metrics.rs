@@ -1,21 +1,33 @@
 //! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. It asks for no credentials, so it is
-//! made once a second at most, however many ask; no names, addresses or keys are in it, only uuids.
+//! made once a second at most, however many ask. Names and addresses are for callers on this host or with credentials;
+//! the others get uuids. Keys are in neither.
 
-use super::state::{Answer, Shared};
-use crate::{
-    agent::{Agent, CharonLink, LocalAddresses, View},
-    error::Error,
-    ipsec::{Carried, Certs, Code, State as Wanted, Status},
+mod children;
+mod connections;
+pub(super) mod texts;
+
+use super::{
+    auth::Origin,
+    state::{Answer, Shared},
 };
-use axum::{body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use crate::{
+    agent::{Agent, CharonLink, LocalAddresses},
+    error::Error,
+};
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderMap, Method, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+use texts::Texts;
 use tokio::task::spawn_blocking;
 
 type Labels = Vec<(&'static str, String)>;
@@ -24,27 +36,49 @@ type Gauges = Family<Labels, Gauge>;
 /// The content type of the format (`OpenMetrics` 1.0.0).
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Headers by which a proxy on this host says that it asks for somebody else.
+const FORWARDED: [&str; 4] = ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"];
+
 /// The handler.
-pub async fn metrics(State(api): Shared) -> Answer {
+pub async fn metrics(
+    State(api): Shared,
+    Extension(origin): Extension<Origin>,
+    method: Method,
+    headers: HeaderMap,
+) -> Answer {
     let agent = Arc::clone(&api.agent);
-    let make = || async move { made(agent).await.map(Bytes::from) }.boxed();
-    let text = api.metrics.get(make).await.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
+    let texts = api.metrics.get(|| made(agent).boxed()).await;
+    let texts = texts.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
+    let is_known = is_here(origin, &headers) || api.auth.check(origin, &headers, &method, "/metrics").is_ok();
+    let text = if is_known { texts.whole } else { texts.open };
     Ok(([(CONTENT_TYPE, FORMAT)], text).into_response())
 }
 
-async fn made(agent: Arc<Agent>) -> Result<String, String> {
+/// Whether the caller is a program of this host, on its own behalf.
+fn is_here(origin: Origin, headers: &HeaderMap) -> bool {
+    match origin {
+        Origin::Local(_) => true,
+        Origin::Network(address, _) => {
+            address.to_canonical().is_loopback() && !FORWARDED.iter().any(|name| headers.contains_key(*name))
+        }
+    }
+}
+
+async fn made(agent: Arc<Agent>) -> Result<Texts, String> {
     let views = agent.views().await;
     // With thousands of connections it takes a while, in which others are to be served.
     let made = spawn_blocking(move || {
-        let mut registry = Registry::with_prefix("cygnet");
-        about_charon(&mut registry, &agent);
-        about_connections(&mut registry, &views);
-        about_reasons(&mut registry, &agent, &views);
-        about_traffic(&mut registry, &views);
-        about_certificates(&mut registry, &views, Timestamp::now());
-        about_events(&mut registry, &agent);
-        let mut text = String::new();
-        encode(&mut text, &registry).map(|()| text)
+        let mut open = Registry::with_prefix("cygnet");
+        about_charon(&mut open, &agent);
+        connections::about(&mut open, &views);
+        connections::reasons(&mut open, &agent, &views);
+        connections::certificates(&mut open, &views, Timestamp::now());
+        children::about(&mut open, &agent, &views);
+        about_events(&mut open, &agent);
+        let mut named = Registry::with_prefix("cygnet");
+        connections::names(&mut named, &views);
+        about_vips(&mut named, &agent);
+        Texts::new(&open, &named)
     });
     made.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
@@ -74,87 +108,15 @@ fn about_charon(registry: &mut Registry, agent: &Agent) {
     gauge(registry, "damaged_records", "Stored connections that cannot be read", agent.store().damaged().len());
 }
 
-fn status_of(view: &View) -> &'static str {
-    match view.status() {
-        Some(Status::Ready) => "Ready",
-        Some(Status::Connecting) => "Connecting",
-        Some(Status::Disconnected) => "Disconnected",
-        None => "Unknown",
-    }
-}
-
-fn about_connections(registry: &mut Registry, views: &[View]) {
-    let counts = gauges(registry, "connections", "Stored connections by state and status");
-    for state in ["Enabled", "Disabled"] {
-        for status in ["Ready", "Connecting", "Disconnected", "Unknown"] {
-            counts.get_or_create(&vec![("state", state.into()), ("status", status.into())]).set(0);
-        }
-    }
-    let up = gauges(registry, "connection_up", "Whether an enabled connection runs as wanted");
-    let help =
-        "Whether some SA carries, of this or an earlier configuration, of a connection that has something to carry";
-    let carrying = gauges(registry, "connection_carrying", help);
-    let help = "Whether exactly what is wanted carries, of a connection that has something to carry";
-    let as_wanted = gauges(registry, "connection_as_wanted", help);
-    for view in views {
-        let state = if view.record.state == Wanted::Enabled { "Enabled" } else { "Disabled" };
-        counts.get_or_create(&vec![("state", state.into()), ("status", status_of(view).into())]).inc();
-        if view.record.state == Wanted::Enabled {
-            let labels = vec![("uuid", view.record.id.to_string())];
-            up.get_or_create(&labels).set(i64::from(view.status() == Some(Status::Ready)));
-            // Of what is unknown there is no number: unknown is not down.
-            if let Some(carried) = view.carried() {
-                carrying.get_or_create(&labels).set(i64::from(carried.is_something()));
-                as_wanted.get_or_create(&labels).set(i64::from(carried == Carried::AsWanted));
-            }
-        }
-    }
-}
-
-fn about_reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    let counts = gauges(registry, "connections_down", "Enabled connections that are not up, by reason");
-    for code in Code::ALL {
-        counts.get_or_create(&vec![("reason", code.name().into())]).set(0);
-    }
-    let each = gauges(registry, "connection_down", "The reason why an enabled connection is not up");
+/// Whether each address that the settings name is on this host: on a standby gateway it is not.
+fn about_vips(registry: &mut Registry, agent: &Agent) {
+    let present = gauges(registry, "vip_present", "Whether the VIP is an address of this host");
     let host = LocalAddresses::read_host();
-    for view in views.iter().filter(|view| view.record.state == Wanted::Enabled) {
-        if let Some(reason) = agent.reason(view, &host) {
-            let code = reason.code.name().to_owned();
-            counts.get_or_create(&vec![("reason", code.clone())]).inc();
-            each.get_or_create(&vec![("uuid", view.record.id.to_string()), ("reason", code)]).set(1);
-        }
-    }
-}
-
-fn about_traffic(registry: &mut Registry, views: &[View]) {
-    let bytes = gauges(registry, "connection_bytes", "Bytes carried by the SAs that run now, each since it was made");
-    for view in views {
-        let children = || view.running.iter().flatten().flat_map(|ike| &ike.children);
-        let sums = [
-            ("in", children().map(|sa| sa.bytes.inbound).sum::<u64>()),
-            ("out", children().map(|sa| sa.bytes.outbound).sum()),
-        ];
-        for (direction, sum) in sums.into_iter().filter(|_| children().next().is_some()) {
-            let labels = vec![("uuid", view.record.id.to_string()), ("direction", direction.to_owned())];
-            bytes.get_or_create(&labels).set(sum.try_into().unwrap_or(i64::MAX));
-        }
-    }
-}
-
-/// Of each role the certificate that ends first.
-fn about_certificates(registry: &mut Registry, views: &[View], now: Timestamp) {
-    let help = "Seconds until the first certificate of a connection in this role expires, negative when it has";
-    let expiry = gauges(registry, "cert_expiry_seconds", help);
-    for view in views {
-        let mut first = BTreeMap::new();
-        for (role, certificate) in view.record.connection.auth.certs().into_iter().flat_map(Certs::by_role) {
-            let end = first.entry(role).or_insert(certificate.not_after);
-            *end = certificate.not_after.min(*end);
-        }
-        for (role, end) in first {
-            let labels = vec![("uuid", view.record.id.to_string()), ("certificate", role.name().to_owned())];
-            expiry.get_or_create(&labels).set(end.duration_since(now).as_secs());
+    for vip in &agent.gateway().vips {
+        // Of what is unknown there is no number.
+        if let Some(addresses) = host.addresses() {
+            let is_here = addresses.contains(&vip.address);
+            present.get_or_create(&vec![("vip", vip.address.to_string())]).set(i64::from(is_here));
         }
     }
 }

@@ -8,17 +8,16 @@ use super::{
     message::Message,
     parse, reason_json,
     request::{Pairs, id_of},
+    sa_json::Running,
     state::{Answer, Shared},
     unknown::unread,
 };
 use crate::{
-    agent::{CharonLink, Seen, Step, View},
+    agent::{CharonLink, Step, View},
     error::Error,
     ipsec::{
-        Auth, ChildSa, ChildState, Connection, Identity, IkeSa, IkeState, TrafficSelector,
+        Auth, Identity, TrafficSelector,
         certs::{Certificate, Role},
-        condition::carriers,
-        coverage,
     },
     strongswan::diff::Difference,
 };
@@ -86,11 +85,14 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .drift(view.record.id)
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
-    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": ike_sas(&view), "children": children(&view, &conditions), "drift": drift });
+    let running = Running::of(&view);
+    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
+    let (created, changed) = (view.record.created.to_string(), view.record.changed.to_string());
+    child_json::extend(&mut body, json!({ "created": created, "changed": changed }));
     let split = view.record.spec.options.native.split.name();
     child_json::extend(
         &mut body,
-        json!({ "other_sas": other_sas(&view), "split": split, "left_out": left_out(&view) }),
+        json!({ "other_sas": running.other_sas(), "split": split, "left_out": left_out(&view) }),
     );
     let warnings = child_json::warnings(&api.agent.warnings(&view));
     let rehearsal = child_json::rehearsal(api.agent.rehearsal(&view).as_ref());
@@ -173,102 +175,12 @@ fn setting(difference: &Difference, hides_key: bool) -> Value {
 }
 
 fn step(step: &Step) -> String {
-    match step {
-        Step::Load => "load into charon".into(),
-        Step::Unload => "unload from charon and close its SAs".into(),
-        Step::Write => "write the file in conf.d".into(),
-        Step::Erase => "remove the file from conf.d".into(),
-        Step::Initiate(child) => format!("negotiate {child}, and close the old SA when the new one carries"),
-        Step::CloseIke(number) => format!("close the IKE SA {number}"),
-        Step::CloseChild(number) => format!("close the CHILD_SA {number}"),
-    }
-}
-
-fn ike_sas(view: &View) -> Value {
-    let Some(running) = &view.running else { return Value::Null };
-    let item = |ike: &IkeSa| {
-        let suite = &ike.suite;
-        json!({
-            "id": ike.unique_id, "version": ike.version, "as_wanted": ike.runs(&view.record.connection),
-            "state": match ike.state {
-                IkeState::Connecting => "connecting",
-                IkeState::Established => "established",
-                IkeState::Closing => "closing",
-            },
-            "local": ike.local_host, "remote": ike.remote_host,
-            "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity,
-            "prf": suite.prf, "group": suite.group,
-        })
-    };
-    running.iter().map(item).collect()
-}
-
-fn children(view: &View, conditions: &[Seen]) -> Value {
-    let connection = &view.record.connection;
-    let running = view.running.as_deref().unwrap_or_default();
-    let item = |(number, child): (usize, &crate::ipsec::Child)| {
-        let carriers = carriers(connection, child, running);
-        // A second SA that could do it alone is as wanted too, and only one too many.
-        let is_as_wanted = |ike: &IkeSa, sa: &ChildSa| {
-            let alone = || coverage::uncovered(child, [sa]).is_empty();
-            let takes_part = || carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
-            ike.runs(connection) && coverage::counts(sa, connection) && (takes_part() || alone())
-        };
-        let own = all_children(running).filter(|(_, sa)| sa.name == child.name);
-        let sas: Vec<_> = own.map(|(ike, sa)| child_sa(connection, ike, sa, is_as_wanted(ike, sa))).collect();
-        let texts = |nets: &[crate::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut item = json!({ "name": child.name, "local": texts(&child.local), "remote": texts(&child.remote),
-                               "sas": view.running.as_ref().map(|_| sas) });
-        child_json::extend(&mut item, child_json::child(connection, conditions.get(number)));
-        item
-    };
-    connection.children.iter().enumerate().map(item).collect()
+    let then = if matches!(step, Step::Initiate(_)) { ", and close the old SA when the new one carries" } else { "" };
+    format!("{step}{then}")
 }
 
 /// The networks that no child names, because another network contains them.
 fn left_out(view: &View) -> Vec<Value> {
     let item = |(net, within): &(TrafficSelector, TrafficSelector)| json!({ "network": net.to_string(), "within": within.to_string() });
     view.record.left_out().iter().map(item).collect()
-}
-
-/// All CHILD_SAs, each with its IKE SA.
-fn all_children(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
-    running.iter().flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)))
-}
-
-/// The CHILD_SAs of this connection that belong to none of its children: those of an earlier configuration, and those
-/// that the peer asked for.
-fn other_sas(view: &View) -> Value {
-    let Some(running) = &view.running else { return Value::Null };
-    let connection = &view.record.connection;
-    let wanted = &connection.children;
-    let carriers: Vec<_> = wanted.iter().flat_map(|child| carriers(connection, child, running)).collect();
-    let is_carrier = |sa: &ChildSa| carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
-    let others = all_children(running).filter(|(_, sa)| !wanted.iter().any(|child| child.name == sa.name));
-    let item = |(ike, sa): (&IkeSa, &ChildSa)| {
-        let mut item = child_sa(connection, ike, sa, is_carrier(sa));
-        child_json::extend(&mut item, json!({ "name": sa.name, "ike_sa": ike.unique_id }));
-        item
-    };
-    others.map(item).collect()
-}
-
-fn child_sa(wanted: &Connection, ike: &IkeSa, sa: &ChildSa, as_wanted: bool) -> Value {
-    let suite = &sa.suite;
-    let mut item = json!({
-        "id": sa.unique_id, "as_wanted": as_wanted,
-        "state": match sa.state {
-            ChildState::Pending => "pending",
-            ChildState::Installed => "installed",
-            ChildState::Replaced => "replaced",
-            ChildState::Closing => "closing",
-        },
-        "protocol": if sa.ah { "ah" } else { "esp" },
-        "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity, "group": suite.group,
-        "local": sa.local, "remote": sa.remote, "age_s": sa.age,
-        "bytes_in": sa.bytes.inbound, "bytes_out": sa.bytes.outbound, "packets_in": sa.packets.inbound, "packets_out": sa.packets.outbound,
-    });
-    child_json::extend(&mut item, child_json::times(sa));
-    child_json::extend(&mut item, child_json::size(wanted, ike, sa));
-    item
 }

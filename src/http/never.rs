@@ -36,6 +36,19 @@ const ALGORITHMS: [(&[&str], &str); 3] = [
     ),
 ];
 
+/// Algorithms that are not weak, and that no peer has alone; parts of their names.
+const RARE: [(&[&str], &str); 2] = [
+    (
+        &["ctr", "ccm", "camellia", "gcm8", "gcm-8", "gcm12", "gcm-12", "gcm64", "gcm96", "gmac"],
+        "counter mode, CCM, Camellia, GMAC and GCM with a tag of 8 or 12 bytes are not supported: peers that have them have \
+         AES as well; use aes-256 or aes-256-gcm on both ends",
+    ),
+    (
+        &["xcbc", "cmac", "sha224", "sha2-224", "sha-224"],
+        "AES-XCBC, AES-CMAC and SHA-224 are not supported: peers that have them have SHA-2 as well; use sha256 on both ends",
+    ),
+];
+
 /// Why the value `asked` of `field` is never supported, if it is one of these.
 #[must_use]
 pub fn value(field: &str, asked: &str) -> Option<&'static str> {
@@ -45,7 +58,8 @@ pub fn value(field: &str, asked: &str) -> Option<&'static str> {
     let asked = asked.to_lowercase();
     let mut words = asked.split(|c: char| !c.is_ascii_alphanumeric());
     let named = |word: &str| ALGORITHMS.iter().find(|(names, _)| names.contains(&word)).map(|(_, why)| *why);
-    words.find_map(named)
+    let is_part = |names: &[&str]| names.iter().any(|name| asked.contains(name));
+    words.find_map(named).or_else(|| RARE.iter().find(|(names, _)| is_part(names)).map(|(_, why)| *why))
 }
 
 /// Why a member or an option of this name is never supported, if it is one of these.

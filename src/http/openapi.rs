@@ -32,6 +32,7 @@ fn schema(option: &NativeOption) -> Value {
     let text = format!("{of} Left out of a Create, it is {default}; left out of a Change, it is kept.");
     match option.kind {
         Kind::Word(words) => json!({ "type": "string", "description": text, "enum": words }),
+        Kind::Protocol => json!({ "type": "string", "description": text, "examples": [option.example, "112"] }),
         Kind::Switch => json!({ "type": "boolean", "description": text }),
         Kind::Number(low, high) => json!({ "type": "integer", "description": text, "minimum": low, "maximum": high }),
     }

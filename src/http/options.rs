@@ -21,7 +21,7 @@ pub enum Json {
     /// A whole number, of a table of its own.
     Number,
     /// A whole number from the first to the second.
-    Range(u32, u32),
+    Range(u64, u64),
     /// True or false.
     Switch,
 }
@@ -63,8 +63,8 @@ enum Of {
     Native(&'static NativeOption),
 }
 
-const IKE: Json = Json::Range(Lifetime::IKE.0, Lifetime::IKE.1);
-const CHILD: Json = Json::Range(Lifetime::CHILD.0, Lifetime::CHILD.1);
+const IKE: Json = Json::Range(Lifetime::IKE.0 as u64, Lifetime::IKE.1 as u64);
+const CHILD: Json = Json::Range(Lifetime::CHILD.0 as u64, Lifetime::CHILD.1 as u64);
 
 use Json::{Number, Text};
 use LeftOut::{Default, Derived};
@@ -107,7 +107,7 @@ const fn row(
 /// An option of our own, which the contract's inventory does not have.
 fn native(option: &'static NativeOption) -> Row {
     let json = match option.kind {
-        Kind::Word(_) => Text,
+        Kind::Word(_) | Kind::Protocol => Text,
         Kind::Number(low, high) => Json::Range(low, high),
         Kind::Switch => Json::Switch,
     };

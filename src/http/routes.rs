@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, connections, events, framing, guard, jobs, login,
+    actions, audit, connections, events, foreign, framing, guard, jobs, login,
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 28] = [
+pub static ROUTES: [Route; 29] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -136,6 +136,12 @@ pub static ROUTES: [Route; 28] = [
         calls: &[call(Get, "ListConnections", Other, |verb| verb.by(overview::connections))],
     },
     Route {
+        path: "/cygnet/v1/foreign",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ListForeign", Other, |verb| verb.by(foreign::foreign))],
+    },
+    Route {
         path: "/cygnet/v1/reconnect-all-changed",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
@@ -238,6 +244,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn(framing::one_length))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(Arc::clone(&api), audit::refusals))
         .with_state(api)
 }
 

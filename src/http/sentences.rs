@@ -4,7 +4,11 @@
 use super::never;
 use crate::{
     error::{Error, Place, Problem, Resource},
-    ipsec::{Conflict, Part},
+    ipsec::{
+        Clash, Conflict, Part, Remedy,
+        clash::{OtherKey, Stored},
+        rest_instead,
+    },
 };
 use serde_json::{Value, json};
 
@@ -53,12 +57,88 @@ pub(super) fn data(error: &Error) -> Option<Value> {
         }
         Error::Conflict(conflict) => {
             let (field, rule) = (field_of(conflict.part()), in_our_words(conflict));
-            Some(json!({ "problem": "CONFLICT", "field": field, "rule": rule }))
+            let mut data = json!({ "problem": "CONFLICT", "field": field, "rule": rule });
+            if let Some(remedy) = conflict.remedy() {
+                data["remedy"] = data_of_remedy(remedy);
+            }
+            Some(data)
         }
+        Error::Clash(clash) => Some(data_of_clash(clash)),
         Error::NotFound { field, uuid, resource, .. } => {
             Some(json!({ "problem": "NOT_FOUND", "field": field, "found": uuid, "type": type_of(*resource) }))
         }
         _ => None,
+    }
+}
+
+/// The same of something stored that is in the way.
+fn data_of_clash(clash: &Clash) -> Value {
+    let rule = match clash {
+        Clash::OnTrial(_) => format!("{clash}; wait until then, or leave it out"),
+        other => other.to_string(),
+    };
+    let other = |other: &Stored| {
+        let until = other.trial_until.map(|until| until.to_string());
+        json!({ "uuid": other.id.to_string(), "name": other.name, "trial_until": until })
+    };
+    let others: Vec<_> = clash.others().into_iter().map(other).collect();
+    let mut data = json!({ "problem": "CLASH", "rule": rule });
+    if !others.is_empty() {
+        data["connections"] = others.into();
+    }
+    match clash {
+        Clash::UuidInUse(id) | Clash::UuidOfDamaged(id) => {
+            (data["field"], data["found"]) = ("resourceUuid".into(), id.to_string().into());
+        }
+        Clash::SameEnds { is_anywhere: true, .. } => data["field"] = field_of(Part::RemoteId).into(),
+        Clash::SameEnds { is_anywhere: false, .. } => data["field"] = field_of(Part::RemoteAddr).into(),
+        Clash::Keys(_) => data["field"] = field_of(Part::Psk).into(),
+        Clash::OnTrial(_) => data["parameter"] = "confirm".into(),
+    }
+    if let Some(remedy) = clash.remedy() {
+        data["remedy"] = data_of_remedy(remedy);
+    }
+    data
+}
+
+/// The same of what helps.
+pub(super) fn data_of_remedy(Remedy { option, effect }: Remedy) -> Value {
+    json!({ "parameter": option, "effect": effect })
+}
+
+/// What helps, in the words of the API.
+pub(super) fn remedied(Remedy { option, effect }: Remedy) -> String {
+    format!("with the query parameter {option}=true, {effect}")
+}
+
+/// `details` of something stored that is in the way.
+pub(super) fn clash(clash: &Clash) -> String {
+    let named = |other: &Stored| format!("ipsec connection[uuid:{}, name:{}{}]", other.id, other.name, other.trial());
+    match clash {
+        Clash::UuidInUse(id) => format!("the resourceUuid[{id}] is in use"),
+        Clash::UuidOfDamaged(id) => format!(
+            "the resourceUuid[{id}] is that of a stored connection whose file is damaged (GET /readyz names it): repair or \
+             remove the file and restart cygnet"
+        ),
+        Clash::SameEnds { other, is_anywhere } => {
+            let by_identity = "remoteId, by which peers without a fixed address (%any) are told apart";
+            let same = if *is_anywhere { by_identity } else { "peerAddress" };
+            format!("there already have {} with the same vrouter and {same}", named(other))
+        }
+        Clash::Keys(keys) => {
+            let other = |key: &OtherKey| format!("the {} has another authKey{}", named(&key.other), key.relation());
+            let others = keys.iter().map(other).collect::<Vec<_>>().join("; ");
+            let remedy = clash.remedy().map_or_else(String::new, |remedy| format!(" ({})", remedied(remedy)));
+            format!(
+                "{others}: charon could not tell which key to use; give the peers different remoteIds, or the same \
+                 authKey{remedy}"
+            )
+        }
+        Clash::OnTrial(trial) => format!(
+            "the {} {}; wait until then, or send the whole change without confirm, which ends the trial",
+            named(&trial.connection),
+            trial.described()
+        ),
     }
 }
 
@@ -83,7 +163,11 @@ pub(super) fn details(conflict: &Conflict) -> String {
         }
         Conflict::RemotesOverlap(a, b) => format!("the remote CIDR[{a}] and remote CIDR[{b}] are overlaped"),
         Conflict::SidesOverlap { local, remote } => {
-            format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped")
+            let own = format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped");
+            return format!("{own} (field[{field}]){}", rest_instead(*remote, *local));
+        }
+        Conflict::Policy { advice, remedy: Some(remedy), setting, .. } => {
+            return format!("field[{field}] {advice}; {} (refused by policy.{setting})", remedied(*remedy));
         }
         other => return format!("field[{field}] {}", in_our_words(other)),
     };

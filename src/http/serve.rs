@@ -101,10 +101,10 @@ impl Server {
                         Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(Wiped(stream))).await {
                             Ok(Ok(stream)) => to.connection(stream, origin, seat).await,
                             Ok(Err(error)) if to.tally.is_first(Refusal::Handshake, origin) => {
-                                tracing::info!(%peer, %error, "a TLS handshake failed");
+                                tracing::info!(%peer, %error, "a TLS handshake failed with {peer}: {error}");
                             }
                             Err(_) if to.tally.is_first(Refusal::Handshake, origin) => {
-                                tracing::info!(%peer, "a TLS handshake took too long");
+                                tracing::info!(%peer, "a TLS handshake took too long with {peer}");
                             }
                             _ => {}
                         },
@@ -130,7 +130,7 @@ impl Server {
                         if server.tally.is_first(Refusal::Process, Origin::Local(uid)) {
                             tracing::warn!(
                                 uid,
-                                "a process of a user who is neither root nor in the group {GROUP} was refused"
+                                "a process of the uid {uid}, who is neither root nor in the group {GROUP}, was refused"
                             );
                         }
                     }
@@ -167,7 +167,7 @@ impl Server {
                 place => place,
             };
             let Some(place) = place else {
-                tracing::debug!(%origin, "a connection was closed: there was no room for it");
+                tracing::debug!(%origin, "a connection from {origin} was closed: there was no room for it");
                 return;
             };
             let seat = place.seat();
@@ -200,14 +200,14 @@ impl Server {
             }
         };
         if let Err(error) = outcome {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(%error, "a connection ended early: {error}");
         }
     }
 }
 
 /// Lets a shortage (of file descriptors, mostly) pass instead of spinning on it.
 async fn pause(error: &io::Error) {
-    tracing::warn!(%error, "cannot accept a connection");
+    tracing::warn!(%error, "cannot accept a connection: {error}");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     auth::Auth, budget::Bodies, doctor::Examinations, error::Failure, hook::Hooks, inventory::inventory, jobs::Jobs,
-    query::Lens, reload::Reload, tally::Tally, zone,
+    metrics::texts::Texts, query::Lens, reload::Reload, tally::Tally, zone,
 };
 use crate::{
     agent::{Agent, View},
@@ -10,7 +10,7 @@ use crate::{
     moment::Moment,
     settings::{Asynchronous, Settings},
 };
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -35,7 +35,7 @@ pub struct Api {
     /// Whoever reads the settings anew.
     pub(super) reloads: OnceLock<mpsc::Sender<Reload>>,
     /// The metrics of this second, or why there are none.
-    pub(super) metrics: Moment<Bytes, String>,
+    pub(super) metrics: Moment<Texts, String>,
 }
 
 /// The state as handlers take it.

@@ -1,10 +1,9 @@
-//! Refusals of strangers, in few lines of the log: the first of an address has its own, the others are counted and
-//! summed up in one line a minute. So nobody without credentials can drown what callers do.
+//! Refusals in few lines of the log: the first of an address has its own, the others are counted and summed up in one
+//! line a minute. So nobody can drown what callers do.
 
 use super::auth::{Origin, Peer};
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -19,6 +18,10 @@ const SOURCES: usize = 64;
 pub enum Refusal {
     /// A write without valid credentials.
     Write,
+    /// Another call without valid credentials, or one that needs none.
+    Stranger,
+    /// A call of somebody who is known.
+    Call,
     /// A TLS handshake that failed.
     Handshake,
     /// A process that may not use the Unix socket.
@@ -106,17 +109,16 @@ async fn sum_up(counts: Weak<Shared>) {
 }
 
 fn log(refusal: Refusal, source: Source, count: u64) {
-    let from = match source {
-        Some(Peer::Host(IpAddr::V6(network))) => format!("{network}/64"),
-        Some(Peer::Host(address)) => address.to_string(),
-        Some(Peer::User(uid)) => format!("uid {uid}"),
-        None => "other addresses".into(),
+    let from = source.map_or_else(|| "other addresses".into(), |peer| peer.to_string());
+    let calls = |what: &str| {
+        tracing::info!(
+            target: "cygnet::audit", address = from, count, "{count} more {what} from {from} were refused within a minute"
+        );
     };
     match refusal {
-        Refusal::Write => tracing::info!(
-            target: "cygnet::audit", address = from, count,
-            "{count} more writes without valid credentials from {from} were refused within a minute"
-        ),
+        Refusal::Write => calls("writes without valid credentials"),
+        Refusal::Stranger => calls("calls without valid credentials"),
+        Refusal::Call => calls("calls of known callers"),
         Refusal::Handshake => {
             tracing::info!(address = from, count, "{count} more TLS handshakes with {from} failed within a minute");
         }

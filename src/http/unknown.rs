@@ -111,7 +111,7 @@ fn told<'a, T>(
         0 => {}
         count => messages.push(format!("{count} more are unknown: they change nothing")),
     }
-    messages.into_iter().map(|message| Warning { code: "UNKNOWN_MEMBER", part: None, message }).collect()
+    messages.into_iter().map(|message| Warning { code: "UNKNOWN_MEMBER", part: None, message, remedy: None }).collect()
 }
 
 /// The beginning of `name`, with what a reader would not see.

@@ -76,8 +76,7 @@ pub async fn log(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         return Ok(json_response(StatusCode::OK, &json!({ "ipsecLog": own.join("\n") })));
     }
     let turn = timeout(PATIENCE, READERS.acquire()).await;
-    let _turn =
-        turn.map_err(|_| Error::Refused { doing: "the log".into(), words: "too many read it: try again".into() })?;
+    let _turn = turn.map_err(|_| Failure::busy("too many read the log"))?;
     let text = match api.charon_log.clone() {
         Some(path) => {
             tokio::task::spawn_blocking(move || tail(&path)).await.map_err(|e| Error::Internal(e.to_string()))??
@@ -104,7 +103,7 @@ fn tail(path: &FilePath) -> Result<String, Failure> {
 async fn journal(lines: usize) -> Result<String, Failure> {
     let mut command = Command::new("journalctl");
     command.args(["-u", "strongswan", "-o", "short-iso", "--no-pager", "-n"]).arg(lines.to_string()).kill_on_drop(true);
-    let failed = |cause: String| Error::Refused { doing: "the log".into(), words: cause };
+    let failed = |cause: String| Error::storage("read", "the journal", std::io::Error::other(cause));
     let output =
         timeout(PATIENCE, command.output()).await.map_err(|_| failed("journalctl did not end in time".into()))?;
     let output =

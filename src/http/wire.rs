@@ -130,24 +130,33 @@ impl<'de> Deserialize<'de> for Integer {
     }
 }
 
-/// The whole number that `value` is, if it is one.
+/// The whole number that `value` is, if it is one within the range of a 32-bit Java `int`, as the contract's are.
 pub fn integer(value: &Value) -> Option<i64> {
+    long(value).filter(|number| i32::try_from(*number).is_ok())
+}
+
+/// The whole number that `value` is, if it is one that every reader of JSON has.
+pub fn long(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => whole(number.as_f64()?),
-        Value::String(text) => whole_text(text),
+        Value::String(text) => text_as_number(text),
         _ => None,
     }
 }
 
 /// The whole number that `text` is, as in a query: `30` and `30.0`.
 pub fn whole_text(text: &str) -> Option<i64> {
+    text_as_number(text).filter(|number| i32::try_from(*number).is_ok())
+}
+
+fn text_as_number(text: &str) -> Option<i64> {
     // `inf` and `nan` are numbers to Rust only.
     whole(text.trim().parse().ok().filter(|_| text.contains(|c: char| c.is_ascii_digit()))?)
 }
 
-/// `number` if it is whole and within the range of a 32-bit Java `int`.
+/// `number` if it is whole and one that no other number is rounded to.
 fn whole(number: f64) -> Option<i64> {
-    let fits = number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+    let fits = number.fract() == 0.0 && number.abs() < 2_f64.powi(53);
     #[expect(clippy::cast_possible_truncation, reason = "it is whole and in range")]
     fits.then_some(number as i64)
 }

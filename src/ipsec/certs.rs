@@ -4,9 +4,12 @@
 //! What can be told without a clock is checked where the value is made, so that a stored bundle stays readable when a
 //! certificate of it expires; the rest is [`Certs::check_at`]'s matter. No error quotes the bundle but for names.
 
+mod ber;
 mod checks;
+mod forms;
 mod key;
 mod limits;
+mod peers;
 mod pem;
 mod role;
 mod signature;
@@ -34,8 +37,10 @@ pub struct Certs {
     pub certificate: Certificate,
     /// CAs between certificates and the roots.
     pub intermediates: Vec<Certificate>,
-    /// The roots that the peer's certificate must chain to.
+    /// The roots that the peer's certificate must chain to, unless [`Certs::peers`] says which one it is.
     pub cas: Vec<Certificate>,
+    /// The peer's own certificates, signed by themselves: it must prove one of them.
+    pub peers: Vec<Certificate>,
     /// What was revoked.
     pub crls: Vec<Crl>,
     /// CAs of no use that it was given with: no part of it, and not stored.
@@ -44,11 +49,12 @@ pub struct Certs {
 
 impl PartialEq for Certs {
     fn eq(&self, other: &Self) -> bool {
-        let Self { key, certificate, intermediates, cas, crls, left_out: _ } = self;
+        let Self { key, certificate, intermediates, cas, peers, crls, left_out: _ } = self;
         *key == other.key
             && *certificate == other.certificate
             && *intermediates == other.intermediates
             && *cas == other.cas
+            && *peers == other.peers
             && *crls == other.crls
     }
 }
@@ -134,31 +140,35 @@ impl Certs {
         if !own.is_empty() {
             return Err(Invalid::new(format!("has {} certificates for its private key: give one", own.len() + 1)));
         }
-        if let Some(other) = others.iter().find(|other| !other.is_ca) {
+        let (others, peers): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.is_ca);
+        if let Some(other) = peers.iter().find(|other| !other.is_self_issued()) {
             return Err(Invalid::new(format!(
-                "has the certificate '{}', which is neither a CA nor that of the private key",
+                "has the certificate '{}', which is neither a CA, nor that of the private key, nor one of the peer that is \
+                 signed by itself",
                 other.subject.text
             )));
         }
         let (cas, intermediates): (Vec<_>, Vec<_>) = others.into_iter().partition(Certificate::is_self_signed);
-        if cas.is_empty() {
+        if cas.is_empty() && peers.is_empty() {
             return Err(Invalid::new(
-                "has no CA: the certificate, signed by itself, of the CA that the peer's certificate must chain to",
+                "has no CA: the certificate, signed by itself, of the CA that the peer's certificate must chain to, or the \
+                 peer's own one if that is signed by itself",
             ));
         }
-        Ok(Self { key, certificate, intermediates, cas, crls, left_out: Vec::new() })
+        Ok(Self { key, certificate, intermediates, cas, peers, crls, left_out: Vec::new() })
     }
 
-    /// All certificates: the gateway's, the intermediates, the CAs.
+    /// All certificates: the gateway's, the intermediates, the CAs, the peer's.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
-        std::iter::once(&self.certificate).chain(&self.intermediates).chain(&self.cas)
+        self.by_role().map(|(_, certificate)| certificate)
     }
 
     /// The same, each with what it is there for.
     pub fn by_role(&self) -> impl Iterator<Item = (Role, &Certificate)> {
         let of = |role| move |certificate| (role, certificate);
         let own = std::iter::once(&self.certificate).map(of(Role::Gateway));
-        own.chain(self.intermediates.iter().map(of(Role::Intermediate))).chain(self.cas.iter().map(of(Role::Ca)))
+        let cas = self.intermediates.iter().map(of(Role::Intermediate)).chain(self.cas.iter().map(of(Role::Ca)));
+        own.chain(cas).chain(self.peers.iter().map(of(Role::Peer)))
     }
 
     /// charon's name of the private key: the SHA-1 of the public key's bits, in hexadecimal digits.

@@ -1,6 +1,7 @@
 //! The condition of a child: one word for what runs of it, beside what is wanted. Pure.
 
 use super::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Use, coverage, native::StartMode};
+use std::{cmp::Reverse, collections::BTreeSet};
 
 /// What is the matter with a wanted child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +81,12 @@ impl Condition {
     pub fn is_as_wanted(self) -> bool {
         matches!(self, Self::Up | Self::UpIdle | Self::NoInbound | Self::NoOutbound | Self::Duplicate | Self::Shadowed)
     }
+
+    /// Whether an SA carries it, as wanted or otherwise.
+    #[must_use]
+    pub fn is_carried(self) -> bool {
+        !matches!(self, Self::Connecting | Self::Waiting | Self::Down | Self::Unknown)
+    }
 }
 
 /// The condition of `child`, given the IKE SAs of its connection (`None`: unknown) and what its traffic is like.
@@ -106,6 +113,24 @@ pub fn condition(wanted: &Connection, child: &Child, running: Option<&[IkeSa]>, 
 #[must_use]
 pub fn carriers<'a>(wanted: &Connection, child: &Child, running: &'a [IkeSa]) -> Vec<&'a ChildSa> {
     coverage::carriers(child, current(wanted, running))
+}
+
+/// The installed SAs that are as wanted, and one too many: a newer one has the same networks, or others carry them.
+#[must_use]
+pub fn duplicates<'a>(wanted: &Connection, running: &'a [IkeSa]) -> Vec<&'a ChildSa> {
+    let mut all: Vec<_> = current(wanted, running).collect();
+    all.sort_by_key(|sa| (sa.age, Reverse(sa.unique_id)));
+    let mut networks = BTreeSet::new();
+    let (newest, mut needless): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|sa| networks.insert((&sa.local, &sa.remote)));
+    for child in &wanted.children {
+        // Where a part is not carried, nothing is needless but an older twin.
+        let carriers = coverage::carriers(child, newest.iter().copied());
+        let is_one = |sa: &&&ChildSa| carriers.iter().any(|carrier| carrier.unique_id == sa.unique_id);
+        let own = newest.iter().filter(|sa| sa.name == child.name && !carriers.is_empty());
+        needless.extend(own.filter(|sa| !is_one(sa)));
+    }
+    needless
 }
 
 /// The installed SAs that are as wanted, whichever networks they have of those that are.

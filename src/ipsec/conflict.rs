@@ -1,7 +1,7 @@
 //! Why the values of a connection cannot stand together, as data. The model's own sentence is for the journal; who answers
 //! a caller makes a sentence of the caller's words.
 
-use super::{Encryption, Invalid, Part, PeerAddr, TrafficSelector};
+use super::{Encryption, Invalid, Part, PeerAddr, Remedy, TrafficSelector};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -52,8 +52,19 @@ pub enum Conflict {
     #[error("{} cannot protect an IKEv1 SA (RFC 5282 is for IKEv2 only): use ikev2 or an AES-CBC cipher", .0.row().wire)]
     AeadUnderIkev1(Encryption),
     /// An Ed25519 key under IKEv1.
-    #[error("has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only)")]
+    #[error("has an Ed25519 key, which IKEv1 does not know (RFC 8420 is for IKEv2 only): use ikev2")]
     Ed25519UnderIkev1,
+    /// An RSA-PSS key under IKEv1.
+    #[error("has an RSA-PSS key, with which IKEv1 cannot sign (RFC 7427 is for IKEv2 only): use ikev2")]
+    PssUnderIkev1,
+    /// A certificate of the peer that has not its identity.
+    #[error("must be in the peer's certificate, which is signed by itself: {id:?} is not, give one of {names}")]
+    NotOfPeer {
+        /// The peer's identity.
+        id: String,
+        /// The names that the certificate has.
+        names: String,
+    },
     /// No local identity is given, and the certificate has no subject.
     #[error("has a certificate without a subject: give a local identity that it has ({names})")]
     NoSubject {
@@ -95,7 +106,7 @@ pub enum Conflict {
     #[error("{0} and {1} overlap")]
     RemotesOverlap(TrafficSelector, TrafficSelector),
     /// A network behind the peer overlaps a local one.
-    #[error("{remote} overlaps the local network {local}")]
+    #[error("{remote} overlaps the local network {local}{}", rest_instead(*remote, *local))]
     SidesOverlap {
         /// The local network.
         local: TrafficSelector,
@@ -155,12 +166,36 @@ pub enum Conflict {
         part: Part,
         /// The reason and the remedy.
         advice: String,
+        /// The option of a write that helps.
+        remedy: Option<Remedy>,
         /// The choice of `[policy]`.
         setting: &'static str,
     },
 }
 
+/// So many networks can be read in one sentence.
+const READABLE: usize = 32;
+
+/// What to give instead of `remote`, which has `local` in it, as a spoke's hub has: the end of a sentence.
+#[must_use]
+pub fn rest_instead(remote: TrafficSelector, local: TrafficSelector) -> String {
+    if remote.net().prefix_len() == 1 {
+        return format!("; for all traffic, give {} instead", if remote.is_v4() { "0.0.0.0/0" } else { "::/0" });
+    }
+    let rest = remote.without(local);
+    if rest.is_empty() || rest.len() > READABLE {
+        return String::new();
+    }
+    format!("; give the rest of it: {}", rest.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
 impl Conflict {
+    /// The option of a write that helps.
+    #[must_use]
+    pub fn remedy(&self) -> Option<Remedy> {
+        if let Self::Policy { remedy, .. } = self { *remedy } else { None }
+    }
+
     /// The value to change.
     #[must_use]
     pub fn part(&self) -> Part {
@@ -175,8 +210,9 @@ impl Conflict {
             }
             Self::Native { option, .. } => Part::Native(option),
             Self::AeadUnderIkev1(_) => Part::IkeEncryption,
-            Self::Ed25519UnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
+            Self::Ed25519UnderIkev1 | Self::PssUnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
             Self::NotInCertificate { .. } => Part::LocalId,
+            Self::NotOfPeer { .. } => Part::RemoteId,
             Self::RemotesOverlap(..)
             | Self::SidesOverlap { .. }
             | Self::Everything(_)

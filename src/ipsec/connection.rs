@@ -12,10 +12,10 @@ pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions, Psk, Remote,
-    TrafficSelector, algorithm::IntegrityRow, native::StartMode,
+    AhProposal, ByteLifetime, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions,
+    NextLayer, Psk, Remote, TrafficSelector, algorithm::IntegrityRow, native::StartMode,
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 /// How packets are wrapped (RFC 4301, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +142,27 @@ pub struct Child {
     pub local: Vec<TrafficSelector>,
     /// The peer's side.
     pub remote: Vec<TrafficSelector>,
+    /// Which packets between them.
+    pub next_layer: NextLayer,
+}
+
+impl Child {
+    /// Our side's selectors as an SA has them.
+    pub fn local_texts(&self) -> impl Iterator<Item = String> {
+        self.local.iter().map(|net| format!("{net}{}", self.next_layer.local()))
+    }
+
+    /// The peer's side's selectors.
+    pub fn remote_texts(&self) -> impl Iterator<Item = String> {
+        self.remote.iter().map(|net| format!("{net}{}", self.next_layer.remote()))
+    }
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |texts: &mut dyn Iterator<Item = String>| texts.collect::<Vec<_>>().join(",");
+        write!(f, "{} === {}", list(&mut self.local_texts()), list(&mut self.remote_texts()))
+    }
 }
 
 /// A valid connection.
@@ -208,6 +229,12 @@ impl Connection {
     pub fn child_rand(&self) -> u32 {
         let rand = self.lifetime.rand();
         rand - self.child_generation.0 % rand.clamp(1, CHILD_GENERATIONS)
+    }
+
+    /// How many bytes a CHILD_SA carries, if that is limited.
+    #[must_use]
+    pub fn child_bytes(&self) -> Option<ByteLifetime> {
+        ByteLifetime::new(self.native.child_rekey_bytes)
     }
 
     /// How many generations the spread of the rekeying tells apart. All 32, unless the lifetime is below 363 s.

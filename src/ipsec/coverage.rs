@@ -3,7 +3,10 @@
 //! A peer may make one CHILD_SA for all networks, one per pair, or parts of either. What counts is the union of all.
 //! Selectors are compared as ranges of addresses, because charon writes some addresses otherwise than Rust does.
 
-use super::{Child, ChildSa, Connection, TrafficSelector};
+use super::{
+    Child, ChildSa, Connection, TrafficSelector,
+    next_layer::{Running, Side},
+};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// A pair of networks: ours and the peer's.
@@ -21,8 +24,8 @@ struct Range {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Selector {
     range: Range,
-    /// Whether it is for every protocol and port.
-    is_whole: bool,
+    /// Which packets it is for.
+    layer: Running,
 }
 
 /// What one CHILD_SA carries: each range of ours to each of the peer's.
@@ -62,9 +65,9 @@ impl Range {
 
 /// Reads a selector of charon's; `None` if it is none of addresses.
 fn read(text: &str) -> Option<Selector> {
-    let (addresses, is_whole) = match text.split_once('[') {
-        Some((addresses, _)) => (addresses, false),
-        None => (text, true),
+    let (addresses, layer) = match text.split_once('[') {
+        Some((addresses, layer)) => (addresses, Running::read(layer.trim_end_matches(']'))),
+        None => (text, Running::ALL),
     };
     let range = if let Some((first, last)) = addresses.split_once("..") {
         Range::new(first.parse().ok()?, last.parse().ok()?)?
@@ -74,17 +77,23 @@ fn read(text: &str) -> Option<Selector> {
         let net: ipnet::IpNet = addresses.parse().ok()?;
         Range::new(net.network(), net.broadcast())?
     };
-    Some(Selector { range, is_whole })
+    Some(Selector { range, layer })
 }
 
 impl Tile {
-    /// Whole ranges only: what is for one protocol carries no network.
-    fn of(sa: &ChildSa) -> Self {
-        let ranges = |texts: &BTreeSet<String>| {
-            let whole = texts.iter().filter_map(|text| read(text)).filter(|selector| selector.is_whole);
-            joined(whole.map(|selector| selector.range).collect())
-        };
-        Self { local: ranges(&sa.local), remote: ranges(&sa.remote) }
+    /// Only ranges with all packets that `child` wants: what is for one protocol carries no network.
+    fn of(sa: &ChildSa, child: &Child) -> Self {
+        Self::with(sa, child, |texts, side| joined(ranges(texts, side, Running::covers)))
+    }
+
+    /// Also those with some of these packets.
+    fn in_part(sa: &ChildSa, child: &Child) -> Self {
+        Self::with(sa, child, |texts, side| ranges(texts, side, Running::meets))
+    }
+
+    fn with(sa: &ChildSa, child: &Child, ranges: impl Fn(&BTreeSet<String>, Side) -> Vec<Range>) -> Self {
+        let layer = child.next_layer;
+        Self { local: ranges(&sa.local, layer.local()), remote: ranges(&sa.remote, layer.remote()) }
     }
 
     fn contains(&self, local: Range, remote: Range) -> bool {
@@ -94,6 +103,12 @@ impl Tile {
     fn touches(&self, local: Range, remote: Range) -> bool {
         self.local.iter().any(|range| range.touches(local)) && self.remote.iter().any(|range| range.touches(remote))
     }
+}
+
+/// The ranges of those selectors that are `meant` for the packets of `side`.
+fn ranges(texts: &BTreeSet<String>, side: Side, meant: impl Fn(Running, Side) -> bool) -> Vec<Range> {
+    let selectors = texts.iter().filter_map(|text| read(text));
+    selectors.filter(|selector| meant(selector.layer, side)).map(|selector| selector.range).collect()
 }
 
 /// Ranges in order, those that meet made one.
@@ -146,7 +161,7 @@ fn pieces<'a>(whole: Range, ranges: impl Iterator<Item = &'a Range>) -> Vec<Rang
 /// The pairs of networks of `child` that `sas` do not carry together in whole.
 #[must_use]
 pub fn uncovered<'a>(child: &Child, sas: impl IntoIterator<Item = &'a ChildSa>) -> Vec<Pair> {
-    let tiles: Vec<_> = sas.into_iter().map(Tile::of).collect();
+    let tiles: Vec<_> = sas.into_iter().map(|sa| Tile::of(sa, child)).collect();
     let all = |nets: &[TrafficSelector], ranges: &[Range]| nets.iter().all(|net| holds(ranges, Range::of(*net)));
     if tiles.iter().any(|tile| all(&child.local, &tile.local) && all(&child.remote, &tile.remote)) {
         return Vec::new();
@@ -158,8 +173,7 @@ pub fn uncovered<'a>(child: &Child, sas: impl IntoIterator<Item = &'a ChildSa>) 
 /// The pairs of networks of `child` of which `sas` carry nothing at all, not even one protocol.
 #[must_use]
 pub fn untouched<'a>(child: &Child, sas: impl IntoIterator<Item = &'a ChildSa>) -> Vec<Pair> {
-    let any = |texts: &BTreeSet<String>| texts.iter().filter_map(|text| read(text)).map(|s| s.range).collect();
-    let tiles: Vec<_> = sas.into_iter().map(|sa| Tile { local: any(&sa.local), remote: any(&sa.remote) }).collect();
+    let tiles: Vec<_> = sas.into_iter().map(|sa| Tile::in_part(sa, child)).collect();
     let pairs = child.local.iter().flat_map(|local| child.remote.iter().map(move |remote| (*local, *remote)));
     let is_untouched =
         |(local, remote): &Pair| !tiles.iter().any(|tile| tile.touches(Range::of(*local), Range::of(*remote)));
@@ -189,7 +203,7 @@ pub fn carriers<'a>(child: &Child, sas: impl IntoIterator<Item = &'a ChildSa>) -
 
 /// Whether the SA carries a part of the child.
 fn touches(sa: &ChildSa, child: &Child) -> bool {
-    let tile = Tile::of(sa);
+    let tile = Tile::of(sa, child);
     let any = |nets: &[TrafficSelector], ranges: &[Range]| {
         nets.iter().any(|net| ranges.iter().any(|range| range.touches(Range::of(*net))))
     };
@@ -199,11 +213,13 @@ fn touches(sa: &ChildSa, child: &Child) -> bool {
 /// Whether the SA carries nothing but what `child` wants.
 #[must_use]
 pub fn is_within(sa: &ChildSa, child: &Child) -> bool {
-    let inside = |texts: &BTreeSet<String>, nets: &[TrafficSelector]| {
+    let inside = |texts: &BTreeSet<String>, nets: &[TrafficSelector], side: Side| {
         let wanted = joined(nets.iter().map(|net| Range::of(*net)).collect());
-        !texts.is_empty() && texts.iter().all(|text| read(text).is_some_and(|s| holds(&wanted, s.range)))
+        let is_inside = |selector: Selector| holds(&wanted, selector.range) && selector.layer.is_within(side);
+        !texts.is_empty() && texts.iter().all(|text| read(text).is_some_and(is_inside))
     };
-    inside(&sa.local, &child.local) && inside(&sa.remote, &child.remote)
+    let layer = child.next_layer;
+    inside(&sa.local, &child.local, layer.local()) && inside(&sa.remote, &child.remote, layer.remote())
 }
 
 /// Whether the SA is what `wanted` asks for but for its networks, of which it has none that are not wanted: its part of

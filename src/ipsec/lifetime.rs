@@ -32,11 +32,14 @@ impl Lifetime {
     }
 
     fn within(seconds: i64, (low, high): (u32, u32)) -> Result<Self, Invalid> {
+        // Peers with longer ones, or none, are usual.
+        let why = "; the peer may have another one: the end with the shorter one makes the new SA";
+        let why = if seconds > i64::from(high) { why } else { "" };
         u32::try_from(seconds)
             .ok()
             .filter(|s| (low..=high).contains(s))
             .map(Self)
-            .ok_or_else(|| Invalid::new(format!("must be in range of [{low}, {high}]")))
+            .ok_or_else(|| Invalid::new(format!("must be in range of [{low}, {high}]{why}")))
     }
 
     /// The hard end, in seconds after the SA was made.
@@ -64,6 +67,44 @@ impl Lifetime {
     }
 }
 
+/// How many bytes a CHILD_SA carries in one direction before it is rekeyed, with the limits that follow from it.
+///
+/// Invariant, for every value that exists: `rand < rekey < hard`. Unlike time, bytes may run out at any speed: so the margin
+/// is never less than what 128 Mbit/s carry in 4 s, until charon's first retransmission of a rekeying that got lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteLifetime(u64);
+
+impl ByteLifetime {
+    /// The least. A line of 1 Gbit/s rekeys twice a second under it, and charon keeps each replaced SA for 5 s.
+    pub const MIN: u64 = 64 << 20;
+    /// The most: every reader of JSON has whole numbers up to this one.
+    pub const MAX: u64 = (1 << 53) - 1;
+
+    /// A CHILD_SA that is rekeyed after `bytes`.
+    #[must_use]
+    pub fn new(bytes: u64) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&bytes).then_some(Self(bytes))
+    }
+
+    /// When rekeying starts at the latest.
+    #[must_use]
+    pub fn rekey(self) -> u64 {
+        self.0
+    }
+
+    /// The hard end: a tenth later, as strongSwan has it, but at least [`ByteLifetime::MIN`].
+    #[must_use]
+    pub fn hard(self) -> u64 {
+        self.0 + (self.0 / 10).max(Self::MIN)
+    }
+
+    /// Rekeying starts earlier by a random number of bytes up to this, so that peers do not collide.
+    #[must_use]
+    pub fn rand(self) -> u64 {
+        self.0 / 10
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +115,18 @@ mod tests {
             let life = Lifetime::child(seconds).expect("in range");
             assert!(0 < life.rand() && life.rand() < life.rekey() && life.rekey() < life.hard(), "{seconds}");
             assert_eq!(life.rekey() + life.over(), life.hard());
+        }
+    }
+
+    #[test]
+    fn every_number_of_bytes_leaves_room_for_rekeying() {
+        for bytes in [ByteLifetime::MIN, 640 << 20, 640 << 20 | 1, 10_u64.pow(12), ByteLifetime::MAX] {
+            let life = ByteLifetime::new(bytes).expect("in range");
+            assert!(0 < life.rand() && life.rand() < life.rekey(), "{bytes}");
+            assert!(life.rekey() + ByteLifetime::MIN <= life.hard() && life.hard() <= life.rekey() * 2, "{bytes}");
+        }
+        for bytes in [0, ByteLifetime::MIN - 1, ByteLifetime::MAX + 1, u64::MAX] {
+            assert_eq!(ByteLifetime::new(bytes), None, "{bytes}");
         }
     }
 

@@ -2,7 +2,11 @@
 //! request to the rendered file. [`NATIVE`] has one row for each, and all that reads, stores, compares, shows or describes
 //! an option takes it from there.
 
-use super::{Dpd, IdentityKind, Integrity, Invalid, connection::Split};
+mod table;
+
+pub use table::{ID_KINDS, NATIVE, SPLITS};
+
+use super::{Dpd, IdentityKind, Integrity, Invalid, NextLayer, connection::Split, next_layer::PROTOCOLS};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -22,6 +26,10 @@ pub struct NativeOptions {
     pub ike_prf: Option<Integrity>,
     /// Who begins to negotiate.
     pub start_mode: StartMode,
+    /// The bytes after which a CHILD_SA is rekeyed; 0 if their number is no reason to.
+    pub child_rekey_bytes: u64,
+    /// Which packets between the networks the CHILD_SAs carry.
+    pub next_layer: NextLayer,
 }
 
 /// Who begins to negotiate, and when.
@@ -42,9 +50,11 @@ pub enum Kind {
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number from the first to the second.
-    Number(u32, u32),
+    Number(u64, u64),
     /// Yes or no.
     Switch,
+    /// A next layer protocol, by its name or number.
+    Protocol,
 }
 
 /// What has to be negotiated anew for a new value.
@@ -52,6 +62,8 @@ pub enum Kind {
 pub enum Scope {
     /// The IKE_SA.
     Ike,
+    /// The CHILD_SAs.
+    Child,
     /// The CHILD_SAs, and only if they differ: their selectors say what the option does.
     Selectors,
     /// The IKE_SA, and only if the identity differs.
@@ -85,143 +97,6 @@ pub struct NativeOption {
     pub same: fn(&NativeOptions, &NativeOptions) -> bool,
 }
 
-/// `split`.
-pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
-const SPLIT_WORDS: [&str; 3] = words(&SPLITS);
-
-/// `localIdType` and `remoteIdType`.
-pub const ID_KINDS: [(&str, Option<IdentityKind>); 6] = [
-    ("auto", None),
-    ("ip", Some(IdentityKind::Ip)),
-    ("fqdn", Some(IdentityKind::Fqdn)),
-    ("email", Some(IdentityKind::Email)),
-    ("keyid", Some(IdentityKind::KeyId)),
-    ("dn", Some(IdentityKind::Dn)),
-];
-const ID_WORDS: [&str; 6] = words(&ID_KINDS);
-
-/// `ikePrf`.
-const PRFS: [(&str, Option<Integrity>); 5] = [
-    ("auto", None),
-    ("sha1", Some(Integrity::Sha1)),
-    ("sha256", Some(Integrity::Sha256)),
-    ("sha384", Some(Integrity::Sha384)),
-    ("sha512", Some(Integrity::Sha512)),
-];
-const PRF_WORDS: [&str; 5] = words(&PRFS);
-
-const DPD: Kind = Kind::Number(Dpd::RANGE.0, Dpd::RANGE.1);
-
-/// `startMode`.
-const START_MODES: [(&str, StartMode); 3] =
-    [("initiate", StartMode::Initiate), ("respond", StartMode::Respond), ("trap", StartMode::Trap)];
-const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
-
-/// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 8] = [
-    NativeOption {
-        name: "split",
-        kind: Kind::Word(&SPLIT_WORDS),
-        example: "pairs",
-        about: "Which CHILD_SAs carry the pairs of networks. `auto`: all in one, and one per pair as soon as the peer \
-                narrows it to some of them. `pairs` and `whole` fix it. IKEv1 has one per pair in any case.",
-        scope: Scope::Selectors,
-        agreed: true,
-        stored_apart: true,
-        get: |o| o.split.name().into(),
-        set: |o, value| meaning(&SPLITS, value).map(|split| o.split = split),
-        same: |a, b| a.split == b.split,
-    },
-    NativeOption {
-        name: "dpdDelay",
-        kind: DPD,
-        example: "11",
-        about: "Seconds of silence after which the peer is asked whether it lives.",
-        scope: Scope::Ike,
-        agreed: false,
-        stored_apart: true,
-        get: |o| o.dpd.map(Dpd::delay).into(),
-        set: |o, value| number(value).map(|delay| o.dpd = Some(dpd(o).with(Some(delay), None))),
-        same: |a, b| a.dpd == b.dpd,
-    },
-    NativeOption {
-        name: "dpdTimeout",
-        kind: DPD,
-        example: "29",
-        about: "Seconds after its last packet until a silent peer counts as dead, under IKEv1; under IKEv2 the \
-                retransmissions of strongswan.conf decide.",
-        scope: Scope::Ike,
-        agreed: false,
-        stored_apart: true,
-        get: |o| o.dpd.map(Dpd::timeout).into(),
-        set: |o, value| number(value).map(|timeout| o.dpd = Some(dpd(o).with(None, Some(timeout)))),
-        same: |a, b| a.dpd == b.dpd,
-    },
-    NativeOption {
-        name: "localIdType",
-        kind: Kind::Word(&ID_WORDS),
-        example: "keyid",
-        about: "What kind of identity `localId` is: an address, a name sent as `ID_FQDN` (also one that looks like an \
-                address; `@` before it is left out), a mail address, a `KEY_ID`, or a distinguished name. `auto`: as \
-                `idType` says.",
-        scope: Scope::Identity,
-        agreed: true,
-        stored_apart: false,
-        get: |o| kind_word(o.local_id_type).into(),
-        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.local_id_type = kind),
-        same: |a, b| a.local_id_type == b.local_id_type,
-    },
-    NativeOption {
-        name: "remoteIdType",
-        kind: Kind::Word(&ID_WORDS),
-        example: "keyid",
-        about: "The same of `remoteId`.",
-        scope: Scope::Identity,
-        agreed: true,
-        stored_apart: false,
-        get: |o| kind_word(o.remote_id_type).into(),
-        set: |o, value| meaning(&ID_KINDS, value).map(|kind| o.remote_id_type = kind),
-        same: |a, b| a.remote_id_type == b.remote_id_type,
-    },
-    NativeOption {
-        name: "forceEncapsulation",
-        kind: Kind::Switch,
-        example: "true",
-        about: "Whether ESP goes in UDP port 4500 also where there is no NAT, for paths that drop ESP.",
-        scope: Scope::Ike,
-        agreed: false,
-        stored_apart: false,
-        get: |o| o.force_encapsulation.into(),
-        set: |o, value| value.as_bool().map(|is_on| o.force_encapsulation = is_on),
-        same: |a, b| a.force_encapsulation == b.force_encapsulation,
-    },
-    NativeOption {
-        name: "ikePrf",
-        kind: Kind::Word(&PRF_WORDS),
-        example: "sha512",
-        about: "The hash of the IKE_SA's PRF. `auto`: that of ikeAuthAlgorithm. IKEv2 only.",
-        scope: Scope::Ike,
-        agreed: true,
-        stored_apart: false,
-        get: |o| PRFS.iter().find(|(_, prf)| *prf == o.ike_prf).map(|(word, _)| *word).into(),
-        set: |o, value| meaning(&PRFS, value).map(|prf| o.ike_prf = prf),
-        same: |a, b| a.ike_prf == b.ike_prf,
-    },
-    NativeOption {
-        name: "startMode",
-        kind: Kind::Word(&START_MODE_WORDS),
-        example: "respond",
-        about: "Who begins to negotiate. `initiate`: this end, and it keeps the tunnel up. `respond`: the peer alone. \
-                `trap`: the first packet for the peer's networks, or the peer.",
-        scope: Scope::Reload,
-        agreed: false,
-        stored_apart: false,
-        get: |o| START_MODES.iter().find(|(_, mode)| *mode == o.start_mode).map(|(word, _)| *word).into(),
-        set: |o, value| meaning(&START_MODES, value).map(|mode| o.start_mode = mode),
-        same: |a, b| a.start_mode == b.start_mode,
-    },
-];
-
 impl NativeOptions {
     /// What a new connection has that says nothing of them.
     #[must_use]
@@ -232,29 +107,17 @@ impl NativeOptions {
     /// Those that say more of an SA than its selectors do.
     #[must_use]
     pub(super) fn of_connection(self) -> Self {
-        Self { split: Split::default(), local_id_type: None, remote_id_type: None, ..self }
-    }
-
-    /// Whether an IKE_SA of `other` has what these say.
-    #[must_use]
-    pub(super) fn has_ike_of(&self, other: &Self) -> bool {
-        NATIVE.iter().filter(|option| option.scope == Scope::Ike).all(|option| (option.same)(self, other))
-    }
-
-    /// Whether the peer needs no change when `other` became these.
-    #[must_use]
-    pub fn agrees_with(&self, other: &Self) -> bool {
-        NATIVE.iter().filter(|option| option.agreed).all(|option| (option.same)(self, other))
+        Self {
+            split: Split::default(),
+            local_id_type: None,
+            remote_id_type: None,
+            next_layer: NextLayer::default(),
+            ..self
+        }
     }
 }
 
 impl NativeOption {
-    /// The option that has this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        NATIVE.iter().find(|option| option.name == name)
-    }
-
     /// Gives `options` this value.
     ///
     /// # Errors
@@ -266,10 +129,14 @@ impl NativeOption {
                 (is_valid, format!("must be one of {}", words.join(", ")))
             }
             Kind::Number(low, high) => {
-                let is_valid = value.as_i64().is_some_and(|value| (low.into()..=high.into()).contains(&value));
+                let is_valid = value.as_u64().is_some_and(|value| (low..=high).contains(&value));
                 (is_valid, format!("must be in range of [{low}, {high}]"))
             }
             Kind::Switch => (value.is_boolean(), "must be true or false".into()),
+            Kind::Protocol => {
+                let names = PROTOCOLS.map(|(name, _)| name).join(", ");
+                (value.is_string(), format!("must be {names}, or a number from 1 to 255"))
+            }
         };
         let set = is_valid.then(|| (self.set)(options, value)).flatten();
         set.ok_or_else(|| Invalid::new(wanted))
@@ -280,30 +147,4 @@ impl NativeOption {
     pub fn default(&self) -> Value {
         (self.get)(&NativeOptions::created())
     }
-}
-
-/// The times that a new one is set beside.
-fn dpd(options: &NativeOptions) -> Dpd {
-    options.dpd.unwrap_or(Dpd::STORED)
-}
-
-fn kind_word(kind: Option<IdentityKind>) -> &'static str {
-    ID_KINDS.iter().find(|(_, meaning)| *meaning == kind).map_or("", |(word, _)| word)
-}
-
-fn number(value: &Value) -> Option<u32> {
-    value.as_u64()?.try_into().ok()
-}
-
-fn meaning<T: Copy>(table: &[(&str, T)], word: &Value) -> Option<T> {
-    table.iter().find(|(name, _)| Some(*name) == word.as_str()).map(|(_, meaning)| *meaning)
-}
-
-const fn words<T: Copy, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
-    let (mut words, mut at) = ([""; N], 0);
-    while at < N {
-        words[at] = table[at].0;
-        at += 1;
-    }
-    words
 }

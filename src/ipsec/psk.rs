@@ -49,6 +49,17 @@ impl Psk {
         Zeroizing::new(HEXLOWER.encode(&self.0))
     }
 
+    /// Whether a program that decodes keys takes these bytes for others: `0x` and hexadecimal digits, `0s` and base64.
+    #[must_use]
+    pub fn looks_encoded(&self) -> bool {
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+        match self.0.split_at_checked(2) {
+            Some((b"0x" | b"0X", rest)) => !rest.is_empty() && rest.iter().all(u8::is_ascii_hexdigit),
+            Some((b"0s", rest)) => !rest.is_empty() && rest.len().is_multiple_of(4) && rest.iter().all(is_base64),
+            _ => false,
+        }
+    }
+
     /// The key that these hexadecimal digits stand for.
     ///
     /// # Errors
@@ -92,6 +103,23 @@ mod tests {
         }
         for wrong in ["", "0", "0g", "zz", "0 ", "é"] {
             assert!(Psk::from_hex(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_others_decode_are_seen() {
+        for (text, wanted) in [
+            ("0x4d1f", true),
+            ("0XAB", true),
+            ("0sdGVzdC1vbmx5", true),
+            ("0x", false),
+            ("0x4d1g", false),
+            ("0sdGVzdC1vbmx", false),
+            ("0s-not-base64", false),
+            ("test-only-0x4d", false),
+            ("0", false),
+        ] {
+            assert_eq!(Psk::new(text).expect("a key").looks_encoded(), wanted, "{text}");
         }
     }
 

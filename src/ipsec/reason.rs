@@ -36,6 +36,8 @@ pub enum Code {
     DpdTimeout,
     /// Nobody has tried to bring it up.
     NotAttempted,
+    /// One of its sides has no network, so there is nothing to bring up.
+    NoNetworks,
     /// charon does not answer, so nothing is known.
     CharonUnreachable,
     /// This gateway's charon or kernel lacks an algorithm.
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -72,6 +74,7 @@ impl Code {
         Self::PeerDeleted,
         Self::DpdTimeout,
         Self::NotAttempted,
+        Self::NoNetworks,
         Self::CharonUnreachable,
         Self::AlgorithmUnsupported,
         Self::KeyAmbiguous,
@@ -86,6 +89,12 @@ impl Code {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().0
+    }
+
+    /// Its name, and what to do about it.
+    #[must_use]
+    pub fn explained(self) -> String {
+        format!("{}: {}", self.name(), self.advice())
     }
 
     /// What to do about it, in one line.
@@ -145,9 +154,10 @@ impl Code {
             Self::DpdTimeout => {
                 ("DPD_TIMEOUT", "Check the path to the peer and whether it still runs; it is tried again from here.")
             }
-            Self::NotAttempted => (
-                "NOT_ATTEMPTED",
-                "Nothing is wrong yet; enable the connection, or give it networks, if it should be up.",
+            Self::NotAttempted => ("NOT_ATTEMPTED", "Nothing is wrong yet; enable the connection if it should be up."),
+            Self::NoNetworks => (
+                "NO_NETWORKS",
+                "Give it a network of this gateway and one behind the peer: without both it carries nothing.",
             ),
             Self::CharonUnreachable => {
                 ("CHARON_UNREACHABLE", "Look after strongswan.service on this gateway and its vici socket.")

@@ -2,6 +2,7 @@
 //! Unknown words of charon are kept, not guessed at.
 
 use super::{Connection, IkeVersion, Mode, Protocol};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The state of an IKE SA (strongSwan `ike_sa_state_t`).
@@ -44,7 +45,7 @@ pub struct Suite {
 }
 
 /// A value for each direction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InOut<T> {
     /// Of what is received.
     pub inbound: T,
@@ -91,6 +92,26 @@ pub struct ChildSa {
     pub ends_in: Option<i64>,
 }
 
+/// Which ends of an IKE SA are behind a NAT.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Nat {
+    /// This one.
+    pub local: bool,
+    /// The peer.
+    pub remote: bool,
+}
+
+/// The times of an IKE SA in seconds; absent until it is established, and the last two where there are none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IkeTimes {
+    /// Since it was established.
+    pub age: Option<u64>,
+    /// Until charon rekeys it; negative when that is overdue.
+    pub rekey_in: Option<i64>,
+    /// Until charon authenticates anew; negative when that is overdue.
+    pub reauth_in: Option<i64>,
+}
+
 /// An IKE SA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IkeSa {
@@ -108,8 +129,16 @@ pub struct IkeSa {
     pub local_host: String,
     /// The peer's.
     pub remote_host: String,
+    /// Whether this end began it.
+    pub is_initiator: bool,
     /// The initiator's SPI: both ends know it, so both can prefer the same SA.
     pub initiator_spi: String,
+    /// The responder's.
+    pub responder_spi: String,
+    /// Where a NAT is.
+    pub nat: Nat,
+    /// Its times.
+    pub times: IkeTimes,
     /// Its algorithms.
     pub suite: Suite,
     /// Whether charon has work on it that is not finished.

@@ -45,6 +45,24 @@ impl TrafficSelector {
         matches!(self.0, IpNet::V4(_))
     }
 
+    /// What `self` has beside `inner`, in as few networks as possible; empty if `inner` is no part of it.
+    #[must_use]
+    pub fn without(self, inner: Self) -> Vec<Self> {
+        if !self.0.contains(&inner.0) {
+            return Vec::new();
+        }
+        let (mut around, mut rest) = (self.0, Vec::new());
+        while around != inner.0 {
+            // Two halves: the one that holds `inner` is halved again.
+            let Ok(halves) = around.subnets(around.prefix_len() + 1) else { break };
+            for half in halves {
+                if half.contains(&inner.0) { around = half } else { rest.push(Self(half)) }
+            }
+        }
+        rest.sort_unstable();
+        rest
+    }
+
     /// Whether the two share an address.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
@@ -107,6 +125,22 @@ mod tests {
             "10.0.0.0/8[tcp]",
         ] {
             assert!(text.parse::<TrafficSelector>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_network() {
+        let rest = |outer: &str, inner: &str| {
+            let net = |text: &str| text.parse::<TrafficSelector>().expect(text);
+            net(outer).without(net(inner)).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(rest("10.4.0.0/22", "10.4.1.0/24"), ["10.4.0.0/24", "10.4.2.0/23"]);
+        assert_eq!(rest("fd00::/63", "fd00::/64"), ["fd00:0:0:1::/64"]);
+        assert_eq!(rest("10.0.0.0/8", "10.1.0.0/24").len(), 16);
+        assert_eq!(rest("::/0", "2001:db8::1/128").len(), 128);
+        for (outer, inner) in [("10.0.0.0/8", "10.0.0.0/8"), ("10.1.0.0/24", "10.0.0.0/8"), ("10.0.0.0/8", "fd00::/8")]
+        {
+            assert!(rest(outer, inner).is_empty(), "{outer} {inner}");
         }
     }
 

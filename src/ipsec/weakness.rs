@@ -11,7 +11,7 @@ mod validity;
 pub use rules::{untested_pfs, weaknesses, without_local_address};
 pub use validity::expiring;
 
-use super::Part;
+use super::{Part, Remedy};
 
 /// A weak choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,13 @@ impl Weakness {
             Self::SameNetworks => "SAME_NETWORKS",
             Self::SpecialNetwork => "SPECIAL_NETWORK",
         }
+    }
+
+    /// The option of a write that helps.
+    #[must_use]
+    pub fn remedy(self) -> Option<Remedy> {
+        let rehearse = Remedy { option: "rehearse", effect: "it is tried at once" };
+        (self == Self::UntestedPfs).then_some(rehearse)
     }
 
     fn at(self, part: Part, advice: impl Into<String>) -> Finding {

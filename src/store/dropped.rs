@@ -60,7 +60,7 @@ impl DroppedCas {
     pub(super) fn open(state_dir: &Path) -> Self {
         let path = state_dir.join(FILE);
         let list = read(&path).unwrap_or_else(|error| {
-            tracing::error!(%error, "which CAs charon keeps for nobody is not known");
+            tracing::error!(%error, "which CAs charon keeps for nobody is not known: {error}");
             Vec::new()
         });
         Self { path, list: Mutex::new(list) }

@@ -46,7 +46,11 @@ pub fn finish(directory: &Path) -> Result<()> {
             .map_err(|_| Error::Damaged { path: path.clone(), why: "it is not a journal of changes".into() })?;
         for replacement in replacements {
             if replacement.is_due(directory)? {
-                tracing::warn!(file = replacement.to, "a change of several connections is finished after a crash");
+                tracing::warn!(
+                    file = replacement.to,
+                    "a change of several connections is finished after a crash: {}",
+                    replacement.to
+                );
                 disk::rename(&directory.join(&replacement.from), &directory.join(&replacement.to))?;
             }
         }

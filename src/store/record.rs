@@ -151,7 +151,19 @@ pub struct Options {
     pub native: NativeOptions,
 }
 
+/// What the journal calls the connection `id`, which has this name.
+pub(super) fn label(name: &str, id: ConnectionId) -> String {
+    let id = id.to_string();
+    format!("{name} ({}…)", id.get(..8).unwrap_or_default())
+}
+
 impl Record {
+    /// What the journal calls it: its name, and the first digits of its uuid.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&self.spec.names.name, self.id)
+    }
+
     /// The record of a connection that is `spec`, made at `now`.
     ///
     /// # Errors
@@ -345,12 +357,6 @@ impl Record {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.state == State::Enabled && !self.connection.children.is_empty() && self.aside.is_none()
-    }
-
-    /// Whether it is enabled and has nothing to carry: a side is without networks.
-    #[must_use]
-    pub fn lacks_networks(&self) -> bool {
-        self.state == State::Enabled && self.aside.is_none() && self.connection.children.is_empty()
     }
 
     /// Whether it is so since it was created: nobody has changed it.

@@ -30,14 +30,15 @@ impl Store {
         if let Err(error) = disk::replace(&journal, &bytes, 0o600) {
             // It may be there and not be durable. Without the records, which go now, it says nothing.
             drop(staged);
-            disk::remove(&journal).unwrap_or_else(|error| tracing::warn!(%error, "a journal without records stays"));
+            disk::remove(&journal)
+                .unwrap_or_else(|error| tracing::warn!(%error, "a journal without records stays: {error}"));
             return Err(error);
         }
         let mut records = Vec::new();
         for Staged { file, record } in staged {
             let moved = file.commit_or_leave();
             if let Err(error) = &moved {
-                tracing::error!(uuid = %record.id, %error, "a committed record is not in its place yet");
+                tracing::error!(uuid = %record.id, %error, "{}: a committed record is not in its place yet: {error}", record.label());
             }
             self.lock().insert(Arc::clone(&record));
             records.push((record, moved.is_err()));
@@ -45,7 +46,7 @@ impl Store {
         if records.iter().all(|(_, unsaved)| !unsaved)
             && let Err(error) = disk::remove(&journal)
         {
-            tracing::warn!(%error, "the journal of a finished change stays until the next start");
+            tracing::warn!(%error, "the journal of a finished change stays until the next start: {error}");
         }
         Ok(records)
     }

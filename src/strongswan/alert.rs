@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ipsec::Code,
-    strongswan::log_parser::{Confidence, FailureCause},
+    strongswan::log_parser::{Confidence, FailureCause, configuration},
 };
 use std::net::IpAddr;
 
@@ -30,7 +30,7 @@ impl Alert {
         let (name, sa) = event.section("ike-sa").and_then(|all| all.sections().next()).unzip();
         Some(Self {
             kind: shorten(event.text("type")?, words::NAME),
-            name: name.map(|name| shorten(name, words::NAME)),
+            name: name.and_then(|name| configuration(name)),
             remote: sa.and_then(|sa| sa.text("remote-host")?.parse().ok()),
             established: sa.is_some_and(|sa| sa.text("state") == Some("ESTABLISHED")),
         })
@@ -57,15 +57,7 @@ impl Alert {
             _ => return None,
         };
         let details = format!("charon's alert is {}", self.kind);
-        Some(FailureCause {
-            code,
-            confidence: Confidence::Hint,
-            child: None,
-            version: None,
-            peer_id: None,
-            asked_id: None,
-            details,
-        })
+        Some(FailureCause::new(code, Confidence::Hint, details))
     }
 }
 

@@ -5,8 +5,8 @@ use crate::error::Result;
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
 impl StrongSwan {
-    /// The CAs and intermediates that charon has, by the SHA-256 of each in hexadecimal digits; `None` where they cannot be
-    /// listed.
+    /// The CAs and intermediates that charon has, by the SHA-256 of each in hexadecimal digits; `None` where they
+    /// cannot be listed.
     ///
     /// # Errors
     /// When it does not answer.
@@ -17,15 +17,15 @@ impl StrongSwan {
         }
     }
 
-    /// What tells this start of charon from others, also for an agent that was started in between: charon makes its socket
-    /// anew at each start. `None` if there is no socket.
+    /// Identifies this start of charon, also across restarts of the agent: charon creates its socket at each start.
+    /// `None` if there is no socket.
     #[must_use]
     pub fn birth(&self) -> Option<String> {
         let path = match &*self.way {
             Backend::Vici(vici) => vici.path(),
             Backend::Swanctl(swanctl) => swanctl.vici(),
         };
-        // Who may use it can be changed while charon runs: so it is not the time of the last change of that.
+        // Not the ctime: permissions may change while charon runs.
         let socket = path.symlink_metadata().ok()?;
         Some(format!("{}:{}.{:09}", socket.ino(), socket.mtime(), socket.mtime_nsec()))
     }

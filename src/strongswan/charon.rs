@@ -3,7 +3,7 @@
 use super::{conf::Traps, section::Section};
 use crate::ipsec::{Connection, DhGroup, Protocol, algorithm};
 
-/// What this charon is and can do; it stays so until charon is started anew.
+/// What this charon is and can do; this changes only with a restart of charon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charon {
     /// strongSwan's version.
@@ -26,7 +26,7 @@ fn version_number(version: &str) -> [u32; 3] {
 }
 
 impl Charon {
-    /// What these answers of charon say; whether it speaks IKEv1 none of them does, and most do.
+    /// Reads these answers of charon. None of them says whether it speaks IKEv1, so it is assumed to; most builds do.
     pub(crate) fn new(version: String, stats: &Section, algorithms: Section) -> Self {
         let plugins: Vec<_> = stats.items("plugins").map(str::to_owned).collect();
         let libipsec = plugins.iter().any(|plugin| plugin == "kernel-libipsec");
@@ -35,7 +35,7 @@ impl Charon {
         Self { version, traps, ikev1: true, plugins, algorithms }
     }
 
-    /// Whether policies of the kind "pass" keep traffic out of its tunnels. kernel-libipsec ignores them: what a route
+    /// Whether pass policies keep traffic out of its tunnels. kernel-libipsec ignores them: what a route
     /// gives to its device goes into a tunnel.
     #[must_use]
     pub fn passes(&self) -> bool {
@@ -47,13 +47,14 @@ impl Charon {
         self.plugins.iter().any(|plugin| plugin == "kernel-libipsec")
     }
 
-    /// Whether it may have been built without IKEv1: from 6.1.0 on that is the default, at Debian too.
+    /// Whether it may have been built without IKEv1: from 6.1.0 on that is the default, also in Debian.
     pub(super) fn may_lack_ikev1(&self) -> bool {
         version_number(&self.version) >= [6, 1, 0]
     }
 
     /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the
-    /// Debian package that brings it. Debian moved the plugin openssl, which has them all, to the base package in 6.0.0.
+    /// Debian package that brings it. Debian moved the plugin openssl, which has them all, to the base package in
+    /// 6.0.0.
     #[must_use]
     pub fn missing(&self, connection: &Connection) -> Vec<(String, &'static str)> {
         let mut missing = Vec::new();

@@ -1,10 +1,7 @@
 //! Closes and rekeys SAs by their numbers.
 
-use super::{Asker, Backend, StrongSwan};
-use crate::{
-    error::{Error, Result},
-    ipsec::ConnectionId,
-};
+use super::{Asker, Backend, StrongSwan, refused::or_absent};
+use crate::{error::Result, ipsec::ConnectionId};
 
 impl StrongSwan {
     /// Starts closing an IKE_SA with all its children. A missing one is no error.
@@ -56,9 +53,6 @@ impl StrongSwan {
                 swanctl.command(&[&["--terminate", &option, &number, "--timeout", "-1"], force].concat()).await
             }
         };
-        match closed {
-            Err(Error::Refused { words, .. }) if words.starts_with("no matching SAs") => Ok(()),
-            other => other,
-        }
+        or_absent(closed)
     }
 }

@@ -69,7 +69,7 @@ struct ConnectionConf<'a> {
     mode: &'static str,
 }
 
-/// A connection in charon's sense. What two of them differ in.
+/// A connection in charon's sense: the settings in which the two of one IKE connection differ.
 struct Part<'a> {
     name: String,
     version: u8,
@@ -80,23 +80,33 @@ struct Part<'a> {
 
 /// The names of the files of a connection with certificates.
 struct CertNames {
+    /// How we sign. charon would also use a key for RSA-PSS otherwise, which other peers refuse.
+    auth: String,
     own: String,
-    cas: String,
+    /// The key that says how the peer is known, and the files: `certs` if it must have one of them, or `cacerts`. charon
+    /// would want both if it were given both.
+    trusted: (&'static str, String),
 }
 
 impl CertNames {
     fn new(id: ConnectionId, certs: &Certs) -> Self {
         let files = credentials::files(id, certs);
-        // The intermediates, which come behind the roots, are no end of a chain.
-        let of = |directory, count| {
-            let names = files.iter().filter(|file| file.directory == directory).take(count);
+        // Intermediates follow the roots. A chain must not end at them.
+        let of = |directory, first, count| {
+            let names = files.iter().filter(|file| file.directory == directory).skip(first).take(count);
             names.map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        Self { own: of(credentials::X509, 1), cas: of(credentials::X509CA, certs.cas.len()) }
+        let schemes = certs.certificate.pss_hashes.as_ref().map(|hashes| format!("ike:rsa/pss-{}", hashes.join("-")));
+        let auth = schemes.unwrap_or_else(|| "pubkey".into());
+        let trusted = match certs.trusted_cas().len() {
+            0 => ("certs", of(credentials::X509, 1, certs.peers.len())),
+            roots => ("cacerts", of(credentials::X509CA, 0, roots)),
+        };
+        Self { auth, own: of(credentials::X509, 0, 1), trusted }
     }
 }
 
-/// Renders `connection` as the text of its file in conf.d, for a host whose networks it leaves out of consideration.
+/// Renders `connection` as the text of its file in conf.d, without policies for the host's own networks.
 ///
 /// # Errors
 /// When the template fails, which is a fault of this program.
@@ -104,7 +114,7 @@ pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
     render_passing(connection, traps, &[])
 }
 
-/// The same with policies for what it leaves alone.
+/// The same with pass policies.
 ///
 /// # Errors
 /// As [`render`].
@@ -173,13 +183,13 @@ pub struct Broken {
     pub why: String,
 }
 
-/// How deep sections may stand in each other; the template needs four.
+/// The deepest nesting of sections; the template needs four.
 const MAX_DEPTH: usize = 8;
 
 /// Parses text that [`render`] wrote; values stay as they are written, lists unsplit.
 ///
 /// # Errors
-/// On everything else, with the line.
+/// On any other text, with the line.
 pub fn parse(text: &str) -> Result<Section, Broken> {
     let mut open: Vec<(String, Section)> = vec![(String::new(), Section::new())];
     let mut number = 0;
@@ -233,8 +243,8 @@ fn checked_name(name: &str) -> Result<String, &'static str> {
 
 /// The value that is written as `text`: bare where it is harmless, else one quoted string.
 fn unquoted(text: &str) -> Result<String, &'static str> {
-    // A percent sign stands before the interface of a link-local address.
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/%".contains(&b);
+    // A percent sign stands before the interface of a link-local address, brackets around a protocol and port.
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/%[]".contains(&b);
     let Some(inner) = text.strip_prefix('"') else {
         let sound = text.split(", ").all(|item| !item.is_empty() && item.bytes().all(bare));
         return if sound { Ok(text.into()) } else { Err("an unquoted value has a character that must be quoted") };

@@ -1,7 +1,7 @@
-//! The files that swanctl finds certificates and private keys in, beside those in conf.d.
+//! The files of certificates and private keys in swanctl's directories.
 //!
-//! A file is named by what is in it, so none is ever overwritten by another content: the connection's file always
-//! points at a whole set, at whatever moment a machine loses its power.
+//! A file's name is the digest of its content, so no file is ever overwritten with other content. The connection's file
+//! always refers to a complete set, even after a loss of power.
 
 use super::names;
 use crate::ipsec::{Certs, ConnectionId};
@@ -39,7 +39,7 @@ impl File {
         &self.bytes
     }
 
-    /// `pem` in `directory`, named after `public`, which tells it from all others and is no secret.
+    /// `pem` in `directory`, named after `public`, which is unique and not secret.
     fn new(id: ConnectionId, directory: &'static str, public: &[u8], pem: &str) -> Self {
         let digest = Sha256::digest(public);
         Self {
@@ -56,12 +56,13 @@ impl fmt::Debug for File {
     }
 }
 
-/// The files of the connection `id` with `certs`. Intermediates lie among the CAs: charon needs them to send them, and
-/// takes no CA for the end of a chain that is not signed by itself.
+/// The files of the connection `id` with `certs`. Intermediates go to the directory of CAs: charon sends
+/// them from there, and ends no chain at a CA that is not self-signed.
 #[must_use]
 pub fn files(id: ConnectionId, certs: &Certs) -> Vec<File> {
     let own = &certs.certificate;
     let mut files = vec![File::new(id, X509, own.der(), &own.pem())];
+    files.extend(certs.peers.iter().map(|peer| File::new(id, X509, peer.der(), &peer.pem())));
     for ca in certs.cas.iter().chain(&certs.intermediates) {
         files.push(File::new(id, X509CA, ca.der(), &ca.pem()));
     }

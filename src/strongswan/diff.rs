@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub struct Difference {
     /// The names of the sections and of the setting, joined by dots.
     pub path: String,
-    /// The values, or `None` for a secret, of which only is said that it changed.
+    /// The values, or `None` for a secret: the report only says that it changed.
     pub values: Option<(Option<String>, Option<String>)>,
 }
 

@@ -1,7 +1,7 @@
 //! A dry run of `swanctl --load-all`: it connects to a socket of this process, which records its requests.
 //!
-//! swanctl treats a broken file as an empty configuration, unloads everything and exits 0 (facts 0.1). It would send charon
-//! the same requests; if they are not the wanted ones, it is not run on charon.
+//! swanctl treats a broken file as an empty configuration, unloads everything and exits 0 (facts 0.1). A real run
+//! would send the same requests to charon. If they are not the wanted ones, swanctl is not run.
 
 use super::{
     packet::{MAX_PACKET, Packet},

@@ -1,5 +1,5 @@
-//! Of which connections charon may have, or run, the second one that initiates with IKEv1. Few have it, so that the others
-//! need not be asked for twice.
+//! The connections whose second one, which initiates with IKEv1, charon may have or run. Few have it, and the others
+//! are listed once only.
 
 use super::names;
 use crate::ipsec::ConnectionId;

@@ -1,9 +1,10 @@
 //! Lists of SAs from either backend, filtered by cygnet's names.
 
 use super::{
-    Asker, Backend,
+    Asker, Backend, StrongSwan,
     fallbacks::Fallbacks,
-    names, observe,
+    foreign::{self, Foreign},
+    names, observe, port_names,
     section::Section,
     sightings::{Progress, Sas, Whole},
 };
@@ -19,6 +20,33 @@ use tokio::time::Instant;
 
 /// The most closing connections that are listed again one by one; beyond that, all are listed again.
 const FEW: usize = 32;
+
+impl StrongSwan {
+    /// The connections and the SAs that are not of cygnet.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn strangers(&self) -> Result<(Vec<Foreign>, Vec<IkeSa>)> {
+        let (mut connections, mut sas) = (Vec::new(), Vec::new());
+        let is_foreign = |name: &str| names::owner(name).is_none();
+        let described = |item: &Section| {
+            connections.extend(foreign::read(item).into_iter().filter(|connection| is_foreign(&connection.name)));
+        };
+        let running = |item: &Section| sas.extend(observe::ike_sas(item).into_iter().filter(|sa| is_foreign(&sa.name)));
+        match &*self.way {
+            Backend::Vici(vici) => {
+                let (mut described, mut running) = (described, running);
+                vici.read_all_connections(|item| described(&item)).await?;
+                vici.read_all_sas(|item| running(&item)).await?;
+            }
+            Backend::Swanctl(swanctl) => {
+                swanctl.list_connections().await?.iter().for_each(described);
+                swanctl.query(&["--list-sas"]).await?.iter().for_each(running);
+            }
+        }
+        Ok((connections, sas))
+    }
+}
 
 impl Backend {
     /// The SAs of one connection of ours, and if it `falls_back` those of its second one.
@@ -38,11 +66,11 @@ impl Backend {
 
     async fn sas_named(&self, name: &str, asker: Asker) -> Result<(Instant, Vec<IkeSa>)> {
         Ok(match self {
-            Self::Vici(vici) => vici.read_sas(asker, name, |item| observe::ike_sas(&item)).await?,
+            Self::Vici(vici) => vici.read_sas(asker, name, |item| port_names::ike_sas(&item)).await?,
             Self::Swanctl(swanctl) => {
                 let begun = Instant::now();
                 let found = swanctl.query(&["--list-sas", "--ike", name]).await?;
-                (begun, found.iter().flat_map(observe::ike_sas).collect())
+                (begun, found.iter().flat_map(port_names::ike_sas).collect())
             }
         })
     }
@@ -68,7 +96,7 @@ impl Backend {
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
         let mut take = |item: &Section| {
             progress.fetch_add(1, Ordering::Relaxed);
-            for sa in observe::ike_sas(item) {
+            for sa in port_names::ike_sas(item) {
                 if let Some(id) = names::owner(&sa.name) {
                     all.entry(id).or_default().push(sa);
                 }

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod certificates;
+pub mod closed;
 mod diagnose;
 mod methods;
 mod notifies;
@@ -21,7 +22,7 @@ use super::{
     section::Section,
     words::{self, shorten},
 };
-use crate::ipsec::reason::Code;
+use crate::ipsec::{Identity, reason::Code};
 use std::net::IpAddr;
 
 /// The start of details where the peer does not say which of the two it is, for ends with a pre-shared key.
@@ -46,12 +47,36 @@ impl Line {
     pub fn read(event: &Section) -> Option<Self> {
         Some(Self {
             group: shorten(event.text("group")?, words::NAME),
-            name: event.text("ikesa-name").map(|name| shorten(name, words::NAME)),
+            name: event.text("ikesa-name").and_then(configuration),
             unique_id: event.number("ikesa-uniqueid"),
             // A peer chooses its identities and more: shortening keeps both ends of a longer line.
             text: shorten(event.text("msg")?, words::LINE),
         })
     }
+
+    /// Whether charon repeats it without an event: packets and DPD.
+    #[must_use]
+    pub fn is_chatter(&self) -> bool {
+        let text = &self.text;
+        self.group == "NET" && (text.starts_with("sending packet: ") || text.starts_with("received packet: "))
+            || text.starts_with("sending DPD request")
+            || (text.contains(" INFORMATIONAL ") && text.ends_with("[ ]"))
+            || text.contains("N(DPD)")
+            || text.contains("N(DPD_ACK)")
+    }
+}
+
+/// Whether one of the quoted identities in charon's `words` is `identity`.
+#[must_use]
+pub fn mentions(words: &str, identity: &Identity) -> bool {
+    let quoted = words.split('\'').skip(1).step_by(2).any(|text| identity.is_printed_as(text));
+    // A key id may contain quotes.
+    quoted || words.contains(&format!("'{}'", identity.plain()))
+}
+
+/// The configuration that charon calls `name`: it has none before it has chosen one.
+pub(super) fn configuration(name: &str) -> Option<String> {
+    Some(shorten(name, words::NAME)).filter(|name| name != "(unnamed)")
 }
 
 /// The confidence in a cause; a weaker cause does not replace a recent stronger one.
@@ -65,6 +90,18 @@ pub enum Confidence {
     Answer,
     /// An observation of this side, with the values of both ends.
     Evidence,
+}
+
+/// What the details of a cause say of this gateway's own values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OwnValues {
+    /// Nothing.
+    #[default]
+    Unsaid,
+    /// Nothing, and the proposal may be the cause as well as the networks.
+    ProposalToo,
+    /// They name them.
+    Said,
 }
 
 /// A cause of failure.
@@ -84,21 +121,22 @@ pub struct FailureCause {
     pub asked_id: Option<String>,
     /// What was seen.
     pub details: String,
+    /// What that says of this gateway's own values.
+    pub own: OwnValues,
 }
 
 impl FailureCause {
+    /// The cause `code`, of which nothing more is known than `details`.
+    #[must_use]
+    pub fn new(code: Code, confidence: Confidence, details: String) -> Self {
+        let (child, version, peer_id, asked_id, own) = (None, None, None, None, OwnValues::default());
+        Self { code, confidence, child, version, peer_id, asked_id, details, own }
+    }
+
     /// charon refused to negotiate `child`, with these words.
     #[must_use]
     pub fn refused(child: &str, details: String) -> Self {
-        Self {
-            code: Code::Unknown,
-            confidence: Confidence::Sign,
-            child: Some(child.to_owned()),
-            version: None,
-            peer_id: None,
-            asked_id: None,
-            details,
-        }
+        Self { child: Some(child.to_owned()), ..Self::new(Code::Unknown, Confidence::Sign, details) }
     }
 }
 

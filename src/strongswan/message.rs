@@ -1,5 +1,5 @@
-//! The vici message encoding (strongSwan `src/libcharon/plugins/vici/README.md`): what stands in a
-//! packet behind its name. Encoding cannot make an unbalanced message; decoding trusts no byte.
+//! The vici message encoding (strongSwan `src/libcharon/plugins/vici/README.md`): the part of a
+//! packet after its name. Encoding cannot make an unbalanced message; decoding trusts no byte.
 
 use super::section::{Section, Value};
 use indexmap::map::Entry;
@@ -11,7 +11,7 @@ const LIST_START: u8 = 4;
 const LIST_ITEM: u8 = 5;
 const LIST_END: u8 = 6;
 
-/// How deep sections may stand in each other; charon's own messages need four.
+/// The deepest nesting of sections; charon's own messages need four.
 pub const MAX_DEPTH: usize = 16;
 /// The longest value in bytes.
 pub const MAX_VALUE: usize = 65_535;
@@ -22,13 +22,13 @@ pub enum Malformed {
     /// The bytes end within an element.
     #[error("the message ends within an element")]
     Truncated,
-    /// An element type that does not exist or may not stand here.
+    /// An element type that does not exist or is not allowed here.
     #[error("element type {0} may not stand here")]
     Element(u8),
     /// A section or list is not closed, or closed twice.
     #[error("sections or lists are not balanced")]
     Unbalanced,
-    /// Sections stand deeper than [`MAX_DEPTH`].
+    /// Sections are nested deeper than [`MAX_DEPTH`].
     #[error("sections stand too deep in each other")]
     Depth,
     /// A name is empty, too long or not printable ASCII.
@@ -37,7 +37,7 @@ pub enum Malformed {
     /// A value is longer than [`MAX_VALUE`].
     #[error("a value is longer than {MAX_VALUE} bytes")]
     Value,
-    /// A section, list or value stands under a name that another kind has taken.
+    /// Two elements of different kinds have the same name.
     #[error("a name stands for two kinds of value")]
     Clash,
 }
@@ -45,7 +45,7 @@ pub enum Malformed {
 /// The bytes of `message`.
 ///
 /// # Errors
-/// When a name or value has no encoding, or sections stand too deep.
+/// When a name or value cannot be encoded, or sections are nested too deep.
 pub fn encode(message: &Section) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::new();
     section_body(&mut bytes, message, 0)?;
@@ -105,8 +105,8 @@ fn put_value(bytes: &mut Vec<u8>, value: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// The message that `bytes` are, all of them. Of a repeated key the last value counts, repeated
-/// sections and lists are joined, as charon does it.
+/// Decodes `bytes` as one message. The last value of a repeated key counts; repeated
+/// sections and lists are joined, as in charon.
 ///
 /// # Errors
 /// When the bytes are not one balanced message.

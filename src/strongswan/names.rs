@@ -9,19 +9,19 @@ pub fn connection(id: ConnectionId) -> String {
     format!("cygnet-{id}")
 }
 
-/// The name of the connection that initiates with IKEv1 what the other answers under either version.
+/// The name of the second connection of `IKE`: it initiates with IKEv1, and the first one answers both versions.
 #[must_use]
 pub fn fallback(id: ConnectionId) -> String {
     format!("cygnet-{id}{FALLBACK}")
 }
 
-/// So many connections in charon's sense `connection` is.
+/// The number of charon's connections that make up `connection`.
 #[must_use]
 pub fn count(connection: &Connection) -> usize {
     1 + usize::from(connection.falls_back())
 }
 
-/// What tells it from the other.
+/// The suffix of the second one.
 const FALLBACK: &str = "-ikev1";
 
 /// Whether this is such a connection of ours.
@@ -48,7 +48,7 @@ pub fn credential(id: ConnectionId, digits: &str) -> String {
     format!("cygnet-{id}-{digits}.pem")
 }
 
-/// Whose certificate or key is in the file of this name, if it is ours.
+/// The connection whose certificate or key is in the file of this name, if the file is ours.
 #[must_use]
 pub fn credential_owner(name: &str) -> Option<ConnectionId> {
     let (id, digits) = name.strip_prefix("cygnet-")?.strip_suffix(".pem")?.split_once('-')?;
@@ -56,7 +56,7 @@ pub fn credential_owner(name: &str) -> Option<ConnectionId> {
     id.parse().ok().filter(|_| ours)
 }
 
-/// Whose connection or child this is, if it is ours. What a connection leaves alone is a child to charon too.
+/// The connection to which this connection or child of charon belongs, if it is ours. Pass policies are children too.
 #[must_use]
 pub fn owner(name: &str) -> Option<ConnectionId> {
     let rest = name.strip_prefix("cygnet-")?;
@@ -66,13 +66,13 @@ pub fn owner(name: &str) -> Option<ConnectionId> {
     id.parse().ok().filter(|_| ours)
 }
 
-/// Whose secret this is, if it is ours.
+/// The connection to which this secret belongs, if it is ours.
 #[must_use]
 pub fn secret_owner(name: &str) -> Option<ConnectionId> {
     name.strip_prefix("ike-cygnet-")?.parse().ok()
 }
 
-/// Whose file in conf.d this is, if it is ours.
+/// The connection to which this file in conf.d belongs, if it is ours.
 #[must_use]
 pub fn file_owner(name: &str) -> Option<ConnectionId> {
     name.strip_prefix("cygnet-")?.strip_suffix(".conf")?.parse().ok()

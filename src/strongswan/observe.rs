@@ -4,13 +4,22 @@
 use super::section::Section;
 use crate::ipsec::{
     Mode,
-    sa::{ChildSa, ChildState, IkeSa, IkeState, InOut, Suite},
+    sa::{ChildSa, ChildState, IkeSa, IkeState, IkeTimes, InOut, Nat, Suite},
 };
 
 /// The IKE SAs in one `list-sa` or `ike-updown` message.
 #[must_use]
 pub fn ike_sas(message: &Section) -> Vec<IkeSa> {
     message.sections().filter_map(|(name, sa)| ike_sa(name, sa)).collect()
+}
+
+/// The CHILD_SAs in a `child-updown` or `child-rekey` message, with their last counters; of a rekeying both.
+pub fn child_sas(message: &Section) -> impl Iterator<Item = ChildSa> {
+    let children = message.sections().filter_map(|(_, sa)| sa.section("child-sas")).flat_map(Section::sections);
+    children.flat_map(|(_, child)| {
+        let of_rekeying = ["old", "new"].into_iter().filter_map(|which| child.section(which));
+        std::iter::once(child).chain(of_rekeying).filter_map(child_sa)
+    })
 }
 
 /// Whether there are SAs and all are closing. charon walks its table while SAs move in it: it may list a rekeyed SA as
@@ -22,6 +31,7 @@ pub fn all_closing(running: &[IkeSa]) -> bool {
 
 fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
     let text = |key| sa.text(key).unwrap_or_default().to_owned();
+    let is = |key| sa.text(key) == Some("yes");
     Some(IkeSa {
         name: name.into(),
         unique_id: sa.number("uniqueid")?,
@@ -34,7 +44,15 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
         stale: false,
         local_host: text("local-host"),
         remote_host: text("remote-host"),
+        is_initiator: is("initiator"),
         initiator_spi: text("initiator-spi"),
+        responder_spi: text("responder-spi"),
+        nat: Nat { local: is("nat-local"), remote: is("nat-remote") },
+        times: IkeTimes {
+            age: sa.number("established"),
+            rekey_in: sa.number("rekey-time"),
+            reauth_in: sa.number("reauth-time"),
+        },
         suite: suite(sa),
         busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
         children: sa

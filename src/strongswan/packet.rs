@@ -56,10 +56,10 @@ impl Packet {
         Ok(bytes)
     }
 
-    /// The packet that `bytes` are.
+    /// Decodes `bytes` as a packet.
     ///
     /// # Errors
-    /// When they are none.
+    /// When they are not one packet.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut rest = Reader(bytes);
         let packet = match rest.byte().ok_or(Malformed::Truncated)? {

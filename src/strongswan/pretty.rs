@@ -1,10 +1,10 @@
-//! What `swanctl --pretty` prints of charon's messages, read back into sections.
-//! Structure is taken from the indentation, so that a value cannot pass for structure.
+//! Parses the output of `swanctl --pretty` into sections.
+//! The indentation gives the structure, so no value can imitate it.
 
 use super::section::{Section, Value};
 
 /// The messages in `text`: events and the reply, in order, without the titles.
-/// Lines that belong to no message are passed over.
+/// Skips lines that belong to no message.
 #[must_use]
 pub fn messages(text: &str) -> Vec<Section> {
     let mut lines = text.lines().peekable();
@@ -19,7 +19,7 @@ pub fn messages(text: &str) -> Vec<Section> {
 
 type Lines<'a> = std::iter::Peekable<std::str::Lines<'a>>;
 
-/// The deepest section that is read; what stands deeper is passed over.
+/// The deepest section that is read; deeper ones are skipped.
 const MAX_DEPTH: usize = super::message::MAX_DEPTH;
 
 fn depth(line: &str) -> usize {

@@ -1,5 +1,6 @@
-//! The vici requests that a parsed file means, in swanctl's order and spelling:
-//! first certificates and keys, then the secrets, then the connections. A differential test holds this to the real swanctl.
+//! The vici requests that load a parsed file, in swanctl's order and spelling:
+//! first certificates and keys, then the secrets, then the connections. A differential test compares them with those of
+//! the real swanctl.
 
 use super::{
     conf::{self, Conf, Traps},
@@ -21,7 +22,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The name or id of what it is about; certificates and keys have none.
+    /// The name or id of the object that it loads; certificates and keys have none.
     #[must_use]
     pub fn object(&self) -> &str {
         let first = || self.body.0.keys().next().map(String::as_str).unwrap_or_default();
@@ -32,36 +33,36 @@ impl Request {
     }
 }
 
-/// Tells requests apart without holding them, and their key, in memory.
+/// Compares requests without holding them, and their key, in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
-/// A connection in all the forms in which charon takes it; they were checked to agree.
+/// A connection as a file, as credentials and as requests, checked to agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loadable {
-    /// Whose it is.
+    /// The connection's uuid.
     pub id: ConnectionId,
     /// The file's text.
     pub conf: Conf,
     /// The files of certificates and keys that the text needs.
     pub files: Vec<File>,
-    /// What the text means.
+    /// The requests that load it.
     pub requests: Vec<Request>,
-    /// What the connection leaves alone; the text has it too.
+    /// The pass policies; the text has them too.
     pub passes: Vec<Pass>,
 }
 
 impl Loadable {
-    /// Renders `connection` and reads the text back: it must mean exactly this connection with its
+    /// Renders `connection` and parses the text back: it must describe exactly this connection with its
     /// children and its secret, whatever its values are.
     ///
     /// # Errors
-    /// When it does not, which is a fault of this program; nothing may be loaded then.
+    /// When it does not, which is a fault of this program. Nothing may be loaded then.
     pub fn new(connection: &Connection, traps: Traps) -> Result<Self, Unplannable> {
         Self::passing(connection, traps, Vec::new())
     }
 
-    /// The same with policies for what the connection leaves alone.
+    /// The same with pass policies.
     ///
     /// # Errors
     /// As [`Loadable::new`].
@@ -89,7 +90,7 @@ impl Loadable {
         self.requests.iter().find(|r| r.command == "load-conn" && r.body.0.contains_key(name))?.body.section(name)
     }
 
-    /// What tells these requests apart from others: the SHA-256 of their packets.
+    /// The digest of these requests: the SHA-256 of their packets.
     #[must_use]
     pub fn digest(&self) -> Digest {
         // In one piece: the hash keeps what does not fill a block on the stack, and of one piece that is its end, which
@@ -97,7 +98,7 @@ impl Loadable {
         let mut bytes = Zeroizing::new(Vec::new());
         for request in &self.requests {
             bytes.extend_from_slice(request.command.as_bytes());
-            // What cannot be encoded cannot have been loaded either.
+            // A request that cannot be encoded cannot have been loaded.
             bytes.extend_from_slice(&Zeroizing::new(message::encode(&request.body).unwrap_or_default()));
         }
         Digest(Sha256::digest(bytes.as_slice()).into())
@@ -125,16 +126,19 @@ fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
     }
 }
 
-/// Whether the section of a connection names exactly its certificate, and the roots that the peer's must chain to.
+/// Whether the section of a connection names exactly its certificate, and those of the peer or the roots that the peer's
+/// must chain to.
 fn is_certified(connection: &Connection, body: &Section) -> bool {
     let items = |side, key| {
         let section = body.section(side);
         section.into_iter().flat_map(move |s: &Section| s.items(key)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (own, cas) = connection.auth.certs().map_or_else(Default::default, |certs: &Certs| {
-        (vec![certs.certificate.pem()], certs.cas.iter().map(Certificate::pem).collect::<Vec<_>>())
-    });
-    items("local", "certs") == own && items("remote", "cacerts") == cas
+    let pems = |of: fn(&Certs) -> &[Certificate]| {
+        connection.auth.certs().into_iter().flat_map(of).map(Certificate::pem).collect::<Vec<_>>()
+    };
+    items("local", "certs") == pems(|certs| std::slice::from_ref(&certs.certificate))
+        && items("remote", "certs") == pems(|certs| &certs.peers)
+        && items("remote", "cacerts") == pems(Certs::trusted_cas)
 }
 
 /// Whether `request` loads the one connection of this name with its identities and exactly its children and passes.
@@ -167,7 +171,7 @@ const LISTS: [&str; 11] = [
     "cert_policy",
 ];
 
-/// What stands in a file that is not a connection of ours.
+/// The error for a file that is not a connection of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unplannable(&'static str);
@@ -175,7 +179,7 @@ pub struct Unplannable(&'static str);
 /// The requests that load `file`, and the `credentials` in swanctl's directories.
 ///
 /// # Errors
-/// When the file has parts that swanctl would read in a way that is not written here.
+/// When the file has parts that this program does not know how swanctl reads.
 pub fn load(file: &Section, credentials: &[File]) -> Result<Vec<Request>, Unplannable> {
     if file.0.keys().any(|key| key != "connections" && key != "secrets") {
         return Err(Unplannable("the file has other parts than connections and secrets"));
@@ -228,7 +232,7 @@ fn load_credential(file: &File) -> Request {
     Request { command, body: body.with("data", data()) }
 }
 
-/// Keys whose values are names of files, which swanctl sends in their place, and the directories of those.
+/// Keys whose values are names of files, with the directories of these files. swanctl sends the contents instead.
 const FILES: [(&str, &str); 2] = [("certs", credentials::X509), ("cacerts", credentials::X509CA)];
 
 /// The same section with its lists split, and the contents of files in place of their names.

@@ -1,4 +1,4 @@
-//! The ordered tree that stands between a configuration file and a vici message.
+//! The ordered tree from which both a configuration file and a vici message are made.
 
 use indexmap::IndexMap;
 use std::fmt;

@@ -27,7 +27,7 @@ pub struct Whole {
     pub sas: Sas,
 }
 
-/// How much of the list that is being made has come; it only grows.
+/// The number of SAs received of the list in progress; it only grows.
 pub type Progress = Arc<AtomicU64>;
 
 /// The cache.
@@ -40,7 +40,7 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// All SAs of ours, by a list that `list` makes if there is none. Who asks waits as long as the list grows within
+    /// All SAs of cygnet; `list` fetches them if no list is in progress. The caller waits while the list grows within
     /// each `patience`; `None` when it does not.
     pub async fn all(
         &self,
@@ -61,7 +61,7 @@ impl Sightings {
         }
     }
 
-    /// The list with what was seen of single connections since it was asked for.
+    /// The list, updated with newer lists of single connections.
     fn with_newer(&self, whole: &Whole) -> Sas {
         let mut all = whole.sas.clone();
         let mut since = self.lock();
@@ -76,7 +76,7 @@ impl Sightings {
         all
     }
 
-    /// Takes in the SAs of one connection, which were asked for at `begun`.
+    /// Stores the SAs of one connection, which were requested at `begun`.
     pub fn record(&self, id: ConnectionId, begun: Instant, sas: &[IkeSa]) {
         // Under the lock: a list that starts in between would lose newer observations.
         let mut since = self.lock();
@@ -104,7 +104,9 @@ impl Sightings {
 pub(super) fn same(error: &Error) -> Error {
     match error {
         Error::Unreachable { doing, cause } => Error::Unreachable { doing: doing.clone(), cause: cause.clone() },
-        Error::Refused { doing, words } => Error::Refused { doing: doing.clone(), words: words.clone() },
+        Error::Refused { doing, words, is_absent } => {
+            Error::Refused { doing: doing.clone(), words: words.clone(), is_absent: *is_absent }
+        }
         other => Error::Internal(other.to_string()),
     }
 }

@@ -1,10 +1,11 @@
-//! The fallback: charon through the swanctl program, for where its socket is out of reach.
+//! The fallback: charon through the swanctl program, where the agent cannot reach charon's socket.
 //!
-//! swanctl cannot load one connection: it makes charon equal to all its files. So each load is
-//! rehearsed first, and its exit code 0 is not believed (facts 9): what counts is what charon lists.
+//! swanctl cannot load one connection: it makes charon equal to all its files. So each load
+//! begins with a dry run. Exit code 0 does not prove success (facts 9); charon's lists do.
 
 use super::{
     names, pretty,
+    refused::refused,
     section::Section,
     words::{self, shorten},
 };
@@ -58,7 +59,7 @@ impl Swanctl {
         &self.vici
     }
 
-    /// The replies to a command that asks: one section per message.
+    /// The replies to a query: one section per message.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -68,7 +69,7 @@ impl Swanctl {
         if found.is_empty() { Err(unreachable(arguments, &output)) } else { Ok(found) }
     }
 
-    /// Gives a command that acts; what it refuses, it says on its output.
+    /// Runs a command that changes something. swanctl prints refusals on its output.
     ///
     /// # Errors
     /// When charon refuses or does not answer.
@@ -82,9 +83,7 @@ impl Swanctl {
             .lines()
             .find_map(|line| line.split_once(" failed: ").filter(|(what, _)| !what.starts_with("connecting")))
         {
-            Some((_, said)) => {
-                Err(Error::Refused { doing: arguments.join(" "), words: shorten(said, words::SENTENCE) })
-            }
+            Some((_, said)) => Err(refused(arguments.join(" "), said)),
             None => Err(unreachable(arguments, &output)),
         }
     }
@@ -123,7 +122,7 @@ impl Swanctl {
             failed => failed,
         };
         if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "charon could not be given the previous connection again");
+            tracing::error!(uuid = %new.id, error = %undo, "{}: charon could not be given the previous connection again: {undo}", new.id);
         }
         Err(error)
     }
@@ -146,14 +145,11 @@ impl Swanctl {
         })
     }
 
-    /// Makes charon equal to the files, if a rehearsal shows that this does what is wanted of `id`
-    /// and nothing to anybody else.
+    /// Makes charon equal to the files, if a dry run shows that this changes `id` as wanted
+    /// and nothing else.
     async fn reload(&self, id: ConnectionId, wanted: Option<&Loadable>) -> Result<()> {
         let name = names::connection(id);
-        let refuse = |words: String| Error::Refused {
-            doing: format!("--load-all for {name}"),
-            words: shorten(&words, words::SENTENCE),
-        };
+        let refuse = |words: String| refused(format!("--load-all for {name}"), &words);
         let loaded = self.connections().await?;
         let (rehearsed, output) = self.rehearse(loaded).await?;
         judge(&rehearsed, &output, &name, wanted).map_err(refuse)?;
@@ -163,7 +159,7 @@ impl Swanctl {
         if let Some((_, words)) = text.lines().find(ours).and_then(|line| line.split_once(" failed: ")) {
             return Err(refuse(words.into()));
         }
-        // The exit code also counts the failures of others, which they had before.
+        // The exit code also counts failures of other connections.
         if self.connections().await?.contains(&name) != wanted.is_some() {
             return Err(refuse(format!("charon does not list what was loaded: {}", last_line(&text))));
         }
@@ -202,7 +198,7 @@ impl Swanctl {
     }
 }
 
-/// Whether the rehearsal did what is wanted of `name`, and nothing to what is not ours.
+/// Whether the dry run changed `name` as wanted, and nothing that is not ours.
 fn judge(rehearsed: &Recorded, output: &Output, name: &str, wanted: Option<&Loadable>) -> Result<(), String> {
     let text = said(output);
     if let Some(line) =
@@ -225,7 +221,7 @@ fn judge(rehearsed: &Recorded, output: &Output, name: &str, wanted: Option<&Load
     }
 }
 
-/// Everything that swanctl said.
+/// All output of swanctl.
 fn said(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

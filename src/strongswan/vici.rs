@@ -1,9 +1,9 @@
-//! The vici client: the commands that this agent gives to charon, each with a deadline.
+//! The vici client: the commands that this agent sends to charon, each with a deadline.
 //!
-//! charon answers one socket strictly in order, and different sockets side by side. So requests of each kind have sockets
-//! of their own: neither a long list nor those who look nor a hundred attempts hold up a change, a request that hangs
-//! holds up no other connection, and `version`, by which charon is known to be there, waits for nothing. Together they
-//! are fewer than charon's threads: if all of them hang, charon goes on.
+//! charon answers one socket strictly in order, and different sockets side by side. So each kind of request has its
+//! own sockets: no long list, no reader and no burst of attempts delays a change, a request that hangs delays no other
+//! connection, and `version`, which shows that charon is alive, waits for nothing. There are fewer sockets than charon
+//! has threads: charon goes on even if all of them hang.
 
 mod authorities;
 mod events;
@@ -13,7 +13,11 @@ mod socket;
 
 pub use events::{Events, Notice};
 
-use super::{packet::Packet, section::Section, words};
+use super::{
+    packet::Packet,
+    refused::{or_absent, refused},
+    section::Section,
+};
 use crate::{
     error::{Error, Result},
     strongswan::{
@@ -27,7 +31,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How many names of ours fit into one answer with room for as many of other people's: 512 KiB at 46 bytes each are 11 000.
+/// The most names of ours to ask for in one answer. It leaves room for as many foreign ones: 512 KiB at 46 bytes each
+/// are 11 000.
 pub const MANY: usize = 8000;
 
 /// charon behind its vici socket.
@@ -37,29 +42,29 @@ pub struct Vici {
     pools: Box<Pools>,
 }
 
-/// The sockets by what they are for.
+/// The sockets by purpose.
 struct Pools {
     /// `version` alone.
     pings: Pool,
-    /// What is loaded, and short questions.
+    /// Loads, and short queries.
     commands: Pool,
-    /// What is done to SAs by their numbers.
+    /// Commands on SAs by their numbers.
     acts: Pool,
     attempts: Pool,
-    /// The SAs of one connection, for whoever changes something.
+    /// The SAs of one connection, for writers.
     looks: Pool,
-    /// The same for those who only read.
+    /// The same, for readers.
     readers: Pool,
     /// Everything.
     lists: Pool,
 }
 
-/// On whose behalf the SAs of a connection are listed.
+/// Who asks for the SAs of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// Somebody who changes something: it waits for no reader.
+    /// A writer, which waits for no reader.
     Writer,
-    /// Somebody who only reads.
+    /// A reader.
     Reader,
 }
 
@@ -115,8 +120,8 @@ impl Vici {
         self.query("get-algorithms").await
     }
 
-    /// The ids of the loaded secrets. An answer of more than 512 KiB never comes (facts 2.2), and it is the only way
-    /// to know them: of more than [`MANY`] names, do not ask.
+    /// The ids of the loaded secrets. charon never sends an answer over 512 KiB (facts 2.2), and there is no other way
+    /// to list them: do not call this for more than [`MANY`] names.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -124,8 +129,8 @@ impl Vici {
         Ok(self.query("get-shared").await?.items("keys").map(Into::into).collect())
     }
 
-    /// The names of the loaded connections. An answer of more than 512 KiB never comes (facts 2.2): of more than
-    /// [`MANY`] names, ask [`Vici::many_connections`].
+    /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
+    /// [`MANY`] names, use [`Vici::many_connections`].
     ///
     /// # Errors
     /// When charon does not answer.
@@ -139,14 +144,19 @@ impl Vici {
     /// When charon does not answer.
     pub async fn many_connections(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
-        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |item| {
-            all.extend(item.0.into_keys());
-        })
-        .await?;
+        self.read_all_connections(|item| all.extend(item.0.into_keys())).await?;
         Ok(all)
     }
 
-    /// Gives charon a request of a plan; see [`super::requests::load`].
+    /// charon's descriptions of all loaded connections; each is given to `take` when it comes.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), take).await.map(drop)
+    }
+
+    /// Sends charon a request of a plan; see [`super::requests::load`].
     ///
     /// # Errors
     /// When charon refuses it or does not answer.
@@ -154,7 +164,7 @@ impl Vici {
         self.command(request.command, request.object(), request.body.clone()).await
     }
 
-    /// Forgets a secret; that there is none is no error.
+    /// Unloads a secret; a missing one is no error.
     ///
     /// # Errors
     /// When charon refuses it or does not answer.
@@ -170,18 +180,15 @@ impl Vici {
         Ok(self.query("get-keys").await?.items("keys").map(Into::into).collect())
     }
 
-    /// Forgets a private key; that there is none is no error.
+    /// Unloads a private key; a missing one is no error.
     ///
     /// # Errors
     /// When charon refuses it or does not answer.
     pub async fn unload_key(&self, id: &str) -> Result<()> {
-        match self.command("unload-key", id, Section::new().with("id", id)).await {
-            Err(Error::Refused { words, .. }) if words.ends_with("not found") => Ok(()),
-            other => other,
-        }
+        or_absent(self.command("unload-key", id, Section::new().with("id", id)).await)
     }
 
-    /// Forgets a connection; its SAs stay.
+    /// Unloads a connection; its SAs stay.
     ///
     /// # Errors
     /// When charon does not know it or does not answer.
@@ -200,10 +207,10 @@ impl Vici {
         obeyed("initiate", child, &answer)
     }
 
-    /// A number that changes when charon may have been started anew. The numbers of its SAs then
-    /// begin at 1 again, and what was listed before means something else.
+    /// A number that changes when charon may have been restarted. charon's SA numbers then
+    /// begin at 1 again, so numbers from before are invalid.
     pub async fn charon_epoch(&self) -> u64 {
-        // Connected now: a socket of this life cannot reach a charon of the next. If it cannot be, nothing is closed.
+        // Connected here, because this socket cannot reach a charon that starts later. Without it nothing is closed.
         if let Ok(lent) = self.pools.acts.lend().await {
             lent.give_back();
         }
@@ -211,11 +218,11 @@ impl Vici {
     }
 
     /// Starts closing an SA by its number: `kind` is `ike-id` or `child-id`, and the number was listed
-    /// in `life`. Returns at once. With `force`, an IKE SA is dropped: the peer is told once and not
-    /// waited for.
+    /// in `life`. Returns at once. With `force`, charon drops an IKE_SA: it tells the peer once
+    /// and does not wait.
     ///
     /// # Errors
-    /// When there is none, charon was started anew, or it does not answer.
+    /// When there is no such SA, charon was restarted, or it does not answer.
     pub async fn terminate(&self, kind: &'static str, unique_id: u64, force: bool, life: u64) -> Result<()> {
         let mut body = Section::new().with(kind, unique_id.to_string()).with("timeout", "-1");
         if force {
@@ -227,19 +234,19 @@ impl Vici {
     /// Has charon rekey a CHILD_SA, whose number was listed in `life`. Returns at once.
     ///
     /// # Errors
-    /// When there is none, charon was started anew, or it does not answer.
+    /// When there is no such SA, charon was restarted, or it does not answer.
     pub async fn rekey_child(&self, unique_id: u64, life: u64) -> Result<()> {
         let body = Section::new().with("child-id", unique_id.to_string());
         self.on_sa("rekey", &format!("child-id {unique_id}"), body, life).await
     }
 
-    /// A command on an SA by its number, which means something in one life of charon only.
+    /// A command on an SA by its number, which is valid for one start of charon.
     async fn on_sa(&self, command: &'static str, object: &str, body: Section, life: u64) -> Result<()> {
         let mut lent = self.pools.acts.lend().await.map_err(|e| failed(command, object, e))?;
         if self.pools.acts.lives() != life {
             lent.give_back();
-            let words = "charon may have been started anew since the SA was listed".into();
-            return Err(Error::Refused { doing: format!("{command} {object}"), words });
+            let words = "charon may have been started anew since the SA was listed";
+            return Err(refused(format!("{command} {object}"), words));
         }
         let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
         let answer = lent.returned(answer).map_err(|e| failed(command, object, e))?;
@@ -262,8 +269,8 @@ impl Vici {
         self.list("list-sas", "list-sa", ike).await
     }
 
-    /// The IKE SAs of the connection `ike`, of which only what `read` makes of each is kept; and when charon was begun,
-    /// which may be long after this was called.
+    /// The IKE_SAs of the connection `ike`, each converted by `read`, and when the request was sent,
+    /// which may be long after the call.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -277,7 +284,7 @@ impl Vici {
         Ok((begun, all))
     }
 
-    /// All IKE SAs; each is given to `take` when it comes. Returns when charon was begun.
+    /// All IKE_SAs; `take` gets each as it arrives. Returns when the request was sent.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -310,7 +317,7 @@ impl Vici {
         Ok(all)
     }
 
-    /// A list of what `body` says; each item is given to `take` when it comes.
+    /// A list; `take` gets each item as it arrives.
     async fn stream(
         &self,
         pool: &Pool,
@@ -338,19 +345,19 @@ impl Vici {
     }
 }
 
-/// What asks for one connection, or for all.
+/// The filter for one connection, or for all.
 fn of(ike: Option<&str>) -> Section {
     ike.map_or_else(Section::new, |name| Section::new().with("ike", name))
 }
 
-/// Whether charon did as it was told.
+/// Whether charon reports success.
 fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
     match answer.text("success") {
         Some("yes") => Ok(()),
-        _ => Err(Error::Refused {
-            doing: format!("{command} {object}").trim_end().into(),
-            words: words::shorten(answer.text("errmsg").unwrap_or("it gave no reason"), words::SENTENCE),
-        }),
+        _ => {
+            let doing = format!("{command} {object}").trim_end().to_owned();
+            Err(refused(doing, answer.text("errmsg").unwrap_or("it gave no reason")))
+        }
     }
 }
 
@@ -358,7 +365,7 @@ fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
 fn failed(command: &str, object: &str, cause: Failure) -> Error {
     let doing = format!("{command} {object}").trim_end().to_owned();
     match cause {
-        Failure::Unknown => Error::Refused { doing, words: cause.to_string() },
+        Failure::Unknown => refused(doing, &cause.to_string()),
         Failure::Request(words) => Error::Internal(format!("{doing}: {words}")),
         _ => Error::Unreachable { doing, cause: cause.to_string() },
     }

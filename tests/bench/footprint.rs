@@ -1,4 +1,4 @@
-//! What the agent takes while it does little: memory and processor time, and charon's beside it.
+//! The agent's memory and processor time while it is mostly idle, with charon's beside it.
 
 use std::fs;
 use std::time::Instant;

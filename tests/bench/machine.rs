@@ -1,4 +1,4 @@
-//! On what was measured.
+//! The machine that the benchmark ran on.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The options of the benchmark's command line.
 
 use std::time::Duration;
 

@@ -180,7 +180,7 @@ fn tokens_come_through_systemd(machine: &Machine) {
 
 /// It is started anew when it is killed and when it hangs, and not for nothing.
 fn it_survives(machine: &Machine) {
-    assert!(machine.show("cygnet", "StatusText").contains("1 connections, strongSwan"));
+    assert!(machine.show("cygnet", "StatusText").contains("1 connection, strongSwan"));
     let first = machine.show("cygnet", "MainPID");
     machine.run(&format!("kill -KILL {first}"));
     let second = comes_back(machine, &first);

@@ -1,5 +1,5 @@
-//! Names and words of strangers, in every member of every answer: no subcommand prints what a terminal would obey, and
-//! none lets a stranger begin a line of its own. The agent here is a socket that answers everything with the same JSON.
+//! Hostile names and words in every member of every answer: no subcommand prints what a terminal would obey, and none
+//! lets a stranger begin a line. The agent here is a socket that answers everything with the same JSON.
 
 use super::run::{Run, command, fed};
 use crate::serve::{Bench, Options};

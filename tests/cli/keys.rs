@@ -1,4 +1,4 @@
-//! Keys come by files and standard input, never by the command line; what is refused is not shown.
+//! Keys come from files and standard input, never from the command line. A refused key is not shown.
 
 use super::run::{OTHER_KEY, fed, run, up, up_with};
 use crate::serve::{Bench, KEY, Options, uuid};

@@ -1,4 +1,4 @@
-//! What `make` says on a machine that lacks something: it names it, and what to do.
+//! On a machine that lacks something, `make` names it and says what to do.
 
 use crate::skip::skipped;
 use std::{

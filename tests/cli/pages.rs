@@ -177,6 +177,114 @@ fn no_line_is_wider_than_the_output() {
     }
 }
 
+/// Who takes the last network away takes the tunnel down: that is told, and not that nothing is wrong.
+#[test]
+fn the_last_network_that_goes_is_told() {
+    let b = up();
+    wait_until("it is up", || b.logs().contains("site-7 (c0000000…): up").then_some(()));
+    run(&b, &["remove-cidr", "site-7", "10.7.2.0/24", "--yes"]).ends(0);
+    let down = "site-7 (c0000000…): down, NO_NETWORKS: the connection has no networks";
+    wait_until(down, || b.logs().contains(down).then_some(()));
+    let page = run(&b, &["show", "site-7"]).ends(0).out;
+    assert!(page.contains("NO_NETWORKS") && !page.contains("Nothing is wrong"), "{page}");
+    // A connection that never had any tells nothing.
+    b.create(&params(10, &json!({ "name": "empty", "l3NetworkUuid": null, "peerCidrs": null }))).expect(200);
+    run(&b, &["update", "empty", "--description", "none yet"]).ends(0);
+    assert!(!b.logs().contains("empty (c0000000…): down"), "{}", b.logs());
+}
+
+/// What `show` prints at this width.
+fn shown(b: &Bench, name: &str, columns: usize) -> String {
+    let output = super::run::command(b, &["show", name]).env("COLUMNS", columns.to_string()).output().expect("ended");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Everything that runs, and what of it is not wanted; in any width the same words, none of them broken.
+#[test]
+fn a_page_has_all_of_what_runs() {
+    let b = up();
+    b.charon.double_children();
+    b.charon.alter_ikes(|ike| {
+        let more = [("established", "11520"), ("rekey-time", "7200"), ("nat-local", "yes")];
+        more.iter().for_each(|(key, value)| drop(ike.0.insert((*key).into(), (*value).into())));
+    });
+    b.charon.alter_children(|child| {
+        let used =
+            [("packets-in", "5"), ("bytes-in", "1536"), ("use-in", "61"), ("encap", "yes"), ("rekey-time", "-2")];
+        used.iter().for_each(|(key, value)| drop(child.0.insert((*key).into(), (*value).into())));
+    });
+    let page = shown(&b, "site-7", 80);
+    for line in [
+        "IKE SA 1  established, 3h12m old",
+        "    version      IKEv2, begun by this gateway",
+        "    NAT-T        yes: this gateway is behind a NAT",
+        "    to go        rekey in 2h0m",
+        "  CHILD_SA 2  installed, 1s old; not wanted: duplicate of others",
+        "    SPIs         in c0000002, out d0000002",
+        "    algorithms   AES_CBC-256, HMAC_SHA2_256_128",
+        "    protocol     ESP in UDP, tunnel mode",
+        "    in           1.5 KiB, 5 packets, idle for 1m",
+        "    out          0 B, 0 packets, never used",
+        "    to go        rekey overdue by 2s, expiry in 1h0m",
+        "    here         10.1.0.0/24",
+        "    there        10.7.2.0/24",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}: {page}");
+    }
+    b.charon.alter_ikes(|ike| drop(ike.0.shift_remove("initiator")));
+    b.charon.alter_children(|child| drop(child.0.insert("state".into(), "REKEYED".into())));
+    let page = shown(&b, "site-7", 80);
+    assert!(page.contains("begun by the peer") && page.contains("not wanted: replaced by a rekeying"), "{page}");
+}
+
+#[test]
+fn no_word_is_broken() {
+    let b = Bench::start();
+    b.charon.establish(true);
+    let cidrs: Vec<_> = (0..40).map(|n| format!("2001:db8:ffff:ff{n:02x}::/64")).collect();
+    let long = json!({ "name": "branch of the north ".repeat(6).trim(), "description": "why it is there ".repeat(9).trim(),
+                       "ikeVersion": "ikev2", "peerCidrs": cidrs });
+    b.create(&params(7, &long));
+    let words = |columns: usize| -> Vec<String> {
+        let page = shown(&b, &uuid(7), columns);
+        assert!(page.lines().all(|line| line.width() <= columns), "{columns}: {page}");
+        timeless(&page).split_whitespace().map(ToOwned::to_owned).collect()
+    };
+    let whole = words(2000);
+    assert!(whole.iter().all(|word| word.width() <= 40), "{whole:?}");
+    assert_eq!(words(80), whole);
+    assert_eq!(words(40), whole);
+}
+
+/// Times are in local time with the zone, everywhere in one form; JSON has UTC.
+#[test]
+fn times_are_local() {
+    let b = many();
+    let said = |arguments: &[&str]| {
+        let output = super::run::command(&b, arguments).env("TZ", "Asia/Shanghai").output().expect("ended");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let is_local = |line: &str| {
+        let words: Vec<_> = line.split([' ', ';']).collect();
+        let moment = words.windows(3).find(|words| words[0].parse::<jiff::civil::Date>().is_ok());
+        moment.is_some_and(|words| words[1].parse::<jiff::civil::Time>().is_ok() && words[2] == "CST")
+    };
+    for (arguments, title) in [
+        (&["show", "分公司"][..], "  reason "),
+        (&["show", "分公司"], "  changed "),
+        (&["list", "-o", "wide"], "分公司"),
+        (&["status"], "分公司"),
+        (&["log", "分公司"], "20"),
+    ] {
+        let out = said(arguments);
+        let lines: Vec<_> = out.lines().filter(|line| line.starts_with(title)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| is_local(line)), "{arguments:?}: {out}");
+    }
+    let since = said(&["show", "分公司", "--json"]);
+    let since: serde_json::Value = serde_json::from_str(&since).expect("JSON");
+    assert!(since["reason"]["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{since}");
+}
+
 /// A line of the journal says it all: which connection, what, and why.
 #[test]
 fn the_journal_names_what_went_up_and_down() {

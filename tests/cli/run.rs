@@ -90,8 +90,14 @@ pub fn timeless(text: &str) -> String {
         if line.starts_with("  changed ") {
             return "  changed      <dates>".to_owned();
         }
-        let word = |word: &str| if word.parse::<jiff::Timestamp>().is_ok() { "<time>" } else { word }.to_owned();
-        line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        let (mut words, mut shown) = (line.split(' '), Vec::new());
+        while let Some(word) = words.next() {
+            let is_moment = word.parse::<jiff::civil::Date>().is_ok();
+            // The time of day and the zone.
+            let rest = if is_moment { words.by_ref().take(2).count() } else { 0 };
+            shown.push(if rest == 2 { "<time>" } else { word });
+        }
+        shown.join(" ")
     };
     text.lines().map(|text| line(text) + "\n").collect()
 }

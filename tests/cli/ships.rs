@@ -7,7 +7,7 @@ pub mod man;
 use clap::CommandFactory;
 use cygnet::settings::{Settings, policy};
 use man::settings_page::SETTINGS;
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 #[test]
 fn the_definitions_are_sound() {
@@ -19,22 +19,35 @@ fn every_subcommand_has_a_page_and_is_completed() {
     let directory = tempfile::tempdir().expect("a directory");
     man::write(directory.path()).expect("written");
     let read = |path: &str| fs::read_to_string(directory.path().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let bash = read("bash-completion/completions/cygnet");
-    let (zsh, fish) = (read("zsh/vendor-completions/_cygnet"), read("fish/vendor_completions.d/cygnet.fish"));
+    for path in [
+        "bash-completion/completions/cygnet",
+        "zsh/vendor-completions/_cygnet",
+        "fish/vendor_completions.d/cygnet.fish",
+    ] {
+        assert!(read(path).contains("cygnet complete "), "{path}");
+    }
+    let offered = |words: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_cygnet")).args(["complete", "fish", "--", "cygnet"]).args(words).output();
+        let text = String::from_utf8(output.expect("it ends").stdout).expect("UTF-8");
+        text.lines().filter_map(|line| line.split('\t').next()).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let subcommands = offered(&[""]);
     let whole = read("man/man8/cygnet.8");
     assert!(whole.contains("Exit codes:") && whole.contains(".TH cygnet 8"), "{whole}");
     let command = man::args::Cli::command();
     let mut count = 0;
-    for subcommand in command.get_subcommands() {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
         let name = subcommand.get_name();
         let page = read(&format!("man/man8/cygnet-{name}.8"));
         assert!(page.contains(&format!(".TH cygnet-{name} 8")) && page.contains("SYNOPSIS"), "{page}");
+        let options = offered(&[name, "--"]);
         for option in subcommand.get_arguments().filter_map(|argument| argument.get_long()) {
             // roff escapes each dash.
             assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "{name} --{option}");
-            assert!(bash.contains(&format!("--{option}")), "{name} --{option}");
+            assert!(options.contains(&format!("--{option}")), "{name} --{option}");
         }
-        assert!(bash.contains(name) && zsh.contains(name) && fish.contains(name), "{name}");
+        assert!(subcommands.iter().any(|offered| offered == name), "{name}");
         assert!(whole.contains(&format!("cygnet\\-{}(8)", name.replace('-', "\\-"))), "{name}");
         count += 1;
     }

@@ -1,4 +1,4 @@
-//! A terminal: a program in it sees one on all three of its streams.
+//! Runs a program with a terminal on all three streams.
 
 use super::run::{command, keyless};
 use crate::serve::{Bench, PATIENCE};
@@ -13,7 +13,7 @@ use nix::{
 use std::{
     fs::File,
     io::{Read, Write},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Instant,
@@ -32,11 +32,14 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a subcommand in a terminal of its own.
     pub fn start(b: &Bench, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run(command(b, arguments).envs(environment.iter().copied()))
+    }
+
+    /// Starts a program in a terminal of its own.
+    pub fn run(command: &mut Command) -> Self {
         let pair = openpty(None, None).expect("a terminal");
         let end = || Stdio::from(pair.slave.try_clone().expect("another handle"));
-        let mut command = command(b, arguments);
-        command.envs(environment.iter().copied()).stdin(end()).stdout(end()).stderr(end());
-        let child = command.spawn().expect("started");
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("started");
         let slave = File::from(pair.slave.try_clone().expect("another handle"));
         let keyboard = File::from(pair.master);
         let mut output = keyboard.try_clone().expect("another handle");
@@ -63,6 +66,11 @@ impl Terminal {
             let part = part.unwrap_or_else(|error| panic!("{error}: not shown: {text}\n{}", self.shown));
             self.shown += &String::from_utf8_lossy(&part);
         }
+    }
+
+    /// Forgets what was shown.
+    pub fn forget(&mut self) {
+        self.shown.clear();
     }
 
     /// Types a line.

@@ -1,4 +1,4 @@
-//! A write whose tunnel is not up: what is said, what is waited for, and what is put back.
+//! A write whose tunnel does not come up: what is said, how long the command waits, and what is put back.
 
 use super::run::{run, up};
 use crate::serve::{uuid, wait_until};
@@ -50,7 +50,12 @@ fn a_trial_that_fails_is_put_back() {
     assert!(ended.err.contains("the old connection was put back"), "{}", ended.err);
     assert_eq!(b.inventory(&uuid(7))["lifeTime"], 3600);
     b.charon.establish(true);
-    run(&b, &[&CHANGE[..], &["--confirm", "10s"]].concat()).ends(0);
+    // Both options take a time alike: joined, as the next word, or none.
+    for option in ["--confirm", "--wait"] {
+        for words in [&[&format!("{option}=10s")[..]][..], &[option, "10s"], &[option]] {
+            run(&b, &[&CHANGE[..], words].concat()).ends(0);
+        }
+    }
     assert_eq!(b.inventory(&uuid(7))["lifeTime"], 1000);
 }
 

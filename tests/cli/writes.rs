@@ -25,7 +25,8 @@ fn a_connection_is_created() {
     assert_eq!((&made["description"], &made["authKey"]), (&json!("in the east"), &json!(OTHER_KEY)));
     assert_eq!(list(&made, "peerCidrs", "cidr"), ["10.8.2.0/24"]);
     let again = fed(&b, &[&CREATE[..], &more[..6]].concat(), OTHER_KEY).ends(1);
-    assert!(again.err.contains("there already have ipsec connection"), "{}", again.err);
+    let taken = format!("cygnet: peerAddress: the connection branch ({id}) has the same local address and peer\n");
+    assert_eq!(again.err, taken);
     let keyless = run(&b, &["create", "x", "--peer", "198.51.100.9"]).ends(2);
     assert!(keyless.err.contains("a connection needs a key"), "{}", keyless.err);
     let nowhere = fed(&b, &[&CREATE[..], &["--vip", "192.0.2.99", "--no-networks"]].concat(), OTHER_KEY).ends(1);
@@ -167,7 +168,11 @@ fn a_shared_key_is_changed_together() {
     }
     let key = ["--auth-key-file", "-"];
     let ended = fed(&b, &[&["change", "site-8", "--yes"][..], &key].concat(), OTHER_KEY).ends(1);
-    assert!(ended.err.contains("site-7") && ended.err.contains("together=true"), "{}", ended.err);
+    assert!(
+        ended.err.contains("site-7") && ended.err.contains("; with --together, all of these connections get it"),
+        "{}",
+        ended.err
+    );
     let ended = fed(&b, &[&["plan", "site-8", "--together"][..], &key].concat(), OTHER_KEY).ends(0);
     let line = format!("changes in the same step\n  site-7 ({}): the same authKey\n", uuid(7));
     assert!(ended.out.contains(&line), "{}", ended.out);

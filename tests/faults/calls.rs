@@ -1,4 +1,4 @@
-//! The three write calls, and what of two connections stands where: the one that is there and the one to be made.
+//! The three write calls, and the expected state of two connections: the stored one and the one to create.
 
 use crate::{
     client::Response,

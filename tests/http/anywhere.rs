@@ -1,5 +1,5 @@
-//! Peers that call from anywhere, before a charon that nobody calls: they are waited for, which is no trouble to anybody,
-//! and told apart by their identities.
+//! Peers without a fixed address, before a charon that nobody calls: waiting raises no alarm, and identities tell the
+//! peers apart.
 
 use super::accounts::tool;
 use crate::{

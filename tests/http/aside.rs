@@ -74,7 +74,7 @@ fn act(b: &Bench, body: &Value) -> Response {
 #[test]
 fn one_with_the_same_addresses_is_set_aside() {
     let b = altered(same_peer);
-    assert_aside(&b, "with the same vrouter and peerAddress");
+    assert_aside(&b, "has the same local address and peer");
     // What does not resolve the clash, and needs it resolved, is refused; what needs nothing is done.
     act(&b, &json!({ "reconnectIPsecConnection": {} })).expect(503);
     b.change(&uuid(8), &json!({ "peerAddress": "198.51.100.7", "authKey": KEY, "lifeTime": 900 })).expect(503);
@@ -84,7 +84,7 @@ fn one_with_the_same_addresses_is_set_aside() {
         json!({ "updateIPsecConnection": { "description": "x" } }).to_string().as_bytes(),
     )
     .expect(200);
-    assert_aside(&b, "with the same vrouter and peerAddress");
+    assert_aside(&b, "has the same local address and peer");
     b.change(&uuid(8), &change(8, &json!({}))).expect(200);
     assert_admitted(&b);
 }
@@ -95,7 +95,7 @@ fn one_with_another_key_for_the_same_identity_is_set_aside() {
         record["identity"]["remote"] = json!("198.51.100.7");
         record["psk_hex"] = json!("746573742d6f6e6c79");
     });
-    assert_aside(&b, "another authKey for the same remote identity");
+    assert_aside(&b, "another key for the same remote identity");
     act(&b, &json!({ "changeIPSecConnectionState": { "stateEvent": "disable" } })).expect(200);
     assert_eq!(b.ask("GET", "/readyz", b"").json()["set_aside"], Value::Null, "a disabled connection has no key");
     act(&b, &json!({ "changeIPSecConnectionState": { "stateEvent": "enable" } })).expect(503);
@@ -107,7 +107,7 @@ fn one_with_another_key_for_the_same_identity_is_set_aside() {
 #[test]
 fn it_is_loaded_when_the_other_is_gone() {
     let b = altered(same_peer);
-    assert_aside(&b, "with the same vrouter and peerAddress");
+    assert_aside(&b, "has the same local address and peer");
     b.ask("DELETE", &format!("{PATH}/{}", uuid(7)), b"").expect(200);
     wait_until("it is loaded", || (loaded(&b) == [name(8)]).then_some(()));
     b.create(&params(7, &json!({}))).expect(503);
@@ -131,7 +131,7 @@ fn it_is_set_aside_at_each_start_and_its_file_is_left_alone() {
     for _ in 0..2 {
         b.stop();
         b.run();
-        assert_aside(&b, "with the same vrouter and peerAddress");
+        assert_aside(&b, "has the same local address and peer");
         assert_eq!(fs::read(b.record(&uuid(8))).expect("stored"), file);
     }
 }

@@ -130,12 +130,12 @@ fn every_write_leaves_a_line_in_the_audit_trail() {
         ["CreateIPsecConnection by", "done; it is new", &uuid],
         ["ChangeIPSecConnectionState by", "state \"Enabled\" -> \"Disabled\"", &uuid],
         ["ChangeIPSecConnectionState by", "refused (SYS.1003)", "ffff"],
-        ["DeleteIPsecConnection by nobody known", "refused (ID.1001)", &uuid],
+        ["DeleteIPsecConnection by an unauthenticated caller", "refused (ID.1001)", &uuid],
     ]) {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
     }
     assert!(
         trail[0].contains("request=") && trail[0].contains("peer=198.51.100.7") && trail[0].contains("duration_ms=")
     );
-    assert!(trail[0].contains("by token test:"), "{}", trail[0]);
+    assert!(trail[0].contains("by token test from 127.0.0.1: "), "{}", trail[0]);
 }

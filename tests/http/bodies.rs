@@ -1,4 +1,4 @@
-//! Bodies that are no requests: each is answered, none is taken for another, and the agent goes on.
+//! Bodies that are not valid requests: each gets an answer, and the agent goes on.
 
 use super::transcript::Transcript;
 use crate::serve::{Bench, TOKEN, files, params, uuid};

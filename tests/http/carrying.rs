@@ -1,4 +1,4 @@
-//! After a change that only this end has, the old SA goes on carrying: that is not down, and everything says so.
+//! After a change of one end alone, the old SA still carries: nothing calls that down.
 
 use crate::{
     fake_charon::Behaviour,

@@ -1,4 +1,5 @@
-//! A charon that refuses, is silent, lacks something or is gone: all or nothing, and the caller hears why.
+//! charon refuses, is silent, lacks an algorithm or is gone: a write is done whole or not at all, and the caller hears
+//! why.
 
 use super::transcript::Transcript;
 use crate::{

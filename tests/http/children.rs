@@ -1,4 +1,4 @@
-//! The truth about each child in our own view: what is wanted, what runs, its times, and its condition in one word.
+//! Each child in the native view: what is wanted, what runs, its times, and its condition.
 
 use crate::{
     fake_charon::Behaviour,
@@ -65,8 +65,72 @@ fn everything_about_a_child_is_told() {
         ("rekey_in_s", json!(-2)),
         ("ends_in_s", json!(3600)),
         ("group", Value::Null),
+        ("spi_in", json!("c0000002")),
+        ("spi_out", json!("d0000002")),
+        ("udp", json!(false)),
+        ("ike_sa", json!(1)),
+        ("not_wanted", Value::Null),
     ] {
         assert_eq!(sa[member], value, "{member}: {sa}");
+    }
+}
+
+#[test]
+fn everything_about_an_ike_sa_is_told() {
+    let b = up(Options::default().policy);
+    b.charon.alter_ikes(|ike| {
+        let more = [("established", "7200"), ("rekey-time", "-3"), ("reauth-time", "90"), ("nat-remote", "yes")];
+        more.iter().for_each(|(key, value)| drop(ike.0.insert((*key).into(), (*value).into())));
+    });
+    let ours = native(&b)["ike_sas"][0].take();
+    for (member, value) in [
+        ("initiator", json!("local")),
+        ("initiator_spi", json!("0000000011110001")),
+        ("responder_spi", json!("0000000022220001")),
+        ("age_s", json!(7200)),
+        ("rekey_in_s", json!(-3)),
+        ("reauth_in_s", json!(90)),
+        ("nat_local", json!(false)),
+        ("nat_remote", json!(true)),
+        ("not_wanted", Value::Null),
+    ] {
+        assert_eq!(ours[member], value, "{member}: {ours}");
+    }
+    b.charon.alter_ikes(|ike| {
+        ["initiator", "established", "rekey-time", "reauth-time"].iter().for_each(|key| drop(ike.0.shift_remove(*key)));
+    });
+    let theirs = native(&b)["ike_sas"][0].take();
+    assert_eq!((&theirs["initiator"], &theirs["age_s"]), (&json!("remote"), &Value::Null), "{theirs}");
+}
+
+/// Of several SAs, each that is not wanted says why; the newest one of a duplicate stays.
+#[test]
+fn what_is_not_wanted_says_why() {
+    let b = up(Options::default().policy);
+    b.charon.establish(false);
+    let marks = || {
+        let sas = child(&b)["sas"].take();
+        let sas = sas.as_array().expect("a list").iter();
+        sas.map(|sa| (sa["id"].as_u64().unwrap_or(0), sa["not_wanted"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(marks().iter().map(|(_, mark)| mark.clone()).collect::<Vec<_>>(), [Value::Null]);
+    let first = marks()[0].0;
+    b.charon.double_children();
+    let doubled = marks();
+    let of_first = |marks: &[(u64, Value)]| marks.iter().find(|(id, _)| *id == first).expect("it is listed").1.clone();
+    assert_eq!((doubled.len(), of_first(&doubled)), (2, json!("duplicate")), "{doubled:?}");
+    assert_eq!(doubled.iter().filter(|(_, mark)| mark.is_null()).count(), 1, "{doubled:?}");
+    for (key, value, mark) in
+        [("state", "REKEYED", "replaced"), ("state", "DELETING", "closing"), ("encr-keysize", "128", "differs")]
+    {
+        let id = first.to_string();
+        b.charon.alter_children(|child| {
+            if child.text("uniqueid") == Some(&id) {
+                child.0.insert("state".into(), "INSTALLED".into());
+                child.0.insert(key.into(), value.into());
+            }
+        });
+        assert_eq!(of_first(&marks()), mark);
     }
 }
 

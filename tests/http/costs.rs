@@ -1,4 +1,5 @@
-//! What reading costs: charon's log a program, of which few run at once; long lists no memory for each reader.
+//! The cost of reading: charon's log starts a program, of which few run at once; a long list takes no memory for each
+//! reader.
 
 use crate::serve::{Bench, Options, params, wait_until};
 use serde_json::json;

@@ -1,5 +1,4 @@
-//! Changes on trial, keys that are shared and connections that are set aside, all at once: what each of them promises
-//! holds beside the others.
+//! Trials, shared keys and connections that are set aside, all at once: each keeps its promise beside the others.
 
 use crate::{
     client::Response,

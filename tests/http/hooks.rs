@@ -195,5 +195,5 @@ fn a_silent_host_is_left_after_ten_seconds() {
         Err(error) if error.kind() != ErrorKind::WouldBlock => Some(()),
         _ => None,
     });
-    wait_until("the log says so", || b.logs().contains("a web hook did not answer in time").then_some(()));
+    wait_until("the log says so", || b.logs().contains("did not answer in time").then_some(()));
 }

@@ -71,7 +71,7 @@ fn is_valid(b: &Bench, session: &str) -> bool {
 
 /// How many passwords were looked at and found wrong.
 fn looked_at(b: &Bench) -> usize {
-    b.logs().lines().filter(|line| line.contains(" a login as ") && line.contains(" failed ")).count()
+    b.logs().lines().filter(|line| line.contains(" a login as ") && line.contains(" failed: ")).count()
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn each_login_is_a_line_with_its_address_and_no_name_writes_another() {
     let b = bench();
     session(&login(&b, "127.0.0.7", "admin", PASSWORD));
     login(&b, "127.0.0.8", "admin", "test-only-wrong");
-    let forged = format!("x\n2026-01-01 a login of admin\u{1b}[2J\u{202e}{}", "y".repeat(200));
+    let forged = format!("x\n2026-01-01 a login as admin\u{1b}[2J\u{202e}{}", "y".repeat(200));
     login(&b, "127.0.0.9", &forged, "test-only-wrong");
     let logs = b.logs();
     let lines: Vec<_> = logs.lines().filter(|line| line.contains(" login ")).collect();
     let [good, bad, odd] = lines.as_slice() else { panic!("{lines:#?}") };
-    assert!(good.contains("a login of admin from 127.0.0.7") && good.contains("INFO"), "{good}");
+    assert!(good.contains("a login as admin from 127.0.0.7 is accepted") && good.contains("INFO"), "{good}");
     assert!(bad.contains("a login as admin from 127.0.0.8 failed") && bad.contains("WARN"), "{bad}");
     assert!(odd.contains("127.0.0.9") && odd.contains("u{a}") && !odd.contains(['\u{1b}', '\u{202e}']), "{odd}");
     assert!(!odd.contains(&"y".repeat(65)), "{odd}");

@@ -131,8 +131,8 @@ fn strangers_do_not_drown_the_audit_trail() {
     b.create(&params(7, &json!({}))).expect(200);
     let lines = trail(&b);
     assert_eq!(lines.len(), 5, "{lines:#?}");
-    assert!(lines[0].contains("nobody known") && lines[0].contains("127.0.0.1"), "{}", lines[0]);
-    assert!(lines[1..].iter().all(|line| line.contains("by token test: ")), "each of a caller's: {lines:#?}");
+    assert!(lines[0].contains("an unauthenticated caller") && lines[0].contains("127.0.0.1"), "{}", lines[0]);
+    assert!(lines[1..].iter().all(|line| line.contains("by token test from ")), "each of a caller's: {lines:#?}");
     assert_eq!(b.logs().matches("a write is asked for").count(), 4);
     assert!(b.logs().lines().count() < 40, "nor anything else: {}", b.logs());
     b.stop();

@@ -286,7 +286,7 @@ fn together_is_not_for_trials_and_takes_true_or_false() {
     let body = json!({ "changeIPsecConnection": change(8, &new_key()) });
     let path = |query: &str| format!("{PATH}/config/{}?{query}", uuid(8));
     let said = refused(&b, "PUT", &path("together=true&confirm=5s"), &body);
-    assert!(said.contains("confirm and together cannot be combined"), "{said}");
+    assert!(said.contains("the query parameter together cannot be combined with confirm"), "{said}");
     for value in ["", "yes", "1"] {
         let said = refused(&b, "PUT", &path(&format!("together={value}")), &body);
         assert!(said.contains("query parameter together"), "{said}");

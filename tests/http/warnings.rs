@@ -188,7 +188,7 @@ fn networks_that_another_connection_joins_too_are_named() {
         let answer = b.create(&params(n, &to(cidr))).expect(200).json();
         assert_eq!(codes(&answer), same, "{cidr}");
         let text = answer["warnings"].to_string();
-        assert!(text.contains(&format!("{}, name:site-7] (10.1.0.0/24 to 10.7.0.0/24)", uuid(7))), "{text}");
+        assert!(text.contains(&format!("site-7 ({}) (10.1.0.0/24 to 10.7.0.0/24)", uuid(7))), "{text}");
         assert_eq!(codes(&view(7)), same);
         assert!(view(7)["warnings"].to_string().contains(&uuid(n)));
         let body = json!({ "changeIPsecConnection": change(n, &with(&json!({ "lifeTime": 1000 }))) }).to_string();
@@ -220,4 +220,19 @@ fn the_same_networks_are_refused_where_the_settings_say_so() {
     b.ask("POST", &format!("/zstack/v1/ipsec/{}/remote-cidrs", uuid(8)), cidrs.as_bytes()).expect(200);
     b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(8)), ENABLE).expect(503);
     b.change(&uuid(7), &change(7, &with(&json!({ "lifeTime": 1000 })))).expect(200);
+}
+
+/// Some peers decode such a key, and then have another one.
+#[test]
+fn a_key_that_looks_encoded_is_said_to_be_text() {
+    let b = bench(WARN);
+    let seen = |answer: &Value| codes(answer).iter().any(|(code, _)| code == "KEY_TAKEN_AS_TEXT");
+    let encoded = with(&json!({ "authKey": "0x7e57a9c4d1f8036b2e95c07d4a81f36e" }));
+    let answer = b.create(&params(7, &encoded)).expect(200);
+    assert!(seen(&answer.json()), "{}", answer.text());
+    assert!(!answer.json()["warnings"].to_string().contains("7e57"), "{}", answer.text());
+    let view = || b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").expect(200).json();
+    assert!(seen(&view()));
+    b.change(&uuid(7), &change(7, &good())).expect(200);
+    assert!(!seen(&view()));
 }

@@ -39,6 +39,12 @@ fn authenticated_packets() {
 
 #[test]
 #[ignore = "make kernel"]
+fn options() {
+    on_a_machine("on_options", 3);
+}
+
+#[test]
+#[ignore = "make kernel"]
 fn neighbours() {
     on_a_machine("on_neighbours", 4);
 }

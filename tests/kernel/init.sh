@@ -15,7 +15,7 @@ mount -t hostfs -o "$CYGNET_SHARE" share /run/share
 prepare() {
 	# All that the tests use, at once. Loading on demand would hold up charon, and its SAs, for seconds.
 	echo >/proc/sys/kernel/modprobe
-	"$CYGNET_UML/bin/modprobe" -d "$CYGNET_UML" -a ipv6 veth bridge tun af_key xfrm_user esp4 esp6 ah4 ah6 xfrm4_tunnel \
+	"$CYGNET_UML/bin/modprobe" -d "$CYGNET_UML" -a ipv6 veth bridge tun af_key xfrm_user esp4 esp6 ah4 ah6 xfrm4_tunnel ip_gre \
 		iptable_nat xt_MASQUERADE aes_generic des_generic cbc ctr gcm ghash-generic hmac sha1_generic sha256_generic \
 		sha512_generic authenc echainiv seqiv drbg jitterentropy_rng overlay
 	ip link set lo up

@@ -312,8 +312,10 @@ fn of_two_tunnels_with_the_same_networks_the_one_that_carries_is_told() {
     let mut pair = Pair::join(&lab, |side| AgentOptions { wait: WAIT[side as usize].to_owned(), ..Default::default() });
     let mut uuids = Vec::new();
     for peer in ["192.0.2.2", "192.0.2.3"] {
-        let made =
-            pair.create(Side::A, &with(&algorithms(), &json!({ "peerAddress": peer, "peerCidrs": ["10.2.0.0/24"] })));
+        let made = pair.create(
+            Side::A,
+            &with(&algorithms(), &json!({ "peerAddress": peer, "peerCidrs": ["10.2.0.0/24"], "dpdDelay": 1 })),
+        );
         assert_eq!(made["status"], "Ready", "{made}\n{}", pair.agent(Side::A).logs());
         uuids.push(pair.uuid(Side::A).to_owned());
     }
@@ -333,4 +335,11 @@ fn of_two_tunnels_with_the_same_networks_the_one_that_carries_is_told() {
     assert!(lab.swanctl(Side::A, &["--rekey", "--child", &child]).status.success(), "{child}");
     wait_until(PATIENCE, "the kernel goes over", || (carries(&lab) == "192.0.2.2").then_some(()));
     wait_until(PATIENCE, "the second is shadowed", || told().filter(|told| *told == [false, true]));
+    // Its peer is not there any more, and the other tunnel carries.
+    let nobody = ["neigh", "replace", "192.0.2.2", "lladdr", "02:00:00:00:00:99", "dev", "wan", "nud", "permanent"];
+    run(lab.command_in(Side::A, "ip").args(nobody));
+    wait_until(PATIENCE, "the other one carries", || (carries(&lab) == "192.0.2.3").then_some(()));
+    wait_until(PATIENCE, "neither is shadowed", || told().filter(|told| *told == [false, false]));
+    let status = |uuid: &String| pair.agent(Side::A).get(uuid).expect(200).json()["inventories"][0]["status"].clone();
+    assert!(status(&uuids[0]) != "Ready" && status(&uuids[1]) == "Ready", "{uuids:?}");
 }

@@ -64,7 +64,7 @@ fn count(pair: &Pair, side: Side, most: &mut BTreeMap<String, Most>) {
 /// How often the agent of `side` began each of these children.
 fn begun(pair: &Pair, side: Side, names: &Names) -> BTreeMap<String, usize> {
     let logs = pair.agent(side).logs();
-    let lines: Vec<_> = logs.lines().filter(|line| line.contains("Initiate(")).collect();
+    let lines: Vec<_> = logs.lines().filter(|line| line.contains("next step: negotiate ")).collect();
     names.keys().map(|name| (name.clone(), lines.iter().filter(|line| line.contains(name)).count())).collect()
 }
 

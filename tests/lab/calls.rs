@@ -21,6 +21,13 @@ pub fn native(pair: &Pair, side: Side) -> Value {
     pair.agent(side).request("GET", &format!("/cygnet/v1/connections/{}", pair.uuid(side)), None).expect(200).json()
 }
 
+/// What `cygnet` prints on this side in so many columns.
+pub fn cygnet(pair: &Pair, side: Side, columns: usize, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(crate::support::agent::binary());
+    command.args(arguments).arg("--config").arg(pair.agent(side).config()).env("COLUMNS", columns.to_string());
+    String::from_utf8_lossy(&command.output().expect("cygnet runs").stdout).into_owned()
+}
+
 /// The whole inventory.
 #[track_caller]
 pub fn inventory(pair: &Pair, side: Side) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::calls::native;
+use crate::calls::{cygnet, native};
 use crate::lab;
 use crate::pair::{KEY, PATIENCE, Pair, WAIT};
 use crate::peer::Charon;
@@ -56,6 +56,7 @@ fn idle_up_and_one_way_are_told_apart() {
     let sa = &up["sas"][0];
     assert!(sa["packets_in"].as_u64() >= Some(5) && sa["unused_in_s"].as_u64() <= Some(1), "{sa}");
     assert!(sa["ends_in_s"].as_i64() > sa["rekey_in_s"].as_i64() && sa["rekey_in_s"].as_i64() > Some(0), "{sa}");
+    on_a_page(&pair);
     // B sends nothing back: what comes from its host is dropped before it reaches the tunnel.
     drop_from(&lab, Side::B, Side::B.host(), true);
     let (a, b) = (becomes(&pair, Side::A, "no_inbound"), becomes(&pair, Side::B, "no_outbound"));
@@ -74,6 +75,31 @@ fn idle_up_and_one_way_are_told_apart() {
         becomes(&pair, side, "up_idle");
     }
     assert_eq!(pair.settled(1)[0].child_spis(), before[0].child_spis(), "nothing was negotiated for it");
+}
+
+/// `cygnet show` has what charon says of the SAs, in lines that are not too wide.
+fn on_a_page(pair: &Pair) {
+    let (sas, view) = (pair.ike_sas(Side::A), native(pair, Side::A));
+    let of = |name: &str| sas[0]["children"][0][name].as_str().expect("a text").to_owned();
+    let (page, narrow) = (cygnet(pair, Side::A, 80, &["show", pair.uuid(Side::A)]), 40);
+    for line in
+        [format!("SPIs         in {}, out {}", of("spi-in"), of("spi-out")), format!("here         {}", Side::A.lan())]
+    {
+        assert!(page.contains(&line), "{line}: {page}");
+    }
+    let (ours, theirs) = (&view["ike_sas"][0], native(pair, Side::B)["ike_sas"][0].take());
+    let both = [&ours["initiator"], &theirs["initiator"]];
+    assert!(both == ["local", "remote"] || both == ["remote", "local"], "{both:?}");
+    assert_eq!(ours["initiator_spi"], theirs["initiator_spi"]);
+    let by = if ours["initiator"] == "local" { "begun by this gateway" } else { "begun by the peer" };
+    let is_used =
+        |title: &str| page.lines().any(|line| line.starts_with(title) && line.contains(" packets, idle for "));
+    assert!(page.contains(by) && is_used("    in ") && is_used("    out "), "{page}");
+    assert!(page.contains("rekey in ") && page.contains("expiry in ") && page.contains("NAT-T "), "{page}");
+    let slim = cygnet(pair, Side::A, narrow, &["show", pair.uuid(Side::A)]);
+    for (text, columns) in [(&page, 80), (&slim, narrow)] {
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+    }
 }
 
 #[test]
@@ -95,7 +121,7 @@ fn what_a_peer_narrows_is_not_ready() {
     assert!(details.contains(&both.0) && details.contains(&both.1), "{details}");
     wait_until(Duration::from_secs(10), "B has what it wants", || (pair.status(Side::B) == "Ready").then_some(()));
     // The attempts to get the rest do not pile up SAs.
-    let attempts = || pair.agent(Side::A).logs().lines().filter(|line| line.contains("Initiate(")).count();
+    let attempts = || pair.agent(Side::A).logs().lines().filter(|line| line.contains("next step: negotiate ")).count();
     wait_until(Duration::from_secs(20), "three attempts", || (attempts() >= 3).then_some(()));
     let sas = pair.ike_sas(Side::A);
     let children: usize = sas.iter().map(|sa| sa["children"].as_array().map_or(0, Vec::len)).sum();

@@ -8,7 +8,7 @@ use cygnet::strongswan::vici::Vici;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use crate::calls::drift;
+use crate::calls::{cygnet, drift};
 use crate::operator::Operator;
 use crate::pair::{Pair, Tunnel};
 use crate::peer::Charon;
@@ -83,11 +83,31 @@ const DEEDS: [Deed; 6] = [
     ("the secret is unloaded", |bed| bed.lose_the_secret()),
 ];
 
+/// What the operator made is listed beside ours, with its SAs.
+#[track_caller]
+fn is_shown_as_foreign(pair: &Pair) {
+    let all = cygnet(pair, Side::A, 80, &["list", "--all"]);
+    let row = all.lines().find(|line| line.starts_with("operator ")).unwrap_or_else(|| panic!("{all}"));
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells[..5], ["operator", Side::B.wan(), "172.32.0.0/16", "foreign", "up"], "{all}");
+    let page = cygnet(pair, Side::A, 80, &["show", "operator"]);
+    for text in [
+        "status       foreign, up",
+        "version      IKEv2, begun by this gateway",
+        "there        172.32.0.0/16",
+        "SPIs         in ",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(all.lines().chain(page.lines()).all(|line| line.chars().count() <= 80), "{all}{page}");
+}
+
 #[test]
 fn what_is_ours_is_put_back() {
     let Some(lab) = lab() else { return };
     let pair = Pair::up(&lab, &json!({}));
     let operator = Operator::arrive(&pair);
+    is_shown_as_foreign(&pair);
     let file = pair.agent(Side::A).conf_dir().join(format!("{}.conf", pair.name(Side::A)));
     let bed = Bed { charon: Charon::of(&lab, Side::A), file, pair };
     let (before, tunnels) = (bed.ours(), bed.pair.settled(1).each_ref().map(Tunnel::numbers));

@@ -6,15 +6,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::calls::{change_how, has_ike, native};
-use crate::pair::{PATIENCE, Pair};
+use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
+use crate::pair::{PATIENCE, Pair, for_side, reaches};
 use crate::support::lab::Side;
 use crate::support::wait_until;
-use crate::{lab, say};
+use crate::{lab, lab_for, say};
 
 /// When the agent began to negotiate, in seconds since midnight, by its log.
 fn attempts(pair: &Pair, side: Side) -> Vec<f64> {
     let logs = pair.agent(side).logs();
-    logs.lines().filter(|line| line.contains("Initiate(")).map(|line| seconds(line).expect("a time")).collect()
+    logs.lines()
+        .filter(|line| line.contains("next step: negotiate "))
+        .map(|line| seconds(line).expect("a time"))
+        .collect()
 }
 
 /// `2026-01-02T03:04:05.678901Z` anywhere in a line.
@@ -105,4 +109,23 @@ fn a_leaked_key_ends_its_tunnel_at_once() {
         pair.renewed(&before, 1);
         pair.carries();
     }
+}
+
+/// A peer behind NAT cannot be called: the change takes effect when it calls anew, and the reason says so until then.
+#[test]
+fn a_peer_that_only_calls_changes_over_when_it_calls() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "ikeVersion": "ikev2" }), Some(FIRST));
+    let called = || {
+        bed.call();
+        (bed.view()["inventory"]["status"] == "Ready").then_some(())
+    };
+    wait_until(PATIENCE, "it is up by the peer's call", called);
+    let change = json!({ "ikeVersion": "ikev2", "ikeDhGroup": 19 });
+    bed.agent.change(&bed.uuid, &for_side(Side::A, &change)).expect(200);
+    bed.named(Role::We, "PEER_UNREACHABLE", &["the tunnel that runs carries on", "changes over when it calls"]);
+    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
+    bed.lab.load_conf(Side::B, "t", &Peer { ike: "aes256-sha256-ecp256", ..SAME }.conf("ikev2"));
+    wait_until(PATIENCE, "it has changed over", called);
+    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
 }

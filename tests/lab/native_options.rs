@@ -1,5 +1,6 @@
 //! The options of our own before raw charons: what runs is what was asked for, in both roles.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::lab_for;
 use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
 use crate::pair::{for_side, reaches};
 use crate::support::lab::Side;
-use crate::support::wait_until;
+use crate::support::{output, poll, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,6 +46,29 @@ fn a_forced_encapsulation_needs_nothing_of_the_peer() {
     }
 }
 
+/// As many bytes as one may ask for go through, in pings of many fragments: both ends are told, and one of them rekeys.
+#[test]
+fn traffic_rekeys_a_child() {
+    let Some((bed, before)) = up("ikev2", &SAME, &json!({ "childRekeyBytes": 67_108_864 }), Role::We) else { return };
+    let child = |view: &Value| view["children"][0]["sas"][0]["id"].clone();
+    let listed = bed.lab.swanctl(Side::A, &["--list-conns", "--raw"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("rekey_bytes=67108864"), "{listed:?}");
+    let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    ping.wait_for_replies(5);
+    let mut flood = bed.lab.command_in(Side::A, "ping");
+    flood.args(["-q", "-f", "-s", "60000", "-c", "1500", "-I", Side::A.host(), Side::B.host()]);
+    let flooded = output(&mut flood);
+    let after = wait_until(PATIENCE, "another CHILD_SA carries", || {
+        let view = bed.view();
+        (child(&view) != child(&before) && view["inventory"]["status"] == "Ready").then_some(view)
+    });
+    ping.wait_for_replies(5);
+    let lost = ping.stop();
+    assert_eq!(lost.lost(), 0, "{lost:?} {flooded:?}");
+    assert_eq!(after["ike_sas"][0]["id"], before["ike_sas"][0]["id"], "the IKE_SA is the same");
+    assert!(bed.lab.charon_log(Side::A).contains("CREATE_CHILD_SA"), "{}", bed.lab.charon_log(Side::A));
+}
+
 /// A PRF apart from the integrity, and beside an AEAD cipher.
 #[test]
 fn the_prf_has_a_hash_of_its_own() {
@@ -56,6 +80,66 @@ fn the_prf_has_a_hash_of_its_own() {
         for role in [Role::We, Role::Peer] {
             let Some((bed, _)) = up("ikev2", &peer, &options, role) else { return };
             assert_eq!(bed.lab.sas(Side::A)[0]["prf-alg"], prf, "{role:?}");
+        }
+    }
+}
+
+/// A packet of UDP from this port of A's host to that of B's; whether it came.
+fn comes(bed: &Bed, from: u16, to: u16) -> bool {
+    let bind = |side: Side, port: u16| {
+        let address = (side.host(), port);
+        bed.lab.inside(side, || UdpSocket::bind(address)).unwrap_or_else(|error| panic!("{address:?}: {error}"))
+    };
+    let (ours, theirs) = (bind(Side::A, from), bind(Side::B, to));
+    theirs.set_nonblocking(true).expect("it can be set");
+    let (sent, mut buffer) = (format!("{from} to {to}"), [0; 16]);
+    // One may be lost to a route that is not there yet, and one of an earlier call come late.
+    let came = poll(Duration::from_secs(2), || {
+        ours.send_to(sent.as_bytes(), (Side::B.host(), to)).ok();
+        let length = theirs.recv(&mut buffer).ok()?;
+        (&buffer[..length] == sent.as_bytes()).then_some(())
+    });
+    came.is_some()
+}
+
+/// A tunnel for the packets of one port carries these and no others. charon lists the port by its name on this host, and
+/// it is the wanted one all the same. A peer with fewer packets than are wanted is named.
+#[test]
+fn a_tunnel_for_one_port() {
+    let l2tp =
+        Peer { networks: "10.2.0.0/24[udp/1701]", esp: "aes256-sha256\n remote_ts = 10.1.0.0/24[udp/1701]", ..SAME };
+    let all_udp = Peer { networks: "10.2.0.0/24[udp]", esp: "aes256-sha256\n remote_ts = 10.1.0.0/24[udp]", ..SAME };
+    let options = json!({ "selectorProtocol": "udp", "selectorLocalPort": 1701, "selectorRemotePort": 1701 });
+    for (version, peer, role) in
+        [("ikev2", &l2tp, Role::We), ("ikev2", &all_udp, Role::Peer), ("ikev1", &l2tp, Role::Peer)]
+    {
+        let Some(lab) = lab_for(version) else { return };
+        let all = crate::pair::with(&json!({ "ikeVersion": version }), &options);
+        let bed = Bed::start(lab, peer, version, &all, (role == Role::Peer).then_some(FIRST));
+        let view = wait_until(PATIENCE, "it is Ready", || {
+            if role == Role::Peer {
+                bed.call();
+            }
+            let view = bed.view();
+            (view["inventory"]["status"] == "Ready").then_some(view)
+        });
+        let child = &view["children"][0];
+        for ends in [child, &child["sas"][0]] {
+            let (local, remote) = (json!(["10.1.0.0/24[udp/1701]"]), json!(["10.2.0.0/24[udp/1701]"]));
+            assert_eq!((&ends["local"], &ends["remote"]), (&local, &remote), "{version} {role:?}: {child:#}");
+        }
+        assert_eq!(child["sas"][0]["as_wanted"], true, "{version} {role:?}: {child:#}");
+        assert!(comes(&bed, 1701, 1701), "{version} {role:?}");
+        assert!(!comes(&bed, 1702, 1701) && !comes(&bed, 1701, 1702), "{version} {role:?}");
+        assert_ne!(bed.lab.ping(Side::A, Side::A.host(), Side::B.host(), 3, Duration::from_millis(10)).received, 3);
+        if version == "ikev2" && role == Role::We {
+            let change = json!({ "selectorLocalPort": 0, "selectorRemotePort": 0, "selectorProtocol": "any" });
+            bed.agent.change(&bed.uuid, &for_side(Side::A, &crate::pair::with(&all, &change))).expect(200);
+            bed.named(
+                role,
+                "TS_MISMATCH",
+                &["some protocols or ports only", "[udp/1701]", "wanted here: 10.1.0.0/24 ==="],
+            );
         }
     }
 }

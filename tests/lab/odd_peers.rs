@@ -42,7 +42,8 @@ pub const SAME: Peer = Peer {
 };
 
 impl Peer {
-    fn conf(&self, version: &str) -> String {
+    /// What swanctl loads.
+    pub fn conf(&self, version: &str) -> String {
         let Self { connection, ike, local, remote, networks, esp, key, secrets } = self;
         let version = version.trim_start_matches("ikev");
         format!(

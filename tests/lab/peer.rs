@@ -107,6 +107,15 @@ impl Charon {
         self.runtime.block_on(self.vici.initiate(ike, child)).expect("initiate");
     }
 
+    /// As [`Charon::initiate`]; a peer may refuse it at once.
+    #[track_caller]
+    pub fn call(&self, ike: &str, child: &str) {
+        match self.runtime.block_on(self.vici.initiate(ike, child)) {
+            Ok(()) | Err(Error::Refused { .. }) => {}
+            Err(error) => panic!("initiate: {error}"),
+        }
+    }
+
     /// Starts closing an SA; the peer may have closed it meanwhile.
     #[track_caller]
     pub fn close(&self, ike: &IkeSa) {

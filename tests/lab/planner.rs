@@ -18,7 +18,7 @@ pub fn children(pair: &Pair, side: Side) -> Vec<Value> {
 
 /// How often the agent of `side` began to negotiate.
 pub fn attempts(pair: &Pair, side: Side) -> usize {
-    pair.agent(side).logs().lines().filter(|line| line.contains("Initiate(")).count()
+    pair.agent(side).logs().lines().filter(|line| line.contains("next step: negotiate ")).count()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The peer's operator reloads: the tunnel is closed, the peer is without the connection for a moment, and comes back with
-//! another one. How long that takes is for the peer to say: the waits of the attempts before it have no part in it.
+//! The peer's operator reloads: the tunnel closes, the peer lacks the connection for a moment, and returns with another
+//! one. The tunnel comes up as soon as the peer allows; earlier back-off has no effect.
 
 use std::time::Duration;
 

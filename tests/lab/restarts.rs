@@ -1,5 +1,5 @@
-//! The agent goes and comes, charon goes and comes, an operator loads everything: tunnels stay, and what was disturbed
-//! is put right without a call.
+//! The agent restarts, charon restarts, an operator loads everything: tunnels stay, and what was disturbed is repaired
+//! without a call.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One connection's trouble is not another's: a charon that holds one change back holds up no reader, and changes that
-//! wait for dead peers wait side by side.
+//! Trouble of one connection does not spread: a change that charon holds back delays no reader, and changes that wait
+//! for dead peers wait side by side.
 
 use std::panic::resume_unwind;
 use std::thread;

@@ -1,5 +1,5 @@
-//! Both ends begin at the same moment, each on its own: agents that were stopped meanwhile find two tunnels. One is left,
-//! on both ends the same, and it stays.
+//! Both ends begin at the same moment: agents that were stopped meanwhile find two tunnels. Both ends keep the same
+//! one, and it stays.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A change on trial (`confirm=5s`): it is up in time, or everything is as it was.
+//! A change on trial (`confirm=5s`): either it comes up in time, or everything is as before.
 
 use std::fs;
 use std::thread;

@@ -1,4 +1,4 @@
-//! vici's bytes: what is encoded is decoded, and no bytes at all make the decoder panic.
+//! vici's encoding: what is encoded is decoded, and no bytes make the decoder panic.
 
 use super::cases;
 use cygnet::strongswan::{

@@ -1,10 +1,12 @@
-//! The word for each state of a child's SAs; and that Ready means that every word is one of those as wanted.
+//! The condition for each state of a child's SAs. Ready means that every condition is one of those as wanted.
 
 use super::cases;
 use crate::connections::{connection, nets, parts};
 use cygnet::ipsec::{
     ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
-    condition, sa::Suite, status::status,
+    condition,
+    sa::{IkeTimes, Nat, Suite},
+    status::status,
 };
 use proptest::prelude::*;
 
@@ -57,7 +59,11 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         stale: false,
         local_host: connection.local_addr.to_string(),
         remote_host: connection.remote_addr.ip().expect("an address").to_string(),
+        is_initiator: true,
         initiator_spi: String::new(),
+        responder_spi: String::new(),
+        nat: Nat::default(),
+        times: IkeTimes::default(),
         suite: suite(true),
         busy: false,
         children,

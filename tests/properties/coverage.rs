@@ -6,7 +6,8 @@ use super::{
 };
 use crate::connections::{address, connection, nets, parts};
 use cygnet::ipsec::{
-    Child, ChildSa, Condition, Connection, IkeVersion, Mode, Parts, Status, Use, condition, coverage, status::status,
+    Child, ChildSa, Condition, Connection, IkeVersion, Mode, NextLayer, Parts, Status, Use, condition, coverage,
+    status::status,
 };
 use proptest::prelude::*;
 
@@ -174,7 +175,7 @@ proptest! {
         halves: bool,
     ) {
         let (local, remote) = if halves { ("10.1.0.0/30 10.1.0.4/30", "10.2.0.0/30 10.2.0.4/30") } else { ("10.1.0.0/29", "10.2.0.0/29") };
-        let child = Child { name: "x".into(), local: nets(local), remote: nets(remote) };
+        let child = Child { name: "x".into(), local: nets(local), remote: nets(remote), next_layer: NextLayer::default() };
         let of = connection(parts(1));
         let made: Vec<_> = sas.iter().zip(1..).map(|((local, remote), number)| ChildSa {
             local: local.iter().map(|range| text(*range, 1)).collect(),

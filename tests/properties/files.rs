@@ -4,9 +4,10 @@ use super::{cases, generate};
 use askama::filters::Escaper;
 use cygnet::{
     ipsec::{
-        Auth, Connection, IkeVersion, Integrity, KeyOwner, Mode, Protocol, Remote,
+        Auth, Connection, IkeVersion, Integrity, KeyOwner, Mode, Protocol, Remote, TrafficSelector,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
         native::StartMode,
+        next_layer,
     },
     strongswan::{
         conf::{self, Quoted, Traps},
@@ -34,6 +35,10 @@ fn single(section: &Section, key: &str) -> String {
     let items = list(section, key);
     assert_eq!(items.len(), 1, "{key}");
     items.into_iter().next().expect("one")
+}
+
+fn selectors(nets: &[TrafficSelector], side: next_layer::Side) -> Vec<String> {
+    nets.iter().map(|net| format!("{net}{}", side.numbers())).collect()
 }
 
 fn seconds(section: &Section, key: &str) -> u32 {
@@ -105,11 +110,16 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         };
         assert_eq!(child.text("sha256_96"), is_cut.then_some("yes"));
         assert!(child.0.get(other).is_none(), "ESP and AH would be alternatives");
-        assert_eq!(list(child, "local_ts"), wanted.local.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(list(child, "remote_ts"), wanted.remote.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(list(child, "local_ts"), selectors(&wanted.local, wanted.next_layer.local()));
+        assert_eq!(list(child, "remote_ts"), selectors(&wanted.remote, wanted.next_layer.remote()));
         let (life, rekey, rand) =
             (seconds(child, "life_time"), seconds(child, "rekey_time"), seconds(child, "rand_time"));
         assert!(life == c.lifetime.hard() && 0 < rand && rand < rekey && rekey < life);
+        let bytes = ["rand_bytes", "rekey_bytes", "life_bytes"].map(|key| child.number::<u64>(key));
+        let limit = c.native.child_rekey_bytes;
+        assert_eq!(bytes.map(|bytes| bytes.is_some()), [limit > 0; 3]);
+        assert_eq!(bytes[1].unwrap_or(0), limit);
+        assert!(bytes.is_sorted_by(|a, b| a < b || (a, b) == (&None, &None)), "{bytes:?}");
         let answers = c.native.start_mode == StartMode::Respond || c.remote_addr == Remote::Anywhere;
         let action = if traps == Traps::Supported && !answers { "trap" } else { "none" };
         assert_eq!((child.text("start_action"), child.text("close_action")), (Some(action), Some("none")));

@@ -1,4 +1,4 @@
-//! Rows of looks at counters, and what is told of them.
+//! Series of counter samples, and the traffic condition that follows from them.
 
 use super::cases;
 use cygnet::ipsec::{ChildSa, ChildState, Flow, InOut, Limits, Use, sa::Suite};

@@ -166,10 +166,14 @@ pub fn native() -> impl Strategy<Value = NativeOptions> {
             let Some(seed) = seed else { continue };
             let value = match option.kind {
                 Kind::Word(words) => words[seed as usize % words.len()].into(),
+                Kind::Protocol => ["any", "icmp", "tcp", "udp", "sctp", "gre", "112"][seed as usize % 7].into(),
                 Kind::Switch => (seed % 2 == 0).into(),
-                Kind::Number(low, high) => (low + seed % (high - low + 1)).into(),
+                Kind::Number(low, high) => (low + u64::from(seed) % (high - low + 1)).into(),
             };
             option.put(&mut native, &value).expect("a value of the option");
+        }
+        if native.next_layer.has_stray_port() {
+            (native.next_layer.local_port, native.next_layer.remote_port) = (0, 0);
         }
         native
     })

@@ -1,4 +1,4 @@
-//! What is called weak, and what is not; and that no advice ever holds a part of the key.
+//! Which choices are called weak; no advice ever holds a part of the key.
 
 use super::{cases, generate};
 use crate::connections::{address, connection, group, nets, parts, psk};

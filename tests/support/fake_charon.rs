@@ -159,6 +159,11 @@ impl FakeCharon {
         self.shared.lock().state.alter_children(&change);
     }
 
+    /// Changes what `list-sas` says of each IKE SA.
+    pub fn alter_ikes(&self, change: impl Fn(&mut Section)) {
+        self.shared.lock().state.alter_ikes(&change);
+    }
+
     /// Makes a second SA of each CHILD_SA.
     pub fn double_children(&self) {
         self.shared.lock().state.double_children();

@@ -1,5 +1,5 @@
-//! A small blocking HTTP/1.1 client over a Unix or a TCP socket. It is strict, for tests: a response that is not well
-//! framed is an error, a request is never sent twice, and nothing is followed or retried.
+//! A small blocking HTTP/1.1 client over a Unix or a TCP socket. It is strict: a response that is not well framed is an
+//! error, a request is never sent twice, and nothing is followed or retried.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};

@@ -17,17 +17,19 @@ pub use skip::skipped;
 /// How often a condition is looked at while waiting for it.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Asks `check` every 20 ms until it answers; `None` after `timeout`. It is asked at least once.
+/// Asks `check` every 20 ms until it answers; `None` after `timeout`. It is asked at least once. One that takes longer has
+/// as long a pause: what is waited for needs the processor too.
 pub fn poll<T>(timeout: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + timeout;
     loop {
+        let asked = Instant::now();
         if let Some(answer) = check() {
             return Some(answer);
         }
         if Instant::now() >= end {
             return None;
         }
-        thread::sleep(STEP);
+        thread::sleep(asked.elapsed().max(STEP));
     }
 }
 

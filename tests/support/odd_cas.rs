@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use crate::certificates::Issued;
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 use tempfile::TempDir;
 
 /// What a CA is made of: how its key is made, and how it signs.
@@ -32,6 +32,39 @@ pub const ODD: [Odd; 9] = [
 pub const BEYOND: Odd =
     Odd { name: "P-256 with SHA-224", key: &["EC", "-pkeyopt", "ec_paramgen_curve:P-256"], sign: &["-sha224"] };
 
+/// Keys of gateways, as `openssl req -newkey` takes them.
+pub const P521: &[&str] = &["EC", "-pkeyopt", "ec_paramgen_curve:P-521"];
+pub const RSA_PSS: &[&str] = &["RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"];
+
+/// A certificate on P-256 for `name` that is signed by itself, and says that it is a CA or that it is none.
+pub fn self_signed(name: &str, is_ca: bool) -> Issued {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (subject, names) = (format!("/CN={name}"), format!("subjectAltName=DNS:{name}"));
+    let is_ca = format!("basicConstraints=critical,CA:{}", if is_ca { "TRUE" } else { "FALSE" });
+    run(
+        folder.path(),
+        &[
+            &["req", "-x509", "-newkey", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key"],
+            &["-out", "pem", "-days", "300", "-subj", &subject, "-addext", &names, "-addext", &is_ca],
+        ],
+    );
+    let read = |file| fs::read_to_string(folder.path().join(file)).expect(file);
+    Issued { key: read("key"), pem: read("pem") }
+}
+
+/// What a command of openssl makes of `input`.
+pub fn openssl(args: &[&str], input: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("in"), input).expect("written");
+    run(folder.path(), &[args, &["-in", "in", "-out", "out"]]);
+    fs::read_to_string(folder.path().join("out")).expect("made")
+}
+
+fn run(folder: &Path, args: &[&[&str]]) {
+    let output = Command::new("openssl").args(args.concat()).current_dir(folder).output().expect("openssl runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Such a CA, in a folder of its own.
 pub struct OddCa {
     folder: TempDir,
@@ -55,10 +88,23 @@ impl OddCa {
         ca
     }
 
+    /// A CA whose name constraints are of the `kind`, and about subjects that begin with `base`.
+    pub fn for_directory(kind: &str, base: &str) -> Self {
+        let ca = Self { folder: tempfile::tempdir().expect("a folder"), sign: &["-sha256"] };
+        let limits = format!("basicConstraints=critical,CA:TRUE\nnameConstraints=critical,{kind};dirName:base\n");
+        ca.write(
+            "ca.cnf",
+            &format!("[req]\ndistinguished_name=dn\nx509_extensions=v\n[dn]\n[base]\n{base}\n[v]\n{limits}"),
+        );
+        ca.run(&[
+            &["req", "-x509", "-newkey", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"],
+            &["-out", "ca.pem", "-days", "900", "-subj", "/CN=test-only directory", "-config", "ca.cnf"],
+        ]);
+        ca
+    }
+
     fn run(&self, args: &[&[&str]]) {
-        let output = Command::new("openssl").args(args.concat()).current_dir(self.folder.path()).output();
-        let output = output.expect("openssl runs");
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        run(self.folder.path(), args);
     }
 
     fn read(&self, name: &str) -> String {
@@ -80,10 +126,14 @@ impl OddCa {
 
     /// The same for a key of another kind.
     pub fn issue_to(&self, key: &[&str], name: &str, extensions: &str) -> Issued {
-        let subject = format!("/CN={name}");
+        self.issue_as(key, &format!("/CN={name}"), name, extensions)
+    }
+
+    /// The same with another subject.
+    pub fn issue_as(&self, key: &[&str], subject: &str, name: &str, extensions: &str) -> Issued {
         self.write("leaf.cnf", &format!("basicConstraints=CA:FALSE\nsubjectAltName=DNS:{name}\n{extensions}"));
         self.run(&[
-            &["req", "-new", "-nodes", "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", &subject, "-newkey"],
+            &["req", "-new", "-nodes", "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", subject, "-newkey"],
             key,
         ]);
         self.run(&[

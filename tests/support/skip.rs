@@ -1,4 +1,5 @@
-//! What a test says that cannot run on this machine. CI takes the word for a failure: its machine can run all.
+//! How a test says that it cannot run on this machine. CI treats the word as a failure, because its machine can run
+//! all.
 
 /// Says that a test did not run, and why, past the test harness, which would keep it to itself.
 pub fn skipped(why: &str) {

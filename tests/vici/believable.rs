@@ -1,4 +1,4 @@
-//! The fake charon is believed by what reads charon: other tests stand on that.
+//! The parsers of charon's answers believe the fake charon: other tests rely on that.
 
 use super::{AMPLE, Bench, bench, requests, soon};
 use crate::connections;

@@ -1,4 +1,4 @@
-//! Each command: the bytes of its request, and what becomes of its answer.
+//! Each command: the bytes of its request, and the result of its answer.
 
 use super::{AMPLE, bench, requests, sa, soon};
 use crate::{connections, fake_charon::Behaviour};
@@ -88,7 +88,7 @@ async fn terminate_goes_by_number_and_does_not_wait() {
     let wanted = packet("terminate", &[("ike-id", "7"), ("timeout", "-1")]);
     assert_eq!(b.charon.requests_of("terminate")[0].bytes, wanted);
     assert!(b.vici.list_sas(None).await.expect("answered").is_empty(), "the SA is gone");
-    let Err(Error::Refused { doing, words }) =
+    let Err(Error::Refused { doing, words, is_absent: true }) =
         b.vici.terminate("child-id", 8, false, b.vici.charon_epoch().await).await
     else {
         panic!("refused")
@@ -173,10 +173,11 @@ async fn charons_refusal_reaches_the_caller_in_charons_words() {
     b.charon.once("load-conn", Behaviour::Refuse(words.into()));
     let request = requests(&connections::connection(connections::parts(1))).remove(1);
     let error = b.vici.load(&request).await.expect_err("refused");
+    assert!(!error.is_absent(), "{error}");
     assert_eq!(error.to_string(), format!("charon refused load-conn cygnet-00000000000000000000000000000001: {words}"));
     b.vici.load(&request).await.expect("the next one is not affected");
     let error = b.vici.unload_connection("cygnet-x").await.expect_err("unknown");
-    assert!(error.to_string().ends_with("unload: connection 'cygnet-x' not found"), "{error}");
+    assert!(error.to_string().ends_with("unload: connection 'cygnet-x' not found") && error.is_absent(), "{error}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Many calls at once, calls given up, and requests that hang: each holds up nobody but itself, as far as charon lets it.
+//! Many calls at once, cancelled calls, and requests that hang: none delays another, as far as charon allows.
 
 use super::{AMPLE, SHORT, bench, is_unreachable, requests, sa, soon};
 use crate::{connections, fake_charon::Behaviour};

@@ -1,11 +1,13 @@
 //! Rules between connections: address pairs, identities and keys that must be unique. Maps keep the cost of a change
 //! independent of the number of connections.
 
-use super::overlaps::{self, Overlaps};
+use super::overlaps::{self, Overlaps, Owner};
 use crate::{
-    agent::refusal,
-    error::{Error, Result},
-    ipsec::{Auth, Certs, Code, Connection, ConnectionId, HostName, Identity, IdentityKey, Peer, PeerAddr, Psk, State},
+    error::Result,
+    ipsec::{
+        Auth, Certs, Clash, Connection, ConnectionId, HostName, Identity, IdentityKey, Peer, PeerAddr, Psk, State,
+        clash::{OtherKey, Shared, Stored},
+    },
     store::{Record, dropped::cas},
 };
 use std::{
@@ -84,8 +86,8 @@ impl UniquenessIndex {
     ///
     /// # Errors
     /// When another connection has the same two ends, or charon could not tell which key to use (facts 3.3, 4.1).
-    pub fn claim(&mut self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
-        self.check(records, name_of)?;
+    pub fn claim(&mut self, records: &[&Record], named: impl Fn(ConnectionId) -> Stored) -> Result<()> {
+        self.check(records, named)?;
         for record in records {
             self.add(record);
         }
@@ -96,61 +98,47 @@ impl UniquenessIndex {
     ///
     /// # Errors
     /// As [`UniquenessIndex::claim`].
-    pub fn check(&self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+    pub fn check(&self, records: &[&Record], named: impl Fn(ConnectionId) -> Stored) -> Result<()> {
         let records: Vec<_> = records.iter().copied().flat_map(held).collect();
         let records = records.as_slice();
-        self.check_pairs(records, &name_of)?;
+        self.check_pairs(records, &named)?;
         let Some(record) = records.first() else { return Ok(()) };
-        let clashes: Vec<_> =
-            self.clashing_keys(records).into_iter().map(|id| self.clash(record, id, &name_of)).collect();
-        if clashes.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "{}: charon could not tell which key to use; give the peers different remoteIds, or the same authKey (with the \
-             query parameter together=true, all of these connections get it in one step)",
-            clashes.join("; ")
-        );
-        Err(refusal::named(Code::KeyAmbiguous, text))
+        let keys: Vec<_> =
+            self.clashing_keys(records).into_iter().map(|id| self.other_key(record, named(id))).collect();
+        if keys.is_empty() { Ok(()) } else { Err(Clash::Keys(keys).into()) }
     }
 
     /// The part of [`UniquenessIndex::check`] that compares no keys.
     ///
     /// # Errors
     /// When another connection has the same two ends.
-    pub fn check_pairs(&self, records: &[&Record], name_of: impl Fn(ConnectionId) -> String) -> Result<()> {
+    pub fn check_pairs(&self, records: &[&Record], named: impl Fn(ConnectionId) -> Stored) -> Result<()> {
         for record in records {
             let others = self.pairs.get(&pair(record)).into_iter().flatten();
             if let Some(other) = others.into_iter().find(|other| **other != record.id) {
-                let name = name_of(*other);
-                let same = match record.spec.peer {
-                    Peer::Any => "remoteId, by which peers without a fixed address (%any) are told apart",
-                    Peer::Address(_) | Peer::Name(_) => "peerAddress",
-                };
-                return Err(Error::argument(format!(
-                    "there already have ipsec connection[uuid:{other}, name:{name}] with the same vrouter and {same}"
-                )));
+                let is_anywhere = record.spec.peer == Peer::Any;
+                return Err(Clash::SameEnds { other: named(*other), is_anywhere }.into());
             }
         }
         Ok(())
     }
 
-    /// The conflict of `record` with the connection `id`, as text.
-    fn clash(&self, record: &Record, id: ConnectionId, name_of: impl Fn(ConnectionId) -> String) -> String {
+    /// What `record` shares with the connection `other`, which has another key.
+    fn other_key(&self, record: &Record, other: Stored) -> OtherKey {
         let [local, remote] = ends(&record.connection);
         let is = |end: usize, identity: &Identity| {
-            self.keys.get(&id).into_iter().flatten().any(|key| key.ends[end].matches(identity))
+            self.keys.get(&other.id).into_iter().flatten().any(|key| key.ends[end].matches(identity))
         };
-        let what = if is(1, remote) {
-            format!(" for the same remote identity[{remote}]")
+        let (shared, identity) = if is(1, remote) {
+            (Shared::Remote, remote)
         } else if is(1, local) {
-            format!(", and its remote identity[{local}] is the local identity here")
+            (Shared::RemoteIsLocal, local)
         } else if is(0, remote) {
-            format!(", and its local identity[{remote}] is the remote identity here")
+            (Shared::LocalIsRemote, remote)
         } else {
-            format!(" for the same local identity[{local}]")
+            (Shared::Local, local)
         };
-        format!("the ipsec connection[uuid:{id}, name:{}] has another authKey{what}", name_of(id))
+        OtherKey { other, shared, identity: identity.to_string() }
     }
 
     /// The other connections whose keys conflict with those of `records` or of the connections that their trials would
@@ -189,7 +177,7 @@ impl UniquenessIndex {
     fn add_one(&mut self, record: &Record) {
         self.pairs.entry(pair(record)).or_default().push(record.id);
         if record.state == State::Enabled {
-            self.networks.add(record.id, overlaps::pairs(&record.connection));
+            self.networks.add(Owner::of(&record.connection), overlaps::pairs(&record.connection));
         }
         if let Some(name) = private_key(record) {
             self.private.entry(name).or_default().push(record.id);
@@ -205,7 +193,7 @@ impl UniquenessIndex {
     fn release_one(&mut self, record: &Record) {
         remove(&mut self.pairs, &pair(record), |id| *id == record.id);
         if record.state == State::Enabled {
-            self.networks.remove(record.id, overlaps::pairs(&record.connection));
+            self.networks.remove(Owner::of(&record.connection), overlaps::pairs(&record.connection));
         }
         if let Some(name) = private_key(record) {
             remove(&mut self.private, &name, |id| *id == record.id);

@@ -78,7 +78,7 @@ impl Agent {
         let kept = |file: &&File| new.iter().any(|new| (new.directory, &new.name) == (file.directory, &file.name));
         let old = old.iter().filter(|file| !kept(file)).map(|file| (file.directory, file.name.clone())).collect();
         if let Err(error) = self.take_away(id, old, false).await {
-            tracing::warn!(uuid = %id, %error, "unused files of certificates cannot be removed now; the next resync tries again");
+            tracing::warn!(uuid = %id, %error, "{}: unused files of certificates cannot be removed now: {error}; the next resync tries again", self.store.label(id));
         }
     }
 
@@ -104,7 +104,9 @@ impl Agent {
                 if let Some(key) = key {
                     // charon first: the file still tells which key it is.
                     match self.strongswan.unload_key(&key).await {
-                        Err(error) if force => tracing::warn!(uuid = %id, %error, "charon keeps a private key"),
+                        Err(error) if force => {
+                            tracing::warn!(uuid = %id, %error, "{}: charon keeps a private key: {error}", self.store.label(id));
+                        }
                         outcome => outcome?,
                     }
                 }
@@ -119,7 +121,7 @@ impl Agent {
         let directories = DIRECTORIES.map(|directory| self.swanctl_dir.join(directory));
         for directory in directories.iter().filter(|directory| directory.exists()) {
             if let Err(error) = block_in_place(|| disk::clean(directory)) {
-                tracing::error!(%error, "leftovers of a crash beside certificates cannot be removed");
+                tracing::error!(%error, "leftovers of a crash beside certificates cannot be removed: {error}");
             }
         }
     }
@@ -131,9 +133,11 @@ impl Agent {
             // A change in progress is compared the next time.
             let Ok(_memory) = entry.planner.try_lock() else { continue };
             let Some(places) = self.stray_credentials(Some(id)).remove(&id) else { continue };
-            tracing::warn!(uuid = %id, files = ?places, "files of certificates belong to no connection; removing them");
+            let files =
+                places.iter().map(|(directory, name)| format!("{directory}/{name}")).collect::<Vec<_>>().join(", ");
+            tracing::warn!(uuid = %id, files, "{}: files of certificates belong to no connection; removing them: {files}", self.store.label(id));
             if let Err(error) = self.take_away(id, places, false).await {
-                tracing::warn!(uuid = %id, %error, "files of certificates cannot be removed now; the next resync tries again");
+                tracing::warn!(uuid = %id, %error, "{}: files of certificates cannot be removed now: {error}; the next resync tries again", self.store.label(id));
             }
         }
     }
@@ -172,7 +176,7 @@ enum Content {
 fn ours(read: Result<Option<Vec<u8>>>) -> Result<Content> {
     match read {
         Err(error) if disk::is_foreign(&error) => {
-            tracing::warn!(%error, "a file of cygnet was replaced by something else; replacing or removing it");
+            tracing::warn!(%error, "a file of cygnet was replaced by something else; replacing or removing it: {error}");
             Ok(Content::Foreign)
         }
         outcome => outcome.map(Content::Ours),

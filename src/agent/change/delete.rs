@@ -58,7 +58,7 @@ impl Agent {
         self.invalidate_after(id, gone.as_ref().err(), planner);
         match gone {
             Err(error) if enforce => {
-                tracing::warn!(uuid = %id, %error, "deleting the connection even though charon does not answer");
+                tracing::warn!(uuid = %id, %error, "{}: deleting the connection even though charon does not answer: {error}", record.label());
             }
             other => other?,
         }
@@ -95,7 +95,7 @@ impl Agent {
         while !self.strongswan.observe(id, Asker::Writer).await?.is_empty() {
             if Instant::now() >= end {
                 // The peer does not confirm. charon retransmits the DELETE, and drops the SA by itself.
-                tracing::warn!(uuid = %id, "the peer does not confirm the closure of the tunnel");
+                tracing::warn!(uuid = %id, "{}: the peer does not confirm the closure of the tunnel", self.store.label(id));
                 return self.strongswan.drop_all(id).await;
             }
             tokio::time::sleep(pause).await;

@@ -32,7 +32,7 @@ impl Agent {
             return;
         }
         if let Err(error) = block_in_place(|| self.store.dropped_cas().add(dropped)) {
-            tracing::error!(uuid = %old.id, %error, "dropped CAs cannot be stored; after the next start the agent does not warn about them");
+            tracing::error!(uuid = %old.id, %error, "{}: dropped CAs cannot be stored: {error}; after the next start the agent does not warn about them", old.label());
         }
     }
 
@@ -43,7 +43,7 @@ impl Agent {
         }
         self.record_dropped_cas(Some(failed), old);
         if let Err(error) = self.follow_dropped_cas().await {
-            tracing::warn!(uuid = %failed.id, %error, "the CAs in charon are unknown; the agent asks again");
+            tracing::warn!(uuid = %failed.id, %error, "{}: the CAs in charon are unknown: {error}; the agent asks again", failed.label());
         }
     }
 
@@ -102,6 +102,7 @@ fn warning(subjects: &[String], has: &str) -> Option<Warning> {
     (!subjects.is_empty()).then(|| Warning {
         code: "CA_STAYS_LOADED",
         part: None,
+        remedy: None,
         message: format!(
             "charon {has} {subjects}, which no connection uses any more: it cannot unload a CA before its restart, and accepts \
              peers whose certificates chain through one; to end that, restart strongswan, which interrupts its tunnels"

@@ -124,7 +124,7 @@ impl Agent {
         let charon = self.load(id, &back, planner).await;
         self.discard(id, files(back.before.as_ref()), files(back.after.as_ref())).await;
         for error in [disk.err(), charon.err()].into_iter().flatten() {
-            tracing::error!(uuid = %id, %error, "a failed change could not be undone at once; the reconciler tries again");
+            tracing::error!(uuid = %id, %error, "{}: a failed change could not be undone at once: {error}; the reconciler tries again", self.store.label(id));
             planner.invalidate_loaded();
         }
         self.reconciler.enqueue(id, Instant::now());

@@ -1,7 +1,7 @@
 //! Which connections join the same or overlapping networks. The cost of a lookup does not depend on the number of
 //! connections: it tries each prefix length in use, and stops after a few others.
 
-use crate::ipsec::{Connection, ConnectionId};
+use crate::ipsec::{Connection, ConnectionId, NextLayer};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +11,28 @@ use std::{
 
 /// A local and a remote network.
 type Pair = (IpNet, IpNet);
+/// Whose a pair of networks is, and which of its packets it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    id: ConnectionId,
+    layer: NextLayer,
+}
+
+impl Owner {
+    /// That of the pairs of `connection`.
+    pub fn of(connection: &Connection) -> Self {
+        let layer = connection.children.first().map(|child| child.next_layer);
+        Self { id: connection.id(), layer: layer.unwrap_or_default() }
+    }
+
+    /// Whether it is another connection's, and a packet may be for both.
+    fn competes(self, other: Self) -> bool {
+        self.id != other.id && self.layer.meets(other.layer)
+    }
+}
+
 /// The owners of a pair, with counts: a change holds the old and the new one until it is decided.
-type Holders = BTreeMap<Pair, BTreeMap<ConnectionId, usize>>;
+type Holders = BTreeMap<Pair, BTreeMap<Owner, usize>>;
 
 /// The most others that a lookup returns.
 pub const SHOWN: usize = 5;
@@ -33,12 +53,12 @@ pub struct Overlaps {
 pub type Found = BTreeMap<ConnectionId, BTreeSet<Pair>>;
 
 impl Overlaps {
-    /// Adds the pairs of the connection `id`.
-    pub fn add(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+    /// Adds the pairs of `owner`.
+    pub fn add(&mut self, owner: Owner, pairs: impl Iterator<Item = Pair>) {
         self.revision += 1;
         for (local, remote) in pairs {
             for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
-                *holders.entry(pair).or_default().entry(id).or_default() += 1;
+                *holders.entry(pair).or_default().entry(owner).or_default() += 1;
             }
             for (lengths, net) in self.lengths.iter_mut().zip([local, remote]) {
                 *lengths.entry(kind(net)).or_default() += 1;
@@ -47,12 +67,12 @@ impl Overlaps {
     }
 
     /// Removes what one [`Overlaps::add`] added.
-    pub fn remove(&mut self, id: ConnectionId, pairs: impl Iterator<Item = Pair>) {
+    pub fn remove(&mut self, owner: Owner, pairs: impl Iterator<Item = Pair>) {
         self.revision += 1;
         for (local, remote) in pairs {
             for (holders, pair) in [(&mut self.by_local, (local, remote)), (&mut self.by_remote, (remote, local))] {
                 let ids = holders.entry(pair).or_default();
-                take(ids, &id);
+                take(ids, &owner);
                 if ids.is_empty() {
                     holders.remove(&pair);
                 }
@@ -71,18 +91,19 @@ impl Overlaps {
     /// The pairs of other connections than `but` whose remote network is within `net`.
     pub fn inside(&self, net: IpNet, but: ConnectionId) -> impl Iterator<Item = Pair> {
         let all = self.by_remote.range(within(net)).filter(move |((remote, _), _)| *remote != net);
-        let others = all.filter(move |(_, ids)| ids.keys().any(|id| *id != but));
+        let others = all.filter(move |(_, ids)| ids.keys().any(|owner| owner.id != but));
         others.map(|((remote, local), _)| (*local, *remote))
     }
 
-    /// The others that have exactly this pair.
-    pub fn same(&self, pair: Pair, but: ConnectionId) -> impl Iterator<Item = ConnectionId> {
-        self.by_local.get(&pair).into_iter().flat_map(BTreeMap::keys).copied().filter(move |id| *id != but)
+    /// The others that have exactly this pair, for the same packets.
+    pub fn same(&self, pair: Pair, but: Owner) -> impl Iterator<Item = ConnectionId> {
+        let owners = self.by_local.get(&pair).into_iter().flat_map(BTreeMap::keys);
+        owners.filter(move |owner| owner.id != but.id && owner.layer == but.layer).map(|owner| owner.id)
     }
 
-    /// The first few others than `but` whose networks overlap one of these pairs on both sides.
-    pub fn of(&self, but: ConnectionId, pairs: impl Iterator<Item = Pair>) -> Found {
-        let mut search = Search { but, found: Found::new() };
+    /// The first few others that compete with `owner` and whose networks overlap one of these pairs on both sides.
+    pub fn of(&self, owner: Owner, pairs: impl Iterator<Item = Pair>) -> Found {
+        let mut search = Search { owner, found: Found::new() };
         for (local, remote) in pairs {
             if !self.around(local, remote, &mut search) {
                 break;
@@ -128,15 +149,15 @@ impl Overlaps {
 }
 
 struct Search {
-    but: ConnectionId,
+    owner: Owner,
     found: Found,
 }
 
 impl Search {
     /// Adds the owners of `pair`; false when enough are found.
-    fn takes(&mut self, pair: Pair, ids: &BTreeMap<ConnectionId, usize>) -> bool {
-        for id in ids.keys().filter(|id| **id != self.but) {
-            let pairs = self.found.entry(*id).or_default();
+    fn takes(&mut self, pair: Pair, owners: &BTreeMap<Owner, usize>) -> bool {
+        for owner in owners.keys().filter(|owner| owner.competes(self.owner)) {
+            let pairs = self.found.entry(owner.id).or_default();
             if pairs.len() < SHOWN {
                 pairs.insert(pair);
             }
@@ -199,6 +220,10 @@ mod tests {
         format!("{n:032x}").parse().expect("an id")
     }
 
+    fn owner(n: u32) -> Owner {
+        Owner { id: id(n), layer: NextLayer::default() }
+    }
+
     fn pair(text: &str) -> Pair {
         let (local, remote) = text.split_once(' ').expect("two");
         (local.parse().expect("a network"), remote.parse().expect("a network"))
@@ -225,23 +250,23 @@ mod tests {
         for (n, known) in (1..).zip(&all) {
             for asked in &all {
                 let mut overlaps = Overlaps::default();
-                overlaps.add(id(n), [*known].into_iter());
+                overlaps.add(owner(n), [*known].into_iter());
                 let expected = overlap(known.0, asked.0) && overlap(known.1, asked.1);
-                let found = overlaps.of(id(0), [*asked].into_iter());
+                let found = overlaps.of(owner(0), [*asked].into_iter());
                 assert_eq!(found.contains_key(&id(n)), expected, "{known:?} {asked:?}");
-                assert_eq!(overlaps.of(id(n), [*asked].into_iter()), Found::new(), "it is no other");
+                assert_eq!(overlaps.of(owner(n), [*asked].into_iter()), Found::new(), "it is no other");
             }
         }
         let mut overlaps = Overlaps::default();
-        (0..).zip(&all).for_each(|(n, pair)| overlaps.add(id(n), [*pair].into_iter()));
+        (0..).zip(&all).for_each(|(n, pair)| overlaps.add(owner(n), [*pair].into_iter()));
         for (n, asked) in (0..).zip(&all) {
             let expected = all
                 .iter()
                 .enumerate()
                 .filter(|(m, known)| *m != n as usize && overlap(known.0, asked.0) && overlap(known.1, asked.1));
-            assert_eq!(overlaps.of(id(n), [*asked].into_iter()).len(), expected.count().min(SHOWN), "{asked:?}");
+            assert_eq!(overlaps.of(owner(n), [*asked].into_iter()).len(), expected.count().min(SHOWN), "{asked:?}");
         }
-        (0..).zip(&all).for_each(|(n, pair)| overlaps.remove(id(n), [*pair].into_iter()));
+        (0..).zip(&all).for_each(|(n, pair)| overlaps.remove(owner(n), [*pair].into_iter()));
         assert!(overlaps.by_local.is_empty() && overlaps.by_remote.is_empty());
         assert!(overlaps.lengths.iter().all(BTreeMap::is_empty));
     }
@@ -255,13 +280,29 @@ mod tests {
             "10.1.0.0/24 10.2.1.0/25",
             "10.3.0.0/24 10.2.0.9/32",
         ];
-        (1..).zip(all).for_each(|(n, text)| overlaps.add(id(n), [pair(text)].into_iter()));
+        (1..).zip(all).for_each(|(n, text)| overlaps.add(owner(n), [pair(text)].into_iter()));
         let inside = |but| overlaps.inside("10.2.0.0/24".parse().expect("a network"), id(but)).collect::<Vec<_>>();
         assert_eq!(inside(9), [pair(all[0]), pair(all[3])]);
         assert_eq!(inside(1), [pair(all[3])]);
         let before = overlaps.revision();
-        overlaps.remove(id(4), [pair(all[3])].into_iter());
+        overlaps.remove(owner(4), [pair(all[3])].into_iter());
         assert_ne!(overlaps.revision(), before);
+    }
+
+    #[test]
+    fn who_takes_other_packets_is_no_other() {
+        let of = |n, protocol| Owner { id: id(n), layer: NextLayer { protocol, ..NextLayer::default() } };
+        let both = pair("10.1.0.0/24 10.2.0.0/24");
+        let mut overlaps = Overlaps::default();
+        overlaps.add(of(1, 47), [both].into_iter());
+        let others = |protocol| {
+            let found = overlaps.of(of(2, protocol), [both].into_iter()).into_keys().collect::<Vec<_>>();
+            (found, overlaps.same(both, of(2, protocol)).collect::<Vec<_>>())
+        };
+        assert_eq!(others(47), (vec![id(1)], vec![id(1)]));
+        assert_eq!(others(17), (vec![], vec![]));
+        // Who takes all packets takes these too, by a policy of its own.
+        assert_eq!(others(0), (vec![id(1)], vec![]));
     }
 
     /// A change adds the new before it takes the old away.
@@ -269,11 +310,11 @@ mod tests {
     fn what_is_held_twice_is_given_back_twice() {
         let mut overlaps = Overlaps::default();
         let both = pair("10.1.0.0/24 fd00::/8");
-        overlaps.add(id(1), [both].into_iter());
-        overlaps.add(id(1), [both].into_iter());
-        overlaps.remove(id(1), [both].into_iter());
-        assert_eq!(overlaps.same(both, id(2)).collect::<Vec<_>>(), [id(1)]);
-        assert_eq!(overlaps.of(id(2), [pair("10.1.0.0/24 ::/0")].into_iter()).len(), 1);
-        assert_eq!(overlaps.of(id(2), [pair("10.1.0.0/24 0.0.0.0/0")].into_iter()).len(), 0);
+        overlaps.add(owner(1), [both].into_iter());
+        overlaps.add(owner(1), [both].into_iter());
+        overlaps.remove(owner(1), [both].into_iter());
+        assert_eq!(overlaps.same(both, owner(2)).collect::<Vec<_>>(), [id(1)]);
+        assert_eq!(overlaps.of(owner(2), [pair("10.1.0.0/24 ::/0")].into_iter()).len(), 1);
+        assert_eq!(overlaps.of(owner(2), [pair("10.1.0.0/24 0.0.0.0/0")].into_iter()).len(), 0);
     }
 }

@@ -62,7 +62,7 @@ impl Agent {
         let CharonLink::Up(charon) = self.link() else { return Vec::new() };
         let covered: Vec<_> =
             passes(connection, self.observer.networks().iter()).into_iter().flat_map(|p| p.remote).collect();
-        let warning = |code, message| Warning { code, part: Some(Part::RemoteNets), message };
+        let warning = |code, message| Warning { code, part: Some(Part::RemoteNets), message, remedy: None };
         if covered.is_empty() {
             return Vec::new();
         }

@@ -7,7 +7,7 @@ use crate::{
         refusal::not_found,
     },
     error::{Error, Result},
-    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk, native::StartMode},
+    ipsec::{Auth, Code, Connection, ConnectionId, Pass, Psk, Remedy, native::StartMode},
     store::Record,
     strongswan::{
         conf,
@@ -165,19 +165,18 @@ impl Agent {
 
     /// Refuses conflicts with other connections. With `hides_key`, a possible conflict of keys is a warning.
     fn check_claims(&self, all: &[&Record], hides_key: bool) -> Result<Option<Warning>> {
-        let name_of = |id| self.name_of(id);
         let uniqueness = self.changes.uniqueness();
         if !hides_key {
-            return uniqueness.check(all, name_of).map(|()| None);
+            return uniqueness.check(all, |id| self.stored(id)).map(|()| None);
         }
-        uniqueness.check_pairs(all, name_of)?;
+        uniqueness.check_pairs(all, |id| self.stored(id))?;
         Ok(uniqueness.clashing(all).first().map(|other| Warning {
             code: Code::KeyAmbiguous.name(),
             part: None,
+            remedy: None,
             message: format!(
-                "the ipsec connection[uuid:{other}, name:{}] has the same remote identity: the change is refused if its \
-                 authKey is another one",
-                name_of(*other)
+                "{} has the same remote identity: the change is refused if its authKey is another one",
+                self.stored(*other)
             ),
         }))
     }
@@ -209,23 +208,24 @@ fn needs_agreement(old: &Connection, new: &Connection) -> bool {
 /// The warnings about the transition from `old` to `new`.
 fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |code, message: String| warnings.push(Warning { code, part: None, message });
+    let mut warn = |code, message: String, remedy| warnings.push(Warning { code, part: None, message, remedy });
     if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) && needs_agreement(old, new) {
         let text = "until the peer has the same settings, the old SA goes on carrying and status is Connecting";
-        warn("PEER_NOT_CHANGED", text.into());
+        warn("PEER_NOT_CHANGED", text.into(), None);
     }
     if impact == Impact::Reauth {
-        let text = "SAs under the old key live until the new key is proven; if it leaked, add immediate=true";
-        warn("OLD_KEY_LIVES", text.into());
+        let effect = "they are closed at once, as is needed if it leaked";
+        let remedy = Remedy { option: "immediate", effect };
+        warn("OLD_KEY_LIVES", "SAs under the old key live until the new key is proven".into(), Some(remedy));
     }
     if impact == Impact::Replace && old.remote_addr != new.remote_addr {
         let (old, new) = (old.remote_addr, new.remote_addr);
-        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"));
+        warn("OTHER_PEER", format!("the tunnel to {old} is closed as soon as the one to {new} is up"), None);
     }
     let gone = old.children.iter().filter(|child| !new.children.iter().any(|c| c.name == child.name)).count();
     if gone > 0 && impact != Impact::None {
         let text = format!("{gone} of the pairs of networks that are carried now will not be, or in another SA");
-        warn("NETWORKS_GO", text);
+        warn("NETWORKS_GO", text, None);
     }
     warnings
 }

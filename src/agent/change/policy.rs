@@ -4,7 +4,7 @@ use crate::{
     agent::{Agent, LocalAddresses, Outcome, View, Warning, WriteOptions, change::special},
     error::{Error, Result},
     ipsec::{
-        Conflict, Connection, Finding, Part, Protocol,
+        Auth, Conflict, Connection, Finding, Part, Protocol,
         certs::Certificate,
         condition::carriers,
         refuse_everything,
@@ -59,6 +59,7 @@ impl Agent {
             .chain(special::warnings(new, &self.observer.local_addresses()))
             .chain(self.neighbour_warnings(new))
             .chain(left_out(new))
+            .chain(taken_as_text(new))
             .collect()
     }
 
@@ -77,6 +78,7 @@ impl Agent {
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
         warnings.extend(special::warnings(connection, &self.observer.local_addresses()));
         warnings.extend(left_out(connection));
+        warnings.extend(taken_as_text(connection));
         if view.record.is_loaded() {
             warnings.extend(self.neighbour_warnings(connection));
         }
@@ -89,6 +91,7 @@ impl Agent {
             code: if rehearsal.outcome == Outcome::Failed { "REKEY_FAILED" } else { "REKEY_UNKNOWN" },
             part: None,
             message: rehearsal.details,
+            remedy: None,
         }));
         warnings
     }
@@ -118,15 +121,25 @@ fn left_out(connection: &Connection) -> Vec<Warning> {
             "was given with the CA '{name}', which is left out: it has expired, is not valid yet, is revoked, or its chain \
              reaches no root of the bundle; nothing else of the bundle needs it"
         );
-        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message }
+        Warning { code: "CERT_LEFT_OUT", part: Some(Part::Certs), message, remedy: None }
     };
     certs.flat_map(|certs| &certs.left_out).map(warning).collect()
 }
 
+/// The warning for a key that the peer may decode: RouterOS does, and so do strongSwan's files if it is not in quotes.
+fn taken_as_text(connection: &Connection) -> Option<Warning> {
+    let is_encoded = matches!(&connection.auth, Auth::Psk(psk) if psk.looks_encoded());
+    let message = "looks like hexadecimal digits (0x) or base64 (0s) and is taken as the text that it is: a peer that decodes \
+                   it has another key; choose one that does not begin so";
+    let warning =
+        || Warning { code: "KEY_TAKEN_AS_TEXT", part: Some(Part::Psk), message: message.into(), remedy: None };
+    is_encoded.then(warning)
+}
+
 /// The error for a refused choice.
 pub(in crate::agent) fn refused_by_policy(finding: &Finding) -> Error {
-    let setting = finding.weakness.setting();
-    Conflict::Policy { part: finding.part, advice: finding.advice.clone(), setting }.into()
+    let (advice, remedy, setting) = (finding.advice.clone(), finding.weakness.remedy(), finding.weakness.setting());
+    Conflict::Policy { part: finding.part, advice, remedy, setting }.into()
 }
 
 /// Whether each child has had a key exchange of its own.

@@ -7,7 +7,6 @@
 
 use crate::{
     agent::{Agent, Outcome, RekeyTest, View},
-    error::Error,
     ipsec::{
         Child, IkeSa, IkeState, Status,
         condition::{carriers, current},
@@ -48,7 +47,7 @@ impl Agent {
         let test = tokio::spawn(async move { agent.run_rekey_test(&record).await });
         // The result is recorded, or the test still runs.
         if let Ok(Err(error)) = timeout(self.changes.wait(), test).await {
-            tracing::error!(uuid = %view.record.id, %error, "the rekey test ended early");
+            tracing::error!(uuid = %view.record.id, %error, "{}: the rekey test ended early: {error}", view.record.label());
         }
         self.view_of(view.record).await
     }
@@ -57,11 +56,13 @@ impl Agent {
         let Some(ended) = self.all_rekeyed(record).await else { return };
         let (outcome, details) =
             ended.unwrap_or((Outcome::Passed, "every CHILD_SA was rekeyed: the peer has the same PFS".into()));
-        let id = record.id;
+        let (id, label) = (record.id, record.label());
         match outcome {
-            Outcome::Passed => tracing::info!(uuid = %id, "the rekey test passed"),
-            Outcome::Failed => tracing::warn!(uuid = %id, %details, "the rekey test failed"),
-            Outcome::Unknown => tracing::warn!(uuid = %id, %details, "the rekey test did not complete"),
+            Outcome::Passed => tracing::info!(uuid = %id, "{label}: the rekey test passed"),
+            Outcome::Failed => tracing::warn!(uuid = %id, %details, "{label}: the rekey test failed: {details}"),
+            Outcome::Unknown => {
+                tracing::warn!(uuid = %id, %details, "{label}: the rekey test did not complete: {details}");
+            }
         }
         let test = RekeyTest { outcome, at: Timestamp::now(), details };
         let entry = self.entry(id);
@@ -121,7 +122,7 @@ impl Agent {
         match self.strongswan.rekey_child(old, life).await {
             Ok(()) => {}
             // charon or the peer has rekeyed it meanwhile.
-            Err(Error::Refused { words, .. }) if words.starts_with("no matching SAs") => {}
+            Err(error) if error.is_absent() => {}
             Err(error) => return unknown(format!("{name} was not rekeyed: {error}")),
         }
         let begun = Instant::now();

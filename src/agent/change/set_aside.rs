@@ -5,7 +5,7 @@
 use crate::{
     agent::{Agent, Companion, change::conflicts::UniquenessIndex},
     error::Result,
-    ipsec::ConnectionId,
+    ipsec::{ConnectionId, clash::Stored},
     store::Record,
 };
 use std::sync::Arc;
@@ -17,8 +17,9 @@ pub(crate) fn compare(records: &[Arc<Record>]) -> (UniquenessIndex, Vec<Record>)
     let mut records: Vec<_> = records.iter().collect();
     records.sort_by_key(|record| (record.changed, record.id));
     let name_of = |id| records.iter().find(|record| record.id == id).map(|r| r.spec.names.name.clone());
+    let stored = |id| Stored { id, name: name_of(id).unwrap_or_default(), trial_until: None };
     for record in &records {
-        if let Err(error) = uniqueness.claim(&[record], |id| name_of(id).unwrap_or_default()) {
+        if let Err(error) = uniqueness.claim(&[record], stored) {
             uniqueness.aside.insert(record.id);
             aside.push(Record { aside: Some(error.to_string().into()), ..Record::clone(record) });
         }
@@ -41,7 +42,7 @@ impl Agent {
         let was = new.aside.take();
         let mut uniqueness = self.changes.uniqueness();
         let claimed = self.refuse_same(&uniqueness.networks, old, new);
-        let claimed = claimed.and_then(|()| uniqueness.claim(&[new], |id| self.name_of(id)));
+        let claimed = claimed.and_then(|()| uniqueness.claim(&[new], |id| self.stored(id)));
         let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
         let was = match old {
             Some(old) if old.aside.is_some() => old.aside.clone().filter(|_| stays(old)),
@@ -75,9 +76,9 @@ impl Agent {
         // The networks of the others do not change.
         records.last().map_or(Ok(()), |new| self.refuse_same(&uniqueness.networks, old, new))?;
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
-        uniqueness.claim(&needed, |id| self.name_of(id))?;
+        uniqueness.claim(&needed, |id| self.stored(id))?;
         for record in records.iter_mut().filter(|record| is_aside(record.id)) {
-            if let Err(error) = uniqueness.claim(&[record], |id| self.name_of(id)) {
+            if let Err(error) = uniqueness.claim(&[record], |id| self.stored(id)) {
                 uniqueness.aside.insert(record.id);
                 record.aside = Some(error.to_string().into());
             }
@@ -102,13 +103,11 @@ impl Agent {
     }
 
     /// How messages name a connection.
-    pub(in crate::agent) fn name_of(&self, id: ConnectionId) -> String {
-        let Some(record) = self.store.get(id) else { return String::new() };
-        let name = record.spec.names.name.clone();
-        match &record.trial {
-            Some(trial) => format!("{name}, with a change on trial until {}", trial.until),
-            None => name,
-        }
+    pub(in crate::agent) fn stored(&self, id: ConnectionId) -> Stored {
+        let record = self.store.get(id);
+        let name = record.as_ref().map_or_else(String::new, |record| record.spec.names.name.clone());
+        let trial_until = record.and_then(|record| record.trial.as_ref().map(|trial| trial.until));
+        Stored { id, name, trial_until }
     }
 
     /// Admits `id` again if it was set aside and its conflict has ended. Its lock is held.
@@ -123,9 +122,9 @@ impl Agent {
             uniqueness.aside.remove(&id);
             return;
         };
-        if uniqueness.claim(&[&record], |id| self.name_of(id)).is_ok() {
+        if uniqueness.claim(&[&record], |id| self.stored(id)).is_ok() {
             uniqueness.aside.remove(&id);
-            tracing::info!(uuid = %id, "the connection conflicts with no other any more; loading it");
+            tracing::info!(uuid = %id, "{}: the connection conflicts with no other any more; loading it", record.label());
             self.store.note(record);
         }
     }

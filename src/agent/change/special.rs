@@ -28,7 +28,7 @@ pub(super) fn refuse_broadcast(old: Option<&Connection>, new: &Connection, host:
 /// equals the peer's is no reason to refuse it.
 pub(super) fn warnings(connection: &Connection, host: &LocalAddresses) -> impl Iterator<Item = Warning> {
     let peer = connection.remote_addr.address();
-    let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr), message };
+    let warning = |code, message| Warning { code, part: Some(Part::RemoteAddr), message, remedy: None };
     let missing = peer.and_then(|peer| peer.interface()).filter(|name| !has_interface(name)).map(|name| {
         let message = format!(
             "has {name} behind it, an interface that this host does not have now: charon cannot send to the peer; name the \

@@ -31,7 +31,8 @@ impl Agent {
             let drift = settings_drift(&record.spec, now);
             let known = before.map(|before| settings_drift(&record.spec, before));
             if !drift.is_empty() && known.as_ref() != Some(&drift) {
-                tracing::warn!(uuid = %record.id, ?drift, "the connection differs from the settings; `cygnet reconnect` takes them over");
+                let text = drift.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::warn!(uuid = %record.id, event = "settings_drift", drift = text, "{}: differs from the settings: {text}; `cygnet reconnect` takes them over", record.label());
                 self.publish(record.id, EventKind::SettingsDrift(drift));
             }
         }

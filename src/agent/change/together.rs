@@ -152,7 +152,7 @@ impl Agent {
                 None => Ok(()),
             });
             if let Err(error) = written {
-                tracing::warn!(uuid = %id, %error, "the file in conf.d is not written yet; the reconciler tries again");
+                tracing::warn!(uuid = %id, %error, "{}: the file in conf.d is not written yet: {error}; the reconciler tries again", record.label());
             }
             if let Some(planner) = planners.get_mut(&id) {
                 self.settle(old, &record, &prepared, &running, planner).await;

@@ -14,7 +14,10 @@ use crate::{
     },
     disk,
     error::{Error, Result},
-    ipsec::ConnectionId,
+    ipsec::{
+        Clash, ConnectionId,
+        clash::{OnTrial, Stored},
+    },
     store::{Record, Timestamp, Trial},
 };
 use std::{
@@ -31,13 +34,10 @@ impl Agent {
     pub async fn create(self: &Arc<Self>, record: Record, how: WriteOptions) -> Result<Written> {
         let (id, record) = (record.id, Box::new(record));
         if self.is_left_alone(id) {
-            return Err(Error::argument(format!(
-                "the resourceUuid[{id}] is that of a stored connection whose file is damaged (GET /readyz names it): \
-                 repair or remove the file and restart cygnet"
-            )));
+            return Err(Clash::UuidOfDamaged(id).into());
         }
         let edit = move |old: Option<&Record>| match old {
-            Some(_) => Err(Error::argument(format!("the resourceUuid[{id}] is in use"))),
+            Some(_) => Err(Clash::UuidInUse(id).into()),
             None => Ok((*record).clone()),
         };
         Box::pin(self.write(id, how, edit)).await
@@ -299,13 +299,10 @@ pub(in crate::agent) fn refuse_second(record: Option<&Record>) -> Result<()> {
     let Some((record, trial)) = record.and_then(|record| record.trial.as_ref().map(|trial| (record, trial))) else {
         return Ok(());
     };
-    let (id, name, what) =
-        (record.id, &record.spec.names.name, if trial.before.is_some() { "change" } else { "creation" });
-    Err(Error::argument(format!(
-        "the ipsec connection[uuid:{id}, name:{name}] has a {what} on trial (confirm): {} began it at {}, and it is decided \
-         at {} at the latest; wait until then, or send the whole change without confirm, which ends the trial",
-        trial.caller, trial.began, trial.until
-    )))
+    let connection = Stored { id: record.id, name: record.spec.names.name.clone(), trial_until: None };
+    let (is_new, caller) = (trial.before.is_none(), trial.caller.clone());
+    let (began, until) = (trial.began, trial.until);
+    Err(Clash::OnTrial(Box::new(OnTrial { connection, is_new, caller, began, until })).into())
 }
 
 /// Runs `work` to its end even if the caller disconnects.

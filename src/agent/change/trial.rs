@@ -198,7 +198,7 @@ impl Agent {
             Err(conflict) => {
                 // It was stored as it is: it stood together then.
                 let why = format!("{} {conflict}", conflict.part());
-                tracing::error!(uuid = %begun.id, why, "what was there before a trial cannot be read any more");
+                tracing::error!(uuid = %begun.id, why, "{}: what was there before a trial cannot be read any more: {why}", begun.label());
                 return Back::Later(format!("the old connection cannot be put back: {why}"));
             }
         };
@@ -232,7 +232,7 @@ impl Agent {
             match self.put(before.id, &WriteOptions::default(), edit).await {
                 Ok(_) | Err(Error::NotFound { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(uuid = %before.id, %error, "the key keeps the owner from a trial");
+                    tracing::warn!(uuid = %before.id, %error, "{}: the key keeps the owner from a trial: {error}", before.label());
                 }
             }
         }
@@ -250,7 +250,7 @@ impl Agent {
         }
         self.record_dropped_cas(Some(record), old.as_ref());
         if let Err(error) = block_in_place(|| self.store.put_back(id, old.as_ref())) {
-            tracing::error!(uuid = %id, %error, "the record from before a trial is not on disk yet; the reconciler tries again");
+            tracing::error!(uuid = %id, %error, "{}: the record from before a trial is not on disk yet: {error}; the reconciler tries again", record.label());
             entry.unsaved.store(true, Ordering::Relaxed);
         }
         self.release(Some(record));
@@ -326,10 +326,8 @@ fn describe(view: &View) -> String {
         .iter()
         .filter(|child| !status::carries(connection, child, running))
         .map(|child| {
-            let list = |nets: &[crate::ipsec::TrafficSelector]| {
-                nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            };
-            format!("{} to {}", list(&child.local), list(&child.remote))
+            let (local, remote): (Vec<_>, Vec<_>) = (child.local_texts().collect(), child.remote_texts().collect());
+            format!("{} to {}", local.join(","), remote.join(","))
         })
         .collect();
     format!("not carried as wanted: {}", missing.join("; "))

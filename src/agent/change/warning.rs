@@ -1,6 +1,6 @@
 //! What the caller of a write, and whoever looks, should know.
 
-use crate::ipsec::{Finding, Part};
+use crate::ipsec::{Finding, Part, Remedy};
 
 /// A warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,10 +11,13 @@ pub struct Warning {
     pub part: Option<Part>,
     /// For people; where there is a part, what is said of it.
     pub message: String,
+    /// The option of a write that helps.
+    pub remedy: Option<Remedy>,
 }
 
 impl From<Finding> for Warning {
     fn from(finding: Finding) -> Self {
-        Self { code: finding.weakness.code(), part: Some(finding.part), message: finding.advice }
+        let (code, remedy) = (finding.weakness.code(), finding.weakness.remedy());
+        Self { code, part: Some(finding.part), message: finding.advice, remedy }
     }
 }

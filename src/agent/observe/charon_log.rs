@@ -12,7 +12,7 @@ use crate::{
     ipsec::{Code, ConnectionId, Identity},
     strongswan::{
         alert::Alert,
-        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent, answer},
+        log_parser::{FailureCause, KEY_OR_IDENTITY, Line, TraceEvent, answer, closed, mentions},
         names,
         section::Section,
         words::{self, shorten},
@@ -36,15 +36,18 @@ impl Agent {
         };
         // Until charon has chosen a configuration, only the peer's address identifies the connection.
         let owners = match line.name.as_deref() {
-            Some(name) if name != "(unnamed)" => names::owner(name).into_iter().collect(),
-            _ => remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
+            Some(name) => names::owner(name).into_iter().collect(),
+            None => remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
         };
         if owners.len() > NAMESAKES {
             return;
         }
         for id in owners {
-            if !is_chatter(&line) {
+            if !line.is_chatter() {
                 self.record_line(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
+            }
+            if let Some(closed) = closed::of(&line.text) {
+                self.entry(id).count().record_closed(&closed.name, &closed.spi, closed.bytes);
             }
             if let Some((version, speaks)) = answer::of(&line.text) {
                 self.entry(id).history().record_answer(version, speaks, Instant::now());
@@ -65,8 +68,7 @@ impl Agent {
     /// Handles an `alert` event. The log says more; an alert counts where no log line was recognised.
     pub(in crate::agent) fn on_alert(&self, event: &Section) {
         let Some(alert) = Alert::read(event) else { return };
-        let named = alert.name.as_deref().filter(|name| *name != "(unnamed)");
-        let owners: Vec<_> = match named {
+        let owners: Vec<_> = match alert.name.as_deref() {
             Some(name) => names::owner(name).into_iter().collect(),
             None => alert.remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
         };
@@ -114,7 +116,11 @@ impl Agent {
 
     /// Adds a line to the log of the connection.
     pub(in crate::agent) fn record_line(&self, id: ConnectionId, speaker: Speaker, text: &str) {
-        self.entry(id).history().log.add(speaker, text, Timestamp::now(), connection_log::room(self.store.count()));
+        let (now, room) = (Timestamp::now(), connection_log::room(self.store.count()));
+        let line = self.entry(id).history().log.add(speaker, text, now, room);
+        if let Some(line) = line {
+            self.observer.log_file().push(id, &line);
+        }
     }
 
     /// Publishes an event, and adds it to the connection's log.
@@ -134,28 +140,20 @@ impl Agent {
 
     /// Logs what happened in one line that says it all. Changes have theirs in the audit trail, settings in `take_over.rs`.
     fn to_journal(&self, id: ConnectionId, what: &EventKind) {
-        let record = self.store.get(id);
-        let name = record.as_ref().map_or("a connection that is gone", |record| &record.spec.names.name);
-        let (uuid, event) = (id.to_string(), what.name());
-        let short = uuid.get(..8).unwrap_or_default();
+        let (label, uuid, event) = (self.store.label(id), id.to_string(), what.name());
         match what {
-            EventKind::Up => tracing::info!(uuid, event, "{name} ({short}…): up"),
+            EventKind::Up => tracing::info!(uuid, event, "{label}: up"),
             EventKind::Down(reason) => {
                 let (code, details) = (reason.code.name(), &reason.details);
-                tracing::warn!(uuid, event, code, "{name} ({short}…): down, {code}: {details}");
+                tracing::warn!(uuid, event, code, "{label}: down, {code}: {details}");
             }
             EventKind::NotAsWanted(note, reason) => {
                 let (code, details) = (reason.code.name(), &reason.details);
-                tracing::warn!(uuid, event, code, "{name} ({short}…): {note}, {code}: {details}");
+                tracing::warn!(uuid, event, code, "{label}: {note}, {code}: {details}");
             }
             EventKind::Drift(repaired) => {
                 let repaired = repaired.join(", ");
-                tracing::warn!(
-                    uuid,
-                    event,
-                    repaired,
-                    "{name} ({short}…): had drifted from its record, put back: {repaired}"
-                );
+                tracing::warn!(uuid, event, repaired, "{label}: had drifted from its record, put back: {repaired}");
             }
             _ => {}
         }
@@ -183,27 +181,9 @@ fn by_method(cause: &mut FailureCause, has_certs: bool) {
     cause.details = format!("the peer authenticates with {theirs}, and {here} configured here: {}", cause.details);
 }
 
-/// Whether one of the quoted identities in charon's `words` is `identity`.
-fn mentions(words: &str, identity: &Identity) -> bool {
-    let quoted = words.split('\'').skip(1).step_by(2).any(|text| identity.is_printed_as(text));
-    // A key id may contain quotes.
-    quoted || words.contains(&format!("'{}'", identity.plain()))
-}
-
-/// Lines that charon repeats without an event: packets and DPD.
-fn is_chatter(line: &Line) -> bool {
-    let text = &line.text;
-    line.group == "NET" && (text.starts_with("sending packet: ") || text.starts_with("received packet: "))
-        || text.starts_with("sending DPD request")
-        || (text.contains(" INFORMATIONAL ") && text.ends_with("[ ]"))
-        || text.contains("N(DPD)")
-        || text.contains("N(DPD_ACK)")
-}
-
 /// Which identity differs, with kinds: that which the peer asks for here, or its own.
 fn other_identity(cause: &FailureCause, local: &Identity, remote: &Identity) -> Option<String> {
-    let named = |id: &Option<String>| id.clone().filter(|id| id != "%any");
-    let (sent, asked) = (named(&cause.peer_id)?, named(&cause.asked_id));
+    let (sent, asked) = (cause.peer_id.clone()?, cause.asked_id.clone());
     // The same text is of another kind only if nothing else differs: the log has no kinds.
     if let Some(asked) = asked.filter(|asked| !local.is_printed_as(asked) && remote.is_printed_as(&sent)) {
         let (asked, ours) = (local.another_with_kind(&asked), local.with_kind());
@@ -230,7 +210,7 @@ mod tests {
         let its = "the peer sends the identity fqdn:other.example, and ipv4:192.0.2.2 is expected";
         assert_eq!(told("other.example", Some("somebody.example")), its);
         let kind = "the peer sends the identity fqdn:192.0.2.2, and ipv4:192.0.2.2 is expected";
-        for asked in [None, Some("%any"), Some("192.0.2.1")] {
+        for asked in [None, Some("192.0.2.1")] {
             assert_eq!(told("192.0.2.2", asked), kind);
         }
     }

@@ -1,5 +1,5 @@
 //! The log of one connection: its lines of charon's log, and lines of the agent. It is in memory and bounded: the
-//! fewer connections there are, the more lines each may keep.
+//! fewer connections there are, the more lines each may keep. `log_file.rs` keeps it over a restart.
 
 use jiff::Timestamp;
 use std::collections::VecDeque;
@@ -61,10 +61,10 @@ struct Mark {
 }
 
 impl Log {
-    /// Adds a line, and removes the oldest ones beyond `room` bytes.
-    pub fn add(&mut self, speaker: Speaker, text: &str, at: Timestamp, room: usize) {
+    /// Adds a line, and removes the oldest ones beyond `room` bytes. Returns the line as it is kept.
+    pub fn add(&mut self, speaker: Speaker, text: &str, at: Timestamp, room: usize) -> Option<Entry> {
         let text = &text[..text.floor_char_boundary(WIDTH)];
-        let Ok(length) = u16::try_from(text.len()) else { return };
+        let length = u16::try_from(text.len()).ok()?;
         self.make_room(text.len(), room);
         self.count += 1;
         if self.texts.capacity() - self.texts.len() < text.len() {
@@ -75,6 +75,32 @@ impl Log {
             self.marks.reserve_exact(STEP / size_of::<Mark>());
         }
         self.marks.push_back(Mark { at_us: at.as_microsecond(), length, speaker });
+        Some(Entry { number: self.count, at, speaker, text: text.to_owned() })
+    }
+
+    /// Adds a line of before with its number. One that is there already changes nothing. One behind a gap, or of a
+    /// connection that was created again, begins the log anew.
+    pub fn restore(&mut self, line: &Entry, room: usize) {
+        let last = self.marks.back().map(|mark| mark.at_us);
+        if line.number <= self.count && last.is_some_and(|last| line.at.as_microsecond() <= last) {
+            return;
+        }
+        if line.number != self.count + 1 {
+            *self = Self { count: line.number.saturating_sub(1), ..Self::default() };
+        }
+        self.add(line.speaker, &line.text, line.at, room);
+    }
+
+    /// The number of the last line that a reader has who read up to the line `number` of the time `at`. Where that line is
+    /// lost, the time decides.
+    #[must_use]
+    pub fn known(&self, number: u64, at: Timestamp) -> u64 {
+        let (before, at) = (self.count - self.marks.len() as u64, at.as_microsecond());
+        let place = number.checked_sub(before + 1).and_then(|place| usize::try_from(place).ok());
+        if place.and_then(|place| self.marks.get(place)).is_some_and(|mark| mark.at_us == at) {
+            return number;
+        }
+        before + self.marks.iter().take_while(|mark| mark.at_us <= at).count() as u64
     }
 
     fn make_room(&mut self, length: usize, room: usize) {
@@ -130,6 +156,24 @@ mod tests {
         assert!(log.lines(usize::MAX, 1000).is_empty() && log.lines(usize::MAX, 5000).is_empty());
         log.add(Speaker::Agent, "the last", Timestamp::UNIX_EPOCH, 1);
         assert_eq!(log.lines(usize::MAX, 0).len(), 1, "one is always kept");
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_was() {
+        let (mut log, at) = (Log::default(), |us| Timestamp::from_microsecond(us).expect("a time"));
+        assert_eq!(log.known(5, at(5)), 0);
+        for number in 3..=8 {
+            let line = Entry { number, at: at(10 * (number as i64)), speaker: Speaker::Agent, text: "x".into() };
+            log.restore(&line, 4096);
+            log.restore(&line, 4096);
+        }
+        assert_eq!(log.lines(usize::MAX, 0).iter().map(|line| line.number).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8]);
+        assert_eq!([log.known(5, at(50)), log.known(8, at(80)), log.known(1, at(10))], [5, 8, 2]);
+        assert_eq!(log.known(8, at(65)), 6, "another line 8 was lost with the agent that had it");
+        assert_eq!(log.known(u64::MAX, at(65)), 6);
+        let again = Entry { number: 1, at: at(200), speaker: Speaker::Agent, text: "created again".into() };
+        log.restore(&again, 4096);
+        assert_eq!(log.lines(usize::MAX, 0), [again]);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use super::view::Discount;
 use crate::{
-    agent::{Agent, CharonLink, LocalAddresses, View, refusal::unspoken},
+    agent::{Agent, CharonLink, EventKind, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, Connection, ConnectionId, IkeState, Protocol, Reason, Remote, State, Status,
-        TrafficSelector, Use, condition, condition::current, coverage, native::StartMode,
+        Child, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State, Status,
+        Use, condition, condition::current, coverage, native::StartMode,
     },
     store::Record,
     strongswan::{
-        log_parser::Confidence,
+        log_parser::{Confidence, FailureCause, OwnValues},
         words::{self, shorten},
     },
 };
@@ -31,6 +31,18 @@ impl Agent {
         self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, None, host))
     }
 
+    /// What is told of a connection that is not to be up: that it is down, if it was up and its last network has gone. Who
+    /// disables or deletes it has an event of their own.
+    pub(in crate::agent) fn announce_unwanted(&self, id: ConnectionId) {
+        let was_up = self.entry(id).history().forget_told();
+        let record = self.store.get(id).filter(|record| record.state == State::Enabled && record.aside.is_none());
+        if let Some(record) = record.filter(|record| was_up && record.connection.children.is_empty()) {
+            let view = View { record, running: Some(Vec::new()), discount: None };
+            let reason = self.cause(&view, &self.observer.local_addresses());
+            self.publish(id, EventKind::Down(reason));
+        }
+    }
+
     /// Why the child is not up. The caller knows that it is not.
     pub fn reason_of(&self, view: &View, child: &Child, host: &LocalAddresses) -> Reason {
         let narrowed = || self.narrowed(view, child);
@@ -47,8 +59,7 @@ impl Agent {
         let agreed: BTreeSet<_> = sas.iter().map(|sa| coverage::text_of(sa)).collect();
         let agreed = agreed.into_iter().collect::<Vec<_>>().join("; ");
         let part = if agreed.contains('[') { "some protocols or ports" } else { "a part of the networks" };
-        let wanted = format!("{} === {}", list(&child.local), list(&child.remote));
-        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {wanted}");
+        let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {child}");
         let history = self.entry(view.record.id);
         let history = history.history();
         Some(Reason {
@@ -71,7 +82,7 @@ impl Agent {
             return reason(Code::NotAttempted, "the connection is disabled".into());
         }
         if record.connection.children.is_empty() {
-            return reason(Code::NotAttempted, "the connection has no networks to join on one of its sides".into());
+            return reason(Code::NoNetworks, "the connection has no networks to join on one of its sides".into());
         }
         if record.is_unresolved() {
             let why = self.unresolved(record).unwrap_or_else(|| "its name was resolved a moment ago".into());
@@ -150,11 +161,12 @@ impl Agent {
             return Reason { code: Code::LocalAddressMissing, since, details, trigger: history.trigger() };
         }
         if let Some(known) = known {
-            let mut details = with_wanted(view, known.cause.code, &known.cause.details);
+            let mut details = with_wanted(view, &known.cause);
             if matches!(known.cause.code, Code::PeerUnreachable | Code::NoProposalIke | Code::IkeVersionMismatch) {
                 details.extend(self.tried(&view.record, &history).map(|tried| format!("; {tried}")));
             }
-            details.extend(waits(wanted).map(|who| format!("; {who}")));
+            let who = waits(wanted).or_else(|| carries_on(view, known.cause.code));
+            details.extend(who.map(|who| format!("; {who}")));
             details.extend(self.unresolved(&view.record).map(|why| format!("; {why}")));
             let details = shorten(&details, words::SENTENCE);
             let trigger = history.trigger().filter(|trigger| *trigger != known.cause.code);
@@ -185,9 +197,11 @@ fn waits(wanted: &Connection) -> Option<&'static str> {
     }
 }
 
-/// Networks in the format of charon's log.
-fn list(nets: &[TrafficSelector]) -> String {
-    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+/// What becomes of a change for a peer that this end cannot reach while its old tunnel runs, as behind NAT.
+fn carries_on(view: &View, code: Code) -> Option<&'static str> {
+    let runs = |ike: &IkeSa| ike.state == IkeState::Established && !ike.children.is_empty();
+    let is_up = code == Code::PeerUnreachable && view.running.iter().flatten().any(runs);
+    is_up.then_some("the tunnel that runs carries on, and a peer that alone can begin changes over when it calls")
 }
 
 /// The proposal for the traffic.
@@ -198,27 +212,25 @@ fn protection(connection: &Connection) -> String {
     }
 }
 
-/// Adds this gateway's values where the peer's answer does not contain them.
-fn with_wanted(view: &View, code: Code, details: &str) -> String {
-    let connection = &view.record.connection;
-    match code {
-        Code::NoProposalIke if !details.contains("wanted here") => {
+/// Adds this gateway's values where the details do not name them.
+fn with_wanted(view: &View, cause: &FailureCause) -> String {
+    let (connection, details) = (&view.record.connection, &cause.details);
+    match (cause.code, cause.own) {
+        (Code::NoProposalIke, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
         }
-        Code::NoProposalChild | Code::AlgorithmUnsupported if !details.contains("wanted here") => {
+        (Code::NoProposalChild | Code::AlgorithmUnsupported, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}", protection(connection))
         }
-        Code::TsMismatch => {
-            let wanted: Vec<_> =
-                connection.children.iter().map(|c| format!("{} === {}", list(&c.local), list(&c.remote))).collect();
-            let proposal =
-                if details.contains("proposal") { format!(", {}", protection(connection)) } else { String::new() };
-            format!("{details}; wanted here: {}{proposal}", wanted.join("; "))
+        (Code::TsMismatch, own) => {
+            let wanted: Vec<_> = connection.children.iter().map(ToString::to_string).collect();
+            let proposal = (own == OwnValues::ProposalToo).then(|| format!(", {}", protection(connection)));
+            format!("{details}; wanted here: {}{}", wanted.join("; "), proposal.unwrap_or_default())
         }
-        Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch => {
+        (Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch, _) => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
             format!("{details}; this gateway sends {ours} and expects {theirs}")
         }
-        _ => details.to_owned(),
+        _ => details.clone(),
     }
 }

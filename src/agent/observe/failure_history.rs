@@ -269,15 +269,11 @@ impl FailureHistory {
         self.quiet_until.map_or(now, |until| until.max(now))
     }
 
-    /// Whether listeners were told that something is carried.
-    #[must_use]
-    pub fn is_told_up(&self) -> bool {
-        matches!(self.told, Some(Reported::Up | Reported::Otherwise(_)))
-    }
-
-    /// The connection is not wanted any more, or its state is unknown: the next observation is reported.
-    pub fn forget_told(&mut self) {
-        (self.told, self.down) = (None, None);
+    /// The connection is not wanted any more, or its state is unknown: the next observation is reported. Returns whether
+    /// listeners take it for one that carries.
+    pub fn forget_told(&mut self) -> bool {
+        self.down = None;
+        matches!(self.told.take(), Some(Reported::Up | Reported::Otherwise(_)))
     }
 }
 

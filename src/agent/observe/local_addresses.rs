@@ -22,7 +22,7 @@ impl LocalAddresses {
     pub fn read_host() -> Self {
         let addresses = host::addresses();
         if let Err(error) = &addresses {
-            tracing::warn!(%error, "this host's addresses cannot be listed");
+            tracing::warn!(%error, "this host's addresses cannot be listed: {error}");
         }
         Self { addresses: addresses.ok(), networks: host::networks().ok(), left: BTreeSet::new() }
     }
@@ -42,7 +42,8 @@ impl LocalAddresses {
     }
 
     /// Its addresses, if they could be read.
-    pub(in crate::agent) fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
+    #[must_use]
+    pub fn addresses(&self) -> Option<&BTreeSet<IpAddr>> {
         self.addresses.as_ref()
     }
 

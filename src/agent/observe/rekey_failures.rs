@@ -39,15 +39,7 @@ mod tests {
     use crate::strongswan::log_parser::Confidence;
 
     fn cause(code: Code, details: &str) -> FailureCause {
-        FailureCause {
-            code,
-            confidence: Confidence::Answer,
-            child: None,
-            version: None,
-            peer_id: None,
-            asked_id: None,
-            details: details.into(),
-        }
+        FailureCause::new(code, Confidence::Answer, details.into())
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Agent {
                 "rekeying {what} fails since {since}: {details}; the tunnel carries until the lifetime of that SA ends: \
                  give both ends the same PFS group and algorithms"
             );
-            Warning { code: "REKEY_FAILED", part: None, message: shorten(&message, words::SENTENCE) }
+            let message = shorten(&message, words::SENTENCE);
+            Warning { code: "REKEY_FAILED", part: None, message, remedy: None }
         };
         history.rekeys.0.iter().map(warning).collect()
     }

@@ -9,12 +9,12 @@ use crate::{
         Agent,
         change::{
             conflicts::held,
-            overlaps::{Found, Overlaps, SHOWN, pairs},
+            overlaps::{Found, Overlaps, Owner, SHOWN, pairs},
             policy::refused_by_policy,
         },
     },
     error::Result,
-    ipsec::{Child, ConnectionId, Finding, IkeSa, Part, State, Weakness, condition::carriers},
+    ipsec::{Child, Connection, ConnectionId, Finding, IkeSa, Part, State, Weakness, condition::carriers},
     settings::policy::Stance,
     store::Record,
 };
@@ -29,7 +29,7 @@ impl Agent {
         if !record.is_loaded() || self.changes.stance(Weakness::SameNetworks.setting()) == Stance::Off {
             return None;
         }
-        let found = self.changes.uniqueness().networks.of(record.id, pairs(&record.connection));
+        let found = self.changes.uniqueness().networks.of(Owner::of(&record.connection), pairs(&record.connection));
         (!found.is_empty()).then(|| self.finding(&found))
     }
 
@@ -52,7 +52,7 @@ impl Agent {
         if self.changes.stance(Weakness::SameNetworks.setting()) != Stance::Refuse || !is_wanted(&new) {
             return Ok(());
         }
-        let of = |record: &Record| networks.of(record.id, pairs(&record.connection));
+        let of = |record: &Record| networks.of(Owner::of(&record.connection), pairs(&record.connection));
         let mut found = of(new);
         for had in old.into_iter().flat_map(held).filter(is_wanted).map(of) {
             for (id, pairs) in had {
@@ -76,13 +76,13 @@ impl Agent {
 
     /// Whether other connections take all packets of the running `child` of `id`: for each pair of its networks, an SA
     /// for the same pair was installed later. Overlapping but different networks have policies of their own.
-    pub(in crate::agent) fn is_shadowed(&self, id: ConnectionId, child: &Child) -> bool {
-        let Some(own) = self.newest(id, &child.name) else { return false };
+    pub(in crate::agent) fn is_shadowed(&self, connection: &Connection, child: &Child) -> bool {
+        let Some(own) = self.newest(connection.id(), &child.name) else { return false };
         let pairs = || child.local.iter().flat_map(|local| child.remote.iter().map(move |remote| (*local, *remote)));
         pairs().all(|(local, remote)| {
             let others: Vec<_> = {
                 let uniqueness = self.changes.uniqueness();
-                uniqueness.networks.same((local.net(), remote.net()), id).take(LOOKED_AT).collect()
+                uniqueness.networks.same((local.net(), remote.net()), Owner::of(connection)).take(LOOKED_AT).collect()
             };
             others.into_iter().filter_map(|other| self.store.get(other)).any(|other| {
                 let has = |c: &&Child| c.local.contains(&local) && c.remote.contains(&remote);
@@ -100,7 +100,7 @@ impl Agent {
     fn others(&self, found: &Found) -> String {
         let other = |(id, pairs): (&ConnectionId, &std::collections::BTreeSet<(ipnet::IpNet, ipnet::IpNet)>)| {
             let pairs: Vec<_> = pairs.iter().map(|(local, remote)| format!("{local} to {remote}")).collect();
-            format!("the ipsec connection[uuid:{id}, name:{}] ({})", self.name_of(*id), pairs.join(", "))
+            format!("{} ({})", self.stored(*id), pairs.join(", "))
         };
         let more = if found.len() < SHOWN { "" } else { ", and perhaps others" };
         found.iter().map(other).collect::<Vec<_>>().join(", ") + more
@@ -157,7 +157,10 @@ mod tests {
         assert!(refused.contains("refused by policy.same-networks") && refused.contains("10.2.0.0/16"), "{refused}");
         agent.claim(None, &mut three).expect("other networks");
         // Nothing of the one that was refused is left, and who has it already may keep it.
-        assert_eq!(agent.changes.uniqueness().networks.of(one.id, pairs(&one.connection)), Found::new());
+        assert_eq!(
+            agent.changes.uniqueness().networks.of(Owner::of(&one.connection), pairs(&one.connection)),
+            Found::new()
+        );
         agent.claim(Some(&one), &mut one.clone()).expect("it has it");
     }
 }

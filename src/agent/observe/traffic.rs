@@ -1,13 +1,28 @@
-//! The conditions of a connection's children, from its SAs and the history of their counters.
+//! The conditions of a connection's children, from its SAs and the history of their counters; and what they have carried
+//! in all.
 
 use crate::{
-    agent::{Agent, View, reconcile::heal::Hearing},
+    agent::{
+        Agent, View,
+        observe::totals::{Count, Saved},
+        reconcile::heal::Hearing,
+    },
     error::Result,
-    ipsec::{Child, Condition, Flows, IkeSa, Status, Use, condition, condition::carriers},
+    ipsec::{
+        Child, Condition, ConnectionId, Flows, IkeSa, InOut, Status, Use, condition, condition::carriers,
+        totals::Amount,
+    },
     store,
 };
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout},
+};
+
+/// How long the end of the agent may wait for the last counters.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The condition of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +47,7 @@ impl Agent {
             let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.observer.limits()));
             let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
             let condition = match condition(wanted, child, running, traffic) {
-                runs if runs.is_as_wanted() && self.is_shadowed(view.record.id, child) => Condition::Shadowed,
+                runs if runs.is_as_wanted() && self.is_shadowed(&view.record.connection, child) => Condition::Shadowed,
                 other => other,
             };
             let tells_since = matches!(condition, Condition::UpIdle | Condition::NoInbound | Condition::NoOutbound);
@@ -66,11 +81,15 @@ impl Agent {
                 self.reconciler.enqueue(record.id, Instant::now());
             }
         }
+        if self.observer.counts().are_due() {
+            self.save_totals(false);
+        }
         Ok(())
     }
 
     fn record_counters(&self, record: &store::Record, running: &[IkeSa], now: i64) {
         self.record_installed(record, running);
+        self.record_totals(record.id, running);
         self.entry(record.id).with_flows(&record.connection, |flows| {
             for child in &record.connection.children {
                 let own: Vec<_> =
@@ -80,6 +99,55 @@ impl Agent {
                 flows.look(&child.name, sas, now);
             }
         });
+    }
+}
+
+impl Agent {
+    /// What each child of the connection has carried, also those that it has no longer.
+    #[must_use]
+    pub fn totals(&self, id: ConnectionId) -> Vec<(String, InOut<Amount>)> {
+        self.entry(id).count().of_children()
+    }
+
+    /// Goes on with the totals that an earlier start has saved.
+    pub(in crate::agent) fn load_totals(&self) {
+        let saved = match block_in_place(|| self.observer.counts().load()) {
+            Ok(Some(saved)) => saved,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the counters of traffic begin at 0");
+                return;
+            }
+        };
+        for (id, totals) in saved.connections {
+            if let Some(id) = id.parse().ok().filter(|id| self.store.get(*id).is_some()) {
+                *self.entry(id).count() = Count::resumed(totals, saved.complete);
+            }
+        }
+        // A crash from here on must not find a complete file.
+        self.save_totals(false);
+    }
+
+    /// Takes in the SAs of a connection.
+    pub(in crate::agent) fn record_totals(&self, id: ConnectionId, running: &[IkeSa]) {
+        if self.entry(id).count().record_all(running) {
+            self.observer.counts().hurry();
+        }
+    }
+
+    /// Counts what has been carried up to now, and saves it. For the end of the agent.
+    pub async fn finish_totals(&self) {
+        // Without a list, those of a moment ago count.
+        let _ = timeout(LAST_LOOK, self.sample()).await;
+        self.save_totals(true);
+    }
+
+    fn save_totals(&self, complete: bool) {
+        let totals = |id: ConnectionId| Some((id.to_string(), self.entry(id).count().saved()?));
+        let connections = self.store.all().iter().filter_map(|record| totals(record.id)).collect();
+        if let Err(error) = block_in_place(|| self.observer.counts().save(&Saved { complete, connections })) {
+            tracing::warn!(%error, "the counters of traffic cannot be saved; after a crash they begin at 0");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     ipsec::ConnectionId,
-    strongswan::{Charon, Events, names, section::Section, vici::Notice},
+    strongswan::{Charon, Events, names, observe::child_sas, section::Section, vici::Notice},
 };
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -35,7 +35,7 @@ impl Agent {
         self.forget_traces();
         self.reconciler.queue().begin_anew();
         let (mut events, charon) = self.while_there(self.begun()).await?;
-        tracing::info!(version = %charon.version, "charon has loaded the stored connections");
+        tracing::info!(version = %charon.version, "charon has loaded the stored connections (strongSwan {})", charon.version);
         self.reconciler.link_is_up(charon);
         self.observer.events().publish(None, EventKind::CharonBack);
         // Deferred work: a change that waits for its SAs, a step that failed.
@@ -108,7 +108,7 @@ impl Agent {
     /// Logs a failed resync. Only the probe decides whether charon answers.
     fn record_looked(&self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            tracing::warn!(%error, "charon's lists cannot be read; the next resync tries again");
+            tracing::warn!(%error, "charon's lists cannot be read: {error}; the next resync tries again");
             self.reconciler.suspect(&error);
         }
     }
@@ -121,7 +121,7 @@ impl Agent {
     /// Records that charon does not answer; the state of its connections is unknown from now on.
     fn lost(&self, why: String) {
         if self.reconciler.link_is_down(why.clone()) {
-            tracing::warn!(%why, "charon is unreachable; the status of all connections is unknown");
+            tracing::warn!(%why, "charon is unreachable: {why}; the status of all connections is unknown");
             self.observer.events().publish(None, EventKind::CharonLost(why));
         }
     }
@@ -137,6 +137,11 @@ impl Agent {
             let children = sa.section("child-sas").into_iter().flat_map(Section::sections);
             std::iter::once(name).chain(children.filter_map(|(_, child)| child.text("name")))
         });
+        for sa in child_sas(message) {
+            if let Some(id) = names::owner(&sa.name) {
+                self.entry(id).count().record(&sa);
+            }
+        }
         let owners: BTreeSet<_> = names.filter_map(names::owner).collect();
         for id in owners {
             let entry = self.entry(id);

@@ -61,7 +61,7 @@ impl Agent {
             // Where only the peer begins, dead peer detection has the last word.
             Hearing::Silent if record.connection.start_mode() == StartMode::Respond => {}
             Hearing::Silent if planner.may_heal(now) && record.trial.is_none() => {
-                tracing::warn!(uuid = %id, "nothing arrives from the peer; negotiating a new IKE_SA beside the old one");
+                tracing::warn!(uuid = %id, "{}: nothing arrives from the peer; negotiating a new IKE_SA beside the old one", record.label());
                 block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?))?;
                 planner.begin_healing(running, now);
                 self.configured(id, entry, planner, charon).await?;

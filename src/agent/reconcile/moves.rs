@@ -67,7 +67,7 @@ impl Agent {
         }
         let before = record.resolved.map_or_else(String::new, |before| format!(", no longer {before}"));
         let why = format!("the peer {} is at {to}{before}", record.spec.peer);
-        tracing::info!(uuid = %record.id, "{why}");
+        tracing::info!(uuid = %record.id, "{}: {why}", record.label());
         self.record_line(record.id, Speaker::Agent, &why);
         self.in_force(entry, Some(Arc::clone(record)), record.at(Some(to))?, planner).await?;
         entry.record_moved(now);

@@ -34,12 +34,12 @@ impl Agent {
         let unproven = new.unproven && !is_proven;
         let stored = block_in_place(|| self.store.commit(self.store.stage(Record { unproven, ..new })?));
         if let Err(error) = stored {
-            tracing::warn!(uuid = %record.id, %error, "cannot store that the connection runs as wanted");
+            tracing::warn!(uuid = %record.id, %error, "{}: cannot store that the connection runs as wanted: {error}", record.label());
             return Ok(false);
         }
         let Some(learnt) = learnt else { return Ok(false) };
         let text = format!("the tunnel is up with {}, which is tried first from now on", learnt.worked().name());
-        tracing::info!(uuid = %record.id, "{text}");
+        tracing::info!(uuid = %record.id, "{}: {text}", record.label());
         self.record_line(record.id, Speaker::Agent, &text);
         self.configured(record.id, entry, planner, charon).await?;
         self.reconciler.enqueue(record.id, Instant::now());
@@ -53,12 +53,12 @@ impl Agent {
         let Some(record) = self.store.get(id).filter(doubtful) else { return };
         match block_in_place(|| self.store.commit(self.store.stage(record.renewed(record.changed))?)) {
             Ok(_) => {
-                tracing::info!(uuid = %id, "the running SAs may belong to an earlier configuration; replacing them");
+                tracing::info!(uuid = %id, "{}: the running SAs may belong to an earlier configuration; replacing them", record.label());
                 planner.stale.ike.extend(running.iter().map(|ike| ike.unique_id));
             }
             // In the old generation charon would never negotiate another.
             Err(error) => {
-                tracing::error!(uuid = %id, %error, "the running SAs may belong to an earlier configuration, and cannot be replaced");
+                tracing::error!(uuid = %id, %error, "{}: the running SAs may belong to an earlier configuration, and cannot be replaced: {error}", record.label());
             }
         }
     }

@@ -110,7 +110,7 @@ impl Agent {
             failed => failed,
         };
         if let Err(error) = outcome {
-            tracing::warn!(uuid = %id, %error, "cannot reconcile the connection; it is tried again");
+            tracing::warn!(uuid = %id, %error, "{}: cannot be reconciled: {error}; it is tried again", self.store.label(id));
             self.reconciler.suspect(&error);
             let pause = if matches!(error, Error::Unreachable { .. }) { RETRY_SILENT } else { RETRY_FAILED };
             self.reconciler.enqueue(id, Instant::now() + pause);
@@ -262,6 +262,7 @@ impl Agent {
             return Ok(());
         }
         self.record_installed(&record, &running);
+        self.record_totals(id, &running);
         let now = Instant::now();
         let had_failed = planner.has_failed();
         let (steps, again) = planner.steps(&record.connection, &running, now);
@@ -313,8 +314,8 @@ impl Agent {
     ) -> Result<()> {
         let id = record.id;
         for step in steps {
-            tracing::debug!(uuid = %id, ?step, "next step");
-            self.record_line(id, Speaker::Agent, &format!("next step: {step:?}"));
+            tracing::debug!(uuid = %id, %step, "{}: next step: {step}", record.label());
+            self.record_line(id, Speaker::Agent, &format!("next step: {step}"));
             let done = match &step {
                 Step::Initiate(child) => {
                     record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
@@ -328,7 +329,7 @@ impl Agent {
             match done {
                 Err(error @ Error::Unreachable { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(uuid = %id, ?step, %error, "the step failed");
+                    tracing::warn!(uuid = %id, %step, %error, "{}: this failed: {step}: {error}", record.label());
                     if let Step::Initiate(child) = &step {
                         let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
                         entry.history().suspect(cause, Timestamp::now(), Instant::now());
@@ -347,14 +348,8 @@ impl Agent {
 
     /// Publishes an event if the tunnel came up or went down. A tunnel that is up at the start is not reported.
     fn announce(&self, id: ConnectionId, entry: &Entry, planner: &SaPlanner, quietly: bool) {
-        let stored = self.store.get(id);
-        if let Some(record) = stored.as_ref().filter(|record| record.lacks_networks() && entry.history().is_told_up()) {
-            // What carried is gone with the last network: whoever was told that it came up is told.
-            let view = View { record: Arc::clone(record), running: Some(Vec::new()), discount: None };
-            self.publish(id, EventKind::Down(self.cause(&view, &self.observer.local_addresses())));
-        }
-        let wanted = stored.filter(|record| record.is_loaded());
-        let Some(record) = wanted else { return entry.history().forget_told() };
+        let wanted = self.store.get(id).filter(|record| record.is_loaded());
+        let Some(record) = wanted else { return self.announce_unwanted(id) };
         let discount = self.discount(&record);
         let mut history = entry.history();
         if discount == Some(Discount::AddressLeft) {

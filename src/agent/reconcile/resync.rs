@@ -99,7 +99,7 @@ impl Agent {
     /// Logs a connection that cannot be loaded and retries it; the others continue.
     fn record_restored(&self, id: ConnectionId, outcome: Result<()>) {
         let Err(error) = outcome else { return };
-        tracing::error!(uuid = %id, %error, "a stored connection cannot be loaded into charon; it is tried again");
+        tracing::error!(uuid = %id, %error, "{}: the connection cannot be loaded into charon: {error}; it is tried again", self.store.label(id));
         if matches!(error, Error::Unreachable { .. }) {
             self.reconciler.suspect(&error);
             self.reconciler.enqueue(id, Instant::now() + RETRY_SILENT);
@@ -118,7 +118,8 @@ impl Agent {
     /// The owners of the files in conf.d. An unreadable directory does not stop the work on charon.
     fn files(&self) -> BTreeSet<ConnectionId> {
         let listed = block_in_place(|| disk::list(&self.conf_dir));
-        let names = listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be read")).unwrap_or_default();
+        let names =
+            listed.inspect_err(|error| tracing::error!(%error, "conf.d cannot be read: {error}")).unwrap_or_default();
         names.iter().filter_map(|name| names::file_owner(name)).collect()
     }
 
@@ -195,5 +196,5 @@ impl Agent {
 }
 
 fn record_stranger(id: &ConnectionId) {
-    tracing::warn!(uuid = %id, "charon or conf.d has a connection of cygnet that is not stored; removing it");
+    tracing::warn!(uuid = %id, "{id}: charon or conf.d has a connection of cygnet that is not stored; removing it");
 }

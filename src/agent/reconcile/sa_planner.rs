@@ -22,6 +22,7 @@ use crate::{
 pub use stale::{Rekeying, Stale};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -98,6 +99,20 @@ pub enum Step {
     CloseIke(u64),
     /// Close the CHILD_SA of this number.
     CloseChild(u64),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load => f.write_str("load into charon"),
+            Self::Unload => f.write_str("unload from charon and close its SAs"),
+            Self::Write => f.write_str("write the file in conf.d"),
+            Self::Erase => f.write_str("remove the file from conf.d"),
+            Self::Initiate(child) => write!(f, "negotiate {child}"),
+            Self::CloseIke(number) => write!(f, "close the IKE SA {number}"),
+            Self::CloseChild(number) => write!(f, "close the CHILD_SA {number}"),
+        }
+    }
 }
 
 impl SaPlanner {

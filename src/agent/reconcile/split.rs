@@ -44,7 +44,7 @@ impl Agent {
         let new = match record.split() {
             Ok(new) => new,
             Err(conflict) => {
-                tracing::warn!(uuid = %id, why = %conflict, "the peer wants one child for each pair of networks, which this connection cannot have");
+                tracing::warn!(uuid = %id, why = %conflict, "{}: the peer wants one child for each pair of networks, which this connection cannot have: {conflict}", record.label());
                 return Ok(false);
             }
         };
@@ -80,7 +80,7 @@ impl Agent {
     }
 
     async fn go_over(&self, record: &Arc<Record>, new: Record, planner: &mut SaPlanner, why: &str) -> Result<bool> {
-        tracing::info!(uuid = %record.id, "{why}");
+        tracing::info!(uuid = %record.id, "{}: {why}", record.label());
         self.record_line(record.id, Speaker::Agent, why);
         self.in_force(&self.entry(record.id), Some(Arc::clone(record)), new, planner).await?;
         Ok(true)

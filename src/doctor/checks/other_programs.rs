@@ -1,7 +1,7 @@
 //! Checks for other IPsec programs, and for connections in charon that are not from cygnet.
 
 use crate::{
-    agent::change::overlaps::{Overlaps, pairs},
+    agent::change::overlaps::{Overlaps, Owner, pairs},
     doctor::{
         Case, Finding, Level,
         facts::{network::network, procfs::is_charon},
@@ -74,13 +74,13 @@ pub fn networks(case: &Case) -> Judged {
         return Ok("not checked (policy.same-networks = off)".into());
     }
     let mut all = Overlaps::default();
-    case.wanted().for_each(|connection| all.add(connection.id(), pairs(connection)));
+    case.wanted().for_each(|connection| all.add(Owner::of(connection), pairs(connection)));
     let names: BTreeMap<_, _> = case.records.iter().map(|record| (record.id, &record.spec.names.name)).collect();
     let name = |id: ConnectionId| names.get(&id).map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
     let mut found = Vec::new();
     for connection in case.wanted() {
         // Each pair is listed once.
-        let of = all.of(connection.id(), pairs(connection));
+        let of = all.of(Owner::of(connection), pairs(connection));
         found.extend(of.into_iter().filter(|(id, _)| *id > connection.id()).map(|(id, shared)| {
             let shared = some(shared.iter().map(|(local, remote)| format!("{local} to {remote}")));
             format!("{} and {}: {shared}", name(connection.id()), name(id))
@@ -168,11 +168,9 @@ fn meeting(ours: &Connection, other: &Foreign) -> Vec<String> {
         nets.iter().map(|net| net.net()).find(meets)
     };
     let mut found = Vec::new();
-    for (child, (locals, remotes)) in
-        ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o)))
-    {
-        let local = locals.iter().find_map(|text| meet(&child.local, text, Some(ours.local_addr)));
-        let remote = remotes.iter().find_map(|text| meet(&child.remote, text, ours.remote_addr.ip()));
+    for (child, other) in ours.children.iter().flat_map(|child| other.children.iter().map(move |o| (child, o))) {
+        let local = other.local.iter().find_map(|text| meet(&child.local, text, Some(ours.local_addr)));
+        let remote = other.remote.iter().find_map(|text| meet(&child.remote, text, ours.remote_addr.ip()));
         found.extend(local.zip(remote).map(|(local, remote)| format!("{local} to {remote}")));
     }
     found
@@ -183,6 +181,7 @@ mod tests {
     use super::*;
     use crate::doctor::checks::healthy;
     use crate::doctor::facts::procfs::Process;
+    use crate::strongswan::foreign::ForeignChild;
 
     #[test]
     fn connections_with_the_same_networks_are_named_once() {
@@ -244,9 +243,14 @@ mod tests {
         ] {
             let mut case = healthy::case();
             let answers = case.facts.charon.as_mut().expect("seen");
-            let children = vec![(texts(local), texts(remote))];
+            let child = ForeignChild { local: texts(local), remote: texts(remote), ..Default::default() };
             answers.connections.push("site".into());
-            answers.foreign.push(Foreign { name: "site".into(), remotes: texts(remotes), children });
+            answers.foreign.push(Foreign {
+                name: "site".into(),
+                remotes: texts(remotes),
+                children: vec![child],
+                ..Default::default()
+            });
             case.facts.conf.dry_run.as_mut().expect("seen").connections.push("site".into());
             let judged = foreign(&case);
             assert_eq!(judged.is_err(), is_rival, "{remotes} {local} {remote}: {judged:?}");

@@ -18,7 +18,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(address, _) => address.fmt(f),
-            Self::Local(_) => f.write_str("this machine"),
+            Self::Local(_) => f.write_str("this host"),
         }
     }
 }
@@ -30,6 +30,16 @@ pub enum Peer {
     Host(IpAddr),
     /// Those of a user of this machine.
     User(u32),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Self::Host(address) => address.fmt(f),
+            Self::User(uid) => write!(f, "uid {uid}"),
+        }
+    }
 }
 
 impl From<Origin> for Peer {

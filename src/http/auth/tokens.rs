@@ -32,7 +32,7 @@ impl Tokens {
         let text = read_to_string(path, Kind::Secret).map_err(|e| unreadable("the tokens file ", path, &e))?;
         let text = Zeroizing::new(text);
         if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
-            tracing::warn!(path = %place, "every user of this machine can read or write the tokens file: chmod 0640 it");
+            tracing::warn!(path = %place, "every user of this host can read or write {place}, the tokens file: chmod 0640 it");
         }
         let (mut tokens, mut wrong) = (Vec::new(), Vec::new());
         for (index, line) in text.lines().enumerate() {

@@ -82,7 +82,7 @@ impl Files {
     /// Orders the file `path` to be removed. That need not be durable: what comes back after a power cut is old.
     pub fn remove(&self, path: PathBuf) {
         if let Err(error) = self.order(Order::Remove(path)) {
-            tracing::error!(%error, "the file of an old job stays");
+            tracing::error!(%error, "the file of an old job stays: {error}");
         }
     }
 }
@@ -105,7 +105,7 @@ fn work(batch: Vec<Order>) {
         match order {
             Order::Remove(path) => {
                 if let Err(error) = disk::unlink(&path) {
-                    tracing::error!(%error, "the file of an old job stays");
+                    tracing::error!(%error, "the file of an old job stays: {error}");
                 }
             }
             Order::Put { path, bytes, done } => {

@@ -103,7 +103,7 @@ impl Jobs {
         let written = self.files.put(self.path(&job.id), &job.stored(Some((status, body.clone()))));
         if let Err(error) = written.await {
             // The result is in memory; after a restart the job will be said to have been interrupted.
-            tracing::error!(job = job.id, %error, "the result of a job cannot be written");
+            tracing::error!(job = job.id, %error, "the result of the job {} cannot be written: {error}", job.id);
         }
         let bytes = outcome.body.clone();
         let mut table = self.lock();

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::Params,
         error::Failure,
-        wire::{integer, not_an_integer},
+        wire::{long, not_an_integer},
     },
     ipsec::{
         NativeOptions,
@@ -77,13 +77,18 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
             let word = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
             Ok(text(name, Some(word.to_owned()), 32)?.into())
         }
+        Kind::Protocol => {
+            let word = value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()));
+            let word = word.ok_or_else(|| Error::rule(name, "must be a string"))?;
+            Ok(text(name, Some(word), 32)?.into())
+        }
         Kind::Switch => match (value.as_bool(), value.as_str().map(str::trim)) {
             (Some(is_on), _) => Ok(is_on.into()),
             (None, Some("true")) => Ok(true.into()),
             (None, Some("false")) => Ok(false.into()),
             _ => Err(Error::argument(format!("field[{name}] must be true or false")).into()),
         },
-        Kind::Number(..) => match integer(value) {
+        Kind::Number(..) => match long(value) {
             Some(number) => Ok(number.into()),
             None => Err(not_an_integer(name, value.to_string().trim_matches('"'))),
         },

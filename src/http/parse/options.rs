@@ -221,7 +221,9 @@ pub const MASK: &str = "******";
 fn psk(key: String) -> Result<Psk> {
     let key = zeroize::Zeroizing::new(key);
     if key.chars().any(|c| c.is_whitespace() || "'\"`\\".contains(c)) {
-        return Err(Error::argument("the authKey cannot contain white space and special characters of '\"`\\"));
+        return Err(Error::argument(
+            "the authKey cannot contain white space and special characters of '\"`\\; set a key without them on both ends",
+        ));
     }
     if key.as_str() == MASK {
         return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));

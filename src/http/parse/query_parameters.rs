@@ -71,13 +71,13 @@ pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failu
         match name {
             "localId" => unset.local_id = true,
             "remoteId" => unset.remote_id = true,
-            _ => return Err(Error::argument("the query parameter unset takes localId and remoteId").into()),
+            _ => return Err(Error::in_query("unset", "takes localId and remoteId").into()),
         }
     }
     if keep {
         return Ok(MissingFields::KeptBut(unset));
     }
-    Err(Error::argument("the query parameter unset needs keep=true").into())
+    Err(Error::in_query("unset", "needs keep=true").into())
 }
 
 /// Refuses `confirm` where nothing can be on trial, and `why`.
@@ -104,11 +104,9 @@ pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure
     let immediate = switch("immediate", pairs)?.unwrap_or(false);
     let (confirm, together) = (confirm.transpose()?, switch("together", pairs)?.unwrap_or(false));
     if together && confirm.is_some() {
-        return Err(Error::argument(
-            "the query parameters confirm and together cannot be combined: a change of several connections cannot be on \
-             trial; leave one of them out",
-        )
-        .into());
+        let rule = "cannot be combined with confirm: a change of several connections cannot be on trial; leave one of \
+                    them out";
+        return Err(Error::in_query("together", rule).into());
     }
     Ok(WriteOptions { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..WriteOptions::default() })
 }

@@ -223,7 +223,7 @@ impl Place {
     /// Serves the connection until it ends, or until its place is needed.
     pub async fn keep(self, connection: impl Future<Output = ()>) {
         if self.seat.out.run_until_cancelled(connection).await.is_none() {
-            tracing::debug!(peer = ?self.seat.peer, "an idle connection was closed, because its place was needed");
+            tracing::debug!(peer = %self.seat.peer, "an idle connection from {} was closed, because its place was needed", self.seat.peer);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The private key of a bundle. Like a pre-shared key it has no `Display` and no `Serialize`, its `Debug` hides it, and
 //! it is wiped when it is dropped.
 
-use super::pem::{self, Block};
+use super::{
+    forms::{self, Form},
+    pem::{self, Block},
+};
 use crate::ipsec::Invalid;
 use rustls::{
     crypto::ring::sign::any_supported_type,
@@ -31,10 +34,10 @@ impl PrivateKey {
     pub(super) fn new(block: Block) -> Result<Self, Invalid> {
         let Block { label, der } = block;
         let der = if label == pem::PKCS8 { plain_ed25519(&der).unwrap_or(der) } else { der };
-        let public = public_of(label, &der).ok_or_else(|| {
+        let public = public_of(label, &der)?.ok_or_else(|| {
             Invalid::new(
-                "has a private key that cannot be read, or is not supported: RSA of 2048 to 8192 bits, ECDSA on P-256 \
-                 or P-384, and Ed25519 are, in PKCS #8, PKCS #1 or SEC 1",
+                "has a private key that cannot be read, or is not supported: RSA and RSA-PSS of 2048 to 8192 bits, \
+                 ECDSA on P-256, P-384 or P-521, and Ed25519 are, in PKCS #8, PKCS #1 or SEC 1",
             )
         })?;
         Ok(Self { label, der, public })
@@ -69,9 +72,18 @@ fn plain_ed25519(der: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(plain)
 }
 
-/// The bits of the public key that belongs to the key in `der`.
-fn public_of(label: &str, der: &[u8]) -> Option<Vec<u8>> {
-    let public = read_public(label, der);
+/// The bits of the public key that belongs to the key in `der`. Of a key on P-521 they are what it says: only charon can
+/// calculate there.
+fn public_of(label: &str, der: &[u8]) -> Result<Option<Vec<u8>>, Invalid> {
+    let public = match forms::of(label, der) {
+        Some(Form::Pss(key)) => Ok(read_public(pem::PKCS1, key)),
+        Some(Form::P521(Some(public))) => Ok(Some(public.to_vec())),
+        Some(Form::P521(None)) => Err(Invalid::new(
+            "has a private key on P-521 without its public key, so its certificate cannot be told: have the key written \
+             with its public key",
+        )),
+        None => Ok(read_public(label, der)),
+    };
     wipe_stack();
     public
 }

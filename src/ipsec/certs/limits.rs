@@ -1,13 +1,14 @@
 //! What the gateway's own certificate and the CAs above it allow it: key usage, path length and names (RFC 5280, section
 //! 4.2.1). Every peer checks that, and says no more than that it refuses; so it is said here, where it can be cured.
 
-use super::{Certificate, Certs};
+use super::{Certificate, Certs, signature};
 use crate::ipsec::{Identity, Invalid};
 use std::net::IpAddr;
 use x509_parser::{
-    asn1_rs::{Oid, oid},
+    asn1_rs::{FromDer, Oid, oid},
     certificate::X509Certificate,
     extensions::{GeneralName, GeneralSubtree},
+    x509::{AttributeTypeAndValue, X509Name},
 };
 
 /// The purposes with which peers take a certificate for IKE: ipsecEndSystem, ipsecTunnel, ipsecUser, ipsecIKE and Cisco's
@@ -49,11 +50,18 @@ impl Certs {
     }
 }
 
-/// What its own extensions do not allow.
+/// What its own extensions and its key do not allow.
 fn usage(own: &X509Certificate<'_>) -> Option<String> {
     let key = own.key_usage().ok().flatten().map(|usage| usage.value);
     if key.is_some_and(|usage| !usage.digital_signature() && !usage.non_repudiation()) {
         return Some("whose key usage does not allow it to sign: have it issued with digitalSignature".into());
+    }
+    if signature::pss_hashes(own.public_key()).is_some_and(|hashes| hashes.is_empty()) {
+        return Some(
+            "whose RSA-PSS key is for a hash that strongSwan does not sign with: have it made for SHA-256, SHA-384 or \
+             SHA-512, or for any"
+                .into(),
+        );
     }
     let purposes = own.extended_key_usage().ok().flatten().map(|usage| usage.value)?;
     let fits = purposes.any || purposes.server_auth || purposes.client_auth;
@@ -82,7 +90,9 @@ fn limit(parsed: &X509Certificate<'_>, ca: &Certificate, below: u32, own: &Certi
         (of_its_kind.peek().is_some() && !of_its_kind.any(|holds| holds))
             || excluded.iter().any(|tree| holds(tree, one) == Some(true))
     };
-    let refused = own.alternatives.iter().find(is_refused)?;
+    // An empty sequence is no name.
+    let subject = Some(Identity::Dn(own.subject.clone())).filter(|_| own.subject.der.len() > 2);
+    let refused = own.alternatives.iter().chain(&subject).find(is_refused)?;
     Some(format!(
         "whose name '{}' is not among those that its CA '{name}' may certify (name constraints): have it issued without \
          the name, or by another CA",
@@ -110,8 +120,23 @@ fn holds(tree: &GeneralSubtree<'_>, name: &Identity) -> Option<bool> {
             let (network, mask) = base.split_at_checked(bytes.len()).filter(|(_, mask)| mask.len() == bytes.len())?;
             Some(bytes.iter().zip(network).zip(mask).all(|((byte, network), mask)| byte & mask == network & mask))
         }
+        (GeneralName::DirectoryName(base), Identity::Dn(name)) => {
+            X509Name::from_der(&name.der).ok().map(|(_, name)| begins_with(&name, base))
+        }
         _ => None,
     }
+}
+
+/// Whether the first parts of `name` are those of `base`, as charon compares them.
+fn begins_with(name: &X509Name<'_>, base: &X509Name<'_>) -> bool {
+    let texts = |name: &X509Name<'_>| {
+        let attribute = |one: &AttributeTypeAndValue<'_>| {
+            let value = one.attr_value().data.to_ascii_lowercase();
+            (one.attr_type().to_id_string(), value)
+        };
+        name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    texts(name).starts_with(&texts(base))
 }
 
 /// Whether `name` is `domain` or a name below it.

@@ -9,6 +9,8 @@ pub enum Role {
     Intermediate,
     /// It is a root.
     Ca,
+    /// It is the peer's.
+    Peer,
 }
 
 impl Role {
@@ -19,6 +21,7 @@ impl Role {
             Self::Gateway => "gateway",
             Self::Intermediate => "intermediate",
             Self::Ca => "ca",
+            Self::Peer => "peer",
         }
     }
 }

@@ -42,7 +42,7 @@ enum Family {
 }
 
 /// `id-RSASSA-PSS`, of keys and of signatures.
-const PSS: Oid<'static> = oid!(1.2.840.113549.1.1.10);
+pub(super) const PSS: Oid<'static> = oid!(1.2.840.113549.1.1.10);
 
 /// The signatures that charon 5.9.8 can check with its openssl plugin.
 fn family_of_signature(algorithm: &Oid<'_>) -> Option<Family> {
@@ -101,6 +101,28 @@ pub(super) fn verdict(
     }
 }
 
+/// The hashes with which `key` may make signatures, as charon names them, if it is for RSA-PSS alone (RFC 4055, section 3.1).
+pub(super) fn pss_hashes(key: &SubjectPublicKeyInfo<'_>) -> Option<Vec<&'static str>> {
+    let algorithm = &key.algorithm;
+    let any = || HASHES.iter().map(|(_, _, name)| *name).collect();
+    let named = |digest: &Oid<'_>| {
+        HASHES.iter().filter(|(oid, _, _)| oid == digest).map(|(_, _, name)| *name).collect::<Vec<_>>()
+    };
+    let params = algorithm.parameters.as_ref().map(RsaSsaPssParams::try_from);
+    (algorithm.algorithm == PSS).then(|| match params {
+        None => any(),
+        Some(Ok(params)) => named(params.hash_algorithm_oid()),
+        Some(Err(_)) => Vec::new(),
+    })
+}
+
+/// The hashes of RSA-PSS that both charon and the library have: the length in bytes, and charon's name.
+const HASHES: [(Oid<'static>, u32, &str); 3] = [
+    (oid!(2.16.840.1.101.3.4.2.1), 32, "sha256"),
+    (oid!(2.16.840.1.101.3.4.2.2), 48, "sha384"),
+    (oid!(2.16.840.1.101.3.4.2.3), 64, "sha512"),
+];
+
 /// Whether the library has tried, for it calls a key of another size a wrong signature, and one with other parameters too.
 fn is_within_reach(key: &SubjectPublicKeyInfo<'_>, algorithm: &AlgorithmIdentifier<'_>) -> bool {
     let is_plain = algorithm.algorithm != PSS || has_plain_parameters(algorithm);
@@ -111,9 +133,7 @@ fn is_within_reach(key: &SubjectPublicKeyInfo<'_>, algorithm: &AlgorithmIdentifi
 fn has_plain_parameters(algorithm: &AlgorithmIdentifier<'_>) -> bool {
     let Some(Ok(params)) = algorithm.parameters.as_ref().map(RsaSsaPssParams::try_from) else { return false };
     let digest = params.hash_algorithm_oid();
-    let lengths =
-        [(oid!(2.16.840.1.101.3.4.2.1), 32), (oid!(2.16.840.1.101.3.4.2.2), 48), (oid!(2.16.840.1.101.3.4.2.3), 64)];
-    let length = lengths.into_iter().find_map(|(known, length)| (known == *digest).then_some(length));
+    let length = HASHES.iter().find_map(|(known, length, _)| (known == digest).then_some(*length));
     Some(params.salt_length()) == length && params.mask_gen_algorithm().is_ok_and(|mask| mask.hash == *digest)
 }
 

@@ -30,6 +30,8 @@ pub struct Certificate {
     pub(super) public: Vec<u8>,
     /// Whether its key is an Ed25519 key, which IKEv1 does not know.
     pub is_ed25519: bool,
+    /// The hashes with which its key may make signatures, if it is for RSA-PSS alone, which IKEv1 does not know.
+    pub pss_hashes: Option<Vec<&'static str>>,
     /// The size of its key, if that is of RSA.
     pub rsa_bits: Option<usize>,
     /// The algorithm of its signature, if charon cannot check that.
@@ -63,6 +65,7 @@ impl Certificate {
             is_ca: parsed.is_ca(),
             public: info.subject_public_key.data.to_vec(),
             is_ed25519: info.algorithm.algorithm == OID_SIG_ED25519,
+            pss_hashes: signature::pss_hashes(info),
             rsa_bits: signature::rsa_bits(info),
             beyond_charon: signature::beyond_charon(&parsed.signature_algorithm.algorithm),
         })
@@ -123,9 +126,14 @@ impl Certificate {
         std::iter::once(subject).chain(others).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether its issuer is itself, as far as can be told.
+    /// Whether it is a root, as far as can be told.
     pub(super) fn is_self_signed(&self) -> bool {
         self.is_signed_by(self)
+    }
+
+    /// Whether its issuer is itself, be it a CA or not, as far as can be told.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject.der && self.signature_of(self).is_possible()
     }
 
     /// Whether `ca` issued it: by its name and by its signature, as far as that can be told.

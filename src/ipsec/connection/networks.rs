@@ -1,7 +1,7 @@
 //! The rules that join the networks of both sides, and the children that are made of them.
 
-use super::{Child, Connection, ConnectionId, IkeVersion, Mode, Parts, Split};
-use crate::ipsec::{Conflict, Part, TrafficSelector, coverage};
+use super::{Child, Connection, IkeVersion, Mode, Parts, Split};
+use crate::ipsec::{Conflict, NextLayer, Part, TrafficSelector, coverage};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -94,7 +94,7 @@ pub(super) fn children(
     if let Some(count) = longest.into_iter().find(|count| *count > Connection::MAX_SELECTORS) {
         return Err(Conflict::TooManyNetworks { count, most: Connection::MAX_SELECTORS });
     }
-    Ok(named(parts.id, pairs))
+    Ok(named(parts, pairs))
 }
 
 /// The networks as text, which must never change: the children's names are made of it.
@@ -103,12 +103,17 @@ fn list(nets: &[TrafficSelector]) -> String {
 }
 
 /// Names the children by a digest of their selectors; a collision moves to the next digest.
-fn named(id: ConnectionId, pairs: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector>)>) -> Vec<Child> {
+fn named(parts: &Parts, pairs: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector>)>) -> Vec<Child> {
+    let (id, next_layer) = (parts.id, parts.native.next_layer);
+    let layer = match next_layer {
+        all if all == NextLayer::default() => String::new(),
+        NextLayer { protocol, local_port, remote_port } => format!("{protocol} {local_port} {remote_port} "),
+    };
     let mut taken = BTreeSet::new();
     let mut name = |local: &[TrafficSelector], remote: &[TrafficSelector]| {
         let mut salt = 0_u32;
         loop {
-            let digest = Sha256::digest(format!("{} {} {salt}", list(local), list(remote)));
+            let digest = Sha256::digest(format!("{} {} {layer}{salt}", list(local), list(remote)));
             let name = format!("cygnet-{id}-{}", HEXLOWER.encode_display(&digest[..4]));
             if taken.insert(name.clone()) {
                 return name;
@@ -116,5 +121,5 @@ fn named(id: ConnectionId, pairs: Vec<(Vec<TrafficSelector>, Vec<TrafficSelector
             salt += 1;
         }
     };
-    pairs.into_iter().map(|(local, remote)| Child { name: name(&local, &remote), local, remote }).collect()
+    pairs.into_iter().map(|(local, remote)| Child { name: name(&local, &remote), local, remote, next_layer }).collect()
 }

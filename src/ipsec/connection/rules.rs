@@ -1,8 +1,8 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
 use super::{Connection, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, networks};
-use crate::ipsec::{Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
-use std::net::IpAddr;
+use crate::ipsec::{Auth, ByteLifetime, Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
+use std::{net::IpAddr, sync::Arc};
 
 impl Connection {
     /// Checks the rules that join the parts.
@@ -19,6 +19,11 @@ impl Connection {
         }
         native_options(&parts)?;
         let (local_id, remote_id) = (local_id(&parts)?, remote_id(&parts)?);
+        if let Auth::Certs(certs) = &mut parts.auth
+            && certs.has_peers(&remote_id)
+        {
+            Arc::make_mut(certs).pin(&remote_id)?;
+        }
         let (local, remote) = networks::of(&parts)?;
         let children = networks::children(&parts, &local, &remote)?;
         Ok(Self {
@@ -54,6 +59,15 @@ fn native_options(parts: &Parts) -> Result<(), Conflict> {
     if native.ike_prf.is_some() && version == IkeVersion::V1 {
         return refused("ikePrf", "must be auto with ikev1, which takes the hash of the integrity: use ikev2");
     }
+    if native.next_layer.has_stray_port() {
+        let name = if native.next_layer.local_port == 0 { "selectorRemotePort" } else { "selectorLocalPort" };
+        return refused(name, "needs selectorProtocol tcp, udp or sctp: packets of other protocols have no ports");
+    }
+    let bytes = native.child_rekey_bytes;
+    if bytes != 0 && ByteLifetime::new(bytes).is_none() {
+        let why = "must be 0 for no limit, or at least 67108864 (64 MiB): with less, a fast line rekeys all the time";
+        return refused("childRekeyBytes", why);
+    }
     Ok(())
 }
 
@@ -65,6 +79,9 @@ fn local_id(parts: &Parts) -> Result<Identity, Conflict> {
     let certificate = &certs.certificate;
     if parts.version == IkeVersion::V1 && certificate.is_ed25519 {
         return Err(Conflict::Ed25519UnderIkev1);
+    }
+    if parts.version == IkeVersion::V1 && certificate.pss_hashes.is_some() {
+        return Err(Conflict::PssUnderIkev1);
     }
     match &parts.local_id {
         // An empty sequence: a name that would fit everybody.

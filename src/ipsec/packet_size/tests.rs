@@ -2,7 +2,10 @@
 //! too much.
 
 use super::*;
-use crate::ipsec::{ChildState, IkeState, InOut, sa::Suite};
+use crate::ipsec::{
+    ChildState, IkeState, InOut,
+    sa::{IkeTimes, Nat, Suite},
+};
 
 /// Per encryption algorithm of the tables: bytes of the IV, of a block, of its own ICV. RFC 2451 section 2 and 3; RFC 3602
 /// section 3; RFC 4106 sections 3.1, 3.2 and 6; RFC 7634 section 2.
@@ -57,7 +60,11 @@ fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (I
         stale: false,
         local_host: hosts.0.into(),
         remote_host: hosts.1.into(),
+        is_initiator: true,
         initiator_spi: String::new(),
+        responder_spi: String::new(),
+        nat: Nat::default(),
+        times: IkeTimes::default(),
         suite: Suite::default(),
         busy: false,
         children: Vec::new(),

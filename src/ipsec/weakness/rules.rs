@@ -17,7 +17,11 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     let hash = connection.protocol.integrity();
     let mut found = Vec::new();
     found.extend(weak_cipher(ike.encryption, Part::IkeEncryption));
-    found.extend(weak_hash(ike.integrity, Part::IkeIntegrity));
+    // With an AEAD cipher, the hash of the integrity is that of the PRF, if no other is chosen.
+    let (prf, is_aead) = (connection.native.ike_prf, ike.encryption.row().aead);
+    let used = Some(ike.integrity).filter(|_| !is_aead || prf.is_none());
+    found.extend(used.and_then(|hash| weak_hash(hash, Part::IkeIntegrity)));
+    found.extend(prf.and_then(|hash| weak_hash(hash, Part::Native("ikePrf"))));
     found.extend(weak_group(ike.group, Part::IkeGroup));
     found.extend(cipher.and_then(|cipher| weak_cipher(cipher, Part::Encryption)));
     found.extend(hash.and_then(|hash| weak_hash(hash, Part::Integrity)));
@@ -95,8 +99,7 @@ pub fn untested_pfs(connection: &Connection) -> Option<Finding> {
         Protocol::Esp(esp) => esp.pfs,
         Protocol::Ah(ah) => ah.pfs,
     };
-    let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group; \
-                  with the query parameter rehearse=true it is tried at once";
+    let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group";
     (pfs.is_some() && connection.version != IkeVersion::V1 && !connection.children.is_empty())
         .then(|| Weakness::UntestedPfs.at(Part::Pfs, advice))
 }

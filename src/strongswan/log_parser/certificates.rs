@@ -35,14 +35,14 @@ impl Certificates {
 }
 
 impl IkeSaTrace {
-    /// What is wrong with a certificate, and what charon says when it has no other that would do.
+    /// The fault of a certificate, or charon's line that no other certificate is usable.
     pub(super) fn certificates(&self, text: &str) -> Option<Found> {
         let Certificates { cause, subject, is_used } = &self.certificates;
         let untrusted = text.starts_with("no trusted ");
         let is_end =
             matches!(text, "no matching peer config found" | "no peer config found" | "no alternative config found");
         let details = match (cause, subject) {
-            // The cause was remembered from this very line, or from one before.
+            // This line or an earlier one gave the cause.
             (Some(cause), _) if plain(text).is_some() => cause.clone(),
             (Some(cause), _) if untrusted || is_end => format!("{cause}; {text}"),
             (None, Some(subject)) if untrusted && !is_used => {
@@ -60,7 +60,7 @@ impl IkeSaTrace {
     }
 }
 
-/// Whether that is said after a cause too.
+/// Whether charon also logs this line after another cause.
 fn follows(text: &str) -> bool {
     text.starts_with("signature validation failed") || text.starts_with("constraint check failed: ")
 }

@@ -1,6 +1,6 @@
 //! Diagnoses the lines that name a cause of failure.
 
-use super::{Confidence, FailureCause, IkeSaTrace, KEY_OR_IDENTITY};
+use super::{Confidence, FailureCause, IkeSaTrace, KEY_OR_IDENTITY, OwnValues};
 use crate::{
     ipsec::reason::Code,
     strongswan::words::{self, shorten},
@@ -20,18 +20,20 @@ impl IkeSaTrace {
             .or_else(|| self.end(text))
             .or_else(|| local(text))
             .or_else(|| self.notifies(text));
-        let (code, confidence, details) = self.in_its_mode(found?);
+        let Found { code, confidence, details, own } = self.in_its_mode(found?);
         let version = self.version.filter(|_| text.starts_with("no IKE config found for "));
         let details = shorten(&details, words::SENTENCE);
         let child = self.child.clone().filter(|_| is_of_a_child(code));
+        let is_of_ids = |id: &String| code == Code::IdMismatch && id != "%any";
         Some(FailureCause {
             code,
             confidence,
             child,
             version,
-            peer_id: self.peer_id(text).filter(|_| code == Code::IdMismatch),
-            asked_id: self.asked_id().filter(|_| code == Code::IdMismatch),
+            peer_id: self.peer_id(text).filter(is_of_ids),
+            asked_id: self.asked_id().filter(is_of_ids),
             details,
+            own,
         })
     }
 
@@ -42,7 +44,7 @@ impl IkeSaTrace {
                 (Code::NoProposalChild, Confidence::Evidence)
             }
             "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built" => (Code::NoProposalChild, Confidence::Answer),
-            // IKEv1 has one word for both.
+            // IKEv1 has one notify for both.
             "received NO_PROPOSAL_CHOSEN error notify" if self.established => {
                 (Code::NoProposalChild, Confidence::Answer)
             }
@@ -61,7 +63,8 @@ impl IkeSaTrace {
         };
         let details = match (&self.received, &self.configured) {
             (Some(theirs), Some(ours)) if confidence == Confidence::Evidence => {
-                format!("the peer offers {theirs}; wanted here: {ours}")
+                let details = format!("the peer offers {theirs}; wanted here: {ours}");
+                return Some(Found { code, confidence, details, own: OwnValues::Said });
             }
             _ if code == Code::NoProposalIke => {
                 "the peer accepts none of our IKE proposals, or knows no such connection \
@@ -87,7 +90,7 @@ impl IkeSaTrace {
             .and_then(|rest| rest.strip_suffix(" unacceptable"))
             .or_else(|| text.strip_prefix("no matching CHILD_SA config found for "));
         if let Some(theirs) = theirs {
-            // In IKEv1 charon prints the initiator's side first, and that is the peer here.
+            // Under IKEv1 charon prints the initiator's side first. Here the initiator is the peer.
             let theirs = match theirs.split_once(" === ") {
                 Some((its, ours)) if self.version == Some(1) => format!("{ours} === {its}"),
                 _ => theirs.to_owned(),
@@ -101,8 +104,8 @@ impl IkeSaTrace {
             _ => false,
         };
         let word = if self.version == Some(1) { "INVALID_ID_INFORMATION" } else { "TS_UNACCEPTABLE" };
-        refused
-            .then(|| (Code::TsMismatch, Confidence::Answer, format!("the peer does not accept our networks ({word})")))
+        let details = || format!("the peer does not accept our networks ({word})");
+        refused.then(|| Found::new(Code::TsMismatch, Confidence::Answer, details()))
     }
 
     fn proof(&self, text: &str) -> Option<Found> {
@@ -178,8 +181,19 @@ impl IkeSaTrace {
     }
 }
 
-/// A cause, its confidence and the details.
-pub(super) type Found = (Code, Confidence, String);
+/// A cause, before the rest of the trace is looked at.
+pub(super) struct Found {
+    pub code: Code,
+    pub confidence: Confidence,
+    pub details: String,
+    pub own: OwnValues,
+}
+
+impl Found {
+    pub(super) fn new(code: Code, confidence: Confidence, details: String) -> Self {
+        Self { code, confidence, details, own: OwnValues::default() }
+    }
+}
 
 /// The start of details where this is certain.
 const KEYS_DIFFER: &str = "the pre-shared keys differ";
@@ -188,7 +202,7 @@ const PROCESSING_FAILED: &str = " processing failed";
 
 #[expect(clippy::unnecessary_wraps, reason = "the callers return it as it is")]
 pub(super) fn found(code: Code, confidence: Confidence, details: String) -> Option<Found> {
-    Some((code, confidence, details))
+    Some(Found::new(code, confidence, details))
 }
 
 /// Whether the cause concerns one child, if its name is known.
@@ -210,5 +224,5 @@ fn local(text: &str) -> Option<Found> {
         return found(Code::AlgorithmUnsupported, Confidence::Evidence, details.into());
     }
     let failed = text.starts_with("unable to install ") || text.starts_with("error writing to socket: ");
-    failed.then(|| (Code::Unknown, Confidence::Answer, format!("charon on this gateway: {text}")))
+    failed.then(|| Found::new(Code::Unknown, Confidence::Answer, format!("charon on this gateway: {text}")))
 }

@@ -1,5 +1,5 @@
-//! What charon logs when the peer is another program, or is set up for something else: as charon 5.9.8 wrote it beside
-//! libreswan, openiked, racoon and other charons.
+//! Tests with charon 5.9.8's log lines about peers that run other programs (libreswan, openiked, racoon) or have other
+//! settings.
 
 use super::{
     IkeSaTrace, TraceEvent, rekeys,
@@ -81,7 +81,7 @@ fn refused_in_main_mode() {
     ] {
         assert_told(&PROVEN_V1, line, code, words);
     }
-    // It is encrypted with what both have made of the key.
+    // The encryption key comes from the pre-shared key.
     let sealed = "parsed INFORMATIONAL_V1 request 1974326024 [ HASH N(AUTH_FAILED) ]";
     let line = "received AUTHENTICATION_FAILED error notify";
     let words = "the peer can read our proof and refuses it: it expects another identity of ours";
@@ -115,7 +115,7 @@ fn silence_in_quick_mode_is_the_networks_or_the_proposal() {
     assert_told(&asked, "sending retransmit 2 of request message ID 2217322467, seq 4", Code::TsMismatch, words);
     assert_told(&asked, "giving up after 3 retransmits", Code::TsMismatch, words);
     assert_eq!(told(&asked, "sending retransmit 1 of request message ID 2217322467, seq 4"), None);
-    // A tunnel that carried before is one whose peer is gone.
+    // The tunnel carried traffic before, so the peer is gone.
     let carried = after(&asked, &["parsed QUICK_MODE response 2217322467 [ HASH SA No ID ID ]", CARRIES]);
     let rekeyed = after(&carried, &["generating QUICK_MODE request 5 [ HASH SA No ID ID ]"]);
     assert_told(&rekeyed, "giving up after 3 retransmits", Code::DpdTimeout, "fell silent");
@@ -127,7 +127,7 @@ fn an_early_greeting_that_cannot_be_read_is_no_refusal() {
     let greeted = after(&PROVEN_V1, &after(&UNREADABLE, &["ignore malformed INFORMATIONAL request", failed]));
     let up = after(&greeted, &["parsed ID_PROT response 0 [ ID HASH ]"]);
     assert_eq!(told(&up, UP), None, "it comes up");
-    // A peer with another key answers so each time that the proof is sent.
+    // A peer with another key sends this answer to each retransmitted proof.
     let words = "our key cannot decrypt its answer";
     let again = "sending retransmit 1 of request message ID 0, seq 3";
     assert_told(&greeted, again, Code::PeerRefusedAuth, words);
@@ -137,7 +137,7 @@ fn an_early_greeting_that_cannot_be_read_is_no_refusal() {
         Code::PeerRefusedAuth,
         "the pre-shared keys differ, or the peer expects another identity",
     );
-    // What the peer sends as its proof is the proof.
+    // The peer's next message must be its proof.
     let answers = "generating INFORMATIONAL_V1 request 2095197273 [ HASH N(PLD_MAL) ]";
     let unread = [&PROVES_V1[..], &UNREADABLE, &[answers]].concat();
     let failed = "ID_PROT request with message ID 0 processing failed";
@@ -160,7 +160,7 @@ fn aggressive_mode_is_named() {
     let disabled = "Aggressive Mode PSK disabled for security reasons";
     assert_told(&calls, disabled, Code::AggressiveMode, words);
     assert_told(&calls, disabled, Code::AggressiveMode, disabled);
-    // Nothing else that is wrong with it matters.
+    // It outranks every other fault of this peer.
     let offers = ["received proposals: IKE:3DES_CBC", "configured proposals: IKE:AES_CBC_256"];
     assert_told(&after(&calls, &offers), "no proposal found", Code::AggressiveMode, words);
     let none = "found 1 matching config, but none allows RSA signature authentication using Aggressive Mode";
@@ -188,7 +188,7 @@ fn other_methods_of_authentication_are_named() {
     assert_told(&PROVES_V1, signature, Code::AuthFailed, "authenticates with ECDSA-256 signature");
     let constraint = "constraint requires pre-shared key authentication, but public key was used";
     assert_told(&["192.0.2.2 is initiating an IKE_SA"], constraint, Code::AuthFailed, "authenticates with public key");
-    // What follows is no other cause.
+    // The lines that follow are consequences.
     for (first, code) in [(eap, Code::RemoteAccess), (constraint, Code::AuthFailed)] {
         let mut trace = IkeSaTrace::default();
         trace.hear(first);

@@ -21,13 +21,13 @@ impl IkeSaTrace {
         found(code, Confidence::Evidence, details)
     }
 
-    /// The same cause, unless the peer calls in aggressive mode: nothing that it sends then can be accepted.
-    pub(super) fn in_its_mode(&self, (code, confidence, details): Found) -> Found {
-        let is_another = matches!(code, Code::AggressiveMode | Code::IkeVersionMismatch) || !self.aggressive;
+    /// The same cause, unless the peer uses aggressive mode: then nothing that it sends can be accepted.
+    pub(super) fn in_its_mode(&self, found: Found) -> Found {
+        let is_another = matches!(found.code, Code::AggressiveMode | Code::IkeVersionMismatch) || !self.aggressive;
         if is_another || self.established {
-            return (code, confidence, details);
+            return found;
         }
-        (Code::AggressiveMode, Confidence::Evidence, aggressive(&details))
+        Found::new(Code::AggressiveMode, Confidence::Evidence, aggressive(&found.details))
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn mismatch(text: &str) -> Option<(Code, String)> {
         let (_, used) = rest.split_once(" authentication, but ")?;
         return Some((Code::AuthFailed, otherwise(used.strip_suffix(" was used")?, text)));
     }
-    // The names and passwords of XAUTH, and a gateway that asks for an address, as road warriors do.
+    // XAUTH credentials, and a gateway that asks for a virtual address as remote-access clients do.
     let is_xauth = text.starts_with("parsed TRANSACTION request ") && text.contains("(X_");
     let details = match text {
         "peer requested EAP, config unacceptable" => "the peer wants to authenticate with EAP",

@@ -1,4 +1,5 @@
-//! The peer's refusals: error notifies, alone or with an answer. RFC 7296 (3.10.1) and RFC 2408 (3.14.1) have their names.
+//! The peer's refusals: error notifies, alone or with an answer. Their names stand in RFC 7296 (3.10.1) and RFC 2408
+//! (3.14.1).
 
 use super::{
     Confidence, IkeSaTrace, KEY_OR_IDENTITY,
@@ -32,9 +33,9 @@ pub(super) fn error_in(message: &str) -> Option<&'static str> {
 }
 
 impl IkeSaTrace {
-    /// The peer's refusals that are named in no other place.
+    /// The refusals of the peer that no other module names.
     pub(super) fn notifies(&self, text: &str) -> Option<Found> {
-        // It should have named itself, and has said this alone. charon closes the IKE SA.
+        // The answer lacks the peer's identity: it has only this notify. charon closes the IKE_SA.
         if text == "IDr payload missing" {
             let word = ERRORS.iter().find(|(short, _)| Some(*short) == self.notify)?.1;
             return self.refusal(word);

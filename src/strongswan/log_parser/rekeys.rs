@@ -1,4 +1,4 @@
-//! Rekeys that fail while the tunnel is up: the SA stays until its lifetime ends, and has no successor then.
+//! Rekeys that fail while the tunnel is up: the SA stays until its lifetime ends, and then has no successor.
 
 use super::{Confidence, FailureCause, IkeSaTrace, TraceEvent};
 use crate::ipsec::Code;
@@ -22,11 +22,12 @@ pub(super) struct Rekeys {
 }
 
 impl Rekeys {
-    /// A message was sent or read; whether an SA carries that could be rekeyed.
+    /// Records a sent or received message; `carries` says whether an SA is up that could be rekeyed.
     pub(super) fn exchange(&mut self, message: &str, carries: bool) {
         let is_v2 = message.starts_with("CREATE_CHILD_SA request");
         if is_v2 || message.starts_with("QUICK_MODE request") {
-            // One with traffic selectors is for a CHILD_SA, and names the one that it replaces. IKEv1 does not.
+            // A rekey with traffic selectors is for a CHILD_SA and names the one it replaces. Under IKEv1 it names
+            // none.
             let is_another_child = is_v2 && message.contains(" TSi ") && !message.contains("N(REKEY_SA)");
             (self.is_one, self.is_told) = (carries && !is_another_child, false);
         }
@@ -67,17 +68,6 @@ impl IkeSaTrace {
         }
         let subject = if what == "IKE_SA" { Subject::Ike } else { Subject::Child(self.child.clone()) };
         let details = format!("charon logs no cause: {text}");
-        Some(TraceEvent::RekeyFailed(
-            subject,
-            FailureCause {
-                code: Code::Unknown,
-                confidence: Confidence::Hint,
-                child: None,
-                version: None,
-                peer_id: None,
-                asked_id: None,
-                details,
-            },
-        ))
+        Some(TraceEvent::RekeyFailed(subject, FailureCause::new(Code::Unknown, Confidence::Hint, details)))
     }
 }

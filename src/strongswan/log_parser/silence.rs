@@ -1,7 +1,7 @@
 //! The meaning of a peer's silence, from its earlier answers and the pending request.
 
 use super::{
-    Confidence, IkeSaTrace, KEY_OR_IDENTITY,
+    Confidence, IkeSaTrace, KEY_OR_IDENTITY, OwnValues,
     diagnose::{Found, found},
 };
 use crate::ipsec::Code;
@@ -19,9 +19,10 @@ pub(super) struct Silence {
     pub has_carried: bool,
     /// Whether quick mode waits for its answer.
     is_quick: bool,
-    /// Whether the message that is looked at could not be decrypted.
+    /// Whether the current message could not be decrypted.
     pub is_undecrypted: bool,
-    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or an early greeting.
+    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or a message that came
+    /// early.
     is_unreadable: bool,
 }
 
@@ -58,13 +59,14 @@ impl IkeSaTrace {
         if self.established {
             let is_asked = self.silence.is_quick && !self.silence.has_carried;
             return match sent_again {
-                _ if is_asked && (given_up || sent_again >= Some(SIGN)) => found(
-                    Code::TsMismatch,
-                    Confidence::Sign,
-                    "the peer is silent to quick mode, the request for the CHILD_SA: its networks or its proposal for \
-                     the traffic differ"
+                _ if is_asked && (given_up || sent_again >= Some(SIGN)) => Some(Found {
+                    code: Code::TsMismatch,
+                    confidence: Confidence::Sign,
+                    details: "the peer is silent to quick mode, the request for the CHILD_SA: its networks or its \
+                              proposal for the traffic differ"
                         .into(),
-                ),
+                    own: OwnValues::ProposalToo,
+                }),
                 None if given_up => {
                     found(Code::DpdTimeout, Confidence::Answer, format!("the peer fell silent: {text}"))
                 }

@@ -1,15 +1,15 @@
-//! A subscription to charon's events, on a socket of its own. A task reads it whether anybody listens or not: charon would
-//! queue events without limit for a reader that does not read.
+//! A subscription to charon's events, on a socket of its own. A task always reads it, because charon queues
+//! events without limit for a client that does not read.
 
 use super::socket::{Failure, Socket};
 use crate::strongswan::{packet::Packet, section::Section};
 use std::{path::Path, time::Duration};
 use tokio::sync::mpsc;
 
-/// Events that may wait for their reader before the reader is told to look at everything anew.
+/// The most events in the queue; beyond it the reader is told to resynchronise.
 const EVENTS: usize = 4096;
 
-/// What comes without being asked for.
+/// An item of the subscription.
 #[derive(Debug)]
 pub enum Notice {
     /// A registered event.
@@ -39,7 +39,7 @@ impl Events {
         let (notices, inbox) = mpsc::channel(EVENTS);
         let mut outbox = Outbox { notices, lagged: false };
         for name in names {
-            // Events that were registered already come in between.
+            // Events registered before may arrive first.
             let early = |name, message| {
                 outbox.put(name, message);
                 false
@@ -71,8 +71,8 @@ async fn deliver(mut socket: Socket, mut outbox: Outbox) {
 }
 
 impl Outbox {
-    /// Never waits. The last place is kept for the word that events were dropped, so that the reader learns it even if no
-    /// event follows.
+    /// Never waits. The last place in the queue is for the notice that events were dropped, so the reader gets it even
+    /// if no event follows.
     fn put(&mut self, name: String, message: Section) {
         // A reader that is gone needs no events.
         if self.notices.capacity() > 1 {

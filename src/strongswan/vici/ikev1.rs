@@ -1,5 +1,5 @@
-//! Whether charon speaks IKEv1. It tells nobody, and takes connections with `version = 1` all the same; so it is tried
-//! with a connection that can come up nowhere. Not a packet is sent.
+//! Whether charon speaks IKEv1. No command reports it, and charon loads connections with `version = 1` in any case. So
+//! the agent tries a connection that cannot come up. charon sends no packet for it.
 
 use super::Vici;
 use crate::{
@@ -10,12 +10,12 @@ use crate::{
     },
 };
 
-/// The connection and its child. It has the form of our own names, so that what an agent that dies in between leaves
-/// behind is removed as one of ours that is not stored.
+/// The connection and its child. Its name has the form of ours: if the agent dies meanwhile, the next start removes it
+/// as one of ours that is not stored.
 const NAME: &str = "cygnet-00000000000000000000000000000000";
 
 impl Vici {
-    /// Whether charon speaks IKEv1. Only where it surely does not the answer is no.
+    /// Whether charon speaks IKEv1. `false` only if it is certain.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -25,17 +25,17 @@ impl Vici {
         let attempt = Section::new().with("ike", NAME).with("child", NAME).with("timeout", "1000");
         let tried = self.logged(attempt).await;
         match self.unload_connection(NAME).await {
-            // Somebody else has tried at the same time.
+            // Another process tried at the same time.
             Ok(()) | Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
         let (log, answer) = tried?;
-        // Where there is IKEv1, an SA is made, which logs that it knows no peer. Where there is none, nothing is made.
+        // With IKEv1, charon creates an SA, which logs that it has no peer. Without IKEv1 it creates nothing.
         let failed = format!("establishing CHILD_SA '{NAME}' failed");
         Ok(log > 0 || answer.text("errmsg") != Some(&failed))
     }
 
-    /// How many lines of its log charon streams of the attempt, and its answer.
+    /// The number of log lines that charon streams for the attempt, and its answer.
     async fn logged(&self, attempt: Section) -> Result<(usize, Section)> {
         let mut lines = 0;
         let exchange = async {

@@ -1,5 +1,5 @@
-//! The sockets for requests of one kind: connected when they are needed, and kept. Each is lent for one exchange, so that
-//! a request that charon does not answer holds up no other one, and a caller who leaves takes its request along.
+//! The sockets for requests of one kind, connected on demand and kept. Each is lent for one exchange: an unanswered
+//! request delays no other, and a caller that is dropped cancels its own request.
 
 use super::socket::{Failure, Socket};
 use std::{
@@ -56,7 +56,7 @@ impl Pool {
         Ok(Lent { socket, pool: self, _place: place })
     }
 
-    /// A socket that is not in use, if charon has not ended it.
+    /// An idle socket, if charon has not closed it.
     fn kept(&self) -> Option<Socket> {
         let mut idle = self.lock();
         idle.retain(Socket::is_idle);
@@ -92,7 +92,7 @@ impl Lent<'_> {
         outcome
     }
 
-    /// Gives it back: whatever it was asked was answered.
+    /// Returns it to the pool after its request was answered.
     pub fn give_back(self) {
         self.pool.lock().push(self.socket);
     }

@@ -37,12 +37,17 @@ impl Running {
         self.message.sections().next().and_then(|(_, sa)| sa.number("uniqueid")).unwrap_or(0)
     }
 
-    /// The sections of its children, mutable.
-    fn child_sas(&mut self) -> &mut Section {
+    /// Its section, mutable.
+    pub fn ike(&mut self) -> &mut Section {
         let Some(Value::Section(sa)) = self.message.0.values_mut().next() else {
             panic!("a list-sa message has an SA")
         };
-        let children = sa.0.entry("child-sas".into()).or_insert_with(|| Section::new().into());
+        sa
+    }
+
+    /// The sections of its children, mutable.
+    fn child_sas(&mut self) -> &mut Section {
+        let children = self.ike().0.entry("child-sas".into()).or_insert_with(|| Section::new().into());
         let Value::Section(children) = children else { panic!("child-sas is a section") };
         children
     }

@@ -80,6 +80,10 @@ impl State {
         self.running.iter_mut().for_each(|sa| sa.alter_children(change));
     }
 
+    pub fn alter_ikes(&mut self, change: &dyn Fn(&mut Section)) {
+        self.running.iter_mut().for_each(|sa| change(sa.ike()));
+    }
+
     pub fn double_children(&mut self) {
         for sa in &mut self.running {
             sa.double_children(&mut self.last_id);

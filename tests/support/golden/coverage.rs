@@ -1,4 +1,4 @@
-//! Which values of the API occur in the golden requests, and which must.
+//! Which values of the API occur in golden requests, and which must occur.
 
 use super::case::Case;
 use cygnet::{

@@ -22,6 +22,7 @@ fn beside(name: &str) -> Value {
     match name {
         "idType" => json!({ "remoteId": "198.51.100.77" }),
         "localIdType" | "remoteIdType" => json!({ "localId": "gw-a", "remoteId": "gw-b", "idType": "fqdn" }),
+        "selectorLocalPort" | "selectorRemotePort" => json!({ "selectorProtocol": "udp" }),
         "policyMode" => json!({ "l3NetworkUuid": null, "peerCidrs": null }),
         _ => json!({}),
     }

@@ -3,8 +3,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::sync::Arc;
@@ -14,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use super::process::{Process, tethered};
 use super::programs::{CHARON, SWANCTL};
+use super::vici::Vici;
 use super::{Inner, Lab, Side, guard};
 use crate::support::{output, wait_until};
 
@@ -25,9 +24,6 @@ const SWANCTL_DIRECTORIES: [&str; 14] = [
     "conf.d", "x509", "x509ca", "x509ocsp", "x509aa", "x509ac", "x509crl", "pubkey", "private", "rsa", "ecdsa",
     "bliss", "pkcs8", "pkcs12",
 ];
-
-/// The `version` request of vici: a length, `CMD_REQUEST`, the length of the name, the name.
-const VERSION: &[u8] = b"\0\0\0\x09\0\x07version";
 
 /// What a test wants of its charon; the default gives up on a dead peer after 4 s.
 #[derive(Clone, Debug)]
@@ -246,15 +242,9 @@ impl Inner {
     }
 }
 
-/// Whether a vici request gets any answer within a second; an open socket alone proves nothing.
+/// Whether a vici request gets an answer within a second; an open socket alone proves nothing.
 fn answers(socket: &Path) -> bool {
-    let ask = || {
-        let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(VERSION)?;
-        stream.read_exact(&mut [0; 5])
-    };
-    ask().is_ok()
+    Vici::connect(socket, Duration::from_secs(1)).and_then(|mut vici| vici.ask("version", &[])).is_ok()
 }
 
 fn make(directory: &Path) {

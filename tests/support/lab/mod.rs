@@ -23,6 +23,7 @@ mod process;
 mod programs;
 mod sas;
 mod traffic;
+mod vici;
 
 pub use charon::CharonOptions;
 pub use process::{Process, tethered};

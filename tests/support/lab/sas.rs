@@ -1,9 +1,14 @@
-//! What a charon of the lab says about its connections and SAs, read from swanctl's `--pretty` output as JSON. It is an
-//! observer independent of the agent's own vici client, and may not use that client.
+//! What a charon of the lab says about its connections and SAs, as JSON: what swanctl shows with `--pretty`.
+
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::vici::Vici;
 use super::{Lab, Side};
+
+/// How long charon may take for a packet.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Lab {
     /// The `IKE_SA`s: an array, each with what `list-sa` says (all values are strings: `uniqueid`, `state`,
@@ -12,7 +17,7 @@ impl Lab {
     #[track_caller]
     pub fn sas(&self, side: Side) -> Value {
         let mut sas = Vec::new();
-        for (name, mut sa) in self.list(side, "--list-sas") {
+        for (name, mut sa) in self.list(side, "list-sas", "list-sa", &[]) {
             if let Some(fields) = sa.as_object_mut() {
                 let children = match fields.remove("child-sas") {
                     Some(Value::Object(children)) => children.into_iter().map(|(_, child)| child).collect(),
@@ -44,7 +49,8 @@ impl Lab {
     /// The names of the loaded connections, sorted.
     #[track_caller]
     pub fn list_conns(&self, side: Side) -> Vec<String> {
-        let mut names: Vec<_> = self.list(side, "--list-conns").into_iter().map(|(name, _)| name).collect();
+        let mut names: Vec<_> =
+            self.list(side, "list-conns", "list-conn", &[]).into_iter().map(|(name, _)| name).collect();
         names.sort();
         names
     }
@@ -52,47 +58,22 @@ impl Lab {
     /// The loaded connections by name, each with what `list-conn` says (addresses, ids, children, times).
     #[track_caller]
     pub fn conns(&self, side: Side) -> Map<String, Value> {
-        self.list(side, "--list-conns").into_iter().collect()
+        self.list(side, "list-conns", "list-conn", &[]).into_iter().collect()
     }
 
     /// The trap policies by name (connection and child), each with what `list-policy` says (`local-ts`, `remote-ts`).
     #[track_caller]
     pub fn traps(&self, side: Side) -> Map<String, Value> {
-        self.list(side, "--list-pols").into_iter().collect()
+        self.list(side, "list-policies", "list-policy", &[("trap", "yes"), ("drop", "yes"), ("pass", "yes")])
+            .into_iter()
+            .collect()
     }
 
-    /// The named sections of all events that a listing command prints, in order.
+    /// What a command lists of its connections, SAs or policies.
     #[track_caller]
-    fn list(&self, side: Side, command: &str) -> Vec<(String, Value)> {
-        let output = self.swanctl(side, &[command, "--pretty"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "swanctl {command} on {}: {}\n{said}", side.letter(), output.status);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut lines = text.lines().map(str::trim);
-        let mut listed = Vec::new();
-        while let Some(line) = lines.next() {
-            if line.ends_with("event {") {
-                listed.extend(section(&mut lines));
-            }
-        }
-        listed
+    fn list(&self, side: Side, command: &str, event: &str, values: &[(&str, &str)]) -> Vec<(String, Value)> {
+        let listed =
+            Vici::connect(&self.vici_socket(side), PATIENCE).and_then(|mut vici| vici.list(command, event, values));
+        listed.unwrap_or_else(|error| panic!("{command} on {}: {error}", side.letter()))
     }
-}
-
-/// The inside of `{ ... }`: `key = value`, `key = [` items `]`, `name {`, each on a line of its own.
-fn section<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Map<String, Value> {
-    let mut fields = Map::new();
-    while let Some(line) = lines.next() {
-        if line == "}" {
-            return fields;
-        }
-        let (key, value) = match (line.strip_suffix(" {"), line.split_once(" = ")) {
-            (_, Some((key, "["))) => (key, lines.by_ref().take_while(|item| *item != "]").collect()),
-            (Some(name), None) => (name, Value::Object(section(&mut *lines))),
-            (_, Some((key, value))) => (key, value.into()),
-            (None, None) => (line.trim_end_matches([' ', '=']), "".into()),
-        };
-        fields.insert(key.to_owned(), value);
-    }
-    panic!("swanctl's output ends inside a section, after {fields:?}")
 }

@@ -1,4 +1,4 @@
-//! Pings through the lab, and what passes on the wire meanwhile. It may not decide what loss is acceptable.
+//! Pings through the lab, and captures of the wire. The tests decide which loss is acceptable.
 
 use std::collections::BTreeSet;
 use std::fs;

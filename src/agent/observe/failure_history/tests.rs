@@ -3,15 +3,7 @@
 use super::*;
 
 fn failure(code: Code, confidence: Confidence) -> FailureCause {
-    FailureCause {
-        code,
-        confidence,
-        child: None,
-        version: None,
-        peer_id: None,
-        asked_id: None,
-        details: code.name().into(),
-    }
+    FailureCause::new(code, confidence, code.name().into())
 }
 
 fn cause(history: &FailureHistory) -> Option<Code> {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::ipsec::{
     Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, InOut, Integrity, Lifetime, Mode, Parts, Protocol,
-    Psk, sa::Suite,
+    Psk,
+    sa::{IkeTimes, Nat, Suite},
 };
 
 mod dice;
@@ -86,7 +87,11 @@ pub(super) fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa
         stale: false,
         local_host: connection.local_addr.to_string(),
         remote_host: connection.remote_addr.to_string(),
+        is_initiator: true,
         initiator_spi: String::new(),
+        responder_spi: String::new(),
+        nat: Nat::default(),
+        times: IkeTimes::default(),
         suite: suite(true),
         busy: false,
         children,

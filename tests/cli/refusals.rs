@@ -1,0 +1,63 @@
+//! Refusals and warnings on the command line name its options, not what the API calls them.
+
+use super::run::{OTHER_KEY, Run, fed, run};
+use crate::serve::{Bench, Options, params, uuid, wait_until};
+use serde_json::json;
+use std::thread;
+
+/// What belongs to requests, and to the real server's sentences.
+const OF_THE_API: [&str; 5] = ["query parameter", "=true", "field[", "vrouter", "[uuid:"];
+
+/// What it told a person has `wanted`, and nothing of the API.
+#[track_caller]
+fn assert_tells(ended: &Run, wanted: &str) {
+    // A page is folded.
+    let text = format!("{} {}", ended.out, ended.err).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(wanted), "{wanted}: {text}");
+    OF_THE_API.iter().for_each(|word| assert!(!text.contains(word), "{word}: {text}"));
+}
+
+#[test]
+fn warnings_name_the_option_that_helps() {
+    let b = Bench::with(&Options { policy: "[policy]\nuntested-pfs = \"warn\"", ..Options::default() });
+    b.create(&params(7, &json!({ "pfs": "dh-group14" }))).expect(200);
+    let untested = "only then it shows whether the peer has the same group; with --rehearse, it is tried at once";
+    assert_tells(
+        &run(&b, &["show", "site-7"]).ends(0),
+        &format!("UNTESTED_PFS: pfs is first used at the first rekeying: {untested}"),
+    );
+    let plan = fed(&b, &["plan", "site-7", "--auth-key-file", "-"], OTHER_KEY).ends(0);
+    assert_tells(&plan, "the new key is proven; with --immediate, they are closed at once");
+}
+
+#[test]
+fn what_the_policy_refuses_names_the_option_that_helps() {
+    let b = Bench::with(&Options { policy: "[policy]\nuntested-pfs = \"refuse\"", ..Options::default() });
+    let create = ["create", "branch", "--peer", "198.51.100.8", "--vip", "192.0.2.1", "--auth-key-file", "-"];
+    let networks = ["--network", "10.1.0.0/24", "--peer-cidr", "10.8.2.0/24"];
+    let ended = fed(&b, &[&create[..], &networks].concat(), OTHER_KEY).ends(1);
+    assert_tells(&ended, "cygnet: pfs: is first used");
+    assert_tells(&ended, "(refused by policy.untested-pfs); with --rehearse, it is tried at once");
+}
+
+#[test]
+fn a_second_trial_names_the_first_and_the_option() {
+    let b = Bench::start();
+    b.charon.establish(true);
+    b.create(&params(7, &json!({}))).expect(200);
+    b.charon.establish(false);
+    let change =
+        |confirm: &str, more: &str| run(&b, &["change", "site-7", "--yes", "--confirm", confirm, "--set", more]);
+    let path = format!("/cygnet/v1/connections/{}", uuid(7));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| change("6s", "lifeTime=1000"));
+        wait_until("it is on trial", || b.ask("GET", &path, b"").json()["trial"].is_object().then_some(()));
+        let second = change("5s", "ikeLifeTime=4000").ends(1);
+        assert_tells(
+            &second,
+            &format!("cygnet: --confirm: the connection site-7 ({}) has a change on trial: ", uuid(7)),
+        );
+        assert_tells(&second, " at the latest; wait until then, or leave it out");
+        first.join().expect("no panic").ends(1);
+    });
+}

@@ -1,0 +1,99 @@
+//! The options of our own that only a kernel with IPsec shows: which packets a tunnel takes, and what they look like.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bed::{Protection, Tunnel, gateways, goes, seen};
+use crate::on_packets::{GATEWAYS, HOSTS, transport};
+use crate::pair::{ORDER, PATIENCE, Pair, reaches, with};
+use crate::support::lab::Side;
+use crate::support::{run, wait_until};
+
+/// The addresses of the GRE tunnel between the gateways.
+const GRE: [&str; 2] = ["10.99.0.1", "10.99.0.2"];
+
+/// The tunnel of a pair, with these options at both ends.
+fn tunnel(options: fn(Side) -> Value, ends: [&'static str; 2], protection: Protection) -> Tunnel {
+    Tunnel { options, changes: Vec::new(), ends, protection }
+}
+
+/// A GRE tunnel between the gateways, as the operator makes it.
+fn gre(pair: &Pair, side: Side) {
+    let [ours, theirs] = [side, side.other()].map(|side| GATEWAYS[side as usize]);
+    let ip = |arguments: &[&str]| drop(run(pair.lab.command_in(side, "ip").args(arguments)));
+    ip(&["link", "add", "gre-b", "type", "gre", "local", ours, "remote", theirs]);
+    ip(&["address", "add", &format!("{}/30", GRE[side as usize]), "dev", "gre-b"]);
+    ip(&["link", "set", "gre-b", "up"]);
+}
+
+/// GRE over transport: what goes through GRE is protected, and what the gateways send each other besides is as it was.
+#[test]
+#[ignore = "on a machine of its own"]
+fn gre_over_transport_and_nothing_else() {
+    let mut pair = gateways();
+    Side::BOTH.into_iter().for_each(|side| gre(&pair, side));
+    let gre = tunnel(|_| with(&transport(), &json!({ "selectorProtocol": "gre" })), GRE, Protection::Esp);
+    gre.is_created(&mut pair);
+    pair.settled(1);
+    gre.is_seen(&pair);
+    let clear = seen(&pair.lab, || reaches(&pair.lab, Side::A, GATEWAYS[0], GATEWAYS[1]));
+    assert!(clear.bare_icmp >= 15 && clear.esp == 0, "{clear:?}");
+    // All packets of the gateways: another child takes the place of this one, and no packet of GRE is seen meanwhile.
+    let before = pair.settled(1);
+    let during = seen(&pair.lab, || {
+        let ping = pair.lab.ping_background(Side::A, GRE[0], GRE[1], Duration::from_millis(20));
+        ping.wait_for_replies(5);
+        for side in ORDER {
+            pair.change(side, &with(&json!({ "policyMode": "transport" }), &json!({ "selectorProtocol": "any" })));
+        }
+        pair.renewed(&before, 1);
+        ping.wait_for_replies(5);
+        ping.stop();
+    });
+    assert!(during.esp > 0 && during.bare_icmp == 0, "{during:?}");
+    reaches(&pair.lab, Side::B, GATEWAYS[1], GATEWAYS[0]);
+    goes(&pair);
+}
+
+/// ESP in UDP although there is no NAT, from both ends, while one of them alone asks for it.
+#[test]
+#[ignore = "on a machine of its own"]
+fn a_forced_encapsulation_goes_in_udp() {
+    let mut pair = gateways();
+    let options = |side| if side == Side::A { json!({ "forceEncapsulation": true }) } else { json!({}) };
+    let forced = tunnel(options, HOSTS, Protection::EspInUdp);
+    forced.is_created(&mut pair);
+    let before = pair.settled(1);
+    forced.is_seen(&pair);
+    pair.change(Side::A, &json!({ "forceEncapsulation": false }));
+    pair.renewed(&before, 1);
+    tunnel(options, HOSTS, Protection::Esp).is_seen(&pair);
+    goes(&pair);
+}
+
+/// Nobody begins but traffic, of either end.
+#[test]
+#[ignore = "on a machine of its own"]
+fn a_trap_waits_for_traffic() {
+    let mut pair = gateways();
+    for from in Side::BOTH {
+        for side in ORDER {
+            pair.create(side, &json!({ "startMode": "trap" }));
+        }
+        let path = |side| format!("/cygnet/v1/connections/{}", pair.uuid(side));
+        let view = |side| pair.agent(side).request("GET", &path(side), None).expect(200).json();
+        for side in Side::BOTH {
+            let waiting = wait_until(PATIENCE, "it waits for traffic", || {
+                let view = view(side);
+                (view["role"] == "waits_for_traffic" && view["reason"]["code"] == "NOT_ATTEMPTED").then_some(view)
+            });
+            assert_eq!(waiting["ike_sas"], json!([]), "{waiting:#}");
+            assert_eq!(pair.lab.traps(side).len(), 1);
+        }
+        let on_the_wire = seen(&pair.lab, || reaches(&pair.lab, from, from.host(), from.other().host()));
+        assert!(on_the_wire.esp >= 15 && on_the_wire.bare_icmp == 0, "{on_the_wire:?}");
+        pair.settled(1);
+        goes(&pair);
+    }
+}
