@@ -35,6 +35,7 @@ mod show_sas;
 mod status;
 mod stop;
 mod stream;
+mod support;
 mod times;
 mod up;
 mod values;
@@ -63,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Doctor(args) => doctor::run(&config, &args),
+        Command::Support { file } => stop::end(support::run(&config, file.as_deref()), false),
         Command::Complete(args) => complete::run(&config, &args),
         Command::Passwd { account } => accounts::passwd(&config, &account),
         Command::Accesskey { account } => accounts::access_key(&config, &account),
@@ -110,6 +112,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Render(_)
         | Command::Doctor(_)
         | Command::Complete(_)
+        | Command::Support { .. }
         | Command::Passwd { .. }
         | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
     }
@@ -140,6 +143,7 @@ impl Command {
             | Self::Render(_)
             | Self::Doctor(_)
             | Self::Complete(_)
+            | Self::Support { .. }
             | Self::Passwd { .. }
             | Self::Accesskey { .. } => false,
         }

@@ -131,6 +131,14 @@ pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     stage(target, bytes, mode)?.commit()
 }
 
+/// An empty file at `target`, where nothing may be, not even a link.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create(target: &Path, mode: u32) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(target)
+}
+
 /// Appends `bytes` to `target`, and returns its new length. Nothing is made durable: a power cut may take them.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ enum Records {
 }
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check, Records); 27] = [
+const CHECKS: [(&str, Check, Records); 28] = [
     ("agent", checks::daemon::agent, Records::Unused),
     ("charon", checks::daemon::reachable, Records::Unused),
     ("vici", checks::daemon::socket, Records::Unused),
@@ -50,6 +50,7 @@ const CHECKS: [(&str, Check, Records); 27] = [
     ("input", checks::filter::input, Records::Needed),
     ("output", checks::filter::output, Records::Needed),
     ("routes", checks::routes::routes, Records::Needed),
+    ("interfaces", checks::interfaces::interfaces, Records::Needed),
     ("clamp", checks::clamp::clamp, Records::Needed),
     ("data_plane", checks::data_plane::plane, Records::Unused),
     ("dropped_cas", checks::cas::dropped, Records::Needed),

@@ -293,6 +293,12 @@ impl Settings {
         wrong
     }
 
+    /// The files that [`Settings::read`] reads at `path`, and their texts; those that cannot be read are left out.
+    #[must_use]
+    pub fn texts(path: &Path) -> Vec<(String, String)> {
+        files::sources(path, true).0.into_iter().map(|source| (source.name, source.text)).collect()
+    }
+
     /// The settings of `new` that differ and that an agent with these takes over at its next start only.
     #[must_use]
     pub fn need_restart(&self, new: &Self) -> Vec<&'static str> {

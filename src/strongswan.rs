@@ -24,7 +24,7 @@ pub mod section;
 mod sightings;
 pub mod swanctl;
 pub mod vici;
-pub(crate) mod words;
+pub mod words;
 
 use crate::{
     error::{Error, Result},

@@ -9,12 +9,18 @@
 mod bed;
 #[path = "kernel/boots.rs"]
 mod boots;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "kernel/cuts.rs"]
 mod cuts;
 #[path = "kernel/foreign.rs"]
 mod foreign;
 #[path = "kernel/foreign_bed.rs"]
 mod foreign_bed;
+#[path = "kernel/foreign_root.rs"]
+mod foreign_root;
+#[path = "kernel/foreign_texts.rs"]
+mod foreign_texts;
 #[path = "kernel/machine.rs"]
 mod machine;
 #[path = "kernel/on_corrections.rs"]
@@ -23,8 +29,14 @@ mod on_corrections;
 mod on_foreign;
 #[path = "kernel/on_foreign_algorithms.rs"]
 mod on_foreign_algorithms;
+#[path = "kernel/on_foreign_certificates.rs"]
+mod on_foreign_certificates;
+#[path = "kernel/on_foreign_changes.rs"]
+mod on_foreign_changes;
 #[path = "kernel/on_foreign_ikev1.rs"]
 mod on_foreign_ikev1;
+#[path = "kernel/on_foreign_nat.rs"]
+mod on_foreign_nat;
 #[path = "kernel/on_foreign_networks.rs"]
 mod on_foreign_networks;
 #[path = "kernel/on_foreign_reasons.rs"]

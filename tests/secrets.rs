@@ -18,3 +18,5 @@ mod masked;
 mod memory;
 #[path = "secrets/needles.rs"]
 mod needles;
+#[path = "secrets/support.rs"]
+mod support;

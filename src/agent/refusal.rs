@@ -30,6 +30,13 @@ pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon
              packet before there is an SA; use initiate or respond"
         )));
     }
+    if connection.is_route_based() && charon.has_libipsec() {
+        return Err(Error::argument(format!(
+            "field[ifId] is not possible: the kernel-libipsec of this gateway's strongSwan {} knows no XFRM interfaces, and \
+             would take the packets of all interfaces; use kernel-netlink, or leave ifId out",
+            charon.version
+        )));
+    }
     let missing = charon.missing(connection);
     if missing.is_empty() {
         return Ok(());

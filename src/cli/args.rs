@@ -83,6 +83,13 @@ pub enum Command {
     Ping(PingArgs),
     /// Checks this gateway, and says how to fix what is wrong. Exit code 0: nothing has to be done; 1: something has.
     Doctor(Json),
+    /// Writes an archive for whoever helps: versions, settings, doctor, views, logs, the journal of the last hour, rules and
+    /// routes; without keys. What cannot be had is named in it.
+    Support {
+        /// The archive (`.tar.gz`), which must not exist. Without it, one in this directory that is named after the host and
+        /// the time.
+        file: Option<PathBuf>,
+    },
     /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
     /// Says what may stand at the cursor of a command line, for the completions of the shells.

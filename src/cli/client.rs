@@ -68,6 +68,16 @@ impl Client {
         judged(status, &bytes)
     }
 
+    /// GET of a text.
+    pub fn text(&self, path: &str) -> Result<String> {
+        let (status, bytes) = self.ask(path, PATIENCE)?;
+        if status == StatusCode::OK {
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        } else {
+            Err(odd(status, &bytes))
+        }
+    }
+
     /// GET; returns the status and the JSON for any status.
     pub fn get_any(&self, path: &str) -> Result<(StatusCode, Value)> {
         let (status, bytes) = self.ask(path, PATIENCE)?;

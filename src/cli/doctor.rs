@@ -34,7 +34,8 @@ pub fn run(config: &Path, args: &Json) -> ExitCode {
     }
 }
 
-fn report(config: &Path) -> Result<Value> {
+/// The report of the agent, or of this process.
+pub fn report(config: &Path) -> Result<Value> {
     let settings = Settings::read(config).map_err(|e| anyhow!(e))?;
     match Client::new(config).and_then(|client| client.get_within("/cygnet/v1/doctor", AGENT_DEADLINE)) {
         Ok(report) if !unchecked(&report).is_empty() && geteuid().is_root() => {

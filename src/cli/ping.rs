@@ -183,10 +183,8 @@ fn report(ends: Ends, echo: &Echo, grown: Counters, verdict: Verdict, advice: &s
 
 /// What came of it, for people.
 fn page(echo: &Echo, grown: Counters, verdict: Verdict, look: Look) -> String {
-    let mut page = String::new();
-    if let Some(complaint) = &echo.complaint {
-        page += &format!("  ping: {}\n", safe(complaint));
-    }
+    let complaint =
+        echo.complaint.as_ref().map(|complaint| format!("  ping: {}\n", safe(complaint))).unwrap_or_default();
     let tone = if verdict == Verdict::Answered { Tone::Good } else { Tone::Bad };
     let answers = look.say(tone, &format!("{} of {} answered", echo.received, echo.sent));
     let times = echo.times.as_ref().map(|times| format!(", {}", safe(times))).unwrap_or_default();
@@ -196,14 +194,14 @@ fn page(echo: &Echo, grown: Counters, verdict: Verdict, look: Look) -> String {
         Verdict::Unknown | Verdict::NoSa => String::new(),
         _ => format!("the SA meanwhile: {out} out, {back} in\n"),
     };
-    page + &format!("{answers}{times}\n{counted}")
+    format!("{complaint}{answers}{times}\n{counted}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn view(sas: Value) -> Value {
+    fn view(sas: &Value) -> Value {
         json!({ "ike_sas": [], "children": [{ "sas": sas }], "other_sas": [] })
     }
 
@@ -218,7 +216,7 @@ mod tests {
                     "bytes_out": out * 84, "bytes_in": back * 84 })
         };
         let judged = |before: Value, after: Value, received: u64| {
-            let (before, after) = (view(before), view(after));
+            let (before, after) = (view(&before), view(&after));
             let grown = growth(&counters(&before, ends), &counters(&after, ends));
             judge(&Echo { sent: 3, received, ..Echo::default() }, &after, ends, grown)
         };

@@ -52,7 +52,7 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
         items(&view["left_out"]).iter().map(|net| format!("{} (in {})", text(net, "network"), text(net, "within")));
     let own = [
         ("IKE version", versions(view)),
-        ("split", text(view, "split").replace("auto", "")),
+        ("options", options(view)),
         ("left out", left_out.collect::<Vec<_>>().join(", ")),
     ];
     for (title, line) in wanted(view, gateway).into_iter().chain(own) {
@@ -90,6 +90,12 @@ fn peer(view: &Value) -> String {
         _ => "",
     };
     stored + &at + role
+}
+
+/// The options that are not at their defaults.
+fn options(view: &Value) -> String {
+    let chosen = view["options"].as_object().into_iter().flatten();
+    chosen.map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"'))).collect::<Vec<_>>().join(", ")
 }
 
 /// Who a peer is that is given no identity.

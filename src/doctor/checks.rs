@@ -11,6 +11,7 @@ pub(super) mod filter;
 pub(super) mod flows;
 #[cfg(test)]
 pub(crate) mod healthy;
+pub(super) mod interfaces;
 pub(super) mod kernel;
 pub(super) mod other_programs;
 pub(super) mod ports;

@@ -49,6 +49,8 @@ pub struct Facts {
     pub interfaces: Probe<Vec<network::Interface>>,
     /// The destinations in routing table 220, which is charon's.
     pub routes: Probe<Vec<network::Route>>,
+    /// The routes through XFRM interfaces, in all tables.
+    pub into_tunnels: Probe<Vec<network::Route>>,
     /// The kernel's IPsec policies.
     pub policies: Probe<Vec<network::Policy>>,
     /// The rules of nft and iptables.
@@ -76,7 +78,7 @@ pub struct Facts {
 /// Gathers all facts concurrently; `ends` are the addresses that packets must reach, `cut` the names of the
 /// children whose hash is cut.
 pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpAddr>, cut: BTreeSet<String>) -> Facts {
-    let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
+    let (vici, charon, network, rules, synchronised, conf, disk, ways) = tokio::join!(
         charon_answers::socket(places),
         charon_answers::ask(strongswan),
         network::gather(&places.tools),
@@ -102,9 +104,10 @@ pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpA
         sockets: disk.sockets,
         kernel: disk.kernel,
         processes: disk.processes,
-        interfaces,
-        routes,
-        policies,
+        interfaces: network.interfaces,
+        routes: network.routes,
+        into_tunnels: network.into_tunnels,
+        policies: network.policies,
         rules,
         ways,
         sizes,

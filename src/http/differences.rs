@@ -1,7 +1,16 @@
-//! What differs between two inventories of a connection.
+//! What differs between a connection before and after a change.
 
-use super::inventory::MEMBERS;
+use super::{inventory::MEMBERS, options::OPTIONS};
+use crate::store::Options;
 use serde_json::{Value, json};
+
+/// The options of our own that differ between these.
+pub fn options(before: &Options, after: &Options) -> Vec<Value> {
+    let ours = OPTIONS.iter().filter(|row| row.native().is_some());
+    let both = ours.map(|row| (row.name, row.value(before), row.value(after)));
+    let differ = both.filter(|(_, before, after)| before != after);
+    differ.map(|(name, before, after)| json!({ "field": name, "from": before, "to": after })).collect()
+}
 
 /// The members of the inventory that differ; of the key is only said that it does.
 pub fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bool) -> Vec<Value> {

@@ -2,10 +2,11 @@
 
 use super::{
     child_json::{self, companions},
-    differences::{changed, fields},
+    differences::{self, changed, fields},
     envelope::Envelope,
     error::json_response,
     message::Message,
+    options::chosen,
     parse, reason_json,
     request::{Pairs, id_of},
     sa_json::Running,
@@ -92,7 +93,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
     let split = view.record.spec.options.native.split.name();
     child_json::extend(
         &mut body,
-        json!({ "other_sas": running.other_sas(), "split": split, "left_out": left_out(&view) }),
+        json!({ "other_sas": running.other_sas(), "split": split, "options": chosen(&view.record.spec.options), "left_out": left_out(&view) }),
     );
     let warnings = child_json::warnings(&api.agent.warnings(&view));
     let rehearsal = child_json::rehearsal(api.agent.rehearsal(&view).as_ref());
@@ -152,11 +153,13 @@ pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs):
     let view = |record| View { record, running: None, discount: None };
     let (before, after) =
         (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
+    let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
+    fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));
     let mut warnings = unread(Message::Change, Some(&params), &pairs);
     warnings.extend(plan.warnings);
     let body = json!({
         "impact": plan.impact.name(),
-        "fields": fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key),
+        "fields": fields,
         "file": plan.file.iter().map(|difference| setting(difference, plan.hides_key)).collect::<Vec<_>>(),
         "requests": plan.requests,
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ use crate::{
     },
     store::Options,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
 /// The JSON type of an option.
@@ -165,6 +165,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn shown(options: &Options, name: &str) -> Value {
     let row = CONTRACT.iter().find(|row| row.shown && row.name == name);
     row.map_or(Value::Null, |row| row.value(options))
+}
+
+/// The options of our own that are not as a Create without them has them, for views.
+#[must_use]
+pub fn chosen(options: &Options) -> Map<String, Value> {
+    let ours = NATIVE.iter().map(|option| (option, (option.get)(&options.native)));
+    let chosen = ours.filter(|(option, value)| !value.is_null() && *value != option.default());
+    chosen.map(|(option, value)| (option.name.to_owned(), value)).collect()
 }
 
 /// The API's word for a value of one of the tables below.

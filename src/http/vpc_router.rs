@@ -10,7 +10,7 @@ use super::{
 use crate::{
     disk::open::{Kind, open},
     error::{Error, Result},
-    strongswan::words::{self, shorten},
+    strongswan::words::{self, shorten, tells_a_key},
 };
 use axum::{
     body::Body,
@@ -112,13 +112,4 @@ async fn journal(lines: usize) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(failed(String::from_utf8_lossy(&output.stderr).trim().into()).into())
-}
-
-/// Whether a line may hold key material: charon dumps secrets at its highest level, as rows of bytes.
-fn tells_a_key(line: &str) -> bool {
-    let is_dump = |line: &str| {
-        line.split_whitespace().filter(|word| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit())).count()
-            >= 8
-    };
-    line.contains("secret") || is_dump(line)
 }

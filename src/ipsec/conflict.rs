@@ -116,13 +116,13 @@ pub enum Conflict {
     /// All addresses of a family on both sides, each in one selector.
     #[error(
         "{0} on both sides would take every packet of this gateway, the tunnel's own included: name the networks of one \
-         side, or use routes into an interface of the tunnel, which this program does not make"
+         side, or set ifId and lead routes into the XFRM interface that has it"
     )]
     Everything(TrafficSelector),
     /// All addresses of a family on both sides, in one selector or several.
     #[error(
-        "{} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: without a \
-         tunnel interface there are no routes to tell what belongs in this tunnel; name the networks of one side",
+        "{} on both sides would take every packet of this gateway, of its neighbours and of its other tunnels: name the \
+         networks of one side, or set ifId and lead routes into the XFRM interface that has it",
         if *v4 { "0.0.0.0/0" } else { "::/0" }
     )]
     EverythingTogether {

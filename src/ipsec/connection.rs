@@ -231,6 +231,12 @@ impl Connection {
         rand - self.child_generation.0 % rand.clamp(1, CHILD_GENERATIONS)
     }
 
+    /// Whether packets come to the tunnel by routes into an interface, and not by the networks of its policies alone.
+    #[must_use]
+    pub fn is_route_based(&self) -> bool {
+        self.native.if_id != 0
+    }
+
     /// How many bytes a CHILD_SA carries, if that is limited.
     #[must_use]
     pub fn child_bytes(&self) -> Option<ByteLifetime> {

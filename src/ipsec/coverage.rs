@@ -228,6 +228,7 @@ pub fn is_within(sa: &ChildSa, child: &Child) -> bool {
 pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
     !sa.stale
         && sa.mode == Some(wanted.mode)
+        && sa.if_id == wanted.native.if_id
         && sa.runs_suite(wanted.protocol)
         && wanted.children.iter().chain(&wanted.answered).any(|child| is_within(sa, child))
 }

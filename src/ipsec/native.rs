@@ -30,6 +30,8 @@ pub struct NativeOptions {
     pub child_rekey_bytes: u64,
     /// Which packets between the networks the CHILD_SAs carry.
     pub next_layer: NextLayer,
+    /// The XFRM interface whose packets go through the tunnel, by its `if_id`; 0: those that the networks say.
+    pub if_id: u32,
 }
 
 /// Who begins to negotiate, and when.

@@ -40,7 +40,8 @@ pub fn passes_beside<'a>(
     connected: impl IntoIterator<Item = &'a IpNet>,
     others: &[(IpNet, IpNet)],
 ) -> Vec<Pass> {
-    if connection.mode == Mode::Transport || connection.children.is_empty() {
+    // What goes through an interface is what routes lead there.
+    if connection.mode == Mode::Transport || connection.children.is_empty() || connection.is_route_based() {
         return Vec::new();
     }
     let answering = connection.answering();
@@ -100,7 +101,7 @@ fn without(net: IpNet, parts: &[IpNet]) -> Vec<IpNet> {
 }
 
 /// Refuses what takes each packet of a family, whoever sends it to whom: this host's own, its neighbours' and those of all
-/// other tunnels. Only routes into an interface could tell what belongs in such a tunnel, and there is none.
+/// other tunnels. Only routes into an interface can tell what belongs in such a tunnel.
 ///
 /// # Errors
 /// When both sides are all addresses of a family, in one selector or in several.
@@ -113,7 +114,7 @@ pub fn refuse_everything(connection: &Connection) -> Result<(), Conflict> {
     let all = |v4: &bool| {
         is_all(&mut children().flat_map(|c| &c.local), *v4) && is_all(&mut children().flat_map(|c| &c.remote), *v4)
     };
-    match [true, false].into_iter().find(all) {
+    match [true, false].into_iter().filter(|_| !connection.is_route_based()).find(all) {
         Some(v4) => Err(Conflict::EverythingTogether { v4 }),
         None => Ok(()),
     }

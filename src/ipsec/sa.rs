@@ -78,6 +78,8 @@ pub struct ChildSa {
     pub local: BTreeSet<String>,
     /// The peer's.
     pub remote: BTreeSet<String>,
+    /// The XFRM interface that its packets come out of, by its `if_id`; 0: none.
+    pub if_id: u32,
     /// Bytes received and sent.
     pub bytes: InOut<u64>,
     /// Packets received and sent.

@@ -67,7 +67,7 @@ fn both_ends(connection: &Connection, child: &Child) -> Option<Finding> {
         nets.iter().copied().find(|net| net.net().contains(&address) && net.net().prefix_len() > 0)
     };
     let (local, remote) = (holds(&child.local, vip)?, holds(&child.remote, peer)?);
-    if connection.mode == Mode::Transport || (local.is_host() && remote.is_host()) {
+    if connection.mode == Mode::Transport || connection.is_route_based() || (local.is_host() && remote.is_host()) {
         return None;
     }
     let why = format!(

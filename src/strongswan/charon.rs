@@ -43,7 +43,8 @@ impl Charon {
     }
 
     /// Whether it encrypts packets itself.
-    fn has_libipsec(&self) -> bool {
+    #[must_use]
+    pub fn has_libipsec(&self) -> bool {
         self.plugins.iter().any(|plugin| plugin == "kernel-libipsec")
     }
 

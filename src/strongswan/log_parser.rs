@@ -28,6 +28,10 @@ use std::net::IpAddr;
 /// The start of details where the peer does not say which of the two it is, for ends with a pre-shared key.
 pub const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
 
+/// What only the end that began receives.
+const FIRST_ANSWERS: [&str; 4] =
+    ["IKE_SA_INIT response", "IKE_AUTH response", "ID_PROT response", "AGGRESSIVE response"];
+
 /// A line of charon's log, from a `log` event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -194,6 +198,7 @@ impl IkeSaTrace {
         self.remember(text);
         if text.starts_with("IKE_SA ") && text.contains(" established between ") {
             self.established = true;
+            self.silence.record_established();
             return Some(TraceEvent::Established);
         }
         match self.diagnose(text) {
@@ -217,6 +222,8 @@ impl IkeSaTrace {
             self.exchange(message);
         } else if let Some(message) = text.strip_prefix("parsed ") {
             self.silence.record_readable();
+            // charon says that it begins again before it says for which IKE_SA.
+            self.ours |= FIRST_ANSWERS.iter().any(|answer| message.starts_with(answer));
             self.exchange(message);
             if message.starts_with("CREATE_CHILD_SA request") || message.starts_with("QUICK_MODE request") {
                 // The peer asks for one; it does not say which.

@@ -88,6 +88,7 @@ fn child_sa(sa: &Section) -> Option<ChildSa> {
         suite: suite(sa),
         local: sa.items("local-ts").map(Into::into).collect(),
         remote: sa.items("remote-ts").map(Into::into).collect(),
+        if_id: sa.text("if-id-in").and_then(|id| u32::from_str_radix(id, 16).ok()).unwrap_or(0),
         bytes: InOut { inbound: number("bytes-in"), outbound: number("bytes-out") },
         packets: InOut { inbound: number("packets-in"), outbound: number("packets-out") },
         unused: InOut { inbound: sa.number("use-in"), outbound: sa.number("use-out") },

@@ -24,9 +24,40 @@ pub fn shorten(text: &str, limit: usize) -> String {
     format!("{head}{GAP}{tail}")
 }
 
+/// Whether a line of charon may hold key material: it dumps secrets at its highest level, as rows of bytes, of which the
+/// last one is short (`  16: 41 42`).
+#[must_use]
+pub fn tells_a_key(line: &str) -> bool {
+    let is_byte = |word: &str| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_place = |word: &str| {
+        word.strip_suffix(':').is_some_and(|place| !place.is_empty() && place.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let words: Vec<_> = line.split_whitespace().collect();
+    let is_row = words.windows(2).any(|pair| is_place(pair[0]) && is_byte(pair[1]));
+    line.contains("secret") || is_row || words.iter().filter(|word| is_byte(word)).count() >= 8
+}
+
 #[cfg(test)]
 mod tests {
-    use super::shorten;
+    use super::{shorten, tells_a_key};
+
+    #[test]
+    fn dumps_are_known_to_their_last_row() {
+        let prefix = "2026-11-30T10:00:00+0000 gw charon-systemd[7]: 05[IKE] ";
+        for line in [
+            "   0: 41 42 43 44 45 46 47 48 49 4A 4B 4C 4D 4E 4F 50  ABCDEFGHIJKLMNOP",
+            "  16: 51  Q",
+            "shared secret => 17 bytes",
+        ] {
+            assert!(tells_a_key(line) && tells_a_key(&format!("{prefix}{line}")), "{line}");
+        }
+        for line in [
+            "IKE_SA x[1] established between 192.0.2.1[192.0.2.1]...192.0.2.2[gw]",
+            "retransmit 1 of request with message ID 0",
+        ] {
+            assert!(!tells_a_key(&format!("{prefix}{line}")), "{line}");
+        }
+    }
 
     #[test]
     fn both_ends_stay() {

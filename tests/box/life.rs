@@ -22,6 +22,43 @@ fn create(machine: &Machine) -> String {
     answer["inventory"]["uuid"].as_str().expect("a uuid").to_owned()
 }
 
+/// A log survives a restart, completions are where the shells look and know names, also for an operator who is not root, and
+/// an archive has the journal and no key.
+fn operators_find_what_they_need(machine: &Machine, uuid: &str) {
+    let log = || {
+        serde_json::from_str::<Value>(&machine.run("cygnet log box --json -n 10000")).expect("JSON")["lines"].clone()
+    };
+    let before = log();
+    let pid = machine.show("cygnet", "MainPID");
+    machine.run("systemctl restart cygnet");
+    comes_back(machine, &pid);
+    let after = log();
+    let count = before.as_array().expect("a list").len();
+    assert!(
+        count > 0 && after.as_array().expect("a list")[..count] == before.as_array().expect("a list")[..],
+        "{before} {after}"
+    );
+    machine.run("useradd --create-home --groups cygnet op");
+    let script = "source /usr/share/bash-completion/completions/cygnet; COMP_WORDS=(cygnet show b) COMP_CWORD=2; \
+        _cygnet; echo $COMPREPLY";
+    machine.write("/var/tmp/completes.sh", script);
+    assert_eq!(machine.run("runuser -u op -- bash /var/tmp/completes.sh"), "box\n");
+    machine.run(
+        "test -s /usr/share/zsh/vendor-completions/_cygnet -a -s /usr/share/fish/vendor_completions.d/cygnet.fish",
+    );
+    for archive in ["/root/support.tar.gz", "/home/op/support.tar.gz"] {
+        let who = if archive.starts_with("/root") { "" } else { "runuser -u op -- " };
+        machine.run(&format!("{who}cygnet support {archive}"));
+        assert_eq!(machine.run(&format!("stat --format=%a {archive}")), "600\n");
+        let all = machine.run(&format!("tar -xzOf {archive}"));
+        assert!(all.contains(uuid) && !all.contains("test-only-key") && !all.contains(TOKEN), "{all}");
+    }
+    let read = |name: &str| machine.run(&format!("tar -xzOf /root/support.tar.gz cygnet-support/{name}"));
+    assert!(read("journal.txt").contains("cygnet[") && read("units.txt").contains("cygnet.service"));
+    assert!(read("charon/connections.txt").contains(uuid), "{}", read("index.txt"));
+    machine.run("userdel --remove op");
+}
+
 /// Waits until the agent is another process than `before`, and holds charon.
 #[track_caller]
 pub fn comes_back(machine: &Machine, before: &str) -> String {
@@ -52,6 +89,7 @@ fn the_package_lives_beside_charon() {
     swanctl_finds_it(&machine, &uuid);
     tokens_come_through_systemd(&machine);
     it_survives(&machine);
+    operators_find_what_they_need(&machine, &uuid);
     machine.run("ip address add 192.0.2.1/32 dev lo");
     the_doctor_looks(&machine);
     troubleshooting::works(&machine);

@@ -80,6 +80,8 @@ fn a_tunnel_survives_a_reboot_and_a_power_cut() {
         machine.call("POST", "/zstack/v1/ipsec", &body(number));
     }
     carries(both);
+    let said = one.run("cygnet ping pair");
+    assert!(said.contains("10.2.0.1 from 10.1.0.1 through pair") && said.contains(" of 3 answered"), "{said}");
     let boot = two.run("cat /proc/sys/kernel/random/boot_id");
     two.down();
     two.up();

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -149,7 +150,6 @@ fn a_log_survives_the_agent() {
             assert_eq!(numbers, (1..=after.len() as u64).collect::<Vec<_>>(), "{signal}");
         }
     }
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(b.path("state/connections.log")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     // A connection that was deleted leaves nothing to one that is created with its uuid.

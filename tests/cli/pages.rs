@@ -61,6 +61,22 @@ fn a_connection_on_a_page() {
 }
 
 #[test]
+fn options_that_were_chosen_are_shown() {
+    let b = up();
+    // A line that is too long goes on in the next one.
+    let page = || run(&b, &["show", "site-7"]).ends(0).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!page().contains("options"));
+    let options =
+        ["--set", "forceEncapsulation=true", "--set", "selectorProtocol=47", "--set", "childRekeyBytes=4608000000"];
+    let plan = run(&b, &[&["plan", "site-7"][..], &options].concat()).ends(0).out;
+    let rows = ["forceEncapsulation  false", "selectorProtocol    any", "childRekeyBytes     0"];
+    assert!(rows.iter().all(|row| plan.contains(row)), "{plan}");
+    run(&b, &[&["change", "site-7", "--yes"][..], &options].concat());
+    let shown = "options forceEncapsulation true, childRekeyBytes 4608000000, selectorProtocol gre";
+    assert!(page().contains(shown), "{}", page());
+}
+
+#[test]
 fn what_runs_is_not_known_without_charon() {
     let mut b = up();
     b.charon.kill();

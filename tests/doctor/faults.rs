@@ -48,6 +48,38 @@ fn what_programs_say() {
     tree.finds(&["clock"]);
 }
 
+/// As iproute2 6.1 prints an XFRM interface and its routes.
+#[test]
+fn what_a_route_based_tunnel_needs() {
+    let tree = Tree::new();
+    let record = fs::read_to_string(tree.path(&Tree::record())).expect("read");
+    let (first, rest) = record.split_once('\n').expect("lines");
+    tree.write(&Tree::record(), &format!("{first}\n  \"native\": {{ \"ifId\": 42 }},\n{rest}"));
+    let said = words(&tree.finds(&["interfaces"]));
+    assert!(said.contains(&format!("the connection {UUID} has ifId 42, and no XFRM interface has it")), "{said}");
+    assert!(said.contains("ip link add xfrm42 type xfrm dev INTERFACE if_id 42"), "{said}");
+
+    let addresses = fs::read_to_string(tree.path("answers/addresses")).expect("read");
+    let others = addresses.trim_end().trim_end_matches(']');
+    let interface = |flags: &str| {
+        let link = r#""link_type":"none","linkinfo":{"info_kind":"xfrm","info_data":{"if_id":"0x2a"}},"addr_info":[]"#;
+        format!("{others},{{\"ifindex\":4,\"link\":\"wan\",\"ifname\":\"xfrm42\",\"flags\":[{flags}],{link}}}]")
+    };
+    tree.write("answers/addresses", &interface("\"NOARP\""));
+    tree.write(
+        "answers/into",
+        r#"[{"dst":"10.2.0.0/24","scope":"link","flags":[]},{"type":"local","dst":"10.9.0.1"}]"#,
+    );
+    assert!(words(&tree.finds(&["interfaces"])).contains("ip link set xfrm42 up"));
+    tree.write("answers/addresses", &interface("\"NOARP\",\"UP\",\"LOWER_UP\""));
+    let report = tree.finds(&[]);
+    assert!(report.passed.contains(&("interfaces", "xfrm42 (if_id 42): 10.2.0.0/24".into())), "{:?}", report.passed);
+
+    tree.write("answers/into", r#"[{"dst":"10.3.0.0/24","scope":"link","flags":[]}]"#);
+    let said = words(&tree.finds(&["interfaces"]));
+    assert!(said.contains("ip route add 10.2.0.0/24 dev xfrm42") && said.contains("routes into xfrm42: 10.3.0.0/24"));
+}
+
 #[test]
 fn what_files_say() {
     let tree = Tree::new();

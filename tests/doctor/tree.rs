@@ -84,8 +84,11 @@ impl Tree {
         self.write("answers/routes", "[]");
         self.write("answers/policies", "");
         let cat = |name: &str| format!("exec /bin/cat {}", self.path(&format!("answers/{name}")).display());
-        let (addresses, routes, policies) = (cat("addresses"), cat("routes"), cat("policies"));
-        let ip = format!("case \"$*\" in *address*) {addresses};; *220*) {routes};; *xfrm*) {policies};; esac");
+        self.write("answers/into", "");
+        let (addresses, routes, policies, into) = (cat("addresses"), cat("routes"), cat("policies"), cat("into"));
+        let ip = format!(
+            "case \"$*\" in *address*) {addresses};; *220*) {routes};; *-4*all*) {into};; *xfrm\\ policy*) {policies};; esac"
+        );
         self.program("ip", &ip);
         self.program("nft", &cat("ruleset"));
         self.program("timedatectl", "echo yes");

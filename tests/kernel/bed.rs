@@ -153,6 +153,14 @@ pub fn seen(lab: &Lab, work: impl FnOnce()) -> CaptureCounts {
     capture.finish()
 }
 
+/// What each gateway sends into the wire during `work`.
+#[track_caller]
+pub fn seen_each(lab: &Lab, work: impl FnOnce()) -> [CaptureCounts; 2] {
+    let capture = lab.capture();
+    work();
+    capture.finish_each()
+}
+
 /// The SAs and the policies that the kernel has, a line each, without their keys. Policies of sockets are left out:
 /// they let charon's own packets pass.
 pub fn in_the_kernel(lab: &Lab, side: Side) -> Vec<String> {

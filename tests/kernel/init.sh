@@ -17,7 +17,7 @@ prepare() {
 	echo >/proc/sys/kernel/modprobe
 	"$CYGNET_UML/bin/modprobe" -d "$CYGNET_UML" -a ipv6 veth bridge tun af_key xfrm_user esp4 esp6 ah4 ah6 xfrm4_tunnel ip_gre \
 		iptable_nat xt_MASQUERADE aes_generic des_generic cbc ctr gcm ghash-generic hmac sha1_generic sha256_generic \
-		sha512_generic authenc echainiv seqiv drbg jitterentropy_rng overlay
+		sha512_generic md5 authenc echainiv seqiv drbg jitterentropy_rng overlay
 	ip link set lo up
 	# Nothing is written to the disk but what is asked for.
 	echo 0 >/proc/sys/vm/dirty_writeback_centisecs

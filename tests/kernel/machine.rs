@@ -82,6 +82,7 @@ impl Machine {
         command.arg(format!("init={}/tests/kernel/init.sh", env!("CARGO_MANIFEST_DIR")));
         command.arg(format!("CYGNET_UML={}", kernel.display()));
         command.arg(format!("CYGNET_SHARE={}", share.path().display()));
+        command.arg(format!("CYGNET_FOREIGN={}", std::env::var("CYGNET_FOREIGN").unwrap_or_default()));
         if let Some(disk) = disk {
             command.arg(format!("ubd0={}", disk.display()));
         }

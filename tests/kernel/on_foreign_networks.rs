@@ -1,7 +1,7 @@
 //! Several networks with a peer that is not strongSwan: libreswan has a connection for each pair of them, openiked one for
 //! all. Under each `ikeVersion` all four pairs carry.
 
-use crate::foreign::{Configuration, Kind};
+use crate::foreign::Configuration;
 use crate::foreign_bed::{Bed, HOSTS, NETWORKS, all_networks};
 use crate::on_foreign::cases;
 
@@ -11,10 +11,13 @@ cases! {
 }
 
 /// All pairs, and it stays so.
-fn carry(kind: Kind, theirs: &str, ours: &str) {
-    let configuration =
-        Configuration { version: theirs, local: &NETWORKS[1], remote: &NETWORKS[0], ..Configuration::RIGHT };
-    let mut bed = Bed::empty(kind, &configuration);
+fn carry(bed: &mut Bed, theirs: &str, ours: &str) {
+    bed.peer.load(&Configuration {
+        version: theirs,
+        local: &NETWORKS[1],
+        remote: &NETWORKS[0],
+        ..Configuration::RIGHT
+    });
     bed.create(&all_networks(ours));
     for _ in 0..2 {
         for a in HOSTS[0] {
@@ -25,14 +28,14 @@ fn carry(kind: Kind, theirs: &str, ours: &str) {
     }
 }
 
-fn ikev2(kind: Kind) {
-    carry(kind, "ikev2", "ikev2");
+fn ikev2(bed: &mut Bed) {
+    carry(bed, "ikev2", "ikev2");
 }
 
-fn ike(kind: Kind) {
-    carry(kind, "ikev2", "ike");
+fn ike(bed: &mut Bed) {
+    carry(bed, "ikev2", "ike");
 }
 
-fn ikev1(kind: Kind) {
-    carry(kind, "ikev1", "ikev1");
+fn ikev1(bed: &mut Bed) {
+    carry(bed, "ikev1", "ikev1");
 }

@@ -4,88 +4,99 @@
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::foreign::{Configuration, Kind, Proposal};
 use crate::foreign_bed::{Bed, PATIENCE};
 use crate::on_foreign::cases;
 use crate::say;
-use crate::support::lab::Side;
-use crate::support::{poll, wait_until};
+use crate::support::lab::{Lab, Side};
+use crate::support::wait_until;
 
 const RIGHT: Configuration<'static> = Configuration::RIGHT;
-const KEY: Configuration<'static> = Configuration { key: "test-only-another-key", ..RIGHT };
-const IKE: Configuration<'static> = Configuration { ike: Proposal("aes-128", "sha256", Some(14)), ..RIGHT };
-const ESP: Configuration<'static> = Configuration { esp: Proposal("aes-128", "sha512", None), ..RIGHT };
-const NETWORKS: Configuration<'static> = Configuration { local: &["10.99.0.0/24"], ..RIGHT };
-const IDENTITY: Configuration<'static> = Configuration { id_of_a: "somebody.example", ..RIGHT };
+pub const KEY: Configuration<'static> = Configuration { key: "test-only-another-key", ..RIGHT };
+pub const IKE: Configuration<'static> = Configuration { ike: Proposal("aes-128", "sha256", Some(14)), ..RIGHT };
+pub const ESP: Configuration<'static> = Configuration { esp: Proposal("aes-128", "sha512", None), ..RIGHT };
+pub const NETWORKS: Configuration<'static> = Configuration { local: &["10.99.0.0/24"], ..RIGHT };
+pub const IDENTITY: Configuration<'static> = Configuration { id_of_a: "somebody.example", ..RIGHT };
+const ITS_IDENTITY: Configuration<'static> = Configuration { id: "somebody.example", ..RIGHT };
 
 cases! {
-    libreswan, Libreswan: key ike_proposal esp_proposal networks identity cut_hash;
-    openiked, Openiked: key ike_proposal esp_proposal networks identity;
+    libreswan, Libreswan: key ike_proposal esp_proposal networks identity its_identity cut_hash;
+    openiked, Openiked: key ike_proposal esp_proposal networks identity its_identity;
 }
 
 /// This is the reason where we begin, and nothing carries. Where the peer begins, the reason says this. Then it is
 /// corrected.
-fn named(kind: Kind, wrong: &Configuration<'_>, code: &str, where_it_begins: [&str; 2]) {
-    let mut bed = Bed::empty(kind, wrong);
-    bed.create(&json!({}));
-    say(format!("{kind:?}: {}", told(&bed, [code, ""])));
+pub fn named(bed: &mut Bed, wrong: &Configuration<'_>, code: &str, where_it_begins: [&str; 2]) {
+    bed.peer.load(wrong);
+    bed.create(&json!({ "ikeVersion": wrong.version }));
+    say(format!("{:?}: {}", bed.peer.kind, bed.told(code, "")));
     assert_ne!(bed.view()["inventory"]["status"], "Ready");
     let pings = bed.lab.ping_tunnel(Side::A);
     assert_eq!(pings.received, 0, "{pings:?}");
-    // We call nobody meanwhile: iked begins once, and not soon again if it was called.
-    bed.agent.signal(Signal::SIGSTOP);
-    bed.peer.restart_and_begin(wrong);
-    wait_until(PATIENCE, "the peer has called", || {
-        let log = bed.lab.charon_log(Side::A);
-        log.contains("192.0.2.2 is initiating an IKE_SA").then_some(())
-    });
-    bed.agent.signal(Signal::SIGCONT);
-    say(format!("{kind:?} begins: {}", told(&bed, where_it_begins)));
-    bed.peer.load(&RIGHT);
+    it_begins(bed, wrong, where_it_begins);
+    bed.peer.load(&Configuration { version: wrong.version, ..RIGHT });
     bed.carries();
     assert_eq!(bed.view()["reason"], json!(null));
 }
 
-/// Waits until the reason has this code, and these words in its details.
-#[track_caller]
-fn told(bed: &Bed, [code, words]: [&str; 2]) -> Value {
-    let reason = poll(PATIENCE, || {
-        let reason = bed.view()["reason"].clone();
-        let details = reason["details"].as_str().unwrap_or_default();
-        (reason["code"] == code && details.contains(words)).then_some(reason)
-    });
-    reason.unwrap_or_else(|| panic!("not {code} {words}: {:#}\n{}", bed.view(), bed.lab.charon_log(Side::A)))
+/// The peer begins so, and the reason says this.
+fn it_begins(bed: &mut Bed, wrong: &Configuration<'_>, [code, words]: [&str; 2]) {
+    // We call nobody meanwhile: iked begins once, and not soon again if it was called.
+    bed.agent.signal(Signal::SIGSTOP);
+    let before = calls(&bed.lab);
+    bed.peer.restart_and_begin(wrong);
+    wait_until(PATIENCE, "the peer has called", || (calls(&bed.lab) > before).then_some(()));
+    bed.agent.signal(Signal::SIGCONT);
+    say(format!("{:?} begins: {}", bed.peer.kind, bed.told(code, words)));
 }
 
-fn key(kind: Kind) {
-    named(kind, &KEY, "PEER_REFUSED_AUTH", ["AUTH_FAILED", "the pre-shared keys differ (charon: "]);
+/// How often the peer has begun.
+fn calls(lab: &Lab) -> usize {
+    lab.charon_log(Side::A).matches("192.0.2.2 is initiating a").count()
 }
 
-fn ike_proposal(kind: Kind) {
-    named(kind, &IKE, "NO_PROPOSAL_IKE", ["NO_PROPOSAL_IKE", "the peer offers IKE:AES_CBC_128/"]);
+fn key(bed: &mut Bed) {
+    named(bed, &KEY, "PEER_REFUSED_AUTH", ["AUTH_FAILED", "the pre-shared keys differ (charon: "]);
 }
 
-fn esp_proposal(kind: Kind) {
-    named(kind, &ESP, "NO_PROPOSAL_CHILD", ["NO_PROPOSAL_CHILD", "the peer offers ESP:AES_CBC_128/"]);
+fn ike_proposal(bed: &mut Bed) {
+    named(bed, &IKE, "NO_PROPOSAL_IKE", ["NO_PROPOSAL_IKE", "the peer offers IKE:AES_CBC_128/"]);
 }
 
-fn networks(kind: Kind) {
+fn esp_proposal(bed: &mut Bed) {
+    named(bed, &ESP, "NO_PROPOSAL_CHILD", ["NO_PROPOSAL_CHILD", "the peer offers ESP:AES_CBC_128/"]);
+}
+
+fn networks(bed: &mut Bed) {
     let asked = "the peer asks for 10.1.0.0/24 === 10.99.0.0/24 (our side === its side)";
-    named(kind, &NETWORKS, "TS_MISMATCH", ["TS_MISMATCH", asked]);
+    named(bed, &NETWORKS, "TS_MISMATCH", ["TS_MISMATCH", asked]);
 }
 
-fn identity(kind: Kind) {
+fn identity(bed: &mut Bed) {
     let asked = "the peer expects us to be fqdn:somebody.example, and we are ipv4:192.0.2.1";
-    named(kind, &IDENTITY, "PEER_REFUSED_AUTH", ["ID_MISMATCH", asked]);
+    named(bed, &IDENTITY, "PEER_REFUSED_AUTH", ["ID_MISMATCH", asked]);
+}
+
+/// iked says that it is what it is asked for, so only where it begins does it say something else.
+fn its_identity(bed: &mut Bed) {
+    let told = ["ID_MISMATCH", "somebody.example"];
+    if bed.peer.kind == Kind::Libreswan {
+        return named(bed, &ITS_IDENTITY, "ID_MISMATCH", told);
+    }
+    bed.create(&json!({ "startMode": "respond" }));
+    it_begins(bed, &ITS_IDENTITY, told);
+    bed.peer.up(&RIGHT);
+    bed.carries();
+    assert_eq!(bed.view()["reason"], json!(null));
 }
 
 /// It cuts the hash of packets to 96 bits, which no negotiation tells: all is up and nothing passes, whoever began. The
 /// advice names the option, and that cures it.
-fn cut_hash(kind: Kind) {
+fn cut_hash(bed: &mut Bed) {
     const CUT: Configuration<'static> = Configuration { esp: Proposal("aes-256", "sha256-96", None), ..RIGHT };
-    let mut bed = Bed::empty(kind, &CUT);
+    bed.peer.load(&CUT);
     let options = |hash: &str| json!({ "policyAuthAlgorithm": hash, "pfs": "none" });
     bed.create(&options("sha256"));
     for role in ["we", "the peer"] {

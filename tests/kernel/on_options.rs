@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Protection, Tunnel, gateways, goes, seen};
+use crate::bed::{Protection, Tunnel, charon, gateways, goes, in_the_kernel, lab, seen};
 use crate::on_packets::{GATEWAYS, HOSTS, transport};
-use crate::pair::{ORDER, PATIENCE, Pair, reaches, with};
+use crate::pair::{ORDER, PATIENCE, Pair, WAIT, reaches, with};
+use crate::support::agent::AgentOptions;
 use crate::support::lab::Side;
 use crate::support::{run, wait_until};
 
@@ -96,4 +97,50 @@ fn a_trap_waits_for_traffic() {
         pair.settled(1);
         goes(&pair);
     }
+}
+
+/// All addresses on both sides, for an interface: the kernel has policies that are the interface's, and takes nothing of
+/// what the gateways send each other. This kernel has no XFRM interfaces to lead packets into.
+#[test]
+#[ignore = "on a machine of its own"]
+fn all_networks_of_an_interface_take_nothing_by_themselves() {
+    const ALL: &str = "c0000000000040008000000000000009";
+    let lab = lab();
+    for side in Side::BOTH {
+        lab.start_charon_with(side, charon());
+    }
+    let l3_networks = vec![(ALL.to_owned(), vec!["0.0.0.0/0".to_owned()])];
+    let mut pair = Pair::join(&lab, |side| AgentOptions {
+        wait: WAIT[side as usize].to_owned(),
+        l3_networks: l3_networks.clone(),
+        ..Default::default()
+    });
+    let options = json!({ "ifId": 42, "l3NetworkUuid": ALL, "peerCidrs": ["0.0.0.0/0"] });
+    for side in ORDER {
+        pair.create(side, &options);
+    }
+    let before = pair.settled(1);
+    for side in Side::BOTH {
+        assert_eq!(pair.lab.children(side)[0]["if-id-in"], "0000002a");
+        let list = run(lab.command_in(side, "ip").args(["xfrm", "policy", "list", "nosock"])).stdout;
+        let list = String::from_utf8_lossy(&list).into_owned();
+        let (policies, of_interface) =
+            (list.matches("src 0.0.0.0/0 dst 0.0.0.0/0").count(), list.matches("if_id 0x2a").count());
+        assert!(policies >= 3 && of_interface >= policies, "{list}");
+    }
+    let clear = seen(&lab, || {
+        reaches(&lab, Side::A, GATEWAYS[0], GATEWAYS[1]);
+        reaches(&lab, Side::B, GATEWAYS[1], GATEWAYS[0]);
+    });
+    assert!(clear.bare_icmp >= 30 && clear.esp == 0, "{clear:?}");
+    // The interface is this end's affair alone.
+    pair.change(Side::A, &json!({ "ifId": 43 }));
+    pair.renewed(&before, 1);
+    assert_eq!(pair.lab.children(Side::A)[0]["if-id-in"], "0000002b");
+    assert_eq!(pair.lab.children(Side::B)[0]["if-id-in"], "0000002a");
+    let refused =
+        pair.agent(Side::A).change(pair.uuid(Side::A), &crate::pair::for_side(Side::A, &json!({ "ifId": 0 })));
+    assert!(refused.expect(503).text().contains("set ifId"));
+    assert!(!in_the_kernel(&lab, Side::A).is_empty());
+    goes(&pair);
 }

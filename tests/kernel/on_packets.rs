@@ -78,20 +78,21 @@ fn ah_in_transport_mode_over_ipv6() {
     lives(gateways(), &Tunnel { options, changes: vec![others()], ends: GATEWAYS6, protection: Protection::Ah });
 }
 
-/// A is behind a NAT, which makes its address the middle's; B cannot begin.
-pub fn nat(lab: &Lab) {
-    run(lab.command_in(Side::A, "ip").args(["route", "add", GATEWAYS[1], "via", NAT]));
+/// A gateway is behind a NAT, which makes its address the middle's; the other one cannot begin.
+pub fn nat(lab: &Lab, side: Side) {
+    let (own, peer) = (side.wan(), side.other().wan());
+    run(lab.command_in(side, "ip").args(["route", "add", peer, "via", NAT]));
     lab.inside_middle(|| {
         for (key, value) in [("ip_forward", "1"), ("conf/all/send_redirects", "0"), ("conf/br0/send_redirects", "0")] {
             std::fs::write(format!("/proc/sys/net/ipv4/{key}"), value).unwrap_or_else(|error| panic!("{key}: {error}"));
         }
     });
     let mut iptables = lab.command_in_middle(crate::machine::kernel().join("iptables"));
-    run(iptables.args(["-t", "nat", "-A", "POSTROUTING", "-s", GATEWAYS[0], "-d", GATEWAYS[1], "-j", "MASQUERADE"]));
+    run(iptables.args(["-t", "nat", "-A", "POSTROUTING", "-s", own, "-d", peer, "-j", "MASQUERADE"]));
 }
 
-/// The address that A's packets come from behind the NAT.
-const NAT: &str = "192.0.2.254";
+/// The address that its packets come from behind the NAT.
+pub const NAT: &str = "192.0.2.254";
 
 /// Options for A behind the NAT, and for B before it.
 pub fn behind_nat(side: Side) -> Value {
@@ -103,7 +104,7 @@ pub fn behind_nat(side: Side) -> Value {
 #[ignore = "on a machine of its own"]
 fn esp_through_nat() {
     let pair = gateways();
-    nat(&pair.lab);
+    nat(&pair.lab, Side::A);
     let changes = vec![others()];
     lives(pair, &Tunnel { options: behind_nat, changes, ends: HOSTS, protection: Protection::EspInUdp });
 }
@@ -114,7 +115,7 @@ fn esp_through_nat() {
 fn ah_through_nat_is_named_and_esp_repairs_it() {
     let options = |side| with(&behind_nat(side), &json!({ "transformProtocol": "ah" }));
     let mut pair = gateways();
-    nat(&pair.lab);
+    nat(&pair.lab, Side::A);
     for side in ORDER {
         pair.create(side, &options(side));
     }

@@ -76,7 +76,7 @@ fn esp_in_tunnel_mode() {
 #[ignore = "on a machine of its own"]
 fn esp_through_nat() {
     let pair = gateways();
-    nat(&pair.lab);
+    nat(&pair.lab, Side::A);
     fits(pair, behind_nat, &esp(), HOSTS);
 }
 

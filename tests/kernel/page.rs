@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use crate::foreign::{Configuration, Kind, text};
+use crate::foreign::{Configuration, Kind};
 use crate::foreign_bed::wanted;
+use crate::foreign_texts::text;
 
 /// A file of the repository.
 #[track_caller]
@@ -48,7 +49,7 @@ fn the_page_has_the_settings_of_the_tests() {
             assert!(pair.get(1).is_none_or(|shown| said == *shown), "{pair:?}: {value}");
         }
         for (kind, cell) in [(Kind::Libreswan, row[2]), (Kind::Openiked, row[3])] {
-            let given = text(kind, &Configuration::RIGHT);
+            let given = text(kind, &Configuration::RIGHT, false);
             let cell = cell.split([',', '(']).next().unwrap_or_default();
             assert!(quoted(cell).count() >= 1 && quoted(cell).all(|part| given.contains(part)), "{cell}: {given}");
         }

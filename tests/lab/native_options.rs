@@ -56,7 +56,7 @@ fn traffic_rekeys_a_child() {
     let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
     ping.wait_for_replies(5);
     let mut flood = bed.lab.command_in(Side::A, "ping");
-    flood.args(["-q", "-f", "-s", "60000", "-c", "1500", "-I", Side::A.host(), Side::B.host()]);
+    flood.args(["-q", "-f", "-s", "24000", "-c", "3200", "-I", Side::A.host(), Side::B.host()]);
     let flooded = output(&mut flood);
     let after = wait_until(PATIENCE, "another CHILD_SA carries", || {
         let view = bed.view();
@@ -177,12 +177,15 @@ fn the_peer_alone_begins() {
     assert!(!log.contains("initiating IKE_SA"), "{log}");
 }
 
-/// A charon without traps would never begin: that is refused, and what was there stays. Another one gets its trap.
+/// A charon without traps would never begin, and the lab's userland IPsec would take the packets of all interfaces: that is
+/// refused, and what was there stays. Another charon gets its trap.
 #[test]
-fn traffic_begins_only_where_charon_has_traps() {
+fn what_charon_cannot_do_is_refused() {
     let Some(lab) = lab_for("ikev2") else { return };
     let bed = Bed::start(lab, &SAME, "ikev2", &json!({ "startMode": "respond" }), None);
     assert!(bed.lab.traps(Side::A).is_empty());
+    let interface = bed.agent.change(&bed.uuid, &for_side(Side::A, &json!({ "ifId": 42 }))).expect(503).text();
+    assert!(interface.contains("field[ifId] is not possible: the kernel-libipsec"), "{interface}");
     let change = json!({ "startMode": "trap" });
     let answer = bed.agent.change(&bed.uuid, &for_side(Side::A, &change));
     if answer.status == 200 {

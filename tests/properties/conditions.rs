@@ -28,7 +28,6 @@ fn suite(prf: bool) -> Suite {
 /// An SA of the child number `child` that is as wanted.
 pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildSa {
     let child = &connection.children[child];
-    let texts = |nets: &[cygnet::ipsec::TrafficSelector]| nets.iter().map(ToString::to_string).collect();
     ChildSa {
         name: child.name.clone(),
         unique_id,
@@ -39,14 +38,15 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
         ah: false,
         encap: false,
         suite: suite(false),
-        local: texts(&child.local),
-        remote: texts(&child.remote),
+        local: child.local_texts().collect(),
+        remote: child.remote_texts().collect(),
         bytes: InOut::default(),
         packets: InOut::default(),
         unused: InOut::default(),
         age: 1,
         rekey_in: None,
         ends_in: None,
+        if_id: connection.native.if_id,
     }
 }
 

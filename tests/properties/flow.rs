@@ -25,6 +25,7 @@ fn sa(unique_id: u64, packets: (u64, u64), unused: (Option<u64>, Option<u64>), a
         age,
         rekey_in: None,
         ends_in: None,
+        if_id: 0,
     }
 }
 

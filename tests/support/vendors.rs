@@ -161,6 +161,10 @@ fn both() -> Vec<Role> {
 impl Row {
     /// The arguments of `cygnet create` but its name and key.
     pub fn arguments(&self) -> String {
+        if self.networks.is_empty() {
+            // Transport mode has none.
+            return format!("--peer {} {}", self.address, self.cygnet);
+        }
         let networks = self.networks.join(" --peer-cidr ");
         let all = format!("--peer {} --network {} --peer-cidr {networks} {}", self.address, self.network, self.cygnet);
         all.trim_end().to_owned()

@@ -16,18 +16,20 @@ type Pair = (IpNet, IpNet);
 pub struct Owner {
     id: ConnectionId,
     layer: NextLayer,
+    /// The interface that its packets come by.
+    if_id: u32,
 }
 
 impl Owner {
     /// That of the pairs of `connection`.
     pub fn of(connection: &Connection) -> Self {
         let layer = connection.children.first().map(|child| child.next_layer);
-        Self { id: connection.id(), layer: layer.unwrap_or_default() }
+        Self { id: connection.id(), layer: layer.unwrap_or_default(), if_id: connection.native.if_id }
     }
 
     /// Whether it is another connection's, and a packet may be for both.
     fn competes(self, other: Self) -> bool {
-        self.id != other.id && self.layer.meets(other.layer)
+        self.id != other.id && self.if_id == other.if_id && self.layer.meets(other.layer)
     }
 }
 
@@ -88,17 +90,18 @@ impl Overlaps {
         self.revision
     }
 
-    /// The pairs of other connections than `but` whose remote network is within `net`.
+    /// The pairs of other connections than `but` whose remote network is within `net`, without those of interfaces.
     pub fn inside(&self, net: IpNet, but: ConnectionId) -> impl Iterator<Item = Pair> {
         let all = self.by_remote.range(within(net)).filter(move |((remote, _), _)| *remote != net);
-        let others = all.filter(move |(_, ids)| ids.keys().any(|owner| owner.id != but));
+        let others = all.filter(move |(_, ids)| ids.keys().any(|owner| owner.id != but && owner.if_id == 0));
         others.map(|((remote, local), _)| (*local, *remote))
     }
 
     /// The others that have exactly this pair, for the same packets.
     pub fn same(&self, pair: Pair, but: Owner) -> impl Iterator<Item = ConnectionId> {
         let owners = self.by_local.get(&pair).into_iter().flat_map(BTreeMap::keys);
-        owners.filter(move |owner| owner.id != but.id && owner.layer == but.layer).map(|owner| owner.id)
+        let is_same = move |owner: &&Owner| owner.competes(but) && owner.layer == but.layer;
+        owners.filter(is_same).map(|owner| owner.id)
     }
 
     /// The first few others that compete with `owner` and whose networks overlap one of these pairs on both sides.
@@ -221,7 +224,7 @@ mod tests {
     }
 
     fn owner(n: u32) -> Owner {
-        Owner { id: id(n), layer: NextLayer::default() }
+        Owner { id: id(n), layer: NextLayer::default(), if_id: 0 }
     }
 
     fn pair(text: &str) -> Pair {
@@ -291,7 +294,8 @@ mod tests {
 
     #[test]
     fn who_takes_other_packets_is_no_other() {
-        let of = |n, protocol| Owner { id: id(n), layer: NextLayer { protocol, ..NextLayer::default() } };
+        let layer = |protocol| NextLayer { protocol, ..NextLayer::default() };
+        let of = |n, protocol| Owner { layer: layer(protocol), ..owner(n) };
         let both = pair("10.1.0.0/24 10.2.0.0/24");
         let mut overlaps = Overlaps::default();
         overlaps.add(of(1, 47), [both].into_iter());
@@ -303,6 +307,10 @@ mod tests {
         assert_eq!(others(17), (vec![], vec![]));
         // Who takes all packets takes these too, by a policy of its own.
         assert_eq!(others(0), (vec![id(1)], vec![]));
+        let of_interface = Owner { if_id: 42, ..of(2, 47) };
+        assert_eq!(overlaps.of(of_interface, [both].into_iter()), Found::new());
+        overlaps.add(of_interface, [both].into_iter());
+        assert_eq!(overlaps.inside("10.0.0.0/8".parse().expect("a network"), id(1)).count(), 0);
     }
 
     /// A change adds the new before it takes the old away.

@@ -162,8 +162,8 @@ mod tests {
     fn a_reader_goes_on_where_it_was() {
         let (mut log, at) = (Log::default(), |us| Timestamp::from_microsecond(us).expect("a time"));
         assert_eq!(log.known(5, at(5)), 0);
-        for number in 3..=8 {
-            let line = Entry { number, at: at(10 * (number as i64)), speaker: Speaker::Agent, text: "x".into() };
+        for (number, us) in (3..=8).zip((30..).step_by(10)) {
+            let line = Entry { number, at: at(us), speaker: Speaker::Agent, text: "x".into() };
             log.restore(&line, 4096);
             log.restore(&line, 4096);
         }

@@ -45,7 +45,9 @@ struct Reader<'a> {
 /// The place behind the words `before`, in the word `current`.
 pub fn at(command: &Command, before: &[String], current: &str) -> Place {
     let mut reader = Reader { command, option: None, positionals: 0, is_over: false, config: None };
-    before.iter().for_each(|word| reader.read(word));
+    for word in before {
+        reader.read(word);
+    }
     let (value, prefix) = reader.place(current);
     Place { value, prefix, config: reader.config }
 }

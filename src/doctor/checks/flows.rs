@@ -71,10 +71,11 @@ pub struct Flow {
     pub begins: bool,
 }
 
-/// The pairs of networks that the stored connections join: local, remote.
+/// The pairs of networks that the stored connections join by policies: local, remote.
 pub fn pairs(case: &Case) -> Vec<(IpNet, IpNet)> {
     let mut found = Vec::new();
-    for connection in case.wanted().filter(|connection| connection.mode == Mode::Tunnel) {
+    let by_policies = |connection: &&Connection| connection.mode == Mode::Tunnel && !connection.is_route_based();
+    for connection in case.wanted().filter(by_policies) {
         for child in &connection.children {
             for local in &child.local {
                 let same = child.remote.iter().filter(|remote| remote.is_v4() == local.is_v4());

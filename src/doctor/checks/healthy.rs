@@ -87,7 +87,7 @@ pub fn libipsec(case: &mut Case) {
     plugins.retain(|plugin| plugin != "kernel-netlink");
     plugins.push("kernel-libipsec".into());
     case.facts.policies = Ok(Vec::new());
-    let device = network::Interface { name: "ipsec0".into(), up: true, addresses: Vec::new() };
+    let device = network::Interface { name: "ipsec0".into(), up: true, addresses: Vec::new(), if_id: None };
     case.facts.interfaces.as_mut().expect("seen").push(device);
     case.facts.routes =
         Ok(vec![network::Route { to: "10.2.0.0/24".parse().expect("a net"), interface: "ipsec0".into() }]);
@@ -129,6 +129,7 @@ fn running(name: String, record: &Record) -> IkeSa {
         age: 7,
         rekey_in: None,
         ends_in: None,
+        if_id: 0,
     };
     IkeSa {
         name,
@@ -159,8 +160,12 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         direction: direction.into(),
     };
     let (lan, far) = ("10.1.0.0/24", "10.2.0.0/24");
-    let interface =
-        |name: &str, own: &str| network::Interface { name: name.into(), up: true, addresses: vec![address(own)] };
+    let interface = |name: &str, own: &str| network::Interface {
+        name: name.into(),
+        up: true,
+        addresses: vec![address(own)],
+        if_id: None,
+    };
     let dry_run = swanctl_files::DryRun { connections: vec![name.clone()], broken: Vec::new() };
     Facts {
         uid: 0,
@@ -186,6 +191,7 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         processes: Ok(vec![holder]),
         interfaces: Ok(vec![interface("lan", "10.1.0.1"), interface("wan", "192.0.2.1")]),
         routes: Ok(Vec::new()),
+        into_tunnels: Ok(Vec::new()),
         policies: Ok(vec![policy(lan, far, "out"), policy(far, lan, "in"), policy(far, lan, "fwd")]),
         rules: rules::Rules { chains: vec![clamps()], ..rules::Rules::default() },
         ways: Ok([("192.0.2.2", way("wan", false)), ("10.1.0.1", way("lan", false)), ("10.2.0.1", way("wan", true))]

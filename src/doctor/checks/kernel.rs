@@ -69,8 +69,10 @@ pub fn rp_filter(case: &Case) -> Judged {
     let ours: BTreeSet<_> =
         case.wanted().map(|connection| connection.local_addr).filter(std::net::IpAddr::is_ipv4).collect();
     let concerned = interfaces.iter().filter(|interface| {
-        // The devices of kernel-libipsec.
-        interface.name.starts_with("ipsec") || interface.addresses.iter().any(|address| ours.contains(address))
+        // The devices of kernel-libipsec, and those of tunnels.
+        interface.name.starts_with("ipsec")
+            || interface.if_id.is_some_and(|id| case.wanted().any(|connection| connection.native.if_id == id))
+            || interface.addresses.iter().any(|address| ours.contains(address))
     });
     let names: Vec<_> = concerned.map(|interface| interface.name.as_str()).collect();
     let found = names.iter().filter_map(|name| strict(kernel, name)).collect();

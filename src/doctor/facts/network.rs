@@ -17,9 +17,11 @@ pub struct Interface {
     pub up: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// Of an XFRM interface, its `if_id`.
+    pub if_id: Option<u32>,
 }
 
-/// A route of table 220.
+/// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Where to.
@@ -39,21 +41,47 @@ pub struct Policy {
     pub direction: String,
 }
 
-/// Reads the interfaces, table 220 and the IPsec policies.
-pub async fn gather(tools: &Tools) -> (Probe<Vec<Interface>>, Probe<Vec<Route>>, Probe<Vec<Policy>>) {
-    let (addresses, v4, v6, policies) = tokio::join!(
-        tools.output("ip", &["-json", "address", "show"]),
-        table(tools, "-4"),
-        table(tools, "-6"),
-        tools.output("ip", &["xfrm", "policy", "show"]),
-    );
-    let routes = v4.and_then(|v4| Ok([v4, v6?].concat()));
-    (addresses.and_then(|text| interfaces(&text)), routes, policies.map(|text| self::policies(&text)))
+/// What iproute2 says.
+pub struct Network {
+    /// The interfaces.
+    pub interfaces: Probe<Vec<Interface>>,
+    /// Table 220.
+    pub routes: Probe<Vec<Route>>,
+    /// The routes through XFRM interfaces.
+    pub into_tunnels: Probe<Vec<Route>>,
+    /// The IPsec policies.
+    pub policies: Probe<Vec<Policy>>,
 }
 
-/// Table 220 of one family. ip fails for a table without routes.
-async fn table(tools: &Tools, family: &str) -> Probe<Vec<Route>> {
-    let said = tools.run("ip", &[family, "-json", "route", "show", "table", TABLE], &[]).await?;
+/// Reads it.
+pub async fn gather(tools: &Tools) -> Network {
+    let (addresses, routes, policies) = tokio::join!(
+        tools.output("ip", &["-json", "-details", "address", "show"]),
+        both_families(tools, &[TABLE]),
+        tools.output("ip", &["xfrm", "policy", "show"]),
+    );
+    let interfaces = addresses.and_then(|text| interfaces(&text));
+    let mut into_tunnels = Ok(Vec::new());
+    for interface in interfaces.iter().flatten().filter(|interface| interface.if_id.is_some()) {
+        let more = both_families(tools, &["all", "dev", &interface.name]).await;
+        // ip does not name the interface that it was asked for.
+        let named = |route| Route { interface: interface.name.clone(), ..route };
+        into_tunnels = into_tunnels
+            .and_then(|known: Vec<_>| Ok([known, more?.into_iter().map(named).collect::<Vec<_>>()].concat()));
+    }
+    Network { interfaces, routes, into_tunnels, policies: policies.map(|text| self::policies(&text)) }
+}
+
+/// The routes of a table in both families.
+async fn both_families(tools: &Tools, which: &[&str]) -> Probe<Vec<Route>> {
+    let (v4, v6) = tokio::join!(table(tools, "-4", which), table(tools, "-6", which));
+    Ok([v4?, v6?].concat())
+}
+
+/// The routes of one family. ip fails for a table without routes.
+async fn table(tools: &Tools, family: &str, which: &[&str]) -> Probe<Vec<Route>> {
+    let arguments = [&[family, "-json", "route", "show", "table"], which].concat();
+    let said = tools.run("ip", &arguments, &[]).await?;
     if said.success {
         return routes(&said.stdout, family == "-4");
     }
@@ -76,14 +104,22 @@ fn interfaces(text: &str) -> Probe<Vec<Interface>> {
             name: item["ifname"].as_str()?.to_owned(),
             up: item["flags"].as_array()?.iter().any(|flag| flag == "UP"),
             addresses: addresses.filter_map(|info| info["local"].as_str()?.parse().ok()).collect(),
+            if_id: Some(&item["linkinfo"]).filter(|link| link["info_kind"] == "xfrm").and_then(if_id),
         })
     };
     Ok(json(text)?.iter().filter_map(interface).collect())
 }
 
+/// The `if_id` in what is said of an XFRM interface: a text in hexadecimal digits.
+fn if_id(link: &Value) -> Option<u32> {
+    u32::from_str_radix(link["info_data"]["if_id"].as_str()?.trim_start_matches("0x"), 16).ok()
+}
+
 /// The routes in the output of `ip -json route`.
 fn routes(text: &str, is_v4: bool) -> Probe<Vec<Route>> {
     let route = |item: &Value| {
+        // The host's own addresses, broadcast and multicast have other types.
+        item["type"].as_str().is_none_or(|kind| kind == "unicast").then_some(())?;
         let to = match item["dst"].as_str()? {
             "default" => if is_v4 { "0.0.0.0/0" } else { "::/0" }.parse().ok()?,
             text => network(text)?,
@@ -131,12 +167,17 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found[0].up && !found[1].up);
         assert_eq!(found[1].addresses.len(), 2);
+        let text = r#"[{"ifname":"xfrm42","flags":["UP"],"addr_info":[],"linkinfo":{"info_kind":"xfrm","info_data":{"if_id":"0x2a"}}},
+            {"ifname":"gre1","flags":[],"linkinfo":{"info_kind":"gre","info_data":{"if_id":"0x2a"}}},
+            {"ifname":"xfrm0","flags":[],"linkinfo":{"info_kind":"xfrm","info_data":{"external":true}}}]"#;
+        assert_eq!(interfaces(text).expect("read").iter().map(|i| i.if_id).collect::<Vec<_>>(), [Some(42), None, None]);
         assert!(interfaces("garbage").is_err());
     }
 
     #[test]
     fn routes_are_read() {
-        let text = r#"[{"dst":"10.2.0.0/24","dev":"ipsec0"},{"dst":"default","dev":"wan"},{"dst":"10.9.0.1"}]"#;
+        let text = r#"[{"dst":"10.2.0.0/24","dev":"ipsec0"},{"dst":"default","dev":"wan"},{"dst":"10.9.0.1"},
+            {"type":"local","dst":"10.99.0.1","dev":"xfrm42","table":"local"},{"type":"multicast","dst":"ff00::/8"}]"#;
         let to: Vec<_> = routes(text, true).expect("read").iter().map(|route| route.to.to_string()).collect();
         assert_eq!(to, ["10.2.0.0/24", "0.0.0.0/0", "10.9.0.1/32"]);
         assert_eq!(routes("", true), Ok(Vec::new()));

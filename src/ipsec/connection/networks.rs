@@ -31,8 +31,8 @@ pub(super) fn of(parts: &Parts) -> Result<(Vec<TrafficSelector>, Vec<TrafficSele
     disjoint(&remote)?;
     let is_all = |net: TrafficSelector| net.net().prefix_len() == 0;
     for remote in &remote {
-        // A stored connection that has it so is not damaged by that.
-        let is_new = parts.native.split != Split::Stored;
+        // A stored connection that has it so is not damaged by that, and one of an interface takes nothing by itself.
+        let is_new = parts.native.split != Split::Stored && parts.native.if_id == 0;
         if is_new && is_all(*remote) && local.iter().any(|local| is_all(*local) && local.overlaps(*remote)) {
             return Err(Conflict::Everything(*remote));
         }

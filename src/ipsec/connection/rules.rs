@@ -59,6 +59,11 @@ fn native_options(parts: &Parts) -> Result<(), Conflict> {
     if native.ike_prf.is_some() && version == IkeVersion::V1 {
         return refused("ikePrf", "must be auto with ikev1, which takes the hash of the integrity: use ikev2");
     }
+    if native.if_id != 0 && parts.mode == Mode::Transport {
+        let why =
+            "must be 0 in transport mode: what goes through an interface is packets between networks; use tunnel mode";
+        return refused("ifId", why);
+    }
     if native.next_layer.has_stray_port() {
         let name = if native.next_layer.local_port == 0 { "selectorRemotePort" } else { "selectorLocalPort" };
         return refused(name, "needs selectorProtocol tcp, udp or sctp: packets of other protocols have no ports");

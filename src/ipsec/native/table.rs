@@ -44,7 +44,7 @@ const START_MODES: [(&str, StartMode); 3] =
 const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
 
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 12] = [
+pub static NATIVE: [NativeOption; 13] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -196,6 +196,20 @@ pub static NATIVE: [NativeOption; 12] = [
         get: |o| o.next_layer.remote_port.into(),
         set: |o, value| number(value).map(|port| o.next_layer.remote_port = port),
         same: |a, b| a.next_layer.remote_port == b.next_layer.remote_port,
+    },
+    NativeOption {
+        name: "ifId",
+        kind: Kind::Number(0, u32::MAX as u64),
+        example: "42",
+        about: "The `if_id` of the XFRM interface through which packets enter and leave the tunnel: routes decide what \
+                goes through it, so both sides may be 0.0.0.0/0 or ::/0. The operator makes the interface and its routes. \
+                0: no interface.",
+        scope: Scope::Child,
+        agreed: false,
+        stored_apart: false,
+        get: |o| o.if_id.into(),
+        set: |o, value| number(value).map(|if_id| o.if_id = if_id),
+        same: |a, b| a.if_id == b.if_id,
     },
 ];
 

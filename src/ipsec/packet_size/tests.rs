@@ -50,6 +50,7 @@ fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (I
         age: 0,
         rekey_in: None,
         ends_in: None,
+        if_id: 0,
     };
     let hosts = if outer_v6 { ("2001:db8::1", "2001:db8::2") } else { ("192.0.2.1", "192.0.2.2") };
     let ike = IkeSa {

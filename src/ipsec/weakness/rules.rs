@@ -72,7 +72,8 @@ fn weak_group(group: DhGroup, part: Part) -> Option<Finding> {
     )
 }
 
-/// The local selectors in which none of `host`'s addresses is. In transport mode a missing address is another fault.
+/// The local selectors in which none of `host`'s addresses is. In transport mode a missing address is another fault; where
+/// there is an interface, it has the routes and an address.
 #[must_use]
 pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -> Vec<Finding> {
     let lonely = |child: &&Child| !child.local.iter().any(|net| host.iter().any(|address| net.net().contains(address)));
@@ -80,7 +81,7 @@ pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -
         connection.children.iter().filter(lonely).flat_map(|child| &child.local).map(ToString::to_string).collect();
     nets.sort();
     nets.dedup();
-    if nets.is_empty() {
+    if nets.is_empty() || connection.is_route_based() {
         return Vec::new();
     }
     let advice = format!(

@@ -121,6 +121,32 @@ fn silence_in_quick_mode_is_the_networks_or_the_proposal() {
     assert_told(&rekeyed, "giving up after 3 retransmits", Code::DpdTimeout, "fell silent");
 }
 
+/// charon logs that it begins again under the number of the IKE_SA that has ended.
+#[test]
+fn silence_of_a_peer_that_charon_calls_again() {
+    let again = "sending retransmit 2 of request message ID 0, seq 3";
+    let words = "it answered two of main mode's three exchanges";
+    assert_told(&PROVEN_V1[2..], again, Code::PeerRefusedAuth, words);
+    let failed = ["could not decrypt payloads", "INFORMATIONAL_V1 request with message ID 1 processing failed"];
+    let words = "our key cannot decrypt its answer";
+    assert_told(&after(&PROVEN_V1[2..], &failed), again, Code::PeerRefusedAuth, words);
+}
+
+/// A peer that began, and expects another identity of ours: charon takes the IKE_SA to be established.
+#[test]
+fn a_peer_that_begins_and_refuses_our_identity() {
+    let proved =
+        after(&PROVES_V1, &["parsed ID_PROT request 0 [ ID HASH ]", UP, "generating ID_PROT response 0 [ ID HASH ]"]);
+    let failed = ["could not decrypt payloads", "INFORMATIONAL_V1 request with message ID 1 processing failed"];
+    let refused = after(&proved, &failed);
+    let (words, repeated) =
+        ("it expects another identity of ours", "received retransmit of request with ID 0, retransmitting response");
+    assert_told(&refused, repeated, Code::PeerRefusedAuth, words);
+    let asked = after(&refused, &["generating QUICK_MODE request 5 [ HASH SA No ID ID ]"]);
+    assert_told(&asked, "sending retransmit 2 of request message ID 5, seq 1", Code::PeerRefusedAuth, words);
+    assert_eq!(told(&proved, repeated), None, "our answer was lost");
+}
+
 #[test]
 fn an_early_greeting_that_cannot_be_read_is_no_refusal() {
     let failed = "INFORMATIONAL_V1 request with message ID 198747856 processing failed";

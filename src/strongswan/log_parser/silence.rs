@@ -41,6 +41,11 @@ impl Silence {
         self.is_undecrypted = false;
     }
 
+    /// The peer proved who it is: what could not be decrypted before was no refusal.
+    pub(super) fn record_established(&mut self) {
+        self.is_unreadable = false;
+    }
+
     /// A message was sent or read.
     pub(super) fn exchange(&mut self, message: &str) {
         self.answered += u8::from(message.starts_with("ID_PROT response") && self.answered < u8::MAX);
@@ -57,6 +62,13 @@ impl IkeSaTrace {
         }
         let (given_up, sent_again) = (text.starts_with("giving up after "), retransmits(text));
         if self.established {
+            // A peer that has begun repeats its proof, and answers ours with what only its own keys can decrypt.
+            let is_repeated = text.starts_with("received retransmit of request with ID 0,");
+            if self.silence.is_unreadable && !self.ours && (is_repeated || given_up || sent_again >= Some(SIGN)) {
+                let details = "its proof fits our key, and it does not take ours: it expects another identity of ours \
+                               (charon: could not decrypt payloads)";
+                return found(Code::PeerRefusedAuth, Confidence::Answer, details.into());
+            }
             let is_asked = self.silence.is_quick && !self.silence.has_carried;
             return match sent_again {
                 _ if is_asked && (given_up || sent_again >= Some(SIGN)) => Some(Found {

@@ -6,7 +6,7 @@ use cygnet::{
         Envelope,
         error::Failure,
         inventory::inventory,
-        options::{Json, LeftOut, OPTIONS, Row},
+        options::{Json, LeftOut, OPTIONS, Row, chosen},
         parse,
     },
     settings::Gateway,
@@ -106,7 +106,9 @@ fn each_option_is_read_stored_kept_and_rendered() {
             let view = cygnet::agent::View { record: Arc::new(record), running: Some(Vec::new()), discount: None };
             inventory(&view, false, &TimeZone::UTC)[name].clone()
         };
+        assert!(!chosen(&without.spec.options).contains_key(name), "{name} is not listed at its default");
         if row.native().is_some() {
+            assert_eq!(chosen(&with.spec.options).get(name), Some(&example), "{name} is listed");
             let tag = json!({ "systemTags": [format!("cygnet::{name}::{}", row.example)] });
             let tagged = create(&gateway, &[&beside, &tag]);
             assert_eq!(values(&tagged), values(&with), "{name} is set by its tag");

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the root of a Debian suite with its strongSwan, for the lab: root.sh DIRECTORY/SUITE. It comes into being under
+# Makes the root of a Debian suite with its strongSwan, for the lab: root.sh DIRECTORY/SUITE; or with its other IKE
+# daemons, for the kernel tests: DIRECTORY/SUITE-ike (Debian has them exclude each other). It comes into being under
 # another name and is renamed at the end, so one that is there is whole. Mounts live in a namespace that ends with this.
 set -eu
 
@@ -7,6 +8,11 @@ set -eu
 place=$2
 suite=$(basename "$place")
 packages=charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins
+program=charon-systemd
+case $suite in
+# bind9-host stands for the virtual package that libreswan asks for, which debootstrap does not find.
+*-ike) suite=${suite%-ike} packages=libreswan,openiked,bind9-host program=ipsec ;;
+esac
 
 # Where this machine gets its Debian from, as apt is told, is where the suite comes from.
 mirror() {
@@ -32,5 +38,5 @@ if ! debootstrap --variant=minbase --include="$packages" "$suite" "$made" "$mirr
 fi
 rm -rf "$made"/var/cache/apt/archives/*.deb "$made"/var/lib/apt/lists/*
 # Somebody else may have been faster; theirs is as good.
-mv -T "$made" "$place" 2>/dev/null || [ -x "$place/usr/sbin/charon-systemd" ]
+mv -T "$made" "$place" 2>/dev/null || [ -x "$place/usr/sbin/$program" ]
 echo "made $place from $mirror"

@@ -99,21 +99,33 @@ impl Ping {
 
 /// A running capture of both gateways' wires.
 pub struct Capture {
-    ports: Vec<(Arc<Process>, PathBuf)>,
+    ports: [(Arc<Process>, PathBuf); 2],
 }
 
 impl Capture {
     /// Ends the capture and counts.
     #[track_caller]
     pub fn finish(self) -> CaptureCounts {
+        let [a, b] = self.finish_each();
+        CaptureCounts {
+            esp_in_udp: a.esp_in_udp + b.esp_in_udp,
+            esp: a.esp + b.esp,
+            ah: a.ah + b.ah,
+            ike: a.ike + b.ike,
+            bare_icmp: a.bare_icmp + b.bare_icmp,
+            plaintext: a.plaintext + b.plaintext,
+        }
+    }
+
+    /// The same, of A and of B.
+    #[track_caller]
+    pub fn finish_each(self) -> [CaptureCounts; 2] {
         self.settle();
-        let mut counts = CaptureCounts::default();
-        for (process, file) in &self.ports {
+        self.ports.map(|(process, file)| {
             process.signal(Signal::SIGINT);
             process.wait(PATIENCE);
-            count(file, &mut counts);
-        }
-        counts
+            counted(&file)
+        })
     }
 
     /// Lets tcpdump write what was already on the wire: until the files stop growing, at most a fifth of a second.
@@ -174,7 +186,7 @@ impl Lab {
             });
             (process, file)
         };
-        Capture { ports: Side::BOTH.into_iter().map(start).collect() }
+        Capture { ports: Side::BOTH.map(start) }
     }
 
     fn ping_command(&self, side: Side, from: &str, to: &str, interval: Duration) -> Command {
@@ -213,7 +225,8 @@ fn sequence_numbers(text: &str) -> BTreeSet<u64> {
     answers.filter_map(|line| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok()).collect()
 }
 
-fn count(file: &PathBuf, counts: &mut CaptureCounts) {
+fn counted(file: &PathBuf) -> CaptureCounts {
+    let mut counts = CaptureCounts::default();
     let output = run(tethered("tcpdump").arg("-nr").arg(file));
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let kind = if line.contains("UDP-encap: ESP(") {
@@ -234,4 +247,5 @@ fn count(file: &PathBuf, counts: &mut CaptureCounts) {
     let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     // The pattern repeats within a ping: each frame holds it several times, and in one of its rotations only.
     counts.plaintext += bytes.windows(PATTERN.1.len()).filter(|window| *window == PATTERN.1).count();
+    counts
 }

@@ -71,6 +71,7 @@ pub(super) fn child(connection: &Connection, child: usize, unique_id: u64, age: 
         age,
         rekey_in: None,
         ends_in: None,
+        if_id: 0,
     }
 }
 
