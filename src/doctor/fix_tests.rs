@@ -7,6 +7,7 @@ use super::{
     facts::{
         Unchecked,
         groups::Door,
+        network::Interface,
         permissions::{File, Purpose},
         procfs::Process,
         rules::{Action, Base, Chain, Hook, Match, Rule},
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     store::{Damaged, dropped::DroppedCa},
-    strongswan::foreign::Foreign,
+    strongswan::foreign::{Foreign, ForeignChild},
 };
 use std::collections::BTreeSet;
 
@@ -52,7 +53,26 @@ fn damaged(is_denied: bool) -> Damaged {
     Damaged { path: format!("/var/{HOSTILE}").into(), id: None, why: "line 1".into(), is_denied }
 }
 
-const FAULTS: [Fault; 33] = [
+/// A connection that takes the packets of an XFRM interface.
+fn route_based(case: &mut Case) {
+    let mut spec = case.records[0].spec.clone();
+    spec.options.native.if_id = 42;
+    let record = crate::store::Record::new(case.records[0].id, spec, 0, case.now).expect("a record");
+    case.records = vec![std::sync::Arc::new(record)];
+    case.facts.into_tunnels = Ok(Vec::new());
+}
+
+const FAULTS: [Fault; 36] = [
+    route_based,
+    |case| {
+        route_based(case);
+        healthy::libipsec(case);
+    },
+    |case| {
+        route_based(case);
+        let interface = Interface { name: HOSTILE.into(), up: false, addresses: Vec::new(), if_id: Some(42) };
+        case.facts.interfaces.as_mut().expect("seen").push(interface);
+    },
     |case| case.agent = Err("connection refused".into()),
     |case| case.agent = Err(Unchecked::Denied("x".into())),
     |case| case.facts.charon = Err("it hangs".into()),
@@ -135,8 +155,10 @@ const FAULTS: [Fault; 33] = [
         case.facts.ipsec_conf = Ok(vec![HOSTILE.into()]);
         let answers = case.facts.charon.as_mut().expect("seen");
         answers.charon.plugins.push("stroke".into());
-        let children = vec![(vec!["10.1.0.0/24".into()], vec!["10.2.0.0/24".into()])];
-        answers.foreign.push(Foreign { name: HOSTILE.into(), remotes: vec!["192.0.2.2".into()], children });
+        let local = vec!["10.1.0.0/24".into()];
+        let child = ForeignChild { local, remote: vec!["10.2.0.0/24".into()], ..ForeignChild::default() };
+        let (name, remotes) = (HOSTILE.into(), vec!["192.0.2.2".into()]);
+        answers.foreign.push(Foreign { name, remotes, children: vec![child], ..Foreign::default() });
     },
     |case| {
         let spec = healthy::record("192.0.2.1", "192.0.2.3", "10.1.0.0/16", "10.2.0.0/16").spec.clone();

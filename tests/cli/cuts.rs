@@ -111,13 +111,13 @@ fn the_last_network_that_goes_takes_the_tunnel_down() {
     let ended = run(&b, &["remove-cidr", "site-7", "10.7.2.0/24", "--yes"]).ends(0);
     assert!(ended.out.contains("Disconnected"), "{}", ended.out);
     let told = crate::serve::wait_until("the event", || down().pop());
-    assert!(told["uuid"] == uuid(7) && told["reason"]["code"] == "NOT_ATTEMPTED", "{told}");
+    assert!(told["uuid"] == uuid(7) && told["reason"]["code"] == "NO_NETWORKS", "{told}");
     assert!(told["reason"]["details"].as_str().is_some_and(|text| text.contains("no networks")), "{told}");
-    assert!(b.logs().contains("site-7 (c0000000…): down, NOT_ATTEMPTED"), "{}", b.logs());
+    assert!(b.logs().contains("site-7 (c0000000…): down, NO_NETWORKS"), "{}", b.logs());
     let view = run(&b, &["show", "site-7", "--json"]).ends(0).json();
     assert_eq!(
         (&view["inventory"]["status"], &view["reason"]["code"]),
-        (&json!("Disconnected"), &json!("NOT_ATTEMPTED"))
+        (&json!("Disconnected"), &json!("NO_NETWORKS"))
     );
     let status = run(&b, &["status"]).ends(4);
     assert!(status.out.contains("site-7 is down") && status.out.contains("no networks"), "{}", status.out);

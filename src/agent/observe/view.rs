@@ -44,8 +44,7 @@ impl View {
         Some(match (self.record.state, self.record.connection.children.is_empty()) {
             // It has no networks yet, which is no fault; or none any more, so nothing comes up.
             (State::Enabled, true) if self.record.is_new() => Status::Connecting,
-            (State::Enabled, true) => Status::Disconnected,
-            (State::Disabled, _) => Status::Disconnected,
+            (State::Enabled, true) | (State::Disabled, _) => Status::Disconnected,
             (State::Enabled, false) => match status::status(&self.record.connection, running) {
                 Status::Ready if self.discount.is_some() => Status::Connecting,
                 status => status,

@@ -25,8 +25,8 @@ pub fn addresses(case: &Case) -> Judged {
     let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
     let fix = |address: &IpAddr| {
         // The interface towards the peers is the likely one.
-        let peers = case.wanted().filter(|ours| ours.local_addr == *address);
-        let device = peers.filter_map(|ours| way(case, ours.remote_addr.ip()?)).next();
+        let mut peers = case.wanted().filter(|ours| ours.local_addr == *address);
+        let device = peers.find_map(|ours| way(case, ours.remote_addr.ip()?));
         let device = device.map_or_else(|| "INTERFACE".into(), |way| quoted(&way.device));
         noted(
             format!("ip address add {address}/{} dev {device}", prefix(address)),

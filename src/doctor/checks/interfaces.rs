@@ -6,6 +6,7 @@ use crate::{
         Case, Finding, Level,
         facts::network::{Interface, Route},
         finding::{Judged, finding, judged, some, unchecked},
+        shell::{noted, quoted},
     },
     ipsec::{Connection, TrafficSelector},
 };
@@ -30,7 +31,8 @@ pub fn interfaces(case: &Case) -> Judged {
     let (mut found, mut seen) = (Vec::new(), Vec::new());
     if libipsec(case) {
         let what = "kernel-libipsec knows no XFRM interfaces: tunnels with an ifId take the packets of all interfaces";
-        let fix = "disable these connections, or remove the plugin kernel-libipsec, then systemctl restart strongswan";
+        let fix = "# disable these connections, or remove the plugin kernel-libipsec, then systemctl restart strongswan, which \
+                   interrupts all tunnels";
         found.push(finding(Level::Error, what, fix));
     }
     for (if_id, connections) in wanted {
@@ -41,7 +43,7 @@ pub fn interfaces(case: &Case) -> Judged {
         let name = &interface.name;
         if !interface.up {
             let what = format!("the XFRM interface {name} of ifId {if_id} is down: {LOST}");
-            found.push(finding(Level::Error, what, format!("ip link set {name} up")));
+            found.push(finding(Level::Error, what, format!("ip link set {} up", quoted(name))));
         }
         let own: Vec<_> = routes.iter().filter(|route| route.interface == *name && is_unicast(route)).collect();
         found.extend(without_route(&connections, interface, &own));
@@ -53,12 +55,10 @@ pub fn interfaces(case: &Case) -> Judged {
 /// The finding for an `ifId` that no interface has.
 fn missing(case: &Case, if_id: u32, connections: &[&Connection]) -> Finding {
     let device = connections.iter().find_map(|connection| way(case, connection.remote_addr.ip()?));
-    let device = device.map_or("INTERFACE", |way| way.device.as_str());
+    let device = device.map_or_else(|| "INTERFACE".into(), |way| quoted(&way.device));
     let what = format!("{} has ifId {if_id}, and no XFRM interface has it: {LOST}", names(connections));
-    let fix = format!(
-        "ip link add xfrm{if_id} type xfrm dev {device} if_id {if_id}; ip link set xfrm{if_id} up; then routes into it, and \
-         both into the network's configuration"
-    );
+    let commands = format!("ip link add xfrm{if_id} type xfrm dev {device} if_id {if_id}; ip link set xfrm{if_id} up");
+    let fix = noted(commands, "then routes into it, and both into the network's configuration");
     finding(Level::Error, what, fix)
 }
 
@@ -72,7 +72,7 @@ fn without_route(connections: &[&Connection], interface: &Interface, routes: &[&
     let what = format!("no route leads into {name} for {}: no packet enters the tunnel for it", some(&lost));
     // All addresses are for the operator to choose from.
     let net = if first.net().prefix_len() == 0 { "NETWORK".to_owned() } else { first.to_string() };
-    let fix = format!("ip route add {net} dev {name}, and add it to the network's configuration");
+    let fix = noted(format!("ip route add {net} dev {}", quoted(name)), "add it to the network's configuration too");
     let evidence = format!("routes into {name}: {}", some(routes.iter().map(|route| route.to)));
     Some(finding(Level::Error, what, fix).with(evidence))
 }

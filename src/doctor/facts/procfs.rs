@@ -16,7 +16,7 @@ pub const PORTS: [u16; 2] = [500, 4500];
 /// Names of programs that bring IPsec or load connections.
 const KNOWN: [&str; 6] = ["charon", "charon-systemd", "charon-nm", "pluto", "racoon", "iked"];
 
-/// Whether this is the name of strongSwan's daemon; NetworkManager's is another one.
+/// Whether this is the name of strongSwan's daemon; the one of `NetworkManager` has another.
 #[must_use]
 pub fn is_charon(name: &str) -> bool {
     name == "charon" || name == "charon-systemd"

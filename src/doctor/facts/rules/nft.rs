@@ -88,7 +88,9 @@ fn rules(object: &Value, table: &str, sets: &Sets) -> Vec<Rule> {
         match word.as_str() {
             "match" => rules = with(&rules, &alternatives(value, resolved(&value["right"], table, sets))),
             "mangle" if value["key"]["tcp option"]["name"] == "maxseg" => {
-                rules.iter_mut().for_each(|rule| rule.clamps = true);
+                for rule in &mut rules {
+                    rule.clamps = true;
+                }
             }
             "vmap" => {
                 let data = resolved(&value["data"], table, sets);
@@ -96,9 +98,13 @@ fn rules(object: &Value, table: &str, sets: &Sets) -> Vec<Rule> {
             }
             "counter" | "log" | "notrack" | "mangle" => {}
             word => match action(word, value) {
-                Some(action) => rules.iter_mut().for_each(|rule| rule.action = action.clone()),
+                Some(action) => {
+                    for rule in &mut rules {
+                        rule.action = action.clone();
+                    }
+                }
                 // Something of iptables, a limit, a queue: it decides, and we do not know what.
-                None => rules.iter_mut().for_each(|rule| rule.matches.push(Match::Other)),
+                None => rules = with(&rules, &[vec![Match::Other]]),
             },
         }
     }
