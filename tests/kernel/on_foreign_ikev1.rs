@@ -25,12 +25,12 @@ fn the_agent_begins(bed: &mut Bed) {
 fn another_lifetime(bed: &mut Bed) {
     bed.up(&IKEV1, &json!({ "ikeVersion": "ikev1" }));
     let spi = bed.one_is_left("256")["spi-in"].clone();
-    let ping = bed.ping(20);
+    let ping = bed.ping(50);
     bed.change(&json!({ "ikeVersion": "ikev1", "lifeTime": 1800 }));
     wait_until(PATIENCE, "renewed", || (bed.ready() && bed.one_is_left("256")["spi-in"] != spi).then_some(()));
     bed.carries();
     let (now, pings) = (bed.one_is_left("256")["spi-in"].clone(), ping.received());
-    wait_until(PATIENCE, "as long again", || (ping.received() > pings + 100).then_some(()));
+    wait_until(PATIENCE, "as long again", || (ping.received() > pings + 40).then_some(()));
     assert_eq!(bed.one_is_left("256")["spi-in"], now);
     let pings = ping.stop();
     assert!(pings.lost() <= 1, "{pings:?}");

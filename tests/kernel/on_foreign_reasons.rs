@@ -104,7 +104,9 @@ fn cut_hash(bed: &mut Bed) {
             bed.peer.down();
             bed.peer.up(&CUT);
         }
-        wait_until(PATIENCE, "it is up", || bed.ready().then_some(()));
+        // Not what the SA before it was.
+        let condition = || bed.view()["children"][0]["condition"].clone();
+        wait_until(PATIENCE, "it is up", || (bed.ready() && condition() == "up").then_some(()));
         let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
         let advice = wait_until(PATIENCE, "nothing comes in", || {
             let child = bed.view()["children"][0].clone();
