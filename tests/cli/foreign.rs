@@ -91,10 +91,10 @@ fn a_list_of_all_has_what_is_foreign() {
     run(&b, &["list", "--all", "--status", "ready"]).ends(2);
     let acts = ["terminate", "unload-conn", "rekey", "load-conn"];
     let requests = b.charon.requests();
-    let named = |name: &str| {
+    let touched = |name: &str| {
         requests.iter().any(|r| acts.contains(&r.command.as_str()) && format!("{:?}", r.body).contains(name))
     };
-    assert!(!named("by-hand") && !named("left"), "they are left alone");
+    assert!(!touched("by-hand") && !touched("left"), "they are left alone");
 }
 
 #[test]

@@ -222,12 +222,16 @@ fn a_page_has_all_of_what_runs() {
     b.charon.double_children();
     b.charon.alter_ikes(|ike| {
         let more = [("established", "11520"), ("rekey-time", "7200"), ("nat-local", "yes")];
-        more.iter().for_each(|(key, value)| drop(ike.0.insert((*key).into(), (*value).into())));
+        for (key, value) in more {
+            ike.0.insert(key.into(), value.into());
+        }
     });
     b.charon.alter_children(|child| {
         let used =
             [("packets-in", "5"), ("bytes-in", "1536"), ("use-in", "61"), ("encap", "yes"), ("rekey-time", "-2")];
-        used.iter().for_each(|(key, value)| drop(child.0.insert((*key).into(), (*value).into())));
+        for (key, value) in used {
+            child.0.insert(key.into(), value.into());
+        }
     });
     let page = shown(&b, "site-7", 80);
     for line in [

@@ -80,7 +80,9 @@ fn everything_about_an_ike_sa_is_told() {
     let b = up(Options::default().policy);
     b.charon.alter_ikes(|ike| {
         let more = [("established", "7200"), ("rekey-time", "-3"), ("reauth-time", "90"), ("nat-remote", "yes")];
-        more.iter().for_each(|(key, value)| drop(ike.0.insert((*key).into(), (*value).into())));
+        for (key, value) in more {
+            ike.0.insert(key.into(), value.into());
+        }
     });
     let ours = native(&b)["ike_sas"][0].take();
     for (member, value) in [
@@ -97,7 +99,9 @@ fn everything_about_an_ike_sa_is_told() {
         assert_eq!(ours[member], value, "{member}: {ours}");
     }
     b.charon.alter_ikes(|ike| {
-        ["initiator", "established", "rekey-time", "reauth-time"].iter().for_each(|key| drop(ike.0.shift_remove(*key)));
+        for key in ["initiator", "established", "rekey-time", "reauth-time"] {
+            ike.0.shift_remove(key);
+        }
     });
     let theirs = native(&b)["ike_sas"][0].take();
     assert_eq!((&theirs["initiator"], &theirs["age_s"]), (&json!("remote"), &Value::Null), "{theirs}");
