@@ -9,7 +9,7 @@ use crate::on_packets::{GATEWAYS, HOSTS, transport};
 use crate::pair::{ORDER, PATIENCE, Pair, WAIT, reaches, with};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::Side;
-use crate::support::{run, wait_until};
+use crate::support::{output, run, wait_until};
 
 /// The addresses of the GRE tunnel between the gateways.
 const GRE: [&str; 2] = ["10.99.0.1", "10.99.0.2"];
@@ -127,6 +127,8 @@ fn all_networks_of_an_interface_take_nothing_by_themselves() {
         let (policies, of_interface) =
             (list.matches("src 0.0.0.0/0 dst 0.0.0.0/0").count(), list.matches("if_id 0x2a").count());
         assert!(policies >= 3 && of_interface >= policies, "{list}");
+        let routes = output(lab.command_in(side, "ip").args(["route", "show", "table", "220"])).stdout;
+        assert_eq!(String::from_utf8_lossy(&routes), "", "charon leaves the routes to the operator");
     }
     let clear = seen(&lab, || {
         reaches(&lab, Side::A, GATEWAYS[0], GATEWAYS[1]);

@@ -195,3 +195,29 @@ fn what_charon_cannot_do_is_refused() {
     assert!(text.contains("field[startMode] trap is not possible"), "{text}");
     assert!(reason(&bed).1.contains("waits for the peer"));
 }
+
+/// Why `ifId` is refused where charon has kernel-libipsec: it would take packets of no interface all the same.
+#[test]
+fn the_userland_ipsec_ignores_interfaces() {
+    let Some(lab) = lab_for("ikev2") else { return };
+    for side in Side::BOTH {
+        let (other, child) = (side.other(), if side == Side::A { "if_id_in = 42\n if_id_out = 42" } else { "" });
+        lab.start_charon(side);
+        lab.load_conf(
+            side,
+            "t",
+            &format!(
+                "connections {{ t {{\n local_addrs = {}\n remote_addrs = {}\n local {{ auth = psk\n }}\n remote {{ auth = psk\n }}\n \
+                 children {{ k {{\n local_ts = {}\n remote_ts = {}\n {child}\n }} }} }} }}\n\
+                 secrets {{ ike-1 {{ secret = \"test-only-key\"\n }} }}\n",
+                side.wan(),
+                other.wan(),
+                side.lan(),
+                other.lan()
+            ),
+        );
+    }
+    assert!(lab.swanctl(Side::A, &["--initiate", "--child", "k", "--timeout", "10"]).status.success());
+    assert_eq!(lab.children(Side::A)[0]["if-id-in"], "0000002a");
+    reaches(&lab, Side::A, Side::A.host(), Side::B.host());
+}

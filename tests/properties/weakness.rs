@@ -3,8 +3,8 @@
 use super::{cases, generate};
 use crate::connections::{address, connection, group, nets, parts, psk};
 use cygnet::ipsec::{
-    AhProposal, Connection, Encryption, EspProposal, Identity, IkeProposal, IkeVersion, Integrity, Parts, Protocol,
-    Weakness,
+    AhProposal, Connection, Encryption, EspProposal, Identity, IkeProposal, IkeVersion, Integrity, NativeOptions,
+    Parts, Protocol, Weakness,
     weakness::{GROUPS, untested_pfs, weaknesses, without_local_address},
 };
 use proptest::prelude::*;
@@ -51,6 +51,24 @@ fn weak_algorithms_are_named_where_they_are() {
         found(Parts { protocol: ah, ..parts(1) }),
         [("WEAK_MD5", "protocol.integrity"), ("WEAK_DH_GROUP_5", "protocol.pfs")]
     );
+}
+
+/// With an AEAD cipher, only one of the two hashes is used.
+#[test]
+fn the_prf_is_a_choice_of_its_own() {
+    let with = |encryption, integrity, prf| {
+        let ike = IkeProposal { encryption, integrity, ..parts(1).ike };
+        let native = NativeOptions { ike_prf: prf, ..NativeOptions::default() };
+        found(Parts { ike, native, ..parts(1) })
+    };
+    let (sha1, sha256) = (Some(Integrity::Sha1), Some(Integrity::Sha256));
+    let (of_prf, of_integrity) = (("WEAK_SHA1", "ikePrf"), ("WEAK_SHA1", "ike.integrity"));
+    assert_eq!(with(Encryption::Aes256, Integrity::Sha256, sha1), [of_prf]);
+    assert_eq!(with(Encryption::Aes256, Integrity::Sha1, sha256), [of_integrity]);
+    assert_eq!(with(Encryption::Aes256, Integrity::Sha1, sha1), [of_integrity, of_prf]);
+    assert_eq!(with(Encryption::Aes256Gcm, Integrity::Sha1, sha256), []);
+    assert_eq!(with(Encryption::Aes256Gcm, Integrity::Sha1, None), [of_integrity]);
+    assert_eq!(with(Encryption::Aes256Gcm, Integrity::Sha256, sha1), [of_prf]);
 }
 
 #[test]

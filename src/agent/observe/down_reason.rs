@@ -4,8 +4,8 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, EventKind, LocalAddresses, View, refusal::unspoken},
     ipsec::{
-        Child, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State, Status,
-        Use, condition, condition::current, coverage, native::StartMode,
+        Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State,
+        Status, Use, condition, condition::current, coverage, native::StartMode, next_layer::Side,
     },
     store::Record,
     strongswan::{
@@ -57,7 +57,9 @@ impl Agent {
         let sas: Vec<_> = current(wanted, running).filter(|sa| sa.name == child.name).collect();
         let agreed: BTreeSet<_> = sas.iter().map(|sa| coverage::text_of(sa)).collect();
         let agreed = agreed.into_iter().collect::<Vec<_>>().join("; ");
-        let part = if agreed.contains('[') { "some protocols or ports" } else { "a part of the networks" };
+        let layer = child.next_layer;
+        let has_all_packets = |sa: &&ChildSa| is_for(&sa.local, layer.local()) && is_for(&sa.remote, layer.remote());
+        let part = if sas.iter().all(has_all_packets) { "a part of the networks" } else { "some protocols or ports" };
         let details = format!("the peer agreed to {part} only: {agreed}; wanted here: {child}");
         let history = self.entry(view.record.id);
         let history = history.history();
@@ -206,6 +208,12 @@ fn carries_on(view: &View, code: Code) -> Option<&'static str> {
     let runs = |ike: &IkeSa| ike.state == IkeState::Established && !ike.children.is_empty();
     let is_up = code == Code::PeerUnreachable && view.running.iter().flatten().any(runs);
     is_up.then_some("the tunnel that runs carries on, and a peer that alone can begin changes over when it calls")
+}
+
+/// Whether these selectors are for the protocol and port of `side`.
+fn is_for(selectors: &BTreeSet<String>, side: Side) -> bool {
+    let layer = side.to_string();
+    selectors.iter().all(|text| text.find('[').map_or("", |at| &text[at..]) == layer)
 }
 
 /// The proposal for the traffic.
