@@ -145,6 +145,9 @@ impl Client {
                 if stream.read(&mut cursor, &mut each).await? {
                     return Ok(());
                 }
+                if !stream.goes_on {
+                    return Err(Stop::new(Code::Unreachable, "the agent has ended the stream"));
+                }
                 note("the agent has ended; waiting until it is back (Ctrl-C ends this)");
                 let mut pause = AGAIN_FIRST;
                 stream = loop {

@@ -2,11 +2,13 @@
 
 use super::stop::Result;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 /// The stream.
 pub struct Stream {
     body: Incoming,
+    /// Whether the answer has no length: one that has is over at its end, and no agent is awaited.
+    pub goes_on: bool,
     /// What came and is not read yet.
     text: Vec<u8>,
     /// The cursor and the data of the event that is being read.
@@ -16,7 +18,8 @@ pub struct Stream {
 impl Stream {
     /// The stream in the body of an answer.
     pub fn new(body: Incoming) -> Self {
-        Self { body, text: Vec::new(), event: (None, None) }
+        let goes_on = body.size_hint().exact().is_none();
+        Self { body, goes_on, text: Vec::new(), event: (None, None) }
     }
 
     /// Reads until `each` returns `false` (true) or the stream ends (false). `cursor` is behind the last event that `each`
