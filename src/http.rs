@@ -33,6 +33,7 @@ mod query;
 mod reason_json;
 mod reload;
 mod request;
+mod resources;
 mod route;
 mod routes;
 mod sa_json;

@@ -70,6 +70,8 @@ mod query;
 mod readers;
 #[path = "http/rehearse.rs"]
 mod rehearse;
+#[path = "http/resources.rs"]
+mod resources;
 #[path = "http/restart.rs"]
 mod restart;
 #[path = "http/routes.rs"]

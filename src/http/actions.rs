@@ -39,10 +39,14 @@ pub async fn update(state: Shared, uri: Uri, Path(uuid): Path<String>, UrlQuery(
     if !envelope.has(Message::Update.key()) {
         return Err(no_method(&Method::PUT, &uri));
     }
+    rename(&state, &uuid, envelope, &pairs).await
+}
+
+async fn rename(state: &Shared, uuid: &str, envelope: Envelope, pairs: &[(String, String)]) -> Answer {
     let params = Message::Update.params(envelope)?;
     let names = parse::update(&params)?;
-    let unknown = unread(Message::Update, Some(&params), &pairs);
-    edit(&state, &uuid, WriteOptions::default(), unknown, move |old| {
+    let unknown = unread(Message::Update, Some(&params), pairs);
+    edit(state, uuid, WriteOptions::default(), unknown, move |old| {
         let mut spec = old.spec.clone();
         names.clone().apply(&mut spec.names)?;
         with_spec(old, spec)
@@ -66,6 +70,10 @@ pub async fn act(
     let answer = match message {
         Some(Message::ChangeState) => change_state(&state, &uuid, how, envelope, &pairs).await,
         Some(Message::Reconnect) => reconnect(&state, &uuid, how, envelope, &pairs).await,
+        Some(Message::Update) => {
+            parse::no_trial(&pairs, "UpdateIPsecConnection changes no tunnel")?;
+            rename(&state, &uuid, envelope, &pairs).await
+        }
         _ => Err(no_method(&Method::PUT, &uri)),
     };
     Ok(match message {

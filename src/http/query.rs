@@ -7,6 +7,7 @@ mod like;
 mod moment;
 mod order;
 mod reply;
+mod rows;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 pub use find::find;
 pub use lens::Lens;
 pub use reply::{list, reply};
+pub use rows::{Class, rows};
 
 use super::{error::Failure, inventory, parse};
 use crate::{
@@ -77,8 +79,8 @@ impl Query {
                 "q" => query.conditions.push(Condition::new(value)?),
                 "limit" => query.limit = Some(integer("limit", value)?),
                 "start" => query.start = integer("start", value)?,
-                "count" => query.count = boolean("count", value)?,
-                "replyWithCount" => query.with_count = boolean("replyWithCount", value)?,
+                "count" => query.count = boolean(value),
+                "replyWithCount" => query.with_count = boolean(value),
                 "sort" => query.sort = Some(sort(value)?),
                 "fields" => query.fields = Some(fields(value)?),
                 "groupBy" => query.group_by = Some(member(value.trim())?),
@@ -207,13 +209,9 @@ fn integer(name: &str, value: &str) -> Result<usize, Failure> {
         .map_err(|_| Failure::bad_request(format!("Invalid query parameter. '{name}' must be an integer")))
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool, Failure> {
-    value.trim().parse().map_err(|_| {
-        let shown: String = value.chars().take(64).collect();
-        Failure::bad_request(format!(
-            "Invalid value for boolean field [{name}], [{shown}] is not a valid boolean string[true, false]."
-        ))
-    })
+/// As the real server reads it: `true` in any case of letters, and everything else is false (Python writes `True`).
+fn boolean(value: &str) -> bool {
+    value.trim().eq_ignore_ascii_case("true")
 }
 
 fn sort(value: &str) -> Result<(&'static str, bool), Failure> {
@@ -234,6 +232,10 @@ fn member(name: &str) -> Result<&'static str, Failure> {
 }
 
 fn no_field(name: &str) -> Failure {
+    no_field_of(inventory::CONNECTION_CLASS, name)
+}
+
+fn no_field_of(class: &str, name: &str) -> Failure {
     let shown: String = name.chars().take(64).collect();
-    Failure::Api(Error::Internal(format!("inventory class[{}] has no field[{shown}]", inventory::CONNECTION_CLASS)))
+    Failure::Api(Error::Internal(format!("inventory class[{class}] has no field[{shown}]")))
 }

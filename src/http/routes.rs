@@ -6,6 +6,7 @@ use super::{
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
+    resources,
     route::{
         Access, Call, Handlers,
         Meaning::{self, Action, Message as Writes, Other},
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 29] = [
+pub static ROUTES: [Route; 36] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -56,7 +57,8 @@ pub static ROUTES: [Route; 29] = [
         calls: &[call(
             Put,
             "ChangeIPSecConnectionState",
-            Action(&[Message::ChangeState, Message::Reconnect]),
+            // The last is where the Go SDK, and so the vendor's Terraform provider, sends it.
+            Action(&[Message::ChangeState, Message::Reconnect, Message::Update]),
             |verb| verb.by(actions::act),
         )],
     },
@@ -122,6 +124,48 @@ pub static ROUTES: [Route; 29] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "GetVpcAttachedIpsec", Other, |verb| verb.by(vpc_router::attached))],
+    },
+    Route {
+        path: "/zstack/v1/vips",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryVip", Other, |verb| verb.by(resources::vips))],
+    },
+    Route {
+        path: "/zstack/v1/vips/{uuid}",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryVipByUuid", Other, |verb| verb.by(resources::vip_by_uuid))],
+    },
+    Route {
+        path: "/zstack/v1/l3-networks",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryL3Network", Other, |verb| verb.by(resources::l3_networks))],
+    },
+    Route {
+        path: "/zstack/v1/l3-networks/{uuid}",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryL3NetworkByUuid", Other, |verb| verb.by(resources::l3_network_by_uuid))],
+    },
+    Route {
+        path: "/zstack/v1/vpc/virtual-routers",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryVpcRouter", Other, |verb| verb.by(resources::routers))],
+    },
+    Route {
+        path: "/zstack/v1/vpc/virtual-routers/{uuid}",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "QueryVpcRouterByUuid", Other, |verb| verb.by(resources::router_by_uuid))],
+    },
+    Route {
+        path: "/zstack/v1/management-nodes/actions",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Put, "GetVersion", Other, |verb| verb.by(resources::version))],
     },
     Route {
         path: "/cygnet/v1/doctor",

@@ -102,6 +102,6 @@ impl Api {
 
     /// How connections are shown.
     pub(super) fn lens(&self) -> Lens {
-        Lens { zone: zone::local(), mask: self.mask_auth_key, keys: true }
+        Lens { zone: zone::local(), mask: self.mask_auth_key, keys: true, gateway: self.agent.gateway() }
     }
 }

@@ -5,6 +5,7 @@ use super::{
     error::{Failure, json_response},
     inventory, parse, query,
     request::{Pairs, id_of},
+    resources::l3_network,
     state::{Answer, Shared},
 };
 use crate::{
@@ -15,9 +16,9 @@ use crate::{
 use axum::{
     body::Body,
     extract::{Path, Query as UrlQuery, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::{
     io::{Read, Seek, SeekFrom},
     path::Path as FilePath,
@@ -25,6 +26,9 @@ use std::{
 };
 use tokio::{process::Command, sync::Semaphore, time::timeout};
 
+/// The classes of a candidate and of its ranges in the management plane.
+const NETWORK: &str = "org.zstack.header.network.l3.L3NetworkInventory";
+const RANGE: &str = "org.zstack.header.network.l3.IpRangeInventory";
 /// How many lines of the log are answered unless the caller says otherwise.
 const LINES: usize = 30;
 /// How many lines of the log are answered at most.
@@ -37,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 static READERS: Semaphore = Semaphore::const_new(2);
 
 /// `GetCandidateL3NetworksForIpSecConnection`: the local networks that could be attached.
-pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
+pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs, headers: HeaderMap) -> Answer {
     let (start, limit) = parse::page(&pairs)?;
     // Every network of the gateway can be joined with every public network.
     parse::value("publicL3Uuid", &pairs)?;
@@ -50,12 +54,24 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
         None => Vec::new(),
     };
     let free = gateway.l3_networks.iter().filter(|network| !attached.iter().any(|other| other.network == network.uuid));
-    let inventory = |network: &crate::settings::L3Network| {
-        let range = |cidr: &ipnet::IpNet| json!({ "l3NetworkUuid": network.uuid, "networkCidr": cidr.to_string() });
-        json!({ "uuid": network.uuid, "ipRanges": network.cidrs.iter().map(range).collect::<Vec<_>>() })
+    let page: Vec<_> = free.skip(start).take(limit).map(l3_network).collect();
+    let classes = |index: usize, network: &Map<String, Value>| {
+        let ranges = network["ipRanges"].as_array().map_or(0, Vec::len);
+        let ranges = (0..ranges).map(move |range| (format!("inventories[{index}].ipRanges[{range}]"), RANGE));
+        std::iter::once((format!("inventories[{index}]"), NETWORK)).chain(ranges)
     };
-    let inventories: Vec<_> = free.skip(start).take(limit).map(inventory).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "inventories": inventories })))
+    let schema: Map<_, _> = page
+        .iter()
+        .enumerate()
+        .flat_map(|(index, network)| classes(index, network))
+        .map(|(place, class)| (place, class.into()))
+        .collect();
+    let mut answer = json!({ "inventories": page });
+    // Its elements are plain maps to the Java SDK without it.
+    if headers.contains_key("X-JSON-Schema") {
+        answer["schema"] = schema.into();
+    }
+    Ok(json_response(StatusCode::OK, &answer))
 }
 
 /// `GetVpcAttachedIpsec`: the connections of the router, which is this gateway.

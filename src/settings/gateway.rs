@@ -149,8 +149,9 @@ impl Gateway {
     }
 }
 
-/// The uuid of something that the settings give none.
-fn uuid_of(kind: &str, what: &str) -> String {
+/// The uuid of something that the settings give none; it follows from the kind and the name.
+#[must_use]
+pub fn uuid_of(kind: &str, what: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(format!("cygnet {kind} {what}"))[..UUID])
 }
 

@@ -49,8 +49,8 @@ enum Operator {
 const NESTED: [(&str, &[&str]); 6] = [
     ("peerCidrs", &["uuid", "cidr", "connectionUuid", "createDate", "lastOpDate"]),
     ("l3NetworkRefs", &["uuid", "l3NetworkUuid", "connectionUuid", "createDate", "lastOpDate"]),
-    ("l3Network", &["uuid", "cidr"]),
-    ("vip", &["uuid", "ip"]),
+    ("l3Network", &["uuid", "name", "cidr"]),
+    ("vip", &["uuid", "name", "ip"]),
     ("__systemTag__", &[]),
     ("__userTag__", &[]),
 ];
@@ -96,6 +96,15 @@ impl Condition {
     /// # Errors
     /// 400 when it has no operator, is too long, or has no date where one must be; 503 for a member that does not exist.
     pub fn new(text: &str) -> Result<Self, Failure> {
+        let is_known = |field: &str| inventory::MEMBERS.contains(&field) || nested(field).is_some();
+        Self::about(text, |field| if is_known(field) { Ok(()) } else { Err(no_field(field)) })
+    }
+
+    /// The same, of something else than a connection: `check` knows its members.
+    ///
+    /// # Errors
+    /// As [`Condition::new`].
+    pub fn about(text: &str, check: impl FnOnce(&str) -> Result<(), Failure>) -> Result<Self, Failure> {
         let Some((field, operator, value)) = split(text) else {
             let shown: String = text.chars().take(64).collect();
             let valid: Vec<_> = OPERATORS.iter().map(|(name, _)| *name).collect();
@@ -105,9 +114,7 @@ impl Condition {
                 valid.join(", ")
             )));
         };
-        if !inventory::MEMBERS.contains(&field) && nested(field).is_none() {
-            return Err(no_field(field));
-        }
+        check(field)?;
         Ok(Self { field: field.into(), operator, wanted: wanted(field, operator, value)? })
     }
 
@@ -143,8 +150,11 @@ impl Condition {
         Ok(all)
     }
 
-    /// As in SQL, a comparison with an absent value never holds.
-    fn holds_for(&self, value: Option<Datum>, steps: &mut Steps) -> Result<bool, Failure> {
+    /// Whether it holds for a value. As in SQL, a comparison with an absent one never holds.
+    ///
+    /// # Errors
+    /// When the query takes too many steps.
+    pub fn holds_for(&self, value: Option<Datum>, steps: &mut Steps) -> Result<bool, Failure> {
         steps.take(1)?;
         let Some(value) = value else { return Ok(self.operator == Operator::Null) };
         let bytes = value.text.len();

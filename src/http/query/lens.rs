@@ -1,9 +1,10 @@
 //! How this API shows connections: one member of an inventory at a time, so that a query makes no more than it looks at.
 
 use super::{moment::is_date, order::Datum};
-use crate::{agent::View, http::inventory};
+use crate::{agent::View, http::inventory, settings::Gateway};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What callers see of connections.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Lens {
     pub mask: bool,
     /// Whether there are keys at all, hidden or not.
     pub keys: bool,
+    /// The gateway, for the names of VIPs and networks.
+    pub gateway: Arc<Gateway>,
 }
 
 impl Lens {
@@ -43,6 +46,9 @@ impl Lens {
         if let Some(column) = member.and_then(|member| inventory::column(view, name, member)) {
             return column.iter().map(|value| Some(Datum::of(value))).collect();
         }
+        if let Some(names) = member.filter(|member| *member == "name").and_then(|_| self.names(view, name)) {
+            return names.into_iter().map(|name| Some(Datum::of(&name?.into()))).collect();
+        }
         let Some(Value::Array(items)) = inventory::beyond(view, name).or_else(|| self.member(view, name)) else {
             return Vec::new();
         };
@@ -51,6 +57,19 @@ impl Lens {
             None => Some(item),
         };
         items.into_iter().map(|item| value(item).map(|value| Datum::of(&value))).collect()
+    }
+
+    /// The names that the settings give the VIP or the networks of a connection.
+    fn names(&self, view: &View, list: &str) -> Option<Vec<Option<&str>>> {
+        let spec = &view.record.spec;
+        match list {
+            "vip" => Some(vec![self.gateway.vip(&spec.vip.uuid).and_then(|vip| vip.name.as_deref())]),
+            "l3Network" => {
+                let name = |uuid: &str| self.gateway.l3_network(uuid).and_then(|network| network.name.as_deref());
+                Some(spec.local.iter().map(|network| name(&network.network)).collect())
+            }
+            _ => None,
+        }
     }
 
     /// The inventory of `view` with the members of `fields`.

@@ -4,9 +4,10 @@ use super::*;
 use crate::store::{Record, format};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-const LENS: Lens = Lens { zone: TimeZone::UTC, mask: false, keys: true };
+static LENS: LazyLock<Lens> =
+    LazyLock::new(|| Lens { zone: TimeZone::UTC, mask: false, keys: true, gateway: Arc::default() });
 
 /// A connection whose texts are as long as may be, with `more`.
 fn view(more: &Value) -> View {
@@ -132,7 +133,7 @@ async fn what_sorts_is_kept_in_part_and_what_groups_as_a_digest() {
 /// The hour from 2 to 3 comes twice in the night of 2026-10-25.
 #[tokio::test]
 async fn dates_sort_by_time_also_where_the_clock_goes_back() {
-    let lens = Lens { zone: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone"), mask: false, keys: true };
+    let lens = Lens { zone: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone"), ..LENS.clone() };
     let made = |name: &str, time: &str| view(&json!({ "name": name, "created": time, "changed": time }));
     let views = || {
         vec![
