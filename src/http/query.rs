@@ -82,7 +82,9 @@ impl Query {
                 "sort" => query.sort = Some(sort(value)?),
                 "fields" => query.fields = Some(fields(value)?),
                 "groupBy" => query.group_by = Some(member(value.trim())?),
-                "filterName" => return Err(Error::argument("field[filterName]: this agent has no filters").into()),
+                "filterName" => {
+                    return Err(Error::in_query("filterName", "is not possible: this agent has no filters").into());
+                }
                 _ => {}
             }
         }
