@@ -2,7 +2,7 @@
 //! HTTP statuses and `SYS` codes are not known here; `http/error.rs` maps them.
 
 use crate::{
-    ipsec::{Clash, Conflict},
+    ipsec::{Clash, Conflict, ConnectionId, Invalid},
     rights,
 };
 use std::{io, path::PathBuf};
@@ -51,9 +51,67 @@ pub enum Problem {
     /// It is missing.
     #[error("is missing")]
     Missing,
+    /// A list without elements.
+    #[error("must be a nonempty list")]
+    Empty,
+    /// A list that names an element twice.
+    #[error("names {0} twice")]
+    Twice(String),
+    /// A key with characters that none may have.
+    #[error("cannot contain white space and special characters of {0}")]
+    Characters(&'static str),
+    /// It is no whole number.
+    #[error("must be a whole number of at most 32 bits; got {0}")]
+    NotAnInteger(String),
+    /// It is no uuid.
+    #[error("must be a uuid: 32 lower-case hexadecimal digits, without '-'; got {0}")]
+    NotAUuid(String),
+    /// It is neither an address nor a name.
+    #[error("must be an IPv4 address, an IPv6 address or a host name; \"{found}\" {why}")]
+    NotAPeer {
+        /// The start of the value.
+        found: String,
+        /// Why it is no name either.
+        why: Invalid,
+    },
+    /// The connection has this network already.
+    #[error("names {found}, which the connection has already")]
+    Attached {
+        /// The network.
+        found: String,
+        /// The connection.
+        id: ConnectionId,
+    },
+    /// The connection does not have this network.
+    #[error("names {found}, which the connection does not have")]
+    NotAttached {
+        /// The network.
+        found: String,
+        /// The connection.
+        id: ConnectionId,
+        /// Those that it has.
+        known: Vec<String>,
+    },
     /// Another rule; the sentence begins behind the parameter's name and names no parameter.
     #[error("{0}")]
     Rule(String),
+}
+
+impl Problem {
+    /// The value, or its start, where the rule is about one.
+    #[must_use]
+    pub fn found(&self) -> Option<&str> {
+        match self {
+            Self::NotOneOf { found, .. }
+            | Self::Twice(found)
+            | Self::NotAnInteger(found)
+            | Self::NotAUuid(found)
+            | Self::NotAPeer { found, .. }
+            | Self::Attached { found, .. }
+            | Self::NotAttached { found, .. } => Some(found),
+            Self::TooLong { .. } | Self::Missing | Self::Empty | Self::Characters(_) | Self::Rule(_) => None,
+        }
+    }
 }
 
 /// Everything that can go wrong while serving a call or keeping a connection.
@@ -121,20 +179,14 @@ pub enum Error {
         cause: String,
     },
     /// A change was on trial, and the tunnel did not come up in time.
-    #[error("{text}")]
+    #[error("{}{text}", if down.is_some() { "the tunnel is down: " } else { "" })]
     NotConfirmed {
-        /// What became of it.
+        /// The connection whose tunnel is down, if that is why.
+        down: Option<ConnectionId>,
+        /// What was seen, and what became of it.
         text: String,
         /// The cause, its details and what to do about it.
         elaboration: Option<String>,
-    },
-    /// The caller's value is wrong for a cause that has a name.
-    #[error("{text}")]
-    Named {
-        /// What is wrong, and the remedy.
-        text: String,
-        /// The cause and what to do about it.
-        elaboration: String,
     },
     /// A file could not be read, written or made durable.
     #[error("cannot {doing} {path}: {}", rights::explained(source), path = path.display())]
@@ -195,7 +247,7 @@ impl Error {
 
     /// A trial that ended without a cause of its own.
     pub fn not_confirmed(text: impl Into<String>) -> Self {
-        Self::NotConfirmed { text: text.into(), elaboration: None }
+        Self::NotConfirmed { down: None, text: text.into(), elaboration: None }
     }
 
     /// Whether this process may not read or write a file: that says nothing about the file.

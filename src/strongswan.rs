@@ -39,7 +39,7 @@ use crate::{
         vici::{Notice, Vici},
     },
 };
-pub use charon::Charon;
+pub use charon::{Charon, Missing};
 use futures_util::FutureExt;
 pub use sightings::Sas;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -2,33 +2,24 @@
 
 use crate::{
     error::{Error, Resource, Result},
-    ipsec::{Code, Connection, ConnectionId, IkeVersion, native::StartMode},
-    strongswan::{Charon, conf::Traps},
+    ipsec::{Conflict, Connection, ConnectionId, IkeVersion, native::StartMode},
+    strongswan::{Charon, Missing, conf::Traps},
 };
 
-/// A refusal with a reason code.
-pub(in crate::agent) fn named(code: Code, text: String) -> Error {
-    Error::Named { text, elaboration: code.explained() }
-}
-
-/// Why `charon` lacks the connection's version of IKE, if it does.
-pub(in crate::agent) fn unspoken(connection: &Connection, charon: &Charon) -> Option<String> {
+/// That `charon` lacks the connection's version of IKE, if it does.
+pub(in crate::agent) fn unspoken(connection: &Connection, charon: &Charon) -> Option<Conflict> {
     let lacks = connection.version == IkeVersion::V1 && !charon.ikev1;
-    let version = &charon.version;
-    lacks.then(|| format!("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)"))
+    lacks.then(|| Conflict::NoIkev1 { version: charon.version.clone() })
 }
 
 /// Refuses `connection` if charon lacks one of its algorithms, its IKE version, or traps where traffic is to begin.
 pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon) -> Result<()> {
-    if let Some(text) = unspoken(connection, charon) {
-        return Err(named(Code::IkeVersionMismatch, text));
+    if let Some(conflict) = unspoken(connection, charon) {
+        return Err(conflict.into());
     }
+    let version = charon.version.clone();
     if connection.start_mode() == StartMode::Trap && charon.traps == Traps::Unsupported {
-        let version = &charon.version;
-        return Err(Error::argument(format!(
-            "field[startMode] trap is not possible: the kernel-libipsec of this gateway's strongSwan {version} sees no \
-             packet before there is an SA; use initiate or respond"
-        )));
+        return Err(Conflict::NoTraps { version }.into());
     }
     if connection.is_route_based() && charon.has_libipsec() {
         return Err(Error::argument(format!(
@@ -38,12 +29,9 @@ pub(in crate::agent) fn check_abilities(connection: &Connection, charon: &Charon
         )));
     }
     let missing = charon.missing(connection);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<_> = missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
-    let text = format!("this gateway's strongSwan {} has no {}", charon.version, list.join(", "));
-    Err(named(Code::AlgorithmUnsupported, text))
+    let Some(Missing { part, .. }) = missing.first() else { return Ok(()) };
+    let (part, missing) = (*part, missing.iter().map(ToString::to_string).collect());
+    Err(Conflict::Unsupported { part, version, missing }.into())
 }
 
 /// The error for a connection that does not exist.

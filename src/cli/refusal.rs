@@ -10,8 +10,12 @@ const OPTIONS: [(&str, &str); 1] = [("deleteMode", "enforce")];
 fn sentence(error: &Value) -> Option<String> {
     let data = &error["opaque"];
     let text = |name: &str| data[name].as_str();
+    let problem = text("problem")?;
+    if problem == "NOT_CONFIRMED" {
+        return text("rule").map(str::to_owned);
+    }
     let subject = text("field").map(str::to_owned).or_else(|| text("parameter").map(option))?;
-    match text("problem")? {
+    match problem {
         "NOT_ONE_OF" => {
             let valid: Vec<_> = data["valid"].as_array()?.iter().filter_map(Value::as_str).collect();
             let why = text("why").map_or_else(String::new, |why| format!("; {why}"));

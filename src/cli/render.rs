@@ -34,7 +34,7 @@ pub fn run(config: &Path, args: &RenderArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let error = match failure {
-                Failure::Api(error) => error,
+                Failure::Api(error) | Failure::Wrong(error) => error,
                 Failure::Text(_, text) => Error::Argument(text),
             };
             // Nothing is left to do if standard error is closed.

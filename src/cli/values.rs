@@ -6,7 +6,10 @@ use super::{
     write_args::Values,
 };
 use cygnet::{
-    http::{never, options},
+    http::{
+        never,
+        options::{self, Json},
+    },
     nearest::nearest,
     settings::{Gateway, Vip},
     visible::visible,
@@ -52,6 +55,11 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
     }
     let known = || options::names().map(|name| -> &'a str { name }).chain(more.iter().copied());
     if let Some(name) = known().find(|known| *known == name) {
+        let row = options::OPTIONS.iter().find(|row| row.name == name);
+        let is_number = row.is_some_and(|row| matches!(row.json, Json::Number | Json::Range(..)));
+        if is_number && value.trim().parse::<f64>().is_err() {
+            return Err(Stop::usage(format!("{name} must be a whole number")));
+        }
         return Ok((name, value));
     }
     let shown: String = name.chars().take(64).collect();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     agent::{Warning, WriteOptions, reconnected},
-    error::{Error, Result},
+    error::{Error, Problem, Result},
     ipsec::TrafficSelector,
     settings::Gateway,
     store::{Record, Spec},
@@ -153,8 +153,8 @@ pub async fn add_remote_cidrs(
     edit(&state, &uuid, how, unknown, move |old| {
         let mut spec = old.spec.clone();
         if let Some(entry) = added.iter().find(|entry| has_cidr(old, entry.cidr)) {
-            let text = format!("Cidr [{}] is already in the Cidrs of ipsec [uuid :{}]", entry.cidr, old.id);
-            return Err(Error::Argument(text));
+            let problem = Problem::Attached { found: entry.cidr.to_string(), id: old.id };
+            return Err(Error::member("peerCidrs", problem));
         }
         spec.remote.extend(added.iter().cloned());
         parse::list_length("peerCidrs", spec.remote.len())?;
@@ -177,7 +177,9 @@ pub async fn remove_remote_cidrs(
     edit(&state, &uuid, how, unknown, move |old| {
         let mut spec = old.spec.clone();
         if let Some(cidr) = gone.iter().find(|cidr| !has_cidr(old, **cidr)) {
-            return Err(Error::Argument(format!("Cidr [{cidr}] is not in Cidrs of ipsec [uuid :{}]", old.id)));
+            let known = spec.remote.iter().map(|entry| entry.cidr.to_string()).collect();
+            let problem = Problem::NotAttached { found: cidr.to_string(), id: old.id, known };
+            return Err(Error::member("peerCidrs", problem));
         }
         spec.remote.retain(|entry| !gone.contains(&entry.cidr));
         tags.clone().apply(&mut spec.names)?;
@@ -204,11 +206,8 @@ fn attached(record: &Record, text: &str, gateway: &Gateway) -> Result<String> {
         let cidrs: Vec<_> = network.cidrs.iter().map(ToString::to_string).collect();
         format!("{} ({})", cidrs.join(" "), network.network)
     });
-    let all: Vec<_> = all.collect();
-    let elaboration =
-        if all.is_empty() { "no network is attached".into() } else { format!("attached are: {}", all.join(", ")) };
-    let text = format!("L3 network [{text}] is not be attached to ipsec [uuid :{}]", record.id);
-    Err(Error::Named { text, elaboration })
+    let problem = Problem::NotAttached { found: text.to_owned(), id: record.id, known: all.collect() };
+    Err(Error::member("l3NetworkUuids", problem))
 }
 
 /// `POST /ipsec/{uuid}/l3networks`: local networks are attached.
@@ -227,9 +226,8 @@ pub async fn attach_l3_networks(
         let mut spec = old.spec.clone();
         for network in &added {
             if spec.local.iter().any(|other| other.network == network.network) {
-                let name = &network.network;
-                let text = format!("L3 network [{name}] can not be attached to ipsec [uuid :{}]twice", old.id);
-                return Err(Error::Argument(text));
+                let problem = Problem::Attached { found: network.network.clone(), id: old.id };
+                return Err(Error::member("l3NetworkUuids", problem));
             }
             spec.local.push(network.clone());
         }

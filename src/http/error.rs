@@ -1,7 +1,10 @@
 //! From errors to answers: the only place that knows HTTP statuses and `SYS` codes (contract 1.6, 1.7).
 
 use super::{members::LISTS, sentences};
-use crate::{error::Error, ipsec::Code};
+use crate::{
+    error::{Error, Problem},
+    ipsec::Code,
+};
 use axum::{
     body::Bytes,
     http::{HeaderName, Method, StatusCode, header::CONTENT_TYPE},
@@ -25,13 +28,15 @@ pub struct Why(pub String);
 pub enum Failure {
     /// The request is not one: a status and a line of plain text.
     Text(StatusCode, String),
+    /// A value is of another type: 400 with the contract's sentence as plain text.
+    Wrong(Error),
     /// The call failed: 503 with the error object.
     Api(Error),
 }
 
 impl Failure {
     /// 400 with `text`.
-    pub fn bad_request(text: impl Into<String>) -> Self {
+    pub(super) fn bad_request(text: impl Into<String>) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, text.into())
     }
 
@@ -43,7 +48,7 @@ impl Failure {
 
     /// 405: the path has no call for this method.
     #[must_use]
-    pub fn not_allowed(method: &Method, path: &str) -> Self {
+    pub(super) fn not_allowed(method: &Method, path: &str) -> Self {
         Self::Text(StatusCode::METHOD_NOT_ALLOWED, format!("The method[{method}] is not allowed for the path[{path}]"))
     }
 }
@@ -62,6 +67,7 @@ impl IntoResponse for Failure {
                 response.extensions_mut().insert(Why(text));
                 response
             }
+            Self::Wrong(error) => (StatusCode::BAD_REQUEST, details(&error)).into_response(),
             Self::Api(error) => {
                 let (code, _) = code(&error);
                 let body = json!({ "error": object(&error) });
@@ -76,19 +82,19 @@ impl IntoResponse for Failure {
 
 /// A JSON answer, in the form that every client takes.
 #[must_use]
-pub fn json_response(status: StatusCode, body: &Value) -> Response {
+pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
     json_bytes(status, body.to_string().into())
 }
 
 /// The header of that form.
 #[must_use]
-pub fn json_type() -> [(HeaderName, &'static str); 1] {
+pub(super) fn json_type() -> [(HeaderName, &'static str); 1] {
     [(CONTENT_TYPE, "application/json;charset=UTF-8")]
 }
 
 /// A JSON answer of which the text is there already.
 #[must_use]
-pub fn json_bytes(status: StatusCode, body: Bytes) -> Response {
+pub(super) fn json_bytes(status: StatusCode, body: Bytes) -> Response {
     (status, json_type(), body).into_response()
 }
 
@@ -113,11 +119,24 @@ pub fn object(error: &Error) -> Value {
 fn elaboration(error: &Error) -> Option<String> {
     match error {
         Error::NotConfirmed { elaboration, .. } => elaboration.clone(),
-        Error::Named { elaboration, .. } => Some(elaboration.clone()),
+        Error::Value { problem: Problem::NotAttached { known, .. }, .. } => Some(attached(known)),
+        Error::Conflict(conflict) => conflict.code().map(Code::explained),
         Error::NotFound { known, .. } => known.clone(),
         Error::Clash(clash) => clash.code().map(Code::explained),
         Error::Unreachable { .. } => Some(Code::CharonUnreachable.explained()),
         _ => None,
+    }
+}
+
+/// The networks that a connection has.
+fn attached(known: &[String]) -> String {
+    const SHOWN: usize = 20;
+    match known.get(..SHOWN) {
+        _ if known.is_empty() => "no network is attached".into(),
+        Some(first) if known.len() > SHOWN => {
+            format!("attached are: {} and {} more", first.join(", "), known.len() - SHOWN)
+        }
+        _ => format!("attached are: {}", known.join(", ")),
     }
 }
 
@@ -128,7 +147,6 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         | Error::Value { .. }
         | Error::Conflict(_)
         | Error::Clash(_)
-        | Error::Named { .. }
         | Error::NotConfirmed { .. } => ("SYS.1007", "One or more API argument is invalid"),
         Error::NotFound { .. } => ("SYS.1003", "A resource can not be found"),
         Error::Session => {
@@ -154,6 +172,7 @@ fn details(error: &Error) -> String {
         Error::Value { place, name, problem } => sentences::value(*place, name, problem),
         Error::Conflict(conflict) => sentences::details(conflict),
         Error::Clash(clash) => sentences::clash(clash),
+        Error::NotConfirmed { down: Some(id), text, .. } => format!("IPsec connection[{id}] status down: {text}"),
         Error::Refused { .. } | Error::Unreachable { .. } => format!("operation error, because:{error}"),
         // The code's description says already that it is internal.
         Error::Internal(text) => text.clone(),

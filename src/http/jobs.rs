@@ -209,7 +209,7 @@ async fn read(api: &Api, origin: Origin, request: Request, next: Next) -> Answer
     let Err(wrong) = id::chosen(request.headers()) else { return Ok(next.run(request).await) };
     let path = signed_path(request.uri());
     match api.auth.check(origin, request.headers(), request.method(), &path) {
-        Err(text @ Failure::Text(..)) => Err(text),
+        Err(text @ (Failure::Text(..) | Failure::Wrong(_))) => Err(text),
         _ => Err(wrong),
     }
 }

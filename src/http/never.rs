@@ -97,7 +97,7 @@ pub fn check(members: &Map<String, Value>, known: &[&str]) -> Result<()> {
         None => Ok(()),
         Some((name, why)) => {
             let shown: String = name.chars().take(64).collect();
-            Err(Error::argument(format!("field[{}] is refused: {why}", crate::visible::visible(&shown))))
+            Err(Error::rule(&crate::visible::visible(&shown), format!("is refused: {why}")))
         }
     }
 }

@@ -4,7 +4,7 @@
 mod check;
 pub mod limits;
 mod names;
-pub mod native;
+pub(super) mod native;
 mod networks;
 mod options;
 mod query_parameters;
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     agent::follow_settings,
-    error::{Error, Resource, Result},
+    error::{Error, Problem, Resource, Result},
     http::parse::{
         check::{mandatory, not_found, text},
         networks::{elements, optional_network, remote_cidrs},
@@ -160,8 +160,7 @@ fn peer_address(text: &str) -> Result<Peer> {
         if address.parse::<IpAddr>().is_ok() {
             return wrong_peer(why);
         }
-        let shown: String = text.chars().take(64).collect();
-        Error::argument(format!("the peerAddress[{shown}] is not an IPv4 address (nor an IPv6 address), and {why}"))
+        Error::member("peerAddress", Problem::NotAPeer { found: text.chars().take(64).collect(), why })
     })
 }
 
@@ -182,10 +181,6 @@ fn resource_uuid(value: Option<String>) -> Result<ConnectionId> {
     let digit =
         |index: usize, allowed: &str| value.as_bytes().get(index).is_some_and(|b| allowed.as_bytes().contains(b));
     let version = digit(12, "12345") && digit(16, "89ab");
-    let shown: String = value.chars().take(64).collect();
-    value.parse().ok().filter(|_| version).ok_or_else(|| {
-        Error::argument(format!(
-            "resourceUuid[{shown}] is not a valid uuid: 32 lower-case hexadecimal digits of a UUID, without '-'"
-        ))
-    })
+    let wrong = || Error::member("resourceUuid", Problem::NotAUuid(value.chars().take(64).collect()));
+    value.parse().ok().filter(|_| version).ok_or_else(wrong)
 }

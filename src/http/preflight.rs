@@ -63,7 +63,7 @@ fn query(uri: &Uri) -> Result<(), Failure> {
 /// The failures that begin no job.
 fn at_once<T>(result: Result<T, Failure>) -> Result<(), Failure> {
     match result {
-        Err(failure @ Failure::Text(..)) => Err(failure),
+        Err(failure @ (Failure::Text(..) | Failure::Wrong(_))) => Err(failure),
         Ok(_) | Err(Failure::Api(_)) => Ok(()),
     }
 }

@@ -21,7 +21,11 @@ use super::{error::Failure, inventory, parse};
 use crate::{
     agent::View,
     error::Error,
-    http::query::{condition::Condition, order::Datum, steps::Steps},
+    http::query::{
+        condition::{Condition, no_field},
+        order::Datum,
+        steps::Steps,
+    },
     ipsec::ConnectionId,
 };
 use sha2::{Digest, Sha256};
@@ -84,7 +88,9 @@ impl Query {
                 "sort" => query.sort = Some(sort(value)?),
                 "fields" => query.fields = Some(fields(value)?),
                 "groupBy" => query.group_by = Some(member(value.trim())?),
-                "filterName" => return Err(Error::argument("field[filterName]: this agent has no filters").into()),
+                "filterName" => {
+                    return Err(Error::in_query("filterName", "is not possible: this agent has no filters").into());
+                }
                 _ => {}
             }
         }
@@ -229,13 +235,4 @@ fn fields(value: &str) -> Result<Vec<&'static str>, Failure> {
 /// A member of the inventory.
 fn member(name: &str) -> Result<&'static str, Failure> {
     inventory::MEMBERS.into_iter().find(|member| *member == name).ok_or_else(|| no_field(name))
-}
-
-fn no_field(name: &str) -> Failure {
-    no_field_of(inventory::CONNECTION_CLASS, name)
-}
-
-fn no_field_of(class: &str, name: &str) -> Failure {
-    let shown: String = name.chars().take(64).collect();
-    Failure::Api(Error::Internal(format!("inventory class[{class}] has no field[{shown}]")))
 }

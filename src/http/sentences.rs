@@ -27,8 +27,32 @@ pub(super) fn value(place: Place, name: &str, problem: &Problem) -> String {
             "field[{name}] of message[{CLASS}] exceeds max length of string. expected was <= {most}, actual was {length}"
         ),
         (_, Problem::Missing) => format!("field[{name}] of message[{CLASS}] is mandatory, can not be null"),
-        (Place::Body, Problem::Rule(rule)) => format!("field[{name}] {rule}"),
-        (Place::Query, Problem::Rule(rule)) => format!("the query parameter {name} {rule}"),
+        (_, Problem::Empty) if name == "l3NetworkUuids" => {
+            "must include l3 networks in APIAttachL3NetworksToIPsecConnectionMsg".into()
+        }
+        (_, Problem::Twice(found)) => format!("the remote CIDR[{found}] is same to existed cidrs"),
+        (_, Problem::Characters(_)) => format!("the {name} {problem}"),
+        (_, Problem::NotAnInteger(found)) => format!("[{name}] field is excepted an int or long, but was [{found}]."),
+        (_, Problem::NotAUuid(found)) => {
+            format!("{name}[{found}] is not a valid uuid: 32 lower-case hexadecimal digits of a UUID, without '-'")
+        }
+        (_, Problem::NotAPeer { found, why }) => {
+            format!("the {name}[{found}] is not an IPv4 address (nor an IPv6 address), and {why}")
+        }
+        (_, Problem::Attached { found, id }) if name == "peerCidrs" => {
+            format!("Cidr [{found}] is already in the Cidrs of ipsec [uuid :{id}]")
+        }
+        (_, Problem::Attached { found, id }) => {
+            format!("L3 network [{found}] can not be attached to ipsec [uuid :{id}]twice")
+        }
+        (_, Problem::NotAttached { found, id, .. }) if name == "peerCidrs" => {
+            format!("Cidr [{found}] is not in Cidrs of ipsec [uuid :{id}]")
+        }
+        (_, Problem::NotAttached { found, id, .. }) => {
+            format!("L3 network [{found}] is not be attached to ipsec [uuid :{id}]")
+        }
+        (Place::Body, Problem::Rule(_) | Problem::Empty) => format!("field[{name}] {problem}"),
+        (Place::Query, Problem::Rule(_) | Problem::Empty) => format!("the query parameter {name} {problem}"),
     }
 }
 
@@ -50,8 +74,11 @@ pub(super) fn data(error: &Error) -> Option<Value> {
                 }
                 Problem::TooLong { most, length } => json!({ "problem": "TOO_LONG", "most": most, "length": length }),
                 Problem::Missing => json!({ "problem": "MISSING" }),
-                Problem::Rule(rule) => json!({ "problem": "RULE", "rule": rule }),
+                other => json!({ "problem": "RULE", "rule": other.to_string() }),
             };
+            if let Some(found) = problem.found() {
+                data["found"] = found.into();
+            }
             data[place] = name.as_str().into();
             Some(data)
         }
@@ -64,6 +91,7 @@ pub(super) fn data(error: &Error) -> Option<Value> {
             Some(data)
         }
         Error::Clash(clash) => Some(data_of_clash(clash)),
+        Error::NotConfirmed { .. } => Some(json!({ "problem": "NOT_CONFIRMED", "rule": error.to_string() })),
         Error::NotFound { field, uuid, resource, .. } => {
             Some(json!({ "problem": "NOT_FOUND", "field": field, "found": uuid, "type": type_of(*resource) }))
         }
@@ -166,6 +194,7 @@ pub(super) fn details(conflict: &Conflict) -> String {
             let own = format!("the CIDR[{local}] of local router and remote CIDR[{remote}] are overlaped");
             return format!("{own} (field[{field}]){}", rest_instead(*remote, *local));
         }
+        Conflict::NoIkev1 { .. } | Conflict::Unsupported { .. } => return conflict.to_string(),
         Conflict::Policy { advice, remedy: Some(remedy), setting, .. } => {
             return format!("field[{field}] {advice}; {} (refused by policy.{setting})", remedied(*remedy));
         }
@@ -192,6 +221,7 @@ pub(super) fn field_of(part: Part) -> &'static str {
     match part {
         Part::LocalAddr => "vipUuid",
         Part::RemoteAddr => "peerAddress",
+        Part::Version => "ikeVersion",
         Part::IkeEncryption => "ikeEncryptionAlgorithm",
         Part::IkeIntegrity => "ikeAuthAlgorithm",
         Part::IkeGroup => "ikeDhGroup",

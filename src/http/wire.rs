@@ -6,7 +6,7 @@ use super::{
     members::{INTEGERS, LISTS},
     options::{CONTRACT, Json},
 };
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, DeserializeSeed, Visitor},
@@ -119,8 +119,7 @@ pub struct Integer(pub i64);
 /// 400 in the words of the contract, spelling as they are: the number `field` is none.
 #[must_use]
 pub fn not_an_integer(field: &str, found: &str) -> Failure {
-    let shown: String = found.chars().take(64).collect();
-    Failure::bad_request(format!("[{field}] field is excepted an int or long, but was [{shown}]."))
+    Failure::Wrong(Error::member(field, Problem::NotAnInteger(found.chars().take(64).collect())))
 }
 
 impl<'de> Deserialize<'de> for Integer {

@@ -1,7 +1,7 @@
 //! Why the values of a connection cannot stand together, as data. The model's own sentence is for the journal; who answers
 //! a caller makes a sentence of the caller's words.
 
-use super::{Encryption, Invalid, Part, PeerAddr, Remedy, TrafficSelector};
+use super::{Code, Encryption, Invalid, Part, PeerAddr, Remedy, TrafficSelector};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -159,6 +159,37 @@ pub enum Conflict {
         /// How many there may be.
         most: usize,
     },
+    /// This gateway's charon was built without IKEv1.
+    #[error("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)")]
+    NoIkev1 {
+        /// Its version.
+        version: String,
+    },
+    /// This gateway's charon cannot hold trap policies.
+    #[error(
+        "trap is not possible: the kernel-libipsec of this gateway's strongSwan {version} sees no packet before there is \
+         an SA; use initiate or respond"
+    )]
+    NoTraps {
+        /// Its version.
+        version: String,
+    },
+    /// This gateway's charon lacks algorithms.
+    #[error("this gateway's strongSwan {version} has no {}", .missing.join(", "))]
+    Unsupported {
+        /// The value that names the first one.
+        part: Part,
+        /// Its version.
+        version: String,
+        /// Each with the Debian package that brings it.
+        missing: Vec<String>,
+    },
+    /// The peer's name has no address, and a tunnel runs.
+    #[error("has no address, so the running tunnel stays as it is: {0}")]
+    Unresolved(String),
+    /// What is given is no bundle of certificates, or one that cannot be used.
+    #[error("{0}")]
+    Bundle(Invalid),
     /// A weak choice that the settings refuse.
     #[error("{advice} (refused by policy.{setting})")]
     Policy {
@@ -196,6 +227,18 @@ impl Conflict {
         if let Self::Policy { remedy, .. } = self { *remedy } else { None }
     }
 
+    /// The cause, if it has a name.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::NoIkev1 { .. } => Some(Code::IkeVersionMismatch),
+            Self::Unsupported { .. } => Some(Code::AlgorithmUnsupported),
+            Self::Unresolved(_) => Some(Code::PeerNameUnresolved),
+            Self::Bundle(_) => Some(Code::CertInvalid),
+            _ => None,
+        }
+    }
+
     /// The value to change.
     #[must_use]
     pub fn part(&self) -> Part {
@@ -204,13 +247,22 @@ impl Conflict {
             | Self::Identity { part, .. }
             | Self::Anywhere { part, .. }
             | Self::TransportNetwork { part, .. }
+            | Self::Unsupported { part, .. }
             | Self::Policy { part, .. } => *part,
-            Self::Peer(_) | Self::NetworksAddress { .. } | Self::SameAddress(_) | Self::AddressFamilies { .. } => {
-                Part::RemoteAddr
-            }
+            Self::Peer(_)
+            | Self::NetworksAddress { .. }
+            | Self::SameAddress(_)
+            | Self::AddressFamilies { .. }
+            | Self::Unresolved(_) => Part::RemoteAddr,
+            Self::NoIkev1 { .. } => Part::Version,
+            Self::NoTraps { .. } => Part::Native("startMode"),
             Self::Native { option, .. } => Part::Native(option),
             Self::AeadUnderIkev1(_) => Part::IkeEncryption,
-            Self::Ed25519UnderIkev1 | Self::PssUnderIkev1 | Self::NoSubject { .. } | Self::Subject(_) => Part::Certs,
+            Self::Ed25519UnderIkev1
+            | Self::PssUnderIkev1
+            | Self::NoSubject { .. }
+            | Self::Subject(_)
+            | Self::Bundle(_) => Part::Certs,
             Self::NotInCertificate { .. } => Part::LocalId,
             Self::NotOfPeer { .. } => Part::RemoteId,
             Self::RemotesOverlap(..)

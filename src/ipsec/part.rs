@@ -9,6 +9,8 @@ pub enum Part {
     LocalAddr,
     /// The peer's address.
     RemoteAddr,
+    /// The version of IKE.
+    Version,
     /// The encryption of the IKE SA.
     IkeEncryption,
     /// The integrity of the IKE SA, and its PRF.
@@ -44,6 +46,7 @@ impl Part {
         match self {
             Self::LocalAddr => "local_addr",
             Self::RemoteAddr => "remote_addr",
+            Self::Version => "ike.version",
             Self::IkeEncryption => "ike.encryption",
             Self::IkeIntegrity => "ike.integrity",
             Self::IkeGroup => "ike.group",

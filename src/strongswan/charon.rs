@@ -1,7 +1,8 @@
 //! What a charon is and can do, from its own answers.
 
 use super::{conf::Traps, section::Section};
-use crate::ipsec::{Connection, DhGroup, Protocol, algorithm};
+use crate::ipsec::{Connection, DhGroup, Part, Protocol, algorithm};
+use std::fmt;
 
 /// What this charon is and can do; this changes only with a restart of charon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,23 @@ pub struct Charon {
     pub plugins: Vec<String>,
     /// Its algorithms by kind, as `get-algorithms` names them.
     algorithms: Section,
+}
+
+/// An algorithm that a charon lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What the API calls it.
+    pub name: String,
+    /// The Debian package that brings it.
+    pub package: &'static str,
+    /// The value of the connection that needs it.
+    pub part: Part,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (Debian package {})", self.name, self.package)
+    }
 }
 
 /// The numbers of a version such as `5.9.8` or `6.0.0rc1`, for comparing.
@@ -53,53 +71,53 @@ impl Charon {
         version_number(&self.version) >= [6, 1, 0]
     }
 
-    /// The algorithms that `connection` needs and this charon lacks: what the API calls it, and the
-    /// Debian package that brings it. Debian moved the plugin openssl, which has them all, to the base package in
-    /// 6.0.0.
+    /// The algorithms that `connection` needs and this charon lacks. Debian moved the plugin openssl, which has them all,
+    /// to the base package in 6.0.0.
     #[must_use]
-    pub fn missing(&self, connection: &Connection) -> Vec<(String, &'static str)> {
-        let mut missing = Vec::new();
+    pub fn missing(&self, connection: &Connection) -> Vec<Missing> {
+        let mut missing: Vec<Missing> = Vec::new();
         let openssl_is_base = version_number(&self.version) >= [6, 0, 0];
-        let mut need = |kinds: &[&str], charon: &str, wire: &str, package| {
+        let mut need = |kinds: &[&str], charon: &str, wire: &str, package, part| {
             // strongSwan 6.0.0 renamed the section `dh` to `ke`.
             let has = |kind: &&str| self.algorithms.section(kind).is_some_and(|s| s.0.contains_key(charon));
-            let lack = (wire.to_owned(), if openssl_is_base { algorithm::BASE } else { package });
-            if !kinds.iter().any(has) && !missing.contains(&lack) {
-                missing.push(lack);
+            if !kinds.iter().any(has) && !missing.iter().any(|known| known.name == wire) {
+                let package = if openssl_is_base { algorithm::BASE } else { package };
+                missing.push(Missing { name: wire.to_owned(), package, part });
             }
         };
         let ike = connection.ike;
         let (integrity, group) = (ike.integrity.row(), ike.group.row());
-        let (mut ciphers, mut hashes, mut groups) = (vec![ike.encryption.row()], Vec::new(), vec![group]);
+        let (mut ciphers, mut hashes) = (vec![(ike.encryption.row(), Part::IkeEncryption)], Vec::new());
+        let mut groups = vec![(group, Part::IkeGroup)];
         if !ike.encryption.row().aead {
-            hashes.push(integrity);
+            hashes.push((integrity, Part::IkeIntegrity));
         }
         match connection.protocol {
             Protocol::Ah(ah) => {
-                hashes.push(ah.integrity.row());
-                groups.extend(ah.pfs.map(DhGroup::row));
+                hashes.push((ah.integrity.row(), Part::Integrity));
+                groups.extend(ah.pfs.map(|group| (DhGroup::row(group), Part::Pfs)));
             }
             Protocol::Esp(esp) => {
-                ciphers.push(esp.encryption.row());
-                hashes.extend(Some(esp.integrity.row()).filter(|_| !esp.encryption.row().aead));
-                groups.extend(esp.pfs.map(DhGroup::row));
+                ciphers.push((esp.encryption.row(), Part::Encryption));
+                hashes.extend(Some((esp.integrity.row(), Part::Integrity)).filter(|_| !esp.encryption.row().aead));
+                groups.extend(esp.pfs.map(|group| (DhGroup::row(group), Part::Pfs)));
             }
         }
         let prf = connection.prf();
-        need(&["prf"], prf.prf_charon, prf.wire, prf.package);
-        for cipher in ciphers {
-            need(&["encryption", "aead"], cipher.charon, cipher.wire, cipher.package);
+        need(&["prf"], prf.prf_charon, prf.wire, prf.package, Part::IkeIntegrity);
+        for (cipher, part) in ciphers {
+            need(&["encryption", "aead"], cipher.charon, cipher.wire, cipher.package, part);
         }
-        for hash in hashes {
-            need(&["integrity"], hash.charon, hash.wire, hash.package);
+        for (hash, part) in hashes {
+            need(&["integrity"], hash.charon, hash.wire, hash.package, part);
         }
-        for group in groups {
-            need(&["dh", "ke"], group.charon, group.wire, group.package);
+        for (group, part) in groups {
+            need(&["dh", "ke"], group.charon, group.wire, group.package, part);
         }
         if connection.protocol.is_cut() && self.has_libipsec() {
             // It negotiates SHA-256, and has no SA then.
             let name = "sha256-96 with its plugin kernel-libipsec; kernel-netlink has it";
-            missing.push((name.to_owned(), algorithm::BASE));
+            missing.push(Missing { name: name.to_owned(), package: algorithm::BASE, part: Part::Integrity });
         }
         missing
     }

@@ -58,6 +58,47 @@ fn a_second_trial_names_the_first_and_the_option() {
             &format!("cygnet: --confirm: the connection site-7 ({}) has a change on trial: ", uuid(7)),
         );
         assert_tells(&second, " at the latest; wait until then, or leave it out");
-        first.join().expect("no panic").ends(1);
+        let first = first.join().expect("no panic").ends(1);
+        assert_tells(&first, "cygnet: the tunnel is down: not up within 6 s (");
+        assert!(!first.err.contains("IPsec connection["), "{}", first.err);
     });
+}
+
+#[test]
+fn what_is_wrong_is_told_by_its_rule() {
+    let b = Bench::start();
+    b.charon.establish(true);
+    b.create(&params(7, &json!({}))).expect(200);
+    let create = |peer: &str, more: &[&str], key: &str| {
+        let call = ["create", "branch", "--peer", peer, "--vip", "192.0.2.1", "--no-networks", "--auth-key-file", "-"];
+        fed(&b, &[&call[..], more].concat(), key).ends(1)
+    };
+    let key = OTHER_KEY;
+    assert_tells(
+        &create("198.51.100.300", &[], key),
+        "peerAddress must be an IPv4 address, an IPv6 address or a host name; ",
+    );
+    assert_tells(
+        &create("198.51.100.8", &["--uuid", "x"], key),
+        "resourceUuid must be a uuid: 32 lower-case hexadecimal",
+    );
+    assert_tells(
+        &create("198.51.100.8", &["--uuid", &uuid(7)], key),
+        &format!("resourceUuid: the uuid {} is in use", uuid(7)),
+    );
+    assert_tells(
+        &create("198.51.100.8", &[], "test only"),
+        "authKey cannot contain white space and special characters",
+    );
+    assert_tells(&create("198.51.100.8", &[], "******"), "authKey is the mask of a hidden key");
+    assert_tells(&create("198.51.100.8", &["--set", "authMode=certs"], key), "authKey: has no PEM block");
+    assert_tells(
+        &run(&b, &["add-cidr", "site-7", "10.7.2.0/24"]).ends(1),
+        "names 10.7.2.0/24, which the connection has already",
+    );
+    assert_tells(&run(&b, &["attach", "site-7", "10.1.0.0/24"]).ends(1), "l3NetworkUuids names ");
+    assert_tells(
+        &run(&b, &["detach", "site-7", "10.9.0.0/24", "--yes"]).ends(1),
+        "names 10.9.0.0/24, which the connection does not",
+    );
 }

@@ -3,10 +3,8 @@
 use super::cases;
 use crate::connections::{connection, nets, parts};
 use cygnet::ipsec::{
-    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
-    condition,
-    sa::{IkeTimes, Nat, Suite},
-    status::status,
+    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
+    sa::Suite, status::status,
 };
 use proptest::prelude::*;
 
@@ -31,22 +29,14 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
     ChildSa {
         name: child.name.clone(),
         unique_id,
-        spis: InOut::default(),
         state: ChildState::Installed,
-        stale: false,
         mode: Some(Mode::Tunnel),
-        ah: false,
-        encap: false,
         suite: suite(false),
         local: child.local_texts().collect(),
         remote: child.remote_texts().collect(),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
         age: 1,
-        rekey_in: None,
-        ends_in: None,
         if_id: connection.native.if_id,
+        ..ChildSa::default()
     }
 }
 
@@ -56,17 +46,11 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         unique_id: 1,
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
-        stale: false,
         local_host: connection.local_addr.to_string(),
         remote_host: connection.remote_addr.ip().expect("an address").to_string(),
-        is_initiator: true,
-        initiator_spi: String::new(),
-        responder_spi: String::new(),
-        nat: Nat::default(),
-        times: IkeTimes::default(),
         suite: suite(true),
-        busy: false,
         children,
+        ..IkeSa::default()
     }
 }
 

@@ -74,7 +74,7 @@ impl Agent {
         if !begun.is_loaded() {
             return Ok((self.view_of(begun).await, others));
         }
-        let (seen, why) = match self.proven(&begun, within).await {
+        let (seen, down, why) = match self.proven(&begun, within).await {
             Ended::Confirmed(view) => return Ok((view, others)),
             Ended::Taken => return Err(Error::not_confirmed(self.taken(id))),
             Ended::Overruled => {
@@ -83,12 +83,11 @@ impl Agent {
                 return Err(Error::not_confirmed(why));
             }
             Ended::Unstored(seen, error) => {
-                let why = format!("IPsec connection[{id}] came up, but that cannot be stored ({error})");
-                (seen, why)
+                (seen, None, format!("the tunnel came up, but that cannot be stored ({error})"))
             }
             Ended::Late(seen) => {
                 let (within, what) = (within.as_secs(), describe(&seen.view));
-                (seen, format!("IPsec connection[{id}] status down: not up within {within} s ({what})"))
+                (seen, Some(id), format!("not up within {within} s ({what})"))
             }
         };
         let elaboration = self.reason(&seen.view, &LocalAddresses::read_host()).map(|reason| reason.to_string());
@@ -112,7 +111,7 @@ impl Agent {
                 )
             }
         };
-        Err(Error::NotConfirmed { text: format!("{why}; {became}"), elaboration })
+        Err(Error::NotConfirmed { down, text: format!("{why}; {became}"), elaboration })
     }
 
     /// The current record, if the trial of `begun` still runs; nothing if another call decided.

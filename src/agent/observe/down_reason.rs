@@ -101,8 +101,8 @@ impl Agent {
         if view.running.is_none() {
             return reason(Code::CharonUnreachable, "charon did not list its SAs in time".into());
         }
-        if let Some(text) = unspoken(&record.connection, &charon) {
-            return reason(Code::IkeVersionMismatch, text);
+        if let Some(lacks) = unspoken(&record.connection, &charon) {
+            return reason(Code::IkeVersionMismatch, lacks.to_string());
         }
         let certs = record.connection.auth.certs();
         if let Some(why) = certs.and_then(|certs| certs.check_certificates_at(Timestamp::now()).err()) {
@@ -122,8 +122,7 @@ impl Agent {
         }
         let missing = charon.missing(&record.connection);
         if !missing.is_empty() {
-            let list: Vec<_> =
-                missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
+            let list: Vec<_> = missing.iter().map(ToString::to_string).collect();
             return reason(Code::AlgorithmUnsupported, format!("this charon has no {}", list.join(", ")));
         }
         None

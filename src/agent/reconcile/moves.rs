@@ -2,9 +2,9 @@
 //! change of the address by a caller. A name that cannot be resolved moves nothing: the last address stays in force.
 
 use crate::{
-    agent::{Agent, Entry, Speaker, observe::peer_names::AT_ONCE, reconcile::sa_planner::SaPlanner, refusal::named},
+    agent::{Agent, Entry, Speaker, observe::peer_names::AT_ONCE, reconcile::sa_planner::SaPlanner},
     error::Result,
-    ipsec::{Code, HostName, State},
+    ipsec::{Conflict, HostName, State},
     store::Record,
 };
 use futures_util::StreamExt;
@@ -95,10 +95,9 @@ impl Agent {
         let Some(name) = new.spec.peer.name().filter(|_| new.is_unresolved()) else { return Ok(new) };
         match self.observer.names().address(name, new.connection.local_addr, None) {
             Ok(address) => Ok(new.located(before, address)?),
-            Err(why) if new.state == State::Enabled && before.is_some_and(Record::is_loaded) => Err(named(
-                Code::PeerNameUnresolved,
-                format!("the peerAddress has no address, so the running tunnel stays as it is: {why}"),
-            )),
+            Err(why) if new.state == State::Enabled && before.is_some_and(Record::is_loaded) => {
+                Err(Conflict::Unresolved(why).into())
+            }
             Err(_) => Ok(new),
         }
     }

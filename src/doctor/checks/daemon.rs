@@ -131,7 +131,7 @@ pub fn algorithms(case: &Case) -> Judged {
     let mut missing: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for connection in case.wanted() {
         for lack in answers.charon.missing(connection) {
-            missing.entry(lack).or_default().push(connection.id());
+            missing.entry((lack.name, lack.package)).or_default().push(connection.id());
         }
     }
     let lack = |((name, package), connections): (_, Vec<_>)| {

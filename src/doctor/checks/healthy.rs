@@ -9,7 +9,6 @@ use crate::{
     ipsec::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, InOut,
         Integrity, Lifetime, Mode, Psk, TrafficSelector,
-        sa::{IkeTimes, Nat, Suite},
     },
     settings::{Gateway, L3Network, Vip, policy::Stance},
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Timestamp},
@@ -117,37 +116,23 @@ fn running(name: String, record: &Record) -> IkeSa {
         unique_id: 1,
         spis: InOut { inbound: "c1".into(), outbound: "c2".into() },
         state: ChildState::Installed,
-        stale: false,
         mode: Some(Mode::Tunnel),
-        ah: false,
-        encap: false,
-        suite: Suite::default(),
         local: set("10.1.0.0/24"),
         remote: set("10.2.0.0/24"),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
         age: 7,
-        rekey_in: None,
-        ends_in: None,
-        if_id: 0,
+        ..ChildSa::default()
     };
     IkeSa {
         name,
         unique_id: 1,
         version: 2,
         state: IkeState::Established,
-        stale: false,
         local_host: "192.0.2.1".into(),
         remote_host: "192.0.2.2".into(),
         is_initiator: true,
         initiator_spi: "1".into(),
-        responder_spi: String::new(),
-        nat: Nat::default(),
-        times: IkeTimes::default(),
-        suite: Suite::default(),
-        busy: false,
         children: vec![child],
+        ..IkeSa::default()
     }
 }
 

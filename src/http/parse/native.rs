@@ -86,7 +86,7 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
             (Some(is_on), _) => Ok(is_on.into()),
             (None, Some("true")) => Ok(true.into()),
             (None, Some("false")) => Ok(false.into()),
-            _ => Err(Error::argument(format!("field[{name}] must be true or false")).into()),
+            _ => Err(Error::rule(name, "must be true or false").into()),
         },
         Kind::Number(..) => match long(value) {
             Some(number) => Ok(number.into()),
@@ -99,12 +99,10 @@ fn unknown(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
     let near = nearest(name, NATIVE.iter().map(|option| option.name));
     let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-    Error::argument(format!(
-        "field[systemTags] the tag cygnet::{} names no option of cygnet, which is cygnet::<name>::<value>{near}",
-        visible(&shown)
-    ))
+    let rule = "names no option of cygnet, which is cygnet::<name>::<value>";
+    Error::rule("systemTags", format!("the tag cygnet::{} {rule}{near}", visible(&shown)))
 }
 
 fn twice(name: &str) -> Error {
-    Error::argument(format!("field[systemTags] two tags cygnet::{name} say different things: leave one of them out"))
+    Error::rule("systemTags", format!("two tags cygnet::{name} say different things: leave one of them out"))
 }

@@ -5,7 +5,7 @@ use super::{
     limits,
 };
 use crate::{
-    error::{Error, Resource, Result},
+    error::{Error, Problem, Resource, Result},
     http::{
         envelope::Params,
         error::Failure,
@@ -34,7 +34,7 @@ pub fn l3_networks(params: &Params, gateway: &Gateway, now: Timestamp) -> Result
     let own: NetworkParams = wire::read(&params.members)?;
     let uuids = required("l3NetworkUuids", own.l3_network_uuids)?;
     if uuids.is_empty() {
-        return Err(Error::argument("must include l3 networks in APIAttachL3NetworksToIPsecConnectionMsg").into());
+        return Err(Error::member("l3NetworkUuids", Problem::Empty).into());
     }
     let uuids: Vec<_> = elements("l3NetworkUuids", uuids)?.iter().map(|uuid| uuid.trim().to_owned()).collect();
     let missing = uuids.iter().filter_map(|uuid| Some((uuid.clone(), gateway.find_l3_network(uuid).err()?)));
@@ -126,7 +126,7 @@ fn network(field: &'static str, text: &str, gateway: &Gateway, now: Timestamp) -
 /// The elements of a list that may not be empty.
 pub(super) fn elements(field: &str, list: Vec<Option<String>>) -> Result<Vec<String>> {
     if list.is_empty() {
-        return Err(Error::rule(field, "must be a nonempty list"));
+        return Err(Error::member(field, Problem::Empty));
     }
     limits::elements(field, list.len())?;
     let element = |text: Option<String>| text.ok_or_else(|| Error::rule(field, "cannot contain a NULL element"));
@@ -143,7 +143,7 @@ pub(super) fn remote_cidrs(cidrs: Vec<String>, now: Timestamp) -> Result<Vec<Rem
             return Err(Error::rule("peerCidrs", why));
         }
         if entries.iter().any(|entry: &RemoteCidr| entry.cidr == cidr) {
-            return Err(Error::argument(format!("the remote CIDR[{cidr}] is same to existed cidrs")));
+            return Err(Error::member("peerCidrs", Problem::Twice(cidr.to_string())));
         }
         entries.push(RemoteCidr { uuid: ConnectionId::random(), cidr, created: now });
     }

@@ -6,14 +6,14 @@ use super::{
     native::Native,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Problem, Result},
     http::{
         options::{AUTH_MODES, AuthMode, CONTRACT, ID_TYPES, IKE_VERSIONS, LeftOut, MODES},
         wire::{Integer, OptionBlock},
     },
     ipsec::{
-        Auth, Certs, Code, DhGroup, Encryption, Identity, IdentityKind, IkeProposal, IkeVersion, Integrity, Invalid,
-        Lifetime, Mode, NativeOptions, Psk,
+        Auth, Certs, Conflict, DhGroup, Encryption, Identity, IdentityKind, IkeProposal, IkeVersion, Integrity,
+        Invalid, Lifetime, Mode, NativeOptions, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY, IntegrityRow},
     },
     store::Options,
@@ -221,12 +221,10 @@ pub const MASK: &str = "******";
 fn psk(key: String) -> Result<Psk> {
     let key = zeroize::Zeroizing::new(key);
     if key.chars().any(|c| c.is_whitespace() || "'\"`\\".contains(c)) {
-        return Err(Error::argument(
-            "the authKey cannot contain white space and special characters of '\"`\\; set a key without them on both ends",
-        ));
+        return Err(Error::member("authKey", Problem::Characters("'\"`\\")));
     }
     if key.as_str() == MASK {
-        return Err(Error::argument("the authKey is the mask of a hidden key, not a key: give the key itself"));
+        return Err(Error::rule("authKey", "is the mask of a hidden key, not a key: give the key itself"));
     }
     Psk::new(key.as_bytes()).map_err(|e| Error::rule("authKey", e.to_string()))
 }
@@ -234,10 +232,7 @@ fn psk(key: String) -> Result<Psk> {
 /// The bundle in `key`, all of it valid at `now`.
 fn certs(key: String, now: Timestamp) -> Result<Certs> {
     let key = zeroize::Zeroizing::new(key);
-    let refused = |why: Invalid| Error::Named {
-        text: format!("field[authKey] {why}"),
-        elaboration: format!("{}: {}", Code::CertInvalid.name(), Code::CertInvalid.advice()),
-    };
+    let refused = |why: Invalid| Error::from(Conflict::Bundle(why));
     if key.as_str() == MASK {
         return Err(refused(Invalid::new("is the mask of a hidden bundle, not a bundle: give the bundle itself")));
     }

@@ -3,12 +3,12 @@
 use super::{
     lens::Lens,
     like::Pattern,
-    no_field,
     order::{Datum, List, Operand},
     steps::Steps,
 };
 use crate::{
     agent::View,
+    error::Error,
     http::{error::Failure, inventory},
 };
 use std::cmp::Ordering;
@@ -221,6 +221,17 @@ fn nested(field: &str) -> Option<(&str, Option<&str>)> {
     let (_, members) = NESTED.iter().find(|(name, _)| *name == list)?;
     let exists = member.map_or(members.is_empty(), |member| members.contains(&member));
     exists.then_some((list, member))
+}
+
+/// That inventories of connections have no such member.
+pub fn no_field(name: &str) -> Failure {
+    no_field_of(inventory::CONNECTION_CLASS, name)
+}
+
+/// That inventories of this class have no such member.
+pub fn no_field_of(class: &str, name: &str) -> Failure {
+    let shown: String = name.chars().take(64).collect();
+    Failure::Api(Error::Internal(format!("inventory class[{class}] has no field[{shown}]")))
 }
 
 #[cfg(test)]

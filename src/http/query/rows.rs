@@ -1,6 +1,12 @@
 //! The same query language on short lists that the settings have: VIPs, networks, and the router, which is this gateway.
 
-use super::{MAX_CONDITIONS, SINGLE, boolean, condition::Condition, integer, no_field_of, order::Datum, steps::Steps};
+use super::{
+    MAX_CONDITIONS, SINGLE, boolean,
+    condition::{Condition, no_field_of},
+    integer,
+    order::Datum,
+    steps::Steps,
+};
 use crate::http::{error::Failure, parse};
 use serde_json::{Map, Value, json};
 

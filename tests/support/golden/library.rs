@@ -99,7 +99,7 @@ fn hide_random_uuids(inventory: &mut Value) {
 /// What `cygnet render` prints.
 fn refused(failure: Failure) -> String {
     let error = match failure {
-        Failure::Api(error) => error,
+        Failure::Api(error) | Failure::Wrong(error) => error,
         Failure::Text(_, text) => Error::Argument(text),
     };
     format!("{}\n", json!({ "error": object(&error) }))
