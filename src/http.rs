@@ -17,7 +17,7 @@ mod hook;
 pub mod inventory;
 mod jobs;
 mod login;
-pub mod members;
+mod members;
 mod message;
 mod metrics;
 mod native;

@@ -1,33 +1,33 @@
 //! The model: IPsec connections in RFC 7296's words.
 //! No I/O, no HTTP, no async. A value that exists is valid: the constructors are the only doors.
 
-pub mod address;
-pub mod advice;
+mod address;
+mod advice;
 pub mod algorithm;
 pub mod carried;
 pub mod certs;
 pub mod clash;
 pub mod condition;
 mod conflict;
-pub mod connection;
+mod connection;
 pub mod coverage;
-pub mod dpd;
-pub mod flow;
+mod dpd;
+mod flow;
 pub mod host_name;
-pub mod identity;
-pub mod lifetime;
+mod identity;
+mod lifetime;
 pub mod native;
 pub mod packet_size;
 mod part;
-pub mod pass;
+mod pass;
 mod peer;
-pub mod proposal;
-pub mod psk;
+mod proposal;
+mod psk;
 pub mod reason;
-pub mod remedy;
+mod remedy;
 mod remote;
 pub mod sa;
-pub mod selector;
+mod selector;
 pub mod special;
 pub mod status;
 pub mod weakness;

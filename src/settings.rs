@@ -2,8 +2,8 @@
 
 pub mod condition;
 mod duration;
-pub mod files;
-pub mod gateway;
+mod files;
+mod gateway;
 pub mod policy;
 
 pub use files::{Fault, Faults};
@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Where the program looks for its settings unless it is told another file.
-pub const DEFAULT_PATH: &str = "/etc/cygnet/cygnet.toml";
+const DEFAULT_PATH: &str = "/etc/cygnet/cygnet.toml";
 /// The directory of the connections' files in the state directory. The unit makes it; where it is missing, the files are
 /// in `conf.d` of swanctl's directory.
 const CONF_DIR: &str = "swanctl";

@@ -4,7 +4,7 @@
 pub mod dropped;
 pub mod format;
 mod journal;
-pub mod record;
+mod record;
 mod spec;
 mod together;
 mod trial;

@@ -16,7 +16,7 @@ pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
-pub(crate) mod pretty;
+mod pretty;
 mod refused;
 pub mod requests;
 pub mod section;

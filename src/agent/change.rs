@@ -49,7 +49,7 @@ impl Changes {
     }
 
     /// The unique values and their owners. Never held across an await.
-    pub fn uniqueness(&self) -> Guard<'_, UniquenessIndex> {
+    pub(super) fn uniqueness(&self) -> Guard<'_, UniquenessIndex> {
         self.uniqueness.lock()
     }
 
@@ -59,7 +59,7 @@ impl Changes {
     }
 
     /// Whether a change runs the rekey test by default.
-    pub fn tests_rekey(&self) -> bool {
+    pub(super) fn tests_rekey(&self) -> bool {
         self.tests_rekey
     }
 

@@ -75,7 +75,12 @@ pub struct Facts {
 
 /// Gathers all facts concurrently; `ends` are the addresses that packets must reach, `cut` the names of the
 /// children whose hash is cut.
-pub async fn gather(places: &Places, strongswan: &StrongSwan, ends: BTreeSet<IpAddr>, cut: BTreeSet<String>) -> Facts {
+pub(super) async fn gather(
+    places: &Places,
+    strongswan: &StrongSwan,
+    ends: BTreeSet<IpAddr>,
+    cut: BTreeSet<String>,
+) -> Facts {
     let (vici, charon, (interfaces, routes, policies), rules, synchronised, conf, disk, ways) = tokio::join!(
         charon_answers::socket(places),
         charon_answers::ask(strongswan),

@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 /// The API's class of a connection.
-pub const CONNECTION_CLASS: &str = "org.zstack.ipsec.IPsecConnectionInventory";
+pub(super) const CONNECTION_CLASS: &str = "org.zstack.ipsec.IPsecConnectionInventory";
 const CIDR_CLASS: &str = "org.zstack.ipsec.IPsecPeerCidrInventory";
 const REF_CLASS: &str = "org.zstack.ipsec.IPsecL3NetworkRefInventory";
 
@@ -190,7 +190,7 @@ pub fn classes(place: &str, counts: [usize; 2]) -> impl Iterator<Item = (String,
 
 /// `schema`: the classes of the result of a write.
 #[must_use]
-pub fn result_schema(inventory: &Value) -> Value {
+pub(super) fn result_schema(inventory: &Value) -> Value {
     let count = |member| inventory.get(member).and_then(Value::as_array).map_or(0, Vec::len);
     let classes = classes("inventory", [count("peerCidrs"), count("l3NetworkRefs")]);
     classes.map(|(place, class)| (place, class.into())).collect::<Map<_, _>>().into()

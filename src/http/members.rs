@@ -6,13 +6,13 @@ use serde::{
 };
 
 /// The members that are whole numbers, beside options; `Integer` in the types of the wire.
-pub const INTEGERS: [&str; 3] = ["duration", "limit", "start"];
+pub(super) const INTEGERS: [&str; 3] = ["duration", "limit", "start"];
 /// The members that are lists. All others are strings, and so are the elements of a list.
 pub const LISTS: [&str; 5] = ["l3NetworkUuids", "peerCidrs", "systemTags", "tagUuids", "userTags"];
 
 /// The names of the members that `T` takes, as its own `Deserialize` has them: no second list can go astray.
 #[must_use]
-pub fn names_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn names_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     T::deserialize(Asked).err().map_or(&[], |Names(names)| names)
 }
 

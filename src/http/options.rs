@@ -75,7 +75,7 @@ pub static OPTIONS: LazyLock<Vec<Row>> =
 
 /// The contract's options. They are no more than these for good.
 #[rustfmt::skip]
-pub const CONTRACT: [Row; 15] = [
+pub(super) const CONTRACT: [Row; 15] = [
     row("authMode",                  Text,   Default("psk"),        "certs",        |o| word(&AUTH_MODES, AuthMode::of(&o.auth)).into()),
     row("idType",                    Text,   Default("ip"),         "fqdn",         |o| word(&ID_TYPES, o.id_kind.asked()).into()),
     row("localId",                   Text,   Derived,               "192.0.2.77",   |o| o.local_id.as_deref().into()),
@@ -194,7 +194,7 @@ impl AuthMode {
 }
 
 /// `authMode`.
-pub const AUTH_MODES: [(&str, AuthMode); 2] = [("psk", AuthMode::Psk), ("certs", AuthMode::Certs)];
+pub(super) const AUTH_MODES: [(&str, AuthMode); 2] = [("psk", AuthMode::Psk), ("certs", AuthMode::Certs)];
 
 /// `idType`.
 pub const ID_TYPES: [(&str, IdentityKind); 3] =

@@ -4,7 +4,7 @@
 mod check;
 pub mod limits;
 mod names;
-pub mod native;
+pub(super) mod native;
 mod networks;
 mod options;
 mod query_parameters;

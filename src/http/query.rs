@@ -19,7 +19,11 @@ use super::{error::Failure, inventory, parse};
 use crate::{
     agent::View,
     error::Error,
-    http::query::{condition::Condition, order::Datum, steps::Steps},
+    http::query::{
+        condition::{Condition, no_field},
+        order::Datum,
+        steps::Steps,
+    },
     ipsec::ConnectionId,
 };
 use sha2::{Digest, Sha256};
@@ -233,9 +237,4 @@ fn fields(value: &str) -> Result<Vec<&'static str>, Failure> {
 /// A member of the inventory.
 fn member(name: &str) -> Result<&'static str, Failure> {
     inventory::MEMBERS.into_iter().find(|member| *member == name).ok_or_else(|| no_field(name))
-}
-
-fn no_field(name: &str) -> Failure {
-    let shown: String = name.chars().take(64).collect();
-    Failure::Api(Error::Internal(format!("inventory class[{}] has no field[{shown}]", inventory::CONNECTION_CLASS)))
 }

@@ -3,7 +3,7 @@
 
 mod exchange;
 mod pace;
-pub mod room;
+pub(super) mod room;
 
 use super::{
     auth::Origin,

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 /// Whether it is an IPv6 address that means a host together with an interface only. IPv4's (169.254.0.0/16) are on one
 /// interface by the host's routes, and clouds use them inside.
 #[must_use]
-pub fn is_link_local_v6(address: IpAddr) -> bool {
+pub(super) fn is_link_local_v6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// Why no peer has this address, if none can.
 #[must_use]
-pub fn never_a_peer(address: IpAddr) -> Option<&'static str> {
+pub(super) fn never_a_peer(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
             Some("is an IPv4 address in IPv6's form, not the address of one host: write the IPv4 address")

@@ -57,9 +57,9 @@ impl Eq for Certs {}
 
 impl Certs {
     /// The longest part as text: a vici value's length is 16 bits.
-    pub const MAX_PART: usize = 65_535;
+    pub(super) const MAX_PART: usize = 65_535;
     /// The most blocks: one message to charon must hold the certificates.
-    pub const MAX_BLOCKS: usize = 64;
+    pub(super) const MAX_BLOCKS: usize = 64;
     /// The most signatures that a bundle may ask to be verified. One has about as many as it has parts; more are possible
     /// where many of its CAs have the same name.
     pub const MAX_SIGNATURES: usize = 256;

@@ -192,9 +192,9 @@ const GENERATIONS: u32 = 32;
 
 impl Connection {
     /// The most children of one connection; one message to charon must hold them all.
-    pub const MAX_CHILDREN: usize = 256;
+    pub(super) const MAX_CHILDREN: usize = 256;
     /// The most selectors of one child and side: their count is one octet (RFC 7296, section 3.13).
-    pub const MAX_SELECTORS: usize = 255;
+    pub(super) const MAX_SELECTORS: usize = 255;
 
     /// The spread of the IKE SA's rekeying in seconds: its lifetime's, less by generation. Of connections whose dead
     /// peer detection was not chosen, one less in every other generation.

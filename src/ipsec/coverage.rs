@@ -198,7 +198,7 @@ fn touches(sa: &ChildSa, child: &Child) -> bool {
 
 /// Whether the SA carries nothing but what `child` wants.
 #[must_use]
-pub fn is_within(sa: &ChildSa, child: &Child) -> bool {
+pub(super) fn is_within(sa: &ChildSa, child: &Child) -> bool {
     let inside = |texts: &BTreeSet<String>, nets: &[TrafficSelector]| {
         let wanted = joined(nets.iter().map(|net| Range::of(*net)).collect());
         !texts.is_empty() && texts.iter().all(|text| read(text).is_some_and(|s| holds(&wanted, s.range)))
@@ -218,7 +218,7 @@ pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
 
 /// The network without those of `nets` that another one of them contains: charon drops them from a child's selectors.
 #[must_use]
-pub fn outermost(nets: &[TrafficSelector]) -> Vec<TrafficSelector> {
+pub(super) fn outermost(nets: &[TrafficSelector]) -> Vec<TrafficSelector> {
     let is_inner = |net: &TrafficSelector| nets.iter().any(|other| other != net && other.net().contains(&net.net()));
     nets.iter().copied().filter(|net| !is_inner(net)).collect()
 }

@@ -15,7 +15,7 @@ pub struct Dpd {
 
 impl Dpd {
     /// The range of both times.
-    pub const RANGE: (u32, u32) = (1, 3600);
+    pub(super) const RANGE: (u32, u32) = (1, 3600);
     /// What a connection has that says nothing. With the retransmissions that the package brings, a dead peer is noticed
     /// within 30 s: 10 + 17.8 s under IKEv2, 28 s with two questions in them under IKEv1.
     pub const DEFAULT: Self = Self { delay: 10, timeout: 28 };

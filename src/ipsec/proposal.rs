@@ -18,7 +18,7 @@ pub struct IkeProposal {
 impl IkeProposal {
     /// The proposal string with the PRF on another hash, if there is one.
     #[must_use]
-    pub fn with_prf(&self, prf: Option<Integrity>) -> String {
+    pub(super) fn with_prf(&self, prf: Option<Integrity>) -> String {
         let Some(prf) = prf else { return self.to_string() };
         let (encryption, prf) = (self.encryption.row(), prf.row().prf_keyword);
         let group = self.group.row().keyword;

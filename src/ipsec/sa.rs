@@ -5,9 +5,10 @@ use super::{Connection, IkeVersion, Mode, Protocol};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The state of an IKE SA (strongSwan `ike_sa_state_t`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IkeState {
     /// CREATED or CONNECTING: being negotiated.
+    #[default]
     Connecting,
     /// ESTABLISHED or REKEYING: usable.
     Established,
@@ -16,9 +17,10 @@ pub enum IkeState {
 }
 
 /// The state of a CHILD_SA (strongSwan `child_sa_state_t`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ChildState {
     /// CREATED, ROUTED, INSTALLING, RETRYING: carries nothing yet.
+    #[default]
     Pending,
     /// INSTALLED, REKEYING or UPDATING: carries traffic.
     Installed,
@@ -53,7 +55,7 @@ pub struct InOut<T> {
 }
 
 /// A CHILD_SA.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildSa {
     /// The name of its configuration.
     pub name: String,
@@ -92,7 +94,7 @@ pub struct ChildSa {
 }
 
 /// An IKE SA.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IkeSa {
     /// The name of its configuration.
     pub name: String,
@@ -144,7 +146,7 @@ impl IkeSa {
 impl ChildSa {
     /// Whether it has the algorithms of `protocol`, as far as an SA shows them.
     #[must_use]
-    pub fn runs_suite(&self, protocol: Protocol) -> bool {
+    pub(super) fn runs_suite(&self, protocol: Protocol) -> bool {
         let integrity_is = |name: &str| self.suite.integrity.as_deref() == Some(name);
         // The first CHILD_SA takes its keys from IKE_AUTH: its group shows only after a rekeying.
         let group_is = |pfs: Option<super::DhGroup>| match (&self.suite.group, pfs) {

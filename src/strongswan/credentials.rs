@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 /// The directory of end entity certificates.
 pub const X509: &str = "x509";
 /// The directory of CAs.
-pub const X509CA: &str = "x509ca";
+pub(super) const X509CA: &str = "x509ca";
 /// The directory of revocation lists.
-pub const X509CRL: &str = "x509crl";
+pub(super) const X509CRL: &str = "x509crl";
 /// The directory of private keys.
 pub const PRIVATE: &str = "private";
 /// The directories, in the order in which swanctl reads them.

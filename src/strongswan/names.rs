@@ -26,7 +26,7 @@ const FALLBACK: &str = "-ikev1";
 
 /// Whether this is such a connection of ours.
 #[must_use]
-pub fn is_fallback(name: &str) -> bool {
+pub(super) fn is_fallback(name: &str) -> bool {
     name.ends_with(FALLBACK) && owner(name).is_some()
 }
 
@@ -68,7 +68,7 @@ pub fn owner(name: &str) -> Option<ConnectionId> {
 
 /// Whose secret this is, if it is ours.
 #[must_use]
-pub fn secret_owner(name: &str) -> Option<ConnectionId> {
+pub(super) fn secret_owner(name: &str) -> Option<ConnectionId> {
     name.strip_prefix("ike-cygnet-")?.parse().ok()
 }
 

@@ -141,7 +141,7 @@ impl Vici {
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn many_connections(&self) -> Result<Vec<String>> {
+    pub(super) async fn many_connections(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
         self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |item| {
             all.extend(item.0.into_keys());
@@ -282,7 +282,7 @@ impl Vici {
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<Instant> {
+    pub(super) async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<Instant> {
         self.stream(&self.pools.lists, "list-sas", "list-sa", Section::new(), take).await
     }
 

@@ -64,7 +64,7 @@ impl Overlaps {
     }
 
     /// A number that changes with each change.
-    pub fn revision(&self) -> u64 {
+    pub(in crate::agent) fn revision(&self) -> u64 {
         self.revision
     }
 

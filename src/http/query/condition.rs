@@ -3,12 +3,12 @@
 use super::{
     lens::Lens,
     like::Pattern,
-    no_field,
     order::{Datum, List, Operand},
     steps::Steps,
 };
 use crate::{
     agent::View,
+    error::Error,
     http::{error::Failure, inventory},
 };
 use std::cmp::Ordering;
@@ -211,6 +211,12 @@ fn nested(field: &str) -> Option<(&str, Option<&str>)> {
     let (_, members) = NESTED.iter().find(|(name, _)| *name == list)?;
     let exists = member.map_or(members.is_empty(), |member| members.contains(&member));
     exists.then_some((list, member))
+}
+
+/// That inventories have no such member.
+pub fn no_field(name: &str) -> Failure {
+    let shown: String = name.chars().take(64).collect();
+    Failure::Api(Error::Internal(format!("inventory class[{}] has no field[{shown}]", inventory::CONNECTION_CLASS)))
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Room {
     }
 
     /// A place for a connection of `origin`: a free one, or that of one that idles. `None` if there is neither.
-    pub fn enter(self: &Arc<Self>, origin: Origin) -> Option<Place> {
+    pub(in crate::http) fn enter(self: &Arc<Self>, origin: Origin) -> Option<Place> {
         let (peer, now) = (Peer::from(origin), Instant::now());
         let mut seats = self.lock();
         let own = seats.values().filter(|seat| seat.peer == peer).count();
@@ -117,7 +117,7 @@ impl Room {
     }
 
     /// Closes all connections whose readers take nothing: what is kept for them is needed.
-    pub fn close_stuck(&self) {
+    pub(in crate::http) fn close_stuck(&self) {
         let now = Instant::now();
         self.lock().retain(|_, seat| {
             let stays = !seat.is_stuck(now);
@@ -153,7 +153,7 @@ impl Seat {
     }
 
     /// The next move is the peer's: it was answered, or the rest of its body is waited for.
-    pub fn rests(&self) {
+    pub(in crate::http) fn rests(&self) {
         let mut pose = self.lock();
         pose.at_work = false;
     }
@@ -164,7 +164,7 @@ impl Seat {
     }
 
     /// The peer does not take what is sent to it.
-    pub fn sticks(&self) {
+    pub(in crate::http) fn sticks(&self) {
         self.lock().stuck = true;
     }
 
@@ -216,7 +216,7 @@ impl Seat {
 impl Place {
     /// What is known of the connection here.
     #[must_use]
-    pub fn seat(&self) -> Arc<Seat> {
+    pub(in crate::http) fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
     }
 
