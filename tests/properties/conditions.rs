@@ -3,8 +3,8 @@
 use super::cases;
 use crate::connections::{connection, nets, parts};
 use cygnet::ipsec::{
-    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, InOut, Mode, Parts, Status, Use,
-    condition, sa::Suite, status::status,
+    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
+    sa::Suite, status::status,
 };
 use proptest::prelude::*;
 
@@ -30,21 +30,13 @@ pub fn child_sa(connection: &Connection, child: usize, unique_id: u64) -> ChildS
     ChildSa {
         name: child.name.clone(),
         unique_id,
-        spis: InOut::default(),
         state: ChildState::Installed,
-        stale: false,
         mode: Some(Mode::Tunnel),
-        ah: false,
-        encap: false,
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
         age: 1,
-        rekey_in: None,
-        ends_in: None,
+        ..ChildSa::default()
     }
 }
 
@@ -54,13 +46,11 @@ pub fn ike_sa(connection: &Connection, children: Vec<ChildSa>) -> IkeSa {
         unique_id: 1,
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
-        stale: false,
         local_host: connection.local_addr.to_string(),
         remote_host: connection.remote_addr.ip().expect("an address").to_string(),
-        initiator_spi: String::new(),
         suite: suite(true),
-        busy: false,
         children,
+        ..IkeSa::default()
     }
 }
 

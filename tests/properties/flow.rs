@@ -1,7 +1,7 @@
 //! Rows of looks at counters, and what is told of them.
 
 use super::cases;
-use cygnet::ipsec::{ChildSa, ChildState, Flow, InOut, Limits, Use, sa::Suite};
+use cygnet::ipsec::{ChildSa, ChildState, Flow, InOut, Limits, Use};
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { idle: 60, one_way: 10 };
@@ -10,21 +10,11 @@ fn sa(unique_id: u64, packets: (u64, u64), unused: (Option<u64>, Option<u64>), a
     ChildSa {
         name: "k".into(),
         unique_id,
-        spis: InOut::default(),
         state: ChildState::Installed,
-        stale: false,
-        mode: None,
-        ah: false,
-        encap: false,
-        suite: Suite::default(),
-        local: [].into(),
-        remote: [].into(),
-        bytes: InOut::default(),
         packets: InOut { inbound: packets.0, outbound: packets.1 },
         unused: InOut { inbound: unused.0, outbound: unused.1 },
         age,
-        rekey_in: None,
-        ends_in: None,
+        ..ChildSa::default()
     }
 }
 

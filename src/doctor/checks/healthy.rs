@@ -8,7 +8,7 @@ use crate::{
     },
     ipsec::{
         Auth, ChildSa, ChildState, Encryption, IdentityKind, IkeProposal, IkeSa, IkeState, IkeVersion, InOut,
-        Integrity, Lifetime, Mode, Psk, TrafficSelector, sa::Suite,
+        Integrity, Lifetime, Mode, Psk, TrafficSelector,
     },
     settings::{Gateway, L3Network, Vip, policy::Stance},
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Timestamp},
@@ -114,32 +114,22 @@ fn running(name: String, record: &Record) -> IkeSa {
         unique_id: 1,
         spis: InOut { inbound: "c1".into(), outbound: "c2".into() },
         state: ChildState::Installed,
-        stale: false,
         mode: Some(Mode::Tunnel),
-        ah: false,
-        encap: false,
-        suite: Suite::default(),
         local: set("10.1.0.0/24"),
         remote: set("10.2.0.0/24"),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
         age: 7,
-        rekey_in: None,
-        ends_in: None,
+        ..ChildSa::default()
     };
     IkeSa {
         name,
         unique_id: 1,
         version: 2,
         state: IkeState::Established,
-        stale: false,
         local_host: "192.0.2.1".into(),
         remote_host: "192.0.2.2".into(),
         initiator_spi: "1".into(),
-        suite: Suite::default(),
-        busy: false,
         children: vec![child],
+        ..IkeSa::default()
     }
 }
 

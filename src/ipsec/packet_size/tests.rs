@@ -2,7 +2,7 @@
 //! too much.
 
 use super::*;
-use crate::ipsec::{ChildState, IkeState, InOut, sa::Suite};
+use crate::ipsec::{ChildState, IkeState, sa::Suite};
 
 /// Per encryption algorithm of the tables: bytes of the IV, of a block, of its own ICV. RFC 2451 section 2 and 3; RFC 3602
 /// section 3; RFC 4106 sections 3.1, 3.2 and 6; RFC 7634 section 2.
@@ -30,37 +30,23 @@ const HASHES: [(Integrity, u32); 6] = [
 fn sas(outer_v6: bool, inner_v6: bool, mode: Mode, ah: bool, suite: Suite) -> (IkeSa, ChildSa) {
     let set = |v4: &str, v6: &str| [if inner_v6 { v6 } else { v4 }.to_owned()].into();
     let child = ChildSa {
-        name: String::new(),
         unique_id: 1,
-        spis: InOut::default(),
         state: ChildState::Installed,
-        stale: false,
         mode: Some(mode),
         ah,
-        encap: false,
         suite,
         local: set("10.1.0.0/24", "fd00:1::/64"),
         remote: set("10.2.0.0/24", "fd00:2::/64"),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
-        age: 0,
-        rekey_in: None,
-        ends_in: None,
+        ..ChildSa::default()
     };
     let hosts = if outer_v6 { ("2001:db8::1", "2001:db8::2") } else { ("192.0.2.1", "192.0.2.2") };
     let ike = IkeSa {
-        name: String::new(),
         unique_id: 1,
         version: 2,
         state: IkeState::Established,
-        stale: false,
         local_host: hosts.0.into(),
         remote_host: hosts.1.into(),
-        initiator_spi: String::new(),
-        suite: Suite::default(),
-        busy: false,
-        children: Vec::new(),
+        ..IkeSa::default()
     };
     (ike, child)
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipsec::{
-    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, InOut, Integrity, Lifetime, Mode, Parts, Protocol,
-    Psk, sa::Suite,
+    Auth, DhGroup, Encryption, EspProposal, IkeProposal, IkeVersion, Integrity, Lifetime, Mode, Parts, Protocol, Psk,
+    sa::Suite,
 };
 
 mod dice;
@@ -55,21 +55,13 @@ pub(super) fn child(connection: &Connection, child: usize, unique_id: u64, age: 
     ChildSa {
         name: child.name.clone(),
         unique_id,
-        spis: InOut::default(),
         state: ChildState::Installed,
-        stale: false,
         mode: Some(Mode::Tunnel),
-        ah: false,
-        encap: false,
         suite: suite(false),
         local: texts(&child.local),
         remote: texts(&child.remote),
-        bytes: InOut::default(),
-        packets: InOut::default(),
-        unused: InOut::default(),
         age,
-        rekey_in: None,
-        ends_in: None,
+        ..ChildSa::default()
     }
 }
 
@@ -83,13 +75,11 @@ pub(super) fn ike(connection: &Connection, unique_id: u64, children: Vec<ChildSa
         unique_id,
         version: if connection.version == IkeVersion::V1 { 1 } else { 2 },
         state: IkeState::Established,
-        stale: false,
         local_host: connection.local_addr.to_string(),
         remote_host: connection.remote_addr.to_string(),
-        initiator_spi: String::new(),
         suite: suite(true),
-        busy: false,
         children,
+        ..IkeSa::default()
     }
 }
 
