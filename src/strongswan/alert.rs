@@ -30,7 +30,7 @@ impl Alert {
         let (name, sa) = event.section("ike-sa").and_then(|all| all.sections().next()).unzip();
         Some(Self {
             kind: shorten(event.text("type")?, words::NAME),
-            name: name.and_then(|name| configuration(name)),
+            name: name.and_then(configuration),
             remote: sa.and_then(|sa| sa.text("remote-host")?.parse().ok()),
             established: sa.is_some_and(|sa| sa.text("state") == Some("ESTABLISHED")),
         })

@@ -352,13 +352,11 @@ fn of(ike: Option<&str>) -> Section {
 
 /// Whether charon reports success.
 fn obeyed(command: &str, object: &str, answer: &Section) -> Result<()> {
-    match answer.text("success") {
-        Some("yes") => Ok(()),
-        _ => {
-            let doing = format!("{command} {object}").trim_end().to_owned();
-            Err(refused(doing, answer.text("errmsg").unwrap_or("it gave no reason")))
-        }
+    if answer.text("success") == Some("yes") {
+        return Ok(());
     }
+    let doing = format!("{command} {object}").trim_end().to_owned();
+    Err(refused(doing, answer.text("errmsg").unwrap_or("it gave no reason")))
 }
 
 /// The error for `command` on `object` that failed for `cause`.
