@@ -85,7 +85,7 @@ fn rekeyed(bed: &mut Bed) {
 fn the_peer_rekeys(bed: &mut Bed) {
     let short = Configuration { lifetimes: [11, 10], ..RIGHT };
     bed.up(&short, &json!({}));
-    let (before, ping) = (bed.spis(), bed.ping(50));
+    let (before, ping) = (bed.spis(), bed.ping(100));
     wait_until(PATIENCE, "it has rekeyed both", || {
         let now = bed.spis();
         let theirs = bed.lab.sas(Side::A)[0]["initiator"] != "yes";
