@@ -40,10 +40,10 @@ fn bundle(args: &BundleArgs) -> Result<()> {
     let is_stdout = output == Path::new("-");
     // Before anybody types a passphrase.
     if is_stdout {
-        check_stdout()?
+        check_stdout()?;
     } else {
-        check_output(output, args.force)?
-    };
+        check_output(output, args.force)?;
+    }
     let given = args.passphrase_file.as_deref().map(passphrase_in).transpose()?;
     let mut gathered = Gathered::default();
     for file in &args.files {

@@ -68,7 +68,7 @@ fn opened(safe: &Any<'_>, mac: Option<&Any<'_>>, passphrase: &Passphrase) -> Par
         match ber::first_oid(&info) {
             Some(data) if data == DATA => bags(&self::content(&info)?, passphrase, MOST_DEPTH, &mut found)?,
             Some(data) if data == ENCRYPTED_DATA => {
-                bags(&decrypted(&info, passphrase)?, passphrase, MOST_DEPTH, &mut found)?
+                bags(&decrypted(&info, passphrase)?, passphrase, MOST_DEPTH, &mut found)?;
             }
             Some(other) => return Err(Shut::Unknown(other.to_id_string())),
             None => return Err(Shut::Damaged),

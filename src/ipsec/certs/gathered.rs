@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ipsec::Invalid;
 use jiff::Timestamp;
-use x509_parser::asn1_rs::Tag;
+use x509_parser::asn1_rs::{Any, Tag};
 
 /// Why a file gives no parts.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,7 @@ fn of_der(der: &[u8], passphrase: &Passphrase) -> Result<Vec<Block>, Unread> {
         return Ok(vec![key?]);
     }
     let members = ber::members(der).unwrap_or_default();
-    let tags: Vec<_> = members.iter().take(2).map(|member| member.tag()).collect();
+    let tags: Vec<_> = members.iter().take(2).map(Any::tag).collect();
     let label = match tags.as_slice() {
         [Tag::Integer, Tag::Sequence] => pem::PKCS8,
         [Tag::Integer, Tag::Integer] => pem::PKCS1,

@@ -91,7 +91,9 @@ impl Hash {
     fn digest(self, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         fn of<D: Digest>(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
             let mut digest = D::new();
-            parts.iter().for_each(|part| digest.update(part));
+            for part in parts {
+                digest.update(part);
+            }
             Zeroizing::new(digest.finalize().to_vec())
         }
         match self {
