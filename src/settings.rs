@@ -7,6 +7,7 @@ mod gateway;
 pub mod policy;
 
 pub use files::{Fault, Faults};
+pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
 
 use crate::{

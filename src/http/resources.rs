@@ -92,6 +92,6 @@ pub fn l3_network(network: &L3Network) -> Map<String, Value> {
 
 fn router() -> Map<String, Value> {
     let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let uuid = crate::settings::gateway::uuid_of("router", &name);
+    let uuid = crate::settings::uuid_of("router", &name);
     object(json!({ "uuid": uuid, "name": name, "state": "Running", "status": "Connected" }))
 }

@@ -70,9 +70,8 @@ fn filled() {
     for (file, line) in [("/etc/passwd", "_iked:x:998:998::/var/empty:/bin/false\n"), ("/etc/group", "_iked:x:998:\n")]
     {
         let known = fs::read_to_string(below(file)).expect("a file of users");
-        let known: String =
-            known.lines().filter(|line| !line.starts_with("_iked:")).map(|l| format!("{l}\n")).collect();
-        put_for_all(file, &(known + line));
+        let known: Vec<_> = known.lines().filter(|line| !line.starts_with("_iked:")).collect();
+        put_for_all(file, &format!("{}\n{line}", known.join("\n")));
     }
     openssl(&["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", &below(KEY)]);
     openssl(&["ec", "-in", &below(KEY), "-pubout", "-out", &below("/etc/iked/local.pub")]);

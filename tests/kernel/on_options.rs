@@ -33,7 +33,9 @@ fn gre(pair: &Pair, side: Side) {
 #[ignore = "on a machine of its own"]
 fn gre_over_transport_and_nothing_else() {
     let mut pair = gateways();
-    Side::BOTH.into_iter().for_each(|side| gre(&pair, side));
+    for side in Side::BOTH {
+        gre(&pair, side);
+    }
     let gre = tunnel(|_| with(&transport(), &json!({ "selectorProtocol": "gre" })), GRE, Protection::Esp);
     gre.is_created(&mut pair);
     pair.settled(1);

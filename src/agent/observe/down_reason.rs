@@ -35,7 +35,8 @@ impl Agent {
     /// disables or deletes it has an event of their own.
     pub(in crate::agent) fn announce_unwanted(&self, id: ConnectionId) {
         let was_up = self.entry(id).history().forget_told();
-        if let Some(record) = self.store.get(id).filter(|record| was_up && record.lacks_networks()) {
+        let record = self.store.get(id).filter(|record| record.state == State::Enabled && record.aside.is_none());
+        if let Some(record) = record.filter(|record| was_up && record.connection.children.is_empty()) {
             let view = View { record, running: Some(Vec::new()), discount: None };
             let reason = self.cause(&view, &self.observer.local_addresses());
             self.publish(id, EventKind::Down(reason));

@@ -100,7 +100,7 @@ impl IkeSaTrace {
         }
         let refused = match text {
             "received TS_UNACCEPTABLE notify, no CHILD_SA built" | "no acceptable traffic selectors found" => true,
-            "received INVALID_ID_INFORMATION error notify" => self.established,
+            "received INVALID_ID_INFORMATION error notify" => !self.is_in_main_mode(),
             _ => false,
         };
         let word = if self.version == Some(1) { "INVALID_ID_INFORMATION" } else { "TS_UNACCEPTABLE" };

@@ -145,6 +145,11 @@ fn a_peer_that_begins_and_refuses_our_identity() {
     let asked = after(&refused, &["generating QUICK_MODE request 5 [ HASH SA No ID ID ]"]);
     assert_told(&asked, "sending retransmit 2 of request message ID 5, seq 1", Code::PeerRefusedAuth, words);
     assert_eq!(told(&proved, repeated), None, "our answer was lost");
+    // libreswan 5 has it so that we can read it.
+    let readable = "received INVALID_ID_INFORMATION error notify";
+    assert_told(&proved, readable, Code::IdMismatch, "the identity that we send");
+    let asked = after(&proved, &["parsed QUICK_MODE request 5 [ HASH SA No ID ID ]"]);
+    assert_told(&asked, readable, Code::TsMismatch, "networks");
 }
 
 #[test]

@@ -46,6 +46,12 @@ impl IkeSaTrace {
         self.refusal(word)
     }
 
+    /// Whether the peer has yet to accept our proof. One that has begun may refuse it when charon takes the IKE_SA to be
+    /// established.
+    pub(super) fn is_in_main_mode(&self) -> bool {
+        !self.established || (!self.ours && self.step == Some("ID_PROT"))
+    }
+
     /// What the peer means by an error notify.
     fn refusal(&self, word: &str) -> Option<Found> {
         let is_v1 = self.version == Some(1);
@@ -77,7 +83,7 @@ impl IkeSaTrace {
                 Code::PeerRefusedAuth,
                 "the peer has no pre-shared key for this pair of ends, or wants certificates, or refuses our key exchange",
             ),
-            "INVALID_ID_INFORMATION" if !self.established => {
+            "INVALID_ID_INFORMATION" if self.is_in_main_mode() => {
                 (Code::IdMismatch, "the peer does not accept the identity that we send")
             }
             "INVALID_CERTIFICATE" | "INVALID_CERT_ENCODING" | "INVALID_CERT_AUTHORITY" | "CERT_TYPE_UNSUPPORTED" => {
