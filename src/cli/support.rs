@@ -87,11 +87,11 @@ fn parts(config: &Path, settings: Option<&Settings>, faults: &[Fault]) -> Result
         };
         parts.push(Part::new("settings-faults.txt", Ok(faults.iter().map(place).collect())));
     }
-    let client = client.as_ref().map_err(|stop| stop.text().to_owned());
+    let client = client.as_ref().map_err(|stop| stop.why().to_string());
     let report = if faults.is_empty() {
         doctor::report(config).map_err(|error| format!("{error:#}"))
     } else {
-        client.clone().and_then(|client| client.get("/cygnet/v1/doctor").map_err(|stop| stop.text().to_owned()))
+        client.clone().and_then(|client| client.get("/cygnet/v1/doctor").map_err(|stop| stop.why().to_string()))
     };
     parts.push(Part::json("doctor.json", report));
     parts.extend(views::parts(client.as_ref().map(|client| *client).map_err(String::as_str)));

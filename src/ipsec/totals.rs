@@ -192,6 +192,7 @@ mod tests {
             suite: Suite::default(),
             local: BTreeSet::new(),
             remote: BTreeSet::new(),
+            if_id: 0,
             bytes: InOut { inbound, outbound: 0 },
             packets: InOut { inbound: inbound / 100, outbound: 0 },
             unused: InOut::default(),

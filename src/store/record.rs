@@ -359,6 +359,12 @@ impl Record {
         self.state == State::Enabled && !self.connection.children.is_empty() && self.aside.is_none()
     }
 
+    /// Whether it is enabled and has nothing to carry: a side is without networks.
+    #[must_use]
+    pub fn lacks_networks(&self) -> bool {
+        self.state == State::Enabled && self.aside.is_none() && self.connection.children.is_empty()
+    }
+
     /// Whether it is so since it was created: nobody has changed it.
     #[must_use]
     pub fn is_new(&self) -> bool {

@@ -113,6 +113,7 @@ fn commands(uuid: &str, record: &str, body: &str) -> Vec<(Vec<String>, i32)> {
         ("serve", 1),
         ("init --yes --vip 192.0.2.1", 1),
         ("accesskey bob", 1),
+        ("ping branch", 3),
         ("doctor", 1),
         ("doctor --json", 1),
     ];
