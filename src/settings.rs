@@ -1,6 +1,6 @@
 //! The settings: TOML files over defaults, unknown keys refused, every value checked before anything starts.
 
-pub mod condition;
+mod condition;
 mod duration;
 mod files;
 mod gateway;

@@ -17,7 +17,7 @@ pub mod names;
 pub mod observe;
 pub mod packet;
 mod port_names;
-pub(crate) mod pretty;
+mod pretty;
 mod refused;
 pub mod requests;
 pub mod section;

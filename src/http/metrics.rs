@@ -4,6 +4,7 @@
 
 mod children;
 mod connections;
+mod series;
 pub(super) mod texts;
 
 use super::{
@@ -23,15 +24,13 @@ use axum::{
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
+use series::{Labels, gauge, gauges};
 use std::sync::Arc;
 use texts::Texts;
 use tokio::task::spawn_blocking;
-
-type Labels = Vec<(&'static str, String)>;
-type Gauges = Family<Labels, Gauge>;
 
 /// The content type of the format (`OpenMetrics` 1.0.0).
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -81,18 +80,6 @@ async fn made(agent: Arc<Agent>) -> Result<Texts, String> {
         Texts::new(&open, &named)
     });
     made.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
-}
-
-fn gauge(registry: &mut Registry, name: &str, help: &str, value: impl TryInto<i64>) {
-    let gauge: Gauge = Gauge::default();
-    gauge.set(value.try_into().unwrap_or(i64::MAX));
-    registry.register(name, help, gauge);
-}
-
-fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
-    let family = Gauges::default();
-    registry.register(name, help, family.clone());
-    family
 }
 
 fn about_charon(registry: &mut Registry, agent: &Agent) {

@@ -22,7 +22,7 @@ pub struct Side {
 }
 
 /// The protocols that have names, as IANA and charon call them.
-pub const PROTOCOLS: [(&str, u8); 7] =
+pub(super) const PROTOCOLS: [(&str, u8); 7] =
     [("any", 0), ("icmp", 1), ("tcp", TCP), ("udp", UDP), ("gre", 47), ("ipv6-icmp", 58), ("sctp", SCTP)];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -132,7 +132,7 @@ impl Running {
 
     /// Whether it has no packets but those of `wanted`.
     #[must_use]
-    pub fn is_within(self, wanted: Side) -> bool {
+    pub(super) fn is_within(self, wanted: Side) -> bool {
         let (first, last) = wanted.ports();
         let has_ports = || wanted.port == 0 || self.ports.is_some_and(|(from, to)| first <= from && to <= last);
         wanted.protocol == 0 || (self.protocol == Some(wanted.protocol) && has_ports())

@@ -152,7 +152,7 @@ impl Vici {
     ///
     /// # Errors
     /// When charon does not answer.
-    pub async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
+    pub(super) async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
         self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), take).await.map(drop)
     }
 

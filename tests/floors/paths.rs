@@ -14,11 +14,11 @@ pub struct Source {
 
 impl Source {
     pub fn new(name: String, module: String, text: &str) -> Self {
-        let mut tests = text.match_indices("#[cfg(test)]\nmod ");
         // A file of tests that is only named has its own name.
-        let inline =
-            tests.find(|(at, start)| text[at + start.len()..].lines().next().is_some_and(|l| l.ends_with('{')));
-        let end = inline.map_or(text.len(), |(at, _)| at);
+        let is_inline = |at: &usize| {
+            text[*at..].lines().nth(1).is_some_and(|line| line.contains("mod tests") && line.ends_with('{'))
+        };
+        let end = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(is_inline).unwrap_or(text.len());
         let code = text[..end].lines().map(without_comment).collect::<Vec<_>>().join("\n");
         Self { name, module, code }
     }

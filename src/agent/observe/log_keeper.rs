@@ -17,7 +17,7 @@ impl Agent {
     /// Gives the connections the lines of before the start.
     pub(in crate::agent) fn restore_logs(&self) {
         let lines = self.observer.log_file().read().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the connections' logs of before the start are lost");
+            tracing::warn!(%error, "the connections' logs of before the start are lost: {error}");
             Vec::new()
         });
         let room = connection_log::room(self.store.count());
@@ -48,7 +48,7 @@ impl Agent {
         let file = self.observer.log_file();
         let Some(_turn) = file.turn().await else { return };
         if let Err(error) = block_in_place(|| file.write(|| self.all_lines())) {
-            tracing::warn!(%error, "the connections' logs are not kept over a restart");
+            tracing::warn!(%error, "the connections' logs are not kept over a restart: {error}");
         }
     }
 

@@ -115,7 +115,7 @@ impl Agent {
             Ok(Some(saved)) => saved,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "the counters of traffic begin at 0");
+                tracing::warn!(%error, "the counters of traffic begin at 0: {error}");
                 return;
             }
         };
@@ -146,7 +146,7 @@ impl Agent {
         let totals = |id: ConnectionId| Some((id.to_string(), self.entry(id).count().saved()?));
         let connections = self.store.all().iter().filter_map(|record| totals(record.id)).collect();
         if let Err(error) = block_in_place(|| self.observer.counts().save(&Saved { complete, connections })) {
-            tracing::warn!(%error, "the counters of traffic cannot be saved; after a crash they begin at 0");
+            tracing::warn!(%error, "the counters of traffic cannot be saved, and begin at 0 after a crash: {error}");
         }
     }
 }

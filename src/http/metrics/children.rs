@@ -1,6 +1,6 @@
 //! The series of children: whether each is carried, and what it has carried in all.
 
-use super::{Labels, gauges};
+use super::series::{Labels, gauges};
 use crate::{
     agent::{Agent, View},
     ipsec::{ChildSa, ChildState, Condition, State},

@@ -1,6 +1,6 @@
 //! The series of connections.
 
-use super::gauges;
+use super::series::gauges;
 use crate::{
     agent::{Agent, LocalAddresses, View},
     ipsec::{Carried, Certs, Code, State as Wanted, Status},
