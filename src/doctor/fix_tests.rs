@@ -93,7 +93,9 @@ const FAULTS: [Fault; 36] = [
     |case| case.facts.sockets = Ok(Vec::new()),
     |case| {
         let sockets = case.facts.sockets.as_mut().expect("seen");
-        sockets.iter_mut().for_each(|socket| socket.holder = Some(Process { pid: 7, name: HOSTILE.into() }));
+        for socket in sockets.iter_mut() {
+            socket.holder = Some(Process { pid: 7, name: HOSTILE.into() });
+        }
     },
     |case| case.facts.kernel.as_mut().expect("seen").forward_v4 = false,
     |case| {
@@ -111,7 +113,9 @@ const FAULTS: [Fault; 36] = [
     odd,
     |case| {
         let ways = case.facts.ways.as_mut().expect("seen");
-        ways.values_mut().for_each(|way| *way = Err("unreachable".into()));
+        for way in ways.values_mut() {
+            *way = Err("unreachable".into());
+        }
     },
     |case| case.facts.rules.chains.clear(),
     |case| {

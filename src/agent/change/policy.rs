@@ -126,7 +126,7 @@ fn left_out(connection: &Connection) -> Vec<Warning> {
     certs.flat_map(|certs| &certs.left_out).map(warning).collect()
 }
 
-/// The warning for a key that the peer may decode: RouterOS does, and so do strongSwan's files if it is not in quotes.
+/// The warning for a key that the peer may decode: `RouterOS` does, and so do strongSwan's files if it is not in quotes.
 fn taken_as_text(connection: &Connection) -> Option<Warning> {
     let is_encoded = matches!(&connection.auth, Auth::Psk(psk) if psk.looks_encoded());
     let message = "looks like hexadecimal digits (0x) or base64 (0s) and is taken as the text that it is: a peer that decodes \

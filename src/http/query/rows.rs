@@ -56,7 +56,9 @@ pub fn rows(pairs: &[(String, String)], class: &Class, mut all: Vec<Map<String, 
     }
     if let Some(fields) = given("fields") {
         let fields = fields.split(',').map(member).collect::<Result<Vec<_>, _>>()?;
-        all.iter_mut().for_each(|row| row.retain(|name, _| fields.contains(&name.as_str())));
+        for row in &mut all {
+            row.retain(|name, _| fields.contains(&name.as_str()));
+        }
     }
     let number = |name| given(name).map(|value| integer(name, value)).transpose();
     let (start, limit) = (number("start")?.unwrap_or(0), number("limit")?.unwrap_or(super::DEFAULT_LIMIT));
