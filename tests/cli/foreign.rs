@@ -73,7 +73,10 @@ fn a_list_of_all_has_what_is_foreign() {
     assert_eq!(row("by-hand")[3..6], ["foreign", "up", "1h0m"], "{out}");
     assert_eq!(row("left")[3..5], ["foreign", "up"]);
     assert_ne!(row("site-7")[3], "foreign");
-    assert!(out.lines().any(|line| line.starts_with("x;$(") && line.contains(" foreign ") && line.contains(" down ")), "{out}");
+    assert!(
+        out.lines().any(|line| line.starts_with("x;$(") && line.contains(" foreign ") && line.contains(" down ")),
+        "{out}"
+    );
     assert!(out.lines().all(|line| line.width() <= 80), "{out}");
     assert!(!run(&b, &["list"]).ends(0).out.contains("by-hand"));
     assert!(run(&b, &["list", "-a", "-o", "name"]).ends(0).out.lines().any(|line| line == "by-hand"));
