@@ -62,7 +62,11 @@ fn route_based(case: &mut Case) {
     case.facts.into_tunnels = Ok(Vec::new());
 }
 
-const FAULTS: [Fault; 36] = [
+const FAULTS: [Fault; 37] = [
+    |case| {
+        let (connection, why) = (HOSTILE.into(), HOSTILE.into());
+        case.unresolved = vec![super::case::Unresolved { connection, why, is_new: true }];
+    },
     route_based,
     |case| {
         route_based(case);
@@ -93,7 +97,11 @@ const FAULTS: [Fault; 36] = [
     |case| case.facts.sockets = Ok(Vec::new()),
     |case| {
         let sockets = case.facts.sockets.as_mut().expect("seen");
+<<<<<<< HEAD
         for socket in sockets.iter_mut() {
+=======
+        for socket in sockets {
+>>>>>>> doctor
             socket.holder = Some(Process { pid: 7, name: HOSTILE.into() });
         }
     },
@@ -133,7 +141,11 @@ const FAULTS: [Fault; 36] = [
         case.dropped_cas =
             vec![DroppedCa { sha256: text(), subject: text(), connection: text(), name: text(), charon: text() }];
     },
-    |case| case.facts.interfaces.as_mut().expect("seen").iter_mut().for_each(|interface| interface.addresses.clear()),
+    |case| {
+        for interface in case.facts.interfaces.as_mut().expect("seen") {
+            interface.addresses.clear();
+        }
+    },
     |case| case.gateway.vips[0].address = "192.0.2.9".parse().expect("an address"),
     |case| case.facts.synchronised = Ok(false),
     |case| {

@@ -51,7 +51,7 @@ pub mod tests {
     use std::process::Command;
 
     /// The programs that fixes name.
-    const PROGRAMS: [&str; 25] = [
+    const PROGRAMS: [&str; 26] = [
         "apt",
         "chgrp",
         "chmod",
@@ -60,6 +60,7 @@ pub mod tests {
         "df",
         "dmesg",
         "echo",
+        "getent",
         "gpasswd",
         "grep",
         "ip",

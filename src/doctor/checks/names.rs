@@ -36,7 +36,8 @@ pub fn names(case: &Case) -> Judged {
             (Level::Warning, "its tunnel stays at the last address")
         };
         let what = format!("the peer of {} has a name without an address: {rest}", one.connection);
-        let fix = "getent ahosts NAME shows what this host resolves; correct the name, or the name server in /etc/resolv.conf";
+        let fix = "getent ahosts NAME  # shows what this host resolves; correct the name, or the name server in \
+                   /etc/resolv.conf";
         finding(level, what, fix).with(one.why.clone())
     };
     Err(case.unresolved.iter().map(of).collect())
