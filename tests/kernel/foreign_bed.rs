@@ -166,12 +166,18 @@ impl Bed {
     /// Waits until the reason has this code, and these words in its details.
     #[track_caller]
     pub fn told(&self, code: &str, words: &str) -> Value {
-        let reason = poll(PATIENCE, || {
+        let reason = self.hears(PATIENCE, code, words);
+        reason.unwrap_or_else(|| panic!("not {code} {words}: {:#}\n{}", self.view(), self.lab.charon_log(Side::A)))
+    }
+
+    /// The same, for so long.
+    #[track_caller]
+    pub fn hears(&self, patience: Duration, code: &str, words: &str) -> Option<Value> {
+        poll(patience, || {
             let reason = self.view()["reason"].clone();
             let details = reason["details"].as_str().unwrap_or_default();
             (reason["code"] == code && details.contains(words)).then_some(reason)
-        });
-        reason.unwrap_or_else(|| panic!("not {code} {words}: {:#}\n{}", self.view(), self.lab.charon_log(Side::A)))
+        })
     }
 
     /// Pings from A's network to the peer's, until they are stopped.

@@ -41,15 +41,20 @@ pub fn named(bed: &mut Bed, wrong: &Configuration<'_>, code: &str, where_it_begi
     assert_eq!(bed.view()["reason"], json!(null));
 }
 
-/// The peer begins so, and the reason says this.
+/// The peer begins so, and the reason says this. A call that crosses one of ours may come to nothing: then it begins again.
 fn it_begins(bed: &mut Bed, wrong: &Configuration<'_>, [code, words]: [&str; 2]) {
-    // We call nobody meanwhile: iked begins once, and not soon again if it was called.
-    bed.agent.signal(Signal::SIGSTOP);
-    let before = calls(&bed.lab);
-    bed.peer.restart_and_begin(wrong);
-    wait_until(PATIENCE, "the peer has called", || (calls(&bed.lab) > before).then_some(()));
-    bed.agent.signal(Signal::SIGCONT);
-    say(format!("{:?} begins: {}", bed.peer.kind, bed.told(code, words)));
+    for _ in 0..3 {
+        // We call nobody meanwhile: iked begins once, and not soon again if it was called.
+        bed.agent.signal(Signal::SIGSTOP);
+        let before = calls(&bed.lab);
+        bed.peer.restart_and_begin(wrong);
+        wait_until(PATIENCE, "the peer has called", || (calls(&bed.lab) > before).then_some(()));
+        bed.agent.signal(Signal::SIGCONT);
+        if let Some(reason) = bed.hears(Duration::from_secs(15), code, words) {
+            return say(format!("{:?} begins: {reason}", bed.peer.kind));
+        }
+    }
+    bed.told(code, words);
 }
 
 /// How often the peer has begun.
@@ -100,20 +105,24 @@ fn cut_hash(bed: &mut Bed) {
     let options = |hash: &str| json!({ "policyAuthAlgorithm": hash, "pfs": "none" });
     bed.create(&options("sha256"));
     for role in ["we", "the peer"] {
+        let before = bed.spis();
         if role == "the peer" {
             bed.peer.down();
             bed.peer.up(&CUT);
         }
-        // Not what the SA before it was.
-        let condition = || bed.view()["children"][0]["condition"].clone();
-        wait_until(PATIENCE, "it is up", || (bed.ready() && condition() == "up").then_some(()));
+        // Not the SA before it.
+        wait_until(PATIENCE, "it is up", || {
+            let now = bed.spis();
+            (bed.ready() && now[1] != json!(null) && (role == "we" || now[1] != before[1])).then_some(())
+        });
         let ping = bed.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
         let advice = wait_until(PATIENCE, "nothing comes in", || {
             let child = bed.view()["children"][0].clone();
             (child["condition"] == "no_inbound").then(|| child["condition_advice"].to_string())
         });
+        drop(ping);
         assert!(advice.contains("cut HMAC-SHA-256 to 96 bits") && advice.contains("sha256-96"), "{role}: {advice}");
-        assert_eq!(ping.stop().received, 0, "{role}");
+        assert_eq!(bed.lab.ping_tunnel(Side::A).received, 0, "{role}");
     }
     bed.change(&options("sha256-96"));
     bed.carries();
