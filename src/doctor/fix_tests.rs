@@ -97,11 +97,7 @@ const FAULTS: [Fault; 37] = [
     |case| case.facts.sockets = Ok(Vec::new()),
     |case| {
         let sockets = case.facts.sockets.as_mut().expect("seen");
-<<<<<<< HEAD
-        for socket in sockets.iter_mut() {
-=======
         for socket in sockets {
->>>>>>> doctor
             socket.holder = Some(Process { pid: 7, name: HOSTILE.into() });
         }
     },
