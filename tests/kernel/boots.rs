@@ -41,7 +41,7 @@ fn authenticated_packets() {
 #[test]
 #[ignore = "make kernel"]
 fn options() {
-    on_a_machine("on_options", 4);
+    on_a_machine(&["on_options"], 4);
 }
 
 #[test]
