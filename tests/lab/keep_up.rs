@@ -50,7 +50,8 @@ fn comes_back(pair: &Pair, before: &[Tunnel; 2], what: &str) {
         });
         (renewed && Side::BOTH.iter().all(|side| pair.status(*side) == "Ready")).then_some(())
     });
-    assert!(up.is_some(), "{what}: {:?}\n{}", numbers(pair), pair.agent(Side::A).logs());
+    let there_is = || Side::BOTH.map(|side| format!("{}: {:#}", side.letter(), pair.lab.sas(side)));
+    assert!(up.is_some(), "{what}: {:?}\n{}", there_is(), pair.agent(Side::A).logs());
     say(format!("{what}: up again after {:?}", start.elapsed()));
     // Under IKEv1 two SAs that were made at once take each other's children away; then one more is made, and that is all.
     let is_quiet = (0..2).any(|_| {

@@ -107,6 +107,8 @@ impl Counts {
     /// When the file cannot be read.
     pub fn load(&self) -> Result<Option<Saved>> {
         let damaged = |error: serde_json::Error| Error::Damaged { path: self.file.clone(), why: error.to_string() };
+        // A crash may have left a file that was being written.
+        self.file.parent().map(disk::clean).transpose()?;
         disk::read(&self.file)?.map(|bytes| serde_json::from_slice(&bytes).map_err(damaged)).transpose()
     }
 
