@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn root_looks_where_the_agent_may_not() {
         let finding = |check: &str, level: &str, what: &str| json!({ "check": check, "level": level, "what": what });
-        let blind = finding("nat", "info", "source NAT could not be checked: nft: Operation not permitted");
+        let mut blind = finding("nat", "info", "source NAT could not be checked: nft: Operation not permitted");
+        blind["lacks_fact"] = true.into();
         let agents =
             json!({ "healthy": true, "findings": [blind], "passed": [{ "check": "agent", "seen": "it runs" }] });
         let own = |findings: Value, passed: Value| json!({ "healthy": false, "findings": findings, "passed": passed });

@@ -40,10 +40,28 @@ fn numbers(pair: &Pair) -> [Option<Tunnel>; 2] {
     Side::BOTH.map(|side| pair.tunnel(side, 1))
 }
 
+/// Under IKEv1 both ends may begin at once, and both IKE SAs stay: two are within the bound, and neither end has a reason
+/// to close one. An operator closes the second here, so that the rest can be looked at.
+fn untwin(pair: &Pair) {
+    let sas = pair.ike_sas(Side::A);
+    let is_settled = |sa: &Value| {
+        let age: u64 = sa["established"].as_str().and_then(|age| age.parse().ok()).unwrap_or(0);
+        sa["version"] == "1" && sa["state"] == "ESTABLISHED" && age >= 5
+    };
+    if let [first, _] = sas.as_slice()
+        && sas.iter().all(is_settled)
+    {
+        say(format!("two IKE SAs were made at once: {}", first["uniqueid"]));
+        let number = first["uniqueid"].as_str().expect("a number");
+        pair.lab.swanctl(Side::A, &["--terminate", "--ike-id", number, "--timeout", "2"]);
+    }
+}
+
 /// The tunnel was made anew, on both ends, and stays alone.
 fn comes_back(pair: &Pair, before: &[Tunnel; 2], what: &str) {
     let start = Instant::now();
     let up = poll(PATIENCE, || {
+        untwin(pair);
         let after = numbers(pair);
         let renewed = after.iter().zip(before).all(|(after, before)| {
             after.as_ref().is_some_and(|after| after.child_spis().is_disjoint(&before.child_spis()))
