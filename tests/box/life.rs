@@ -161,10 +161,11 @@ fn writes_are_in_the_journal(machine: &Machine, uuid: &str) {
     let body = json!({ "changeIPsecConnection": { "peerAddress": "192.0.2.2", "authKey": "test-only-other-key", "lifeTime": 1000 } });
     machine.call("PUT", &format!("/zstack/v1/ipsec/config/{uuid}"), &body);
     let find = |rest: &str| machine.shell(&format!("journalctl --no-pager -u cygnet CYGNET_UUID={uuid} {rest}"));
-    machine
-        .wait("the change is in the journal", || find("--output=cat").contains("ChangeIPsecConnection by uid 0: done"));
+    machine.wait("the change is in the journal", || {
+        find("--output=cat").contains("ChangeIPsecConnection by uid 0 from this host: done")
+    });
     let said = find("--output=cat");
-    assert!(said.contains("CreateIPsecConnection by uid 0: done; it is new"), "{said}");
+    assert!(said.contains("CreateIPsecConnection by uid 0 from this host: done; it is new"), "{said}");
     assert!(said.contains("lifeTime 3600 -> 1000") && said.contains("authKey changed"), "{said}");
     let fields = find("CYGNET_ACTION=ChangeIPsecConnection --output=json");
     let fields: Value = serde_json::from_str(fields.lines().last().expect("a line")).expect("JSON");

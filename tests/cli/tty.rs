@@ -39,7 +39,17 @@ impl Terminal {
     pub fn run(command: &mut Command) -> Self {
         let pair = openpty(None, None).expect("a terminal");
         let end = || Stdio::from(pair.slave.try_clone().expect("another handle"));
-        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("started");
+        // Whoever runs the tests in the background has them ignore what a terminal's keys send.
+        let mut fresh = Command::new("/usr/bin/env");
+        fresh.arg("--default-signal=INT,QUIT").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => fresh.env(name, value),
+                None => fresh.env_remove(name),
+            };
+        }
+        fresh.current_dir(command.get_current_dir().unwrap_or(std::path::Path::new(".")));
+        let child = fresh.stdin(end()).stdout(end()).stderr(end()).spawn().expect("started");
         let slave = File::from(pair.slave.try_clone().expect("another handle"));
         let keyboard = File::from(pair.master);
         let mut output = keyboard.try_clone().expect("another handle");
