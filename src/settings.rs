@@ -231,7 +231,7 @@ impl Default for Charon {
 impl Settings {
     /// Reads and checks the file at `path`, and the files `conf.d/*.toml` beside it in the order of their names. Tables of
     /// several files are merged and lists of VIPs and networks joined; of any other value the last one counts. Without
-    /// the file at [`DEFAULT_PATH`], of this or another root, only the others count.
+    /// the file at `DEFAULT_PATH`, of this or another root, only the others count.
     ///
     /// # Errors
     /// All faults of all files.

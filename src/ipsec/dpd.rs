@@ -25,7 +25,7 @@ impl Dpd {
     /// These times.
     ///
     /// # Errors
-    /// When one is out of [`Dpd::RANGE`].
+    /// When one is out of its range.
     pub fn new(delay: i64, timeout: i64) -> Result<Self, Invalid> {
         Ok(Self { delay: Self::seconds(delay)?, timeout: Self::seconds(timeout)? })
     }
@@ -33,7 +33,7 @@ impl Dpd {
     /// One of the times.
     ///
     /// # Errors
-    /// When it is out of [`Dpd::RANGE`].
+    /// When it is out of its range.
     pub fn seconds(seconds: i64) -> Result<u32, Invalid> {
         let (low, high) = Self::RANGE;
         let inside = u32::try_from(seconds).ok().filter(|s| (low..=high).contains(s));

@@ -130,7 +130,7 @@ impl Vici {
     }
 
     /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
-    /// [`MANY`] names, use [`Vici::many_connections`].
+    /// [`MANY`] names, use `many_connections`.
     ///
     /// # Errors
     /// When charon does not answer.
