@@ -1,5 +1,6 @@
 //! The query language of `QueryIPSecConnection` (contract 1.11). What one query may cost is bounded, whoever asks.
 
+mod class;
 mod condition;
 mod find;
 mod lens;
@@ -12,20 +13,17 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use class::Class;
 pub use find::find;
 pub use lens::Lens;
 pub use reply::{list, reply};
-pub use rows::{Class, rows};
+pub use rows::rows;
 
 use super::{error::Failure, inventory, parse};
 use crate::{
     agent::View,
     error::Error,
-    http::query::{
-        condition::{Condition, no_field},
-        order::Datum,
-        steps::Steps,
-    },
+    http::query::{class::CONNECTION, condition::Condition, order::Datum, steps::Steps},
     ipsec::ConnectionId,
 };
 use sha2::{Digest, Sha256};
@@ -68,6 +66,11 @@ impl Query {
     /// # Errors
     /// 400 for what is no query, 503 for a field that does not exist.
     pub fn parse(pairs: &[(String, String)]) -> Result<Self, Failure> {
+        Self::about(pairs, &CONNECTION)
+    }
+
+    /// The same of another class.
+    fn about(pairs: &[(String, String)], class: &Class) -> Result<Self, Failure> {
         let mut query = Self::default();
         for name in SINGLE {
             parse::value(name, pairs)?;
@@ -80,14 +83,14 @@ impl Query {
         }
         for (name, value) in pairs {
             match name.as_str() {
-                "q" => query.conditions.push(Condition::new(value)?),
+                "q" => query.conditions.push(Condition::new(value, class)?),
                 "limit" => query.limit = Some(integer("limit", value)?),
                 "start" => query.start = integer("start", value)?,
                 "count" => query.count = boolean(value),
                 "replyWithCount" => query.with_count = boolean(value),
-                "sort" => query.sort = Some(sort(value)?),
-                "fields" => query.fields = Some(fields(value)?),
-                "groupBy" => query.group_by = Some(member(value.trim())?),
+                "sort" => query.sort = Some(sort(value, class)?),
+                "fields" => query.fields = Some(fields(value, class)?),
+                "groupBy" => query.group_by = Some(class.member(value.trim())?),
                 "filterName" => {
                     return Err(Error::in_query("filterName", "is not possible: this agent has no filters").into());
                 }
@@ -196,8 +199,8 @@ async fn read<K>(
     Ok(all)
 }
 
-/// The views in the order of their keys; absent ones come first.
-fn sorted(mut all: Vec<(Option<Datum>, View)>, descending: bool) -> Vec<View> {
+/// The items in the order of their keys; absent ones come first.
+fn sorted<T>(mut all: Vec<(Option<Datum>, T)>, descending: bool) -> Vec<T> {
     all.sort_by(|(a, _), (b, _)| {
         let order = match (a, b) {
             (Some(a), Some(b)) => a.order(b),
@@ -205,7 +208,7 @@ fn sorted(mut all: Vec<(Option<Datum>, View)>, descending: bool) -> Vec<View> {
         };
         if descending { order.reverse() } else { order }
     });
-    all.into_iter().map(|(_, view)| view).collect()
+    all.into_iter().map(|(_, item)| item).collect()
 }
 
 fn integer(name: &str, value: &str) -> Result<usize, Failure> {
@@ -220,19 +223,14 @@ fn boolean(value: &str) -> bool {
     value.trim().eq_ignore_ascii_case("true")
 }
 
-fn sort(value: &str) -> Result<(&'static str, bool), Failure> {
+fn sort(value: &str, class: &Class) -> Result<(&'static str, bool), Failure> {
     let descending = value.starts_with('-');
     // An unescaped plus sign is a blank by the time it arrives.
-    Ok((member(value.trim_start_matches(['+', '-', ' ']).trim())?, descending))
+    Ok((class.member(value.trim_start_matches(['+', '-', ' ']).trim())?, descending))
 }
 
-/// The members that `value` names, each once and in the order of the inventory.
-fn fields(value: &str) -> Result<Vec<&'static str>, Failure> {
-    let named: BTreeSet<_> = value.split(',').map(str::trim).map(member).collect::<Result<_, _>>()?;
-    Ok(inventory::MEMBERS.into_iter().filter(|name| named.contains(name)).collect())
-}
-
-/// A member of the inventory.
-fn member(name: &str) -> Result<&'static str, Failure> {
-    inventory::MEMBERS.into_iter().find(|member| *member == name).ok_or_else(|| no_field(name))
+/// The members that `value` names, each once and in the order of the class.
+fn fields(value: &str, class: &Class) -> Result<Vec<&'static str>, Failure> {
+    let named: BTreeSet<_> = value.split(',').map(|name| class.member(name.trim())).collect::<Result<_, _>>()?;
+    Ok(class.members.iter().copied().filter(|name| named.contains(name)).collect())
 }

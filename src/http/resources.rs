@@ -14,14 +14,14 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-const VIP: Class =
-    Class { name: "org.zstack.network.service.vip.VipInventory", members: &["uuid", "name", "ip", "state"] };
-const L3_NETWORK: Class =
-    Class { name: "org.zstack.header.network.l3.L3NetworkInventory", members: &["uuid", "name", "state", "ipRanges"] };
-const ROUTER: Class = Class {
-    name: "org.zstack.network.service.virtualrouter.VirtualRouterVmInventory",
-    members: &["uuid", "name", "state", "status"],
-};
+const VIP: Class = Class::plain("org.zstack.network.service.vip.VipInventory", &["uuid", "name", "ip", "state"]);
+/// L3 networks.
+pub const L3_NETWORK: Class =
+    Class::plain("org.zstack.header.network.l3.L3NetworkInventory", &["uuid", "name", "state", "ipRanges"]);
+const ROUTER: Class = Class::plain(
+    "org.zstack.network.service.virtualrouter.VirtualRouterVmInventory",
+    &["uuid", "name", "state", "status"],
+);
 
 /// `QueryVip`.
 pub async fn vips(State(api): Shared, Query(pairs): Pairs) -> Answer {

@@ -5,7 +5,7 @@ use super::{
     error::{Failure, json_response},
     inventory, parse, query,
     request::{Pairs, id_of},
-    resources::l3_network,
+    resources::{L3_NETWORK, l3_network},
     state::{Answer, Shared},
 };
 use crate::{
@@ -26,8 +26,7 @@ use std::{
 };
 use tokio::{process::Command, sync::Semaphore, time::timeout};
 
-/// The classes of a candidate and of its ranges in the management plane.
-const NETWORK: &str = "org.zstack.header.network.l3.L3NetworkInventory";
+/// The class of a network's range in the management plane.
 const RANGE: &str = "org.zstack.header.network.l3.IpRangeInventory";
 /// How many lines of the log are answered unless the caller says otherwise.
 const LINES: usize = 30;
@@ -58,7 +57,7 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs, headers: Hea
     let classes = |index: usize, network: &Map<String, Value>| {
         let ranges = network["ipRanges"].as_array().map_or(0, Vec::len);
         let ranges = (0..ranges).map(move |range| (format!("inventories[{index}].ipRanges[{range}]"), RANGE));
-        std::iter::once((format!("inventories[{index}]"), NETWORK)).chain(ranges)
+        std::iter::once((format!("inventories[{index}]"), L3_NETWORK.name)).chain(ranges)
     };
     let schema: Map<_, _> = page
         .iter()

@@ -35,6 +35,11 @@ fn the_settings_answer_for_vips_networks_and_the_router() {
         );
         let wrong = b.ask("GET", &format!("/zstack/v1/{path}?q=nosuch=1"), b"").expect(503).text();
         assert!(wrong.contains("has no field[nosuch]"), "{wrong}");
+        // What the language has, and cannot be done here, is refused and not ignored.
+        b.ask("GET", &format!("/zstack/v1/{path}?groupBy=name"), b"").expect(503);
+        b.ask("GET", &format!("/zstack/v1/{path}?filterName=x"), b"").expect(503);
+        let many = "q=name!=x&".repeat(33);
+        b.ask("GET", &format!("/zstack/v1/{path}?{many}"), b"").expect(400);
         b.tcp().request("GET", &format!("/zstack/v1/{path}"), &[], b"").expect("an answer").expect(400);
     }
     let ip = get(&b, "vips")["inventories"][0]["ip"].clone();

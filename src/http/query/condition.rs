@@ -1,16 +1,13 @@
 //! One condition of a query: read once, however many connections it is asked of.
 
 use super::{
+    class::Class,
     lens::Lens,
     like::Pattern,
     order::{Datum, List, Operand},
     steps::Steps,
 };
-use crate::{
-    agent::View,
-    error::Error,
-    http::{error::Failure, inventory},
-};
+use crate::{agent::View, http::error::Failure};
 use std::cmp::Ordering;
 
 /// The operators; of those that stand at the same place the longest counts.
@@ -95,16 +92,7 @@ impl Condition {
     ///
     /// # Errors
     /// 400 when it has no operator, is too long, or has no date where one must be; 503 for a member that does not exist.
-    pub fn new(text: &str) -> Result<Self, Failure> {
-        let is_known = |field: &str| inventory::MEMBERS.contains(&field) || nested(field).is_some();
-        Self::about(text, |field| if is_known(field) { Ok(()) } else { Err(no_field(field)) })
-    }
-
-    /// The same, of something else than a connection: `check` knows its members.
-    ///
-    /// # Errors
-    /// As [`Condition::new`].
-    pub fn about(text: &str, check: impl FnOnce(&str) -> Result<(), Failure>) -> Result<Self, Failure> {
+    pub fn new(text: &str, class: &Class) -> Result<Self, Failure> {
         let Some((field, operator, value)) = split(text) else {
             let shown: String = text.chars().take(64).collect();
             let valid: Vec<_> = OPERATORS.iter().map(|(name, _)| *name).collect();
@@ -114,7 +102,9 @@ impl Condition {
                 valid.join(", ")
             )));
         };
-        check(field)?;
+        if !(class.has_lists && nested(field).is_some()) {
+            class.member(field)?;
+        }
         Ok(Self { field: field.into(), operator, wanted: wanted(field, operator, value)? })
     }
 
@@ -223,20 +213,10 @@ fn nested(field: &str) -> Option<(&str, Option<&str>)> {
     exists.then_some((list, member))
 }
 
-/// That inventories of connections have no such member.
-pub fn no_field(name: &str) -> Failure {
-    no_field_of(inventory::CONNECTION_CLASS, name)
-}
-
-/// That inventories of this class have no such member.
-pub fn no_field_of(class: &str, name: &str) -> Failure {
-    let shown: String = name.chars().take(64).collect();
-    Failure::Api(Error::Internal(format!("inventory class[{class}] has no field[{shown}]")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::query::class::CONNECTION;
 
     #[test]
     fn conditions_split_at_the_earliest_and_longest_operator() {
@@ -246,7 +226,7 @@ mod tests {
         assert_eq!(split("localId is null"), Some(("localId", Operator::Null, "")));
         assert_eq!(split("peerCidrs.cidr?=10.0.0.0/8,10.1.0.0/16").map(|parts| parts.1), Some(Operator::In));
         for wrong in ["name", "nosuch=1", "peerCidrs.no=1"] {
-            assert!(Condition::new(wrong).is_err(), "{wrong}");
+            assert!(Condition::new(wrong, &CONNECTION).is_err(), "{wrong}");
         }
     }
 }
