@@ -186,9 +186,15 @@ impl Peer {
         }
     }
 
+    /// iked answers before it has read the file, and prints each policy that it reads. Then it is asked once more, so that
+    /// its other processes have it too.
     #[track_caller]
     fn reload(&self) {
+        let read = || self.log().matches("ikev2 \"net\" ").count();
+        let before = read();
         self.tell(&["/usr/sbin/ikectl", "-s", SOCKET, "reload"]);
+        wait_until(PATIENCE, "iked reads its file", || (read() > before).then_some(()));
+        self.tell(&["/usr/sbin/ikectl", "-s", SOCKET, "show", "sa"]);
     }
 
     /// Runs a program of it. The namespace comes from the thread, which is spared two programs on the way.

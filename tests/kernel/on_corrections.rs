@@ -13,6 +13,10 @@ use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
 
+/// From ping to ping. Under IKEv1 an end that deletes an SA takes it out at once, and the other end sends into it until the
+/// DELETE has come: a time of its own on each machine, in which at most one ping falls.
+const EVERY: Duration = Duration::from_millis(100);
+
 /// Hosts in the upper halves of both networks.
 const UPPER: [&str; 2] = ["10.1.0.200", "10.2.0.200"];
 
@@ -48,8 +52,8 @@ fn corrected(wrong: &Plain<'_>, right: &Plain<'_>, options: &Value, condition: &
 #[track_caller]
 fn is_corrected(lab: &Lab, pair: &Pair, right: &Plain<'_>, condition: &str, ends: [&str; 2]) {
     wait_until(PATIENCE, condition, || (view(pair)["children"][0]["condition"] == condition).then_some(()));
-    let ping = lab.ping_background(Side::A, ends[0], ends[1], Duration::from_millis(20));
-    ping.wait_for_replies(50);
+    let ping = lab.ping_background(Side::A, ends[0], ends[1], EVERY);
+    ping.wait_for_replies(10);
     right.load(lab);
     let mut most = 0;
     wait_until(Duration::from_mins(1), "Ready", || {
@@ -59,11 +63,11 @@ fn is_corrected(lab: &Lab, pair: &Pair, right: &Plain<'_>, condition: &str, ends
     wait_until(PATIENCE, "one is left", || {
         (plain::children(lab) == 1 && pair.tunnel(Side::A, 1).is_some()).then_some(())
     });
-    ping.wait_for_replies(50);
+    ping.wait_for_replies(10);
     let pings = ping.stop();
     // One may be on its way in the SA that one end has installed and the other has not yet. The kernel has one policy for
     // the same addresses: from when one end has the other mode until the other has it too, it refuses the old one.
-    let most_lost = if condition == "other_algorithms" { 25 } else { 1 };
+    let most_lost = if condition == "other_algorithms" { 5 } else { 1 };
     assert!(pings.lost() <= most_lost, "{pings:?}");
     say(format!("{condition}, then corrected: {pings:?}"));
     assert!(most <= 2, "{most} at once");
