@@ -5,13 +5,15 @@
 //! log level 1; an unknown line changes nothing.
 
 pub mod answer;
+mod cause;
 mod certificates;
 pub mod closed;
 mod diagnose;
 mod methods;
 mod notifies;
-pub mod rekeys;
+mod rekeys;
 mod silence;
+mod trace;
 
 #[cfg(test)]
 mod foreign;
@@ -22,11 +24,10 @@ use super::{
     section::Section,
     words::{self, shorten},
 };
-use crate::ipsec::{Identity, reason::Code};
+use crate::ipsec::Identity;
+pub use cause::{Confidence, FailureCause, KEY_OR_IDENTITY, OwnValues, Subject, TraceEvent};
 use std::net::IpAddr;
-
-/// The start of details where the peer does not say which of the two it is, for ends with a pre-shared key.
-pub const KEY_OR_IDENTITY: &str = "the pre-shared keys differ, or the peer expects another identity of ours";
+pub use trace::IkeSaTrace;
 
 /// What only the end that began receives.
 const FIRST_ANSWERS: [&str; 4] =
@@ -81,115 +82,6 @@ pub fn mentions(words: &str, identity: &Identity) -> bool {
 /// The configuration that charon calls `name`: it has none before it has chosen one.
 pub(super) fn configuration(name: &str) -> Option<String> {
     Some(shorten(name, words::NAME)).filter(|name| name != "(unnamed)")
-}
-
-/// The confidence in a cause; a weaker cause does not replace a recent stronger one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Confidence {
-    /// A name without details.
-    Hint,
-    /// An event, or its absence.
-    Sign,
-    /// The peer's error, without its values.
-    Answer,
-    /// An observation of this side, with the values of both ends.
-    Evidence,
-}
-
-/// What the details of a cause say of this gateway's own values.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OwnValues {
-    /// Nothing.
-    #[default]
-    Unsaid,
-    /// Nothing, and the proposal may be the cause as well as the networks.
-    ProposalToo,
-    /// They name them.
-    Said,
-}
-
-/// A cause of failure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailureCause {
-    /// The cause.
-    pub code: Code,
-    /// Its confidence.
-    pub confidence: Confidence,
-    /// The child; `None` for the whole connection.
-    pub child: Option<String>,
-    /// The IKE version of the peer, if that is the cause.
-    pub version: Option<u8>,
-    /// The identity that the peer sends, in charon's format, if that is the cause.
-    pub peer_id: Option<String>,
-    /// The identity that the peer asks for here, likewise.
-    pub asked_id: Option<String>,
-    /// What was seen.
-    pub details: String,
-    /// What that says of this gateway's own values.
-    pub own: OwnValues,
-}
-
-impl FailureCause {
-    /// The cause `code`, of which nothing more is known than `details`.
-    #[must_use]
-    pub fn new(code: Code, confidence: Confidence, details: String) -> Self {
-        let (child, version, peer_id, asked_id, own) = (None, None, None, None, OwnValues::default());
-        Self { code, confidence, child, version, peer_id, asked_id, details, own }
-    }
-
-    /// charon refused to negotiate `child`, with these words.
-    #[must_use]
-    pub fn refused(child: &str, details: String) -> Self {
-        Self { child: Some(child.to_owned()), ..Self::new(Code::Unknown, Confidence::Sign, details) }
-    }
-}
-
-/// The meaning of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TraceEvent {
-    /// A cause of failure.
-    FailureCause(FailureCause),
-    /// The IKE_SA is established: its earlier causes are over.
-    Established,
-    /// An SA was not rekeyed, for this cause.
-    RekeyFailed(rekeys::Subject, FailureCause),
-    /// An SA was rekeyed.
-    Rekeyed(rekeys::Subject),
-}
-
-/// What is remembered of one IKE SA.
-#[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
-pub struct IkeSaTrace {
-    /// The peer's address.
-    pub remote: Option<IpAddr>,
-    /// Whether this side began it.
-    ours: bool,
-    /// 1 or 2.
-    version: Option<u8>,
-    established: bool,
-    /// The child that is being negotiated, if this side asked for it.
-    child: Option<String>,
-    /// Whether anything of a child was negotiated.
-    asked: bool,
-    /// The proposals of the peer, and those of this side.
-    received: Option<String>,
-    configured: Option<String>,
-    /// The ends that a configuration was looked for.
-    ends: Option<String>,
-    /// How the peer proves who it is, where that is not what is configured; what charon says afterwards follows from it.
-    method: Option<(Code, String)>,
-    certificates: certificates::Certificates,
-    /// The message that is sent again and again.
-    step: Option<&'static str>,
-    silence: silence::Silence,
-    rekeys: rekeys::Rekeys,
-    /// The error in the peer's last answer to `IKE_AUTH`, or in its last IKEv2 notification, in charon's short form.
-    notify: Option<&'static str>,
-    /// The peer's refusal was encrypted with what both ends made of the key.
-    is_sealed: bool,
-    /// The peer began it in aggressive mode.
-    aggressive: bool,
 }
 
 impl IkeSaTrace {

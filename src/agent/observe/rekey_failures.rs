@@ -2,7 +2,7 @@
 
 use crate::{
     ipsec::Code,
-    strongswan::log_parser::{FailureCause, rekeys::Subject},
+    strongswan::log_parser::{FailureCause, Subject},
 };
 use jiff::Timestamp;
 

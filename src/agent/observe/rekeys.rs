@@ -4,7 +4,7 @@ use crate::{
     agent::{Agent, Warning},
     ipsec::ConnectionId,
     strongswan::{
-        log_parser::{FailureCause, rekeys::Subject},
+        log_parser::{FailureCause, Subject},
         words::{self, shorten},
     },
 };

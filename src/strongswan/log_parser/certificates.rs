@@ -1,9 +1,6 @@
 //! Faults of certificates. charon logs the cause first, and then only that no key is trusted.
 
-use super::{
-    Confidence, IkeSaTrace,
-    diagnose::{Found, found},
-};
+use super::cause::{Confidence, Found, found};
 use crate::{
     ipsec::Code,
     strongswan::words::{self, shorten},
@@ -32,12 +29,10 @@ impl Certificates {
             self.cause = Some(format!("{plain} (charon: {})", shorten(text, words::VALUE)));
         }
     }
-}
 
-impl IkeSaTrace {
     /// The fault of a certificate, or charon's line that no other certificate is usable.
-    pub(super) fn certificates(&self, text: &str) -> Option<Found> {
-        let Certificates { cause, subject, is_used } = &self.certificates;
+    pub(super) fn diagnose(&self, text: &str) -> Option<Found> {
+        let Self { cause, subject, is_used } = self;
         let untrusted = text.starts_with("no trusted ");
         let is_end =
             matches!(text, "no matching peer config found" | "no peer config found" | "no alternative config found");

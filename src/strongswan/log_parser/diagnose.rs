@@ -1,6 +1,9 @@
 //! Diagnoses the lines that name a cause of failure.
 
-use super::{Confidence, FailureCause, IkeSaTrace, KEY_OR_IDENTITY, OwnValues};
+use super::{
+    cause::{Confidence, FailureCause, Found, KEY_OR_IDENTITY, OwnValues, found},
+    trace::IkeSaTrace,
+};
 use crate::{
     ipsec::reason::Code,
     strongswan::words::{self, shorten},
@@ -14,7 +17,7 @@ impl IkeSaTrace {
             .or_else(|| self.proposals(text))
             .or_else(|| self.selectors(text))
             .or_else(|| self.proof(text))
-            .or_else(|| self.certificates(text))
+            .or_else(|| self.certificates.diagnose(text))
             .or_else(|| self.identities(text))
             .or_else(|| self.silence(text))
             .or_else(|| self.end(text))
@@ -181,29 +184,10 @@ impl IkeSaTrace {
     }
 }
 
-/// A cause, before the rest of the trace is looked at.
-pub(super) struct Found {
-    pub code: Code,
-    pub confidence: Confidence,
-    pub details: String,
-    pub own: OwnValues,
-}
-
-impl Found {
-    pub(super) fn new(code: Code, confidence: Confidence, details: String) -> Self {
-        Self { code, confidence, details, own: OwnValues::default() }
-    }
-}
-
 /// The start of details where this is certain.
 const KEYS_DIFFER: &str = "the pre-shared keys differ";
 /// The end of a line about a message that could not be processed.
 const PROCESSING_FAILED: &str = " processing failed";
-
-#[expect(clippy::unnecessary_wraps, reason = "the callers return it as it is")]
-pub(super) fn found(code: Code, confidence: Confidence, details: String) -> Option<Found> {
-    Some(Found::new(code, confidence, details))
-}
 
 /// Whether the cause concerns one child, if its name is known.
 fn is_of_a_child(code: Code) -> bool {

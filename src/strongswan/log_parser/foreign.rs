@@ -2,7 +2,7 @@
 //! settings.
 
 use super::{
-    IkeSaTrace, TraceEvent, rekeys,
+    IkeSaTrace, Subject, TraceEvent,
     tests::{assert_told, told},
 };
 use crate::ipsec::reason::Code;
@@ -300,7 +300,7 @@ fn rekeyings() {
         "establishing CHILD_SA c-0{2} reqid 1",
         "generating CREATE_CHILD_SA request 2 [ N(REKEY_SA) SA No KE TSi TSr ]",
     ];
-    let child = rekeys::Subject::Child(Some("c-0".into()));
+    let child = Subject::Child(Some("c-0".into()));
     let refused =
         ["parsed CREATE_CHILD_SA response 2 [ N(NO_PROP) ]", "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"];
     match hear(&after(&asks, &refused)) {
@@ -315,16 +315,13 @@ fn rekeyings() {
     let busy = "parsed CREATE_CHILD_SA response 2 [ N(TEMP_FAIL) ]";
     assert_eq!(hear(&after(&asks, &[busy, again])), None, "both ends asked at once");
     let theirs = ["parsed CREATE_CHILD_SA request 0 [ N(REKEY_SA) SA No KE TSi TSr ]", "no acceptable proposal found"];
-    assert!(
-        matches!(hear(&theirs), Some(TraceEvent::RekeyFailed(rekeys::Subject::Child(None), _))),
-        "we refuse the peer's"
-    );
+    assert!(matches!(hear(&theirs), Some(TraceEvent::RekeyFailed(Subject::Child(None), _))), "we refuse the peer's");
     let another = ["generating CREATE_CHILD_SA request 2 [ SA No KE TSi TSr ]", refused[1]];
     assert!(matches!(hear(&another), Some(TraceEvent::FailureCause(_))), "another CHILD_SA is not rekeyed");
     let made = "inbound CHILD_SA c-0{2} established with SPIs 80d4ddf7_i df36ab6b_o and TS 10.1.0.0/24 === 10.2.0.0/24";
     assert_eq!(hear(&after(&asks, &[made])), Some(TraceEvent::Rekeyed(child)));
     let ike = ["generating CREATE_CHILD_SA request 2 [ SA No KE ]", "received NO_PROPOSAL_CHOSEN notify error"];
-    assert!(matches!(hear(&ike), Some(TraceEvent::RekeyFailed(rekeys::Subject::Ike, _))));
+    assert!(matches!(hear(&ike), Some(TraceEvent::RekeyFailed(Subject::Ike, _))));
     let ike = "IKE_SA a[2] rekeyed between 192.0.2.1[192.0.2.1]...192.0.2.2[192.0.2.2]";
-    assert_eq!(hear(&[ike]), Some(TraceEvent::Rekeyed(rekeys::Subject::Ike)));
+    assert_eq!(hear(&[ike]), Some(TraceEvent::Rekeyed(Subject::Ike)));
 }

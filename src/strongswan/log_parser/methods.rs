@@ -1,8 +1,8 @@
 //! Authentication methods other than the configured one: aggressive mode, XAUTH, EAP, certificates in place of a key.
 
 use super::{
-    Confidence, IkeSaTrace,
-    diagnose::{Found, found},
+    cause::{Confidence, Found, found},
+    trace::IkeSaTrace,
 };
 use crate::ipsec::Code;
 

@@ -2,8 +2,8 @@
 //! (3.14.1).
 
 use super::{
-    Confidence, IkeSaTrace, KEY_OR_IDENTITY,
-    diagnose::{Found, found},
+    cause::{Confidence, Found, KEY_OR_IDENTITY, found},
+    trace::IkeSaTrace,
 };
 use crate::ipsec::Code;
 

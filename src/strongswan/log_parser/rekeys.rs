@@ -1,38 +1,10 @@
 //! Rekeys that fail while the tunnel is up: the SA stays until its lifetime ends, and then has no successor.
 
-use super::{Confidence, FailureCause, IkeSaTrace, TraceEvent};
+use super::{
+    cause::{Confidence, FailureCause, Subject, TraceEvent},
+    trace::IkeSaTrace,
+};
 use crate::ipsec::Code;
-
-/// The SA that is rekeyed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
-    /// The IKE_SA.
-    Ike,
-    /// The CHILD_SA of that name, if it is known which.
-    Child(Option<String>),
-}
-
-/// The rekey in progress.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rekeys {
-    /// The pending message is a rekey.
-    is_one: bool,
-    /// Its cause of failure was reported.
-    is_told: bool,
-}
-
-impl Rekeys {
-    /// Records a sent or received message; `carries` says whether an SA is up that could be rekeyed.
-    pub(super) fn exchange(&mut self, message: &str, carries: bool) {
-        let is_v2 = message.starts_with("CREATE_CHILD_SA request");
-        if is_v2 || message.starts_with("QUICK_MODE request") {
-            // A rekey with traffic selectors is for a CHILD_SA and names the one it replaces. Under IKEv1 it names
-            // none.
-            let is_another_child = is_v2 && message.contains(" TSi ") && !message.contains("N(REKEY_SA)");
-            (self.is_one, self.is_told) = (carries && !is_another_child, false);
-        }
-    }
-}
 
 impl IkeSaTrace {
     /// The cause, marked as one of a rekey if it is.

@@ -1,59 +1,13 @@
 //! The meaning of a peer's silence, from its earlier answers and the pending request.
 
 use super::{
-    Confidence, IkeSaTrace, KEY_OR_IDENTITY, OwnValues,
-    diagnose::{Found, found},
+    cause::{Confidence, Found, KEY_OR_IDENTITY, OwnValues, found},
+    trace::IkeSaTrace,
 };
 use crate::ipsec::Code;
 
 /// charon also retransmits to a slow peer; only the second retransmit counts.
 const SIGN: u32 = 2;
-
-/// The peer's answers so far, and messages that could not be decrypted.
-#[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon told, in any order")]
-pub(super) struct Silence {
-    /// How many of main mode's messages the peer has answered.
-    answered: u8,
-    /// Whether a CHILD_SA came up.
-    pub has_carried: bool,
-    /// Whether quick mode waits for its answer.
-    is_quick: bool,
-    /// Whether the current message could not be decrypted.
-    pub is_undecrypted: bool,
-    /// Whether an INFORMATIONAL could not be decrypted: a refusal by a peer with another key, or a message that came
-    /// early.
-    is_unreadable: bool,
-}
-
-impl Silence {
-    pub(super) fn remember(&mut self, text: &str) {
-        if text == "could not decrypt payloads" {
-            self.is_undecrypted = true;
-        } else if text.starts_with("INFORMATIONAL_V1 ") && text.ends_with(" processing failed") {
-            self.is_unreadable |= self.is_undecrypted;
-            self.is_undecrypted = false;
-        }
-    }
-
-    /// A message could be read.
-    pub(super) fn record_readable(&mut self) {
-        self.is_undecrypted = false;
-    }
-
-    /// The peer proved who it is: what could not be decrypted before was no refusal.
-    pub(super) fn record_established(&mut self) {
-        self.is_unreadable = false;
-    }
-
-    /// A message was sent or read.
-    pub(super) fn exchange(&mut self, message: &str) {
-        self.answered += u8::from(message.starts_with("ID_PROT response") && self.answered < u8::MAX);
-        if message.starts_with("QUICK_MODE ") {
-            self.is_quick = message.starts_with("QUICK_MODE request");
-        }
-    }
-}
 
 impl IkeSaTrace {
     pub(super) fn silence(&self, text: &str) -> Option<Found> {

@@ -4,7 +4,7 @@
 //! was up for long or is stale, its operator is at work: the waits start again. A tunnel that is closed soon after it came
 //! up flaps: its waits keep growing.
 
-use super::tidy;
+use super::running::installed;
 use crate::ipsec::{ChildSa, ChildState, Connection, ConnectionId, IkeSa, IkeState};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,7 +94,7 @@ impl Pace {
         // Each SA ends only once, so this cannot repeat.
         let is_of_the_past = before.keys().any(|id| gone(id) && stale.contains(id))
             && !self.installed.keys().any(|id| stale.contains(id));
-        let is_bare = wanted.children.iter().any(|child| tidy::installed(running, &child.name).next().is_none());
+        let is_bare = wanted.children.iter().any(|child| installed(running, &child.name).next().is_none());
         if is_of_the_past || lives.iter().any(|life| *life >= self.calm()) {
             self.begin_anew();
         } else if !lives.is_empty() && is_bare {

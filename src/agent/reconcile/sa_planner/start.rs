@@ -1,6 +1,6 @@
 //! Whether this end begins to negotiate at all: the peer may be the one that does, or traffic.
 
-use super::{SaPlanner, Step};
+use super::{state::SaPlanner, step::Step};
 use crate::ipsec::{Connection, IkeSa, native::StartMode};
 use tokio::time::Instant;
 

@@ -1,7 +1,11 @@
 //! Which SAs to close, and when: unwanted ones at once, replaced ones soon after their successor came up, duplicates later.
 //! Each child is decided alone: one that is down does not keep the SAs of others.
 
-use super::{SaPlanner, Step};
+use super::{
+    running::installed,
+    state::{Duplicate, SaPlanner},
+    step::Step,
+};
 use crate::ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, TrafficSelector};
 use ipnet::IpNet;
 use std::{
@@ -30,14 +34,6 @@ struct Look<'a> {
     /// The children that are carried in part, or not at all.
     partial: Vec<&'a Child>,
     now: Instant,
-}
-
-/// A second SA for the same traffic, or an IKE SA that is not needed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Duplicate {
-    since: Instant,
-    /// Whether the wait was begun anew; that is done once.
-    is_late: bool,
 }
 
 /// What to do with a CHILD_SA.
@@ -253,26 +249,6 @@ impl Look<'_> {
         }
         Fate::Stays
     }
-}
-
-/// The SAs of the child with this name that carry traffic.
-pub(super) fn installed<'a>(running: &'a [IkeSa], name: &'a str) -> impl Iterator<Item = &'a ChildSa> {
-    let children = running.iter().filter(|ike| ike.state == IkeState::Established).flat_map(|ike| &ike.children);
-    children.filter(move |sa| sa.name == name && sa.state == ChildState::Installed)
-}
-
-/// Whether another SA of the child may be negotiated: beside one that is installed, not beside two.
-pub(super) fn has_room(running: &[IkeSa], child: &str) -> bool {
-    // One in negotiation, also in a stale IKE_SA, counts as two.
-    let counts = |ike: &IkeSa, sa: &ChildSa| match sa.state {
-        ChildState::Pending => 2,
-        ChildState::Installed => 1,
-        ChildState::Replaced => usize::from(ike.version == 1),
-        ChildState::Closing => 0,
-    };
-    let open = running.iter().filter(|ike| ike.state != IkeState::Closing);
-    let of_child = open.flat_map(|ike| ike.children.iter().filter(|sa| sa.name == child).map(move |sa| (ike, sa)));
-    of_child.map(|(ike, sa)| counts(ike, sa)).sum::<usize>() <= 1
 }
 
 /// How long duplicates stay. Of two agents, the end with the lower address closes them: where charon's whole seconds, or

@@ -4,7 +4,7 @@
 //! one follows at once, and then both in turn. A peer that answers in a version speaks it: what it refuses then, it would
 //! refuse in the other one too. An attempt never closes a running SA.
 
-use super::SaPlanner;
+use super::state::{SaPlanner, Turns};
 use crate::ipsec::{Connection, IkeSa, IkeState, IkeVersion};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,17 +46,6 @@ pub enum Turn {
     LookAt(Instant),
     /// Initiate with this one, after closing these IKE_SAs that nobody answers.
     To(IkeVersion, Vec<u64>),
-}
-
-/// The attempts so far.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Turns {
-    /// Attempts with the version that is tried.
-    pub attempts: u32,
-    /// Both were tried.
-    both: bool,
-    /// The last attempt was for one child of several.
-    probed: bool,
 }
 
 fn other(version: IkeVersion) -> IkeVersion {
