@@ -13,7 +13,7 @@ const CLI_HEAD: &str = "\
 
 This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
-Every command but `init`, `serve`, `render`, `bundle`, `passwd` and `accesskey` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
+Every command but `init`, `serve`, `render`, `bundle`, `passwd`, `accesskey` and `token` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
 ";
 
 const SETTINGS_HEAD: &str = "\

@@ -68,8 +68,9 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Support { file } => stop::end(support::run(&config, file.as_deref()), false),
         Command::Complete(args) => complete::run(&config, &args),
-        Command::Passwd { account } => accounts::passwd(&config, &account),
-        Command::Accesskey { account } => accounts::access_key(&config, &account),
+        Command::Passwd(args) => accounts::passwd(&config, &args),
+        Command::Accesskey(args) => accounts::access_key(&config, &args),
+        Command::Token(args) => accounts::token(&config, &args),
         command => {
             let result = Client::new(&config).and_then(|client| ask(&client, &command));
             stop::end(result, command.is_json())
@@ -116,8 +117,9 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Doctor(_)
         | Command::Complete(_)
         | Command::Support { .. }
-        | Command::Passwd { .. }
-        | Command::Accesskey { .. } => Err(stop::Stop::failed("this command does not ask the agent")),
+        | Command::Passwd(_)
+        | Command::Accesskey(_)
+        | Command::Token(_) => Err(stop::Stop::failed("this command does not ask the agent")),
     }
 }
 
@@ -148,8 +150,9 @@ impl Command {
             | Self::Doctor(_)
             | Self::Complete(_)
             | Self::Support { .. }
-            | Self::Passwd { .. }
-            | Self::Accesskey { .. } => false,
+            | Self::Passwd(_)
+            | Self::Accesskey(_)
+            | Self::Token(_) => false,
         }
     }
 }

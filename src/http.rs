@@ -50,7 +50,7 @@ mod wire;
 mod written;
 pub mod zone;
 
-pub use auth::{Accounts, Arena, Auth, Credentials, Tokens, credential, is_handed_over};
+pub use auth::{Accounts, Arena, Auth, Credentials, Role, Token, Tokens, credential, is_handed_over};
 pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 pub use message::Message;

@@ -196,7 +196,7 @@ pub enum Backend {
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// A file of `name:token` lines. Without a slash in it: the name of a systemd credential.
+    /// A file of `name:token` and `name:token:role` lines. Without a slash in it: the name of a systemd credential.
     pub tokens_file: Option<PathBuf>,
     /// A file of accounts and access keys, written by `cygnet passwd` and `cygnet accesskey`.
     pub accounts_file: Option<PathBuf>,

@@ -74,6 +74,8 @@ mod rehearse;
 mod resources;
 #[path = "http/restart.rs"]
 mod restart;
+#[path = "http/roles.rs"]
+mod roles;
 #[path = "http/routes.rs"]
 mod routes;
 #[path = "http/sdk.rs"]

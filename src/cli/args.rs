@@ -99,15 +99,40 @@ pub enum Command {
     Complete(CompleteArgs),
     /// Sets the password of an account in the accounts file. A terminal asks for it twice; otherwise it is the first line
     /// of standard input.
-    Passwd {
-        /// The account. It is made if it does not exist.
-        account: String,
-    },
+    Passwd(AccountArgs),
     /// Makes an access key for an account in the accounts file, and prints it once.
-    Accesskey {
-        /// The account. It is made if it does not exist.
-        account: String,
-    },
+    Accesskey(AccountArgs),
+    /// Adds a token to the tokens file, and prints it once.
+    Token(TokenArgs),
+}
+
+/// What a token, or the sessions and keys of an account, may do.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Calls that change nothing; keys are masked.
+    Read,
+    /// All calls.
+    Write,
+}
+
+/// The arguments of `cygnet passwd` and `cygnet accesskey`.
+#[derive(Args)]
+pub struct AccountArgs {
+    /// The account. It is made if it does not exist.
+    pub account: String,
+    /// What the account may do. Without it, an account keeps its role; a new one may write.
+    #[arg(long, value_enum)]
+    pub role: Option<RoleWord>,
+}
+
+/// The arguments of `cygnet token`.
+#[derive(Args)]
+pub struct TokenArgs {
+    /// Who the token is for, as the audit trail will name the caller.
+    pub name: String,
+    /// What may be done with it.
+    #[arg(long, value_enum, default_value = "write")]
+    pub role: RoleWord,
 }
 
 /// The arguments of `cygnet serve`.

@@ -5,7 +5,7 @@
 use super::{
     auth::{Caller, Origin},
     differences::fields,
-    error::{ErrorCode, Why},
+    error::{ErrorCode, Failure, Why},
     message::Message,
     paths::path_of,
     route::Route,
@@ -23,7 +23,7 @@ use axum::{
     extract::{Request, State},
     http::{Method, StatusCode, Uri},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Instant};
@@ -179,6 +179,17 @@ pub async fn answered(api: &Api, caller: &Caller, origin: Origin, request: Reque
     response
 }
 
+/// Answers and logs the write of a caller who may not write.
+pub fn forbidden(api: &Api, request: &Request, origin: Origin, caller: &Caller, failure: Failure) -> Response {
+    let mut response = failure.into_response();
+    response.extensions_mut().insert(caller.clone());
+    if let Some(write) = Write::of(api, request, origin, Some(caller)) {
+        write.ended(api, &response);
+        response.extensions_mut().insert(Logged);
+    }
+    response
+}
+
 /// That the log has a line about the call.
 #[derive(Clone, Copy)]
 struct Logged;
@@ -239,7 +250,7 @@ fn owner(uri: &Uri) -> Option<ConnectionId> {
 /// What differs between the records, as a line.
 fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String {
     let inventory =
-        |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None, discount: None });
+        |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None, discount: None }, true);
     let (Some(old), Some(new)) = (before, after) else {
         return match (before, after) {
             (None, Some(_)) => "it is new".into(),

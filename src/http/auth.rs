@@ -7,18 +7,20 @@ mod claim;
 mod limits;
 mod origin;
 mod password;
+mod role;
 mod sessions;
 mod signature;
 mod standing;
 mod tokens;
 
 pub use accounts::Accounts;
-pub use caller::Caller;
+pub use caller::{Caller, Who};
 pub use origin::{Origin, Peer};
+pub use role::Role;
 pub use sessions::Session;
 pub use standing::Standing;
 pub(super) use tokens::unreadable;
-pub use tokens::{Tokens, credential, is_handed_over};
+pub use tokens::{Token, Tokens, credential, is_handed_over};
 
 use super::error::Failure;
 use crate::{
@@ -111,14 +113,20 @@ impl Auth {
     /// 400 or 403 as the contract says, `ID.1001` for an unknown or expired session.
     pub fn check(&self, origin: Origin, headers: &HeaderMap, method: &Method, path: &str) -> Result<Caller, Failure> {
         if let Origin::Local(uid) = origin {
-            return Ok(Caller::User(uid));
+            return Ok(Caller { who: Who::User(uid), role: Role::Write });
         }
         match claim(headers)? {
             Claim::Session(token) => {
                 // Both are looked up, whichever it is: time does not tell.
                 let (credentials, session) = (self.credentials(), self.sessions.touch(token, Instant::now()));
-                let named = credentials.tokens.name(token).map(|name| Caller::Token(name.into()));
-                named.or(session.map(|session| Caller::Account(session.account))).ok_or_else(|| Error::Session.into())
+                let token = credentials.tokens.find(token).cloned();
+                let named = token.map(|token| Caller { who: Who::Token(token.name), role: token.role });
+                // The role is that of the account as it is now.
+                let role = |name: &str| credentials.accounts.account(name).map(|account| account.role);
+                let account = |session: Session| {
+                    Some(Caller { role: role(&session.account)?, who: Who::Account(session.account) })
+                };
+                named.or(session.and_then(account)).ok_or_else(|| Error::Session.into())
             }
             Claim::Signature(value) => {
                 signature::check(value, headers, method, path, &self.credentials().accounts, Timestamp::now())

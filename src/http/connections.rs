@@ -7,9 +7,9 @@ use super::{
     error::json_response,
     message::Message,
     parse,
-    query::{self, Found, Query},
+    query::{self, Found, Lens, Query},
     request::{Pairs, id_of, write_options},
-    state::{Answer, Api, Shared},
+    state::{Answer, Shared},
     unknown::unread,
     written::written,
 };
@@ -25,28 +25,35 @@ use jiff::Timestamp;
 use serde_json::json;
 
 /// `GET /ipsec`: `QueryIPSecConnection`.
-pub async fn query(State(api): Shared, UrlQuery(pairs): Pairs) -> Answer {
+pub async fn query(State(api): Shared, Extension(caller): Extension<Caller>, UrlQuery(pairs): Pairs) -> Answer {
     let query = Query::parse(&pairs)?;
-    let found = query::find(&api, &query).await?;
-    Ok(shown(&api, &query, found))
+    let lens = api.lens(&caller);
+    let found = query::find(&api, &query, &lens).await?;
+    Ok(shown(&query, found, lens))
 }
 
 /// `GET /ipsec/{uuid}`: the query by uuid.
-pub async fn query_one(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+pub async fn query_one(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    Extension(caller): Extension<Caller>,
+    UrlQuery(pairs): Pairs,
+) -> Answer {
     let query = Query::parse(&pairs)?;
     let found = match id_of(&uuid) {
         Ok(id) => api.agent.view(id).await.ok(),
         Err(_) => None,
     };
-    let found = query.select(found.into_iter().collect(), &api.lens()).await?;
-    Ok(shown(&api, &query, found))
+    let lens = api.lens(&caller);
+    let found = query.select(found.into_iter().collect(), &lens).await?;
+    Ok(shown(&query, found, lens))
 }
 
 /// The answer to `query`.
-fn shown(api: &Api, query: &Query, found: Found) -> Response {
+fn shown(query: &Query, found: Found, lens: Lens) -> Response {
     match query.total(&found) {
         Some(total) if query.count => json_response(StatusCode::OK, &json!({ "total": total })),
-        total => query::reply(found.page, query.shown(), api.lens(), total),
+        total => query::reply(found.page, query.shown(), lens, total),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{
     audit,
-    auth::{Caller, Origin, Standing},
-    error::json_response,
+    auth::{Caller, Origin, Role, Standing, Who},
+    error::{Failure, json_response},
     inventory::result_schema,
     paths::signed_path,
+    route::Route,
     serve::room::Seat,
     state::{Answer, Shared},
 };
@@ -31,6 +32,9 @@ pub async fn authenticate(
     match known.map_or_else(check, Ok) {
         Ok(caller) => {
             mark_known(request.extensions());
+            if let Err(failure) = permit(&caller, &request) {
+                return Ok(audit::forbidden(&api, &request, origin, &caller, failure));
+            }
             request.extensions_mut().insert(caller.clone());
             // Held until the answer is there: what a body becomes takes memory too.
             let _reserved = match api.bodies.reserve(&mut request).await {
@@ -50,6 +54,27 @@ pub async fn authenticate(
             audit::refused(&api, &request, origin, &mut response);
             Ok(response)
         }
+    }
+}
+
+/// Refuses a write of a caller who may only read.
+///
+/// # Errors
+/// 403 with what to do instead.
+pub fn permit(caller: &Caller, request: &Request) -> Result<(), Failure> {
+    let route = request.extensions().get::<&'static Route>();
+    let call = route.and_then(|route| route.call(request.method())).filter(|call| call.writes());
+    match call {
+        Some(call) if caller.role == Role::Read => {
+            let file = if matches!(caller.who, Who::Token(_)) { "tokens file" } else { "accounts file" };
+            let text = format!(
+                "{caller} has the role read and may not call {}: call with credentials that have the role write, or give \
+                 it that role in the {file} of the gateway",
+                call.name().unwrap_or(call.operation)
+            );
+            Err(Failure::Text(StatusCode::FORBIDDEN, text))
+        }
+        _ => Ok(()),
     }
 }
 

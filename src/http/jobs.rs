@@ -16,7 +16,7 @@ use super::{
     auth::{Caller, Origin},
     envelope,
     error::{Failure, json_bytes, json_response, object},
-    guard::mark_known,
+    guard::{mark_known, permit},
     hook::{self, Hook},
     parse::MASK,
     paths::{path_of, signed_path},
@@ -95,6 +95,9 @@ pub async fn asynchronous(
             return Ok(response);
         }
     };
+    if let Err(failure) = permit(&caller, &request) {
+        return Ok(audit::forbidden(&api, &request, origin, &caller, failure));
+    }
     let failure = match of_caller(api, origin, route, caller.clone(), request, next).await {
         Ok(response) => return Ok(response),
         Err(failure) => failure,

@@ -1,6 +1,7 @@
 //! Our own view beside the contract's: health, readiness, and a connection with what runs of it.
 
 use super::{
+    auth::Caller,
     child_json::{self, companions},
     differences::{self, changed, fields},
     envelope::Envelope,
@@ -23,6 +24,7 @@ use crate::{
     strongswan::diff::Difference,
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::StatusCode,
@@ -79,7 +81,7 @@ pub async fn reload(State(api): Shared) -> Answer {
 }
 
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.
-pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer {
+pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(caller): Extension<Caller>) -> Answer {
     let view = api.agent.view(id_of(&uuid)?).await?;
     let drift = api
         .agent
@@ -87,7 +89,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>) -> Answer 
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let running = Running::of(&view);
-    let mut body = json!({ "inventory": api.inventory(&view), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
+    let mut body = json!({ "inventory": api.inventory(&view, api.masks(&caller)), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
     let (created, changed) = (view.record.created.to_string(), view.record.changed.to_string());
     child_json::extend(&mut body, json!({ "created": created, "changed": changed }));
     let split = view.record.spec.options.native.split.name();
@@ -136,11 +138,18 @@ fn certificates(view: &View, now: Timestamp) -> Option<Vec<Value>> {
 
 /// `POST /cygnet/v1/connections/{uuid}/plan`: what a Change with this body would do. Nothing is done, so nobody would see
 /// keys being tried: where they are masked, one that is given counts as a new one.
-pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, body: Body) -> Answer {
+pub async fn plan(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer {
     let params = Message::Change.params(Envelope::read(body).await?)?;
     let change = parse::change(&params, parse::missing_fields(&pairs)?, api.agent.gateway(), Timestamp::now())?;
     let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
-    let hides_key = api.mask_auth_key && gives_key;
+    let mask = api.masks(&caller);
+    let hides_key = mask && gives_key;
     let edit = |old: &_| {
         let new = change(old, Timestamp::now())?;
         // A stored key may be given again however long it is: that it passes would tell that it is the one.
@@ -151,8 +160,10 @@ pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs):
     };
     let plan = api.agent.plan(id_of(&uuid)?, &parse::write_options(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None, discount: None };
-    let (before, after) =
-        (api.inventory(&view(Arc::clone(&plan.before))), api.inventory(&view(Arc::new(plan.after.clone()))));
+    let (before, after) = (
+        api.inventory(&view(Arc::clone(&plan.before)), mask),
+        api.inventory(&view(Arc::new(plan.after.clone())), mask),
+    );
     let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
     fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));
     let mut warnings = unread(Message::Change, Some(&params), &pairs);

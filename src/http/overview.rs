@@ -1,6 +1,7 @@
 //! `GET /cygnet/v1/connections`: all connections at a glance, each with its reason if it is not up. Keys are not in it.
 
 use super::{
+    auth::Caller,
     child_json,
     error::json_response,
     inventory::MEMBERS,
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::agent::{LocalAddresses, View};
 use axum::{
+    Extension,
     extract::{Query as UrlQuery, State},
     http::StatusCode,
 };
@@ -21,10 +23,14 @@ use std::{iter, sync::Arc};
 const UNDERSTOOD: [&str; 6] = ["q", "limit", "start", "sort", "count", "replyWithCount"];
 
 /// The handler.
-pub async fn connections(State(api): Shared, UrlQuery(mut pairs): Pairs) -> Answer {
+pub async fn connections(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    UrlQuery(mut pairs): Pairs,
+) -> Answer {
     pairs.retain(|(name, _)| UNDERSTOOD.contains(&name.as_str()));
     let query = Query::parse(&pairs)?;
-    let lens = Lens { keys: false, ..api.lens() };
+    let lens = Lens { keys: false, ..api.lens(&caller) };
     let found = query.select(api.agent.views().await, &lens).await?;
     let total = query.total(&found);
     if let Some(total) = total.filter(|_| query.count) {

@@ -66,8 +66,10 @@ pub struct Call {
 /// What a call means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// No write of the contract: it reads, or is of our own.
-    Other,
+    /// It changes nothing but the caller's own session.
+    Reads,
+    /// It is a write of our own.
+    Acts,
     /// This message.
     Message(Message),
     /// The message whose member is in the body.
@@ -79,7 +81,7 @@ impl Meaning {
     #[must_use]
     pub const fn messages(&self) -> &[Message] {
         match self {
-            Self::Other => &[],
+            Self::Reads | Self::Acts => &[],
             Self::Message(message) => std::slice::from_ref(message),
             Self::Action(messages) => messages,
         }
@@ -154,10 +156,15 @@ impl Route {
 }
 
 impl Call {
+    /// Whether it takes the role `write`. A session may be renewed with any role.
+    pub(super) const fn writes(&self) -> bool {
+        !matches!(self.meaning, Meaning::Reads | Meaning::Message(Message::RenewSession))
+    }
+
     /// The message that the body asks for, if it is one that writes.
     pub(super) fn message(&self, envelope: &Envelope) -> Option<Message> {
         match self.meaning {
-            Meaning::Other => None,
+            Meaning::Reads | Meaning::Acts => None,
             Meaning::Message(message) => Some(message),
             Meaning::Action(messages) => messages.iter().copied().find(|message| envelope.has(message.key())),
         }
@@ -166,7 +173,7 @@ impl Call {
     /// Its name for the audit trail; `None` where only the body tells.
     pub(super) fn name(&self) -> Option<&'static str> {
         match self.meaning {
-            Meaning::Other => Some(self.operation),
+            Meaning::Reads | Meaning::Acts => Some(self.operation),
             Meaning::Message(message) | Meaning::Action(&[message]) => Some(message.name()),
             Meaning::Action(_) => None,
         }

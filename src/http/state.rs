@@ -1,8 +1,18 @@
 //! What the handlers share.
 
 use super::{
-    auth::Auth, budget::Bodies, doctor::Examinations, error::Failure, hook::Hooks, inventory::inventory, jobs::Jobs,
-    metrics::texts::Texts, query::Lens, reload::Reload, tally::Tally, zone,
+    auth::{Auth, Caller, Role},
+    budget::Bodies,
+    doctor::Examinations,
+    error::Failure,
+    hook::Hooks,
+    inventory::inventory,
+    jobs::Jobs,
+    metrics::texts::Texts,
+    query::Lens,
+    reload::Reload,
+    tally::Tally,
+    zone,
 };
 use crate::{
     agent::{Agent, View},
@@ -95,13 +105,18 @@ impl Api {
         self.examinations.set_places(places);
     }
 
-    /// The connection as the API shows it.
-    pub(super) fn inventory(&self, view: &View) -> Value {
-        inventory(view, self.mask_auth_key, &zone::local())
+    /// Whether keys are hidden from this caller: with a key one can be a gateway, which is more than reading.
+    pub(super) fn masks(&self, caller: &Caller) -> bool {
+        self.mask_auth_key || caller.role == Role::Read
     }
 
-    /// How connections are shown.
-    pub(super) fn lens(&self) -> Lens {
-        Lens { zone: zone::local(), mask: self.mask_auth_key, keys: true, gateway: self.agent.gateway() }
+    /// The connection as the API shows it; with `mask`, without its key.
+    pub(super) fn inventory(&self, view: &View, mask: bool) -> Value {
+        inventory(view, mask, &zone::local())
+    }
+
+    /// How connections are shown to this caller.
+    pub(super) fn lens(&self, caller: &Caller) -> Lens {
+        Lens { zone: zone::local(), mask: self.masks(caller), keys: true, gateway: self.agent.gateway() }
     }
 }

@@ -1,6 +1,7 @@
 //! The actions that ask for more than one connection: candidate networks, the router's log, its connections.
 
 use super::{
+    auth::Caller,
     envelope::Envelope,
     error::{Failure, json_response},
     inventory, parse, query,
@@ -14,6 +15,7 @@ use crate::{
     strongswan::words::{self, shorten, tells_a_key},
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, Query as UrlQuery, State},
     http::{HeaderMap, StatusCode},
@@ -74,11 +76,16 @@ pub async fn candidates(State(api): Shared, UrlQuery(pairs): Pairs, headers: Hea
 }
 
 /// `GetVpcAttachedIpsec`: the connections of the router, which is this gateway.
-pub async fn attached(State(api): Shared, Path(_router): Path<String>, body: Body) -> Answer {
+pub async fn attached(
+    State(api): Shared,
+    Path(_router): Path<String>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer {
     let (start, limit) = parse::page_of(&Envelope::read(body).await?.params("params")?)?;
     let views = api.agent.views().await;
     let page = views.into_iter().skip(start).take(limit).collect();
-    Ok(query::reply(page, &inventory::MEMBERS, api.lens(), None))
+    Ok(query::reply(page, &inventory::MEMBERS, api.lens(&caller), None))
 }
 
 /// `GetVpcIPsecLog`: the last lines of charon's log, the oldest first; of one connection if it is named.

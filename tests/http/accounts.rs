@@ -47,7 +47,7 @@ pub fn tool(b: &Bench, arguments: &[&str], input: &str) -> Output {
 }
 
 /// One call over TCP: the status and the text.
-fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, String) {
+pub fn call(b: &Bench, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, String) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = b.tcp().request(method, path, headers, body.as_bytes()).expect("an answer");
     (answer.status, answer.text())
@@ -58,7 +58,8 @@ pub fn digest(password: &str) -> String {
     HEXLOWER.encode(&Sha512::digest(password))
 }
 
-fn login(b: &Bench, name: &str, password: &str) -> (u16, Value) {
+/// What a login is answered.
+pub fn login(b: &Bench, name: &str, password: &str) -> (u16, Value) {
     let body = json!({ "logInByAccount": { "accountName": name, "password": digest(password) } });
     let (status, text) = call(b, "PUT", "/zstack/v1/accounts/login", &[], &body);
     (status, serde_json::from_str(&text).expect("JSON"))

@@ -3,8 +3,7 @@
 //! A password is kept as Argon2id over the SHA-512 that clients send of it (contract 1.10). The secret
 //! of an access key is kept as it is: it signs requests, and cannot be checked from a digest.
 
-use super::password::Arena;
-use super::tokens::unreadable;
+use super::{password::Arena, role::Role, tokens::unreadable};
 use crate::disk::open::{Kind, read_to_string};
 use argon2::{
     Argon2, PasswordHash, PasswordHasher,
@@ -38,6 +37,9 @@ pub struct Account {
     /// The password's Argon2id string; without one nobody can log in.
     #[serde(default)]
     password: Option<String>,
+    /// What its sessions and access keys may do.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// An access key.
@@ -94,10 +96,12 @@ impl Accounts {
         own.is_some() && own == other.account(name).map(|account| &account.uuid)
     }
 
-    /// The access key `id`. It goes with its account, as sessions do, though its own lines may be left in the file.
+    /// The access key `id` and its account. It goes with its account, as sessions do, though its own lines may be left
+    /// in the file.
     #[must_use]
-    pub fn key(&self, id: &str) -> Option<&AccessKey> {
-        self.access_key.iter().find(|key| key.id == id).filter(|key| self.account(&key.account).is_some())
+    pub fn key(&self, id: &str) -> Option<(&AccessKey, &Account)> {
+        let key = self.access_key.iter().find(|key| key.id == id)?;
+        Some((key, self.account(&key.account)?))
     }
 
     /// Whether there is neither account nor key.
@@ -131,6 +135,15 @@ impl Accounts {
         Ok(key)
     }
 
+    /// Gives the account `name`, which is made if there is none, this role.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn set_role(&mut self, name: &str, role: Role) -> Result<(), String> {
+        self.ensure(name)?.role = role;
+        Ok(())
+    }
+
     fn ensure(&mut self, name: &str) -> Result<&mut Account, String> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
         if name.is_empty() || name.len() > 255 || !name.bytes().all(good) {
@@ -138,7 +151,7 @@ impl Accounts {
         }
         let index = self.account.iter().position(|account| account.name == name).unwrap_or_else(|| {
             let uuid = uuid::Uuid::new_v4().as_simple().to_string();
-            self.account.push(Account { name: name.into(), uuid, password: None });
+            self.account.push(Account { name: name.into(), uuid, password: None, role: Role::default() });
             self.account.len() - 1
         });
         Ok(&mut self.account[index])
@@ -149,10 +162,14 @@ impl Accounts {
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text =
             Zeroizing::new("# Accounts of cygnet. Written by `cygnet passwd` and `cygnet accesskey`.\n".to_owned());
-        for Account { name, uuid, password } in &self.account {
+        for Account { name, uuid, password, role } in &self.account {
             let _ = write!(text, "\n[[account]]\nname = \"{name}\"\nuuid = \"{uuid}\"\n");
             if let Some(password) = password {
                 let _ = writeln!(text, "password = \"{password}\"");
+            }
+            // The default is not written: an earlier version can read the file.
+            if *role != Role::default() {
+                let _ = writeln!(text, "role = \"{}\"", role.name());
             }
         }
         for AccessKey { id, account, secret } in &self.access_key {
@@ -196,7 +213,7 @@ mod tests {
         let mut fresh = Arena::default();
         assert!(again.with_password("nobody", "", &mut fresh).is_none() && fresh.was_used(), "it takes as long");
         assert!(again.has_same("admin", &accounts) && !again.has_same("nobody", &accounts));
-        assert_eq!(again.key(&key.id).expect("there").secret, key.secret);
+        assert_eq!(again.key(&key.id).expect("there").0.secret, key.secret);
         assert!(!accounts.to_text().contains("test-only-digest"));
         accounts.set_password("admin", "test-only-other").expect("set");
         assert!(again.has_same("admin", &accounts), "another password makes no other account");

@@ -1,10 +1,20 @@
 //! Who calls.
 
+use super::role::Role;
 use std::fmt;
+
+/// Who calls, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// By what they showed.
+    pub who: Who,
+    /// What they may do.
+    pub role: Role,
+}
 
 /// Who calls, by what they showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
+pub enum Who {
     /// A session of this account.
     Account(String),
     /// The static token of this name.
@@ -17,11 +27,11 @@ pub enum Caller {
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(name) => write!(f, "account {name}"),
-            Self::Token(name) => write!(f, "token {name}"),
-            Self::AccessKey(id) => write!(f, "access key {id}"),
-            Self::User(uid) => write!(f, "uid {uid}"),
+        match &self.who {
+            Who::Account(name) => write!(f, "account {name}"),
+            Who::Token(name) => write!(f, "token {name}"),
+            Who::AccessKey(id) => write!(f, "access key {id}"),
+            Who::User(uid) => write!(f, "uid {uid}"),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Requests that are signed with an access key (contract 1.10).
 
-use super::{accounts::Accounts, caller::Caller};
+use super::{
+    accounts::Accounts,
+    caller::{Caller, Who},
+};
 use crate::http::{error::Failure, zone};
 use axum::http::{HeaderMap, Method, StatusCode, header::DATE};
 use data_encoding::BASE64;
@@ -35,7 +38,7 @@ pub fn check(
         .trim()
         .split_once(':')
         .ok_or_else(|| Failure::bad_request("accessKey format is 'ZStack AccessKeyId:Signature'"))?;
-    let Some(key) = accounts.key(id) else {
+    let Some((key, account)) = accounts.key(id) else {
         let shown: String = id.chars().take(64).collect();
         return forbidden(format!("access key id: {shown} does not existed or disabled"));
     };
@@ -45,7 +48,7 @@ pub fn check(
         Hmac::<Sha1>::new_from_slice(key.secret.as_bytes()).map(|mac| mac.chain_update(text).verify_slice(&given));
     match signed {
         // Compared in constant time.
-        Ok(Ok(())) => Ok(Caller::AccessKey(id.into())),
+        Ok(Ok(())) => Ok(Caller { who: Who::AccessKey(id.into()), role: account.role }),
         _ => forbidden("wrong accessKey signature".into()),
     }
 }

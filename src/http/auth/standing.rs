@@ -3,7 +3,7 @@
 
 use super::{
     Auth,
-    caller::Caller,
+    caller::{Caller, Who},
     claim::{Claim, claim},
     tokens::digest,
 };
@@ -35,11 +35,11 @@ impl Standing {
 
     fn counts(&self, auth: &Auth) -> bool {
         let credentials = auth.credentials();
-        match (&self.caller, &self.digest) {
-            (Caller::Account(_), Some(session)) => auth.sessions.lives(session, Instant::now()),
-            (Caller::Token(name), Some(token)) => credentials.tokens.has(name, token),
-            (Caller::AccessKey(id), _) => credentials.accounts.key(id).is_some(),
-            (Caller::User(_), _) => true,
+        match (&self.caller.who, &self.digest) {
+            (Who::Account(_), Some(session)) => auth.sessions.lives(session, Instant::now()),
+            (Who::Token(name), Some(token)) => credentials.tokens.has(name, token),
+            (Who::AccessKey(id), _) => credentials.accounts.key(id).is_some(),
+            (Who::User(_), _) => true,
             (_, None) => false,
         }
     }

@@ -1,5 +1,6 @@
 //! Static tokens: one file, one line each.
 
+use super::role::Role;
 use crate::{
     disk::open::{Kind, read_to_string},
     rights,
@@ -18,12 +19,25 @@ const ZEROS: usize = 128;
 /// The shortest token, in bytes.
 const SHORTEST: usize = 16;
 
-/// The static tokens, kept as digests.
+/// The longest word behind a token that is taken for a role that there is not, in bytes.
+const WORD: usize = 15;
+
+/// The static tokens.
 #[derive(Default)]
-pub struct Tokens(Vec<(String, [u8; 32])>);
+pub struct Tokens(Vec<Token>);
+
+/// A static token, kept as its digest.
+#[derive(Clone)]
+pub struct Token {
+    /// Whose it is.
+    pub name: String,
+    /// What it may be used for.
+    pub role: Role,
+    digest: [u8; 32],
+}
 
 impl Tokens {
-    /// Reads the tokens file: `name:token` lines, blank lines and `#` comments.
+    /// Reads the tokens file: lines of `name:token` or `name:token:role`, blank lines and `#` comments.
     ///
     /// # Errors
     /// A text that names the file, and each line that is wrong, without the token.
@@ -40,17 +54,9 @@ impl Tokens {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match line.split_once(':') {
-                Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= SHORTEST => {
-                    tokens.push((name.trim().to_owned(), digest(token.trim())));
-                }
-                Some((name, token)) if !name.trim().is_empty() && !token.trim().is_empty() => wrong.push(format!(
-                    "{place}:{}: the token of {} has fewer than {SHORTEST} bytes and can be guessed: make a longer one, \
-                     such as `openssl rand -hex 32` prints",
-                    index + 1,
-                    name.trim()
-                )),
-                _ => wrong.push(format!("{place}:{0}: line {0} is not name:token", index + 1)),
+            match Token::parse(line).and_then(|token| token.beside(&tokens)) {
+                Ok(token) => tokens.push(token),
+                Err(fault) => wrong.push(format!("{place}:{0}: line {0} {fault}", index + 1)),
             }
         }
         if wrong.is_empty() { Ok(Self(tokens)) } else { Err(wrong.join("\n")) }
@@ -62,20 +68,76 @@ impl Tokens {
         self.0.is_empty()
     }
 
-    /// The name of `token`, if it is one of them.
+    /// `token`, if it is one of them.
     #[must_use]
-    pub fn name(&self, token: &str) -> Option<&str> {
+    pub fn find(&self, token: &str) -> Option<&Token> {
         let digest = digest(token);
         // All are compared, in full: time tells neither which one was near nor how near.
-        let matches: Vec<Choice> = self.0.iter().map(|(_, other)| digest.ct_eq(other)).collect();
-        let found = self.0.iter().zip(matches).rfind(|(_, matches)| bool::from(*matches));
-        found.map(|((name, _), _)| name.as_str())
+        let matches: Vec<Choice> = self.0.iter().map(|known| digest.ct_eq(&known.digest)).collect();
+        self.0.iter().zip(matches).rfind(|(_, matches)| bool::from(*matches)).map(|(token, _)| token)
+    }
+
+    /// Whether a token has the name `name`.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.0.iter().any(|token| token.name == name)
     }
 
     /// Whether a token with this digest has the name `name`.
     #[must_use]
     pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {
-        self.0.iter().any(|(other, known)| other == name && bool::from(digest.ct_eq(known)))
+        self.0.iter().any(|token| token.name == name && bool::from(digest.ct_eq(&token.digest)))
+    }
+}
+
+impl Token {
+    /// A line of the tokens file. The token may have colons in it.
+    ///
+    /// # Errors
+    /// What is wrong with the line, without the token.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let (name, rest) = line.split_once(':').unwrap_or_default();
+        let (name, rest) = (name.trim(), rest.trim());
+        if name.is_empty() || rest.is_empty() {
+            return Err("is not name:token or name:token:role".into());
+        }
+        let (token, role) = with_role(rest).map_err(|fault| format!("{fault}, behind the token of {name}"))?;
+        if token.len() < SHORTEST {
+            return Err(format!(
+                "has a token of {name} with fewer than {SHORTEST} bytes, which can be guessed: make a longer one, such as \
+                 `openssl rand -hex 32` prints"
+            ));
+        }
+        Ok(Self { name: name.to_owned(), role, digest: digest(token) })
+    }
+
+    /// The same, if none of `others` is the same token with another role.
+    fn beside(self, others: &[Self]) -> Result<Self, String> {
+        let is_other = |other: &&Self| other.role != self.role && bool::from(self.digest.ct_eq(&other.digest));
+        match others.iter().find(is_other) {
+            Some(other) => Err(format!(
+                "gives {} the token that {} has with the role {}: make another token for one of them",
+                self.name,
+                other.name,
+                other.role.name()
+            )),
+            None => Ok(self),
+        }
+    }
+}
+
+/// The token and its role in what stands behind the name. A word behind a token that is long enough was meant for a role.
+fn with_role(text: &str) -> Result<(&str, Role), String> {
+    let Some((token, word)) = text.rsplit_once(':').map(|(token, word)| (token.trim_end(), word.trim_start())) else {
+        return Ok((text, Role::default()));
+    };
+    let is_letter = |b: u8| b.is_ascii_alphabetic() || b == b'-' || b == b'_';
+    let is_word = word.len() <= WORD && word.bytes().all(is_letter) && token.len() >= SHORTEST;
+    match Role::named(word) {
+        Some(_) if with_role(token)?.0 != token => Err("has two roles".into()),
+        Some(role) => Ok((token, role)),
+        None if is_word => Err(format!("has the role \"{word}\": the roles are read and write")),
+        None => Ok((text, Role::default())),
     }
 }
 
