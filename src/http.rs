@@ -55,5 +55,5 @@ pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 pub use message::Message;
 pub use reload::{Reload, Reloaded};
-pub use routes::{ROUTES, router};
+pub use routes::{ROUTES, metrics_router, router};
 pub use state::Api;

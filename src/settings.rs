@@ -4,11 +4,13 @@ mod condition;
 mod duration;
 mod files;
 mod gateway;
+mod metrics;
 pub mod policy;
 
 pub use files::{Fault, Faults};
 pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
+pub use metrics::Metrics;
 
 use crate::{
     rights,
@@ -62,6 +64,9 @@ pub struct Settings {
     pub auth: Auth,
     /// TLS on `listen`; without it, plain HTTP.
     pub tls: Option<Tls>,
+    /// Where monitoring reads.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Asynchronous answers.
     #[serde(default)]
     pub jobs: Jobs,
@@ -281,12 +286,15 @@ impl Settings {
     fn wrong(&self, lacks_tls: bool) -> Vec<(Vec<Step>, String)> {
         let mut wrong = self.gateway.wrong();
         let is_plain = self.tls.is_none() && !lacks_tls && !self.insecure_http;
-        if let Some(listen) = self.listen.filter(|a| !a.ip().is_loopback() && is_plain) {
+        let both = [(self.listen, &["listen"][..]), (self.metrics.listen, &["metrics", "listen"])];
+        let beyond = |address: &SocketAddr| !address.ip().is_loopback() && is_plain;
+        for (listen, path) in both.into_iter().filter_map(|(listen, path)| Some((listen.filter(beyond)?, path))) {
             let text = format!(
-                "listen = \"{listen}\" would send keys in clear over the network: \
-                 add [tls], listen on a loopback address, or set insecure_http = true if the network is trusted"
+                "{} = \"{listen}\" would send keys in clear over the network: \
+                 add [tls], listen on a loopback address, or set insecure_http = true if the network is trusted",
+                path.join(".")
             );
-            wrong.push((vec!["listen".into()], text));
+            wrong.push((path.iter().map(|step| (*step).into()).collect(), text));
         }
         if self.charon.timeout.is_zero() {
             wrong.push((vec!["charon".into(), "timeout".into()], "charon.timeout must be longer than 0s".into()));
@@ -306,7 +314,8 @@ impl Settings {
         // Without a rest: a setting that is not compared does not compile.
         #[rustfmt::skip]
         let Self {
-            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, jobs, policy, condition,
+            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, metrics, jobs, policy,
+            condition,
             // A reload takes these over.
             gateway: _, auth: _, tls,
         } = self;
@@ -319,6 +328,7 @@ impl Settings {
             ("conf_dir", *conf_dir != new.conf_dir),
             ("mask_auth_key", *mask_auth_key != new.mask_auth_key),
             ("charon", *charon != new.charon),
+            ("metrics", *metrics != new.metrics),
             // Other files are read; TLS itself comes and goes with the listener.
             ("tls", tls.is_some() != new.tls.is_some()),
             ("jobs", *jobs != new.jobs),

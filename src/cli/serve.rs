@@ -111,6 +111,7 @@ async fn serve(config: &Path) -> Result<()> {
         server.serve_tcp(listener, tls.clone());
     }
     server.serve_unix(unix);
+    serve_metrics(&settings, &server, &api, tls.as_ref());
     let (sender, reloads) = mpsc::channel(1);
     api.set_reloads(sender);
     let live = Live::new(config, &settings, &agent, &api, tls.as_ref());
@@ -126,6 +127,22 @@ async fn serve(config: &Path) -> Result<()> {
     agent.finish_totals().await;
     // Tunnels stay up in charon, and the next start finds them.
     Ok(())
+}
+
+/// Serves the metrics on a port of their own. Tunnels do not depend on it, so the agent goes on without it.
+fn serve_metrics(settings: &Settings, server: &Server, api: &Arc<Api>, tls: Option<&Tls>) {
+    let Some(address) = settings.metrics.listen else { return };
+    // Programs of this host need no TLS.
+    let tls = tls.filter(|_| !address.ip().is_loopback()).cloned();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    match bound {
+        Ok((address, listener)) => {
+            tracing::info!(%address, "the metrics are at {scheme}://{address}/metrics");
+            server.for_metrics(http::metrics_router(Arc::clone(api))).serve_tcp(listener, tls);
+        }
+        Err(error) => tracing::warn!(%error, "there is no port for the metrics (metrics.listen): {error:#}"),
+    }
 }
 
 /// A socket at this address, also if this host does not have it yet: keepalived or DHCP may bring it later.

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what monitoring wants to know, in the text format of `OpenMetrics`. It asks for no credentials, so it is
+//! `GET /metrics`: what monitoring wants to know, for Prometheus and whoever reads its formats. It asks for no credentials, so it is
 //! made once a second at most, however many ask. Names and addresses are for callers on this host or with credentials;
 //! the others get uuids. Keys are in neither.
 
@@ -32,9 +32,6 @@ use std::sync::Arc;
 use texts::Texts;
 use tokio::task::spawn_blocking;
 
-/// The content type of the format (`OpenMetrics` 1.0.0).
-const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Headers by which a proxy on this host says that it asks for somebody else.
 const FORWARDED: [&str; 4] = ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"];
 
@@ -49,8 +46,8 @@ pub async fn metrics(
     let texts = api.metrics.get(|| made(agent).boxed()).await;
     let texts = texts.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
     let is_known = is_here(origin, &headers) || api.auth.check(origin, &headers, &method, "/metrics").is_ok();
-    let text = if is_known { texts.whole } else { texts.open };
-    Ok(([(CONTENT_TYPE, FORMAT)], text).into_response())
+    let (format, text) = if is_known { texts.whole } else { texts.open }.asked(&headers);
+    Ok(([(CONTENT_TYPE, format)], text).into_response())
 }
 
 /// Whether the caller is a program of this host, on its own behalf.

@@ -283,7 +283,16 @@ const fn call(method: Verb, operation: &'static str, meaning: Meaning, handler: 
 
 /// The router of all routes.
 pub fn router(api: Arc<Api>) -> Router {
-    let all = ROUTES.iter().fold(Router::new(), |all, route| all.merge(served(route, &api)));
+    joined(ROUTES.iter(), api)
+}
+
+/// The router of the port for monitoring.
+pub fn metrics_router(api: Arc<Api>) -> Router {
+    joined(ROUTES.iter().filter(|route| route.path == "/metrics"), api)
+}
+
+fn joined(routes: impl Iterator<Item = &'static Route>, api: Arc<Api>) -> Router {
+    let all = routes.fold(Router::new(), |all, route| all.merge(served(route, &api)));
     all.fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn(framing::one_length))

@@ -40,6 +40,8 @@ const NETWORK: Most = Most { all: 512, per_peer: 384 };
 /// Connections of the Unix socket at once, and those of one user: apart, so that neither the network nor another user
 /// can lock the operator out.
 const LOCAL: Most = Most { all: 96, per_peer: 64 };
+/// Connections for the metrics alone at once: monitoring and the management plane do not lock each other out.
+const METRICS: Most = Most { all: 32, per_peer: 16 };
 /// How long the head of a request may take; also how long a kept connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
@@ -76,6 +78,12 @@ impl Server {
             tasks: TaskTracker::new(),
             tally: Tally::default(),
         }
+    }
+
+    /// A server of `router` for monitoring, which ends with this one.
+    #[must_use]
+    pub fn for_metrics(&self, router: Router) -> Self {
+        Self { router, network: Room::new(METRICS), ..self.clone() }
     }
 
     /// Serves TCP connections, by TLS if there is any.

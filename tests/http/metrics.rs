@@ -1,8 +1,18 @@
 //! `GET /metrics`: who gets names, what hostile names become, and that everything shipped asks for series that are there.
 
-use crate::serve::{Bench, Options, TOKEN, params, uuid, wait_until};
+use crate::{
+    client::{Client, Response, Stream},
+    serve::{Bench, Options, TOKEN, params, uuid, wait_until},
+    skip::skipped,
+};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
+};
 
 /// A bench with one connection whose name is meant to break the format.
 fn hostile() -> Bench {
@@ -85,4 +95,110 @@ fn what_is_shipped_asks_for_series_that_there_are() {
             assert!(is_made(series) || series.strip_suffix("_total").is_some_and(is_made), "{document}: {series}");
         }
     }
+}
+
+/// The address of the port for the metrics, as the log has it.
+fn port(b: &Bench) -> SocketAddr {
+    wait_until("the port is named", || {
+        let logs = b.logs();
+        let (_, rest) = logs.split_once("the metrics are at http://")?;
+        rest.split_once("/metrics").map(|(address, _)| address.parse().expect("an address"))
+    })
+}
+
+fn from(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut client = Client::new(move || Ok(Stream::Tcp(TcpStream::connect(address)?)));
+    client.request(method, path, headers, b"").expect("an answer")
+}
+
+#[test]
+fn a_port_of_their_own_has_the_metrics_and_nothing_else() {
+    let b = Bench::with(&Options { metrics: "127.0.0.1:0", ..Options::default() });
+    b.create(&params(7, &json!({}))).expect(200);
+    let address = port(&b);
+    let text = from(address, "GET", "/metrics", &[]).expect(200).text();
+    assert!(text.contains("cygnet_connection_info{"), "a program of this host needs no credentials: {text}");
+    let token = format!("OAuth {TOKEN}");
+    for (method, path) in [
+        ("GET", "/zstack/v1/ipsec".to_owned()),
+        ("GET", "/cygnet/v1/events".to_owned()),
+        ("GET", "/healthz".to_owned()),
+        ("POST", "/zstack/v1/ipsec".to_owned()),
+        ("POST", "/cygnet/v1/reload".to_owned()),
+        ("PUT", "/zstack/v1/accounts/login".to_owned()),
+        ("DELETE", format!("/zstack/v1/ipsec/{}", uuid(7))),
+    ] {
+        from(address, method, &path, &[("Authorization", &token)]).expect(404);
+    }
+    from(address, "POST", "/metrics", &[]).expect(405);
+    assert_eq!(b.inventory(&uuid(7))["name"], "site-7");
+    // Whoever has the port costs the others none of their places.
+    let idle: Vec<_> = (0..40).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    b.ask("GET", "/zstack/v1/ipsec", b"").expect(200);
+    drop(idle);
+}
+
+#[test]
+fn a_port_that_is_taken_costs_the_metrics_alone() {
+    let mut b = Bench::idle(&Options { metrics: "127.0.0.1:0", ..Options::default() });
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let settings = fs::read_to_string(b.path("cygnet.toml")).expect("settings");
+    let metrics = |address: &str| format!("[metrics]\nlisten = \"{address}\"");
+    let taken = metrics(&taken.local_addr().expect("an address").to_string());
+    fs::write(b.path("cygnet.toml"), settings.replace(&metrics("127.0.0.1:0"), &taken)).expect("settings");
+    b.run();
+    wait_until("it is said", || b.logs().contains("there is no port for the metrics (metrics.listen): ").then_some(()));
+    assert!(b.logs().contains("another program listens there"), "{}", b.logs());
+    b.ask("GET", "/metrics", b"").expect(200);
+}
+
+/// Has promtool look at a file; what it says, if it is installed.
+fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    let mut child = match Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(error) => {
+            skipped(&format!("promtool (Debian package prometheus): {error}"));
+            return None;
+        }
+    };
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ended");
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8")).concat();
+    Some((output.status.success(), said))
+}
+
+#[test]
+fn both_formats_say_the_same_and_promtool_has_no_complaint() {
+    let b = hostile();
+    let text = wait_until("it is counted", || {
+        Some(asked(&b, &[])).filter(|text| text.contains("cygnet_child_packets_total{"))
+    });
+    let accept = [("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")];
+    let open = b.tcp().request("GET", "/metrics", &accept, b"").expect("an answer").expect(200);
+    assert!(open.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    let open = open.text();
+    assert!(
+        open.contains("\n# TYPE cygnet_child_bytes counter\n")
+            && text.contains("\n# TYPE cygnet_child_bytes_total counter\n")
+    );
+    let names = |text: &str| -> BTreeSet<String> {
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        series.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+    };
+    assert_eq!(names(&open), names(&text));
+    let Some((is_clean, said)) = promtool(&["check", "metrics"], &text) else { return };
+    assert!(is_clean && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn promtool_has_no_complaint_about_the_alerts() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/alerts.yml");
+    let Some((is_clean, said)) = promtool(&["check", "rules", "--lint=all", "--lint-fatal", rules], "") else { return };
+    assert!(is_clean, "{said}");
 }

@@ -44,11 +44,21 @@ pub struct Options {
     pub policy: &'static str,
     /// `TZ`.
     pub zone: &'static str,
+    /// `metrics.listen`: the default port is one for all tests of this machine.
+    pub metrics: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wait: "0s", timeout: "5s", top: "", log: "info", policy: "[policy]\ndefault = \"off\"", zone: "UTC" }
+        Self {
+            wait: "0s",
+            timeout: "5s",
+            top: "",
+            log: "info",
+            policy: "[policy]\ndefault = \"off\"",
+            zone: "UTC",
+            metrics: "none",
+        }
     }
 }
 
@@ -236,12 +246,12 @@ impl Bench {
 
     fn settings(&self, options: &Options) -> String {
         let place = self.directory.path().display();
-        let Options { wait, timeout, top, policy, .. } = options;
+        let Options { wait, timeout, top, policy, metrics, .. } = options;
         format!(
             "listen = \"127.0.0.1:0\"\nsocket = \"{place}/cygnet.sock\"\nstate_dir = \"{place}/state\"\n\
              swanctl_dir = \"{place}/swanctl\"\n{top}\n\
              [charon]\nvici = \"{place}/charon.vici\"\ntimeout = \"{timeout}\"\nwait = \"{wait}\"\n\
-             [auth]\ntokens_file = \"{place}/tokens\"\n\
+             [auth]\ntokens_file = \"{place}/tokens\"\n[metrics]\nlisten = \"{metrics}\"\n\
              [[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.1\"\n\
              [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.1.0.0/24\"]\n{policy}\n"
         )

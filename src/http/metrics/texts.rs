@@ -1,18 +1,33 @@
-//! The metrics of one second, as texts.
+//! The metrics of one second, as texts: in the format of `OpenMetrics`, and in Prometheus' older one for who does not ask
+//! for it.
 
-use axum::body::Bytes;
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header::ACCEPT},
+};
 use prometheus_client::{
     encoding::text::{encode_eof, encode_registry},
     registry::Registry,
 };
+use std::collections::BTreeSet;
+
+/// The media type of `OpenMetrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// The metrics of one second.
 #[derive(Clone)]
 pub struct Texts {
     /// Without names and addresses.
-    pub open: Bytes,
+    pub open: Formats,
     /// All.
-    pub whole: Bytes,
+    pub whole: Formats,
+}
+
+/// A text in both formats.
+#[derive(Clone)]
+pub struct Formats {
+    openmetrics: Bytes,
+    plain: Bytes,
 }
 
 impl Texts {
@@ -27,6 +42,37 @@ impl Texts {
         encode_eof(&mut text)?;
         encode_registry(&mut whole, named)?;
         encode_eof(&mut whole)?;
-        Ok(Self { open: text.into(), whole: whole.into() })
+        Ok(Self { open: Formats::new(text), whole: Formats::new(whole) })
     }
+}
+
+impl Formats {
+    fn new(text: String) -> Self {
+        Self { plain: plain(&text).into(), openmetrics: text.into() }
+    }
+
+    /// The text that these headers ask for, and its content type.
+    pub fn asked(self, headers: &HeaderMap) -> (&'static str, Bytes) {
+        let accepts = |value: &axum::http::HeaderValue| value.to_str().is_ok_and(|value| value.contains(OPEN_METRICS));
+        if headers.get_all(ACCEPT).iter().any(accepts) {
+            ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.openmetrics)
+        } else {
+            ("text/plain; version=0.0.4; charset=utf-8", self.plain)
+        }
+    }
+}
+
+/// The same in the text format 0.0.4, which gives a counter the name of its series. The last line is a comment there, and
+/// shows that nothing was cut off.
+fn plain(text: &str) -> String {
+    let counters: BTreeSet<_> =
+        text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?)).collect();
+    let renamed = |line: &str| {
+        let (kind, rest) = ["# HELP ", "# TYPE "].iter().find_map(|kind| Some((*kind, line.strip_prefix(kind)?)))?;
+        let (name, rest) = rest.split_once(' ').filter(|(name, _)| counters.contains(name))?;
+        Some(format!("{kind}{name}_total {rest}"))
+    };
+    text.lines().fold(String::with_capacity(text.len() + 1024), |all, line| {
+        all + renamed(line).as_deref().unwrap_or(line) + "\n"
+    })
 }
