@@ -32,7 +32,7 @@ use crate::{
     ipsec::ConnectionId,
     ranked::{ENTRIES, Guard, Ranked},
     settings::{Gateway, policy::Stance},
-    store::Store,
+    store::{Record, Store},
     strongswan::{Charon, StrongSwan, names},
 };
 use change::Changes;
@@ -76,6 +76,15 @@ impl Agent {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The record of `id`, whatever runs of it.
+    ///
+    /// # Errors
+    /// When there is none, or its file is damaged.
+    pub fn stored_record(&self, id: ConnectionId) -> Result<Arc<Record>> {
+        self.refuse_damaged(id)?;
+        self.store.get(id).ok_or_else(|| refusal::not_found(id))
     }
 
     /// Whether charon answers, and since when it does not.

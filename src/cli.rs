@@ -14,6 +14,7 @@ mod cut;
 mod doctor;
 mod follow;
 mod foreign;
+mod history;
 mod init;
 mod init_args;
 mod input;
@@ -98,6 +99,8 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Change(args) => plan::change(client, args),
         Command::Plan(args) => plan::plan(client, args),
         Command::Update(args) => write::update(client, args),
+        Command::History(args) => history::history(client, args),
+        Command::Revert(args) => history::revert(client, args),
         Command::Delete(args) => cut::delete(client, args),
         Command::Reconnect(args) => write::reconnect(client, args),
         Command::Enable(args) => write::enable(client, args),
@@ -135,6 +138,8 @@ impl Command {
             Self::Change(args) => args.how.json.json,
             Self::Plan(args) => args.json.json,
             Self::Update(args) => args.json.json,
+            Self::History(args) => args.json.json || args.output == Some(args::Form::Json),
+            Self::Revert(args) => args.json.json,
             Self::Delete(args) => args.json.json,
             Self::Reconnect(args) => args.how.json.json,
             Self::Enable(args) => args.how.json.json,

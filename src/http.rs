@@ -14,6 +14,7 @@ mod events;
 mod foreign;
 mod framing;
 mod guard;
+mod history;
 mod hook;
 pub mod inventory;
 mod jobs;

@@ -20,7 +20,7 @@
 //!    strongswan, strongswan::{vici, swanctl, dry_run}   the backends of charon }
 //! 2  strongswan::{conf, section, message, packet, requests, observe, log_parser, ...}   its formats, pure
 //! 1  ipsec          the model, in the words of RFC 7296; no I/O
-//! 0  error, settings, visible, nearest, ranked, rights, disk::open
+//! 0  error, settings, visible, nearest, ranked, rights, seal, disk::open
 //! ```
 //!
 //! The way of a change: `http::wire` (bytes) → `http::parse` (checks) → `ipsec` (valid values) →
@@ -41,6 +41,7 @@ pub mod moment;
 pub mod nearest;
 pub mod ranked;
 pub mod rights;
+pub mod seal;
 pub mod settings;
 pub mod store;
 pub mod strongswan;

@@ -3,13 +3,16 @@
 
 pub mod dropped;
 pub mod format;
+mod history;
 mod journal;
 mod record;
+mod revisions;
 mod spec;
 mod together;
 mod trial;
 mod version;
 
+pub use history::{History, REVISIONS, Revision};
 pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial};
 

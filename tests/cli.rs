@@ -16,6 +16,8 @@ mod documents;
 mod follow;
 #[path = "cli/foreign.rs"]
 mod foreign;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/init.rs"]

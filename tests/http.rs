@@ -44,6 +44,8 @@ mod examples;
 mod foreign;
 #[path = "http/heal.rs"]
 mod heal;
+#[path = "http/history.rs"]
+mod history;
 #[path = "http/hooks.rs"]
 mod hooks;
 #[path = "http/jobs.rs"]

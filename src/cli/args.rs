@@ -6,8 +6,8 @@ use super::{
     common_args::{Json, Which},
     init_args::InitArgs,
     write_args::{
-        ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, UpdateArgs, Values,
-        WriteArgs,
+        ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, RevertArgs, UpdateArgs,
+        Values, WriteArgs,
     },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -58,6 +58,11 @@ pub enum Command {
     Plan(PlanArgs),
     /// Changes the name or the description of a connection.
     Update(UpdateArgs),
+    /// Shows the last revisions of a connection: who changed what, and when.
+    History(HistoryArgs),
+    /// Makes a connection what a revision said, but for its key: keys are not reverted. Shows the plan and asks. If the
+    /// tunnel is not up in time, the revert is taken back.
+    Revert(RevertArgs),
     /// Deletes a connection and closes its tunnel.
     Delete(DeleteArgs),
     /// Negotiates the tunnel anew and closes the old one. The connection takes over its VIP and networks from the
@@ -249,6 +254,30 @@ pub struct PlanArgs {
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,
+}
+
+/// The arguments of `cygnet history`.
+#[derive(Args)]
+pub struct HistoryArgs {
+    /// Which connection.
+    #[command(flatten)]
+    pub which: Which,
+    /// What is printed: whole texts, or the agent's JSON. Without it, a table that fits the terminal (or `COLUMNS`, or 80
+    /// columns).
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    pub output: Option<Form>,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// What `cygnet history` prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A table with whole texts.
+    Wide,
+    /// The agent's JSON.
+    Json,
 }
 
 /// The arguments of `cygnet log`.

@@ -73,7 +73,7 @@ fn read_body(body: &Path) -> Result<Value> {
 }
 
 /// The plan as a page for people.
-fn page(plan: &Value, look: Look) -> String {
+pub fn page(plan: &Value, look: Look) -> String {
     let impact = plan["impact"].as_str().unwrap_or_default();
     let (meaning, tone) = match impact {
         "none" => ("nothing is sent to charon", Tone::Good),

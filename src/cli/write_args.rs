@@ -161,6 +161,31 @@ pub struct ChangeArgs {
     pub how: WriteOptions,
 }
 
+/// The arguments of `cygnet revert`.
+#[derive(Args)]
+pub struct RevertArgs {
+    /// Which connection.
+    #[command(flatten)]
+    pub which: Which,
+    /// The number of the revision, as `cygnet history` shows it.
+    pub revision: u32,
+    /// Does not show the plan and does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Keeps the revert even if the tunnel does not come up: as when the peer is changed later.
+    #[arg(long, conflicts_with = "confirm")]
+    pub no_confirm: bool,
+    /// How long the tunnel may take to come up before the revert is taken back (1s to 10m; 60s if there is none).
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s")]
+    pub confirm: Option<String>,
+    /// Closes the old SA at once, even if the new one is not up.
+    #[arg(long)]
+    pub immediate: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub json: Json,
+}
+
 /// The arguments of `cygnet update`.
 #[derive(Args)]
 pub struct UpdateArgs {

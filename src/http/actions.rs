@@ -33,20 +33,28 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// `PUT /ipsec/{uuid}`: `UpdateIPsecConnection`. Members that are left out keep what is stored.
-pub async fn update(state: Shared, uri: Uri, Path(uuid): Path<String>, UrlQuery(pairs): Pairs, body: Body) -> Answer {
+pub async fn update(
+    state: Shared,
+    uri: Uri,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer {
     parse::no_trial(&pairs, "UpdateIPsecConnection changes no tunnel")?;
     let envelope = Envelope::read(body).await?;
     if !envelope.has(Message::Update.key()) {
         return Err(no_method(&Method::PUT, &uri));
     }
-    rename(&state, &uuid, envelope, &pairs).await
+    rename(&state, &uuid, &caller, envelope, &pairs).await
 }
 
-async fn rename(state: &Shared, uuid: &str, envelope: Envelope, pairs: &[(String, String)]) -> Answer {
+async fn rename(state: &Shared, uuid: &str, caller: &Caller, envelope: Envelope, pairs: &[(String, String)]) -> Answer {
     let params = Message::Update.params(envelope)?;
     let names = parse::update(&params)?;
     let unknown = unread(Message::Update, Some(&params), pairs);
-    edit(state, uuid, WriteOptions::default(), unknown, move |old| {
+    let how = WriteOptions { caller: Some(caller.to_string().into()), ..WriteOptions::default() };
+    edit(state, uuid, how, unknown, move |old| {
         let mut spec = old.spec.clone();
         names.clone().apply(&mut spec.names)?;
         with_spec(old, spec)
@@ -72,7 +80,7 @@ pub async fn act(
         Some(Message::Reconnect) => reconnect(&state, &uuid, how, envelope, &pairs).await,
         Some(Message::Update) => {
             parse::no_trial(&pairs, "UpdateIPsecConnection changes no tunnel")?;
-            rename(&state, &uuid, envelope, &pairs).await
+            rename(&state, &uuid, &caller, envelope, &pairs).await
         }
         _ => Err(no_method(&Method::PUT, &uri)),
     };
@@ -120,8 +128,8 @@ async fn reconnect(
 
 /// `POST /cygnet/v1/reconnect-all-changed`: takes over what the settings say now in all connections that they have moved
 /// away from. Answers what came of each; waits for no tunnel.
-pub async fn reconnect_all_changed(State(api): Shared) -> Answer {
-    let outcomes = api.agent.reconnect_all_changed().await;
+pub async fn reconnect_all_changed(State(api): Shared, Extension(caller): Extension<Caller>) -> Answer {
+    let outcomes = api.agent.reconnect_all_changed(&caller.to_string().into()).await;
     let item = |(record, outcome): &(Arc<Record>, Result<()>)| {
         let mut item = json!({ "uuid": record.id.to_string(), "name": record.spec.names.name });
         if let Err(error) = outcome {

@@ -11,11 +11,11 @@ use super::{
     parse, reason_json,
     request::{Pairs, id_of},
     sa_json::Running,
-    state::{Answer, Shared},
+    state::{Answer, Api, Shared},
     unknown::unread,
 };
 use crate::{
-    agent::{CharonLink, Step, View},
+    agent::{CharonLink, Plan, Step, View, Warning},
     error::Error,
     ipsec::{
         Auth, Identity, TrafficSelector,
@@ -159,6 +159,11 @@ pub async fn plan(
         }
     };
     let plan = api.agent.plan(id_of(&uuid)?, &parse::write_options(&pairs)?, hides_key, edit).await?;
+    Ok(planned(&api, &plan, unread(Message::Change, Some(&params), &pairs)))
+}
+
+/// The answer with a plan; `warnings` are those of the request.
+pub(super) fn planned(api: &Api, plan: &Plan, mut warnings: Vec<Warning>) -> Response {
     let view = |record| View { record, running: None, discount: None };
     let (before, after) = (
         api.inventory(&view(Arc::clone(&plan.before)), mask),
@@ -166,8 +171,7 @@ pub async fn plan(
     );
     let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
     fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));
-    let mut warnings = unread(Message::Change, Some(&params), &pairs);
-    warnings.extend(plan.warnings);
+    warnings.extend(plan.warnings.iter().cloned());
     let body = json!({
         "impact": plan.impact.name(),
         "fields": fields,
@@ -178,7 +182,7 @@ pub async fn plan(
         "warnings": child_json::warnings(&warnings),
         "together": companions(&plan.others),
     });
-    Ok(json_response(StatusCode::OK, &body))
+    json_response(StatusCode::OK, &body)
 }
 
 fn setting(difference: &Difference, hides_key: bool) -> Value {

@@ -170,7 +170,7 @@ fn wrong_peer(why: Invalid) -> Error {
 
 /// A peer that a caller names: what no peer can have is refused. VIPs of the settings may be on another gateway, which has
 /// the same settings; that of the connection itself is refused with its other parts.
-fn new_peer(peer: Peer) -> Result<Peer> {
+pub(super) fn new_peer(peer: Peer) -> Result<Peer> {
     peer.check().map_err(wrong_peer)?;
     Ok(peer)
 }

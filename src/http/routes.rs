@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, events, foreign, framing, guard, jobs, login,
+    actions, audit, connections, events, foreign, framing, guard, history, jobs, login,
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 36] = [
+pub static ROUTES: [Route; 39] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -208,6 +208,24 @@ pub static ROUTES: [Route; 36] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "PlanChange", Reads, |verb| verb.by(native::plan))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}/history",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ConnectionHistory", Other, |verb| verb.by(history::history))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}/revert",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "RevertConnection", Other, |verb| verb.by(history::revert))],
+    },
+    Route {
+        path: "/cygnet/v1/connections/{uuid}/revert/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanRevert", Other, |verb| verb.by(history::plan))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/log",

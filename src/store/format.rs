@@ -5,22 +5,28 @@
 
 mod file;
 mod read;
+mod wish;
 mod words;
 
-use super::record::{Network, Options, Record, RemoteCidr, Trial};
+use super::{
+    history::{History, Past},
+    record::{Network, Options, Record, RemoteCidr, Spec, Trial},
+};
 use crate::{
     error::{Error, Result},
     ipsec::{Auth, IkeVersion, KeyOwner, NativeOptions, Split, State, native::NATIVE},
     store::format::{
         file::{
-            Child, DeadPeer, File, Identities, Ike, Local, OnTrial, Remote, Version, Vip, WITH_CERTS, WITH_PSK,
-            WITH_TRIAL,
+            Child, DeadPeer, Earlier, File, Identities, Ike, Local, OnTrial, Remote, Revisions, Version, Vip,
+            WITH_CERTS, WITH_PSK, WITH_TRIAL,
         },
-        read::{read_record, read_trial},
+        read::{read_record, read_trial, spec},
+        wish::Wish,
         words::{ID_KINDS, KEY_OWNERS, MODES, word},
     },
 };
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The contents of `record`'s file.
@@ -37,10 +43,7 @@ pub fn to_bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
 fn file(record: &Record) -> File {
     let spec = &record.spec;
     let (identity, ike, child) = sections(record);
-    let (written_as, psk_hex, certs_pem) = match &spec.options.auth {
-        Auth::Psk(psk) => (WITH_PSK, Some(psk.expose_hex()), None),
-        Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
-    };
+    let (written_as, psk_hex, certs_pem) = key(&spec.options.auth);
     File {
         version: if record.trial.is_some() { WITH_TRIAL } else { written_as },
         uuid: record.id.to_string(),
@@ -63,6 +66,7 @@ fn file(record: &Record) -> File {
         ike_generation: record.ike_generation,
         child_generation: record.connection.child_generation.0,
         unproven: record.unproven,
+        history: revisions(record),
         psk_hex,
         certs_pem,
         trial: record.trial.as_deref().map(on_trial),
@@ -128,6 +132,27 @@ fn native(options: &NativeOptions) -> Map<String, Value> {
     own.map(|option| (option.name.to_owned(), (option.get)(options))).collect()
 }
 
+/// The revisions, but for a history that nothing has happened in.
+fn revisions(record: &Record) -> Option<Revisions> {
+    let History { present, last, past } = &record.history;
+    let text = |caller: &Option<Arc<str>>| caller.as_deref().map(ToOwned::to_owned);
+    let earlier = |Past { revision, was }: &Past| Earlier {
+        number: revision.number,
+        at: revision.at,
+        caller: text(&revision.caller),
+        new_key: revision.new_key,
+        was: serde_json::from_str(was).unwrap_or_default(),
+    };
+    (!record.history.is_bare(record.changed)).then(|| Revisions {
+        number: present.number,
+        at: present.at,
+        caller: text(&present.caller),
+        new_key: present.new_key,
+        last: Some(*last).filter(|last| *last != present.number),
+        past: past.iter().map(earlier).collect(),
+    })
+}
+
 fn on_trial(trial: &Trial) -> OnTrial {
     OnTrial {
         uuid: trial.id.to_string(),
@@ -150,6 +175,37 @@ fn local(network: &Network) -> Local {
 
 fn remote(entry: &RemoteCidr) -> Remote {
     Remote { uuid: entry.uuid.to_string(), cidr: entry.cidr.to_string(), created: entry.created }
+}
+
+/// What `record` says, without its key.
+///
+/// # Errors
+/// When it cannot be written as JSON, which is a fault of this program.
+pub(super) fn wish(record: &Record) -> Result<Wish> {
+    Wish::of(&without_key(record)).map_err(|e| Error::Internal(e.to_string()))
+}
+
+/// What `wish` means for the connection of `record`, with the key that it has.
+///
+/// # Errors
+/// What is wrong with it, without quoting a value.
+pub(super) fn said(record: &Record, wish: Wish) -> Result<(Spec, State), String> {
+    let mut file = wish.put_into(&without_key(record)).map_err(|e| place(&e))?;
+    (file.version, file.psk_hex, file.certs_pem) = key(&record.spec.options.auth);
+    let state = if file.enabled { State::Enabled } else { State::Disabled };
+    Ok((spec(file)?, state))
+}
+
+fn without_key(record: &Record) -> File {
+    File { psk_hex: None, certs_pem: None, trial: None, history: None, ..file(record) }
+}
+
+/// The version, and the members with the key.
+fn key(auth: &Auth) -> (u32, Option<Zeroizing<String>>, Option<Zeroizing<String>>) {
+    match auth {
+        Auth::Psk(psk) => (WITH_PSK, Some(psk.expose_hex()), None),
+        Auth::Certs(certs) => (WITH_CERTS, None, Some(certs.expose_pem())),
+    }
 }
 
 /// The record that `bytes` hold.
@@ -175,7 +231,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
 }
 
 /// Where JSON is wrong; serde's own text may quote the key.
-fn place(error: &serde_json::Error) -> String {
+pub(super) fn place(error: &serde_json::Error) -> String {
     let what = if error.is_data() { "it does not have the members of a record" } else { "it is not JSON" };
     format!("{what}: line {}, column {}", error.line(), error.column())
 }

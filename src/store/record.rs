@@ -1,5 +1,6 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
+use super::history::History;
 use crate::ipsec::{
     Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion,
     Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
@@ -31,6 +32,8 @@ pub struct Record {
     pub created: Timestamp,
     /// When it was changed last.
     pub changed: Timestamp,
+    /// What it said before, and who said it.
+    pub history: History,
     /// The change that nobody has confirmed yet, while there is one.
     pub trial: Option<Box<Trial>>,
     /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
@@ -195,6 +198,7 @@ impl Record {
             resolved,
             created: now,
             changed: now,
+            history: History::begun(now),
             trial: None,
             aside: None,
         })
@@ -230,11 +234,12 @@ impl Record {
     /// When that cannot be the peer's address.
     pub fn located(self, before: Option<&Self>, address: IpAddr) -> Result<Self, Conflict> {
         let (state, changed, address) = (self.state, self.changed, Some(address));
+        let (created, history) = (self.created, self.history);
         let located = match before {
             Some(before) => before.changed_at(self.spec, address, changed)?,
             None => Self::resolved(self.id, self.spec, address, self.ike_generation, changed)?,
         };
-        Ok(Self { state, ..located })
+        Ok(Self { state, created, history, ..located })
     }
 
     fn changed_at(&self, spec: Spec, resolved: Option<IpAddr>, now: Timestamp) -> Result<Self, Conflict> {
@@ -247,7 +252,8 @@ impl Record {
         new.connection.key_owner = self.connection.key_owner;
         let new = new.speaking_as(self);
         let unproven = self.unproven || new.connection != self.connection;
-        Ok(Self { state: self.state, unproven, created: self.created, ..new })
+        let history = self.history.clone();
+        Ok(Self { state: self.state, unproven, created: self.created, history, ..new })
     }
 
     /// The same connection with what a Change makes of its wish. One that was stored before there was a choice of the split
@@ -343,7 +349,7 @@ impl Record {
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         let (unproven, changed, aside) = (other.unproven, other.changed, other.aside.clone());
-        Self { unproven, changed, aside, ..self.clone() } == *other
+        Self { unproven, changed, aside, history: other.history.clone(), ..self.clone() } == *other
     }
 
     /// Whether charon is to hold it: it is enabled, has something to carry and an address to carry it to, and clashes with

@@ -138,7 +138,8 @@ impl Record {
             let back = back.owned(before.connection.key_owner);
             // The trial may have been of another peer, or of one version of IKE: that forgets what was known.
             let back = if before.ikev1_worked { back.having_worked(before.worked())? } else { back };
-            Ok(Self { state: before.state, aside: before.aside.clone(), ..back })
+            let history = before.history.beyond(&self.history);
+            Ok(Self { state: before.state, aside: before.aside.clone(), history, ..back })
         };
         before.map(back).transpose()
     }

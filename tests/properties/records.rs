@@ -137,6 +137,27 @@ proptest! {
         prop_assert!(!String::from_utf8_lossy(&plain).contains("\"version\": 3"));
     }
 
+    /// With the present key, whatever else the two have. What was learnt of the peer stays learnt.
+    #[test]
+    fn every_revision_comes_back(record in record(), other in record(), at in time()) {
+        let Ok(new) = record.changed(other.spec.clone(), at) else { return Ok(()) };
+        let new = Record { state: other.state, ..new };
+        let caller = std::sync::Arc::from("token test");
+        let new = new.revised(Some(&record), Some(&caller)).expect("revised");
+        let text = to_bytes(&new).expect("written");
+        prop_assert_eq!(&from_bytes(&text).expect("read"), &new);
+        let mut wish = record.spec.clone();
+        wish.options.auth = new.spec.options.auth.clone();
+        if new.spec.options.native.split.is_learned_from(wish.options.native.split) {
+            wish.options.native.split = new.spec.options.native.split;
+        }
+        let back = new.reverted(1, at);
+        prop_assert_eq!(back.is_ok(), new.changed(wish.clone(), at).is_ok());
+        if let Ok(back) = back {
+            prop_assert_eq!((back.spec, back.state), (wish, record.state));
+        }
+    }
+
     /// Whatever the trial was of: another peer, or one version of IKE alone.
     #[test]
     fn a_trial_that_is_taken_back_forgets_nothing_of_the_peer(

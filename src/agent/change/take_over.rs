@@ -39,25 +39,26 @@ impl Agent {
     }
 
     /// Takes the settings over in each connection that differs, as a Change would: the new SA comes up beside the old
-    /// one. Returns the result of each; waits for no tunnel.
-    pub async fn reconnect_all_changed(self: &Arc<Self>) -> Vec<(Arc<Record>, Result<()>)> {
+    /// one, for `caller`. Returns the result of each; waits for no tunnel.
+    pub async fn reconnect_all_changed(self: &Arc<Self>, caller: &Arc<str>) -> Vec<(Arc<Record>, Result<()>)> {
         let gateway = self.gateway();
         let is_behind = |record: &Arc<Record>| follow_settings(&record.spec, &gateway) != record.spec;
         let mut outcomes = Vec::new();
         for record in self.store.all().into_iter().filter(is_behind) {
-            outcomes.push((Arc::clone(&record), self.take_over_settings(record.id).await));
+            outcomes.push((Arc::clone(&record), self.take_over_settings(record.id, caller).await));
         }
         outcomes
     }
 
-    async fn take_over_settings(self: &Arc<Self>, id: ConnectionId) -> Result<()> {
+    async fn take_over_settings(self: &Arc<Self>, id: ConnectionId, caller: &Arc<str>) -> Result<()> {
         let settings = Arc::clone(self);
         let edit = move |old: Option<&Record>| {
             let old = old.ok_or_else(|| not_found(id))?;
             let spec = follow_settings(&old.spec, &settings.gateway());
             Ok(old.changed(spec, Timestamp::now())?)
         };
+        let how = WriteOptions { caller: Some(Arc::clone(caller)), ..WriteOptions::default() };
         let agent = Arc::clone(self);
-        uncancelled(async move { agent.put(id, &WriteOptions::default(), edit).await }).await.map(drop)
+        uncancelled(async move { agent.put(id, &how, edit).await }).await.map(drop)
     }
 }

@@ -123,7 +123,7 @@ impl Agent {
         self.judge(before, &new, self.tests_rekey(how))?;
         let mut group = self.group(before, new, how.together)?;
         group.new.trial = trial(before, &group.new, how, edit).map(Box::new);
-        Ok(group)
+        group.revised(before, how.caller.as_ref())
     }
 
     /// Puts all of `group` in force, or none; their locks are held.

@@ -6,7 +6,7 @@ use crate::{
         reconcile::sa_planner::{SaPlanner, Step},
     },
     disk,
-    error::Error,
+    error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     store::{self, Record},
     strongswan::requests::Loadable,
@@ -101,6 +101,15 @@ pub(in crate::agent) struct Group {
 }
 
 impl Group {
+    /// The same, as revisions that `caller` made.
+    pub fn revised(self, before: Option<&Record>, caller: Option<&Arc<str>>) -> Result<Self> {
+        let others = self.others.into_iter().map(|Companion { before, after }| {
+            let after = after.revised(Some(&before), caller)?;
+            Ok(Companion { before, after })
+        });
+        Ok(Self { new: self.new.revised(before, caller)?, others: others.collect::<Result<_>>()? })
+    }
+
     /// The others that get another key.
     pub fn with_new_keys(&self) -> impl Iterator<Item = ConnectionId> {
         self.others.iter().filter(|other| other.has_new_key()).map(Companion::id)

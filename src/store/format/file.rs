@@ -50,6 +50,9 @@ pub(super) struct File {
     /// Whether what runs may have been made for an earlier connection.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) unproven: bool,
+    /// The last revisions, but for one that nobody has changed since there was a history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<Revisions>,
     /// The key as hexadecimal digits, wiped with the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) psk_hex: Option<Zeroizing<String>>,
@@ -58,6 +61,35 @@ pub(super) struct File {
     pub(super) certs_pem: Option<Zeroizing<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) trial: Option<OnTrial>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revisions {
+    pub(super) number: u32,
+    pub(super) at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) new_key: bool,
+    /// The highest number that was given, if that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) past: Vec<Earlier>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Earlier {
+    pub(super) number: u32,
+    pub(super) at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) new_key: bool,
+    /// The members in which it differs from the one behind it; null for those that it lacks.
+    pub(super) was: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]

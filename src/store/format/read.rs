@@ -1,7 +1,8 @@
 //! From the members of a file to the record. A refusal names the member, never its value.
 
 use super::{
-    file::{File, Local, OnTrial, Remote, WITH_CERTS, WITH_PSK, WITH_TRIAL},
+    file::{Earlier, File, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PSK, WITH_TRIAL},
+    wish,
     words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning},
 };
 use crate::{
@@ -9,8 +10,12 @@ use crate::{
         Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IkeProposal, IkeVersion, Integrity, KeyOwner,
         Lifetime, NativeOptions, Psk, State, native::NativeOption,
     },
-    store::record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial},
+    store::{
+        history::{History, Past, REVISIONS, Revision},
+        record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial},
+    },
 };
+use serde_json::Value;
 use std::sync::Arc;
 
 pub(super) fn read_trial(trial: OnTrial) -> Result<Trial, String> {
@@ -29,7 +34,7 @@ pub(super) fn read_trial(trial: OnTrial) -> Result<Trial, String> {
     })
 }
 
-pub(super) fn read_record(file: File) -> Result<Record, String> {
+pub(super) fn read_record(mut file: File) -> Result<Record, String> {
     let id = file.uuid.parse().map_err(|e| format!("uuid {e}"))?;
     let (created, changed, enabled, unproven) = (file.created, file.changed, file.enabled, file.unproven);
     let (generation, child_generation) = (file.ike_generation, file.child_generation);
@@ -39,6 +44,7 @@ pub(super) fn read_record(file: File) -> Result<Record, String> {
     if file.ike.ikev1_worked && file.ike.version != 0 {
         return Err("ike.ikev1_worked is of another ike.version".into());
     }
+    let history = file.history.take().map_or_else(|| Ok(History::begun(changed)), read_history)?;
     let (resolved, spec) = (file.resolved, spec(file)?);
     if resolved.is_some() && spec.peer.name().is_none() {
         return Err("resolved is of a peer without a name".into());
@@ -49,12 +55,35 @@ pub(super) fn read_record(file: File) -> Result<Record, String> {
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
     record.changed = changed;
+    record.history = history;
     record.unproven = unproven;
     record.state = if enabled { State::Enabled } else { State::Disabled };
     Ok(record)
 }
 
-fn spec(file: File) -> Result<Spec, String> {
+fn read_history(revisions: Revisions) -> Result<History, String> {
+    let Revisions { number, at, caller, new_key, last, past } = revisions;
+    let last = last.unwrap_or(number);
+    let revision =
+        |number, at, caller: Option<String>, new_key| Revision { number, at, caller: caller.map(Into::into), new_key };
+    let mut next = number;
+    let earlier = |Earlier { number, at, caller, new_key, was }: Earlier| {
+        if number >= std::mem::replace(&mut next, number) {
+            return Err("history.past is not in the order of its numbers".to_owned());
+        }
+        if !was.keys().all(|name| wish::is_known(name)) {
+            return Err("history.past has a member that this program does not know".into());
+        }
+        Ok(Past { revision: revision(number, at, caller, new_key), was: Value::Object(was).to_string().into() })
+    };
+    let past = all(past.into_iter().take(REVISIONS - 1).map(earlier))?;
+    if last < number {
+        return Err("history.last is lower than history.number".into());
+    }
+    Ok(History { present: revision(number, at, caller, new_key), last, past })
+}
+
+pub(super) fn spec(file: File) -> Result<Spec, String> {
     let options = options(&file)?;
     let local = all(file.local.into_iter().map(read_local))?;
     let remote = all(file.remote.iter().map(read_remote))?;

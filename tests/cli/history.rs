@@ -1,0 +1,84 @@
+//! `cygnet history` and `cygnet revert`.
+
+use super::{
+    run::{run, up},
+    tty::Terminal,
+};
+use crate::serve::{Bench, uuid};
+use nix::unistd::Uid;
+use serde_json::json;
+
+/// A connection that was changed twice.
+fn changed() -> Bench {
+    let b = up();
+    for value in ["2000", "3000"] {
+        run(&b, &["change", "site-7", "--set", &format!("lifeTime={value}"), "--yes", "--wait"]).ends(0);
+    }
+    b
+}
+
+#[test]
+fn a_history_is_a_table_and_json() {
+    let b = changed();
+    let page = run(&b, &["history", "site-7"]).ends(0).out;
+    let lines: Vec<_> = page.lines().collect();
+    assert!(lines[0].starts_with("REVISION  WHEN"), "{page}");
+    assert!(lines[1].starts_with("3 *") && lines[3].starts_with("1 "), "{page}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{page}");
+    let wide = run(&b, &["history", "site-7", "-o", "wide"]).ends(0).out;
+    assert!(wide.contains(&format!("uid {}", Uid::current())) && wide.contains("token test"), "{wide}");
+    assert!(wide.contains("lifeTime 2000 -> 3000") && wide.contains("the first one that is kept"), "{wide}");
+    for arguments in [&["history", "site-7", "-o", "json"][..], &["history", &uuid(7), "--json"]] {
+        let seen = run(&b, arguments).ends(0).json();
+        assert_eq!(seen["revisions"].as_array().map(Vec::len), Some(3));
+        assert_eq!((&seen["name"], &seen["revisions"][0]["current"]), (&json!("site-7"), &json!(true)));
+    }
+    let ended = run(&b, &["history", "nobody"]).ends(1);
+    assert!(ended.err.contains("no connection has the name or the uuid nobody"), "{}", ended.err);
+}
+
+#[test]
+fn a_revert_is_shown_asked_for_and_confirmed() {
+    let b = changed();
+    let ended = run(&b, &["revert", "site-7", "1"]).ends(2);
+    assert!(ended.err.contains("--yes"), "{}", ended.err);
+    let mut terminal = Terminal::start(&b, &["revert", "site-7", "1"], &[]);
+    terminal.until("Revert site-7 to revision 1?");
+    terminal.types("n");
+    let (code, shown) = terminal.end();
+    assert!(code == 1 && shown.contains("nothing was done") && shown.contains("lifeTime"), "{shown}");
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 3000);
+    let mut terminal = Terminal::start(&b, &["revert", "site-7", "2"], &[("NO_COLOR", "1")]);
+    terminal.until("Revert site-7 to revision 2?");
+    terminal.types("y");
+    let (code, shown) = terminal.end();
+    assert!(code == 0 && shown.contains(&format!("reverted site-7 ({}): Ready", uuid(7))), "{shown}");
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 2000);
+    assert_eq!(run(&b, &["history", "site-7", "--json"]).json()["revisions"][0]["revision"], 4);
+}
+
+#[test]
+fn a_revert_between_the_plan_and_the_answer_is_noticed() {
+    let b = changed();
+    let mut terminal = Terminal::start(&b, &["revert", "site-7", "1"], &[]);
+    terminal.until("Revert site-7 to revision 1?");
+    run(&b, &["update", "site-7", "--description", "of the river"]).ends(0);
+    terminal.types("y");
+    let (code, shown) = terminal.end();
+    assert!(code == 1 && shown.contains("the connection is at revision 4 by now"), "{shown}");
+    assert_eq!(b.inventory(&uuid(7))["lifeTime"], 3000);
+}
+
+#[test]
+fn a_revert_that_does_not_come_up_is_taken_back_unless_it_is_kept() {
+    let b = up();
+    run(&b, &["change", "site-7", "--set", "ikeDhGroup=14", "--yes", "--wait"]).ends(0);
+    b.charon.establish(false);
+    let ended = run(&b, &["revert", "site-7", "1", "--yes", "--confirm", "1s"]).ends(1);
+    assert!(ended.err.contains("put back"), "{}", ended.err);
+    assert_eq!(b.inventory(&uuid(7))["ikeDhGroup"], 14);
+    run(&b, &["revert", "site-7", "1", "--yes", "--no-confirm"]).ends(4);
+    assert_eq!(b.inventory(&uuid(7))["ikeDhGroup"], 2);
+    let ended = run(&b, &["revert", "site-7", "1", "--yes", "--no-confirm", "--confirm"]).ends(2);
+    assert!(ended.err.contains("cannot be used with"), "{}", ended.err);
+}
