@@ -32,13 +32,13 @@ pub async fn history(State(api): Shared, Path(uuid): Path<String>) -> Answer {
     let said: Vec<_> = revisions.iter().map(|revision| record.reverted(revision.number, record.changed)).collect();
     let before = said.iter().skip(1).map(|said| said.as_ref().ok()).chain([None]);
     let shown = revisions.iter().zip(&said).zip(before);
-    let list: Vec<_> = shown.map(|((revision, said), before)| item(&api, &record, revision, said, before)).collect();
+    let list: Vec<_> = shown.map(|((revision, said), before)| item(&record, revision, said, before)).collect();
     let body = json!({ "uuid": record.id.to_string(), "name": record.spec.names.name, "revisions": list });
     Ok(json_response(StatusCode::OK, &body))
 }
 
 /// One revision: what it `said`, and what that changed of what was `before` it.
-fn item(api: &Api, record: &Record, revision: &Revision, said: &Result<Record>, before: Option<&Record>) -> Value {
+fn item(record: &Record, revision: &Revision, said: &Result<Record>, before: Option<&Record>) -> Value {
     let is_current = revision.number == record.history.present.number;
     let mut item = json!({
         "revision": revision.number, "current": is_current, "at": revision.at.to_string(),
@@ -50,11 +50,11 @@ fn item(api: &Api, record: &Record, revision: &Revision, said: &Result<Record>, 
     match said {
         Ok(said) => {
             if let Some(before) = before {
-                let mut found = fields(&shown(api, before), &shown(api, said), revision.new_key, false);
+                let mut found = fields(&shown(before), &shown(said), revision.new_key, false);
                 found.extend(differences::options(&before.spec.options, &said.spec.options));
                 item["fields"] = found.into();
             }
-            item["connection"] = shown(api, said);
+            item["connection"] = shown(said);
         }
         // The reason why it cannot be reverted to.
         Err(error) => item["refused"] = object(error)["details"].take(),
@@ -63,8 +63,8 @@ fn item(api: &Api, record: &Record, revision: &Revision, said: &Result<Record>, 
 }
 
 /// The inventory of `record` without its key, and without what changes by itself.
-fn shown(api: &Api, record: &Record) -> Value {
-    let mut shown = api.inventory(&View { record: Arc::new(record.clone()), running: None, discount: None });
+fn shown(record: &Record) -> Value {
+    let mut shown = Api::inventory(&View { record: Arc::new(record.clone()), running: None, discount: None }, true);
     if let Value::Object(members) = &mut shown {
         members.retain(|name, _| !["authKey", "lastOpDate", "status"].contains(&name.as_str()));
     }
@@ -72,13 +72,18 @@ fn shown(api: &Api, record: &Record) -> Value {
 }
 
 /// `POST /cygnet/v1/connections/{uuid}/revert/plan`: what a revert would do. Nothing is done.
-pub async fn plan(State(api): Shared, Path(uuid): Path<String>, UrlQuery(pairs): Pairs) -> Answer {
+pub async fn plan(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
     let way = Way::read(&pairs, &api)?;
     let id = id_of(&uuid)?;
     let how = parse::write_options(&pairs)?;
     let plan = api.agent.plan(id, &how, false, |old| way.back(old)).await?;
     let kept = way.kept_key(&plan.before).into_iter().collect();
-    Ok(planned(&api, &plan, kept))
+    Ok(planned(&plan, api.masks(&caller), kept))
 }
 
 /// `POST /cygnet/v1/connections/{uuid}/revert`: the connection becomes what a revision said, as by a Change.

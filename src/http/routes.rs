@@ -213,19 +213,19 @@ pub static ROUTES: [Route; 39] = [
         path: "/cygnet/v1/connections/{uuid}/history",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ConnectionHistory", Other, |verb| verb.by(history::history))],
+        calls: &[call(Get, "ConnectionHistory", Reads, |verb| verb.by(history::history))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/revert",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "RevertConnection", Other, |verb| verb.by(history::revert))],
+        calls: &[call(Post, "RevertConnection", Acts, |verb| verb.by(history::revert))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/revert/plan",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "PlanRevert", Other, |verb| verb.by(history::plan))],
+        calls: &[call(Post, "PlanRevert", Reads, |verb| verb.by(history::plan))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/log",
