@@ -60,6 +60,9 @@ fn a_second_trial_names_the_first_and_the_option() {
             &format!("cygnet: --confirm: the connection site-7 ({}) has a change on trial: ", uuid(7)),
         );
         assert_tells(&second, " at the latest; wait until then, or leave it out");
+        wait_until("it is taken back", || (!b.ask("GET", &path, b"").json()["trial"].is_object()).then_some(()));
+        // Else the agent waits for what it has put back.
+        b.charon.establish(true);
         let first = first.join().expect("no panic").ends(1);
         assert_tells(&first, "cygnet: the tunnel is down: not up within 6 s (");
         assert!(!first.err.contains("IPsec connection["), "{}", first.err);

@@ -34,7 +34,8 @@ impl Thing {
     fn make(self, path: &Path) {
         let before = fs::read(path).unwrap_or_default();
         let _ = fs::remove_file(path);
-        let aside = path.parent().expect("a directory").parent().expect("another").join("aside");
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let aside = path.parent().expect("a directory").with_file_name(format!("aside-{name}"));
         match self {
             Self::Pipe => mkfifo(path, Mode::S_IRWXU).expect("a pipe"),
             Self::Link => {
@@ -112,18 +113,18 @@ fn the_watch_puts_files_in_the_place_of_other_things() {
     let swanctl = b.path("swanctl");
     let ca_file = swanctl.join("x509ca").join(&files(&swanctl.join("x509ca"))[0]);
     let key_file = swanctl.join("private").join(&files(&swanctl.join("private"))[0]);
-    for path in [&b.conf(&uuid(7)), &ca_file, &key_file] {
-        let before = fs::read(path).expect("a file");
-        for thing in Thing::ALL.into_iter().filter(|thing| thing.is_possible()) {
-            // A directory is not replaced: nothing of anybody's is removed with its contents.
-            if matches!(thing, Thing::Directory) {
-                continue;
-            }
-            thing.make(path);
+    let paths = [&b.conf(&uuid(7)), &ca_file, &key_file];
+    let before = paths.map(|path| fs::read(path).expect("a file"));
+    // A directory is not replaced: nothing of anybody's is removed with its contents.
+    let replaced = |thing: &Thing| thing.is_possible() && !matches!(thing, Thing::Directory);
+    // The watch comes every few seconds: it finds one of them at each place.
+    for thing in Thing::ALL.into_iter().filter(replaced) {
+        paths.iter().for_each(|path| thing.make(path));
+        for (path, before) in paths.iter().zip(&before) {
             wait_until(&format!("{thing:?} at {} is replaced", path.display()), || {
                 let found = path.symlink_metadata().ok()?;
                 let is_ours = found.is_file() && found.len() == before.len() as u64 && found.uid() != 65534;
-                (is_ours && fs::read(path).ok()? == before).then_some(())
+                (is_ours && fs::read(path).ok()? == *before).then_some(())
             });
         }
     }
@@ -141,12 +142,11 @@ fn what_lies_under_our_names_and_is_nobodys_goes() {
     b.create(&params(8, &json!({}))).expect(200);
     let private = b.path("swanctl/private");
     fs::create_dir_all(&private).expect("made");
-    let stray = private.join(format!("cygnet-{}-0a1b2c3d.pem", uuid(9)));
-    for thing in [Thing::Pipe, Thing::Link, Thing::Huge, Thing::Socket] {
-        for path in [&b.conf(&uuid(9)), &stray] {
-            thing.make(path);
-            wait_until(&format!("{thing:?} is removed"), || path.symlink_metadata().is_err().then_some(()));
-        }
+    let stray = |n: u8| [b.conf(&uuid(n)), private.join(format!("cygnet-{}-0a1b2c3d.pem", uuid(n)))];
+    let things: Vec<_> = [Thing::Pipe, Thing::Link, Thing::Huge, Thing::Socket].into_iter().zip(9..).collect();
+    things.iter().for_each(|(thing, n)| stray(*n).iter().for_each(|path| thing.make(path)));
+    for (thing, path) in things.iter().flat_map(|(thing, n)| stray(*n).map(|path| (thing, path))) {
+        wait_until(&format!("{thing:?} is removed"), || path.symlink_metadata().is_err().then_some(()));
     }
     assert_eq!(b.inventory(&uuid(8))["name"], "site-8");
     assert!(b.conf(&uuid(8)).exists());

@@ -147,6 +147,9 @@ fn each_login_is_a_line_with_its_address_and_no_name_writes_another() {
     assert!(!logs.contains(PASSWORD) && !logs.contains(&digest(PASSWORD)));
 }
 
+/// Opens a stream of events, up to the session's number. The connection ends with the stream: a kept one ends later.
+const FOLLOW: &str = "GET /cygnet/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: OAuth ";
+
 #[test]
 fn a_session_ends_when_its_account_goes() {
     let b = bench();
@@ -154,7 +157,7 @@ fn a_session_ends_when_its_account_goes() {
     let (admin, ops) = (session(&admin), session(&ops));
     // A stream of events goes with the session that opened it.
     let mut stream = dial(&b, "127.0.0.1");
-    write!(stream, "GET /cygnet/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {admin}\r\n\r\n").expect("sent");
+    write!(stream, "{FOLLOW}{admin}\r\n\r\n").expect("sent");
     let mut head = [0; 12];
     stream.read_exact(&mut head).expect("an answer");
     assert_eq!(&head, b"HTTP/1.1 200");
@@ -179,7 +182,7 @@ fn a_session_ends_when_its_account_goes() {
     assert!(!is_valid(&b, &admin), "it is another account");
     // Logging out ends a stream, too.
     let mut stream = dial(&b, "127.0.0.1");
-    write!(stream, "GET /cygnet/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {ops}\r\n\r\n").expect("sent");
+    write!(stream, "{FOLLOW}{ops}\r\n\r\n").expect("sent");
     stream.read_exact(&mut head).expect("an answer");
     let path = format!("/zstack/v1/accounts/sessions/{ops}");
     b.tcp().request("DELETE", &path, &[], b"").expect("answered").expect(200);
