@@ -245,3 +245,16 @@ fn promtool_has_no_complaint_about_the_alerts() {
     let Some((is_clean, said)) = promtool(&["check", "rules", "--lint=all", "--lint-fatal", rules], "") else { return };
     assert!(is_clean, "{said}");
 }
+
+#[test]
+fn alerts_fire_on_what_is_down_and_on_nothing_that_carries() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/alerts.yml");
+    let Some((is_right, said)) = promtool(&["test", "rules", cases], "") else { return };
+    assert!(is_right, "{said}");
+    let alerts: BTreeSet<_> = include_str!("../../packaging/alerts.yml")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let fired = |alert: &&&str| include_str!("alerts.yml").contains(&format!("alertname: {alert}\n"));
+    assert_eq!(alerts.iter().filter(|alert| !fired(alert)).count(), 0, "each alert has a case in which it fires");
+}
