@@ -20,6 +20,7 @@ pub use observe::connection_log::{Entry as LogEntry, Speaker};
 pub use observe::events::{Event, EventKind, EventStream};
 pub use observe::foreign::Stranger;
 pub use observe::local_addresses::LocalAddresses;
+pub use observe::tally::Tally;
 pub use observe::traffic::Seen;
 pub use observe::view::{Discount, View};
 pub use reconcile::charon_link::CharonLink;
@@ -33,7 +34,7 @@ use crate::{
     ranked::{ENTRIES, Guard, Ranked},
     settings::{Gateway, policy::Stance},
     store::{Record, Store},
-    strongswan::{Charon, StrongSwan, names},
+    strongswan::{Charon, StrongSwan, names, vici::RoundTrips},
 };
 use change::Changes;
 use entry::Entry;
@@ -95,6 +96,16 @@ impl Agent {
     /// The connection to charon.
     pub(crate) fn strongswan(&self) -> &StrongSwan {
         &self.strongswan
+    }
+
+    /// How long charon's answers took, if the backend measures it.
+    pub fn round_trips(&self) -> Option<&RoundTrips> {
+        self.strongswan.round_trips()
+    }
+
+    /// How often the connection was negotiated, rekeyed, and failed.
+    pub fn tally(&self, id: ConnectionId) -> Tally {
+        self.entry(id).tally().clone()
     }
 
     /// The policy for a weak choice.

@@ -34,9 +34,10 @@ use crate::{
         foreign::Foreign,
         refused::or_absent,
         requests::Loadable,
+        section::Section,
         sightings::Sightings,
         swanctl::Swanctl,
-        vici::{Notice, Vici},
+        vici::{Notice, RoundTrips, Vici},
     },
 };
 pub use charon::{Charon, Missing};
@@ -109,6 +110,23 @@ impl StrongSwan {
             _ => true,
         };
         Ok(charon)
+    }
+
+    /// How long its answers took; `None` for a backend that does not measure it.
+    #[must_use]
+    pub fn round_trips(&self) -> Option<&RoundTrips> {
+        match &*self.way {
+            Backend::Vici(vici) => Some(vici.round_trips()),
+            Backend::Swanctl(_) => None,
+        }
+    }
+
+    /// Its threads, queues and SAs; `None` for a backend that would start a program for it, or if it does not answer.
+    pub async fn stats(&self) -> Option<Section> {
+        match &*self.way {
+            Backend::Vici(vici) => vici.stats().await.ok(),
+            Backend::Swanctl(_) => None,
+        }
     }
 
     /// Loads `new` in place of `previous`. No SA changes.

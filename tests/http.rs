@@ -40,6 +40,8 @@ mod errors;
 mod events;
 #[path = "http/examples.rs"]
 mod examples;
+#[path = "http/exporters.rs"]
+mod exporters;
 #[path = "http/foreign.rs"]
 mod foreign;
 #[path = "http/heal.rs"]

@@ -3,7 +3,7 @@
 use crate::{
     agent::{
         change::rekey_outcome::RekeyTest,
-        observe::{failure_history::FailureHistory, totals::Count},
+        observe::{failure_history::FailureHistory, tally::Tally, totals::Count},
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },
     ipsec::{Carried, Connection, Flows, IkeSa},
@@ -47,6 +47,8 @@ pub struct Entry {
     flows: Mutex<Flows>,
     /// What its children have carried.
     count: Mutex<Count>,
+    /// How often it was negotiated, rekeyed, and failed.
+    tally: Mutex<Tally>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
     /// The last rekey test, and the connection that it tested.
@@ -168,6 +170,11 @@ impl Entry {
     /// What its children have carried.
     pub fn count(&self) -> MutexGuard<'_, Count> {
         lock(&self.count)
+    }
+
+    /// How often it was negotiated, rekeyed, and failed.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
     }
 
     /// Records the result of the rekey test of `connection`.

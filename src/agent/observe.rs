@@ -13,6 +13,7 @@ pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(super) mod tally;
 pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;

@@ -141,7 +141,7 @@ fn serve_metrics(settings: &Settings, server: &Server, api: &Arc<Api>, tls: Opti
             tracing::info!(%address, "the metrics are at {scheme}://{address}/metrics");
             server.for_metrics(http::metrics_router(Arc::clone(api))).serve_tcp(listener, tls);
         }
-        Err(error) => tracing::warn!(%error, "there is no port for the metrics (metrics.listen): {error:#}"),
+        Err(error) => tracing::warn!(%error, "there is no port for the metrics (metrics.listen): {error}"),
     }
 }
 

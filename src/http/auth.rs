@@ -34,6 +34,7 @@ use crate::{
 use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 pub use password::Arena;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -68,7 +69,11 @@ pub struct Auth {
 struct Logins {
     limits: Limits,
     arena: Mutex<Arena>,
+    counts: LoginCounts,
 }
+
+/// Logins by what came of them.
+pub type LoginCounts = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// Logins that may wait for their turn.
 const QUEUE: usize = 64;
@@ -146,7 +151,10 @@ impl Auth {
     ) -> Result<(String, String, Session)> {
         let attempt = Attempt::new(origin, name);
         self.logins.admit(&attempt, origin)?;
-        let crowded = |_| Error::Login("too many logins at once: try again in a few seconds".into());
+        let crowded = |_| {
+            self.logins.count("refused");
+            Error::Login("too many logins at once: try again in a few seconds".into())
+        };
         let place = self.queue.try_acquire().map_err(crowded)?;
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|e| Error::Internal(e.to_string()))?;
         drop(place);
@@ -168,6 +176,15 @@ impl Auth {
             return Err(Error::Login("wrong account name or password".into()));
         }
         Ok((token, uuid, session))
+    }
+
+    /// The logins so far.
+    #[must_use]
+    pub fn logins(&self) -> LoginCounts {
+        for result in ["accepted", "failed", "refused"] {
+            self.logins.counts.get_or_create(&[("result", result)]).inc_by(0);
+        }
+        self.logins.counts.clone()
     }
 
     /// Lets a session live for `seconds` from now; the account's uuid and the session.
@@ -198,10 +215,15 @@ impl Auth {
 }
 
 impl Logins {
+    fn count(&self, result: &'static str) {
+        self.counts.get_or_create(&[("result", result)]).inc();
+    }
+
     /// Refuses a login whose tries are used up.
     fn admit(&self, attempt: &Attempt, origin: Origin) -> Result<()> {
         let now = Instant::now();
         let Some(wait) = self.limits.wait(attempt, now) else { return Ok(()) };
+        self.count("refused");
         if let Some(count) = self.limits.refused(attempt, now) {
             let account = shown(&attempt.account);
             tracing::warn!(account, address = %origin, count, "logins from {origin} are refused unseen: too many failed");
@@ -216,9 +238,11 @@ impl Logins {
         let account = shown(&attempt.account);
         if uuid.is_some() {
             self.limits.succeeded(attempt);
+            self.count("accepted");
             tracing::info!(account, address = %origin, "a login as {account} from {origin} is accepted");
         } else {
             self.limits.failed(attempt, Instant::now());
+            self.count("failed");
             tracing::warn!(account, address = %origin, "a login as {account} from {origin} failed: wrong account name or password");
         }
         uuid

@@ -2,14 +2,18 @@
 //! made once a second at most, however many ask. Names and addresses are for callers on this host or with credentials;
 //! the others get uuids. Keys are in neither.
 
+pub(super) mod calls;
+mod charon;
 mod children;
 mod connections;
+mod process;
+mod sas;
 mod series;
 pub(super) mod texts;
 
 use super::{
     auth::Origin,
-    state::{Answer, Shared},
+    state::{Answer, Api, Shared},
 };
 use crate::{
     agent::{Agent, CharonLink, LocalAddresses},
@@ -42,8 +46,7 @@ pub async fn metrics(
     method: Method,
     headers: HeaderMap,
 ) -> Answer {
-    let agent = Arc::clone(&api.agent);
-    let texts = api.metrics.get(|| made(agent).boxed()).await;
+    let texts = api.metrics.get(|| made(Arc::clone(&api)).boxed()).await;
     let texts = texts.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
     let is_known = is_here(origin, &headers) || api.auth.check(origin, &headers, &method, "/metrics").is_ok();
     let (format, text) = if is_known { texts.whole } else { texts.open }.asked(&headers);
@@ -60,21 +63,30 @@ fn is_here(origin: Origin, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn made(agent: Arc<Agent>) -> Result<Texts, String> {
-    let views = agent.views().await;
+async fn made(api: Arc<Api>) -> Result<Texts, String> {
+    let (views, stats) = tokio::join!(api.agent.views(), api.agent.charon_stats());
     // With thousands of connections it takes a while, in which others are to be served.
     let made = spawn_blocking(move || {
+        let agent = &api.agent;
         let mut open = Registry::with_prefix("cygnet");
-        about_charon(&mut open, &agent);
+        about_charon(&mut open, agent);
+        charon::answers(&mut open, agent);
+        stats.iter().for_each(|stats| charon::work(&mut open, stats));
+        api.calls.register(&mut open);
+        open.register("logins", "Logins, by what came of them", api.auth.logins());
         connections::about(&mut open, &views);
-        connections::reasons(&mut open, &agent, &views);
+        connections::reasons(&mut open, agent, &views);
+        connections::tallies(&mut open, agent, &views);
         connections::certificates(&mut open, &views, Timestamp::now());
-        children::about(&mut open, &agent, &views);
-        about_events(&mut open, &agent);
+        children::about(&mut open, agent, &views);
+        sas::about(&mut open, &views);
+        about_events(&mut open, agent);
         let mut named = Registry::with_prefix("cygnet");
         connections::names(&mut named, &views);
-        about_vips(&mut named, &agent);
-        Texts::new(&open, &named)
+        about_vips(&mut named, agent);
+        let mut own = Registry::default();
+        process::about(&mut own);
+        Texts::new(&[&open, &own], &named)
     });
     made.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

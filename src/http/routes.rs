@@ -13,12 +13,14 @@ use super::{
         Otherwise, Route,
         Verb::{self, Any, Delete, Get, Post, Put},
     },
-    state::Api,
+    state::{Api, Shared},
     vpc_router,
 };
 use axum::{
     Extension, Router,
-    middleware::{from_fn, from_fn_with_state},
+    extract::{Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
 };
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -316,7 +318,24 @@ fn joined(routes: impl Iterator<Item = &'static Route>, api: Arc<Api>) -> Router
         .layer(from_fn(framing::one_length))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(Arc::clone(&api), audit::refusals))
+        .layer(from_fn_with_state(Arc::clone(&api), counted))
         .with_state(api)
+}
+
+/// Has a request counted by its path in the table: strange paths make no series.
+async fn counted(State(api): Shared, request: Request, next: Next) -> Response {
+    api.calls.count(path_of_table(request.uri().path()), request, next).await
+}
+
+/// The path of the table that `path` is one of. One that names a thing comes after one without.
+fn path_of_table(path: &str) -> &'static str {
+    let fits = |route: &&Route| {
+        let (wanted, given) = (route.path.split('/'), path.split('/'));
+        wanted.clone().count() == given.clone().count()
+            && wanted.zip(given).all(|(wanted, given)| wanted == given || (wanted == "{uuid}" && !given.is_empty()))
+    };
+    let names = |route: &&Route| route.path.matches("{uuid}").count();
+    ROUTES.iter().filter(fits).min_by_key(names).map_or("other", |route| route.path)
 }
 
 /// One route behind what its callers pass, the outermost last.
@@ -346,6 +365,24 @@ mod tests {
         let calls = || ROUTES.iter().flat_map(|route| route.calls);
         let operations: BTreeSet<_> = calls().map(|call| call.operation).collect();
         assert_eq!(operations.len(), calls().count());
+    }
+
+    #[test]
+    fn a_path_is_one_of_the_table_or_another() {
+        for (path, wanted) in [
+            ("/zstack/v1/ipsec", "/zstack/v1/ipsec"),
+            ("/zstack/v1/ipsec/candidatesL3Networks", "/zstack/v1/ipsec/candidatesL3Networks"),
+            ("/zstack/v1/ipsec/c000", "/zstack/v1/ipsec/{uuid}"),
+            ("/zstack/v1/ipsec/config/c000/actions", "/zstack/v1/ipsec/config/{uuid}/actions"),
+            ("/zstack/v1/ipsec/", "other"),
+            ("/zstack/v1/ipsec/a/b/c/d/e", "other"),
+            ("/metrics", "/metrics"),
+            ("//metrics", "other"),
+            ("*", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(path_of_table(path), wanted, "{path}");
+        }
     }
 
     /// The check before a job and the audit trail go by the message.

@@ -10,8 +10,10 @@ mod events;
 mod ikev1;
 mod pool;
 mod socket;
+mod trips;
 
 pub use events::{Events, Notice};
+pub use trips::RoundTrips;
 
 use super::{
     packet::Packet,
@@ -22,7 +24,10 @@ use crate::{
     error::{Error, Result},
     strongswan::{
         requests::Request,
-        vici::{pool::Pool, socket::Failure},
+        vici::{
+            pool::{Lent, Pool},
+            socket::Failure,
+        },
     },
 };
 use std::{
@@ -40,6 +45,7 @@ pub struct Vici {
     path: PathBuf,
     deadline: Duration,
     pools: Box<Pools>,
+    trips: RoundTrips,
 }
 
 /// The sockets by purpose.
@@ -91,7 +97,13 @@ impl Vici {
             readers: pool(1),
             lists: pool(1),
         };
-        Self { path: path.into(), deadline, pools: Box::new(pools) }
+        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default() }
+    }
+
+    /// How long its answers took.
+    #[must_use]
+    pub fn round_trips(&self) -> &RoundTrips {
+        &self.trips
     }
 
     /// The daemon and its version.
@@ -242,13 +254,14 @@ impl Vici {
 
     /// A command on an SA by its number, which is valid for one start of charon.
     async fn on_sa(&self, command: &'static str, object: &str, body: Section, life: u64) -> Result<()> {
-        let mut lent = self.pools.acts.lend().await.map_err(|e| failed(command, object, e))?;
+        let mut lent = self.lent(&self.pools.acts, command).await.map_err(|e| failed(command, object, e))?;
         if self.pools.acts.lives() != life {
             lent.give_back();
             let words = "charon may have been started anew since the SA was listed";
             return Err(refused(format!("{command} {object}"), words));
         }
-        let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
+        let request = Packet::Request(command.into(), body);
+        let answer = self.timed(command, lent.socket.call(&request, |_, _| false)).await;
         let answer = lent.returned(answer).map_err(|e| failed(command, object, e))?;
         obeyed(command, object, &answer)
     }
@@ -328,8 +341,9 @@ impl Vici {
     ) -> Result<Instant> {
         let ike = body.text("ike").unwrap_or_default().to_owned();
         let exchange = async {
-            let mut lent = pool.lend().await?;
-            let answer = lent.socket.stream(&Packet::Request(command.into(), body), event, take).await;
+            let mut lent = self.lent(pool, command).await?;
+            let request = Packet::Request(command.into(), body);
+            let answer = self.timed(command, lent.socket.stream(&request, event, take)).await;
             lent.returned(answer)
         };
         exchange.await.map(|(begun, _)| begun).map_err(|e| failed(command, &ike, e))
@@ -337,11 +351,33 @@ impl Vici {
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
         let exchange = async {
-            let mut lent = pool.lend().await?;
-            let answer = lent.socket.call(&Packet::Request(command.into(), body), |_, _| false).await;
+            let mut lent = self.lent(pool, command).await?;
+            let request = Packet::Request(command.into(), body);
+            let answer = self.timed(command, lent.socket.call(&request, |_, _| false)).await;
             lent.returned(answer)
         };
         exchange.await.map_err(|e| failed(command, object, e))
+    }
+
+    /// A socket of the pool for `command`; that there is none counts as no answer.
+    async fn lent<'a>(&self, pool: &'a Pool, command: &'static str) -> Result<Lent<'a>, Failure> {
+        let lent = pool.lend().await;
+        if lent.is_err() {
+            self.trips.record(command, Duration::ZERO, &lent);
+        }
+        lent
+    }
+
+    /// Has the time of an exchange counted.
+    async fn timed<T>(
+        &self,
+        command: &'static str,
+        exchange: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let outcome = exchange.await;
+        self.trips.record(command, begun.elapsed(), &outcome);
+        outcome
     }
 }
 

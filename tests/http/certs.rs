@@ -14,15 +14,18 @@ use std::{collections::BTreeSet, fs};
 
 const DIRECTORIES: [&str; 4] = ["x509", "x509ca", "x509crl", "private"];
 
-fn ca() -> Ca {
+/// A CA.
+pub fn ca() -> Ca {
     Ca::new(Kind::Ecdsa, "CN=test-only CA")
 }
 
-fn certified(bundle: &str) -> Value {
+/// Parameters with certificates in place of a key.
+pub fn certified(bundle: &str) -> Value {
     json!({ "authMode": "certs", "authKey": bundle, "idType": "name", "remoteId": "CN=peer" })
 }
 
-fn bundle(ca: &Ca) -> String {
+/// A bundle of the gateway.
+pub fn bundle(ca: &Ca) -> String {
     ca.issue(Kind::Ecdsa, "CN=gw", &["gw.example"]).bundle(&[ca])
 }
 

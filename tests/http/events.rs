@@ -79,7 +79,7 @@ fn who_missed_something_is_told_so() {
 }
 
 /// A line of charon's log as vici sends it.
-fn says(b: &Bench, number: u64, name: Option<&str>, text: &str) {
+pub fn says(b: &Bench, number: u64, name: Option<&str>, text: &str) {
     let line = Section::new().with("group", "IKE").with("level", "1").with("thread", "7");
     let line = line.with("ikesa-name", name.unwrap_or("(unnamed)")).with("ikesa-uniqueid", number.to_string());
     assert_eq!(b.charon.send_event("log", &line.with("msg", text)), 1);

@@ -84,6 +84,7 @@ impl Agent {
     pub(in crate::agent) fn suspect_cause(&self, id: ConnectionId, cause: FailureCause) {
         let Some(cause) = self.judged(id, cause) else { return };
         let (entry, now) = (self.entry(id), Instant::now());
+        entry.tally().record_failure(cause.code, now);
         let mut history = entry.history();
         if history.suspect(cause, Timestamp::now(), now) {
             // A peer that alternates between causes triggers no more reconciles than events.

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     ipsec::{Carried, ConnectionId, IkeSa, IkeState, State, Status, carried, native::StartMode, status},
     store::Record,
-    strongswan::{Asker, observe::all_closing},
+    strongswan::{Asker, observe::all_closing, section::Section},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -79,6 +79,11 @@ impl Agent {
     pub async fn view(&self, id: ConnectionId) -> Result<View> {
         let record = self.store.get(id).ok_or_else(|| not_found(id))?;
         Ok(self.seen(record, Asker::Reader).await)
+    }
+
+    /// charon's threads, queues and SAs; `None` if it does not say.
+    pub async fn charon_stats(&self) -> Option<Section> {
+        timeout(STATUS_DEADLINE, self.strongswan.stats()).await.ok().flatten()
     }
 
     /// All connections, at most a moment old, by uuid. Concurrent readers share one list of charon.

@@ -146,6 +146,10 @@ impl Agent {
         for id in owners {
             let entry = self.entry(id);
             if let Some(rekeying) = rekeying(event, message).filter(|_| !self.begins_with_ours(id, message)) {
+                let mut tally = entry.tally();
+                let count = if rekeying.ike { &mut tally.ike_rekeyings } else { &mut tally.child_rekeyings };
+                *count += 1;
+                drop(tally);
                 entry.record_rekeying(rekeying);
             }
             entry.happened.notify_waiters();

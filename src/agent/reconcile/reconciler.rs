@@ -319,6 +319,7 @@ impl Agent {
             let done = match &step {
                 Step::Initiate(child) => {
                     record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
+                    entry.tally().attempts += 1;
                     entry.history().attempt(record.connection.initiates());
                     self.strongswan.initiate(&initiator(record), child).await
                 }
@@ -332,7 +333,9 @@ impl Agent {
                     tracing::warn!(uuid = %id, %step, %error, "{}: this failed: {step}: {error}", record.label());
                     if let Step::Initiate(child) = &step {
                         let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
-                        entry.history().suspect(cause, Timestamp::now(), Instant::now());
+                        let now = Instant::now();
+                        entry.tally().record_failure(cause.code, now);
+                        entry.history().suspect(cause, Timestamp::now(), now);
                     }
                 }
                 Ok(()) => {}

@@ -1,20 +1,15 @@
 //! The series of children: whether each is carried, and what it has carried in all.
 
-use super::series::{Labels, gauges};
+use super::series::{Labels, counters, gauges};
 use crate::{
     agent::{Agent, View},
-    ipsec::{ChildSa, ChildState, Condition, State},
+    ipsec::{Condition, State},
 };
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
-use std::collections::BTreeMap;
+use prometheus_client::registry::Registry;
 
 /// All of them.
 pub fn about(registry: &mut Registry, agent: &Agent, views: &[View]) {
     conditions(registry, agent, views);
-    sas(registry, views);
     totals(registry, agent, views);
 }
 
@@ -34,29 +29,6 @@ fn conditions(registry: &mut Registry, agent: &Agent, views: &[View]) {
     }
 }
 
-/// Of each child the youngest SA, and the last packet of any.
-fn sas(registry: &mut Registry, views: &[View]) {
-    let ages = gauges(registry, "child_sa_age_seconds", "Age of the youngest SA of a child");
-    let idle = gauges(registry, "child_idle_seconds", "Seconds since the last packet of the SAs that a child has now");
-    for view in views {
-        let mut children: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let installed = view.running.iter().flatten().flat_map(|ike| &ike.children);
-        for sa in installed.filter(|sa| sa.state == ChildState::Installed) {
-            children.entry(&sa.name).or_default().push(sa);
-        }
-        for (child, sas) in children {
-            let seconds = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-            let labels = labels(view, child);
-            ages.get_or_create(&labels).set(seconds(sas.iter().map(|sa| sa.age).min().unwrap_or(0)));
-            let last = |unused: fn(&ChildSa) -> Option<u64>| sas.iter().filter_map(|sa| unused(sa)).min();
-            for (direction, last) in [("in", last(|sa| sa.unused.inbound)), ("out", last(|sa| sa.unused.outbound))] {
-                let Some(last) = last else { continue };
-                idle.get_or_create(&directed(&labels, direction)).set(seconds(last));
-            }
-        }
-    }
-}
-
 fn totals(registry: &mut Registry, agent: &Agent, views: &[View]) {
     let bytes = counters(registry, "child_bytes", "Bytes that a child has carried, over all its SAs");
     let packets = counters(registry, "child_packets", "Packets that a child has carried, over all its SAs");
@@ -72,16 +44,12 @@ fn totals(registry: &mut Registry, agent: &Agent, views: &[View]) {
     }
 }
 
-fn labels(view: &View, child: &str) -> Labels {
+/// The labels of a child.
+pub fn labels(view: &View, child: &str) -> Labels {
     vec![("uuid", view.record.id.to_string()), ("child", child.to_owned())]
 }
 
-fn directed(labels: &Labels, direction: &str) -> Labels {
+/// The same in a direction.
+pub fn directed(labels: &Labels, direction: &str) -> Labels {
     labels.iter().cloned().chain([("direction", direction.to_owned())]).collect()
-}
-
-fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
-    let family = Family::default();
-    registry.register(name, help, family.clone());
-    family
 }

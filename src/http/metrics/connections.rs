@@ -1,6 +1,6 @@
 //! The series of connections.
 
-use super::series::gauges;
+use super::series::{counters, gauges};
 use crate::{
     agent::{Agent, LocalAddresses, View},
     ipsec::{Carried, Certs, Code, State as Wanted, Status},
@@ -60,6 +60,24 @@ pub fn reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
             let code = reason.code.name().to_owned();
             counts.get_or_create(&vec![("reason", code.clone())]).inc();
             each.get_or_create(&vec![("uuid", view.record.id.to_string()), ("reason", code)]).set(1);
+        }
+    }
+}
+
+/// How often each was negotiated and rekeyed, and why it failed, since the start of the agent.
+pub fn tallies(registry: &mut Registry, agent: &Agent, views: &[View]) {
+    let attempts = counters(registry, "connection_attempts", "Negotiations of a connection that this gateway began");
+    let rekeyings =
+        counters(registry, "connection_rekeyings", "Rekeyings of a connection by either end, by kind of SA");
+    let failures = counters(registry, "connection_failures", "Failed negotiations of a connection, by reason");
+    for view in views {
+        let (tally, uuid) = (agent.tally(view.record.id), ("uuid", view.record.id.to_string()));
+        attempts.get_or_create(&vec![uuid.clone()]).inc_by(tally.attempts);
+        for (sa, count) in [("ike", tally.ike_rekeyings), ("child", tally.child_rekeyings)] {
+            rekeyings.get_or_create(&vec![uuid.clone(), ("sa", sa.to_owned())]).inc_by(count);
+        }
+        for (code, count) in tally.failures() {
+            failures.get_or_create(&vec![uuid.clone(), ("reason", code.name().to_owned())]).inc_by(count);
         }
     }
 }

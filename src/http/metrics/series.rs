@@ -1,7 +1,7 @@
 //! Makes series and registers them.
 
 use prometheus_client::{
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -19,6 +19,13 @@ pub fn gauge(registry: &mut Registry, name: &str, help: &str, value: impl TryInt
 /// Registers numbers with labels.
 pub fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
     let family = Gauges::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// Registers counters with labels; their series end with `_total`.
+pub fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
+    let family = Family::default();
     registry.register(name, help, family.clone());
     family
 }

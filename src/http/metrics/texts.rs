@@ -31,13 +31,15 @@ pub struct Formats {
 }
 
 impl Texts {
-    /// The series of both registries; those of `named` have names and addresses.
+    /// The series of all registries; those of `named` have names and addresses.
     ///
     /// # Errors
     /// When they cannot be encoded, which is a fault of this program.
-    pub fn new(open: &Registry, named: &Registry) -> Result<Self, std::fmt::Error> {
+    pub fn new(open: &[&Registry], named: &Registry) -> Result<Self, std::fmt::Error> {
         let mut text = String::new();
-        encode_registry(&mut text, open)?;
+        for registry in open {
+            encode_registry(&mut text, registry)?;
+        }
         let mut whole = text.clone();
         encode_eof(&mut text)?;
         encode_registry(&mut whole, named)?;
