@@ -20,6 +20,7 @@ mod jobs;
 mod login;
 mod members;
 mod message;
+mod message_api;
 mod metrics;
 mod native;
 pub mod never;
@@ -54,6 +55,7 @@ pub use auth::{Accounts, Arena, Auth, Credentials, Tokens, credential, is_handed
 pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 pub use message::Message;
+pub use message_api::CLASSES;
 pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, router};
 pub use state::Api;

@@ -58,6 +58,8 @@ mod life;
 mod limits;
 #[path = "http/logins.rs"]
 mod logins;
+#[path = "http/messages.rs"]
+mod messages;
 #[path = "http/metrics.rs"]
 mod metrics;
 #[path = "http/overlaps.rs"]

@@ -4,6 +4,7 @@
 use super::{
     actions, audit, connections, events, foreign, framing, guard, jobs, login,
     message::Message,
+    message_api::{self, Door},
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
     resources,
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 36] = [
+pub static ROUTES: [Route; 39] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -252,6 +253,34 @@ pub static ROUTES: [Route; 36] = [
         calls: &[call(Get, "ValidateSession", Other, |verb| verb.by(login::valid))],
     },
     Route {
+        path: "/zstack/api",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Post, "SendMessage", Other, |verb| verb.by(message_api::send)),
+            call(Put, "SendMessageByPut", Other, |verb| verb.by(message_api::send)),
+        ],
+    },
+    // The older clients of the message API write it so.
+    Route {
+        path: "/zstack/api/",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Post, "SendMessageWithSlash", Other, |verb| verb.by(message_api::send)),
+            call(Put, "SendMessageWithSlashByPut", Other, |verb| verb.by(message_api::send)),
+        ],
+    },
+    Route {
+        path: "/zstack/api/result/{uuid}",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Get, "GetMessageResult", Other, |verb| verb.by(message_api::result)),
+            call(Put, "GetMessageResultByPut", Other, |verb| verb.by(message_api::result)),
+        ],
+    },
+    Route {
         path: "/healthz",
         access: Access::Everybody,
         otherwise: Otherwise::NotAllowedForAnybody,
@@ -284,12 +313,15 @@ const fn call(method: Verb, operation: &'static str, meaning: Meaning, handler: 
 /// The router of all routes.
 pub fn router(api: Arc<Api>) -> Router {
     let all = ROUTES.iter().fold(Router::new(), |all, route| all.merge(served(route, &api)));
-    all.fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn(framing::one_length))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn_with_state(Arc::clone(&api), audit::refusals))
-        .with_state(api)
+    let all = all.fallback(no_such_path).method_not_allowed_fallback(no_such_method);
+    let door = Door::new(watched(all.clone(), Arc::clone(&api)), &ROUTES);
+    watched(all.layer(Extension(door)).layer(from_fn(framing::one_length)), api)
+}
+
+/// `routes`, of which panics are caught and refusals logged.
+fn watched(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    let refusals = from_fn_with_state(Arc::clone(&api), audit::refusals);
+    routes.layer(CatchPanicLayer::new()).layer(refusals).with_state(api)
 }
 
 /// One route behind what its callers pass, the outermost last.

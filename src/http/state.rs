@@ -2,7 +2,7 @@
 
 use super::{
     auth::Auth, budget::Bodies, doctor::Examinations, error::Failure, hook::Hooks, inventory::inventory, jobs::Jobs,
-    metrics::texts::Texts, query::Lens, reload::Reload, tally::Tally, zone,
+    message_api::Messages, metrics::texts::Texts, query::Lens, reload::Reload, tally::Tally, zone,
 };
 use crate::{
     agent::{Agent, View},
@@ -32,6 +32,7 @@ pub struct Api {
     pub(super) stop: CancellationToken,
     pub(super) examinations: Examinations,
     pub(super) bodies: Bodies,
+    pub(super) messages: Messages,
     /// Whoever reads the settings anew.
     pub(super) reloads: OnceLock<mpsc::Sender<Reload>>,
     /// The metrics of this second, or why there are none.
@@ -59,6 +60,7 @@ impl Api {
             stop: stop.clone(),
             examinations: Examinations::at(settings),
             bodies: Bodies::default(),
+            messages: Messages::default(),
             reloads: OnceLock::new(),
             metrics: Moment::default(),
         })
