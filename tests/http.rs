@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
+#[path = "http/answers.rs"]
+mod answers;
 #[path = "http/anywhere.rs"]
 mod anywhere;
 #[path = "http/aside.rs"]

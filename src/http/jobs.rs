@@ -111,7 +111,7 @@ async fn of_caller(
     mut request: Request,
     next: Next,
 ) -> Answer {
-    let wants_job = api.wants_job(request.headers());
+    let wants_job = api.auth.wants_jobs(&caller) || api.wants_job(request.headers());
     request.extensions_mut().insert(caller.clone());
     let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
     if !wants_job {

@@ -72,6 +72,11 @@ impl Tokens {
         found.map(|((name, _), _)| name.as_str())
     }
 
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether a token with this digest has the name `name`.
     #[must_use]
     pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {
