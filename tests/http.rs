@@ -28,6 +28,8 @@ mod change;
 mod charon;
 #[path = "http/children.rs"]
 mod children;
+#[path = "http/clients.rs"]
+mod clients;
 #[path = "http/concurrency.rs"]
 mod concurrency;
 #[path = "http/costs.rs"]
