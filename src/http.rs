@@ -21,6 +21,7 @@ mod jobs;
 mod login;
 mod members;
 mod message;
+mod message_api;
 mod metrics;
 mod native;
 pub mod never;
@@ -55,6 +56,7 @@ pub use auth::{Accounts, Arena, Auth, Credentials, Role, Token, Tokens, credenti
 pub use envelope::{Envelope, MAX_BODY, Params};
 pub use jobs::Jobs;
 pub use message::Message;
+pub use message_api::CLASSES;
 pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, metrics_router, router};
 pub use state::Api;

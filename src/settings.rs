@@ -1,5 +1,6 @@
 //! The settings: TOML files over defaults, unknown keys refused, every value checked before anything starts.
 
+mod callers;
 mod condition;
 mod duration;
 mod files;
@@ -7,6 +8,7 @@ mod gateway;
 mod metrics;
 pub mod policy;
 
+pub use callers::{Answers, Caller, Whose};
 pub use files::{Fault, Faults};
 pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
@@ -205,6 +207,9 @@ pub struct Auth {
     pub tokens_file: Option<PathBuf>,
     /// A file of accounts and access keys, written by `cygnet passwd` and `cygnet accesskey`.
     pub accounts_file: Option<PathBuf>,
+    /// What is settled for single callers.
+    #[serde(default)]
+    pub callers: Vec<Caller>,
 }
 
 fn default_socket() -> PathBuf {
@@ -380,6 +385,11 @@ mod tests {
             ("[condition]\nidle = \"9s\"", "idle"),
             ("[[gateway.vips]]\nuuid = \"a\"\naddress = \"x\"", "address"),
             ("[jobs]\nweb_hook_hosts = [\"a:b\"]", "host:port"),
+            ("[[auth.callers]]\nanswers = \"async\"", "either token or account"),
+            ("[[auth.callers]]\ntoken = \"a\"\naccount = \"b\"\nanswers = \"async\"", "either token or account"),
+            ("[[auth.callers]]\ntoken = \"a\"", "answers"),
+            ("[[auth.callers]]\ntoken = \"a\"\nanswers = \"always\"", "async"),
+            ("[[auth.callers]]\ntoken = \"a\"\nanswer = \"async\"", "answer"),
             ("[jobs]\nweb_hook_hosts = [\"http://a\"]", "host:port"),
             ("[jobs]\nweb_hook_hosts = [\"\"]", "host:port"),
             ("[[gateway.l3_networks]]\nuuid = \"a\"\ncidrs = [\"10.0.0.1/8\"]", "host bits"),

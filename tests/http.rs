@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "http/actions.rs"]
 mod actions;
+#[path = "http/answers.rs"]
+mod answers;
 #[path = "http/anywhere.rs"]
 mod anywhere;
 #[path = "http/aside.rs"]
@@ -26,6 +28,8 @@ mod change;
 mod charon;
 #[path = "http/children.rs"]
 mod children;
+#[path = "http/clients.rs"]
+mod clients;
 #[path = "http/concurrency.rs"]
 mod concurrency;
 #[path = "http/costs.rs"]
@@ -62,6 +66,8 @@ mod life;
 mod limits;
 #[path = "http/logins.rs"]
 mod logins;
+#[path = "http/messages.rs"]
+mod messages;
 #[path = "http/metrics.rs"]
 mod metrics;
 #[path = "http/overlaps.rs"]

@@ -22,7 +22,11 @@ fn faults(config: &Path) -> Vec<String> {
     let (settings, faults) = Settings::examine(config);
     let mut faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     let Some(settings) = settings else { return faults };
-    faults.extend(credentials::examine(&settings).1);
+    let (credentials, unread) = credentials::examine(&settings);
+    if unread.is_empty() {
+        faults.extend(credentials.unknown_callers());
+    }
+    faults.extend(unread);
     faults.extend(settings.tls.as_ref().and_then(|tls| Tls::new(tls).err()));
     if let Some(watchdog) = sd_notify::watchdog_enabled() {
         faults.extend(settings.charon.check_watchdog(watchdog).err());

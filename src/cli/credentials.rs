@@ -15,7 +15,7 @@ pub fn examine(settings: &Settings) -> (Credentials, Vec<String>) {
     let accounts =
         auth.accounts_file.as_ref().map(|path| http::credential(path).and_then(|path| Accounts::read(&path)));
     let accounts = accounts.transpose().map_err(&mut note).ok().flatten().unwrap_or_default();
-    (Credentials { tokens, accounts }, faults)
+    (Credentials { tokens, accounts, callers: auth.callers.clone() }, faults)
 }
 
 /// The same, if nothing is wrong.
@@ -23,6 +23,10 @@ pub fn read(settings: &Settings) -> Result<Credentials> {
     let (credentials, faults) = examine(settings);
     if !faults.is_empty() {
         bail!(faults.join("\n"));
+    }
+    // Whoever takes a token out of its file must not be refused because the settings still name it.
+    for unknown in credentials.unknown_callers() {
+        tracing::warn!("{unknown}");
     }
     if settings.listen.is_some() && credentials.tokens.is_empty() && credentials.accounts.is_empty() {
         tracing::warn!(

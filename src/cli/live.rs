@@ -132,6 +132,7 @@ impl<'a> Live<'a> {
         taken_over.push(format!("gateway (VIPs: {vips}, networks: {networks})"));
         taken_over.extend(settings.auth.tokens_file.is_some().then(|| "tokens".to_owned()));
         taken_over.extend(settings.auth.accounts_file.is_some().then(|| "accounts".to_owned()));
+        taken_over.extend((!settings.auth.callers.is_empty()).then(|| "callers".to_owned()));
         self.agent.set_gateway(settings.gateway);
         Ok(Reloaded { taken_over, needs_restart })
     }

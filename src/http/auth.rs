@@ -30,6 +30,8 @@ use crate::{
         limits::{Attempt, Limits},
         sessions::Sessions,
     },
+    nearest::nearest,
+    settings::{self, Answers, Whose},
 };
 use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
@@ -49,6 +51,26 @@ pub struct Credentials {
     pub tokens: Tokens,
     /// Accounts and access keys.
     pub accounts: Accounts,
+    /// What the settings say of single callers.
+    pub callers: Vec<settings::Caller>,
+}
+
+impl Credentials {
+    /// The callers that the settings name and that there are not, as texts with the one that is near.
+    #[must_use]
+    pub fn unknown_callers(&self) -> Vec<String> {
+        let unknown = |whose: &Whose| {
+            let (kind, name, known): (_, _, Vec<_>) = match whose {
+                Whose::Token(name) => ("token", name, self.tokens.names().collect()),
+                Whose::Account(name) => ("account", name, self.accounts.names().collect()),
+            };
+            let near =
+                nearest(name, known.iter().copied()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            let is_there = known.contains(&name.as_str());
+            (!is_there).then(|| format!("auth.callers names the {kind} \"{name}\", and there is no such {kind}{near}"))
+        };
+        self.callers.iter().filter_map(|caller| unknown(&caller.whose)).collect()
+    }
 }
 
 /// The guard.
@@ -137,6 +159,21 @@ impl Auth {
                 signature::check(value, headers, method, path, &self.credentials().accounts, Timestamp::now())
             }
         }
+    }
+
+    /// Whether the settings want all writes of `caller` answered with jobs.
+    #[must_use]
+    pub fn wants_jobs(&self, caller: &Caller) -> bool {
+        let credentials = self.credentials();
+        let of_key = |id: &str| credentials.accounts.key(id).map(|(key, _)| Whose::Account(key.account.clone()));
+        let whose = match &caller.who {
+            Who::Token(name) => Some(Whose::Token(name.clone())),
+            Who::Account(name) => Some(Whose::Account(name.clone())),
+            Who::AccessKey(id) => of_key(id),
+            Who::User(_) => None,
+        };
+        let is_meant = |known: &settings::Caller| Some(&known.whose) == whose.as_ref();
+        credentials.callers.iter().filter(|known| is_meant(known)).any(|known| known.answers == Answers::Async)
     }
 
     /// Logs the account `name` in with the SHA-512 of its password, as lower-case hexadecimal digits.

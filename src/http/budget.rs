@@ -69,11 +69,17 @@ pub struct Reserved {
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self(Budget::new(32 << 20))
+        Self::new(32 << 20)
     }
 }
 
 impl Bodies {
+    /// Memory of so many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self(Budget::new(bytes))
+    }
+
     /// Memory for the body of `request`, before any of it is read: for the length that it announces, and for the longest
     /// if it announces none. A request that has some already needs no more.
     ///

@@ -4,6 +4,7 @@ use super::{
     error::Failure,
     wire::{self, Tags},
 };
+use crate::visible::visible;
 use axum::{
     body::{Body, Bytes, HttpBody},
     http::StatusCode,
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 
 /// The longest body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// The longest body of a login in bytes: who logs in is a stranger yet.
+/// The longest body of a login in bytes, and of other calls for everybody: who calls is a stranger yet.
 const MAX_LOGIN: usize = 16 * 1024;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(20);
@@ -27,6 +28,8 @@ const STALL: Duration = Duration::from_secs(5);
 pub const TAGS: [&str; 2] = ["systemTags", "userTags"];
 /// What a client is told that took longer.
 const LATE: &str = "the body did not come in time";
+/// How much of a member's name is shown, in characters.
+const SHOWN: usize = 128;
 /// How much of a body that is too long is still read, in bytes.
 const SWALLOWED: usize = 256 * MAX_BODY;
 
@@ -113,7 +116,7 @@ impl Envelope {
         Self::parse(&Zeroizing::new(Vec::from(read_bytes(body).await?)))
     }
 
-    /// Reads the body of a login, which is short.
+    /// Reads the body of a login, or of another call for everybody, which is short.
     ///
     /// # Errors
     /// As [`Envelope::read`].
@@ -137,6 +140,25 @@ impl Envelope {
             // JSON that is beyond us: nested too deep, a number too large, half a surrogate pair.
             Err(e) if serde_json::from_str::<IgnoredAny>(text).is_ok() => Err(Failure::bad_request(e.to_string())),
             Err(e) => Err(Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, format!("the body is not JSON: {e}"))),
+        }
+    }
+
+    /// The one member that the body must have, which must be an object.
+    ///
+    /// # Errors
+    /// 400 when there is none, or another one beside it, or it is no object.
+    pub fn only(self) -> Result<(String, Map<String, Value>), Failure> {
+        let count = self.0.len();
+        let mut members = self.0.into_iter();
+        match (members.next(), count) {
+            (Some((name, Value::Object(value))), 1) => Ok((name, value)),
+            (Some((name, _)), 1) => {
+                let shown: String = name.chars().take(SHOWN).collect();
+                Err(Failure::bad_request(format!("the member {} of the body is not an object", visible(&shown))))
+            }
+            _ => Err(Failure::bad_request(format!(
+                "the body must have one member, named as the class of the message, and has {count}"
+            ))),
         }
     }
 

@@ -102,6 +102,7 @@ pub fn beyond(view: &View, name: &str) -> Option<Value> {
     match name {
         "__systemTag__" => Some(json!(spec.names.system_tags)),
         "__userTag__" => Some(json!(spec.names.user_tags)),
+        "__tagUuid__" => Some(json!([])),
         "vip" => Some(json!([{ "uuid": spec.vip.uuid, "ip": spec.vip.address }])),
         "l3Network" => Some(networks()),
         _ => None,

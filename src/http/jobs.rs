@@ -24,10 +24,7 @@ use super::{
     route::Route,
     state::{Answer, Api, Shared},
 };
-use crate::{
-    error::Error,
-    http::jobs::{kept::Job, table::Found},
-};
+use crate::{error::Error, http::jobs::kept::Job};
 use axum::{
     Extension,
     body::{Body, to_bytes},
@@ -61,14 +58,14 @@ pub async fn poll(
         return Err(Failure::Text(StatusCode::METHOD_NOT_ALLOWED, text.into()));
     }
     let caller = || api.auth.check(origin, &headers, &method, &signed_path(&uri)).ok();
-    match api.jobs.look(&uuid, || caller().map(|caller| caller.to_string())) {
-        None => Err(Failure::Text(StatusCode::NOT_FOUND, "the job has been expired".into())),
-        Some(Found::Running) => Ok(json_response(StatusCode::ACCEPTED, &json!({}))),
-        Some(Found::Ended(outcome)) => {
-            let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::OK);
-            Ok(json_bytes(status, outcome.body))
-        }
-    }
+    let found = api.jobs.look(&uuid, || caller().map(|caller| caller.to_string())).ok_or_else(expired)?;
+    let Some(outcome) = found.outcome else { return Ok(json_response(StatusCode::ACCEPTED, &json!({}))) };
+    Ok(json_bytes(StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::OK), outcome.body))
+}
+
+/// There is no such job, or there is none any more.
+pub fn expired() -> Failure {
+    Failure::Text(StatusCode::NOT_FOUND, "the job has been expired".into())
 }
 
 /// Answers writes with 202 where the caller or the settings want it; the rest directly. Who writes is known before
@@ -117,7 +114,7 @@ async fn of_caller(
     mut request: Request,
     next: Next,
 ) -> Answer {
-    let wants_job = api.wants_job(request.headers());
+    let wants_job = api.auth.wants_jobs(&caller) || api.wants_job(request.headers());
     request.extensions_mut().insert(caller.clone());
     let (id, time) = (id::chosen(request.headers())?, allowed_time(request.headers())?);
     if !wants_job {
@@ -128,14 +125,14 @@ async fn of_caller(
     api.bodies.reserve(&mut request).await?;
     let (parts, body) = request.into_parts();
     let bytes = envelope::read_bytes(body).await?;
-    preflight::check(route, &parts, &bytes)?;
+    let action = preflight::check(route, &parts, &bytes)?.name();
     let hook = api.hooks.target(&parts.headers)?;
     let length = bytes.len();
     let request = Request::from_parts(parts, Body::from(bytes));
     let (answered, sent) = sent::signal();
     let time = time.unwrap_or(Duration::from_secs(TIME));
     let headers = request.headers().clone();
-    let work = Work { api, origin, caller, id, length, time, hook, sent };
+    let work = Work { api, origin, caller, id, action, length, time, hook, sent };
     let id = work.begin(request, next).await?;
     Ok(answered.with(accepted(&headers, origin, &id, time)))
 }
@@ -146,8 +143,14 @@ fn accepted(headers: &HeaderMap, origin: Origin, id: &str, time: Duration) -> Re
     let scheme = if matches!(origin, Origin::Network(_, true)) { "https" } else { "http" };
     let location = format!("{scheme}://{host}/zstack/v1/api-jobs/{id}");
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis }))
+    let mut response = json_response(StatusCode::ACCEPTED, &json!({ "location": location, "apiTimeout": millis }));
+    response.extensions_mut().insert(Accepted(id.to_owned()));
+    response
 }
+
+/// The id of the job that an answer tells of.
+#[derive(Clone)]
+pub struct Accepted(pub String);
 
 /// Answers a write without valid credentials as the contract has it: 202, and the job ends with `error`.
 fn refused(api: &Api, origin: Origin, request: Request, error: Error) -> Answer {
@@ -165,6 +168,7 @@ struct Work {
     origin: Origin,
     caller: Caller,
     id: String,
+    action: &'static str,
     length: usize,
     time: Duration,
     hook: Option<Hook>,
@@ -176,7 +180,7 @@ impl Work {
     async fn begin(self, request: Request, next: Next) -> Result<String, Failure> {
         let (tell, begun) = oneshot::channel();
         tokio::spawn(async move {
-            let job = self.api.jobs.begin(&self.caller, &self.id, self.length).await;
+            let job = self.api.jobs.begin(&self.caller, &self.id, self.length, self.action).await;
             let job = match job {
                 Ok(job) => job,
                 // Whoever asked may have gone.
@@ -254,9 +258,13 @@ async fn result(response: Response) -> (u16, Value) {
         mask(&mut body);
         return (if status == StatusCode::OK { 200 } else { 503 }, body);
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let error = if status.is_server_error() { Error::Internal(text) } else { Error::Argument(text) };
-    (503, json!({ "error": object(&error) }))
+    (503, json!({ "error": object(&as_error(status, &bytes)) }))
+}
+
+/// The error that an answer in plain text is.
+pub fn as_error(status: StatusCode, text: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(text).into_owned();
+    if status.is_server_error() { Error::Internal(text) } else { Error::Argument(text) }
 }
 
 /// Hides the key in a result.

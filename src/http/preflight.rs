@@ -16,11 +16,11 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-/// Refuses a write that is no request of the API that its path and body mean.
+/// Refuses a write that is no request of the API that its path and body mean; the message that they mean.
 ///
 /// # Errors
 /// A text, as the handler would answer it. What else is wrong is left to the job.
-pub fn check(route: &Route, parts: &Parts, bytes: &[u8]) -> Result<(), Failure> {
+pub fn check(route: &Route, parts: &Parts, bytes: &[u8]) -> Result<Message, Failure> {
     let envelope = Envelope::parse(bytes)?;
     let (method, uri) = (&parts.method, &parts.uri);
     let none = || match route.otherwise {
@@ -28,8 +28,10 @@ pub fn check(route: &Route, parts: &Parts, bytes: &[u8]) -> Result<(), Failure> 
         Otherwise::NotAllowed | Otherwise::NotAllowedForAnybody => Failure::not_allowed(method, &path_of(uri)),
     };
     let call = route.call(method).ok_or_else(none)?;
-    content(call.message(&envelope).ok_or_else(none)?, envelope)?;
-    query(uri)
+    let message = call.message(&envelope).ok_or_else(none)?;
+    content(message, envelope)?;
+    query(uri)?;
+    Ok(message)
 }
 
 /// That the parameters of `message` are there, and that the numbers among them are numbers.

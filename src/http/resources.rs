@@ -2,15 +2,18 @@
 //! settings answer; the router is this gateway.
 
 use super::{
+    envelope::Envelope,
     error::json_response,
+    paths::no_method,
     query::{Class, rows},
     request::Pairs,
     state::{Answer, Shared},
 };
 use crate::settings::{L3Network, Vip};
 use axum::{
+    body::Body,
     extract::{Path, Query, State},
-    http::StatusCode,
+    http::{Method, StatusCode, Uri},
 };
 use serde_json::{Map, Value, json};
 
@@ -18,10 +21,7 @@ const VIP: Class = Class::plain("org.zstack.network.service.vip.VipInventory", &
 /// L3 networks.
 pub const L3_NETWORK: Class =
     Class::plain("org.zstack.header.network.l3.L3NetworkInventory", &["uuid", "name", "state", "ipRanges"]);
-const ROUTER: Class = Class::plain(
-    "org.zstack.network.service.virtualrouter.VirtualRouterVmInventory",
-    &["uuid", "name", "state", "status"],
-);
+const ROUTER: Class = Class::plain("org.zstack.header.vpc.VpcRouterVmInventory", &["uuid", "name", "state", "status"]);
 
 /// `QueryVip`.
 pub async fn vips(State(api): Shared, Query(pairs): Pairs) -> Answer {
@@ -53,8 +53,11 @@ pub async fn router_by_uuid(Path(uuid): Path<String>, Query(pairs): Pairs) -> An
     answer(&pairs, &ROUTER, std::iter::once(router()), Some(&uuid))
 }
 
-/// `GetVersion`: cygnet's own; clients only want to see one.
-pub async fn version() -> Answer {
+/// `GetVersion`: cygnet's own; clients only want to see one. The path has other actions in the management plane.
+pub async fn version(uri: Uri, body: Body) -> Answer {
+    if !Envelope::read_login(body).await?.has("getVersion") {
+        return Err(no_method(&Method::PUT, &uri));
+    }
     Ok(json_response(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION") })))
 }
 
@@ -76,18 +79,14 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn vip(vip: &Vip) -> Map<String, Value> {
-    let ip = vip.address.to_string();
-    let name = vip.name.as_ref().unwrap_or(&ip);
-    object(json!({ "uuid": vip.uuid, "name": name, "ip": ip, "state": "Enabled" }))
+    object(json!({ "uuid": vip.uuid, "name": vip.shown_name(), "ip": vip.address, "state": "Enabled" }))
 }
 
 /// A network as candidates and queries show it.
 pub fn l3_network(network: &L3Network) -> Map<String, Value> {
     let range = |cidr: &ipnet::IpNet| json!({ "l3NetworkUuid": network.uuid, "networkCidr": cidr.to_string() });
-    let cidrs: Vec<_> = network.cidrs.iter().map(ToString::to_string).collect();
-    let name = network.name.clone().unwrap_or_else(|| cidrs.join(" "));
     let ranges: Vec<_> = network.cidrs.iter().map(range).collect();
-    object(json!({ "uuid": network.uuid, "name": name, "state": "Enabled", "ipRanges": ranges }))
+    object(json!({ "uuid": network.uuid, "name": network.shown_name(), "state": "Enabled", "ipRanges": ranges }))
 }
 
 fn router() -> Map<String, Value> {

@@ -115,6 +115,16 @@ impl Verb {
         }
     }
 
+    /// The method of a request for it.
+    pub(super) const fn method(self) -> Method {
+        match self {
+            Self::Get | Self::Any => Method::GET,
+            Self::Put => Method::PUT,
+            Self::Post => Method::POST,
+            Self::Delete => Method::DELETE,
+        }
+    }
+
     /// Has `handler` answer this method.
     pub(super) fn by<T: 'static>(self, handler: impl Handler<T, Arc<Api>>) -> MethodRouter<Arc<Api>> {
         let filter = match self {

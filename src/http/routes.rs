@@ -4,6 +4,7 @@
 use super::{
     actions, audit, connections, events, foreign, framing, guard, history, jobs, login,
     message::Message,
+    message_api::{self, Door},
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
     resources,
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 39] = [
+pub static ROUTES: [Route; 42] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -272,6 +273,34 @@ pub static ROUTES: [Route; 39] = [
         calls: &[call(Get, "ValidateSession", Reads, |verb| verb.by(login::valid))],
     },
     Route {
+        path: "/zstack/api",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Post, "SendMessage", Reads, |verb| verb.by(message_api::send)),
+            call(Put, "SendMessageByPut", Reads, |verb| verb.by(message_api::send)),
+        ],
+    },
+    // The older clients of the message API write it so.
+    Route {
+        path: "/zstack/api/",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Post, "SendMessageWithSlash", Reads, |verb| verb.by(message_api::send)),
+            call(Put, "SendMessageWithSlashByPut", Reads, |verb| verb.by(message_api::send)),
+        ],
+    },
+    Route {
+        path: "/zstack/api/result/{uuid}",
+        access: Access::Everybody,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[
+            call(Get, "GetMessageResult", Reads, |verb| verb.by(message_api::result)),
+            call(Put, "GetMessageResultByPut", Reads, |verb| verb.by(message_api::result)),
+        ],
+    },
+    Route {
         path: "/healthz",
         access: Access::Everybody,
         otherwise: Otherwise::NotAllowedForAnybody,
@@ -303,23 +332,31 @@ const fn call(method: Verb, operation: &'static str, meaning: Meaning, handler: 
 
 /// The router of all routes.
 pub fn router(api: Arc<Api>) -> Router {
-    joined(ROUTES.iter(), api)
+    let inner = joined(ROUTES.iter(), &api);
+    let door = Door::new(watched(inner.clone(), Arc::clone(&api)), &ROUTES);
+    outer(inner.layer(Extension(door)), api)
 }
 
 /// The router of the port for monitoring.
 pub fn metrics_router(api: Arc<Api>) -> Router {
-    joined(ROUTES.iter().filter(|route| route.path == "/metrics"), api)
+    outer(joined(ROUTES.iter().filter(|route| route.path == "/metrics"), &api), api)
 }
 
-fn joined(routes: impl Iterator<Item = &'static Route>, api: Arc<Api>) -> Router {
-    let all = routes.fold(Router::new(), |all, route| all.merge(served(route, &api)));
-    all.fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn(framing::one_length))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn_with_state(Arc::clone(&api), audit::refusals))
-        .layer(from_fn_with_state(Arc::clone(&api), counted))
-        .with_state(api)
+fn joined(routes: impl Iterator<Item = &'static Route>, api: &Arc<Api>) -> Router<Arc<Api>> {
+    let all = routes.fold(Router::new(), |all, route| all.merge(served(route, api)));
+    all.fallback(no_such_path).method_not_allowed_fallback(no_such_method)
+}
+
+/// What comes from outside: its length is one, and it is counted.
+fn outer(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    let counted = from_fn_with_state(Arc::clone(&api), counted);
+    watched(routes.layer(from_fn(framing::one_length)), api).layer(counted)
+}
+
+/// `routes`, of which panics are caught and refusals logged.
+fn watched(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    let refusals = from_fn_with_state(Arc::clone(&api), audit::refusals);
+    routes.layer(CatchPanicLayer::new()).layer(refusals).with_state(api)
 }
 
 /// Has a request counted by its path in the table: strange paths make no series.

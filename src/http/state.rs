@@ -8,6 +8,7 @@ use super::{
     hook::Hooks,
     inventory::inventory,
     jobs::Jobs,
+    message_api::Messages,
     metrics::{calls::Calls, texts::Texts},
     query::Lens,
     reload::Reload,
@@ -43,6 +44,7 @@ pub struct Api {
     pub(super) stop: CancellationToken,
     pub(super) examinations: Examinations,
     pub(super) bodies: Bodies,
+    pub(super) messages: Messages,
     /// Whoever reads the settings anew.
     pub(super) reloads: OnceLock<mpsc::Sender<Reload>>,
     /// The metrics of this second, or why there are none.
@@ -71,6 +73,7 @@ impl Api {
             stop: stop.clone(),
             examinations: Examinations::at(settings),
             bodies: Bodies::default(),
+            messages: Messages::default(),
             reloads: OnceLock::new(),
             metrics: Moment::default(),
         })

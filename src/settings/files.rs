@@ -20,7 +20,7 @@ use toml::{
 };
 
 /// The lists that several files make together.
-const JOINED: [[&str; 2]; 2] = [["gateway", "vips"], ["gateway", "l3_networks"]];
+const JOINED: [[&str; 2]; 3] = [["gateway", "vips"], ["gateway", "l3_networks"], ["auth", "callers"]];
 /// The most characters of a line that a fault shows.
 const SHOWN: usize = 80;
 

@@ -59,6 +59,12 @@ fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 }
 
 impl Vip {
+    /// Its name as answers show it; of one without a name, the address.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address.to_string())
+    }
+
     /// Its name, address and uuid, for a list of what there is.
     #[must_use]
     pub fn described(&self) -> String {
@@ -67,6 +73,12 @@ impl Vip {
 }
 
 impl L3Network {
+    /// Its name as answers show it; of one without a name, the prefixes.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.cidr_list())
+    }
+
     /// Its name, prefixes and uuid, for a list of what there is.
     #[must_use]
     pub fn described(&self) -> String {
@@ -124,12 +136,10 @@ impl Gateway {
     /// Gives those without a uuid one that stays the same as long as their name, else their value, does.
     pub(super) fn fill_uuids(&mut self) {
         for vip in self.vips.iter_mut().filter(|vip| vip.uuid.is_empty()) {
-            let address = vip.address.to_string();
-            vip.uuid = uuid_of("vip", vip.name.as_deref().unwrap_or(&address));
+            vip.uuid = uuid_of("vip", &vip.shown_name());
         }
         for network in self.l3_networks.iter_mut().filter(|network| network.uuid.is_empty()) {
-            let cidrs = network.cidr_list();
-            network.uuid = uuid_of("network", network.name.as_deref().unwrap_or(&cidrs));
+            network.uuid = uuid_of("network", &network.shown_name());
         }
     }
 

@@ -51,6 +51,32 @@ fn a_check_names_every_fault_of_every_file() {
 }
 
 #[test]
+fn a_check_names_callers_that_there_are_not() {
+    let b = Bench::idle(&Options::default());
+    fs::create_dir(b.path("conf.d")).expect("conf.d");
+    let check = |text: &str| {
+        fs::write(b.path("conf.d/callers.toml"), text).expect("written");
+        run(&b, &["serve", "--check"])
+    };
+    let good = "[[auth.callers]]\ntoken = \"test\"\nanswers = \"async\"\n";
+    assert_eq!(check(good).ends(0).out, "the settings are valid\n");
+    let ended = check(&format!("{good}{}", good.replace("test", "tset"))).ends(1);
+    assert_eq!(ended.err, "auth.callers names the token \"tset\", and there is no such token; did you mean test?\n");
+    let ended = check(&good.replace("token", "account")).ends(1);
+    assert_eq!(ended.err, "auth.callers names the account \"test\", and there is no such account\n");
+    let place = b.path("conf.d/callers.toml").display().to_string();
+    for (wrong, word) in [
+        (good.replace("async", "later"), "async"),
+        (good.replace("answers", "anwsers"), "anwsers"),
+        (good.replace("token", "account") + "token = \"test\"\n", "either token or account"),
+        (good.replace("token = \"test\"\n", ""), "either token or account"),
+    ] {
+        let ended = check(&wrong).ends(1);
+        assert!(ended.err.starts_with(&place) && ended.err.contains(word), "{wrong}: {}", ended.err);
+    }
+}
+
+#[test]
 fn names_addresses_and_cidrs_stand_for_uuids() {
     let b = bench(SITE);
     let create = ["create", "branch", "--peer", "198.51.100.8", "--auth-key-file", "-", "--peer-cidr", "10.8.2.0/24"];

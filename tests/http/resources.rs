@@ -17,7 +17,7 @@ fn the_settings_answer_for_vips_networks_and_the_router() {
     for (path, class) in [
         ("vips", "org.zstack.network.service.vip.VipInventory"),
         ("l3-networks", "org.zstack.header.network.l3.L3NetworkInventory"),
-        ("vpc/virtual-routers", "org.zstack.network.service.virtualrouter.VirtualRouterVmInventory"),
+        ("vpc/virtual-routers", "org.zstack.header.vpc.VpcRouterVmInventory"),
     ] {
         let all = get(&b, path);
         let first = all["inventories"][0].clone();
@@ -48,9 +48,20 @@ fn the_settings_answer_for_vips_networks_and_the_router() {
 
 #[test]
 fn the_version_is_told_before_a_login() {
-    let body = br#"{"getVersion": {}}"#;
-    let answer = bench().tcp().request("PUT", "/zstack/v1/management-nodes/actions", &[], body).expect("an answer");
-    assert_eq!(answer.expect(200).json(), json!({ "version": env!("CARGO_PKG_VERSION") }));
+    let b = bench();
+    let ask = |body: &str| {
+        let path = "/zstack/v1/management-nodes/actions";
+        b.tcp().request("PUT", path, &[], body.as_bytes()).expect("an answer")
+    };
+    for body in [r#"{"getVersion": {}}"#, r#"{"GETVERSION": {"systemTags": []}, "userTags": []}"#] {
+        assert_eq!(ask(body).expect(200).json(), json!({ "version": env!("CARGO_PKG_VERSION") }));
+    }
+    // The path has other actions in the management plane, which are none here.
+    for body in ["", "{}", r#"{"getCurrentTime": {}}"#, r#"{"params": {}}"#] {
+        let text = ask(body).expect(400).text();
+        assert_eq!(text, "the body doesn't contain action mapping to the URL[/v1/management-nodes/actions]", "{body}");
+    }
+    ask(&format!(r#"{{"getVersion": "{}"}}"#, "x".repeat(20_000))).expect(413);
 }
 
 #[test]
@@ -92,8 +103,58 @@ fn an_update_may_come_by_the_path_of_actions() {
 fn connections_are_found_by_the_names_of_vip_and_network() {
     let b = bench();
     b.create(&params(1, &json!({}))).expect(200);
-    for field in ["vip.name", "l3Network.name"] {
-        assert_eq!(get(&b, &format!("ipsec?q={field}=nosuch"))["inventories"], json!([]));
-        b.ask("GET", &format!("/zstack/v1/ipsec?q={field}~=%25"), b"").expect(200);
+    let found = |query: &str| get(&b, &format!("ipsec?{query}"))["inventories"].as_array().map(Vec::len);
+    // Whatever name the list of them shows finds the connection.
+    for (field, list) in
+        [("vip.name", "vips"), ("l3Network.name", "l3-networks"), ("l3NetworkRefs.l3Network.name", "l3-networks")]
+    {
+        let name = get(&b, list)["inventories"][0]["name"].as_str().expect("a name").replace(' ', "%20");
+        for (condition, count) in [
+            (format!("={name}"), 1),
+            (format!("!={name}"), 0),
+            (format!("?=x,{name}"), 1),
+            ("~=%25".to_owned(), 1),
+            ("=nosuch".to_owned(), 0),
+            ("!=nosuch".to_owned(), 1),
+            (" is null".replace(' ', "%20"), 0),
+            (" not null".replace(' ', "%20"), 1),
+        ] {
+            assert_eq!(found(&format!("q={field}{condition}")), Some(count), "{field}{condition}");
+        }
     }
+    for field in ["vip.nosuch", "l3NetworkRefs.vip.name", "l3NetworkRefs.l3Network", "vip.name.x", "peerCidrs.name"] {
+        b.ask("GET", &format!("/zstack/v1/ipsec?q={field}=x"), b"").expect(503);
+    }
+}
+
+/// Tag patterns are the management plane's; no connection here is marked with one.
+#[test]
+fn connections_can_be_asked_for_by_tag_patterns_that_there_are_none_of() {
+    let b = bench();
+    b.create(&params(1, &json!({ "userTags": ["x"] }))).expect(200);
+    let found = |query: &str| get(&b, &format!("ipsec?q={query}"))["inventories"].as_array().map(Vec::len);
+    for (condition, count) in
+        [("=x", 0), ("?=x,y", 0), ("~=%25", 0), ("!=x", 1), ("!?=x", 1), ("%20is%20null", 1), ("%20not%20null", 0)]
+    {
+        assert_eq!(found(&format!("__tagUuid__{condition}")), Some(count), "{condition}");
+    }
+    b.ask("GET", "/zstack/v1/ipsec?q=__tagUuid__.uuid=x", b"").expect(503);
+    b.ask("GET", "/zstack/v1/vips?q=__tagUuid__=x", b"").expect(503);
+}
+
+/// A name that the settings no longer have is no name, and no other one.
+#[test]
+fn a_vip_that_the_settings_lost_has_no_name() {
+    let mut b = bench();
+    b.create(&params(1, &json!({}))).expect(200);
+    b.stop();
+    let settings = b.path("cygnet.toml");
+    let text = std::fs::read_to_string(&settings).expect("settings");
+    std::fs::write(&settings, text.replace(crate::serve::VIP, &uuid(77))).expect("settings");
+    b.run();
+    let found = |query: &str| get(&b, &format!("ipsec?q={query}"))["inventories"].as_array().map(Vec::len);
+    assert_eq!(
+        (found("vip.name%20is%20null"), found("vip.name%20not%20null"), found("vip.name~=%25")),
+        (Some(1), Some(0), Some(0))
+    );
 }

@@ -93,7 +93,9 @@ impl Transcript {
                 assert!(text.parse::<jiff::Timestamp>().is_ok(), "{text}");
                 *text = "<time>".into();
             }
-            Value::String(text) if matches!(member, Some("createDate" | "lastOpDate")) => {
+            Value::String(text)
+                if matches!(member, Some("createDate" | "lastOpDate" | "createdDate" | "finishedDate")) =>
+            {
                 assert!(is_date(text), "{text:?} is not a date of the API");
                 *text = "<date>".into();
             }

@@ -41,6 +41,12 @@ fn dates_and_signatures_are_those_of_the_gateways_zone() {
         let made = DateTime::strptime("%b %d, %Y %I:%M:%S %p", &made).expect("the form of clients");
         let off = clock(hours).datetime().duration_since(made).as_secs();
         assert!((0..120).contains(&off), "{zone}: {made} is {off} s off");
+        let asked = br#"{"org.zstack.header.managementnode.APIGetVersionMsg": {}}"#;
+        let told = b.tcp().request("POST", "/zstack/api", &[], asked).expect("answered").json();
+        let told =
+            told["finishedDate"].as_str().and_then(|text| DateTime::strptime("%b %d, %Y %I:%M:%S %p", text).ok());
+        let off = clock(hours).datetime().duration_since(told.expect("the form of clients")).as_secs();
+        assert!((0..120).contains(&off), "{zone}: an envelope's date is {off} s off");
         let ask = |date: &Zoned| {
             let date = format!("{} CST", date.strftime("%a, %d %b %Y %H:%M:%S"));
             let path = format!("/v1/ipsec/{}", uuid(7));

@@ -5,6 +5,7 @@ use super::document::{document, operations};
 use crate::serve::{Bench, change, params, uuid};
 use cygnet::{
     http::{
+        CLASSES,
         inventory::MEMBERS,
         options::{ID_TYPES, IKE_VERSIONS, Json, LeftOut, MODES, OPTIONS},
         parse::limits::{MAX_LIST, MAX_PSK, MAX_TAG, MAX_TAGS},
@@ -204,5 +205,18 @@ fn defaults_are_what_is_stored() {
         if let Some(default) = schema.get("default") {
             assert_eq!(&inventory[&name], default, "{name}");
         }
+    }
+}
+
+/// Each class of a message is described, and served by a call that there is.
+#[test]
+fn messages_are_those_of_the_table() {
+    let document = document();
+    let described = &document["components"]["schemas"]["MessageBody"]["propertyNames"]["enum"];
+    assert_eq!(*described, CLASSES.iter().map(|class| class.name).collect::<Value>());
+    let operations: BTreeSet<_> =
+        operations(&document).iter().filter_map(|(.., said)| said["operationId"].as_str()).collect();
+    for class in &CLASSES {
+        assert!(operations.contains(class.operation), "{}", class.operation);
     }
 }

@@ -74,6 +74,11 @@ impl Accounts {
         }
     }
 
+    /// The names of all accounts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.account.iter().map(|account| account.name.as_str())
+    }
+
     /// The account `name`.
     #[must_use]
     pub fn account(&self, name: &str) -> Option<&Account> {

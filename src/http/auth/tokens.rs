@@ -83,6 +83,11 @@ impl Tokens {
         self.0.iter().any(|token| token.name == name)
     }
 
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|token| token.name.as_str())
+    }
+
     /// Whether a token with this digest has the name `name`.
     #[must_use]
     pub fn has(&self, name: &str, digest: &[u8; 32]) -> bool {

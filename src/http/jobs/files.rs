@@ -33,6 +33,9 @@ pub struct Stored {
     /// The id that its caller chose, if another caller's job had it already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
+    /// The name of its message; missing in the files of older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// The status and body that polling answers.
     pub outcome: Option<(u16, Value)>,
 }

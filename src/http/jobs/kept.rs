@@ -5,7 +5,7 @@ use super::{
     files::{Files, Stored},
     id,
     strangers::Strangers,
-    table::{Found, KEPT, Outcome, Table},
+    table::{About, Found, KEPT, Outcome, Table},
 };
 use crate::{
     disk,
@@ -39,7 +39,7 @@ pub struct Job {
     pub id: String,
     owner: String,
     asked: Option<String>,
-    began: Timestamp,
+    about: About,
 }
 
 impl Jobs {
@@ -64,25 +64,32 @@ impl Jobs {
         let mut table = Table::default();
         for (id, stored, outcome) in found {
             // An older agent did not say whose a job is: it is nobody's, and everybody's id is free.
-            let bytes = outcome.body.len();
-            table.insert(&id, stored.owner.as_deref().unwrap_or_default(), stored.asked, bytes, Some(outcome));
+            let about = About { began: stored.began, action: stored.action.map(Into::into) };
+            table.take_up(&id, stored.owner.as_deref().unwrap_or_default(), stored.asked, about, outcome);
         }
         Ok(Self { directory, files, table: Mutex::new(table), strangers: Mutex::default() })
     }
 
-    /// Begins the job of `caller` for which he chose the id `asked`, with a request of `bytes`. When this returns, the
-    /// job lies on disk. It must not be given up half-way.
+    /// Begins the job of `caller` for which he chose the id `asked`, with a request of `bytes` for the message `action`.
+    /// When this returns, the job lies on disk. It must not be given up half-way.
     ///
     /// # Errors
     /// When the caller has such a job, or no room is left, or it cannot be written.
-    pub async fn begin(&self, caller: &Caller, asked: &str, bytes: usize) -> std::result::Result<Job, Failure> {
+    pub async fn begin(
+        &self,
+        caller: &Caller,
+        asked: &str,
+        bytes: usize,
+        action: &'static str,
+    ) -> std::result::Result<Job, Failure> {
         let owner = caller.to_string();
         let (job, written) = {
             let mut table = self.lock();
-            let begun = table.begin(&owner, asked, bytes, Instant::now())?;
+            let about = About { began: Timestamp::now(), action: Some(action.into()) };
+            let begun = table.begin(&owner, asked, bytes, about.clone(), Instant::now())?;
             begun.gone.iter().for_each(|id| self.files.remove(self.path(id)));
             let asked = (begun.id != asked).then(|| asked.to_owned());
-            let job = Job { id: begun.id, owner, asked, began: Timestamp::now() };
+            let job = Job { id: begun.id, owner, asked, about };
             // Ordered under the lock, so that orders about one id are in the order of its jobs.
             let written = self.files.put(self.path(&job.id), &job.stored(None));
             (job, written)
@@ -99,8 +106,9 @@ impl Jobs {
 
     /// Ends `job`; the result as polling shows it.
     pub async fn finish(&self, job: &Job, status: u16, body: &Value) -> Bytes {
-        let outcome = Outcome { status, body: body.to_string().into(), ended: Instant::now() };
-        let written = self.files.put(self.path(&job.id), &job.stored(Some((status, body.clone()))));
+        let at = Timestamp::now();
+        let outcome = Outcome { status, body: body.to_string().into(), ended: Instant::now(), at };
+        let written = self.files.put(self.path(&job.id), &job.stored(Some((at, status, body.clone()))));
         if let Err(error) = written.await {
             // The result is in memory; after a restart the job will be said to have been interrupted.
             tracing::error!(job = job.id, %error, "the result of the job {} cannot be written: {error}", job.id);
@@ -125,7 +133,9 @@ impl Jobs {
         known.or_else(|| {
             let refused = || json!({ "error": object(&Error::Session) }).to_string().into();
             let strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-            strangers.has(id).then(|| Found::Ended(Outcome { status: 503, body: refused(), ended: now }))
+            let at = Timestamp::now();
+            let outcome = || Outcome { status: 503, body: refused(), ended: now, at };
+            strangers.has(id).then(|| Found { about: About { began: at, action: None }, outcome: Some(outcome()) })
         })
     }
 
@@ -149,13 +159,14 @@ impl Job {
         &self.owner
     }
 
-    fn stored(&self, outcome: Option<(u16, Value)>) -> Stored {
+    fn stored(&self, outcome: Option<(Timestamp, u16, Value)>) -> Stored {
         Stored {
-            began: self.began,
-            ended: outcome.as_ref().map(|_| Timestamp::now()),
+            began: self.about.began,
+            ended: outcome.as_ref().map(|(at, ..)| *at),
             owner: Some(self.owner.clone()),
             asked: self.asked.clone(),
-            outcome,
+            action: self.about.action.as_deref().map(Into::into),
+            outcome: outcome.map(|(_, status, body)| (status, body)),
         }
     }
 }
@@ -175,7 +186,7 @@ fn read(name: &str, path: &Path, (wall, monotonic): (Timestamp, Instant)) -> Res
     // An instant from before the machine's start cannot be had; then it is kept for a while longer.
     let ended = monotonic.checked_sub(age).unwrap_or(monotonic);
     let (status, body) = stored.outcome.clone().unwrap_or_else(interrupted);
-    let outcome = Outcome { status, body: body.to_string().into(), ended };
+    let outcome = Outcome { status, body: body.to_string().into(), ended, at: stored.ended.unwrap_or(wall) };
     Ok((age <= KEPT).then(|| (id.to_owned(), stored, outcome)))
 }
 

@@ -4,6 +4,7 @@
 use super::id;
 use crate::{error::Error, http::error::Failure};
 use bytes::Bytes;
+use jiff::Timestamp;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -41,7 +42,17 @@ struct Job {
     owner: Arc<str>,
     asked: Option<String>,
     bytes: usize,
+    about: About,
     outcome: Option<Outcome>,
+}
+
+/// What a job is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// When it began.
+    pub began: Timestamp,
+    /// The name of its message; missing in the files of older agents.
+    pub action: Option<Arc<str>>,
 }
 
 /// How a job ended: the status and body that polling answers.
@@ -51,26 +62,35 @@ pub struct Outcome {
     pub status: u16,
     /// The JSON.
     pub body: Bytes,
-    /// When it ended.
+    /// When it ended: its age does not hang on the wall clock.
     pub ended: Instant,
+    /// The same by the wall clock of then, to be shown.
+    pub at: Timestamp,
 }
 
 /// What polling finds.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It is under way.
-    Running,
-    /// It has ended.
-    Ended(Outcome),
+pub struct Found {
+    /// What the job is about.
+    pub about: About,
+    /// How it ended; none while it is under way.
+    pub outcome: Option<Outcome>,
 }
 
 impl Table {
-    /// Begins the job of `owner` for which he chose the id `asked`, with a request of `bytes`: its id, and those of
-    /// the jobs that went for it.
+    /// Begins the job `about` this of `owner`, for which he chose the id `asked`, with a request of `bytes`: its id, and
+    /// those of the jobs that went for it.
     ///
     /// # Errors
     /// When the caller has such a job, or so many under way that there is no room for another.
-    pub fn begin(&mut self, owner: &str, asked: &str, bytes: usize, now: Instant) -> Result<Begun, Failure> {
+    pub fn begin(
+        &mut self,
+        owner: &str,
+        asked: &str,
+        bytes: usize,
+        about: About,
+        now: Instant,
+    ) -> Result<Begun, Failure> {
         let mut gone = self.expired(now);
         if let Some(own) = self.own(asked, owner).map(str::to_owned) {
             if !self
@@ -96,7 +116,8 @@ impl Table {
         }
         let id = if self.jobs.contains_key(asked) { id::fresh() } else { asked.to_owned() };
         let renamed = (id != asked).then(|| asked.to_owned());
-        self.insert(&id, owner, renamed, bytes, None);
+        let owner: Arc<str> = owner.into();
+        self.insert(&id, Job { owner, asked: renamed, bytes, about, outcome: None });
         Ok(Begun { id, gone })
     }
 
@@ -117,16 +138,20 @@ impl Table {
     }
 
     /// Takes up a job as an earlier run of the agent left it; the oldest must come first.
-    pub fn insert(&mut self, id: &str, owner: &str, asked: Option<String>, bytes: usize, outcome: Option<Outcome>) {
-        let owner: Arc<str> = owner.into();
-        let room = self.callers.entry(Arc::clone(&owner)).or_default();
+    pub fn take_up(&mut self, id: &str, owner: &str, asked: Option<String>, about: About, outcome: Outcome) {
+        let bytes = outcome.body.len();
+        self.insert(id, Job { owner: owner.into(), asked, bytes, about, outcome: Some(outcome) });
+    }
+
+    fn insert(&mut self, id: &str, job: Job) {
+        let room = self.callers.entry(Arc::clone(&job.owner)).or_default();
         room.count += 1;
-        room.bytes += bytes;
-        room.finished.extend(outcome.as_ref().map(|outcome| (outcome.ended, id.to_owned())));
-        if let Some(asked) = &asked {
-            self.renamed.entry(asked.clone()).or_default().push((Arc::clone(&owner), id.to_owned()));
+        room.bytes += job.bytes;
+        room.finished.extend(job.outcome.as_ref().map(|outcome| (outcome.ended, id.to_owned())));
+        if let Some(asked) = &job.asked {
+            self.renamed.entry(asked.clone()).or_default().push((Arc::clone(&job.owner), id.to_owned()));
         }
-        self.jobs.insert(id.to_owned(), Job { owner, asked, bytes, outcome });
+        self.jobs.insert(id.to_owned(), job);
     }
 
     /// Takes back a job.
@@ -155,11 +180,8 @@ impl Table {
         let others = self.renamed.get(id).filter(|others| !others.is_empty());
         let own = others.and_then(|_| caller()).and_then(|caller| self.own(id, &caller));
         let job = self.jobs.get(own.unwrap_or(id))?;
-        match &job.outcome {
-            None => Some(Found::Running),
-            Some(outcome) if is_old(outcome.ended, now) => None,
-            Some(outcome) => Some(Found::Ended(outcome.clone())),
-        }
+        let is_over = job.outcome.as_ref().is_some_and(|outcome| is_old(outcome.ended, now));
+        (!is_over).then(|| Found { about: job.about.clone(), outcome: job.outcome.clone() })
     }
 
     /// Whether any job has this id.

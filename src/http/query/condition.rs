@@ -42,15 +42,20 @@ enum Operator {
     NotNull,
 }
 
-/// The lists that conditions may look into, and the members of their elements. The tags are plain texts.
-const NESTED: [(&str, &[&str]); 6] = [
+/// The lists that conditions may look into, and the members of their elements. The tags are plain texts; of tag patterns
+/// there are none.
+const NESTED: [(&str, &[&str]); 7] = [
     ("peerCidrs", &["uuid", "cidr", "connectionUuid", "createDate", "lastOpDate"]),
     ("l3NetworkRefs", &["uuid", "l3NetworkUuid", "connectionUuid", "createDate", "lastOpDate"]),
     ("l3Network", &["uuid", "name", "cidr"]),
     ("vip", &["uuid", "name", "ip"]),
     ("__systemTag__", &[]),
     ("__userTag__", &[]),
+    ("__tagUuid__", &[]),
 ];
+
+/// What may stand before `l3Network`: the networks are reached through their references.
+const REFERENCES: &str = "l3NetworkRefs.";
 
 /// The most elements of a list that a condition compares with.
 const MAX_LIST: usize = 1000;
@@ -102,6 +107,8 @@ impl Condition {
                 valid.join(", ")
             )));
         };
+        let target = field.strip_prefix(REFERENCES).filter(|rest| class.has_lists && rest.starts_with("l3Network."));
+        let field = target.unwrap_or(field);
         if !(class.has_lists && nested(field).is_some()) {
             class.member(field)?;
         }
@@ -130,7 +137,7 @@ impl Condition {
         let all = matches!(self.operator, Operator::Ne | Operator::NotIn | Operator::NotLike);
         if self.operator == Operator::Null {
             steps.take(1)?;
-            return Ok(items.is_empty());
+            return Ok(items.is_empty() || items.iter().any(Option::is_none));
         }
         for item in items {
             if self.holds_for(item, steps)? != all {

@@ -1,7 +1,11 @@
 //! How this API shows connections: one member of an inventory at a time, so that a query makes no more than it looks at.
 
 use super::{moment::is_date, order::Datum};
-use crate::{agent::View, http::inventory, settings::Gateway};
+use crate::{
+    agent::View,
+    http::inventory,
+    settings::{Gateway, L3Network, Vip},
+};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -59,13 +63,13 @@ impl Lens {
         items.into_iter().map(|item| value(item).map(|value| Datum::of(&value))).collect()
     }
 
-    /// The names that the settings give the VIP or the networks of a connection.
-    fn names(&self, view: &View, list: &str) -> Option<Vec<Option<&str>>> {
+    /// The names of the VIP or the networks of a connection, as lists of these show them; none that the settings have no more.
+    fn names(&self, view: &View, list: &str) -> Option<Vec<Option<String>>> {
         let spec = &view.record.spec;
         match list {
-            "vip" => Some(vec![self.gateway.vip(&spec.vip.uuid).and_then(|vip| vip.name.as_deref())]),
+            "vip" => Some(vec![self.gateway.vip(&spec.vip.uuid).map(Vip::shown_name)]),
             "l3Network" => {
-                let name = |uuid: &str| self.gateway.l3_network(uuid).and_then(|network| network.name.as_deref());
+                let name = |uuid: &str| self.gateway.l3_network(uuid).map(L3Network::shown_name);
                 Some(spec.local.iter().map(|network| name(&network.network)).collect())
             }
             _ => None,

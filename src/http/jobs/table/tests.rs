@@ -3,38 +3,36 @@
 use super::*;
 
 fn ended(body: &str, at: Instant) -> Outcome {
-    Outcome { status: 200, body: Bytes::copy_from_slice(body.as_bytes()), ended: at }
+    Outcome { status: 200, body: Bytes::copy_from_slice(body.as_bytes()), ended: at, at: Timestamp::UNIX_EPOCH }
 }
 
 /// The body that a poll of `id` by `caller` finds; empty while it runs.
 fn look(table: &Table, id: &str, caller: Option<&str>, now: Instant) -> Option<String> {
-    table.look(id, || caller.map(Into::into), now).map(|found| match found {
-        Found::Running => String::new(),
-        Found::Ended(outcome) => String::from_utf8_lossy(&outcome.body).into_owned(),
-    })
+    let found = table.look(id, || caller.map(Into::into), now)?;
+    Some(found.outcome.map_or_else(String::new, |outcome| String::from_utf8_lossy(&outcome.body).into_owned()))
 }
 
 #[test]
 fn a_job_is_kept_three_hours_after_its_end() {
     let (mut table, start) = (Table::default(), Instant::now());
-    assert!(table.begin("a", "1", 0, start).is_ok());
+    assert!(table.begin("a", "1", 0, About::default(), start).is_ok());
     let end = start + 5 * KEPT;
     table.finish("1", ended("x", end));
-    assert!(table.begin("a", "1", 0, end + KEPT).is_err(), "it took long, and is kept all the same");
+    assert!(table.begin("a", "1", 0, About::default(), end + KEPT).is_err(), "it took long, and is kept all the same");
     let later = end + KEPT + Duration::from_secs(1);
     assert_eq!(look(&table, "1", None, later), None);
-    assert_eq!(table.begin("a", "1", 0, later).expect("its id is free again").gone, ["1"]);
-    assert!(table.begin("a", "1", 0, later + 5 * KEPT).is_err(), "it runs still");
+    assert_eq!(table.begin("a", "1", 0, About::default(), later).expect("its id is free again").gone, ["1"]);
+    assert!(table.begin("a", "1", 0, About::default(), later + 5 * KEPT).is_err(), "it runs still");
 }
 
 #[test]
 fn one_caller_pushes_out_his_own_results_only() {
     let (mut table, now) = (Table::default(), Instant::now());
-    table.begin("quiet", "q", 0, now).expect("room");
+    table.begin("quiet", "q", 0, About::default(), now).expect("room");
     table.finish("q", ended("kept", now));
     for n in 0..MOST + 100 {
         let id = format!("{n}");
-        let gone = table.begin("loud", &id, 0, now).expect("room").gone;
+        let gone = table.begin("loud", &id, 0, About::default(), now).expect("room").gone;
         assert_eq!(gone.len(), usize::from(n >= MOST));
         table.finish(&id, ended("x", now));
     }
@@ -46,20 +44,26 @@ fn one_caller_pushes_out_his_own_results_only() {
 #[test]
 fn jobs_under_way_are_never_pushed_out() {
     let (mut table, now) = (Table::default(), Instant::now());
-    (0..MOST).for_each(|n| drop(table.begin("a", &format!("{n}"), 0, now).expect("room")));
-    assert!(table.begin("a", "more", 0, now).is_err() && table.begin("b", "more", 0, now).is_ok());
+    (0..MOST).for_each(|n| drop(table.begin("a", &format!("{n}"), 0, About::default(), now).expect("room")));
+    assert!(
+        table.begin("a", "more", 0, About::default(), now).is_err()
+            && table.begin("b", "more", 0, About::default(), now).is_ok()
+    );
     table.finish("7", ended("x", now));
-    assert_eq!(table.begin("a", "again", 0, now).expect("room").gone, ["7"]);
+    assert_eq!(table.begin("a", "again", 0, About::default(), now).expect("room").gone, ["7"]);
 }
 
 #[test]
 fn requests_and_results_of_a_caller_have_bounded_room() {
     let (mut table, now) = (Table::default(), Instant::now());
-    assert!(table.begin("a", "1", ROOM, now).is_ok() && table.begin("a", "2", 1, now).is_err());
+    assert!(
+        table.begin("a", "1", ROOM, About::default(), now).is_ok()
+            && table.begin("a", "2", 1, About::default(), now).is_err()
+    );
     assert!(table.finish("1", ended("x", now)).is_empty(), "the request has gone");
     let large = "x".repeat(ROOM / 2);
     for id in ["2", "3", "4"] {
-        table.begin("a", id, 1, now).expect("room");
+        table.begin("a", id, 1, About::default(), now).expect("room");
         table.finish(id, ended(&large, now));
     }
     assert!(table.callers["a"].bytes <= ROOM);
@@ -72,10 +76,13 @@ fn requests_and_results_of_a_caller_have_bounded_room() {
 #[test]
 fn an_id_is_taken_for_its_caller_only() {
     let (mut table, now) = (Table::default(), Instant::now());
-    assert_eq!(table.begin("a", "x", 0, now).expect("room").id, "x");
-    let other = table.begin("b", "x", 0, now).expect("another's id is free").id;
+    assert_eq!(table.begin("a", "x", 0, About::default(), now).expect("room").id, "x");
+    let other = table.begin("b", "x", 0, About::default(), now).expect("another's id is free").id;
     assert_ne!(other, "x");
-    assert!(table.begin("a", "x", 0, now).is_err() && table.begin("b", "x", 0, now).is_err());
+    assert!(
+        table.begin("a", "x", 0, About::default(), now).is_err()
+            && table.begin("b", "x", 0, About::default(), now).is_err()
+    );
     table.finish("x", ended("of a", now));
     table.finish(&other, ended("of b", now));
     assert_eq!(look(&table, "x", Some("b"), now).as_deref(), Some("of b"));
@@ -92,13 +99,13 @@ fn an_id_is_taken_for_its_caller_only() {
 fn expired_jobs_go_in_bounded_batches() {
     let (mut table, start) = (Table::default(), Instant::now());
     for n in 0..MOST {
-        table.begin("a", &format!("{n}"), 0, start).expect("room");
+        table.begin("a", &format!("{n}"), 0, About::default(), start).expect("room");
         table.finish(&format!("{n}"), ended("x", start));
     }
     let later = start + 2 * KEPT;
     let mut left = MOST;
     while left > 0 {
-        let gone = table.begin("b", &format!("b {left}"), 0, later).expect("room").gone.len();
+        let gone = table.begin("b", &format!("b {left}"), 0, About::default(), later).expect("room").gone.len();
         assert!((1..=SWEPT).contains(&gone), "{gone}");
         left -= gone;
     }
