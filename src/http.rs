@@ -56,4 +56,5 @@ pub use jobs::Jobs;
 pub use message::Message;
 pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, router};
+pub use sentences::warned;
 pub use state::Api;

@@ -46,6 +46,8 @@ mod foreign;
 mod heal;
 #[path = "http/hooks.rs"]
 mod hooks;
+#[path = "http/identities.rs"]
+mod identities;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/keep.rs"]

@@ -44,16 +44,20 @@ proptest! {
                 let wanted = text.parse::<IpAddr>().expect("an address");
                 prop_assert_eq!((read_as, bytes), ("ip", wanted.to_string().into_bytes()));
             }
-            IdentityKind::Fqdn => {
+            IdentityKind::Fqdn | IdentityKind::Guessed => {
                 let name = text.strip_prefix('@').unwrap_or(&text);
                 prop_assert_eq!((read_as, bytes), ("fqdn", name.as_bytes().to_vec()));
             }
             IdentityKind::Email => prop_assert_eq!((read_as, bytes), ("email", text.into_bytes())),
             IdentityKind::KeyId => prop_assert_eq!((read_as, bytes), ("keyid", text.into_bytes())),
-            IdentityKind::Name if read_as == "fqdn" && text.starts_with('@') => {
+            IdentityKind::FreeName | IdentityKind::Name if read_as == "fqdn" && text.starts_with('@') => {
                 prop_assert_eq!(bytes, text.as_bytes()[1..].to_vec());
             }
-            IdentityKind::Name | IdentityKind::StoredName => {
+            IdentityKind::Name => {
+                let wanted = if text.contains(char::is_control) { "keyid" } else { "fqdn" };
+                prop_assert_eq!((read_as, bytes), (wanted, text.into_bytes()));
+            }
+            IdentityKind::FreeName | IdentityKind::StoredName => {
                 prop_assert_ne!(read_as, "ip");
                 prop_assert_eq!(bytes, text.into_bytes());
             }

@@ -1,0 +1,33 @@
+//! Warnings about what a caller said of a connection, whatever became of it in the tunnel.
+
+use crate::{
+    agent::Warning,
+    ipsec::{IdentityKind, Part},
+    store::Record,
+};
+
+/// The warnings about what the record says.
+#[must_use]
+pub fn said(record: &Record) -> Vec<Warning> {
+    guessed(record)
+}
+
+/// The warnings for identities that are no addresses, though their caller says that they are.
+fn guessed(record: &Record) -> Vec<Warning> {
+    let options = &record.spec.options;
+    let [local, remote] = options.id_kind.of_ends();
+    let ends = [
+        (Part::LocalId, &options.local_id, options.native.local_id_type, local),
+        (Part::RemoteId, &options.remote_id, options.native.remote_id_type, remote),
+    ];
+    let is_guessed = |said: Option<_>, kind| said.is_none() && kind == IdentityKind::Guessed;
+    let warning = |(part, text, ..): (_, &Option<String>, _, _)| {
+        let text = text.as_deref()?;
+        let message = format!(
+            "is {text:?}, which is no address as the idType ip says: it is taken for a host name (ID_FQDN); set the idType to \
+             fqdn or name if it is one"
+        );
+        Some(Warning { code: "ID_TYPE_GUESSED", part: Some(part), message, remedy: None })
+    };
+    ends.into_iter().filter(|(_, _, said, kind)| is_guessed(*said, *kind)).filter_map(warning).collect()
+}
