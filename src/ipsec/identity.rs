@@ -59,6 +59,8 @@ impl Identity {
                 Ok(identity) => identity,
                 // No file of strongSwan can have them in a name.
                 Err(_) if text.contains(char::is_control) => Self::name(text),
+                // strongSwan looks for a distinguished name first, which no type behind `@` is, and takes it all as bytes.
+                Err(_) if text.contains('=') => Self::KeyId(format!("@{}", text.trim_start_matches('@')).into_bytes()),
                 Err(_) => Self::Fqdn(text.into()),
             },
             IdentityKind::FreeName => match text.strip_prefix('@') {
@@ -175,6 +177,7 @@ mod tests {
         assert_eq!(spelled(IdentityKind::Name, "left/gw"), "fqdn:#6c6566742f6777");
         assert_eq!(spelled(IdentityKind::Name, "caf\u{e9}"), "fqdn:#636166c3a9");
         assert_eq!(spelled(IdentityKind::Name, "a\n"), "keyid:#610a");
+        assert_eq!(spelled(IdentityKind::Name, "CN=a"), "keyid:#40434e3d61");
         assert_eq!(spelled(IdentityKind::Name, "@l@left"), "fqdn:#6c406c656674");
         assert_eq!(spelled(IdentityKind::FreeName, "ops@site.example"), "email:ops@site.example");
         assert_eq!(spelled(IdentityKind::FreeName, "caf\u{e9}"), "keyid:#636166c3a9");

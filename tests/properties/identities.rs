@@ -54,8 +54,12 @@ proptest! {
                 prop_assert_eq!(bytes, text.as_bytes()[1..].to_vec());
             }
             IdentityKind::Name => {
-                let wanted = if text.contains(char::is_control) { "keyid" } else { "fqdn" };
-                prop_assert_eq!((read_as, bytes), (wanted, text.into_bytes()));
+                let (wanted, bytes_wanted) = match text {
+                    _ if text.contains(char::is_control) => ("keyid", text),
+                    _ if text.contains('=') => ("keyid", format!("@{}", text.trim_start_matches('@'))),
+                    _ => ("fqdn", text),
+                };
+                prop_assert_eq!((read_as, bytes), (wanted, bytes_wanted.into_bytes()));
             }
             IdentityKind::FreeName | IdentityKind::StoredName => {
                 prop_assert_ne!(read_as, "ip");

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 pub enum IdentityKind {
     /// An address.
     Ip,
-    /// A free name, which `ZStack`'s routers send as `ID_FQDN`, whatever it looks like. Where certificates prove it, it is
-    /// what [`IdentityKind::FreeName`] is.
+    /// A free name as `ZStack`'s routers send it: as `ID_FQDN`, whatever it looks like; only one with `=`, with `@` before
+    /// it, as a key id. Where certificates prove it, it is what [`IdentityKind::FreeName`] is.
     Name,
     /// A free name by the rules of older records: a mail address, a host name, also behind `@`, or else an opaque key id.
     /// Where certificates prove it, one that is made of attributes is a distinguished name.
