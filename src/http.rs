@@ -59,4 +59,5 @@ pub use message::Message;
 pub use message_api::CLASSES;
 pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, metrics_router, router};
+pub use sentences::warned;
 pub use state::Api;

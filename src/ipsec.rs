@@ -47,7 +47,7 @@ pub use connection::{
 pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
 pub use host_name::HostName;
-pub use identity::{Dn, Identity, IdentityKey, IdentityKind};
+pub use identity::{Dn, IdKinds, Identity, IdentityKey, IdentityKind};
 pub use lifetime::{ByteLifetime, Lifetime};
 pub use native::NativeOptions;
 pub use next_layer::NextLayer;

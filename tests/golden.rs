@@ -21,6 +21,10 @@ mod options;
 mod text;
 
 use case::Case;
+use cygnet::{
+    store::format,
+    strongswan::conf::{Traps, render},
+};
 use std::process::Command;
 
 /// Whether the outputs are being written, by one test: the others must not look at them then.
@@ -50,6 +54,25 @@ fn every_case_gives_its_outputs() {
         complaints.extend(case.misplaced_files());
     }
     expect_none(&complaints);
+}
+
+/// `upgrades/<release>-<what>/` has a record and the file as that release rendered it.
+#[test]
+fn a_stored_record_means_what_it_meant_to_the_release_that_wrote_it() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrades");
+    let mut count = 0;
+    for folder in std::fs::read_dir(directory).expect("a directory") {
+        let folder = folder.expect("an entry").path();
+        let read = |name| std::fs::read_to_string(folder.join(name)).expect("a file");
+        let record = format::from_bytes(read("record.json").as_bytes()).expect("a record");
+        let again = format::from_bytes(&format::to_bytes(&record).expect("bytes")).expect("a record");
+        for record in [&record, &again] {
+            let conf = render(&record.connection, Traps::Supported).expect("it can be rendered");
+            assert_eq!(conf.expose(), read("connection.conf"), "{}", folder.display());
+        }
+        count += 1;
+    }
+    assert!(count > 5, "{count} records");
 }
 
 #[test]

@@ -54,6 +54,8 @@ mod heal;
 mod history;
 #[path = "http/hooks.rs"]
 mod hooks;
+#[path = "http/identities.rs"]
+mod identities;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/keep.rs"]

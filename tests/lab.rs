@@ -131,6 +131,10 @@ mod vendor_rows;
 mod vendors;
 #[path = "lab/versions.rs"]
 mod versions;
+#[path = "lab/zstack.rs"]
+mod zstack;
+#[path = "lab/zstack/router.rs"]
+mod zstack_router;
 
 use std::fmt::Display;
 use std::io::{self, Write};

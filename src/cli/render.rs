@@ -2,13 +2,13 @@
 
 use super::{args::RenderArgs, input};
 use cygnet::{
-    agent::Warning,
+    agent::{Warning, said},
     disk::open::Kind,
     error::Error,
     http::{
         Envelope, MAX_BODY,
         error::{Failure, object},
-        parse, unknown,
+        parse, unknown, warned,
     },
     ipsec::{host_name::choose, refuse_everything},
     settings::{Gateway, Settings, Vip},
@@ -71,6 +71,7 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
         let record = parse::change(&params, parse::MissingFields::Defaults, none, Timestamp::now())?(&given, TIME)?;
         let record = located(Some(&given), record, args)?;
         warn(&unknown::members(&params, &parse::change_names()));
+        warn(&said(&record));
         return Ok(record);
     }
     let mut params = envelope.params("params")?;
@@ -80,6 +81,7 @@ fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {
     let created = located(None, parse::create(&params, &gateway(config, args, &params)?, Timestamp::now())?, args)?;
     let record = with_networks(&created, args)?;
     warn(&unknown);
+    warn(&said(&record));
     Ok(record)
 }
 
@@ -103,7 +105,7 @@ fn located(before: Option<&Record>, record: Record, args: &RenderArgs) -> Result
 fn warn(warnings: &[Warning]) {
     for warning in warnings {
         // Nothing is left to do if standard error is closed.
-        let _ = writeln!(std::io::stderr(), "{}: {}", warning.code, visible(&warning.message));
+        let _ = writeln!(std::io::stderr(), "{}: {}", warning.code, visible(&warned(warning)));
     }
 }
 

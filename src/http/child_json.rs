@@ -1,7 +1,7 @@
 //! What the native view tells of a child beyond its SAs: its condition, and what is wanted of it. And
 //! the warnings and the rehearsal, as answers have them.
 
-use super::sentences::{data_of_remedy, field_of, remedied};
+use super::sentences::{data_of_remedy, field_of, remedied, warned};
 use crate::{
     agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     ipsec::{
@@ -105,10 +105,7 @@ fn warning(warning: &Warning) -> Value {
     members.insert("code".into(), warning.code.into());
     let field = warning.part.map(field_of);
     members.extend(field.map(|field| ("field".to_owned(), field.into())));
-    let message = match field {
-        Some(field) => format!("{field} {}", warning.message),
-        None => warning.message.clone(),
-    };
+    let message = warned(warning);
     let remedy = warning.remedy.map_or_else(String::new, |remedy| format!("; {}", remedied(remedy)));
     members.insert("message".into(), (message + &remedy).into());
     let opaque = warning.remedy.map(|remedy| json!({ "rule": warning.message, "remedy": data_of_remedy(remedy) }));

@@ -77,7 +77,7 @@ pub static OPTIONS: LazyLock<Vec<Row>> =
 #[rustfmt::skip]
 pub(super) const CONTRACT: [Row; 15] = [
     row("authMode",                  Text,   Default("psk"),        "certs",        |o| word(&AUTH_MODES, AuthMode::of(&o.auth)).into()),
-    row("idType",                    Text,   Default("ip"),         "fqdn",         |o| word(&ID_TYPES, o.id_kind.asked()).into()),
+    row("idType",                    Text,   Default("ip"),         "fqdn",         |o| word(&ID_TYPES, o.id_kind.both.asked()).into()),
     row("localId",                   Text,   Derived,               "192.0.2.77",   |o| o.local_id.as_deref().into()),
     row("remoteId",                  Text,   Derived,               "198.51.100.77", |o| o.remote_id.as_deref().into()),
     row("ikeVersion",                Text,   Default("ike"),        "ikev1",        |o| word(&IKE_VERSIONS, o.version).into()),

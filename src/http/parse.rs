@@ -2,6 +2,7 @@
 //! constructors. After this nothing is checked again.
 
 mod check;
+mod identities;
 pub mod limits;
 mod names;
 pub(super) mod native;

@@ -3,6 +3,7 @@
 
 use super::never;
 use crate::{
+    agent::Warning,
     error::{Error, Place, Problem, Resource},
     ipsec::{
         Clash, Conflict, Part, Remedy,
@@ -213,6 +214,15 @@ fn in_our_words(conflict: &Conflict) -> String {
             format!("has a certificate whose subject {why}; give a localId that it has beside it")
         }
         other => other.to_string(),
+    }
+}
+
+/// A warning: what it is about, and what is said of that.
+#[must_use]
+pub fn warned(warning: &Warning) -> String {
+    match warning.part {
+        Some(part) => format!("{} {}", field_of(part), warning.message),
+        None => warning.message.clone(),
     }
 }
 

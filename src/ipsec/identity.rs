@@ -5,42 +5,15 @@ mod dn;
 mod kinds;
 mod matching;
 mod names;
+mod reading;
 
 use super::Invalid;
 use data_encoding::HEXLOWER;
 pub use dn::Dn;
 pub use matching::IdentityKey;
 use names::{is_domain_like, is_host_name, is_mail_address};
+pub use reading::{IdKinds, IdentityKind};
 use std::{fmt, net::IpAddr};
-
-/// How the text of an identity is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentityKind {
-    /// An address.
-    Ip,
-    /// A free name: a mail address, a host name, also behind `@`, or else an opaque key id. Where certificates prove it,
-    /// one that is made of attributes is a distinguished name.
-    Name,
-    /// As `Name`, by the rules of older records: `@` has no meaning, and in a distinguished name no character but the
-    /// comma has.
-    StoredName,
-    /// A host name, also behind `@`, as people write it for strongSwan; or another name that peers send as `ID_FQDN`.
-    Fqdn,
-    /// A mail address.
-    Email,
-    /// An opaque key id, whatever it looks like.
-    KeyId,
-    /// A distinguished name.
-    Dn,
-}
-
-impl IdentityKind {
-    /// The kind that a caller asked for.
-    #[must_use]
-    pub fn asked(self) -> Self {
-        if self == Self::StoredName { Self::Name } else { self }
-    }
-}
 
 /// An identity that charon will take literally: never empty, never a wildcard. Equal are those of one spelling; which are
 /// one to charon, [`Identity::matches`] tells.
@@ -75,14 +48,22 @@ impl Identity {
         }
         let identity = match kind {
             IdentityKind::Ip => Self::ip(text)?,
-            IdentityKind::Fqdn => Self::fqdn(text)?,
+            IdentityKind::Fqdn | IdentityKind::Guessed => Self::fqdn(text)?,
             IdentityKind::Email if is_mail_address(text) => Self::Email(text.into()),
             IdentityKind::Email => {
                 return Err(Invalid::new(format!("{text:?} is not a mail address, such as gw@branch.example")));
             }
             IdentityKind::KeyId => Self::KeyId(text.as_bytes().to_vec()),
             IdentityKind::Dn => return Self::subject(Dn::new(text)?),
-            IdentityKind::Name => match text.strip_prefix('@') {
+            IdentityKind::Name => match Self::fqdn(text) {
+                Ok(identity) => identity,
+                // No file of strongSwan can have them in a name.
+                Err(_) if text.contains(char::is_control) => Self::name(text),
+                // strongSwan looks for a distinguished name first, which no type behind `@` is, and takes it all as bytes.
+                Err(_) if text.contains('=') => Self::KeyId(format!("@{}", text.trim_start_matches('@')).into_bytes()),
+                Err(_) => Self::Fqdn(text.into()),
+            },
+            IdentityKind::FreeName => match text.strip_prefix('@') {
                 Some(name) if is_host_name(name) && is_domain_like(name) => Self::Fqdn(name.into()),
                 _ => Self::name(text),
             },
@@ -96,26 +77,21 @@ impl Identity {
         }
     }
 
-    /// The identity that `text` is where certificates prove it: a name made of attributes is a distinguished name.
+    /// The identity that `text` is where certificates prove it: a name made of attributes is a distinguished name, and
+    /// other names have the kinds that certificates have them as. `ZStack`'s routers have no certificates.
     ///
     /// # Errors
     /// As [`Identity::new`], and when a distinguished name is not one.
     pub fn certified(kind: IdentityKind, text: &str) -> Result<Self, Invalid> {
         match kind {
-            IdentityKind::Name if text.contains('=') => Self::new(IdentityKind::Dn, text),
+            IdentityKind::Name | IdentityKind::FreeName if text.contains('=') => Self::new(IdentityKind::Dn, text),
+            IdentityKind::Name => Self::new(IdentityKind::FreeName, text),
             IdentityKind::StoredName if text.contains('=') && text.contains('*') => {
                 Err(Invalid::new(format!("{text:?} is a wildcard: name exactly one peer")))
             }
             IdentityKind::StoredName if text.contains('=') => Self::subject(Dn::stored(text)?),
             _ => Self::new(kind, text),
         }
-    }
-
-    /// Whether the free name `text` was another identity in older records, or might have been where certificates prove it.
-    #[must_use]
-    pub fn was_another(text: &str) -> bool {
-        let read = |kind| [Self::new(kind, text), Self::certified(kind, text)].map(Result::ok);
-        read(IdentityKind::StoredName) != read(IdentityKind::Name)
     }
 
     /// The identity of a certificate's subject.
@@ -197,9 +173,17 @@ mod tests {
         assert_eq!(spelled(IdentityKind::Fqdn, "site-1.example"), "fqdn:site-1.example");
         assert_eq!(spelled(IdentityKind::Fqdn, "192.0.2.1"), "fqdn:192.0.2.1");
         assert_eq!(spelled(IdentityKind::Name, "gw1"), "fqdn:gw1");
-        assert_eq!(spelled(IdentityKind::Name, "ops@site.example"), "email:ops@site.example");
-        assert_eq!(spelled(IdentityKind::Name, "café"), "keyid:#636166c3a9");
-        assert_eq!(spelled(IdentityKind::Name, "@#0a"), "keyid:#40233061");
+        assert_eq!(spelled(IdentityKind::Name, "ops@site"), "fqdn:#6f70734073697465");
+        assert_eq!(spelled(IdentityKind::Name, "left/gw"), "fqdn:#6c6566742f6777");
+        assert_eq!(spelled(IdentityKind::Name, "caf\u{e9}"), "fqdn:#636166c3a9");
+        assert_eq!(spelled(IdentityKind::Name, "a\n"), "keyid:#610a");
+        assert_eq!(spelled(IdentityKind::Name, "CN=a"), "keyid:#40434e3d61");
+        assert_eq!(spelled(IdentityKind::Name, "@l@left"), "fqdn:#6c406c656674");
+        assert_eq!(spelled(IdentityKind::FreeName, "ops@site.example"), "email:ops@site.example");
+        assert_eq!(spelled(IdentityKind::FreeName, "caf\u{e9}"), "keyid:#636166c3a9");
+        assert_eq!(spelled(IdentityKind::FreeName, "@#0a"), "keyid:#40233061");
+        assert_eq!(spelled(IdentityKind::FreeName, "@branch.example"), "fqdn:branch.example");
+        assert_eq!(spelled(IdentityKind::Guessed, "peer.example"), "fqdn:peer.example");
         assert_eq!(spelled(IdentityKind::Name, "@branch.example"), "fqdn:branch.example");
         assert_eq!(spelled(IdentityKind::StoredName, "@branch"), "keyid:#406272616e6368");
         assert_eq!(spelled(IdentityKind::Fqdn, "@branch.example"), "fqdn:branch.example");
@@ -208,8 +192,8 @@ mod tests {
         assert_eq!(spelled(IdentityKind::KeyId, "*"), "keyid:#2a");
         assert_eq!(spelled(IdentityKind::Email, "ops@site.example"), "email:ops@site.example");
         assert_eq!(spelled(IdentityKind::Dn, "CN=a"), "asn1dn:#300c310a300806035504030c0161");
-        assert_eq!(spelled(IdentityKind::Name, "C=CH, CN=gw"), "keyid:#433d43482c20434e3d6777");
-        assert_eq!(spelled(IdentityKind::Name, "^.$"), "keyid:#5e2e24");
+        assert_eq!(spelled(IdentityKind::FreeName, "C=CH, CN=gw"), "keyid:#433d43482c20434e3d6777");
+        assert_eq!(spelled(IdentityKind::FreeName, "^.$"), "keyid:#5e2e24");
     }
 
     #[test]

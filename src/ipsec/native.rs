@@ -32,6 +32,18 @@ pub struct NativeOptions {
     pub next_layer: NextLayer,
     /// The XFRM interface whose packets go through the tunnel, by its `if_id`; 0: those that the networks say.
     pub if_id: u32,
+    /// What the peer is, as far as that says what it can do.
+    pub peer: PeerKind,
+}
+
+/// What a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PeerKind {
+    /// Nobody said.
+    #[default]
+    Any,
+    /// A router of `ZStack`, whose agent writes keys and identities into strongSwan's files as they are.
+    ZStack,
 }
 
 /// Who begins to negotiate, and when.
@@ -70,6 +82,8 @@ pub enum Scope {
     Selectors,
     /// The IKE_SA, and only if the identity differs.
     Identity,
+    /// Nothing: charon never hears of it.
+    Nothing,
     /// Nothing of the IKE_SA: charon takes the connection anew.
     Reload,
 }
@@ -114,6 +128,7 @@ impl NativeOptions {
             local_id_type: None,
             remote_id_type: None,
             next_layer: NextLayer::default(),
+            peer: PeerKind::default(),
             ..self
         }
     }

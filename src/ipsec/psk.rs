@@ -60,6 +60,16 @@ impl Psk {
         }
     }
 
+    /// Whether the files of a `ZStack` router give that router another key, or none. Read by strongSwan 5.9.8 of both kinds
+    /// of file: `0x` and `0s` are decoded; swanctl.conf, written as HTML, has entities for `&`, `<`, `>` and `+`, begins a
+    /// comment at `#`, and loses its structure by braces. Control characters are in no such file.
+    #[must_use]
+    pub fn is_unsafe_at_zstack(&self) -> bool {
+        let begins = |prefix: &[u8]| self.0.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let is_unsafe = |byte: &u8| b"#&+<>{}".contains(byte) || byte.is_ascii_control();
+        begins(b"0x") || begins(b"0s") || self.0.iter().any(is_unsafe)
+    }
+
     /// The key that these hexadecimal digits stand for.
     ///
     /// # Errors
@@ -120,6 +130,19 @@ mod tests {
             ("0", false),
         ] {
             assert_eq!(Psk::new(text).expect("a key").looks_encoded(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_that_a_zstack_router_reads_otherwise_are_seen() {
+        let is_unsafe = |text: &str| Psk::new(text).expect("a key").is_unsafe_at_zstack();
+        for text in ["0x4d1f", "0Xno", "0s", "0S-key", "#key", "a#b", "a&b", "a+b", "a<b", "a>b", "{a}", "a}", "a\u{1}"]
+        {
+            assert!(is_unsafe(text), "{text}");
+        }
+        // All other printable characters that the API takes.
+        for text in ["x0x4d1f", "0", "0key", "!$%()*,-./:;=?@[]^_|~", "=a", "%any", "$a", "include", "k\u{e9}y"] {
+            assert!(!is_unsafe(text), "{text}");
         }
     }
 

@@ -92,10 +92,13 @@ fn sections(record: &Record) -> (Identities, Ike, Child) {
         lifetime,
         native,
     } = &record.spec.options;
+    let own_kind = |kind: Option<_>| kind.map(|kind| word(&ID_KINDS, kind).into());
     let identity = Identities {
-        kind: word(&ID_KINDS, *id_kind).into(),
+        kind: word(&ID_KINDS, id_kind.both).into(),
         local: local_id.clone(),
         remote: remote_id.clone(),
+        local_kind: own_kind(id_kind.local),
+        remote_kind: own_kind(id_kind.remote),
         key_owner: Some(record.connection.key_owner)
             .filter(|owner| *owner != KeyOwner::default())
             .map(|owner| word(&KEY_OWNERS, owner).into()),

@@ -2,7 +2,7 @@
 
 use super::history::History;
 use crate::ipsec::{
-    Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdentityKind, IkeProposal, IkeVersion,
+    Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdKinds, IkeProposal, IkeVersion,
     Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
@@ -127,7 +127,7 @@ pub struct Options {
     /// The proof of identity.
     pub auth: Auth,
     /// How the identities are to be read.
-    pub id_kind: IdentityKind,
+    pub id_kind: IdKinds,
     /// Our identity as the caller wrote it.
     pub local_id: Option<String>,
     /// The peer's identity as the caller wrote it.

@@ -31,16 +31,17 @@ impl Spec {
             lifetime,
             native,
         } = &self.options;
-        let identity = |part, text: &Option<String>, kind: Option<_>| {
+        let identity = |part, text: &Option<String>, kind| {
             let read = |text: &String| {
                 let identity = match auth {
-                    Auth::Psk(_) => Identity::new(kind.unwrap_or(*id_kind), text),
-                    Auth::Certs(_) => Identity::certified(kind.unwrap_or(*id_kind), text),
+                    Auth::Psk(_) => Identity::new(kind, text),
+                    Auth::Certs(_) => Identity::certified(kind, text),
                 };
                 identity.map_err(|why| Conflict::Identity { part, why })
             };
             text.as_ref().map(read).transpose()
         };
+        let [local_kind, remote_kind] = id_kind.of_ends();
         let named = self.named(remote_id.is_none(), *mode)?;
         let (encryption, integrity, pfs) = (*encryption, *integrity, *pfs);
         Connection::new(Parts {
@@ -50,8 +51,8 @@ impl Spec {
             version: *version,
             ike: *ike,
             ike_lifetime: *ike_lifetime,
-            local_id: identity(Part::LocalId, local_id, native.local_id_type)?,
-            remote_id: identity(Part::RemoteId, remote_id, native.remote_id_type)?.or(named),
+            local_id: identity(Part::LocalId, local_id, native.local_id_type.unwrap_or(local_kind))?,
+            remote_id: identity(Part::RemoteId, remote_id, native.remote_id_type.unwrap_or(remote_kind))?.or(named),
             auth: auth.clone(),
             ike_generation,
             mode: *mode,

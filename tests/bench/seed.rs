@@ -81,7 +81,7 @@ fn options(lifetime: i64) -> Options {
     let group = DhGroup::new(GROUP).expect("a group");
     Options {
         auth: Auth::Psk(Psk::new(KEY).expect("a key")),
-        id_kind: IdentityKind::Ip,
+        id_kind: IdentityKind::Ip.into(),
         local_id: None,
         remote_id: None,
         version: IkeVersion::V2,

@@ -63,7 +63,8 @@ fn a_system_tag_may_name_the_peer() {
         let made = b.create(&params(n, &more)).expect(200).json()["inventory"].take();
         assert_eq!((owners(n), &made["idType"]), (vec![owner.to_owned()], &json!(kind)), "{more}");
     }
-    let error = b.create(&params(6, &json!({ "systemTags": ["remoteId::gw"], "idType": "ip" }))).expect(503);
+    let mail = json!({ "systemTags": ["remoteId::ops@gw.example"], "idType": "ip" });
+    let error = b.create(&params(6, &mail)).expect(503);
     assert!(error.text().contains("is not an IP address"), "{}", error.text());
 }
 

@@ -225,6 +225,50 @@ fn the_same_networks_are_refused_where_the_settings_say_so() {
     b.change(&uuid(7), &change(7, &with(&json!({ "lifeTime": 1000 })))).expect(200);
 }
 
+/// A router of ZStack writes keys into its files as they are: only where the connection says that the peer is one.
+#[test]
+fn a_key_that_a_zstack_router_reads_otherwise_is_named() {
+    let b = bench(WARN);
+    let seen = |answer: &Value| codes(answer).iter().any(|(code, _)| code == "PEER_KEY_UNSAFE");
+    let plain = with(&json!({ "authKey": "7e57a9c4&f8036b2e95c07d4a81f36e" }));
+    assert!(!seen(&b.create(&params(7, &plain)).expect(200).json()));
+    let mut tagged = plain.clone();
+    tagged["systemTags"] = json!(["cygnet::peer::zstack"]);
+    let answer = b.create(&params(8, &tagged)).expect(200);
+    assert!(seen(&answer.json()) && !answer.json()["warnings"].to_string().contains("7e57"), "{}", answer.text());
+    let view = || b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(8)), b"").expect(200).json();
+    assert!(seen(&view()) && view()["options"]["peer"] == "zstack");
+    let plan = |key: &str| {
+        let body = json!({ "changeIPsecConnection": change(8, &with(&json!({ "authKey": key }))) }).to_string();
+        b.ask("POST", &format!("/cygnet/v1/connections/{}/plan", uuid(8)), body.as_bytes()).expect(200).json()
+    };
+    // A Change that says nothing of the peer keeps it.
+    for (key, is_unsafe) in [
+        ("0x7e57a9c4d1f8036b2e95c07d4a81f36e", true),
+        ("7e57a9c4{f8036b2e95c07d4a81f36e", true),
+        ("7e57a9c4#f8036b2e95c07d4a81f36e", true),
+        ("7e57a9c4-f8036b2e95c07d4a81f36e", false),
+    ] {
+        assert_eq!(seen(&plan(key)), is_unsafe, "{key}");
+        let answer = b.change(&uuid(8), &change(8, &with(&json!({ "authKey": key })))).expect(200).json();
+        assert_eq!((seen(&answer), seen(&view())), (is_unsafe, is_unsafe), "{key}");
+    }
+    // To say what the peer is changes nothing else.
+    let said = with(&json!({ "authKey": "7e57a9c4-f8036b2e95c07d4a81f36e", "peer": "any" }));
+    b.charon.forget_requests();
+    b.change(&uuid(8), &change(8, &said)).expect(200);
+    let loads = b.charon.commands().iter().filter(|command| command.starts_with("load-")).count();
+    assert_eq!((loads, &view()["options"]["peer"]), (0, &Value::Null));
+    // A plan with a hidden key speaks of the one that is given.
+    let b = Bench::with(&Options { top: "mask_auth_key = true", policy: WARN, ..Options::default() });
+    b.create(&params(8, &tagged)).expect(200);
+    let hidden = |key: &str| {
+        let body = json!({ "changeIPsecConnection": change(8, &with(&json!({ "authKey": key }))) }).to_string();
+        b.ask("POST", &format!("/cygnet/v1/connections/{}/plan", uuid(8)), body.as_bytes()).expect(200).json()
+    };
+    assert!(!seen(&hidden("7e57a9c4-f8036b2e95c07d4a81f36e")) && seen(&hidden("7e57a9c4<f8036b2e95c07d4a81f36e")));
+}
+
 /// Some peers decode such a key, and then have another one.
 #[test]
 fn a_key_that_looks_encoded_is_said_to_be_text() {

@@ -61,7 +61,7 @@ fn spec() -> Spec {
     let parts = crate::connections::parts(7);
     let options = Options {
         auth: parts.auth,
-        id_kind: IdentityKind::Ip,
+        id_kind: IdentityKind::Ip.into(),
         local_id: None,
         remote_id: None,
         version: parts.version,

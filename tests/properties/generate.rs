@@ -1,9 +1,9 @@
 //! Arbitrary valid values of the model.
 
 use cygnet::ipsec::{
-    AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, Identity, IdentityKind, IkeProposal,
-    IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Parts, PeerAddr, Protocol, Psk, Remote, Split,
-    TrafficSelector,
+    AhProposal, Auth, Connection, ConnectionId, DhGroup, Encryption, EspProposal, IdKinds, Identity, IdentityKind,
+    IkeProposal, IkeVersion, Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Parts, PeerAddr, Protocol, Psk,
+    Remote, Split, TrafficSelector,
     algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
     native::{Kind, NATIVE},
 };
@@ -110,14 +110,16 @@ pub fn text() -> impl Strategy<Value = String> {
 }
 
 /// What a record may have as `idType`.
-pub fn id_type() -> impl Strategy<Value = IdentityKind> {
-    use IdentityKind::{Fqdn, Ip, Name, StoredName};
-    select(vec![Ip, Name, StoredName, Fqdn])
+pub fn id_type() -> impl Strategy<Value = IdKinds> {
+    use IdentityKind::{Fqdn, FreeName, Guessed, Ip, Name, StoredName};
+    let kind = || select(vec![Ip, Name, FreeName, StoredName, Fqdn, Guessed]);
+    let both = (kind(), option::of(kind()), option::of(kind()));
+    both.prop_map(|(both, local, remote)| IdKinds::new(both, [local, remote]))
 }
 
 pub fn identity_kind() -> impl Strategy<Value = IdentityKind> {
-    use IdentityKind::{Email, Fqdn, Ip, KeyId, Name, StoredName};
-    select(vec![Ip, Name, StoredName, Fqdn, Email, KeyId])
+    use IdentityKind::{Email, Fqdn, FreeName, Guessed, Ip, KeyId, Name, StoredName};
+    select(vec![Ip, Name, FreeName, StoredName, Fqdn, Guessed, Email, KeyId])
 }
 
 pub fn address() -> impl Strategy<Value = IpAddr> {

@@ -44,16 +44,24 @@ proptest! {
                 let wanted = text.parse::<IpAddr>().expect("an address");
                 prop_assert_eq!((read_as, bytes), ("ip", wanted.to_string().into_bytes()));
             }
-            IdentityKind::Fqdn => {
+            IdentityKind::Fqdn | IdentityKind::Guessed => {
                 let name = text.strip_prefix('@').unwrap_or(&text);
                 prop_assert_eq!((read_as, bytes), ("fqdn", name.as_bytes().to_vec()));
             }
             IdentityKind::Email => prop_assert_eq!((read_as, bytes), ("email", text.into_bytes())),
             IdentityKind::KeyId => prop_assert_eq!((read_as, bytes), ("keyid", text.into_bytes())),
-            IdentityKind::Name if read_as == "fqdn" && text.starts_with('@') => {
+            IdentityKind::FreeName | IdentityKind::Name if read_as == "fqdn" && text.starts_with('@') => {
                 prop_assert_eq!(bytes, text.as_bytes()[1..].to_vec());
             }
-            IdentityKind::Name | IdentityKind::StoredName => {
+            IdentityKind::Name => {
+                let (wanted, bytes_wanted) = match text {
+                    _ if text.contains(char::is_control) => ("keyid", text),
+                    _ if text.contains('=') => ("keyid", format!("@{}", text.trim_start_matches('@'))),
+                    _ => ("fqdn", text),
+                };
+                prop_assert_eq!((read_as, bytes), (wanted, bytes_wanted.into_bytes()));
+            }
+            IdentityKind::FreeName | IdentityKind::StoredName => {
                 prop_assert_ne!(read_as, "ip");
                 prop_assert_eq!(bytes, text.into_bytes());
             }

@@ -3,7 +3,9 @@
 use super::write::Group;
 use crate::{
     agent::{
-        Agent, Companion, Warning, WriteOptions, change::transaction::refuse_second, reconcile::sa_planner::Step,
+        Agent, Companion, Warning, WriteOptions,
+        change::{said::said, transaction::refuse_second},
+        reconcile::sa_planner::Step,
         refusal::not_found,
     },
     error::{Error, Result},
@@ -155,6 +157,7 @@ impl Agent {
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.tests_rekey(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         warnings.extend(self.caution_of_networks(&after));
+        warnings.extend(said(&wanted));
         warnings.extend(self.caution_of_cas(&before, &after));
         let of_key = self.cautions(Some(&before.connection), &wanted.connection, true);
         warnings.extend(of_key.into_iter().filter(|_| hides_key).filter(|w| !warnings.contains(w)).collect::<Vec<_>>());

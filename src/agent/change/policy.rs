@@ -1,7 +1,10 @@
 //! Weak choices of a connection, and the policy of the settings for each: off, warn or refuse.
 
 use crate::{
-    agent::{Agent, LocalAddresses, Outcome, View, Warning, WriteOptions, change::special},
+    agent::{
+        Agent, LocalAddresses, Outcome, View, Warning, WriteOptions,
+        change::{said::said, special},
+    },
     error::{Error, Result},
     ipsec::{
         Auth, Conflict, Connection, Finding, Part, Protocol,
@@ -76,6 +79,7 @@ impl Agent {
         found.extend(untested_pfs(connection).filter(|_| view.record.is_loaded() && !has_tested_pfs(view)));
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
+        warnings.extend(said(&view.record));
         warnings.extend(special::warnings(connection, &self.observer.local_addresses()));
         warnings.extend(left_out(connection));
         warnings.extend(taken_as_text(connection));

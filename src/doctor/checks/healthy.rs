@@ -31,7 +31,7 @@ pub fn record(local: &str, peer: &str, local_net: &str, remote_net: &str) -> Arc
     let group = crate::ipsec::DhGroup::new(14).expect("a group");
     let options = Options {
         auth: Auth::Psk(Psk::new(b"test-only-key").expect("a key")),
-        id_kind: IdentityKind::Ip,
+        id_kind: IdentityKind::Ip.into(),
         local_id: None,
         remote_id: None,
         version: IkeVersion::V2,

@@ -2,25 +2,26 @@
 
 use super::{
     check::{choice, invalid_choice, mandatory, text},
+    identities::{Identities, identities},
     limits,
     native::Native,
 };
 use crate::{
     error::{Error, Problem, Result},
     http::{
-        options::{AUTH_MODES, AuthMode, CONTRACT, ID_TYPES, IKE_VERSIONS, LeftOut, MODES},
+        options::{AUTH_MODES, AuthMode, CONTRACT, IKE_VERSIONS, LeftOut, MODES},
         wire::{Integer, OptionBlock},
     },
     ipsec::{
-        Auth, Certs, Conflict, DhGroup, Encryption, Identity, IdentityKind, IkeProposal, IkeVersion, Integrity,
-        Invalid, Lifetime, Mode, NativeOptions, Psk,
+        Auth, Certs, Conflict, DhGroup, Encryption, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime, Mode,
+        NativeOptions, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY, IntegrityRow},
     },
     store::Options,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 /// The typed options; `old` are the stored ones, of which Change keeps some. Without a key, theirs is kept. Certificates
 /// that are given must be valid `now`.
@@ -52,23 +53,13 @@ pub(super) fn options(
     let mut own = old.map_or_else(NativeOptions::created, |old| old.native.clone());
     native.apply(&mut own)?;
     let auth_mode = choice("authMode", 255, auth_mode, &AUTH_MODES, AuthMode::Psk)?;
-    let kept = |new: &Option<String>, old: Option<&Option<String>>| new.clone().or_else(|| old.cloned().flatten());
-    let local_id = identity("localId", local_id)?;
-    let remote_id = identity("remoteId", remote_id)?;
-    let default_kind = default_kind(local_id.as_ref(), remote_id.as_ref(), old);
-    let (local_text, remote_text) =
-        (kept(&local_id, old.map(|old| &old.local_id)), kept(&remote_id, old.map(|old| &old.remote_id)));
-    needs_identity("localIdType", own.local_id_type, "localId", local_text.as_ref())?;
-    needs_identity("remoteIdType", own.remote_id_type, "remoteId", remote_text.as_ref())?;
+    let own_kinds = [own.local_id_type, own.remote_id_type];
+    let Identities { kinds, local_id, remote_id } = identities(id_type, [local_id, remote_id], own_kinds, old)?;
     Ok(Options {
         auth: auth(auth_mode, key, old, creating, now)?,
-        id_kind: reading(
-            choice("idType", 32, id_type, &ID_TYPES, default_kind)?.asked(),
-            [&local_text, &remote_text],
-            old,
-        ),
-        local_id: local_text,
-        remote_id: remote_text,
+        id_kind: kinds,
+        local_id,
+        remote_id,
         version: choice("ikeVersion", 32, ike_version, &IKE_VERSIONS, IkeVersion::Any)?,
         ike: IkeProposal {
             encryption: encryption("ikeEncryptionAlgorithm", ike_encryption_algorithm)?,
@@ -84,33 +75,6 @@ pub(super) fn options(
         lifetime: lifetime("lifeTime", life_time, 3600, Lifetime::child)?,
         native: own,
     })
-}
-
-/// How identities are read without an `idType`: those that are kept keep their meaning, as read as `ip` they would have none.
-fn default_kind(local_id: Option<&String>, remote_id: Option<&String>, old: Option<&Options>) -> IdentityKind {
-    let is_kept = |new: Option<&String>, old: &Option<String>| {
-        new.is_none() && old.as_ref().is_some_and(|id| id.parse::<IpAddr>().is_err())
-    };
-    let keeps = |old: &&Options| is_kept(local_id, &old.local_id) || is_kept(remote_id, &old.remote_id);
-    old.filter(keeps).map_or(IdentityKind::Ip, |old| old.id_kind)
-}
-
-/// A kind says something of an identity that is given.
-fn needs_identity(field: &str, kind: Option<IdentityKind>, of: &str, text: Option<&String>) -> Result<()> {
-    if kind.is_some() && text.is_none() {
-        let rule = format!("needs a {of}: without one, the identity is the address, or the subject of the certificate");
-        return Err(Error::rule(field, rule));
-    }
-    Ok(())
-}
-
-/// How free names are read: as in older records while a name of theirs stays that would become another identity.
-fn reading(kind: IdentityKind, texts: [&Option<String>; 2], old: Option<&Options>) -> IdentityKind {
-    let Some(old) = old.filter(|old| kind == old.id_kind.asked()) else { return kind };
-    let stays = |(new, old): (&Option<String>, &Option<String>)| {
-        new.as_ref().filter(|_| new == old).is_some_and(|name| Identity::was_another(name))
-    };
-    if texts.into_iter().zip([&old.local_id, &old.remote_id]).any(stays) { old.id_kind } else { kind }
 }
 
 /// The proof of identity: a new one, or the stored one if it is of that kind. A key that is stored may be given again
@@ -138,7 +102,12 @@ pub(super) fn filled(block: &OptionBlock, old: &Options) -> Result<OptionBlock> 
     let broken = |e: serde_json::Error| Error::Internal(format!("the stored options are no options: {e}"));
     let mut members: Map<String, Value> = serde_json::from_value(json!(block)).map_err(broken)?;
     members.retain(|_, value| !value.is_null());
+    let names_nobody = block.local_id.is_none() && block.remote_id.is_none();
     for row in CONTRACT.iter().filter(|row| matches!(row.left_out, LeftOut::Default(_))) {
+        // Without one, each identity that is kept is read as before.
+        if row.name == "idType" && names_nobody {
+            continue;
+        }
         members.entry(row.name).or_insert_with(|| row.value(old));
     }
     serde_json::from_value(members.into()).map_err(broken)
@@ -205,14 +174,6 @@ fn lifetime<E: ToString>(
     new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
 ) -> Result<Lifetime> {
     new(value.map_or(default, |Integer(seconds)| seconds)).map_err(|e| Error::rule(field, e.to_string()))
-}
-
-/// An identity; one of blanks is refused. An empty text has been read as none before.
-fn identity(field: &str, value: Option<String>) -> Result<Option<String>> {
-    match text(field, value, 255)? {
-        Some(empty) if empty.is_empty() => Err(Error::rule(field, "cannot be an empty string")),
-        other => Ok(other),
-    }
 }
 
 /// What stands for a hidden key in an inventory.

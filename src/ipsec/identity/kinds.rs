@@ -27,7 +27,10 @@ impl Identity {
             (Ok(_), Self::Ip(_)) if has_same_text => "fqdn",
             (Ok(IpAddr::V4(_)), _) => "ipv4",
             (Ok(IpAddr::V6(_)), _) => "ipv6",
-            (Err(_), Self::Fqdn(_) | Self::Email(_)) if has_same_text => "keyid",
+            // The two that a mail address is sent as.
+            (Err(_), Self::Fqdn(_)) if has_same_text && text.contains('@') => "email",
+            (Err(_), Self::Email(_)) if has_same_text => "fqdn",
+            (Err(_), Self::Fqdn(_)) if has_same_text => "keyid",
             (Err(_), Self::KeyId(_)) if has_same_text && text.contains('@') => "email",
             (Err(_), Self::KeyId(_)) if has_same_text => "fqdn",
             _ if text.contains('=') => "dn",
@@ -64,6 +67,8 @@ mod tests {
         assert_eq!(branch.another_with_kind("branch2"), "fqdn:branch2");
         assert_eq!(Identity::KeyId(b"branch1".to_vec()).another_with_kind("branch1"), "fqdn:branch1");
         assert_eq!(Identity::KeyId(b"a@b".to_vec()).another_with_kind("a@b"), "email:a@b");
+        assert_eq!(Identity::Fqdn("a@b".into()).another_with_kind("a@b"), "email:a@b");
+        assert_eq!(Identity::Email("a@b".into()).another_with_kind("a@b"), "fqdn:a@b");
         for (text, kind) in
             [("a@b.example", "email"), ("C=CH, CN=gw", "dn"), ("2001:db8::1", "ipv6"), ("63:61:66", "keyid")]
         {

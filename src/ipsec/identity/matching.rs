@@ -47,7 +47,7 @@ impl Identity {
     pub fn is_printed_as(&self, text: &str) -> bool {
         match self {
             Self::Ip(address) => text.parse() == Ok(*address),
-            Self::Fqdn(name) | Self::Email(name) => name.eq_ignore_ascii_case(text),
+            Self::Fqdn(name) | Self::Email(name) => printable(name).eq_ignore_ascii_case(text),
             Self::KeyId(bytes) if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) => bytes == text.as_bytes(),
             Self::KeyId(bytes) => {
                 let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -56,6 +56,11 @@ impl Identity {
             Self::Dn(dn) => dn.text.eq_ignore_ascii_case(text),
         }
     }
+}
+
+/// A name as charon prints it: it cannot print other bytes.
+fn printable(name: &str) -> String {
+    name.bytes().map(|byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '?' }).collect()
 }
 
 /// ASN.1 tags of string types.

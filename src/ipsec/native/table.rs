@@ -1,6 +1,6 @@
 //! The table of our own options: a row each, with all that reads, stores, compares, shows or describes it.
 
-use super::{Kind, NativeOption, NativeOptions, Scope, StartMode};
+use super::{Kind, NativeOption, NativeOptions, PeerKind, Scope, StartMode};
 use crate::ipsec::{
     ByteLifetime, Dpd, IdentityKind, Integrity,
     connection::Split,
@@ -43,8 +43,12 @@ const START_MODES: [(&str, StartMode); 3] =
     [("initiate", StartMode::Initiate), ("respond", StartMode::Respond), ("trap", StartMode::Trap)];
 const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
 
+/// `peer`.
+const PEERS: [(&str, PeerKind); 2] = [("any", PeerKind::Any), ("zstack", PeerKind::ZStack)];
+const PEER_WORDS: [&str; 2] = words(&PEERS);
+
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 13] = [
+pub static NATIVE: [NativeOption; 14] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -210,6 +214,19 @@ pub static NATIVE: [NativeOption; 13] = [
         get: |o| o.if_id.into(),
         set: |o, value| number(value).map(|if_id| o.if_id = if_id),
         same: |a, b| a.if_id == b.if_id,
+    },
+    NativeOption {
+        name: "peer",
+        kind: Kind::Word(&PEER_WORDS),
+        example: "zstack",
+        about: "What the peer is. `zstack`: a router of ZStack. The agent then warns of a key that such a router reads \
+                otherwise. Nothing of the tunnel changes.",
+        scope: Scope::Nothing,
+        agreed: false,
+        stored_apart: false,
+        get: |o| PEERS.iter().find(|(_, peer)| *peer == o.peer).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&PEERS, value).map(|peer| o.peer = peer),
+        same: |a, b| a.peer == b.peer,
     },
 ];
 

@@ -121,6 +121,11 @@ pub(super) struct Identities {
     pub(super) local: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remote: Option<String>,
+    /// The kind of one identity, if it is another than `kind`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) local_kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remote_kind: Option<String>,
     /// Whose the key is in charon, if it is not the peer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key_owner: Option<String>,

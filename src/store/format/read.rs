@@ -1,14 +1,14 @@
 //! From the members of a file to the record. A refusal names the member, never its value.
 
 use super::{
-    file::{Earlier, File, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PSK, WITH_TRIAL},
+    file::{Earlier, File, Identities, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PSK, WITH_TRIAL},
     wish,
     words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning},
 };
 use crate::{
     ipsec::{
-        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IkeProposal, IkeVersion, Integrity, KeyOwner,
-        Lifetime, NativeOptions, Psk, State, native::NativeOption,
+        Auth, Certs, ConnectionId, DhGroup, Dpd, Encryption, Generation, IdKinds, IkeProposal, IkeVersion, Integrity,
+        KeyOwner, Lifetime, NativeOptions, Psk, State, native::NativeOption,
     },
     store::{
         history::{History, Past, REVISIONS, Revision},
@@ -110,7 +110,7 @@ fn options(file: &File) -> Result<Options, String> {
     let group = |number: u16, member| DhGroup::new(number.into()).ok_or_else(|| unknown(member));
     Ok(Options {
         auth: auth(file)?,
-        id_kind: meaning(&ID_KINDS, &file.identity.kind).ok_or_else(|| unknown("identity.kind"))?,
+        id_kind: id_kinds(&file.identity)?,
         local_id: file.identity.local.clone(),
         remote_id: file.identity.remote.clone(),
         version: match ike.version {
@@ -139,6 +139,15 @@ fn options(file: &File) -> Result<Options, String> {
         lifetime: Lifetime::child(child.lifetime_s.into()).map_err(|_| unknown("child.lifetime_s"))?,
         native: native(file)?,
     })
+}
+
+/// How the identities are read.
+fn id_kinds(identity: &Identities) -> Result<IdKinds, String> {
+    let kind =
+        |word: &String, member| meaning(&ID_KINDS, word).ok_or_else(|| format!("identity.{member} is not valid"));
+    let own = |word: &Option<String>, member| word.as_ref().map(|word| kind(word, member)).transpose();
+    let ends = [own(&identity.local_kind, "local_kind")?, own(&identity.remote_kind, "remote_kind")?];
+    Ok(IdKinds::new(kind(&identity.kind, "kind")?, ends))
 }
 
 /// The options of our own; the older ones among the other values.

@@ -2,11 +2,13 @@
 
 use crate::ipsec::{IdentityKind, KeyOwner, Mode, Split};
 
-pub(super) const ID_KINDS: [(IdentityKind, &str); 4] = [
+pub(super) const ID_KINDS: [(IdentityKind, &str); 6] = [
     (IdentityKind::Ip, "ip"),
     (IdentityKind::StoredName, "name"),
-    (IdentityKind::Name, "free-name"),
+    (IdentityKind::FreeName, "free-name"),
+    (IdentityKind::Name, "name-as-fqdn"),
     (IdentityKind::Fqdn, "fqdn"),
+    (IdentityKind::Guessed, "guessed-fqdn"),
 ];
 pub(super) const KEY_OWNERS: [(KeyOwner, &str); 2] = [(KeyOwner::Remote, "remote"), (KeyOwner::Local, "local")];
 pub(super) const SPLITS: [(Split, &str); 4] =

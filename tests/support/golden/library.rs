@@ -5,13 +5,13 @@ use super::{
     text,
 };
 use cygnet::{
-    agent::{View, Warning},
+    agent::{View, Warning, said},
     error::Error,
     http::{
         Envelope,
         error::{Failure, object},
         inventory::inventory,
-        parse, unknown,
+        parse, unknown, warned,
     },
     settings::Gateway,
     store::{Record, format},
@@ -29,7 +29,10 @@ fn now() -> Timestamp {
 /// The outputs: file and contents.
 pub fn outputs(case: &Case, gateway: &Gateway) -> Vec<(&'static str, String)> {
     match record(case, gateway) {
-        Ok(record) => accepted(case, record).into_iter().chain(warnings(case)).collect(),
+        Ok(record) => {
+            let warnings = warnings(case, &record);
+            accepted(case, record).into_iter().chain(warnings).collect()
+        }
         Err(failure) => vec![("error.json", refused(failure))],
     }
 }
@@ -57,17 +60,18 @@ fn located(before: Option<&Record>, record: Record) -> Result<Record, Failure> {
     Ok(record.located(before, RESOLVED.parse().expect("an address")).map_err(Error::from)?)
 }
 
-/// What is said of members that nobody reads, if there are any.
-fn warnings(case: &Case) -> Option<(&'static str, String)> {
+/// What is said of members that nobody reads, and of what others say, if there is something.
+fn warnings(case: &Case, record: &Record) -> Option<(&'static str, String)> {
     let envelope = Envelope::parse(&case.request()).ok()?;
     let (key, names) = if case.is_change() {
         ("changeIPsecConnection", parse::change_names())
     } else {
         ("params", parse::create_names())
     };
-    let unknown = unknown::members(&envelope.params(key).ok()?, &names);
-    let line = |warning: &Warning| format!("{}: {}\n", warning.code, warning.message);
-    (!unknown.is_empty()).then(|| (WARNINGS, unknown.iter().map(line).collect()))
+    let mut found = unknown::members(&envelope.params(key).ok()?, &names);
+    found.extend(said(record));
+    let line = |warning: &Warning| format!("{}: {}\n", warning.code, warned(warning));
+    (!found.is_empty()).then(|| (WARNINGS, found.iter().map(line).collect()))
 }
 
 fn accepted(case: &Case, record: Record) -> Vec<(&'static str, String)> {
