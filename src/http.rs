@@ -6,6 +6,7 @@ mod auth;
 mod budget;
 mod child_json;
 mod connections;
+mod declared;
 mod differences;
 pub mod doctor;
 mod envelope;
@@ -51,7 +52,7 @@ mod written;
 pub mod zone;
 
 pub use auth::{Accounts, Arena, Auth, Credentials, Tokens, credential, is_handed_over};
-pub use envelope::{Envelope, MAX_BODY, Params};
+pub use envelope::{Envelope, MAX_BODY, MAX_SET, Params};
 pub use jobs::Jobs;
 pub use message::Message;
 pub use reload::{Reload, Reloaded};

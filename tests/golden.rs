@@ -52,6 +52,17 @@ fn every_case_gives_its_outputs() {
     expect_none(&complaints);
 }
 
+/// `cygnet export | cygnet apply` does nothing where it comes from, and makes the same elsewhere, of every record.
+#[test]
+fn every_case_is_the_same_exported_and_declared() {
+    if is_blessing() {
+        return;
+    }
+    let gateway = case::gateway();
+    let complaints: Vec<_> = case::all().iter().flat_map(|case| library::exported_again(case, &gateway)).collect();
+    expect_none(&complaints);
+}
+
 #[test]
 fn the_binary_renders_every_case_the_same() {
     if is_blessing() {

@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, events, foreign, framing, guard, jobs, login,
+    actions, audit, connections, declared, events, foreign, framing, guard, jobs, login,
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 36] = [
+pub static ROUTES: [Route; 38] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -201,7 +201,23 @@ pub static ROUTES: [Route; 36] = [
         path: "/cygnet/v1/connections/{uuid}",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ShowConnection", Other, |verb| verb.by(native::connection))],
+        calls: &[
+            call(Get, "ShowConnection", Other, |verb| verb.by(native::connection)),
+            call(Put, "PutConnection", Other, |verb| verb.by(declared::put)),
+            call(Delete, "RemoveConnection", Other, |verb| verb.by(declared::delete)),
+        ],
+    },
+    Route {
+        path: "/cygnet/v1/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanConnections", Other, |verb| verb.by(declared::plan))],
+    },
+    Route {
+        path: "/cygnet/v1/export",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ExportConnections", Other, |verb| verb.by(declared::export))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/plan",
