@@ -1,6 +1,9 @@
 //! Writes the man pages and the shell completions of `cygnet` below a directory, laid out as they are installed below
 //! `/usr/share`: `cargo run --example man -- DIRECTORY`, or `make man`.
 
+#[path = "../src/cli/apply_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod apply_args;
 #[path = "../src/cli/args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 pub mod args;

@@ -11,6 +11,7 @@ mod refusal;
 mod start;
 
 pub use change::plan::{Impact, Plan, impact};
+pub use change::plan_set::{Member, Wish};
 pub use change::rekey_outcome::{Outcome, RekeyTest};
 pub use change::said::said;
 pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};

@@ -1,6 +1,8 @@
 //! The command line: `args.rs` defines it, the other files run it.
 
 mod accounts;
+mod apply;
+mod apply_args;
 mod args;
 mod ask;
 mod bundle;
@@ -12,6 +14,7 @@ mod create;
 mod credentials;
 mod cut;
 mod doctor;
+mod export;
 mod follow;
 mod foreign;
 mod history;
@@ -109,6 +112,8 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::RemoveCidr(args) => cut::remove(client, args, &REMOTE),
         Command::Attach(args) => write::add(client, args, &LOCAL),
         Command::Detach(args) => cut::remove(client, args, &LOCAL),
+        Command::Apply(args) => apply::run(client, args),
+        Command::Export(args) => export::run(client, args),
         Command::Ping(args) => ping::run(client, args),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
@@ -145,6 +150,8 @@ impl Command {
             Self::Enable(args) => args.how.json.json,
             Self::AddCidr(args) | Self::Attach(args) => args.how.json.json,
             Self::RemoveCidr(args) | Self::Detach(args) => args.networks.how.json.json,
+            Self::Apply(args) => args.is_json(),
+            Self::Export(args) => args.output == apply_args::ExportOutput::Json,
             Self::Ping(args) => args.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,

@@ -6,6 +6,7 @@ mod auth;
 mod budget;
 mod child_json;
 mod connections;
+mod declared;
 mod differences;
 pub mod doctor;
 mod envelope;
@@ -53,7 +54,7 @@ mod written;
 pub mod zone;
 
 pub use auth::{Accounts, Arena, Auth, Credentials, Role, Token, Tokens, credential, is_handed_over};
-pub use envelope::{Envelope, MAX_BODY, Params};
+pub use envelope::{Envelope, MAX_BODY, MAX_SET, Params};
 pub use jobs::Jobs;
 pub use message::Message;
 pub use message_api::CLASSES;

@@ -75,6 +75,17 @@ fn a_stored_record_means_what_it_meant_to_the_release_that_wrote_it() {
     assert!(count > 5, "{count} records");
 }
 
+/// `cygnet export | cygnet apply` does nothing where it comes from, and makes the same elsewhere, of every record.
+#[test]
+fn every_case_is_the_same_exported_and_declared() {
+    if is_blessing() {
+        return;
+    }
+    let gateway = case::gateway();
+    let complaints: Vec<_> = case::all().iter().flat_map(|case| library::exported_again(case, &gateway)).collect();
+    expect_none(&complaints);
+}
+
 #[test]
 fn the_binary_renders_every_case_the_same() {
     if is_blessing() {

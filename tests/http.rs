@@ -38,6 +38,8 @@ mod costs;
 mod create;
 #[path = "http/crossed.rs"]
 mod crossed;
+#[path = "http/declared.rs"]
+mod declared;
 #[path = "http/errors.rs"]
 mod errors;
 #[path = "http/events.rs"]

@@ -7,6 +7,8 @@
 mod algorithms;
 #[path = "lab/anywhere.rs"]
 mod anywhere;
+#[path = "lab/applied.rs"]
+mod applied;
 #[path = "lab/behind_nat.rs"]
 mod behind_nat;
 #[path = "lab/bounds.rs"]

@@ -8,6 +8,7 @@ mod effects;
 pub(crate) mod overlaps;
 mod passes;
 pub(super) mod plan;
+pub(super) mod plan_set;
 pub(super) mod policy;
 pub(super) mod rekey_outcome;
 mod rekey_test;

@@ -3,6 +3,7 @@
 //! `common_args.rs`.
 
 use super::{
+    apply_args::{ApplyArgs, ExportArgs},
     common_args::{Json, Which},
     init_args::InitArgs,
     write_args::{
@@ -80,6 +81,11 @@ pub enum Command {
     Attach(NetworksArgs),
     /// Detaches networks of this gateway.
     Detach(CutArgs),
+    /// Makes the connections what files say: plans all of them together, shows the plan and asks, then writes them one by
+    /// one, the first one alone. The first failure ends it. A second run does nothing.
+    Apply(ApplyArgs),
+    /// Prints connections as `cygnet apply` reads them, without keys.
+    Export(ExportArgs),
     /// Shows what was logged about a connection.
     Log(LogArgs),
     /// Shows the events of this gateway as they occur.

@@ -99,8 +99,22 @@ impl Client {
 
     /// Sends a write, and follows a job to its end; meanwhile a terminal shows `doing`.
     pub fn write(&self, method: Method, path: &str, body: Option<&Value>, doing: &str) -> Result<Value> {
+        self.write_if(method, path, &[], body, doing)
+    }
+
+    /// The same with headers that say what it presumes.
+    pub fn write_if(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+        doing: &str,
+    ) -> Result<Value> {
         self.waiting(doing, async {
-            let (mut status, mut bytes) = self.exchange(method, path, body).await?;
+            let response = self.response(method, path, headers, body).await?;
+            let mut status = response.status();
+            let mut bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
             if let Some(job) = job_of(status, &bytes) {
                 while status == StatusCode::ACCEPTED {
                     tokio::time::sleep(LOOK).await;

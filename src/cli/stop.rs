@@ -92,22 +92,33 @@ impl Stop {
         self.object.is_some()
     }
 
+    /// The same, about the connection `name`.
+    #[must_use]
+    pub fn about(mut self, name: &str) -> Self {
+        self.text = format!("{name}: {}", self.text);
+        self
+    }
+
+    /// An answer with the error object: the agent's, if the agent refused.
+    pub fn json(&self) -> Value {
+        let of_agent = self.object.as_ref().and_then(|object| serde_json::from_str(object).ok());
+        of_agent.unwrap_or_else(|| {
+            let mut error = json!({ "details": self.why().to_string() });
+            if let Some(hint) = &self.hint {
+                error["elaboration"] = hint.as_str().into();
+            }
+            json!({ "error": error })
+        })
+    }
+
     /// Prints it on standard error.
     pub fn tell(&self, as_json: bool) {
         let said = self.why().to_string();
-        let text = match (&self.object, as_json) {
-            (Some(object), true) => visible_json(object),
-            (None, true) => {
-                let mut error = json!({ "details": said });
-                if let Some(hint) = &self.hint {
-                    error["elaboration"] = hint.as_str().into();
-                }
-                visible_json(&json!({ "error": error }).to_string())
-            }
-            (_, false) => {
-                let hint = self.hint.as_deref().map(|hint| format!("\nhint: {}", safe(hint)));
-                format!("cygnet: {}{}", safe(&said), hint.unwrap_or_default())
-            }
+        let text = if as_json {
+            visible_json(&self.json().to_string())
+        } else {
+            let hint = self.hint.as_deref().map(|hint| format!("\nhint: {}", safe(hint)));
+            format!("cygnet: {}{}", safe(&said), hint.unwrap_or_default())
         };
         // Nothing is left to do if standard error is closed.
         let _ = writeln!(std::io::stderr(), "{text}");

@@ -65,7 +65,7 @@ fn text_of(value: &Value) -> &str {
 }
 
 /// Whether a tunnel of this view should be up and is not.
-fn is_missing(view: &Value) -> bool {
+pub fn is_missing(view: &Value) -> bool {
     let has_children = view["children"].as_array().is_some_and(|children| !children.is_empty());
     let inventory = &view["inventory"];
     has_children && inventory["state"] == "Enabled" && inventory["status"] != "Ready"

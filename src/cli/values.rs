@@ -75,7 +75,7 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
 }
 
 /// The key in a file. Line ends at its end do not belong to it; all else does.
-fn key(file: &Path) -> Result<Zeroizing<String>> {
+pub fn key(file: &Path) -> Result<Zeroizing<String>> {
     if file == Path::new("-") && std::io::stdin().is_terminal() {
         return Err(Stop::usage("a terminal would show the key").hint("pipe the key in, or name a file"));
     }

@@ -1,7 +1,10 @@
 //! Memory that all callers share: for the bodies that they send, and for the answers that they have not yet taken. What
 //! is small is not counted; the number of connections bounds it.
 
-use super::{envelope::MAX_BODY, error::Failure};
+use super::{
+    envelope::{MAX_BODY, MAX_SET},
+    error::Failure,
+};
 use axum::{
     body::HttpBody,
     http::{Extensions, Request},
@@ -86,9 +89,9 @@ impl Bodies {
     /// # Errors
     /// 503 when there is none for a while.
     pub async fn reserve<B: HttpBody>(&self, request: &mut Request<B>) -> Result<Reserved, Failure> {
-        let longest = MAX_BODY as u64;
-        let length = request.body().size_hint().exact().unwrap_or(longest);
-        self.reserve_for(request.extensions_mut(), length.min(longest)).await
+        // What is longer is not read.
+        let length = request.body().size_hint().exact().unwrap_or(MAX_BODY as u64);
+        self.reserve_for(request.extensions_mut(), length.min(MAX_SET as u64)).await
     }
 
     async fn reserve_for(&self, extensions: &mut Extensions, length: u64) -> Result<Reserved, Failure> {

@@ -2,7 +2,7 @@
 
 use super::{
     error::Failure,
-    wire::{self, Tags},
+    wire::{self, MAX_VALUES, Tags},
 };
 use crate::visible::visible;
 use axum::{
@@ -18,6 +18,10 @@ use zeroize::Zeroizing;
 
 /// The longest body in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The longest body of a set of connections in bytes, where its length is announced.
+pub const MAX_SET: usize = 8 * MAX_BODY;
+/// The most values in such a body: a few thousand connections.
+const MAX_SET_VALUES: usize = 200_000;
 /// The longest body of a login in bytes, and of other calls for everybody: who calls is a stranger yet.
 const MAX_LOGIN: usize = 16 * 1024;
 /// How long a body may take to come.
@@ -124,16 +128,30 @@ impl Envelope {
         Self::parse(&Zeroizing::new(Vec::from(read_within(body, MAX_LOGIN).await?)))
     }
 
+    /// Reads the body of a request about many connections. Memory was taken for the length that was announced, and
+    /// without one for [`MAX_BODY`].
+    ///
+    /// # Errors
+    /// As [`Envelope::read`].
+    pub async fn read_set(body: Body) -> Result<Self, Failure> {
+        let longest = if body.size_hint().exact().is_some() { MAX_SET } else { MAX_BODY };
+        Self::parse_within(&Zeroizing::new(Vec::from(read_within(body, longest).await?)), MAX_SET_VALUES)
+    }
+
     /// Reads the bytes of a body; an empty one counts as an empty object.
     ///
     /// # Errors
     /// As [`Envelope::read`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
+        Self::parse_within(bytes, MAX_VALUES)
+    }
+
+    fn parse_within(bytes: &[u8], values: usize) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes).map_err(|_| Failure::bad_request("the body is not UTF-8"))?;
         if text.trim().is_empty() {
             return Ok(Self(Map::new()));
         }
-        match wire::strict(text) {
+        match wire::strict(text, values) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Failure::bad_request("the body is not a JSON object")),
             Err(e) if e.is_data() => Err(Failure::bad_request(e.to_string())),
@@ -160,6 +178,12 @@ impl Envelope {
                 "the body must have one member, named as the class of the message, and has {count}"
             ))),
         }
+    }
+
+    /// All members.
+    #[must_use]
+    pub fn into_members(self) -> Map<String, Value> {
+        self.0
     }
 
     /// Whether a member is called `key`, in any letter case.

@@ -53,6 +53,15 @@ impl Failure {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Text(_, text) => Self::Argument(text),
+            Failure::Wrong(error) | Failure::Api(error) => error,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Api(error)

@@ -2,6 +2,7 @@
 //! constructors. After this nothing is checked again.
 
 mod check;
+mod declared;
 mod identities;
 pub mod limits;
 mod names;
@@ -10,6 +11,7 @@ mod networks;
 mod options;
 mod query_parameters;
 
+pub use declared::{Declared, declared_names, exported};
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
 pub use options::MASK;
@@ -56,7 +58,7 @@ pub fn create(params: &Params, gateway: &Gateway, now: Timestamp) -> Result<Reco
     let peer = mandatory("peerAddress", own.peer_address, 255)?;
     let key = mandatory("authKey", own.auth_key, usize::MAX)?;
     let options = options((block, &native), Some(key), None, true, now)?;
-    let id = resource_uuid(own.resource_uuid)?;
+    let id = chosen_uuid("resourceUuid", own.resource_uuid)?.unwrap_or_else(ConnectionId::random);
     let cidrs = own.peer_cidrs.map(|cidrs| elements("peerCidrs", cidrs)).transpose()?;
     if let Some(tags) = own.tag_uuids.filter(|tags| !tags.is_empty()) {
         limits::elements("tagUuids", tags.len())?;
@@ -176,12 +178,12 @@ pub(super) fn new_peer(peer: Peer) -> Result<Peer> {
     Ok(peer)
 }
 
-/// A client-chosen uuid, or a fresh one.
-fn resource_uuid(value: Option<String>) -> Result<ConnectionId> {
-    let Some(value) = text("resourceUuid", value, 255)? else { return Ok(ConnectionId::random()) };
+/// A uuid that a client chose for a new connection.
+fn chosen_uuid(field: &str, value: Option<String>) -> Result<Option<ConnectionId>> {
+    let Some(value) = text(field, value, 255)? else { return Ok(None) };
     let digit =
         |index: usize, allowed: &str| value.as_bytes().get(index).is_some_and(|b| allowed.as_bytes().contains(b));
     let version = digit(12, "12345") && digit(16, "89ab");
-    let wrong = || Error::member("resourceUuid", Problem::NotAUuid(value.chars().take(64).collect()));
-    value.parse().ok().filter(|_| version).ok_or_else(wrong)
+    let wrong = || Error::member(field, Problem::NotAUuid(value.chars().take(64).collect()));
+    value.parse().ok().filter(|_| version).map(Some).ok_or_else(wrong)
 }

@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, events, foreign, framing, guard, history, jobs, login,
+    actions, audit, connections, declared, events, foreign, framing, guard, history, jobs, login,
     message::Message,
     message_api::{self, Door},
     metrics, native, openapi, overview,
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 42] = [
+pub static ROUTES: [Route; 44] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -204,7 +204,23 @@ pub static ROUTES: [Route; 42] = [
         path: "/cygnet/v1/connections/{uuid}",
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ShowConnection", Reads, |verb| verb.by(native::connection))],
+        calls: &[
+            call(Get, "ShowConnection", Reads, |verb| verb.by(native::connection)),
+            call(Put, "PutConnection", Acts, |verb| verb.by(declared::put)),
+            call(Delete, "RemoveConnection", Acts, |verb| verb.by(declared::delete)),
+        ],
+    },
+    Route {
+        path: "/cygnet/v1/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanConnections", Acts, |verb| verb.by(declared::plan))],
+    },
+    Route {
+        path: "/cygnet/v1/export",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ExportConnections", Reads, |verb| verb.by(declared::export))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}/plan",

@@ -37,6 +37,15 @@ pub struct ChangeParams {
     pub auth_key: Option<String>,
 }
 
+/// What a declared connection has beside the members of Create.
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeclaredParams {
+    pub uuid: Option<String>,
+    pub state: Option<String>,
+    pub l3_network_uuids: Option<Vec<Option<String>>>,
+}
+
 /// `logInByAccount`. It holds a password's digest: no `Debug`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -183,32 +192,35 @@ fn is_integer(name: &str) -> bool {
 }
 
 /// The most values in one body: a short text of many small ones takes a hundred times its length in memory.
-const MAX_VALUES: usize = 10_000;
+pub(super) const MAX_VALUES: usize = 10_000;
 
 /// Reads JSON, with what serde's own `Value` would take silently refused: the same member twice, and
-/// more than [`MAX_VALUES`] values.
+/// more than `most` values.
 ///
 /// # Errors
 /// serde's; those two are of its category `Data`.
-pub fn strict(text: &str) -> serde_json::Result<Value> {
-    let left = Cell::new(MAX_VALUES);
+pub fn strict(text: &str, most: usize) -> serde_json::Result<Value> {
+    let left = Cell::new(most);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict(&left).deserialize(&mut deserializer)?;
+    let value = Strict { left: &left, most }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
 /// Reads one value and all in it; how many more there may be.
 #[derive(Clone, Copy)]
-struct Strict<'a>(&'a Cell<usize>);
+struct Strict<'a> {
+    left: &'a Cell<usize>,
+    most: usize,
+}
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let left = self.0.get().checked_sub(1);
-        self.0.set(left.ok_or_else(|| {
-            serde::de::Error::custom(format!("the body is too large: it has more than {MAX_VALUES} values"))
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| {
+            serde::de::Error::custom(format!("the body is too large: it has more than {} values", self.most))
         })?);
         deserializer.deserialize_any(self)
     }

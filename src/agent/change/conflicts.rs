@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The unique values of the stored connections. A change holds the old and the new ones until it is decided.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct UniquenessIndex {
     /// The owners of pairs of ends.
     pairs: HashMap<(IpAddr, End), Vec<ConnectionId>>,
@@ -37,7 +37,7 @@ pub struct UniquenessIndex {
 }
 
 /// What tells peers of one VIP apart.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum End {
     /// Its address.
     Address(PeerAddr),
@@ -48,7 +48,7 @@ enum End {
 }
 
 /// A key, and the identities by which charon finds it.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Key {
     psk: Psk,
     owner: Identity,
@@ -208,7 +208,7 @@ impl UniquenessIndex {
 }
 
 /// Connections by identity, as charon compares identities. A connection may occur several times.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Index(BTreeMap<IdentityKey, BTreeMap<ConnectionId, usize>>);
 
 impl Index {

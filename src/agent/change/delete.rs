@@ -30,15 +30,34 @@ impl Agent {
     /// When it does not exist, charon does not answer (unless the caller sets `enforce`), or its files cannot be
     /// removed: the connection then stays.
     pub async fn remove(self: &Arc<Self>, id: ConnectionId, enforce: bool) -> Result<()> {
-        let agent = Arc::clone(self);
-        uncancelled(async move { agent.delete(id, enforce).await }).await
+        self.remove_if(id, enforce, |_| Ok(())).await
     }
 
-    async fn delete(&self, id: ConnectionId, enforce: bool) -> Result<()> {
+    /// The same, unless `is_meant` refuses what is stored.
+    ///
+    /// # Errors
+    /// As [`Agent::remove`], and those of `is_meant`.
+    pub async fn remove_if(
+        self: &Arc<Self>,
+        id: ConnectionId,
+        enforce: bool,
+        is_meant: impl FnOnce(&Record) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let agent = Arc::clone(self);
+        uncancelled(async move { agent.delete(id, enforce, is_meant).await }).await
+    }
+
+    async fn delete(
+        &self,
+        id: ConnectionId,
+        enforce: bool,
+        is_meant: impl FnOnce(&Record) -> Result<()> + Send,
+    ) -> Result<()> {
         let entry = self.entry(id);
         let mut planner = entry.planner.lock().await;
         self.refuse_damaged(id)?;
         let record = self.store.get(id).ok_or_else(|| not_found(id))?;
+        is_meant(&record)?;
         self.erase(&entry, &record, enforce, &mut planner).await
     }
 

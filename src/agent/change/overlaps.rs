@@ -40,7 +40,7 @@ type Holders = BTreeMap<Pair, BTreeMap<Owner, usize>>;
 pub const SHOWN: usize = 5;
 
 /// The pairs of networks of all enabled connections.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Overlaps {
     by_local: Holders,
     /// The same with the remote network first.

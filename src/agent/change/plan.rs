@@ -153,7 +153,7 @@ impl Agent {
         if impact != Impact::None && prepared.after.is_some() && begins {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }
-        let mut warnings = warnings(impact, &before.connection, &after.connection);
+        let mut warnings = transition(impact, &before.connection, &after.connection);
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.tests_rekey(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         warnings.extend(self.caution_of_networks(&after));
@@ -209,7 +209,7 @@ fn needs_agreement(old: &Connection, new: &Connection) -> bool {
 }
 
 /// The warnings about the transition from `old` to `new`.
-fn warnings(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
+pub(super) fn transition(impact: Impact, old: &Connection, new: &Connection) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code, message: String, remedy| warnings.push(Warning { code, part: None, message, remedy });
     if matches!(impact, Impact::Child | Impact::Ike | Impact::Reauth) && needs_agreement(old, new) {

@@ -41,7 +41,7 @@ impl Agent {
         // The record before a trial says itself whether it was set aside.
         let was = new.aside.take();
         let mut uniqueness = self.changes.uniqueness();
-        let claimed = self.refuse_same(&uniqueness.networks, old, new);
+        let claimed = self.refuse_same(&uniqueness.networks, old, new, |id| self.stored(id));
         let claimed = claimed.and_then(|()| uniqueness.claim(&[new], |id| self.stored(id)));
         let stays = |old: &Record| old.connection == new.connection && (old.state == new.state || !new.is_loaded());
         let was = match old {
@@ -74,7 +74,8 @@ impl Agent {
         }
         let mut uniqueness = self.changes.uniqueness();
         // The networks of the others do not change.
-        records.last().map_or(Ok(()), |new| self.refuse_same(&uniqueness.networks, old, new))?;
+        let refuse = |new: &Record| self.refuse_same(&uniqueness.networks, old, new, |id| self.stored(id));
+        records.last().map_or(Ok(()), refuse)?;
         let needed: Vec<_> = records.iter().rev().filter(|record| !is_aside(record.id)).collect();
         uniqueness.claim(&needed, |id| self.stored(id))?;
         for record in records.iter_mut().filter(|record| is_aside(record.id)) {

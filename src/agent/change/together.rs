@@ -4,7 +4,10 @@
 use crate::{
     agent::{
         Agent,
-        change::write::{Companion, Group, Laid, Planners, Prepared, not_locked},
+        change::{
+            conflicts::UniquenessIndex,
+            write::{Companion, Group, Laid, Planners, Prepared, not_locked},
+        },
         reconcile::sa_planner::Step,
     },
     disk,
@@ -40,25 +43,7 @@ impl Agent {
             let others = self.sharing(old, &new, psk)?;
             return Ok(Group { new, others });
         }
-        let clashing = self.changes.uniqueness().clashing(&[&new]);
-        if clashing.is_empty() {
-            return Ok(Group { new, others: Vec::new() });
-        }
-        let others: Vec<_> = clashing.into_iter().filter_map(|id| self.store.get(id)).collect();
-        for [own, of_others] in OWNERS {
-            let owned =
-                |record: &Record, owner: Option<KeyOwner>| owner.map_or_else(|| record.clone(), |o| record.owned(o));
-            let new = owned(&new, own);
-            let after: Vec<_> = others.iter().map(|other| owned(other, of_others)).collect();
-            let all: Vec<_> = std::iter::once(&new).chain(&after).collect();
-            if self.changes.uniqueness().clashing(&all).is_empty() {
-                let pairs = others.into_iter().zip(after);
-                let others = pairs.map(|(before, after)| Companion { before, after });
-                return Ok(Group { new, others: others.filter(|other| *other.before != other.after).collect() });
-            }
-        }
-        // The claim of `new` alone fails, and says why.
-        Ok(Group { new, others: Vec::new() })
+        Ok(owners(&self.changes.uniqueness(), |id| self.store.get(id), new))
     }
 
     /// The connections that share the key of `old` or conflict with that of `new`, each with the new key.
@@ -169,6 +154,33 @@ impl Agent {
             }
         }
     }
+}
+
+/// `new` and the others whose keys need another owner beside it, so that charon can tell them apart.
+pub(in crate::agent) fn owners(
+    index: &UniquenessIndex,
+    stored: impl Fn(ConnectionId) -> Option<Arc<Record>>,
+    new: Record,
+) -> Group {
+    let clashing = index.clashing(&[&new]);
+    if clashing.is_empty() {
+        return Group { new, others: Vec::new() };
+    }
+    let others: Vec<_> = clashing.into_iter().filter_map(stored).collect();
+    for [own, of_others] in OWNERS {
+        let owned =
+            |record: &Record, owner: Option<KeyOwner>| owner.map_or_else(|| record.clone(), |o| record.owned(o));
+        let new = owned(&new, own);
+        let after: Vec<_> = others.iter().map(|other| owned(other, of_others)).collect();
+        let all: Vec<_> = std::iter::once(&new).chain(&after).collect();
+        if index.clashing(&all).is_empty() {
+            let pairs = others.into_iter().zip(after);
+            let others = pairs.map(|(before, after)| Companion { before, after });
+            return Group { new, others: others.filter(|other| *other.before != other.after).collect() };
+        }
+    }
+    // The claim of `new` alone fails, and says why.
+    Group { new, others: Vec::new() }
 }
 
 /// `record` with the key `psk`. A record with certificates shares no key itself: the connection that its trial would

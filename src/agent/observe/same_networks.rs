@@ -14,7 +14,9 @@ use crate::{
         },
     },
     error::Result,
-    ipsec::{Child, Connection, ConnectionId, Finding, IkeSa, Part, State, Weakness, condition::carriers},
+    ipsec::{
+        Child, Connection, ConnectionId, Finding, IkeSa, Part, State, Weakness, clash::Stored, condition::carriers,
+    },
     settings::policy::Stance,
     store::Record,
 };
@@ -26,28 +28,32 @@ const LOOKED_AT: usize = 64;
 impl Agent {
     /// The warning for `record`, if others have the same or overlapping networks.
     pub(in crate::agent) fn same_networks(&self, record: &Record) -> Option<Finding> {
+        self.same_among(&self.changes.uniqueness().networks, record, |id| self.stored(id))
+    }
+
+    /// The same among `networks`, whose owners `named` names.
+    pub(in crate::agent) fn same_among(
+        &self,
+        networks: &Overlaps,
+        record: &Record,
+        named: impl Fn(ConnectionId) -> Stored,
+    ) -> Option<Finding> {
         if !record.is_loaded() || self.changes.stance(Weakness::SameNetworks.setting()) == Stance::Off {
             return None;
         }
-        let found = self.changes.uniqueness().networks.of(Owner::of(&record.connection), pairs(&record.connection));
-        (!found.is_empty()).then(|| self.finding(&found))
-    }
-
-    fn finding(&self, found: &Found) -> Finding {
-        Finding {
-            weakness: Weakness::SameNetworks,
-            part: Part::RemoteNets,
-            advice: format!(
-                "overlaps what {} joins: of two tunnels for the same packets, the one that was installed last takes them all; \
-                 if it is not meant as a standby, name other networks or disable one of the two",
-                self.others(found)
-            ),
-        }
+        let found = networks.of(Owner::of(&record.connection), pairs(&record.connection));
+        (!found.is_empty()).then(|| finding(&found, named))
     }
 
     /// Refuses networks of `new` that others took since the first check, if the policy refuses them. Networks that `old`
     /// or its trial already shared are allowed. Concurrent writes are checked one after the other by the same index.
-    pub(in crate::agent) fn refuse_same(&self, networks: &Overlaps, old: Option<&Record>, new: &Record) -> Result<()> {
+    pub(in crate::agent) fn refuse_same(
+        &self,
+        networks: &Overlaps,
+        old: Option<&Record>,
+        new: &Record,
+        named: impl Fn(ConnectionId) -> Stored,
+    ) -> Result<()> {
         let is_wanted = |record: &&Record| record.state == State::Enabled;
         if self.changes.stance(Weakness::SameNetworks.setting()) != Stance::Refuse || !is_wanted(&new) {
             return Ok(());
@@ -60,7 +66,7 @@ impl Agent {
             }
         }
         found.retain(|_, pairs| !pairs.is_empty());
-        if found.is_empty() { Ok(()) } else { Err(refused_by_policy(&self.finding(&found))) }
+        if found.is_empty() { Ok(()) } else { Err(refused_by_policy(&finding(&found, named))) }
     }
 
     /// Records the newest SA of each child of `record`.
@@ -95,16 +101,28 @@ impl Agent {
     fn newest(&self, id: ConnectionId, child: &str) -> Option<u64> {
         self.entry(id).newest.lock().unwrap_or_else(PoisonError::into_inner).get(child).copied()
     }
+}
 
-    /// The other connections, with the shared networks.
-    fn others(&self, found: &Found) -> String {
-        let other = |(id, pairs): (&ConnectionId, &std::collections::BTreeSet<(ipnet::IpNet, ipnet::IpNet)>)| {
-            let pairs: Vec<_> = pairs.iter().map(|(local, remote)| format!("{local} to {remote}")).collect();
-            format!("{} ({})", self.stored(*id), pairs.join(", "))
-        };
-        let more = if found.len() < SHOWN { "" } else { ", and perhaps others" };
-        found.iter().map(other).collect::<Vec<_>>().join(", ") + more
+fn finding(found: &Found, named: impl Fn(ConnectionId) -> Stored) -> Finding {
+    Finding {
+        weakness: Weakness::SameNetworks,
+        part: Part::RemoteNets,
+        advice: format!(
+            "overlaps what {} joins: of two tunnels for the same packets, the one that was installed last takes them all; if \
+             it is not meant as a standby, name other networks or disable one of the two",
+            others(found, named)
+        ),
     }
+}
+
+/// The other connections, with the shared networks.
+fn others(found: &Found, named: impl Fn(ConnectionId) -> Stored) -> String {
+    let other = |(id, pairs): (&ConnectionId, &std::collections::BTreeSet<(ipnet::IpNet, ipnet::IpNet)>)| {
+        let pairs: Vec<_> = pairs.iter().map(|(local, remote)| format!("{local} to {remote}")).collect();
+        format!("{} ({})", named(*id), pairs.join(", "))
+    };
+    let more = if found.len() < SHOWN { "" } else { ", and perhaps others" };
+    found.iter().map(other).collect::<Vec<_>>().join(", ") + more
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ pub fn vip<'a>(field: &'static str, text: &str, gateway: &'a Gateway) -> Result<
 }
 
 /// The attachment of a local network.
-fn network(field: &'static str, text: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
+pub(super) fn network(field: &'static str, text: &str, gateway: &Gateway, now: Timestamp) -> Result<Network> {
     let network = gateway.find_l3_network(text);
     let network = network.map_err(|known| not_among(field, text.into(), Resource::L3Network, known))?;
     let cidrs = network.cidrs.iter().map(|net| TrafficSelector::new(*net)).collect::<std::result::Result<_, _>>();

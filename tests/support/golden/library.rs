@@ -37,6 +37,46 @@ pub fn outputs(case: &Case, gateway: &Gateway) -> Vec<(&'static str, String)> {
     }
 }
 
+/// What a file that is exported from the records of the case means to a gateway that has them, and to one that has none.
+pub fn exported_again(case: &Case, gateway: &Gateway) -> Vec<String> {
+    let Ok(record) = record(case, gateway) else { return Vec::new() };
+    let given = case.text("given.json").and_then(|text| format::from_bytes(text.as_bytes()).ok());
+    let gateway = Arc::new(gateway.clone());
+    let later: Timestamp = "2026-02-03T04:05:06Z".parse().expect("a time");
+    let mut complaints = Vec::new();
+    for stored in given.iter().chain([&record]) {
+        let again = parse::Declared::read(parse::exported(stored), Arc::clone(&gateway)).map_err(Error::from);
+        match again.and_then(|declared| declared.record(Some(stored), stored.id, later)) {
+            Ok(again) if again.says_the_same(stored) && again.changed == stored.changed => {}
+            Ok(_) => complaints.push(format!("{}: what is exported is a change of what is stored", case.name)),
+            Err(error) => complaints.push(format!("{}: what is exported is refused: {error}", case.name)),
+        }
+    }
+    if !case.is_change() {
+        let mut members = parse::exported(&record);
+        let body: Value = serde_json::from_slice(&case.request()).expect("JSON");
+        members.insert("authKey".into(), given_key(&body));
+        let made = parse::Declared::read(members, gateway).map_err(Error::from);
+        let made = made.and_then(|declared| declared.record(None, record.id, later));
+        let made = made.map_err(Failure::from).and_then(|made| located(None, made)).map_err(Error::from);
+        let conf = |record: &Record| {
+            let loadable = Loadable::new(&record.connection, Traps::Supported).expect("it passes its self-check");
+            loadable.conf.expose().to_owned()
+        };
+        match made {
+            Ok(made) => complaints.extend(text::difference(&case.name, &conf(&record), &conf(&made))),
+            Err(error) => complaints.push(format!("{}: what is exported is refused elsewhere: {error}", case.name)),
+        }
+    }
+    complaints
+}
+
+/// The key in a body, whose members may be spelled in any letter case.
+fn given_key(body: &Value) -> Value {
+    let parameters = body.as_object().into_iter().flatten().map(|(_, parameters)| &parameters["authKey"]);
+    parameters.into_iter().find(|key| key.is_string()).cloned().unwrap_or_default()
+}
+
 fn record(case: &Case, gateway: &Gateway) -> Result<Record, Failure> {
     let envelope = Envelope::parse(&case.request())?;
     if !case.is_change() {
