@@ -27,7 +27,7 @@ pub struct Accounts {
     access_key: Vec<AccessKey>,
 }
 
-/// An account.
+/// Who may log in with a password, or owns access keys.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -40,7 +40,7 @@ pub struct Account {
     password: Option<String>,
 }
 
-/// An access key.
+/// A pair of id and secret that signs each request.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessKey {
