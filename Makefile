@@ -33,7 +33,7 @@ export CYGNET_UML
 
 # Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv), and
 # those that wait for time to pass.
-SLOW := crash:: faults::injected:: faults::places:: openapi::generated:: secrets::memory::
+SLOW := api_requests:: crash:: faults::injected:: faults::places:: secrets::memory::
 
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}

@@ -76,7 +76,7 @@ impl Agent {
         Arc::clone(&self.gateway.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The store.
+    /// The records of the connections, for those who read them without a write.
     pub fn store(&self) -> &Store {
         &self.store
     }

@@ -25,7 +25,7 @@ pub enum Resource {
 pub enum Place {
     /// Among the members of the body.
     Body,
-    /// In the query.
+    /// Among the parameters behind the `?`.
     Query,
 }
 
@@ -45,10 +45,10 @@ pub enum Problem {
     TooLong {
         /// The longest length.
         most: usize,
-        /// The length.
+        /// The length of what was given, in the same unit.
         length: usize,
     },
-    /// It is missing.
+    /// A member without a default was left out.
     #[error("is missing")]
     Missing,
     /// A list without elements.

@@ -15,7 +15,7 @@ pub const ENTRIES: u8 = 1;
 pub const UNIQUENESS: u8 = 2;
 /// The failure history of one connection.
 pub const HISTORY: u8 = 3;
-/// The records.
+/// The records in the store.
 pub const RECORDS: u8 = 4;
 
 thread_local! {

@@ -53,7 +53,7 @@ pub struct StrongSwan {
     fallbacks: Arc<Fallbacks>,
 }
 
-/// A backend.
+/// The way to charon that the settings choose.
 enum Backend {
     /// Its vici socket.
     Vici(Vici),

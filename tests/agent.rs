@@ -2,6 +2,9 @@
 //! processes of their own. One program, so that what the tests share compiles once, and what waits does so side by side.
 //! Nothing here changes or measures this process itself, for all tests run in it.
 
+/// Tests begin in the order of their names. This one takes longest and has one client, so it begins first.
+#[path = "openapi/generated.rs"]
+mod api_requests;
 #[path = "support/certificates.rs"]
 mod certificates;
 mod cli;

@@ -1,10 +1,8 @@
-//! What `GET /openapi.json` says is what is served: the document is held against the router, against the tables of the
-//! model, and, by requests that are generated from it, against the running agent with a fake charon behind it.
+//! What `GET /openapi.json` says is what is served: the document is held against the router and against the tables of
+//! the model. `api_requests` holds it against the running agent, by requests that are generated from it.
 
 #[path = "openapi/document.rs"]
 mod document;
-#[path = "openapi/generated.rs"]
-mod generated;
 #[path = "openapi/routes.rs"]
 mod routes;
 #[path = "openapi/tables.rs"]

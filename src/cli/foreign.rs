@@ -86,7 +86,7 @@ pub fn row(connection: &Value, is_wide: bool) -> Row {
     }
 }
 
-/// Its page.
+/// What `show` prints of a connection that is not ours.
 pub fn page(connection: &Value, look: Look) -> String {
     let word = condition(connection);
     let mut page = format!("{}\n", look.say(Tone::Head, text(connection, "name")));

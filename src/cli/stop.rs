@@ -76,7 +76,7 @@ impl Stop {
         Self { code: Code::Failed, text, hint, is_denied: false, object }
     }
 
-    /// The text.
+    /// What failed, without the hint.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -4,7 +4,7 @@ use super::stop::Result;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-/// The stream.
+/// The body of an answer that goes on, read line by line.
 pub struct Stream {
     body: Incoming,
     /// Whether the answer has no length: one that has is over at its end, and no agent is awaited.

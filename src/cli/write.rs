@@ -20,7 +20,7 @@ pub const TOGETHER: &str = "together=true";
 
 /// A write of a connection that is stored.
 pub struct Write<'a> {
-    /// Its uuid.
+    /// 32 digits, without dashes.
     pub uuid: &'a str,
     /// How it is sent.
     pub method: Method,

@@ -33,7 +33,7 @@ pub enum Access {
     Jobs,
     /// Callers with valid credentials; the answer is direct.
     Direct,
-    /// Everybody.
+    /// Callers without credentials too.
     Everybody,
 }
 
@@ -77,7 +77,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// The messages.
+    /// Those that the body may hold; none for what is no write of the contract.
     #[must_use]
     pub const fn messages(&self) -> &[Message] {
         match self {

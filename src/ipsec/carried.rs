@@ -12,7 +12,7 @@ pub enum Carried {
     Previous,
     /// Something of what is wanted, and nothing else.
     Part,
-    /// Nothing.
+    /// No packet between the wanted networks.
     Nothing,
 }
 

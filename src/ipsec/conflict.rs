@@ -24,7 +24,7 @@ pub enum Conflict {
     Anywhere {
         /// The value to change.
         part: Part,
-        /// Why.
+        /// Why it is refused, as the end of a sentence.
         why: &'static str,
     },
     /// The peer has the address of a network, or its broadcast address.
@@ -162,7 +162,7 @@ pub enum Conflict {
     /// This gateway's charon was built without IKEv1.
     #[error("this gateway's strongSwan {version} has no ikev1 (it was built without it; ikev2 is there)")]
     NoIkev1 {
-        /// Its version.
+        /// The version that charon tells.
         version: String,
     },
     /// This gateway's charon cannot hold trap policies.
@@ -171,7 +171,7 @@ pub enum Conflict {
          an SA; use initiate or respond"
     )]
     NoTraps {
-        /// Its version.
+        /// The version that charon tells.
         version: String,
     },
     /// This gateway's charon lacks algorithms.
@@ -179,7 +179,7 @@ pub enum Conflict {
     Unsupported {
         /// The value that names the first one.
         part: Part,
-        /// Its version.
+        /// The version that charon tells.
         version: String,
         /// Each with the Debian package that brings it.
         missing: Vec<String>,

@@ -16,7 +16,7 @@ pub enum Code {
     TsMismatch,
     /// This side refused the peer's proof of identity.
     AuthFailed,
-    /// The peer refused ours.
+    /// The peer refused this side's proof of identity.
     PeerRefusedAuth,
     /// An end names itself, or the other, otherwise than is configured here.
     IdMismatch,

@@ -34,7 +34,7 @@ pub enum ChildState {
 /// The algorithms of an SA under charon's names; absent while it is being negotiated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Suite {
-    /// Encryption.
+    /// In charon's words (`encr-alg`); AH has none.
     pub encryption: Option<String>,
     /// Key length in bits, where the algorithm has several.
     pub key_bits: Option<u16>,
@@ -141,7 +141,7 @@ pub struct IkeSa {
     pub responder_spi: String,
     /// Where a NAT is.
     pub nat: Nat,
-    /// Its times.
+    /// Its age, and when charon rekeys it or authenticates anew.
     pub times: IkeTimes,
     /// Its algorithms.
     pub suite: Suite,

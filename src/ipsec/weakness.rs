@@ -68,7 +68,7 @@ pub struct Finding {
 }
 
 impl Weakness {
-    /// All.
+    /// Every weakness, those of each weak group among them.
     pub fn all() -> impl Iterator<Item = Self> {
         let groups = (0..GROUPS.len()).map(Self::Group);
         let first = [Self::TripleDes, Self::Md5, Self::Sha1];

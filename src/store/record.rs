@@ -65,7 +65,7 @@ pub struct Spec {
     pub names: Names,
     /// The gateway's address that the tunnel ends at.
     pub vip: Reference,
-    /// The peer.
+    /// Where the peer is: an address, a name, or anywhere.
     pub peer: Peer,
     /// The options of Create and Change.
     pub options: Options,

@@ -13,7 +13,7 @@ pub struct Charon {
     pub traps: Traps,
     /// Whether it speaks IKEv1.
     pub ikev1: bool,
-    /// Its plugins.
+    /// The plugins that are loaded, as `stats` lists them.
     pub plugins: Vec<String>,
     /// Its algorithms by kind, as `get-algorithms` names them.
     algorithms: Section,

@@ -30,7 +30,7 @@ impl Traps {
         }
     }
 
-    /// `dpd_action`.
+    /// `dpd_action`: what charon does with the CHILD_SA of a dead peer.
     fn dpd_action(self) -> &'static str {
         match self {
             Self::Supported => "trap",

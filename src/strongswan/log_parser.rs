@@ -42,7 +42,7 @@ pub struct Line {
     pub name: Option<String>,
     /// The number of the IKE SA.
     pub unique_id: Option<u64>,
-    /// The text.
+    /// What charon wrote, shortened if a peer made it long.
     pub text: String,
 }
 

@@ -26,7 +26,7 @@ pub enum Packet {
     Confirm,
     /// The answer to a (un)subscription of an event that charon does not know.
     UnknownEvent,
-    /// An event.
+    /// Of this name; it comes without a request.
     Event(String, Section),
 }
 

@@ -23,7 +23,7 @@ type Newer = HashMap<ConnectionId, (Instant, Arc<Vec<IkeSa>>)>;
 pub struct Whole {
     /// The time of the request.
     pub begun: Instant,
-    /// The SAs.
+    /// All that charon listed, the SAs of others among them.
     pub sas: Sas,
 }
 

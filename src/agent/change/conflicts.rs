@@ -39,7 +39,7 @@ pub struct UniquenessIndex {
 /// What tells peers of one VIP apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum End {
-    /// Its address.
+    /// The address of a peer without an identity.
     Address(PeerAddr),
     /// Its name, whatever its address is: peers behind one address have identities.
     Name(HostName),

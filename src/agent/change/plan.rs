@@ -55,7 +55,7 @@ pub struct Plan {
     pub before: Arc<Record>,
     /// The record after the change.
     pub after: Record,
-    /// The impact.
+    /// What the change does to traffic.
     pub impact: Impact,
     /// The differences in the file in conf.d.
     pub file: Vec<Difference>,
@@ -65,7 +65,7 @@ pub struct Plan {
     pub requests: Vec<String>,
     /// The pass policies of the connection.
     pub passes: Vec<Pass>,
-    /// The warnings.
+    /// Valid but weak choices, and what stays loaded or was left out.
     pub warnings: Vec<Warning>,
     /// Whether the key is reported as new without a comparison.
     pub hides_key: bool,

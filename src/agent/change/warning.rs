@@ -2,7 +2,7 @@
 
 use crate::ipsec::{Finding, Part, Remedy};
 
-/// A warning.
+/// What a valid request should be changed for, if that is possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The code, for programs.

@@ -29,7 +29,7 @@ const EVENT_PACE: Duration = Duration::from_secs(4);
 /// A cause and its time.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// The cause.
+    /// The strongest of late.
     pub cause: FailureCause,
     /// Since when its code is the cause.
     pub since: Timestamp,
@@ -65,7 +65,7 @@ enum Reported {
 /// The next report to subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// Nothing.
+    /// Listeners know it all.
     Nothing,
     /// Nothing yet: observe again at that time.
     Later(Instant),

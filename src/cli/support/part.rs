@@ -4,9 +4,9 @@ use serde_json::Value;
 
 /// A file of the archive, or why it is missing.
 pub struct Part {
-    /// Its name.
+    /// The path within the archive.
     pub name: String,
-    /// Its text.
+    /// Without secrets; an error says why there is none.
     pub text: Result<String, String>,
 }
 

@@ -20,11 +20,11 @@ pub const MAX_DEPTH: usize = 16;
 /// How much of a flow a condition matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// None.
+    /// No packet of the flow.
     None,
     /// A part, or the condition is unknown.
     Some,
-    /// All.
+    /// Every packet of the flow.
     All,
 }
 

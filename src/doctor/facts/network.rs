@@ -11,17 +11,17 @@ const TABLE: &str = "220";
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// As iproute2 gives it (`ifname`).
     pub name: String,
     /// Whether it is up.
     pub up: bool,
-    /// Its addresses.
+    /// Without their prefixes.
     pub addresses: Vec<IpAddr>,
     /// Of an XFRM interface, its `if_id`.
     pub if_id: Option<u32>,
 }
 
-/// A route.
+/// One line of `ip route`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Where to.
@@ -43,7 +43,7 @@ pub struct Policy {
 
 /// What iproute2 says.
 pub struct Network {
-    /// The interfaces.
+    /// Those of this network namespace.
     pub interfaces: Probe<Vec<Interface>>,
     /// Table 220.
     pub routes: Probe<Vec<Route>>,

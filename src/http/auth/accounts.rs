@@ -26,7 +26,7 @@ pub struct Accounts {
     access_key: Vec<AccessKey>,
 }
 
-/// An account.
+/// Who may log in with a password, or owns access keys.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -42,7 +42,7 @@ pub struct Account {
     pub role: Role,
 }
 
-/// An access key.
+/// A pair of id and secret that signs each request.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessKey {

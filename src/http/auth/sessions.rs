@@ -14,7 +14,7 @@ const LIFE: Duration = Duration::from_hours(2);
 /// Live sessions of one account.
 const PER_ACCOUNT: usize = 500;
 
-/// A session.
+/// What a login gave, until it ends.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// Whose it is.

@@ -12,7 +12,7 @@ const MOST: usize = 16;
 /// Hooks of one caller that wait, are called, or pause before the next try.
 const ADMITTED: usize = 256;
 
-/// The places.
+/// Who waits for a call of a web hook, and how many may.
 #[derive(Default)]
 pub struct Places(Mutex<State>);
 

@@ -61,7 +61,7 @@ struct Pose {
 /// How many connections there may be at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
-    /// In all.
+    /// Of all peers together.
     pub all: usize,
     /// Of one peer.
     pub per_peer: usize,

@@ -8,7 +8,7 @@ use crate::ipsec::{
 };
 use serde_json::Value;
 
-/// `split`.
+/// `split`: how the networks become children.
 pub const SPLITS: [(&str, Split); 3] = [("auto", Split::Auto), ("pairs", Split::Pairs), ("whole", Split::Whole)];
 const SPLIT_WORDS: [&str; 3] = words(&SPLITS);
 

@@ -30,12 +30,12 @@ pub enum OwnValues {
     Said,
 }
 
-/// A cause of failure.
+/// Why a negotiation failed, or an SA ended, as far as the log tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCause {
     /// The cause.
     pub code: Code,
-    /// Its confidence.
+    /// How sure it is; it decides which of two causes is reported.
     pub confidence: Confidence,
     /// The child; `None` for the whole connection.
     pub child: Option<String>,
@@ -69,7 +69,7 @@ impl FailureCause {
 /// The meaning of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceEvent {
-    /// A cause of failure.
+    /// A negotiation failed, or an SA ended.
     FailureCause(FailureCause),
     /// The IKE_SA is established: its earlier causes are over.
     Established,

@@ -17,7 +17,7 @@ const THEIRS: [&str; 2] = ["192.0.2.2 is initiating an IKE_SA", "parsed IKE_SA_I
 /// An IKEv1 SA that this side began, and one that the peer began.
 const OURS_V1: [&str; 1] = ["initiating Main Mode IKE_SA a[1] to 192.0.2.2"];
 const THEIRS_V1: [&str; 1] = ["parsed ID_PROT request 0 [ SA V V ]"];
-/// It is up.
+/// An IKE_SA that this side began, up to its establishment.
 const UP: [&str; 2] = [
     "initiating IKE_SA a[1] to 192.0.2.2",
     "IKE_SA a[1] established between 192.0.2.1[192.0.2.1]...192.0.2.2[192.0.2.2]",

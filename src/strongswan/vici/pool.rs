@@ -27,7 +27,7 @@ pub struct Pool {
 
 /// A socket that is lent. Unless it is given back, it is closed: an answer may still be on its way.
 pub struct Lent<'a> {
-    /// The socket.
+    /// Nobody else uses it meanwhile.
     pub socket: Socket,
     pool: &'a Pool,
     _place: SemaphorePermit<'a>,

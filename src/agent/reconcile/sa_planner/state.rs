@@ -18,7 +18,7 @@ pub enum Loaded {
     /// It was not asked, or may have changed without us.
     #[default]
     Unknown,
-    /// Nothing.
+    /// charon was asked and has neither the connection nor its secret.
     Nothing,
     /// What the requests of this digest say.
     These(Digest),

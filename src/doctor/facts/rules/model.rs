@@ -23,7 +23,7 @@ pub struct Chain {
     pub name: String,
     /// Where packets come to it by themselves, if they do.
     pub base: Option<Base>,
-    /// Its rules.
+    /// In the order in which packets meet them.
     pub rules: Vec<Rule>,
 }
 
@@ -84,7 +84,7 @@ pub enum Way {
 pub enum Match {
     /// The source is in one of these networks, or (`false`) in none.
     Source(Vec<IpNet>, bool),
-    /// The destination is.
+    /// The same of the destination.
     Destination(Vec<IpNet>, bool),
     /// The packet came by an interface of such a name (`+` or `*` at its end: any ending).
     In(String, bool),
