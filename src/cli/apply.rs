@@ -90,7 +90,8 @@ fn ended(mut plan: Value, outcome: Outcome, args: &ApplyArgs) -> Result<()> {
         items.filter(|item| item["result"]["state"] == wanted).map(|item| safe(text(item, "name"))).collect::<Vec<_>>()
     };
     let not_done = states("not_done");
-    let done = ["created", "changed", "deleted"].map(|state| states(state).len()).iter().sum::<usize>();
+    let count = |of: &[&str]| of.iter().map(|state| states(state).len()).sum::<usize>();
+    let (done, failed) = (count(&["created", "changed", "deleted"]), count(&["failed", "unknown"]));
     if let Some(stop) = &stopped {
         plan["stopped"] = stop.json()["error"].take();
     }
@@ -102,7 +103,7 @@ fn ended(mut plan: Value, outcome: Outcome, args: &ApplyArgs) -> Result<()> {
     }
     match (stopped, not_up.as_slice()) {
         (Some(stop), _) => {
-            let text = format!("stopped after {} of {}: {}", done, done + not_done.len() + 1, stop.text());
+            let text = format!("stopped after {done} of {}: {}", done + failed + not_done.len(), stop.text());
             Err(Stop::new(stop.code, text).hint(
                 "what is done stays; put right what is wrong and apply again: what is as the files say is left alone",
             ))

@@ -11,13 +11,16 @@ use super::{
     query::{Query, list},
     request::{Pairs, id_of, write_options},
     state::{Answer, Api, Shared},
+    unknown::HOW,
     written::written,
 };
 use crate::{
     agent::{Member, View, Wish, WriteOptions},
     error::{Error, Result},
     ipsec::{Clash, ConnectionId},
+    nearest::nearest,
     store::Record,
+    visible::visible,
 };
 use axum::{
     Extension,
@@ -50,7 +53,7 @@ impl Set {
     fn read(envelope: Envelope, api: &Api) -> Result<Self, Failure> {
         let mut members = envelope.into_members();
         if let Some(name) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            return Err(Error::rule(&crate::visible::visible(name), "is no member of a set of connections").into());
+            return Err(Error::rule(&visible(name), "is no member of a set of connections").into());
         }
         let Some(Value::Array(list)) = members.remove("connections") else {
             return Err(Error::rule("connections", "must be a list").into());
@@ -82,6 +85,7 @@ pub async fn plan(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Answer {
+    only(&pairs, &["confirm", "immediate", "rehearse"])?;
     let set = Set::read(Envelope::read_set(body).await?, &api)?;
     let how = write_options(&pairs, &caller)?;
     let stored = api.agent.store().all();
@@ -272,6 +276,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
+    only(&pairs, &HOW)?;
     let declared = Declared::read(one(Envelope::read(body).await?)?, api.agent.gateway())?;
     let (presumed, id) = (Presumed::read(&headers)?, id_of(&uuid)?);
     if declared.id.is_some_and(|own| own != id) {
@@ -301,12 +306,21 @@ fn one(envelope: Envelope) -> Result<Map<String, Value>, Failure> {
     let mut members = envelope.into_members();
     let connection = members.remove("connection");
     if let Some(name) = members.keys().next() {
-        return Err(Error::rule(&crate::visible::visible(name), "stands beside the member connection").into());
+        return Err(Error::rule(&visible(name), "stands beside the member connection").into());
     }
     match connection {
         Some(Value::Object(members)) => Ok(members),
         _ => Err(Error::rule("connection", "must be an object").into()),
     }
+}
+
+/// Refuses parameters in the query that are none of `names`: one that is misspelled would be a write without a trial.
+fn only(pairs: &[(String, String)], names: &[&'static str]) -> Result<()> {
+    let Some((name, _)) = pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) else { return Ok(()) };
+    let near = nearest(name, names.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!(": did you mean {near}?"));
+    let shown: String = name.chars().take(64).collect();
+    Err(Error::in_query(&visible(&shown), format!("is not known here{near}")))
 }
 
 /// Two callers that create one name at the same moment made it twice otherwise, where nothing else clashes.
@@ -328,6 +342,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Answer {
     parse::no_trial(&pairs, "a deletion cannot be put back")?;
+    only(&pairs, &[])?;
     let (presumed, id) = (Presumed::read(&headers)?, id_of(&uuid)?);
     api.agent.remove_if(id, false, move |record| presumed.check(record)).await?;
     let kept: Vec<_> = api.agent.dropped_cas(id).into_iter().collect();
@@ -336,7 +351,7 @@ pub async fn delete(
 
 /// `GET /cygnet/v1/export`: all connections as files declare them, without keys. Takes `q` of the query language.
 pub async fn export(State(api): Shared, UrlQuery(mut pairs): Pairs, Extension(caller): Extension<Caller>) -> Answer {
-    pairs.retain(|(name, _)| name == "q");
+    only(&pairs, &["q"])?;
     // All of them: a page would be a part of the gateway.
     pairs.push(("limit".into(), i32::MAX.to_string()));
     let query = Query::parse(&pairs)?;

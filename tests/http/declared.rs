@@ -39,6 +39,11 @@ fn write(b: &Bench, method: &str, n: u8, headers: &[(&str, &str)], connection: &
     b.tcp().request(method, &path, &headers, body.as_bytes()).expect("an answer")
 }
 
+#[track_caller]
+fn put_as(b: &Bench, n: u8, connection: &Value) {
+    write(b, "PUT", n, &[], connection).expect(200);
+}
+
 fn put(b: &Bench, n: u8, more: &Value) -> Response {
     write(b, "PUT", n, &[], &declared(n, more))
 }
@@ -93,8 +98,8 @@ fn a_set_is_planned_as_one_and_nothing_is_done() {
     let scoped = plan(&b, &json!({ "connections": [], "prune": true, "scope": "branches" }));
     assert_eq!(scoped["deletions"], json!([]));
     assert_eq!(everything(&b), before);
-    let sent: Vec<_> = b.charon.commands().into_iter().filter(|command| command.contains("load")).collect();
-    assert!(sent.is_empty(), "{sent:?}");
+    let loads: Vec<_> = b.charon.commands().into_iter().filter(|command| command.contains("load")).collect();
+    assert!(loads.is_empty(), "{loads:?}");
 }
 
 #[test]
@@ -120,6 +125,17 @@ fn clashes_within_the_set_are_found_and_what_moves_away_is_no_clash() {
     let chain = planned(&b, &[peer(1, 2), peer(2, 3), peer(3, 4)]);
     let places: Vec<_> = chain.iter().map(|item| item["place"].as_u64()).collect();
     assert_eq!(places, [Some(2), Some(1), Some(0)], "{chain:?}");
+    // One key for one identity, given to both: each would clash with the other's old one.
+    let shared =
+        |n: u8, key: &str| declared(n, &json!({ "idType": "fqdn", "remoteId": "both.example", "authKey": key }));
+    for n in [1, 2] {
+        put_as(&b, n, &shared(n, KEY));
+    }
+    let both = planned(&b, &[shared(1, OTHER_KEY), shared(2, OTHER_KEY)]);
+    assert!(both.iter().all(|item| details(item).contains("in one step first, with together")), "{both:?}");
+    for n in [1, 2] {
+        put_as(&b, n, &declared(n, &json!({})));
+    }
     // A ring has no end.
     let ring = planned(&b, &[peer(1, 2), peer(2, 1)]);
     for item in &ring {
@@ -259,6 +275,27 @@ fn a_change_that_does_not_come_up_goes_back() {
     let refused = b.ask("PUT", &format!("/cygnet/v1/connections/{}?confirm=1s", uuid(1)), body.as_bytes()).expect(503);
     assert!(refused.text().contains("the old connection was put back"), "{}", refused.text());
     assert_eq!(b.inventory(&uuid(1))["lifeTime"], 3600);
+}
+
+/// A misspelled `confirm` would be a write that nothing takes back.
+#[test]
+fn a_parameter_that_is_not_known_is_refused() {
+    let b = Bench::start();
+    let (one, set) = (json!({ "connection": declared(1, &json!({})) }), json!({ "connections": [] }));
+    let path = format!("/cygnet/v1/connections/{}", uuid(1));
+    for (method, path, query, body, said) in [
+        ("PUT", path.as_str(), "confrim=5s", &one, "confrim is not known here: did you mean confirm?"),
+        ("PUT", path.as_str(), "keep=true", &one, "keep is not known here"),
+        ("DELETE", path.as_str(), "deleteMode=Enforcing", &Value::Null, "deleteMode is not known here"),
+        ("DELETE", path.as_str(), "confirm=5s", &Value::Null, "a deletion cannot be put back"),
+        ("POST", "/cygnet/v1/plan", "together=true", &set, "together is not known here"),
+        ("GET", "/cygnet/v1/export", "limit=1", &Value::Null, "limit is not known here"),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let refused = b.ask(method, &format!("{path}?{query}"), body.as_bytes()).expect(503);
+        assert!(refused.text().contains(said), "{}", refused.text());
+    }
+    assert!(files(&b.connections_dir()).is_empty());
 }
 
 /// A plan compares keys, so that a second apply does nothing. Whoever tries keys with it is seen.

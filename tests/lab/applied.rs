@@ -27,17 +27,17 @@ fn net(n: usize) -> String {
 
 /// Three connections of A, each to an address of B of its own, which are up.
 fn bed(pair: &Pair) {
-    for n in 0..PEERS.len() {
+    for (n, (address, _)) in PEERS.iter().enumerate() {
         let own = json!({ "name": format!("site-{n}"), "resourceUuid": uuid('e', n) });
         // The first are those that every lab has.
         let on_b = if n == 0 { json!({}) } else { json!({ "vipUuid": uuid('c', n), "l3NetworkUuid": uuid('d', n) }) };
         pair.agent(Side::B).create(&with(&creation(Side::B, &own), &on_b)).expect(200);
-        let to_b = json!({ "peerAddress": PEERS[n].0, "peerCidrs": [net(n)] });
+        let to_b = json!({ "peerAddress": address, "peerCidrs": [net(n)] });
         pair.agent(Side::A).create(&with(&creation(Side::A, &own), &to_b)).expect(200);
     }
-    for n in 0..PEERS.len() {
+    for (n, (_, host)) in PEERS.iter().enumerate() {
         wait_until(PATIENCE, &format!("site-{n} is up"), || (status(pair, n) == "Ready").then_some(()));
-        reaches(&pair.lab, Side::A, Side::A.host(), PEERS[n].1);
+        reaches(&pair.lab, Side::A, Side::A.host(), host);
     }
 }
 

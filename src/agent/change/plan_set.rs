@@ -16,6 +16,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use std::{collections::HashMap, sync::Arc};
+use tokio::task::yield_now;
 
 /// What a caller makes of a connection; of none, where there is none yet.
 type Edit = Box<dyn Fn(Option<&Record>) -> Result<Record> + Send + Sync>;
@@ -103,6 +104,8 @@ impl Agent {
         // Somebody else is changing it.
         refuse_second(before.as_deref())?;
         let new = (wish.edit)(before.as_deref())?;
+        // Others have their turn between any two of thousands.
+        yield_now().await;
         if before.as_deref().is_some_and(|before| new.says_the_same(before)) {
             return Ok((before, new));
         }
@@ -126,6 +129,7 @@ impl Agent {
         if is_same {
             return Ok(Member { before, after, is_same, impact: Impact::None, place, warnings: Vec::new(), others });
         }
+        yield_now().await;
         // A copy: the plan must not change the planner.
         let planner = match &before {
             Some(_) => self.entry(after.id).planner.lock().await.clone(),
@@ -218,8 +222,12 @@ fn knotted(error: Error, moving: &[ConnectionId]) -> Error {
     if !clash.others().iter().any(|other| moving.contains(&other.id)) {
         return error;
     }
+    let way = if matches!(clash, Clash::Keys(_)) {
+        "give all of them the key in one step first, with together"
+    } else {
+        "change one of them on its own first, to values that both can have"
+    };
     Error::argument(format!(
-        "{clash}; the set changes that connection too, and neither can be written before the other: change one of them on \
-         its own first, to values that both can have"
+        "{clash}; the set changes that connection too, and neither can be written before the other: {way}"
     ))
 }

@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
             return Value::File;
         }
         match (argument.get_id().as_str(), self.command.get_name()) {
-            ("connection", _) => Value::Connection,
+            ("connection", _) | ("connections", "export") => Value::Connection,
             ("network", _) | ("networks", "attach" | "detach") => Value::Network,
             ("vip", "create") => Value::Vip,
             _ => Value::Unknown,
