@@ -236,7 +236,7 @@ fn what_is_no_message_is_refused_with_what_is_wrong() {
             400,
             "the uuid of the session is not a string",
         ),
-        ("{", 500, "the body is not JSON"),
+        ("{", 400, "the body is not JSON"),
         (long.as_str(), 413, "longer than"),
     ];
     for method in ["POST", "PUT"] {
