@@ -55,7 +55,7 @@ pub async fn send(State(api): Shared, Extension(door): Extension<Door>, mut requ
     let began = Timestamp::now();
     let _reserved = api.messages.reserve(&mut request).await?;
     let (parts, body) = request.into_parts();
-    let (name, params) = Envelope::read(body).await?.only()?;
+    let (name, params) = Envelope::read(body).await.map_err(bad_request)?.only()?;
     let class = Class::named(&name)?;
     let asked = match request::translated(class, door.routes, params, &parts) {
         Ok(request) => request,
@@ -69,6 +69,14 @@ pub async fn send(State(api): Shared, Extension(door): Extension<Door>, mut requ
     let size = response.body().size_hint().exact();
     let _turn = api.messages.turn(size).await?;
     Ok(reply::done(began, &reply::of_response(class, response).await))
+}
+
+/// What is no JSON is the client's fault. The contract's 500 for it is the other door's.
+fn bad_request(failure: Failure) -> Failure {
+    match failure {
+        Failure::Text(StatusCode::INTERNAL_SERVER_ERROR, text) => Failure::bad_request(text),
+        other => other,
+    }
 }
 
 /// `GET` and `PUT /zstack/api/result/{uuid}`: what came of a message that writes. As for jobs of the other door, whoever

@@ -220,7 +220,7 @@ fn integer(name: &str, value: &str) -> Result<usize, Failure> {
 
 /// As the real server reads it: `true` in any case of letters, and everything else is false (Python writes `True`).
 fn boolean(value: &str) -> bool {
-    value.trim().eq_ignore_ascii_case("true")
+    value.eq_ignore_ascii_case("true")
 }
 
 fn sort(value: &str, class: &Class) -> Result<(&'static str, bool), Failure> {

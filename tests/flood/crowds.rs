@@ -174,6 +174,7 @@ fn bodies_that_stop_before_their_end_share_a_bounded_memory() {
     let config = format!("{PATH}/config/{}", uuid(7));
     for (what, head) in [
         ("a login", "PUT /zstack/v1/accounts/login HTTP/1.1\r\nHost: x\r\n".to_owned()),
+        ("a message", "POST /zstack/api HTTP/1.1\r\nHost: x\r\n".to_owned()),
         ("no credentials", format!("POST {PATH} HTTP/1.1\r\nHost: x\r\n")),
         (
             "a bogus job",

@@ -62,7 +62,9 @@ fn the_calls_of_the_page_work() {
         } else {
             let answer = json(&text);
             assert!(answer.get("error").is_none(), "{command}\n{text}");
-            if command.contains("X-Job-UUID") {
+            if let Some(result) = answer.get("result") {
+                assert!(result.as_str().is_some_and(|result| result.contains("\"success\":true")), "{command}\n{text}");
+            } else if command.contains("X-Job-UUID") {
                 let here = PAGE.replace(THERE, &b.address().to_string());
                 assert!(here.contains(&text), "the page does not show the answer {text}");
             } else {

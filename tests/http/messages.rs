@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     client::Response,
+    fake_charon::Behaviour,
     serve::{Bench, KEY, NETWORK, Options, TOKEN, VIP, change, params, uuid, wait_until},
 };
 use serde_json::{Value, json};
@@ -236,7 +237,7 @@ fn what_is_no_message_is_refused_with_what_is_wrong() {
             400,
             "the uuid of the session is not a string",
         ),
-        ("{", 500, "the body is not JSON"),
+        ("{", 400, "the body is not JSON"),
         (long.as_str(), 413, "longer than"),
     ];
     for method in ["POST", "PUT"] {
@@ -432,6 +433,28 @@ fn no_uuid_reaches_another_call() {
         assert!(error.0 == "SYS.1007" && error.1.contains(text), "{error:?}");
     }
     assert_eq!((&b.inventory(&one)["name"], &b.inventory(&one)["state"]), (&json!("site-1"), &json!("Enabled")));
+}
+
+#[test]
+fn a_write_is_processing_until_charon_has_answered() {
+    let b = Bench::with(&Options { timeout: "20s", ..Options::default() });
+    b.charon.on("load-conn", Behaviour::Late);
+    let c = Client::new(&b);
+    let answer = c.post(&ipsec("CreateIPsecConnection"), params(1, &json!({}))).expect(200).json();
+    let id = answer["uuid"].as_str().expect("a uuid");
+    for method in ["GET", "PUT"] {
+        let polled = b.tcp().request(method, &format!("{DOOR}/result/{id}"), &[], b"").expect("an answer").expect(200);
+        let polled = polled.json();
+        let members: Vec<_> = polled.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!((members, &polled["state"]), (vec!["state", "createdDate", "uuid"], &json!("Processing")));
+    }
+    b.ask("GET", &format!("/zstack/v1/api-jobs/{id}"), b"").expect(202);
+    // Reads do not wait for it.
+    let count = c.read(&ipsec("QueryIPSecConnection"), json!({ "count": true })).expect("a count");
+    assert_eq!(count["total"], 0);
+    b.charon.release();
+    let made = unpacked(&c.poll(id), &ipsec("CreateIPsecConnectionEvent")).expect("made");
+    assert_eq!(made["inventory"]["uuid"], uuid(1));
 }
 
 #[test]

@@ -211,6 +211,37 @@ fn a_job_leaves_no_copy() {
     secret.settles(&agent.bench, 0, "after the deletion of what a job made");
 }
 
+/// A message is read, written as another request and read again.
+#[test]
+fn a_message_leaves_no_copy() {
+    if !is_readable() {
+        return;
+    }
+    let mut agent = Agent::start("");
+    let (key, door) = (key(7), "/zstack/api");
+    let secret = Secret::new(key.as_bytes());
+    let message = |action: &str, mut params: Value| {
+        params["session"] = json!({ "uuid": TOKEN });
+        json!({ format!("org.zstack.ipsec.API{action}Msg"): params })
+    };
+    let create = message("CreateIPsecConnection", params(7, &json!({ "authKey": key })));
+    let id = agent.write("POST", door, &create).expect(200).json()["uuid"].as_str().expect("a uuid").to_owned();
+    let path = format!("{door}/result/{id}");
+    wait_until("it is done", || (agent.write("GET", &path, &Value::Null).json()["state"] == "Done").then_some(()));
+    let query =
+        message("QueryIPSecConnection", json!({ "conditions": [{ "name": "authKey", "op": "=", "value": key }] }));
+    for _ in 0..3 {
+        let answer = agent.ask("PUT", door, &[], &query).expect(200);
+        assert!(answer.text().contains(&key), "{}", answer.text());
+    }
+    secret.settles(&agent.bench, MOST, "after messages");
+    for wrong in [json!({ "a": { "authKey": key } }), json!({ "a": key, "b": key }), json!({ "a": key })] {
+        agent.write("POST", door, &wrong).expect(400);
+    }
+    agent.delete(7);
+    secret.settles(&agent.bench, 0, "after the deletion of what a message made");
+}
+
 #[test]
 fn a_private_key_has_few_copies_and_none_when_its_connection_is_gone() {
     if !is_readable() {

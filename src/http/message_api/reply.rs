@@ -86,6 +86,33 @@ pub fn wrapped(class: &str, answer: &Bytes, success: bool) -> Result<String, Fai
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_refused_with_what_to_do() {
+        let class = Class::named("org.zstack.ipsec.APIQueryIPSecConnectionMsg").expect("a class");
+        let answer = |length: usize| format!("{{\"inventories\":[\"{}\"]}}", "x".repeat(length));
+        let result = async |length| of_response(class, Response::new(Body::from(answer(length)))).await;
+        assert!(result(MAX_ANSWER - 100).await.ends_with("\"success\":true}}"));
+        let refused = result(MAX_ANSWER).await;
+        assert!(refused.contains("SYS.1007") && refused.contains("limit and start"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_text_is_an_error() {
+        let class = Class::named("org.zstack.header.identity.APIValidateSessionMsg").expect("a class");
+        let answer = |status, text: &'static str| {
+            let mut response = Response::new(Body::from(text));
+            *response.status_mut() = status;
+            response
+        };
+        for (status, code) in [(StatusCode::BAD_REQUEST, "SYS.1007"), (StatusCode::INTERNAL_SERVER_ERROR, "SYS.1000")] {
+            let result = of_response(class, answer(status, "no \"such\" thing")).await;
+            assert!(result.contains(code) && result.contains("no \\\"such\\\" thing"), "{result}");
+            assert!(result.ends_with("\"success\":false}}"), "{result}");
+        }
+        let both = of_response(class, answer(StatusCode::OK, "{\"valid\":true}")).await;
+        assert!(both.contains("\"valid\":true,\"validSession\":true"), "{both}");
+    }
+
     #[test]
     fn members_are_wrapped_as_they_are() {
         let result = |answer: &'static str| wrapped("x.APIReply", &Bytes::from_static(answer.as_bytes()), true);
