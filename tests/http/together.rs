@@ -98,13 +98,13 @@ fn two_keys_for_what_charon_takes_for_one_identity_are_refused() {
 #[test]
 fn what_charon_tells_apart_may_have_two_keys() {
     for (kind, one, other) in [
-        ("name", "Key id", "key id"),
+        ("keyid", "Key id", "key id"),
         ("ip", "2001:db8::7", "2001:db8::8"),
         ("fqdn", "peer.example", "peer.example."),
-        ("name", "ops@site.example", "site.example"),
+        ("fqdn", "ops@site.example", "site.example"),
     ] {
         let b = Bench::start();
-        let remote = |id: &str| json!({ "idType": kind, "remoteId": id });
+        let remote = |id: &str| json!({ "remoteIdType": kind, "remoteId": id });
         b.create(&with(7, &[remote(one)])).expect(200);
         b.create(&with(8, &[remote(other), json!({ "authKey": NEW })])).expect(200);
     }

@@ -230,9 +230,9 @@ fn the_same_networks_are_refused_where_the_settings_say_so() {
 fn a_key_that_a_zstack_router_reads_otherwise_is_named() {
     let b = bench(WARN);
     let seen = |answer: &Value| codes(answer).iter().any(|(code, _)| code == "PEER_KEY_UNSAFE");
-    let plain = with(&json!({ "authKey": "7e57a9c4&f8036b2e95c07d4a81f36e" }));
-    assert!(!seen(&b.create(&params(7, &plain)).expect(200).json()));
-    let mut tagged = plain.clone();
+    let odd = with(&json!({ "authKey": "7e57a9c4&f8036b2e95c07d4a81f36e" }));
+    assert!(!seen(&b.create(&params(7, &odd)).expect(200).json()));
+    let mut tagged = odd.clone();
     tagged["systemTags"] = json!(["cygnet::peer::zstack"]);
     let answer = b.create(&params(8, &tagged)).expect(200);
     assert!(seen(&answer.json()) && !answer.json()["warnings"].to_string().contains("7e57"), "{}", answer.text());

@@ -14,7 +14,7 @@ use crate::zstack_router::{Files, GROUPS, Router};
 use crate::{lab, say};
 
 /// How long all rows may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const KEY: &str = "test-only:zstack=router/4711";
 
 const VERSIONS: [&str; 3] = ["ikev2", "ikev1", "ike"];
@@ -77,7 +77,9 @@ struct Case {
 
 impl Case {
     fn new(number: usize, files: Files, [version, ike, cipher, esp, esp_cipher, ids, networks]: [usize; 7]) -> Self {
-        let (kind, local, remote) = IDENTITIES[ids];
+        // In ipsec.conf, `=` in an identity is a syntax error.
+        let is_unreadable = files == Files::Ipsec && IDENTITIES[ids].1.is_some_and(|text| text.contains('='));
+        let (kind, local, remote) = IDENTITIES[if is_unreadable { 0 } else { ids }];
         let filled = |text: Option<&str>| text.map(|text| text.replace("<n>", &number.to_string()));
         let (group, pfs) = (GROUPS[number % GROUPS.len()].0, number * 7 % (GROUPS.len() + 1));
         let pfs = GROUPS.get(pfs).map_or("none".to_owned(), |(number, _)| format!("dh-group{number}"));

@@ -24,14 +24,12 @@ impl Identity {
     pub fn another_with_kind(&self, text: &str) -> String {
         let has_same_text = self.is_printed_as(text);
         let kind = match (text.parse::<IpAddr>(), self) {
-            (Ok(_), Self::Ip(_)) if has_same_text => "fqdn",
+            // A mail address is sent as one or as a name, and an address as a name too.
+            (Ok(_), Self::Ip(_)) | (Err(_), Self::Email(_)) if has_same_text => "fqdn",
             (Ok(IpAddr::V4(_)), _) => "ipv4",
             (Ok(IpAddr::V6(_)), _) => "ipv6",
-            // The two that a mail address is sent as.
-            (Err(_), Self::Fqdn(_)) if has_same_text && text.contains('@') => "email",
-            (Err(_), Self::Email(_)) if has_same_text => "fqdn",
+            (Err(_), Self::Fqdn(_) | Self::KeyId(_)) if has_same_text && text.contains('@') => "email",
             (Err(_), Self::Fqdn(_)) if has_same_text => "keyid",
-            (Err(_), Self::KeyId(_)) if has_same_text && text.contains('@') => "email",
             (Err(_), Self::KeyId(_)) if has_same_text => "fqdn",
             _ if text.contains('=') => "dn",
             _ if text.contains('@') => "email",
