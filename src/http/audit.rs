@@ -77,7 +77,7 @@ impl Write {
     pub fn ended(mut self, api: &Api, response: &Response) {
         let note = response.extensions().get::<AuditNote>().cloned().unwrap_or_default();
         let after = note.id.or_else(|| owner(&self.uri)).and_then(|id| api.agent.store().get(id));
-        let changed = changes(api, self.before.as_ref(), after.as_ref());
+        let changed = changes(self.before.as_ref(), after.as_ref());
         let status = response.status();
         let result = match response.extensions().get() {
             _ if status.is_success() => "done".to_owned(),
@@ -248,9 +248,10 @@ fn owner(uri: &Uri) -> Option<ConnectionId> {
 }
 
 /// What differs between the records, as a line.
-fn changes(api: &Api, before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String {
-    let inventory =
-        |record: &Arc<Record>| api.inventory(&View { record: Arc::clone(record), running: None, discount: None }, true);
+fn changes(before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String {
+    let inventory = |record: &Arc<Record>| {
+        Api::inventory(&View { record: Arc::clone(record), running: None, discount: None }, true)
+    };
     let (Some(old), Some(new)) = (before, after) else {
         return match (before, after) {
             (None, Some(_)) => "it is new".into(),

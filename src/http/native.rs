@@ -11,7 +11,7 @@ use super::{
     parse, reason_json,
     request::{Pairs, id_of},
     sa_json::Running,
-    state::{Answer, Shared},
+    state::{Answer, Api, Shared},
     unknown::unread,
 };
 use crate::{
@@ -89,7 +89,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let running = Running::of(&view);
-    let mut body = json!({ "inventory": api.inventory(&view, api.masks(&caller)), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
+    let mut body = json!({ "inventory": Api::inventory(&view, api.masks(&caller)), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
     let (created, changed) = (view.record.created.to_string(), view.record.changed.to_string());
     child_json::extend(&mut body, json!({ "created": created, "changed": changed }));
     let split = view.record.spec.options.native.split.name();
@@ -161,8 +161,8 @@ pub async fn plan(
     let plan = api.agent.plan(id_of(&uuid)?, &parse::write_options(&pairs)?, hides_key, edit).await?;
     let view = |record| View { record, running: None, discount: None };
     let (before, after) = (
-        api.inventory(&view(Arc::clone(&plan.before)), mask),
-        api.inventory(&view(Arc::new(plan.after.clone())), mask),
+        Api::inventory(&view(Arc::clone(&plan.before)), mask),
+        Api::inventory(&view(Arc::new(plan.after.clone())), mask),
     );
     let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
     fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));

@@ -113,7 +113,7 @@ impl Api {
     }
 
     /// The connection as the API shows it; with `mask`, without its key.
-    pub(super) fn inventory(&self, view: &View, mask: bool) -> Value {
+    pub(super) fn inventory(view: &View, mask: bool) -> Value {
         inventory(view, mask, &zone::local())
     }
 

@@ -27,7 +27,7 @@ pub struct AuditNote {
 
 /// The answer to a write; `unknown` is what nobody read of the request.
 pub fn written(api: &Api, Written { view, others }: &Written, unknown: Vec<Warning>) -> Response {
-    let mut body = json!({ "inventory": api.inventory(view, api.mask_auth_key) });
+    let mut body = json!({ "inventory": Api::inventory(view, api.mask_auth_key) });
     let mut found = unknown;
     found.extend(api.agent.warnings(view));
     if !found.is_empty() {

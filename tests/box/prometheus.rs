@@ -16,8 +16,8 @@ fn configure(machine: &Machine) {
     let recipe = recipe.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n")).expect("a block");
     assert!(recipe.contains("/usr/share/cygnet/alerts.yml"), "{recipe}");
     let recipe = recipe.replace("/usr/share/cygnet/alerts.yml", "/etc/prometheus/alerts.yml");
-    let pace = "global: { scrape_interval: 1s, evaluation_interval: 1s }\n";
-    machine.write("/etc/prometheus/prometheus.yml", &(pace.to_owned() + &recipe));
+    let global = "global: { scrape_interval: 1s, evaluation_interval: 1s }\n";
+    machine.write("/etc/prometheus/prometheus.yml", &(global.to_owned() + &recipe));
     machine.shell("sed -E 's/for: .*/for: 2s/' /usr/share/cygnet/alerts.yml >/etc/prometheus/alerts.yml");
     machine.run("promtool check config /etc/prometheus/prometheus.yml");
     machine.run("systemctl start prometheus");

@@ -74,7 +74,7 @@ impl Formats {
 /// shows that nothing was cut off.
 fn plain(text: &str) -> String {
     let counters: BTreeSet<_> =
-        text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?)).collect();
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
     let renamed = |line: &str| {
         let (kind, rest) = ["# HELP ", "# TYPE "].iter().find_map(|kind| Some((*kind, line.strip_prefix(kind)?)))?;
         let (name, rest) = rest.split_once(' ').filter(|(name, _)| counters.contains(name))?;
