@@ -12,6 +12,8 @@ mod life;
 mod machine;
 #[path = "box/pair.rs"]
 mod pair;
+#[path = "box/prometheus.rs"]
+mod prometheus;
 #[path = "box/quick_start.rs"]
 mod quick_start;
 #[path = "box/sandbox.rs"]

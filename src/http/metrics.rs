@@ -71,7 +71,9 @@ async fn made(api: Arc<Api>) -> Result<Texts, String> {
         let mut open = Registry::with_prefix("cygnet");
         about_charon(&mut open, agent);
         charon::answers(&mut open, agent);
-        stats.iter().for_each(|stats| charon::work(&mut open, stats));
+        if let Some(stats) = &stats {
+            charon::work(&mut open, stats);
+        }
         api.calls.register(&mut open);
         open.register("logins", "Logins, by what came of them", api.auth.logins());
         connections::about(&mut open, &views);

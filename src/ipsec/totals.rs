@@ -11,6 +11,10 @@ const MISSES: u8 = 3;
 /// The most SAs of one child that are told apart. Beyond it the oldest are taken for gone.
 const MOST: usize = 16;
 
+/// The most children without an SA whose totals are kept. Their names come from their networks, so each change of those
+/// leaves some behind. One that comes back begins at 0, which monitoring takes for what it is.
+const MOST_IDLE: usize = 256;
+
 /// Bytes and packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
@@ -104,6 +108,9 @@ impl Totals {
 
     fn of(&mut self, child: &str) -> &mut Total {
         let place = self.0.iter().position(|total| total.child == child).unwrap_or_else(|| {
+            let mut idle = self.0.iter().enumerate().filter(|(_, total)| total.sas.is_empty());
+            let oldest = idle.next().map(|(place, _)| place).filter(|_| idle.count() >= MOST_IDLE - 1);
+            oldest.map(|place| self.0.remove(place));
             self.0.push(Total { child: child.to_owned(), gone: InOut::default(), sas: Vec::new() });
             self.0.len() - 1
         });
@@ -254,6 +261,44 @@ mod tests {
         totals.record_closed("a", "c1d2e3f", InOut { inbound: 900, outbound: 0 });
         totals.record_closed("a", "ffffffff", InOut { inbound: 5000, outbound: 0 });
         assert_eq!(totals.iter().map(|(_, sum)| sum.inbound).collect::<Vec<_>>(), [Amount { bytes: 900, packets: 9 }]);
+    }
+
+    #[test]
+    fn two_sas_at_once_count_both_and_a_change_of_networks_keeps_what_was() {
+        let mut totals = Totals::default();
+        let other = |number, spi, inbound| ChildSa { name: "b".into(), ..sa(number, spi, inbound) };
+        totals.record_all([&sa(1, "c1", 700)]);
+        // Both carry: the new one of a reauthentication, and the old one for its last packets.
+        totals.record_all([&sa(1, "c1", 800), &sa(2, "c2", 50)]);
+        assert_eq!(inbound(&totals), 850);
+        totals.record_all([&sa(1, "c1", 810), &sa(2, "c2", 60), &other(3, "c3", 5)]);
+        // It ends between two looks, and only the log has its last bytes.
+        totals.record_closed("a", "c1", InOut { inbound: 830, outbound: 0 });
+        (0..5).for_each(|_| {
+            totals.record_all([&other(3, "c3", 9)]);
+        });
+        assert_eq!(
+            totals.iter().map(|(child, sum)| (child, sum.inbound.bytes)).collect::<Vec<_>>(),
+            [("a", 890), ("b", 9)]
+        );
+        totals.record_all([&sa(4, "c4", 10)]);
+        assert_eq!(inbound(&totals), 909, "the child is back");
+    }
+
+    #[test]
+    fn networks_that_change_without_end_take_no_memory() {
+        let mut totals = Totals::default();
+        for n in 0..1000 {
+            let child = ChildSa { name: format!("child-{n}"), ..sa(n, "c", 10) };
+            (0..=MISSES).for_each(|looks| {
+                totals.record_all(Some(&child).filter(|_| looks == 0));
+            });
+        }
+        assert_eq!(totals.0.len(), MOST_IDLE);
+        assert_eq!(
+            totals.iter().last(),
+            Some(("child-999", InOut { inbound: Amount { bytes: 10, packets: 0 }, outbound: Amount::default() }))
+        );
     }
 
     #[test]

@@ -48,8 +48,9 @@ fn body(number: u8) -> Value {
         "ikeVersion": "ikev2" } })
 }
 
+/// Waits until the tunnel between both carries packets.
 #[track_caller]
-fn carries(machines: [&Machine; 2]) {
+pub fn carries(machines: [&Machine; 2]) {
     for machine in machines {
         machine.wait("the tunnel is ready", || {
             let list = machine.try_call("GET", "/zstack/v1/ipsec", &Value::Null);
@@ -64,22 +65,28 @@ fn carries(machines: [&Machine; 2]) {
     assert!(sas.lines().any(is_used), "the packets took another way:\n{sas}");
 }
 
+/// Two gateways with a tunnel that carries.
+pub fn tunnel() -> (Machine, Machine) {
+    let other = thread::spawn(|| gateway(2));
+    let one = gateway(1);
+    let two = other.join().expect("the second gateway");
+    cable([&one, &two]);
+    assert!(!one.try_run("ping -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1").status.success(), "there is a way without a tunnel");
+    for (machine, number) in [(&one, 1), (&two, 2)] {
+        machine.call("POST", "/zstack/v1/ipsec", &body(number));
+    }
+    carries([&one, &two]);
+    (one, two)
+}
+
 #[test]
 #[ignore = "needs the package: make box"]
 fn a_tunnel_survives_a_reboot_and_a_power_cut() {
     if !possible() {
         return;
     }
-    let other = thread::spawn(|| gateway(2));
-    let one = gateway(1);
-    let two = other.join().expect("the second gateway");
+    let (one, two) = tunnel();
     let both = [&one, &two];
-    cable(both);
-    assert!(!one.try_run("ping -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1").status.success(), "there is a way without a tunnel");
-    for (machine, number) in [(&one, 1), (&two, 2)] {
-        machine.call("POST", "/zstack/v1/ipsec", &body(number));
-    }
-    carries(both);
     let said = one.run("cygnet ping pair");
     assert!(said.contains("10.2.0.1 from 10.1.0.1 through pair") && said.contains(" of 3 answered"), "{said}");
     let boot = two.run("cat /proc/sys/kernel/random/boot_id");

@@ -66,12 +66,11 @@ impl Accounts {
         let accounts: Self = toml::from_str(&text).map_err(|e| format!("{place}: {}", e.message()))?;
         let unhashed =
             |account: &&Account| account.password.as_ref().is_some_and(|hash| PasswordHash::new(hash).is_err());
-        match accounts.account.iter().find(unhashed) {
-            Some(account) => {
-                Err(format!("{place}: the password of {} is not as `cygnet passwd` writes it", account.name))
-            }
-            None => Ok(accounts),
-        }
+        let fault = |account: &Account| {
+            format!("{place}: the password of {} is not as `cygnet passwd` writes it", account.name)
+        };
+        let faults: Vec<_> = accounts.account.iter().filter(unhashed).map(fault).collect();
+        if faults.is_empty() { Ok(accounts) } else { Err(faults.join("\n")) }
     }
 
     /// The names of all accounts.

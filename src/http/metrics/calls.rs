@@ -10,11 +10,14 @@ use std::time::Instant;
 /// The upper ends of the buckets, in seconds. A write waits for its tunnel, some seconds long.
 const BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0];
 
+/// Times by path.
+type Times = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
+
 /// What is counted of requests. All labels are words of this program, however strange the requests are.
 #[derive(Clone)]
 pub struct Calls {
     requests: Family<[(&'static str, String); 3], Counter>,
-    times: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
+    times: Times,
 }
 
 impl Default for Calls {

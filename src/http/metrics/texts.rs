@@ -9,7 +9,11 @@ use prometheus_client::{
     encoding::text::{encode_eof, encode_registry},
     registry::Registry,
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
+use tokio::task::block_in_place;
 
 /// The media type of `OpenMetrics`.
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -27,7 +31,8 @@ pub struct Texts {
 #[derive(Clone)]
 pub struct Formats {
     openmetrics: Bytes,
-    plain: Bytes,
+    /// Made when somebody asks for it: of thousands of connections it is large.
+    plain: Arc<OnceLock<Bytes>>,
 }
 
 impl Texts {
@@ -50,7 +55,7 @@ impl Texts {
 
 impl Formats {
     fn new(text: String) -> Self {
-        Self { plain: plain(&text).into(), openmetrics: text.into() }
+        Self { openmetrics: text.into(), plain: Arc::default() }
     }
 
     /// The text that these headers ask for, and its content type.
@@ -59,7 +64,8 @@ impl Formats {
         if headers.get_all(ACCEPT).iter().any(accepts) {
             ("application/openmetrics-text; version=1.0.0; charset=utf-8", self.openmetrics)
         } else {
-            ("text/plain; version=0.0.4; charset=utf-8", self.plain)
+            let made = || plain(&String::from_utf8_lossy(&self.openmetrics)).into();
+            ("text/plain; version=0.0.4; charset=utf-8", block_in_place(|| self.plain.get_or_init(made).clone()))
         }
     }
 }
@@ -68,7 +74,7 @@ impl Formats {
 /// shows that nothing was cut off.
 fn plain(text: &str) -> String {
     let counters: BTreeSet<_> =
-        text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?)).collect();
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
     let renamed = |line: &str| {
         let (kind, rest) = ["# HELP ", "# TYPE "].iter().find_map(|kind| Some((*kind, line.strip_prefix(kind)?)))?;
         let (name, rest) = rest.split_once(' ').filter(|(name, _)| counters.contains(name))?;
