@@ -2,6 +2,8 @@
 //! prints, its JSON, its exit code, what a terminal sees, and that no key is in any of it. Snapshots are in
 //! `cli/snapshots`: `INSTA_UPDATE=always cargo test --test agent cli::` writes them anew; read the difference.
 
+#[path = "cli/backups.rs"]
+mod backups;
 #[path = "cli/bundles.rs"]
 mod bundles;
 #[path = "cli/complete.rs"]

@@ -6,7 +6,7 @@ use super::{
     message::Message,
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
-    resources,
+    resources, restore,
     route::{
         Access, Call, Handlers,
         Meaning::{self, Action, Message as Writes, Other},
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 39] = [
+pub static ROUTES: [Route; 41] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -190,6 +190,18 @@ pub static ROUTES: [Route; 39] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "ReconnectAllChanged", Other, |verb| verb.by(actions::reconnect_all_changed))],
+    },
+    Route {
+        path: "/cygnet/v1/restore",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "RestoreConnection", Other, |verb| verb.by(restore::restore))],
+    },
+    Route {
+        path: "/cygnet/v1/restore/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanRestore", Other, |verb| verb.by(restore::plan))],
     },
     Route {
         path: "/cygnet/v1/reload",
