@@ -142,7 +142,7 @@ fn a_backup_makes_a_new_gateway(machine: &Machine, uuid: &str) {
     comes_back(machine, &before);
     assert!(machine.run("cat /etc/cygnet/cygnet.toml").contains("10.1.0.0/24"), "the settings are back");
     let answer = machine
-        .run(&format!("curl -sS -H 'Authorization: OAuth {TOKEN}' http://127.0.0.1:8080/zstack/v1/ipsec/{uuid}"));
+        .shell(&format!("curl -sS -H 'Authorization: OAuth {TOKEN}' http://127.0.0.1:8080/zstack/v1/ipsec/{uuid}"));
     assert!(answer.contains("test-only-other-key"), "the token lets in, and the key is back: {answer}");
     assert!(machine.run("cygnet history box").contains("lifeTime"), "revisions are back");
 }
