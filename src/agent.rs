@@ -14,6 +14,7 @@ pub use change::plan::{Impact, Plan, impact};
 pub use change::plan_set::{Member, Wish};
 pub use change::rekey_outcome::{Outcome, RekeyTest};
 pub use change::said::said;
+pub use change::restore::Found;
 pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};
 pub use change::warning::Warning;
 pub use change::write::{Companion, WriteOptions, Written};

@@ -5,6 +5,7 @@ mod apply;
 mod apply_args;
 mod args;
 mod ask;
+mod backup;
 mod bundle;
 mod check;
 mod client;
@@ -26,12 +27,15 @@ mod live;
 mod logging;
 mod look;
 mod moments;
+mod own_files;
+mod passphrase;
 mod ping;
 mod plan;
 mod progress;
 mod refusal;
 mod reload;
 mod render;
+mod restore;
 mod row;
 mod select;
 mod serve;
@@ -69,6 +73,8 @@ pub fn run() -> ExitCode {
         Command::Serve(_) => serve::run(&config),
         Command::Render(args) => render::run(&config, &args),
         Command::Bundle(args) => bundle::run(&args),
+        Command::Backup(args) => stop::end(backup::run(&config, &args), false),
+        Command::Restore(args) => stop::end(restore::run(&config, &args), args.json.json),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Support { file } => stop::end(support::run(&config, file.as_deref()), false),
         Command::Complete(args) => complete::run(&config, &args),
@@ -122,6 +128,8 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Serve(_)
         | Command::Render(_)
         | Command::Bundle(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Doctor(_)
         | Command::Complete(_)
         | Command::Support { .. }
@@ -159,6 +167,8 @@ impl Command {
             | Self::Serve(_)
             | Self::Render(_)
             | Self::Bundle(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Doctor(_)
             | Self::Complete(_)
             | Self::Support { .. }

@@ -131,6 +131,22 @@ pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     stage(target, bytes, mode)?.commit()
 }
 
+/// Writes `bytes` to `target`, where nothing may be, not even a link: afterwards, also after a power cut, all of them are
+/// there, or nothing.
+///
+/// # Errors
+/// When something is there, or it cannot be written.
+pub fn create_whole(target: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(PREFIX).suffix(SUFFIX).permissions(Permissions::from_mode(mode));
+    let mut file = builder.tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(target).map_err(|e| e.error)?;
+    File::open(directory)?.sync_all()
+}
+
 /// An empty file at `target`, where nothing may be, not even a link.
 ///
 /// # Errors

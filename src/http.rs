@@ -37,6 +37,7 @@ mod reason_json;
 mod reload;
 mod request;
 mod resources;
+mod restore;
 mod route;
 mod routes;
 mod sa_json;

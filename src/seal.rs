@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_is_opened_by_its_passphrase_alone() {
-        for plain in [&b""[..], b"test-only", &[7; 100_000]] {
+        for plain in [&b""[..], b"test-only", &vec![7; 100_000]] {
             let sealed = seal(PASSPHRASE, plain).expect("sealed");
             assert!(is_sealed(&sealed) && !is_sealed(plain));
             assert_eq!(open(PASSPHRASE, &sealed).as_deref(), Ok(&plain.to_vec()));
@@ -186,7 +186,7 @@ mod tests {
         let sealed = seal(PASSPHRASE, b"test-only").expect("sealed");
         // Each byte once: of the costs only bits that stay payable, which the limits below hold the others to.
         let payable = MAGIC.len() + 4..MAGIC.len() + 5;
-        let places = (0..MAGIC.len() + 1).chain(payable).chain([SALT, CHECK, NONCE, TEXT, sealed.len() - 1]);
+        let places = (0..=MAGIC.len()).chain(payable).chain([SALT, CHECK, NONCE, TEXT, sealed.len() - 1]);
         for place in places {
             let mut other = sealed.clone();
             other[place] ^= 1;

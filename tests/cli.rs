@@ -6,6 +6,8 @@
 mod applied;
 #[path = "cli/applied_files.rs"]
 mod applied_files;
+#[path = "cli/backups.rs"]
+mod backups;
 #[path = "cli/bundles.rs"]
 mod bundles;
 #[path = "cli/complete.rs"]

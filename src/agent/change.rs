@@ -13,6 +13,7 @@ pub(super) mod policy;
 pub(super) mod rekey_outcome;
 mod rekey_test;
 pub(super) mod said;
+pub(super) mod restore;
 pub(crate) mod set_aside;
 pub(crate) mod settings_drift;
 mod special;

@@ -7,8 +7,8 @@ use super::{
     common_args::{Json, Which},
     init_args::InitArgs,
     write_args::{
-        ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, RevertArgs, UpdateArgs,
-        Values, WriteArgs,
+        BackupArgs, ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, RestoreArgs,
+        RevertArgs, UpdateArgs, Values, WriteArgs,
     },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -101,6 +101,11 @@ pub enum Command {
         /// the time.
         file: Option<PathBuf>,
     },
+    /// Writes a backup: all connections with their keys and certificates, the settings, tokens and accounts. It is sealed
+    /// with a passphrase. Needs no agent.
+    Backup(BackupArgs),
+    /// Restores what a backup has and this gateway lacks. Shows what is here in its place and asks.
+    Restore(RestoreArgs),
     /// Prints the swanctl.conf that the body of a Create or Change means, with the key. Needs no agent.
     Render(RenderArgs),
     /// Makes a bundle for `authKey` of a private key and certificates, from the files of other programs. Needs no agent.

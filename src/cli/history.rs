@@ -48,7 +48,11 @@ fn what(revision: &Value) -> String {
     if let Some(why) = revision["refused"].as_str() {
         return format!("not possible today: {why}");
     }
-    let Some(fields) = revision["fields"].as_array() else { return "the first one that is kept".into() };
+    if revision["fields"].is_null() { "the first one that is kept".into() } else { changes(&revision["fields"]) }
+}
+
+/// What differs, in a line.
+pub fn changes(fields: &Value) -> String {
     let show = |value: &Value| match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
@@ -61,7 +65,7 @@ fn what(revision: &Value) -> String {
             _ => format!("{name} {} -> {}", show(&field["from"]), show(&field["to"])),
         }
     };
-    fields.iter().map(change).collect::<Vec<_>>().join(", ")
+    fields.as_array().into_iter().flatten().map(change).collect::<Vec<_>>().join(", ")
 }
 
 /// `cygnet revert`: as a Change, on trial unless the caller says otherwise.
@@ -71,27 +75,28 @@ pub fn revert(client: &Client, args: &RevertArgs) -> Result<()> {
     }
     let uuid = select::uuid(client, &args.which.connection)?;
     let path = format!("/cygnet/v1/connections/{uuid}");
-    let mut query = format!("revision={}", args.revision);
+    let mut query = vec![format!("revision={}", args.revision)];
     if !args.no_confirm {
         let confirm = args.confirm.as_deref().unwrap_or("60s");
-        query.push_str(&format!("&confirm={}", encoded(&up::with_unit(confirm))));
+        query.push(format!("confirm={}", encoded(&up::with_unit(confirm))));
     }
     if args.immediate {
-        query.push_str("&immediate=true");
+        query.push("immediate=true".into());
     }
     if !args.yes {
         // What is seen is what is reverted: a write of somebody else in between is refused.
         let seen = client.get(&format!("{path}/history"))?;
         let present = seen["revisions"][0]["revision"].as_u64();
         let present = present.ok_or_else(|| Stop::failed("the agent's answer has no revisions"))?;
-        query.push_str(&format!("&from={present}"));
-        let plan = client.post(&format!("{path}/revert/plan?{query}"), &Value::Null)?;
+        query.push(format!("from={present}"));
+        let plan = client.post(&format!("{path}/revert/plan?{}", query.join("&")), &Value::Null)?;
         if plan["fields"].as_array().is_some_and(Vec::is_empty) {
             return print(&format!("nothing to do: revision {} says what is stored\n", args.revision)).map(drop);
         }
         let question = format!("Revert {} to revision {}?", visible(&args.which.connection), args.revision);
         ask::confirmed(&(plan::page(&plan, Look::of_stderr()) + "\n"), &question)?;
     }
-    let answer = client.write(Method::POST, &format!("{path}/revert?{query}"), None, &format!("reverting {uuid}"))?;
+    let path = format!("{path}/revert?{}", query.join("&"));
+    let answer = client.write(Method::POST, &path, None, &format!("reverting {uuid}"))?;
     up::finish(client, answer, "reverted", None, args.json.json)
 }

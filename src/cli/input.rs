@@ -49,11 +49,23 @@ fn whole(input: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 /// When there is none, it is too long or not UTF-8, or the two differ.
 pub fn password() -> Result<Zeroizing<String>> {
-    let password = if io::stdin().is_terminal() { asked(twice)? } else { line()? };
+    let password = if io::stdin().is_terminal() { asked(|| twice("password"))? } else { line()? };
     if password.is_empty() {
         bail!("the password is empty: type it, or pipe it in");
     }
     Ok(password)
+}
+
+/// A passphrase for what is sealed, asked for twice on a terminal, without echo.
+///
+/// # Errors
+/// When it is empty or too long, or the two differ.
+pub fn new_passphrase() -> Result<Zeroizing<String>> {
+    let passphrase = asked(|| twice("passphrase"))?;
+    if passphrase.is_empty() {
+        bail!("the passphrase is empty");
+    }
+    Ok(passphrase)
 }
 
 /// A pre-shared key, asked for once on a terminal, without echo; empty if only the line was ended.
@@ -119,15 +131,15 @@ fn asked(question: impl FnOnce() -> Result<Zeroizing<String>> + Send + 'static) 
     outcome
 }
 
-fn twice() -> Result<Zeroizing<String>> {
+fn twice(what: &str) -> Result<Zeroizing<String>> {
     let ask = |question: &str| {
         let mut out = io::stderr();
-        write!(out, "{question}: ").and_then(|()| out.flush()).context("cannot ask")?;
+        write!(out, "{question} {what}: ").and_then(|()| out.flush()).context("cannot ask")?;
         line()
     };
-    let password = ask("New password")?;
-    if !password.is_empty() && ask("Retype new password")? != password {
-        bail!("the two passwords differ; nothing was changed");
+    let password = ask("New")?;
+    if !password.is_empty() && ask("Retype new")? != password {
+        bail!("the two {what}s differ; nothing was changed");
     }
     Ok(password)
 }

@@ -186,6 +186,54 @@ pub struct RevertArgs {
     pub json: Json,
 }
 
+/// The arguments of `cygnet backup`.
+#[derive(Args)]
+pub struct BackupArgs {
+    /// The backup, which must not exist; only its owner may read it.
+    pub file: PathBuf,
+    /// Reads the passphrase from the first line of a file, or of standard input with `-`. Without it, it is
+    /// `CYGNET_PASSPHRASE` in the environment, or systemd's credential `backup-passphrase`, or a terminal asks for it.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Does not seal it: whoever reads it has all keys.
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub plain: bool,
+}
+
+/// The arguments of `cygnet restore`.
+#[derive(Args)]
+pub struct RestoreArgs {
+    /// The backup.
+    pub file: PathBuf,
+    /// Reads the passphrase from the first line of a file, or of standard input with `-`. Without it, it is
+    /// `CYGNET_PASSPHRASE` in the environment, or systemd's credential `backup-passphrase`, or a terminal asks for it.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Shows what is here in the place of what is in the backup. Nothing is done.
+    #[arg(long)]
+    pub plan: bool,
+    /// What becomes of connections that differ.
+    #[command(flatten)]
+    pub differing: Differing,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// What becomes of connections that say something else here than in a backup.
+#[derive(Args)]
+pub struct Differing {
+    /// Connections that say something else here become what the backup says, keys included.
+    #[arg(long)]
+    pub replace: bool,
+    /// Connections that say something else here stay as they are.
+    #[arg(long, conflicts_with = "replace")]
+    pub only_missing: bool,
+}
+
 /// The arguments of `cygnet update`.
 #[derive(Args)]
 pub struct UpdateArgs {

@@ -30,6 +30,8 @@ pub enum Kind {
     Kernel,
     /// A log, of which only the end is read.
     Log,
+    /// A backup, which its caller names. Links of any owner are followed.
+    Backup,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Operator => 4 * MIB,
             Self::Kernel => 64 * MIB,
             Self::Log => u64::MAX,
+            Self::Backup => 256 * MIB,
         }
     }
 

@@ -16,7 +16,7 @@ pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
 pub use options::MASK;
 pub use query_parameters::{
-    MissingFields, Unset, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, value,
+    MissingFields, Unset, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, switch, value,
     write_options,
 };
 

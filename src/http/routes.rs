@@ -7,7 +7,7 @@ use super::{
     message_api::{self, Door},
     metrics, native, openapi, overview,
     paths::{no_such_method, no_such_path},
-    resources,
+    resources, restore,
     route::{
         Access, Call, Handlers,
         Meaning::{self, Action, Acts, Message as Writes, Reads},
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 44] = [
+pub static ROUTES: [Route; 46] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -193,6 +193,18 @@ pub static ROUTES: [Route; 44] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "ReconnectAllChanged", Acts, |verb| verb.by(actions::reconnect_all_changed))],
+    },
+    Route {
+        path: "/cygnet/v1/restore",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "RestoreConnection", Acts, |verb| verb.by(restore::restore))],
+    },
+    Route {
+        path: "/cygnet/v1/restore/plan",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "PlanRestore", Acts, |verb| verb.by(restore::plan))],
     },
     Route {
         path: "/cygnet/v1/reload",

@@ -25,7 +25,10 @@ impl Record {
     /// When what was said cannot be written as JSON, which is a fault of this program.
     pub fn revised(mut self, before: Option<&Self>, caller: Option<&Arc<str>>) -> Result<Self> {
         let Some(before) = before else {
-            self.history.present.caller = caller.cloned();
+            // One that comes back from a backup has a history of its own.
+            if self.history.is_bare(self.created) {
+                self.history.present.caller = caller.cloned();
+            }
             return Ok(self);
         };
         if let (Some(trial), Some(of_before)) = (&mut self.trial, &before.trial)

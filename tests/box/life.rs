@@ -94,6 +94,7 @@ fn the_package_lives_beside_charon() {
     the_doctor_looks(&machine);
     troubleshooting::works(&machine);
 
+    a_backup_is_made(&machine);
     let aside = tempfile::tempdir().expect("a directory");
     let before = machine.show("cygnet", "MainPID");
     machine.install(&newer(&package(), aside.path()));
@@ -114,6 +115,36 @@ fn the_package_lives_beside_charon() {
     }
     machine.run("systemctl restart strongswan");
     assert!(!machine.run("swanctl --list-conns").contains("cygnet-"));
+    a_backup_makes_a_new_gateway(&machine, &uuid);
+}
+
+/// Settings, credentials and connections in one file that shows nothing.
+fn a_backup_is_made(machine: &Machine) {
+    machine.write("/root/passphrase", "test-only passphrase of the box\n");
+    machine.run("cygnet backup /root/backup --passphrase-file /root/passphrase");
+    assert_eq!(machine.run("stat --format=%a /root/backup"), "600\n");
+    assert!(!machine.try_run("grep -q test-only /root/backup").status.success(), "it is sealed");
+    assert!(!machine.try_run("cygnet backup /root/backup --passphrase-file /root/passphrase").status.success());
+    // Here everything is as in the backup: no tunnel is touched.
+    let said = machine.run("cygnet restore /root/backup --passphrase-file /root/passphrase --yes");
+    assert!(said.starts_with("restored 0 connections and 0 files; 1 connections were as in the backup"), "{said}");
+}
+
+/// After a purge, the package and the backup are enough.
+fn a_backup_makes_a_new_gateway(machine: &Machine, uuid: &str) {
+    machine.install(&package());
+    machine.wait("the agent is ready", || machine.is_ready());
+    let said = machine.run("cygnet restore /root/backup --passphrase-file /root/passphrase --yes");
+    assert!(said.starts_with("restored 1 connections"), "{said}");
+    assert!(machine.run("swanctl --list-conns").contains(&format!("cygnet-{uuid}")));
+    let before = machine.show("cygnet", "MainPID");
+    machine.run("systemctl restart cygnet");
+    comes_back(machine, &before);
+    assert!(machine.run("cat /etc/cygnet/cygnet.toml").contains("10.1.0.0/24"), "the settings are back");
+    let answer = machine
+        .shell(&format!("curl -sS -H 'Authorization: OAuth {TOKEN}' http://127.0.0.1:8080/zstack/v1/ipsec/{uuid}"));
+    assert!(answer.contains("test-only-other-key"), "the token lets in, and the key is back: {answer}");
+    assert!(machine.run("cygnet history box").contains("lifeTime"), "revisions are back");
 }
 
 fn settings_are_reloaded(machine: &Machine) {

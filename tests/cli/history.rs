@@ -4,7 +4,7 @@ use super::{
     run::{run, up},
     tty::Terminal,
 };
-use crate::serve::{Bench, uuid};
+use crate::serve::{Bench, uuid, wait_until};
 use nix::unistd::Uid;
 use serde_json::json;
 
@@ -71,14 +71,22 @@ fn a_revert_between_the_plan_and_the_answer_is_noticed() {
 
 #[test]
 fn a_revert_that_does_not_come_up_is_taken_back_unless_it_is_kept() {
-    let b = up();
-    run(&b, &["change", "site-7", "--set", "ikeDhGroup=14", "--yes", "--wait"]).ends(0);
+    let b = &up();
+    run(b, &["change", "site-7", "--set", "ikeDhGroup=14", "--yes", "--wait"]).ends(0);
     b.charon.establish(false);
-    let ended = run(&b, &["revert", "site-7", "1", "--yes", "--confirm", "1s"]).ends(1);
+    let ended = std::thread::scope(|scope| {
+        let asked = scope.spawn(move || run(b, &["revert", "site-7", "1", "--yes", "--confirm", "1s"]));
+        for group in [2, 14] {
+            wait_until("the trial and its end", || (b.inventory(&uuid(7))["ikeDhGroup"] == group).then_some(()));
+        }
+        b.charon.establish(true);
+        asked.join().expect("no panic").ends(1)
+    });
     assert!(ended.err.contains("put back"), "{}", ended.err);
     assert_eq!(b.inventory(&uuid(7))["ikeDhGroup"], 14);
-    run(&b, &["revert", "site-7", "1", "--yes", "--no-confirm"]).ends(4);
+    b.charon.establish(false);
+    run(b, &["revert", "site-7", "1", "--yes", "--no-confirm"]).ends(4);
     assert_eq!(b.inventory(&uuid(7))["ikeDhGroup"], 2);
-    let ended = run(&b, &["revert", "site-7", "1", "--yes", "--no-confirm", "--confirm"]).ends(2);
+    let ended = run(b, &["revert", "site-7", "1", "--yes", "--no-confirm", "--confirm"]).ends(2);
     assert!(ended.err.contains("cannot be used with"), "{}", ended.err);
 }

@@ -171,11 +171,22 @@ fn a_revert_is_a_change_on_trial_and_a_failed_trial_is_no_revision() {
     set(&b, &json!({ "ikeDhGroup": 14 }));
     up(&b);
     b.charon.establish(false);
-    let said = refused(revert(&b, "revision=1&confirm=1s"));
+    let is_stored = |group: u64| {
+        fs::read_to_string(b.record(&uuid(7))).is_ok_and(|text| {
+            let record: Value = serde_json::from_str(&text).expect("JSON");
+            record["ike"]["group"] == group
+        })
+    };
+    let said = thread::scope(|scope| {
+        let asked = scope.spawn(|| refused(revert(&b, "revision=1&confirm=1s")));
+        wait_until("it is on trial", || is_stored(2).then_some(()));
+        wait_until("it is taken back", || is_stored(14).then_some(()));
+        b.charon.establish(true);
+        asked.join().expect("no panic")
+    });
     assert!(said.contains("put back"), "{said}");
     assert_eq!(numbers(&b), [2, 1]);
     assert_eq!(b.inventory(&uuid(7))["ikeDhGroup"], 14);
-    b.charon.establish(true);
     let answer = revert(&b, "revision=1&confirm=10s").expect(200).json();
     assert_eq!((&answer["inventory"]["status"], &answer["inventory"]["ikeDhGroup"]), (&json!("Ready"), &json!(2)));
     assert_eq!(numbers(&b), [4, 2, 1], "the number of the failed trial is not given again");

@@ -54,7 +54,7 @@ impl Agent {
         edit: impl Fn(&Record) -> Result<Record> + Send + 'static,
     ) -> Result<Written> {
         self.refuse_damaged(id)?;
-        self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?)).await
+        Box::pin(self.write(id, how, move |old| edit(old.ok_or_else(|| not_found(id))?))).await
     }
 
     async fn write(

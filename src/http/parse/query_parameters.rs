@@ -112,7 +112,10 @@ pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure
 }
 
 /// A parameter in the query that is `true` or `false`.
-fn switch(name: &str, pairs: &[(String, String)]) -> Result<Option<bool>, Failure> {
+///
+/// # Errors
+/// When it is something else, or stands there twice.
+pub fn switch(name: &str, pairs: &[(String, String)]) -> Result<Option<bool>, Failure> {
     match value(name, pairs)? {
         None => Ok(None),
         Some("false") => Ok(Some(false)),
