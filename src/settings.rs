@@ -4,11 +4,13 @@ mod condition;
 mod duration;
 mod files;
 mod gateway;
+mod ha;
 pub mod policy;
 
 pub use files::{Fault, Faults};
 pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
+pub use ha::{Ha, HaRole};
 
 use crate::{
     rights,
@@ -68,6 +70,9 @@ pub struct Settings {
     /// The addresses and networks of this gateway.
     #[serde(default)]
     pub gateway: Gateway,
+    /// Whether it is one of a pair.
+    #[serde(default)]
+    pub ha: Ha,
     /// The policy on weak choices.
     #[serde(default)]
     pub policy: policy::Policy,
@@ -306,7 +311,7 @@ impl Settings {
         // Without a rest: a setting that is not compared does not compile.
         #[rustfmt::skip]
         let Self {
-            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, jobs, policy, condition,
+            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, jobs, policy, condition, ha,
             // A reload takes these over.
             gateway: _, auth: _, tls,
         } = self;
@@ -323,6 +328,7 @@ impl Settings {
             ("tls", tls.is_some() != new.tls.is_some()),
             ("jobs", *jobs != new.jobs),
             ("condition", *condition != new.condition),
+            ("ha", *ha != new.ha),
             ("policy", *policy != new.policy),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -86,6 +86,8 @@ mod settings_drift;
 mod special;
 #[path = "http/splits.rs"]
 mod splits;
+#[path = "http/standby.rs"]
+mod standby;
 #[path = "http/strangers.rs"]
 mod strangers;
 #[path = "http/tls.rs"]

@@ -109,6 +109,8 @@ mod side_by_side;
 mod simultaneous;
 #[path = "lab/splits.rs"]
 mod splits;
+#[path = "lab/standby.rs"]
+mod standby;
 #[path = "lab/storm.rs"]
 mod storm;
 #[path = "lab/storm_of_trials.rs"]

@@ -13,19 +13,25 @@ pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(crate) mod seen_addresses;
 pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
 
-use crate::{ipsec::Limits, settings::Settings};
+use crate::{
+    ipsec::Limits,
+    settings::{HaRole, Settings},
+};
 use events::EventStream;
 use ipnet::IpNet;
-use local_addresses::LocalAddresses;
+use local_addresses::{LocalAddresses, Presence};
 use log_file::LogFile;
 use peer_names::PeerNames;
+use seen_addresses::SeenAddresses;
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -45,6 +51,8 @@ pub(crate) struct Observer {
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
+    seen_addresses: SeenAddresses,
+    role: HaRole,
     names: Arc<PeerNames>,
     counts: Counts,
     limits: Limits,
@@ -63,6 +71,8 @@ impl Observer {
             traces: Mutex::default(),
             networks: Mutex::default(),
             addresses: Mutex::default(),
+            seen_addresses: SeenAddresses::new(&settings.state_dir),
+            role: settings.ha.role,
             names: Arc::default(),
             counts: Counts::new(&settings.state_dir),
             limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
@@ -105,17 +115,37 @@ impl Observer {
         i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// This host's addresses, at most a moment old: thousands of tunnels that go down at once share one reading.
+    /// This host's addresses, at most a moment old: thousands of tunnels that go down at once share one reading. A change
+    /// of an address is told by the kernel, and read at once.
     pub fn local_addresses(&self) -> Arc<LocalAddresses> {
+        self.read_addresses(MOMENT, [])
+    }
+
+    /// The same, read now; `had` are addresses that the host is known to have had.
+    pub fn reread_addresses(&self, had: impl IntoIterator<Item = IpAddr>) -> Arc<LocalAddresses> {
+        self.read_addresses(Duration::ZERO, had)
+    }
+
+    fn read_addresses(&self, age: Duration, had: impl IntoIterator<Item = IpAddr>) -> Arc<LocalAddresses> {
         let now = Instant::now();
         let mut seen = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, addresses) = match seen.take() {
-            Some((at, addresses)) if now.duration_since(at) < MOMENT => (at, addresses),
-            Some((_, earlier)) => (now, Arc::new(LocalAddresses::read_after(&earlier))),
-            None => (now, Arc::new(LocalAddresses::read_host())),
+            Some((at, addresses)) if now.duration_since(at) < age => (at, addresses),
+            Some((_, earlier)) => (now, Arc::new(LocalAddresses::read_after(&earlier).having_had(had))),
+            None => (now, Arc::new(LocalAddresses::read_host().having_had(had))),
         };
         *seen = Some((at, Arc::clone(&addresses)));
         addresses
+    }
+
+    /// What this gateway is for a local address.
+    pub fn presence(&self, address: IpAddr) -> Presence {
+        self.local_addresses().presence(address, self.role)
+    }
+
+    /// The file of the local addresses that this host has or had.
+    pub fn seen_addresses(&self) -> &SeenAddresses {
+        &self.seen_addresses
     }
 
     /// This host's directly connected networks; those of the last reading if they cannot be read now.

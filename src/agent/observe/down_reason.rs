@@ -114,6 +114,12 @@ impl Agent {
                 let details = format!("the address {} has left this gateway", record.connection.local_addr);
                 return reason(Code::LocalAddressMissing, details);
             }
+            Some(Discount::Standby) => {
+                let local = record.connection.local_addr;
+                let details = format!("{local} is not on this gateway, which stands by for the one that has it");
+                let since = self.observer.local_addresses().left_at(local).unwrap_or(since);
+                return Some(Reason { code: Code::Standby, since, details, trigger: None });
+            }
             Some(Discount::Flapping(count)) => {
                 let (trigger, who) = self.who_closes(record.id);
                 let details = format!("the tunnel was closed {count} times in a row soon after it came up; {who}");
