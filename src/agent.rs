@@ -5,6 +5,7 @@
 
 pub(crate) mod change;
 mod entry;
+mod maintenance;
 mod observe;
 mod reconcile;
 mod refusal;

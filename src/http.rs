@@ -14,6 +14,7 @@ mod events;
 mod foreign;
 mod framing;
 mod guard;
+mod ha;
 mod hook;
 pub mod inventory;
 mod jobs;

@@ -119,6 +119,8 @@ mod storm_of_trials;
 mod stream;
 mod support;
 mod swanctl;
+#[path = "lab/takeover.rs"]
+mod takeover;
 #[path = "lab/thousand.rs"]
 mod thousand;
 #[path = "lab/traffic.rs"]

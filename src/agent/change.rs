@@ -21,6 +21,8 @@ mod trial;
 pub(super) mod warning;
 pub(super) mod write;
 
+pub(super) use transaction::uncancelled;
+
 use crate::{
     ranked::{Guard, Ranked, UNIQUENESS},
     settings::Settings,

@@ -6,6 +6,7 @@ mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
 pub(super) mod foreign;
+mod given_up;
 pub(super) mod local_addresses;
 mod log_file;
 mod log_keeper;
@@ -24,6 +25,7 @@ use crate::{
     settings::{HaRole, Settings},
 };
 use events::EventStream;
+use given_up::GivenUp;
 use ipnet::IpNet;
 use local_addresses::{LocalAddresses, Presence};
 use log_file::LogFile;
@@ -53,6 +55,9 @@ pub(crate) struct Observer {
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
     seen_addresses: SeenAddresses,
     role: HaRole,
+    given_up: GivenUp,
+    /// The local addresses of which was told that the gateway stands by.
+    standing_by: Mutex<BTreeSet<IpAddr>>,
     names: Arc<PeerNames>,
     counts: Counts,
     limits: Limits,
@@ -73,6 +78,8 @@ impl Observer {
             addresses: Mutex::default(),
             seen_addresses: SeenAddresses::new(&settings.state_dir),
             role: settings.ha.role,
+            given_up: GivenUp::new(&settings.state_dir),
+            standing_by: Mutex::default(),
             names: Arc::default(),
             counts: Counts::new(&settings.state_dir),
             limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
@@ -140,7 +147,17 @@ impl Observer {
 
     /// What this gateway is for a local address.
     pub fn presence(&self, address: IpAddr) -> Presence {
-        self.local_addresses().presence(address, self.role)
+        if self.given_up.get() { Presence::Standby } else { self.local_addresses().presence(address, self.role) }
+    }
+
+    /// Whether the gateway was made a standby on purpose.
+    pub fn given_up(&self) -> &GivenUp {
+        &self.given_up
+    }
+
+    /// The local addresses of which was told that the gateway stands by.
+    pub fn standing_by(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+        self.standing_by.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file of the local addresses that this host has or had.

@@ -116,6 +116,7 @@ impl Counts {
         let disabled = if self.disabled > 0 { format!(", {} disabled", self.disabled) } else { String::new() };
         let waiting = if self.waiting > 0 { format!(", {} waiting", self.waiting) } else { String::new() };
         let standby = if self.standby > 0 { format!(", standby for {}", self.standby) } else { String::new() };
+        let standby = if agent["given_up"] == true { standby + " (`cygnet active` ends that)" } else { standby };
         let ready = look.say(Tone::Good, "Ready");
         let connections = match self.total {
             0 => "no connections".to_owned(),
@@ -134,7 +135,8 @@ impl Counts {
         let charon = agent["strongswan"].as_str().map(|version| format!(", strongSwan {}", safe(version)));
         let mut page = format!("agent        {}{}\n", look.say(tone, word), charon.unwrap_or_default());
         if let Some(role) = agent["role"].as_str().filter(|role| *role != "active") {
-            let _ = writeln!(page, "role         {}", safe(role));
+            let given_up = if agent["given_up"] == true { ": made so by `cygnet standby`" } else { "" };
+            let _ = writeln!(page, "role         {}{given_up}", safe(role));
         }
         for damaged in agent["damaged"].as_array().into_iter().flatten() {
             let line = format!("{}: {}", text(damaged, "file"), text(damaged, "why"));

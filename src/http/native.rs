@@ -58,6 +58,9 @@ pub async fn readyz(State(api): Shared) -> Response {
     if let Some(role) = api.agent.ha_role() {
         body["role"] = role.into();
     }
+    if api.agent.has_given_up() {
+        body["given_up"] = true.into();
+    }
     for (member, list) in [("damaged", damaged), ("set_aside", aside)] {
         if !list.is_empty() {
             child_json::extend(&mut body, json!({ member: list }));

@@ -53,7 +53,8 @@ fn a_standby_negotiates_nothing_and_raises_no_alarm() {
     let metrics = b.ask("GET", "/metrics", b"").expect(200).text();
     assert!(!metrics.contains("cygnet_connection_carrying{"), "the alert is on this gauge: {metrics}");
     tool(&b, &["status"], "");
-    wait_until("all is told", || (events.names().iter().filter(|name| *name == "changed").count() == 6).then_some(()));
+    tool(&b, &["reconnect", &uuid(7)], "");
+    wait_until("all is told", || (events.names().iter().filter(|name| *name == "changed").count() >= 6).then_some(()));
     assert!(events.names().iter().all(|name| name == "changed"), "{:?}", events.names());
     assert!(b.charon.requests_of("initiate").is_empty());
     let loads = b.charon.requests_of("load-conn");
@@ -101,4 +102,30 @@ fn view_address(b: &Bench) -> String {
     let rendered = fs::read_to_string(b.conf(&uuid(7))).expect("a file");
     let line = rendered.lines().find_map(|line| line.trim().strip_prefix("local_addrs = "));
     line.expect("a local address").to_owned()
+}
+
+#[test]
+fn a_gateway_is_made_a_standby_and_active_again() {
+    let mut b = Bench::with(&options());
+    b.charon.establish(true);
+    b.create(&params(7, &json!({}))).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    tool(&b, &["standby"], "");
+    let closed = || (view(&b, 7)["ike_sas"] == json!([])).then_some(());
+    wait_until("it is closed", closed);
+    let roles = b.ask("GET", "/cygnet/v1/ha", b"").expect(200).json();
+    assert_eq!((&roles["role"], &roles["given_up"]), (&json!("standby"), &json!(true)), "{roles}");
+    let details = view(&b, 7)["reason"].to_string();
+    assert!(details.contains("STANDBY") && details.contains("cygnet active"), "{details}");
+    assert_eq!(fs::read(b.path("state/standby")).expect("what keepalived may track"), b"1\n");
+    // Also after a restart, and enabling it anew begins nothing.
+    b.stop();
+    b.run();
+    let initiated = b.charon.requests_of("initiate").len();
+    let reconnect = json!({ "reconnectIPsecConnection": {} }).to_string();
+    b.ask("PUT", &format!("/zstack/v1/ipsec/{}/actions", uuid(7)), reconnect.as_bytes());
+    assert_eq!((role(&b), b.charon.requests_of("initiate").len()), (json!("standby"), initiated));
+    tool(&b, &["active"], "");
+    wait_until("it is up again", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    assert_eq!(fs::read(b.path("state/standby")).expect("written"), b"0\n");
 }

@@ -30,7 +30,10 @@ impl Agent {
         });
         // Subscribed before they are read: no change is lost in between.
         let news = subscribe();
-        let mut known = Known::of(self, self.observer.reread_addresses(seen.seen).addresses());
+        let host = self.observer.reread_addresses(seen.seen);
+        let mut known = host.addresses().cloned().unwrap_or_default();
+        let stands_by = |vip: &IpAddr| self.observer.presence(*vip) == Presence::Standby;
+        *self.observer.standing_by() = self.vips().into_iter().filter(stands_by).collect();
         self.save_addresses();
         let agent = Arc::downgrade(self);
         let follow = move || follow(&agent, news, &mut known);
@@ -76,31 +79,33 @@ impl Agent {
     }
 
     /// Reconciles the connections whose local address has come or gone since `known`, and tells of it.
-    fn on_addresses(&self, known: &mut Known) {
+    fn on_addresses(&self, known: &mut BTreeSet<IpAddr>) {
         let host = self.observer.reread_addresses([]);
         let Some(addresses) = host.addresses() else { return };
-        let (now, changed) = (Instant::now(), &known.addresses ^ addresses);
+        let (now, changed) = (Instant::now(), &*known ^ addresses);
         if changed.is_empty() {
             return;
         }
-        known.addresses.clone_from(addresses);
+        known.clone_from(addresses);
         for record in self.store.all().iter().filter(|record| changed.contains(&record.connection.local_addr)) {
             self.reconciler.enqueue(record.id, now);
         }
         for vip in self.vips().intersection(&changed) {
-            self.tell_role(*vip, known);
+            self.tell_role(*vip);
         }
     }
 
-    /// Publishes an event if the gateway has another role for `vip` than `known`.
-    fn tell_role(&self, vip: IpAddr, known: &mut Known) {
-        match self.observer.presence(vip) {
-            Presence::Here if known.lacking.remove(&vip) => {
-                tracing::info!(%vip, "took over {vip}: this host has the address now, and negotiates for it");
+    /// Publishes an event if the gateway has another role for `vip` than was told.
+    pub(in crate::agent) fn tell_role(&self, vip: IpAddr) {
+        let presence = self.observer.presence(vip);
+        let mut standing_by = self.observer.standing_by();
+        match presence {
+            Presence::Here if standing_by.remove(&vip) => {
+                tracing::info!(%vip, "took over {vip}: this gateway has the address, and negotiates for it");
                 self.observer.events().publish(None, EventKind::TookOver(vip));
             }
-            Presence::Standby if known.lacking.insert(vip) => {
-                tracing::info!(%vip, "gave up {vip}: this host has the address no longer, and stands by");
+            Presence::Standby if standing_by.insert(vip) => {
+                tracing::info!(%vip, "gave up {vip}: this gateway stands by for it");
                 self.observer.events().publish(None, EventKind::GaveUp(vip));
             }
             Presence::Here | Presence::Standby | Presence::Left | Presence::Missing => {}
@@ -117,28 +122,13 @@ pub fn standby_addresses(settings: &Settings, vips: impl Iterator<Item = IpAddr>
     vips.filter(|vip| host.presence(*vip, settings.ha.role) == Presence::Standby).collect()
 }
 
-/// What the thread has told.
-struct Known {
-    addresses: BTreeSet<IpAddr>,
-    /// The local addresses for which the gateway stands by.
-    lacking: BTreeSet<IpAddr>,
-}
-
-impl Known {
-    fn of(agent: &Agent, addresses: Option<&BTreeSet<IpAddr>>) -> Self {
-        let stands_by = |vip: &IpAddr| agent.observer.presence(*vip) == Presence::Standby;
-        let lacking = agent.vips().into_iter().filter(stands_by).collect();
-        Self { addresses: addresses.cloned().unwrap_or_default(), lacking }
-    }
-}
-
 fn subscribe() -> Option<AddressNews> {
     let news = AddressNews::subscribe(BEAT);
     let failed = |error: &std::io::Error| tracing::error!(%error, "the kernel tells no news of addresses: {error}");
     news.inspect_err(failed).ok()
 }
 
-fn follow(agent: &Weak<Agent>, mut news: Option<AddressNews>, known: &mut Known) {
+fn follow(agent: &Weak<Agent>, mut news: Option<AddressNews>, known: &mut BTreeSet<IpAddr>) {
     loop {
         // Without news, the addresses are compared at each beat.
         if news.as_ref().is_none_or(|news| news.wait().is_err()) {

@@ -267,13 +267,13 @@ impl Agent {
         self.record_installed(&record, &running);
         self.record_totals(id, &running);
         let now = Instant::now();
-        let had_failed = planner.has_failed();
+        let (attempted_as, was_complete) = (claim(&record, planner), planner.is_complete());
         let (steps, again) = planner.steps(&record.connection, &running, now);
         entry.share(planner);
         entry.mark(&mut running);
         entry.record_carried(carried(&record.connection, &running));
-        if had_failed && planner.is_complete() {
-            self.reconciler.queue().succeeded();
+        if planner.is_complete() && !was_complete {
+            self.reconciler.queue().succeeded(attempted_as);
         }
         if self.record_proven(&record, entry, planner, charon, &running).await? {
             return Ok(());

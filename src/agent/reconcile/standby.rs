@@ -35,13 +35,19 @@ impl Agent {
                 self.reconciler.queue().cancel(id);
                 if planner.leave() {
                     entry.history().begin_anew();
-                    self.record_line(id, Speaker::Agent, "the local address is not here: standing by");
+                    self.record_line(id, Speaker::Agent, "standing by for the gateway that has the local address");
                 }
                 self.record_installed(record, &[]);
                 self.record_totals(id, running);
                 entry.record_carried(Carried::Nothing);
-                for ike in running {
-                    self.strongswan.drop_ike(ike.unique_id, life).await?;
+                // What is closed while the address is here, the peer is to know.
+                let tells = self.has_here_as_standby(record.connection.local_addr);
+                for ike in running.iter().filter(|ike| !tells || ike.state != IkeState::Closing) {
+                    if tells {
+                        self.strongswan.close_ike(ike.unique_id, life).await?;
+                    } else {
+                        self.strongswan.drop_ike(ike.unique_id, life).await?;
+                    }
                 }
                 if !running.is_empty() {
                     self.reconciler.enqueue(id, now + LATER);
