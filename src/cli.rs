@@ -36,6 +36,7 @@ mod refusal;
 mod reload;
 mod render;
 mod restore;
+mod role;
 mod row;
 mod select;
 mod serve;
@@ -123,6 +124,8 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         Command::Ping(args) => ping::run(client, args),
         Command::Log(args) => follow::log(client, args),
         Command::Events(args) => follow::events(client, args),
+        Command::Standby(args) => role::standby(client, args),
+        Command::Active(args) => role::active(client, args),
         Command::Init(_)
         | Command::Reload(_)
         | Command::Serve(_)
@@ -143,7 +146,7 @@ impl Command {
     /// Whether the result is printed as JSON.
     fn is_json(&self) -> bool {
         match self {
-            Self::Status(args) | Self::Reload(args) => args.json,
+            Self::Status(args) | Self::Reload(args) | Self::Standby(args) | Self::Active(args) => args.json,
             Self::List(args) => args.json.json || args.output == Some(args::Output::Json),
             Self::Show(args) => args.json.json,
             Self::Disable(args) => args.json.json,

@@ -13,7 +13,7 @@ pub(crate) use checks::healthy;
 pub use finding::{Finding, Level, Report};
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, Presence, standby_addresses},
     doctor::facts::Places,
     ipsec::Weakness,
     rights,
@@ -37,7 +37,7 @@ enum Records {
 }
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check, Records); 29] = [
+const CHECKS: [(&str, Check, Records); 30] = [
     ("agent", checks::daemon::agent, Records::Unused),
     ("charon", checks::daemon::reachable, Records::Unused),
     ("vici", checks::daemon::socket, Records::Unused),
@@ -46,6 +46,7 @@ const CHECKS: [(&str, Check, Records); 29] = [
     ("udp", checks::ports::udp, Records::Unused),
     ("forwarding", checks::kernel::forwarding, Records::Needed),
     ("rp_filter", checks::kernel::rp_filter, Records::Needed),
+    ("nonlocal_bind", checks::kernel::nonlocal_bind, Records::Needed),
     ("nat", checks::source_nat::nat, Records::Needed),
     ("forward", checks::filter::forward, Records::Needed),
     ("input", checks::filter::input, Records::Needed),
@@ -121,7 +122,21 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
         checks::cas::kept(&records, DroppedCas::survey(&settings.state_dir), strongswan.birth().as_deref());
     let unresolved = checks::names::never_resolved(&records);
     let (agent, now) = (Err(agent), Timestamp::now());
-    judge(&Case { facts, records, damaged, unread, gateway, agent, same_networks, dropped_cas, unresolved, now })
+    let local = records.iter().map(|record| record.connection.local_addr);
+    let standby = standby_addresses(settings, local.chain(gateway.vips.iter().map(|vip| vip.address)));
+    judge(&Case {
+        facts,
+        records,
+        damaged,
+        unread,
+        gateway,
+        standby,
+        agent,
+        same_networks,
+        dropped_cas,
+        unresolved,
+        now,
+    })
 }
 
 impl Agent {
@@ -141,6 +156,7 @@ impl Agent {
             damaged: self.store().damaged().to_vec(),
             unread: None,
             gateway: Gateway::clone(&self.gateway()),
+            standby: self.vips().into_iter().filter(|vip| self.presence(*vip).0 == Presence::Standby).collect(),
             agent: Ok(self.link()),
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),

@@ -1,5 +1,9 @@
 //! Addresses and interfaces of this host.
 
+mod netlink;
+
+pub use netlink::{AddressNews, addresses};
+
 use crate::disk::open::{self, Kind};
 use ipnet::IpNet;
 use nix::{
@@ -8,14 +12,6 @@ use nix::{
     sys::socket::SockaddrStorage,
 };
 use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
-
-/// The addresses of all interfaces.
-///
-/// # Errors
-/// When the system cannot list them.
-pub fn addresses() -> io::Result<BTreeSet<IpAddr>> {
-    Ok(getifaddrs()?.filter_map(|interface| interface.address.and_then(ip)).collect())
-}
 
 /// The directly connected networks: those of the addresses of all interfaces that are up. 127.0.0.0/8 and `::1` are left
 /// out; other addresses of the loopback interface are included.

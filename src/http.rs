@@ -15,6 +15,7 @@ mod events;
 mod foreign;
 mod framing;
 mod guard;
+mod ha;
 mod history;
 mod hook;
 pub mod inventory;

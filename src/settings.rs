@@ -5,6 +5,7 @@ mod condition;
 mod duration;
 mod files;
 mod gateway;
+mod ha;
 mod metrics;
 pub mod policy;
 
@@ -12,6 +13,7 @@ pub use callers::{Answers, Caller, Whose};
 pub use files::{Fault, Faults};
 pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
+pub use ha::{Ha, HaRole};
 pub use metrics::Metrics;
 
 use crate::{
@@ -75,6 +77,9 @@ pub struct Settings {
     /// The addresses and networks of this gateway.
     #[serde(default)]
     pub gateway: Gateway,
+    /// Whether it is one of a pair.
+    #[serde(default)]
+    pub ha: Ha,
     /// The policy on weak choices.
     #[serde(default)]
     pub policy: policy::Policy,
@@ -320,7 +325,7 @@ impl Settings {
         #[rustfmt::skip]
         let Self {
             listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, metrics, jobs, policy,
-            condition,
+            condition, ha,
             // A reload takes these over.
             gateway: _, auth: _, tls,
         } = self;
@@ -338,6 +343,7 @@ impl Settings {
             ("tls", tls.is_some() != new.tls.is_some()),
             ("jobs", *jobs != new.jobs),
             ("condition", *condition != new.condition),
+            ("ha", *ha != new.ha),
             ("policy", *policy != new.policy),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

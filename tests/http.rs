@@ -82,6 +82,8 @@ mod own_certificates;
 mod query;
 #[path = "http/readers.rs"]
 mod readers;
+#[path = "http/reading.rs"]
+mod reading;
 #[path = "http/rehearse.rs"]
 mod rehearse;
 #[path = "http/resources.rs"]
@@ -100,6 +102,8 @@ mod settings_drift;
 mod special;
 #[path = "http/splits.rs"]
 mod splits;
+#[path = "http/standby.rs"]
+mod standby;
 #[path = "http/strangers.rs"]
 mod strangers;
 #[path = "http/tls.rs"]

@@ -111,6 +111,8 @@ mod side_by_side;
 mod simultaneous;
 #[path = "lab/splits.rs"]
 mod splits;
+#[path = "lab/standby.rs"]
+mod standby;
 #[path = "lab/storm.rs"]
 mod storm;
 #[path = "lab/storm_of_trials.rs"]
@@ -119,6 +121,8 @@ mod storm_of_trials;
 mod stream;
 mod support;
 mod swanctl;
+#[path = "lab/takeover.rs"]
+mod takeover;
 #[path = "lab/thousand.rs"]
 mod thousand;
 #[path = "lab/traffic.rs"]

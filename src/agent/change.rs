@@ -12,8 +12,8 @@ pub(super) mod plan_set;
 pub(super) mod policy;
 pub(super) mod rekey_outcome;
 mod rekey_test;
-pub(super) mod said;
 pub(super) mod restore;
+pub(super) mod said;
 pub(crate) mod set_aside;
 pub(crate) mod settings_drift;
 mod special;
@@ -23,6 +23,8 @@ mod transaction;
 mod trial;
 pub(super) mod warning;
 pub(super) mod write;
+
+pub(super) use transaction::uncancelled;
 
 use crate::{
     ranked::{Guard, Ranked, UNIQUENESS},

@@ -6,6 +6,7 @@ mod down_reason;
 pub(super) mod events;
 pub(super) mod failure_history;
 pub(super) mod foreign;
+mod given_up;
 pub(super) mod local_addresses;
 mod log_file;
 mod log_keeper;
@@ -13,20 +14,27 @@ pub(super) mod peer_names;
 mod rekey_failures;
 mod rekeys;
 mod same_networks;
+pub(crate) mod seen_addresses;
 pub(super) mod tally;
 pub(super) mod totals;
 mod traces;
 pub(super) mod traffic;
 pub(super) mod view;
 
-use crate::{ipsec::Limits, settings::Settings};
+use crate::{
+    ipsec::Limits,
+    settings::{HaRole, Settings},
+};
 use events::EventStream;
+use given_up::GivenUp;
 use ipnet::IpNet;
-use local_addresses::LocalAddresses;
+use local_addresses::{LocalAddresses, Presence};
 use log_file::LogFile;
 use peer_names::PeerNames;
+use seen_addresses::SeenAddresses;
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -46,6 +54,11 @@ pub(crate) struct Observer {
     networks: Mutex<Arc<BTreeSet<IpNet>>>,
     /// This host's addresses, and when they were read.
     addresses: Mutex<Option<(Instant, Arc<LocalAddresses>)>>,
+    seen_addresses: SeenAddresses,
+    role: HaRole,
+    given_up: GivenUp,
+    /// The local addresses of which was told that the gateway stands by.
+    standing_by: Mutex<BTreeSet<IpAddr>>,
     names: Arc<PeerNames>,
     counts: Counts,
     limits: Limits,
@@ -64,6 +77,10 @@ impl Observer {
             traces: Mutex::default(),
             networks: Mutex::default(),
             addresses: Mutex::default(),
+            seen_addresses: SeenAddresses::new(&settings.state_dir),
+            role: settings.ha.role,
+            given_up: GivenUp::new(&settings.state_dir),
+            standing_by: Mutex::default(),
             names: Arc::default(),
             counts: Counts::new(&settings.state_dir),
             limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
@@ -106,17 +123,47 @@ impl Observer {
         i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// This host's addresses, at most a moment old: thousands of tunnels that go down at once share one reading.
+    /// This host's addresses, at most a moment old: thousands of tunnels that go down at once share one reading. A change
+    /// of an address is told by the kernel, and read at once.
     pub fn local_addresses(&self) -> Arc<LocalAddresses> {
+        self.read_addresses(MOMENT, [])
+    }
+
+    /// The same, read now; `had` are addresses that the host is known to have had.
+    pub fn reread_addresses(&self, had: impl IntoIterator<Item = IpAddr>) -> Arc<LocalAddresses> {
+        self.read_addresses(Duration::ZERO, had)
+    }
+
+    fn read_addresses(&self, age: Duration, had: impl IntoIterator<Item = IpAddr>) -> Arc<LocalAddresses> {
         let now = Instant::now();
         let mut seen = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, addresses) = match seen.take() {
-            Some((at, addresses)) if now.duration_since(at) < MOMENT => (at, addresses),
-            Some((_, earlier)) => (now, Arc::new(LocalAddresses::read_after(&earlier))),
-            None => (now, Arc::new(LocalAddresses::read_host())),
+            Some((at, addresses)) if now.duration_since(at) < age => (at, addresses),
+            Some((_, earlier)) => (now, Arc::new(LocalAddresses::read_after(&earlier).having_had(had))),
+            None => (now, Arc::new(LocalAddresses::read_host().having_had(had))),
         };
         *seen = Some((at, Arc::clone(&addresses)));
         addresses
+    }
+
+    /// What this gateway is for a local address.
+    pub fn presence(&self, address: IpAddr) -> Presence {
+        if self.given_up.get() { Presence::Standby } else { self.local_addresses().presence(address, self.role) }
+    }
+
+    /// Whether the gateway was made a standby on purpose.
+    pub fn given_up(&self) -> &GivenUp {
+        &self.given_up
+    }
+
+    /// The local addresses of which was told that the gateway stands by.
+    pub fn standing_by(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+        self.standing_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of the local addresses that this host has or had.
+    pub fn seen_addresses(&self) -> &SeenAddresses {
+        &self.seen_addresses
     }
 
     /// This host's directly connected networks; those of the last reading if they cannot be read now.

@@ -1,5 +1,6 @@
 //! Makes what runs follow the records: which SAs to negotiate and to close, and when.
 
+pub(super) mod address_news;
 pub(super) mod charon_link;
 pub(super) mod charon_session;
 pub(super) mod heal;
@@ -11,6 +12,7 @@ pub(super) mod reconciler;
 mod resync;
 pub(super) mod sa_planner;
 mod split;
+mod standby;
 mod versions;
 pub(super) mod watchdog;
 pub(super) mod worker;

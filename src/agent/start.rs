@@ -49,6 +49,7 @@ impl Agent {
         block_in_place(|| self.restore_logs());
         tokio::spawn(Self::keep_logs(Arc::downgrade(self)));
         self.load_totals();
+        block_in_place(|| self.follow_addresses());
         self.publish_settings_drift(None, &self.gateway());
         tokio::spawn(charon_session::watch(Arc::downgrade(self)));
         self.reconciler.first_answer().await;

@@ -42,6 +42,10 @@ pub enum Command {
     Init(InitArgs),
     /// Runs the agent.
     Serve(ServeArgs),
+    /// Makes this gateway a standby before maintenance: closes all tunnels, telling the peers, and negotiates none.
+    Standby(Json),
+    /// Makes a gateway active again that was made a standby.
+    Active(Json),
     /// Has the agent read the settings anew, and says what was taken over and what needs a restart.
     Reload(Json),
     /// Shows whether the agent is ready, and how many tunnels are up.

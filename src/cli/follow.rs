@@ -73,9 +73,9 @@ fn entry(line: &Value, look: Look) -> String {
 fn event_line(event: &Value, look: Look) -> String {
     let name = text(event, "event");
     let tone = match name.as_str() {
-        "up" | "charon_back" => Tone::Good,
+        "up" | "charon_back" | "took_over" => Tone::Good,
         "down" | "charon_lost" => Tone::Bad,
-        "drift" | "settings_drift" | "not_as_wanted" | "missed" => Tone::Unsure,
+        "drift" | "settings_drift" | "not_as_wanted" | "gave_up" | "missed" => Tone::Unsure,
         _ => Tone::Plain,
     };
     let more = match name.as_str() {
@@ -100,6 +100,7 @@ fn event_line(event: &Value, look: Look) -> String {
             };
             event["settings"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
         }
+        "took_over" | "gave_up" => text(event, "vip"),
         "missed" => "the agent no longer has earlier events".into(),
         _ => text(event, "why"),
     };

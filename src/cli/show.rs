@@ -151,6 +151,7 @@ fn wanted(view: &Value, gateway: &Gateway) -> [(&'static str, String); 9] {
         .map(|item| text(item, "stored"))
         .or_else(|| gateway.vips.iter().find(|known| known.uuid == vip).map(|known| known.address.to_string()));
     let vip = address.map_or_else(|| format!("vip {vip}"), |address| format!("{address} (vip {vip})"));
+    let vip = vip + if view["vip"]["role"] == "standby" { "; standby" } else { "" };
     let (local, remote) =
         (default(of("localId"), "the gateway's address"), default(of("remoteId"), &unnamed(&of("peerAddress"))));
     [

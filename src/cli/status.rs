@@ -54,6 +54,8 @@ struct Counts {
     ready: usize,
     /// Those for whose peer, or for traffic, this gateway waits.
     waiting: usize,
+    /// Those whose local address another gateway has.
+    standby: usize,
     /// Of those that are missing, the ones that carry traffic, but not as wanted.
     carrying: usize,
     /// The names and reasons of those that carry nothing, and of the ones that carry otherwise.
@@ -99,6 +101,7 @@ impl Counts {
             counts.ready += usize::from(is_ready);
             counts.tunnels += usize::from(is_ready || !is_idle(entry));
             counts.waiting += usize::from(entry["condition"] == "waiting");
+            counts.standby += usize::from(entry["condition"] == "standby");
         }
         counts
     }
@@ -112,10 +115,12 @@ impl Counts {
         let charon = agent["strongswan"].as_str().map(|version| format!(" (strongSwan {})", safe(version)));
         let disabled = if self.disabled > 0 { format!(", {} disabled", self.disabled) } else { String::new() };
         let waiting = if self.waiting > 0 { format!(", {} waiting", self.waiting) } else { String::new() };
+        let standby = if self.standby > 0 { format!(", standby for {}", self.standby) } else { String::new() };
+        let standby = if agent["given_up"] == true { standby + " (`cygnet active` ends that)" } else { standby };
         let ready = look.say(Tone::Good, "Ready");
         let connections = match self.total {
             0 => "no connections".to_owned(),
-            _ => format!("{} of {} {ready}{waiting}{disabled}", self.ready, self.tunnels),
+            _ => format!("{} of {} {ready}{waiting}{standby}{disabled}", self.ready, self.tunnels),
         };
         Some(format!("all is well: {connections}; the agent is ready{}\n", charon.unwrap_or_default()))
     }
@@ -129,6 +134,10 @@ impl Counts {
         let (tone, word) = if agent["ready"] == true { (Tone::Good, "ready") } else { (Tone::Bad, "not ready") };
         let charon = agent["strongswan"].as_str().map(|version| format!(", strongSwan {}", safe(version)));
         let mut page = format!("agent        {}{}\n", look.say(tone, word), charon.unwrap_or_default());
+        if let Some(role) = agent["role"].as_str().filter(|role| *role != "active") {
+            let given_up = if agent["given_up"] == true { ": made so by `cygnet standby`" } else { "" };
+            let _ = writeln!(page, "role         {}{given_up}", safe(role));
+        }
         for damaged in agent["damaged"].as_array().into_iter().flatten() {
             let line = format!("{}: {}", text(damaged, "file"), text(damaged, "why"));
             let _ = writeln!(page, "damaged      {}", look.say(Tone::Bad, &line));
@@ -151,11 +160,12 @@ impl Counts {
 }
 
 /// Whether an enabled connection has nothing to bring up: in tunnel mode, a side without networks since it was created; or
-/// it waits for the peer or for traffic.
+/// it waits for the peer or for traffic; or another gateway has its local address.
 fn is_idle(entry: &Value) -> bool {
     let inventory = &entry["inventory"];
     let is_empty = |name: &str| inventory[name].as_array().is_none_or(Vec::is_empty);
     entry["condition"] == "waiting"
+        || entry["condition"] == "standby"
         || (inventory["policyMode"] == "tunnel"
             && status(inventory) != "Disconnected"
             && (is_empty("peerCidrs") || is_empty("l3NetworkRefs")))

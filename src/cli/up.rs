@@ -68,7 +68,8 @@ fn text_of(value: &Value) -> &str {
 pub fn is_missing(view: &Value) -> bool {
     let has_children = view["children"].as_array().is_some_and(|children| !children.is_empty());
     let inventory = &view["inventory"];
-    has_children && inventory["state"] == "Enabled" && inventory["status"] != "Ready"
+    let is_elsewhere = view["vip"]["role"] == "standby";
+    has_children && inventory["state"] == "Enabled" && inventory["status"] != "Ready" && !is_elsewhere
 }
 
 /// The connection as soon as it is up or has nothing to bring up, at the latest after `wait`.

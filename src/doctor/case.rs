@@ -7,7 +7,7 @@ use crate::{
     settings::{Gateway, policy::Stance},
     store::{Damaged, Record, Timestamp, dropped::DroppedCa},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// A peer's name without an address, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Case {
     pub unread: Option<Unchecked>,
     /// The section `[gateway]` of the settings.
     pub gateway: Gateway,
+    /// The local addresses that this host lacks because it is a standby for them.
+    pub standby: BTreeSet<IpAddr>,
     /// The agent's link to charon, or why the agent does not answer.
     pub agent: Probe<CharonLink>,
     /// The policy for connections that join the same networks.

@@ -3,7 +3,7 @@
 
 use super::sentences::{data_of_remedy, field_of, remedied, warned};
 use crate::{
-    agent::{Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
+    agent::{Agent, Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     ipsec::{
         Carried, Connection, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector, condition_advice,
         native::StartMode,
@@ -77,6 +77,14 @@ pub fn peer(view: &View, unresolved: Option<&str>) -> Value {
     let address = established.map(|ike| ike.remote_host.clone());
     let address = address.or_else(|| connection.remote_addr.ip().map(|address| address.to_string()));
     json!({ "role": role, "peer": { "address": address, "unresolved": unresolved } })
+}
+
+/// The connection's local address, and what this gateway is for it.
+pub fn vip(agent: &Agent, view: &View) -> Value {
+    let address = view.record.connection.local_addr;
+    let (presence, since) = agent.presence(address);
+    let since = since.map(|since| since.to_string());
+    json!({ "vip": { "address": address.to_string(), "role": presence.role(), "since": since } })
 }
 
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.

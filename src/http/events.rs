@@ -86,6 +86,7 @@ fn told(event: &Event) -> sse::Event {
         }
         EventKind::Drift(repaired) => body["put_back"] = json!(repaired),
         EventKind::SettingsDrift(drift) => body["settings"] = child_json::settings_drift(drift),
+        EventKind::TookOver(vip) | EventKind::GaveUp(vip) => body["vip"] = vip.to_string().into(),
         EventKind::CharonLost(cause) => body["why"] = cause.as_str().into(),
         EventKind::Up | EventKind::Changed | EventKind::Deleted | EventKind::CharonBack => {}
     }

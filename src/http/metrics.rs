@@ -106,15 +106,15 @@ fn about_charon(registry: &mut Registry, agent: &Agent) {
     gauge(registry, "damaged_records", "Stored connections that cannot be read", agent.store().damaged().len());
 }
 
-/// Whether each address that the settings name is on this host: on a standby gateway it is not.
+/// Whether each local address is on this host: on a standby gateway it is not.
 fn about_vips(registry: &mut Registry, agent: &Agent) {
     let present = gauges(registry, "vip_present", "Whether the VIP is an address of this host");
     let host = LocalAddresses::read_host();
-    for vip in &agent.gateway().vips {
+    for vip in agent.vips() {
         // Of what is unknown there is no number.
         if let Some(addresses) = host.addresses() {
-            let is_here = addresses.contains(&vip.address);
-            present.get_or_create(&vec![("vip", vip.address.to_string())]).set(i64::from(is_here));
+            let is_here = addresses.contains(&vip);
+            present.get_or_create(&vec![("vip", vip.to_string())]).set(i64::from(is_here));
         }
     }
 }

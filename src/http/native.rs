@@ -55,6 +55,12 @@ pub async fn readyz(State(api): Shared) -> Response {
         .map(|record| json!({ "uuid": record.id.to_string(), "name": record.spec.names.name, "why": record.aside.as_deref() }))
         .collect();
     let mut body = state;
+    if let Some(role) = api.agent.ha_role() {
+        body["role"] = role.into();
+    }
+    if api.agent.has_given_up() {
+        body["given_up"] = true.into();
+    }
     for (member, list) in [("damaged", damaged), ("set_aside", aside)] {
         if !list.is_empty() {
             child_json::extend(&mut body, json!({ member: list }));
@@ -106,6 +112,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
         json!({ "warnings": warnings, "rehearsal": rehearsal, "passes": passes, "settings_drift": settings }),
     );
     child_json::extend(&mut body, child_json::carried(&view));
+    child_json::extend(&mut body, child_json::vip(&api.agent, &view));
     child_json::extend(&mut body, child_json::peer(&view, api.agent.unresolved(&view.record).as_deref()));
     child_json::extend(
         &mut body,

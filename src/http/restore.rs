@@ -2,7 +2,7 @@
 //! so only root of this host may call it, and the agent's own user.
 
 use super::{
-    auth::Caller,
+    auth::{Caller, Who},
     differences::{self, fields},
     envelope::read_bytes,
     error::{Failure, json_response},
@@ -34,7 +34,7 @@ pub async fn plan(State(api): Shared, Extension(caller): Extension<Caller>, body
         Found::Missing => "missing",
         Found::Same => "same",
         Found::Differs(plan) => {
-            answer["fields"] = differing(&api, &plan);
+            answer["fields"] = differing(&plan);
             answer["impact"] = plan.impact.name().into();
             "differs"
         }
@@ -62,7 +62,7 @@ pub async fn restore(
 
 /// The record that a caller sends who may.
 async fn record(caller: &Caller, body: Body) -> Result<Record, Failure> {
-    let may = matches!(caller, Caller::User(uid) if *uid == 0 || *uid == Uid::effective().as_raw());
+    let may = matches!(caller.who, Who::User(uid) if uid == 0 || uid == Uid::effective().as_raw());
     if !may {
         let text = "only root of this host may restore connections: run cygnet restore as root";
         return Err(Failure::Text(StatusCode::FORBIDDEN, text.into()));
@@ -80,8 +80,8 @@ fn named(record: &Record) -> Value {
     json!({ "uuid": record.id.to_string(), "name": record.spec.names.name })
 }
 
-fn differing(api: &Api, plan: &Plan) -> Value {
-    let shown = |record: Arc<Record>| api.inventory(&View { record, running: None, discount: None });
+fn differing(plan: &Plan) -> Value {
+    let shown = |record: Arc<Record>| Api::inventory(&View { record, running: None, discount: None }, true);
     let (before, after) = (shown(Arc::clone(&plan.before)), shown(Arc::new(plan.after.clone())));
     let mut found = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, false);
     found.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));

@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, declared, events, foreign, framing, guard, history, jobs, login,
+    actions, audit, connections, declared, events, foreign, framing, guard, ha, history, jobs, login,
     message::Message,
     message_api::{self, Door},
     metrics, native, openapi, overview,
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 46] = [
+pub static ROUTES: [Route; 49] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -211,6 +211,24 @@ pub static ROUTES: [Route; 46] = [
         access: Access::Direct,
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Post, "Reload", Acts, |verb| verb.by(native::reload))],
+    },
+    Route {
+        path: "/cygnet/v1/ha",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Get, "ShowRoles", Reads, |verb| verb.by(ha::show))],
+    },
+    Route {
+        path: "/cygnet/v1/standby",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "GiveUp", Acts, |verb| verb.by(ha::standby))],
+    },
+    Route {
+        path: "/cygnet/v1/active",
+        access: Access::Direct,
+        otherwise: Otherwise::NotAllowedForAnybody,
+        calls: &[call(Post, "TakeBack", Acts, |verb| verb.by(ha::active))],
     },
     Route {
         path: "/cygnet/v1/connections/{uuid}",

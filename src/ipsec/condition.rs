@@ -30,6 +30,8 @@ pub enum Condition {
     Connecting,
     /// Nothing carries it, and it is not this end that begins.
     Waiting,
+    /// Nothing carries it here: another gateway has the local address.
+    Standby,
     /// Nothing carries it.
     Down,
     /// charon cannot be asked.
@@ -38,7 +40,7 @@ pub enum Condition {
 
 impl Condition {
     /// All, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Up,
         Self::UpIdle,
         Self::NoInbound,
@@ -51,6 +53,7 @@ impl Condition {
         Self::Stale,
         Self::Connecting,
         Self::Waiting,
+        Self::Standby,
         Self::Down,
         Self::Unknown,
     ];
@@ -71,6 +74,7 @@ impl Condition {
             Self::Stale => "outdated",
             Self::Connecting => "connecting",
             Self::Waiting => "waiting",
+            Self::Standby => "standby",
             Self::Down => "down",
             Self::Unknown => "unknown",
         }
@@ -85,7 +89,7 @@ impl Condition {
     /// Whether an SA carries it, as wanted or otherwise.
     #[must_use]
     pub fn is_carried(self) -> bool {
-        !matches!(self, Self::Connecting | Self::Waiting | Self::Down | Self::Unknown)
+        !matches!(self, Self::Connecting | Self::Waiting | Self::Standby | Self::Down | Self::Unknown)
     }
 }
 

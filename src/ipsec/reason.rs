@@ -48,6 +48,8 @@ pub enum Code {
     Flapping,
     /// The gateway's address of the connection is not on this host.
     LocalAddressMissing,
+    /// The gateway's address of the connection is not on this host, which stands by for the one that has it.
+    Standby,
     /// The peer's name has no address.
     PeerNameUnresolved,
     /// Another stored connection has what it needs.
@@ -58,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -80,6 +82,7 @@ impl Code {
         Self::KeyAmbiguous,
         Self::Flapping,
         Self::LocalAddressMissing,
+        Self::Standby,
         Self::PeerNameUnresolved,
         Self::SetAside,
         Self::Unknown,
@@ -181,6 +184,7 @@ impl Code {
             Self::LocalAddressMissing => {
                 ("LOCAL_ADDRESS_MISSING", "Put the address on an interface of this gateway, or correct the VIP.")
             }
+            Self::Standby => ("STANDBY", "Nothing is wrong here; look at the gateway that has the address."),
             Self::PeerNameUnresolved => (
                 "PEER_NAME_UNRESOLVED",
                 "Correct the peerAddress, or the name servers of this gateway (`getent ahosts NAME` asks them); the name is \

@@ -12,6 +12,14 @@ impl StrongSwan {
         self.close("ike-id", unique_id, false, life).await
     }
 
+    /// Starts dropping an IKE_SA with all its children, without waiting for the peer. A missing one is no error.
+    ///
+    /// # Errors
+    /// When charon does not answer, or was restarted after `life`.
+    pub async fn drop_ike(&self, unique_id: u64, life: u64) -> Result<()> {
+        self.close("ike-id", unique_id, true, life).await
+    }
+
     /// Starts closing one CHILD_SA. A missing one is no error.
     ///
     /// # Errors

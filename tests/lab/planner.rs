@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::calls::native;
-use crate::pair::{PATIENCE, Pair};
+use crate::pair::{PATIENCE, Pair, WAIT};
 use crate::plain::{self, Plain};
+use crate::support::agent::AgentOptions;
 use crate::support::lab::{Lab, Side};
 use crate::support::{run, wait_until};
 use crate::{lab, lab_for, say};
@@ -132,7 +133,14 @@ fn a_tunnel_that_the_peer_closes_at_once_is_flapping() {
 #[test]
 fn without_its_address_a_tunnel_is_not_ready() {
     let Some(lab) = lab() else { return };
-    let pair = Pair::up(&lab, &json!({}));
+    let single = "[ha]\nrole = \"single\"\n".to_owned();
+    let mut pair = Pair::start_with(&lab, |side| AgentOptions {
+        wait: WAIT[side as usize].to_owned(),
+        tables: single.clone(),
+        ..AgentOptions::default()
+    });
+    pair.create_both(&json!({}));
+    pair.settled(1);
     let address = format!("{}/24", Side::A.wan());
     lab.remove_address(Side::A, &address);
     wait_until(Duration::from_secs(5), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));

@@ -2,11 +2,11 @@
 //! the host's addresses.
 
 use crate::{
-    agent::{Agent, CharonLink, View, Warning},
+    agent::{Agent, CharonLink, Presence, View, Warning},
     error::{Error, Result},
     ipsec::{Connection, ConnectionId, Part, Pass, TrafficSelector, passes, passes_beside},
     store::Record,
-    strongswan::{Charon, requests::Loadable},
+    strongswan::{Charon, conf::Traps, requests::Loadable},
 };
 use ipnet::IpNet;
 use std::{
@@ -23,7 +23,9 @@ impl Agent {
     /// The forms of `record` for charon, or `None` if it is not loaded.
     pub(in crate::agent) fn loadable(&self, record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
         let wanted = Some(&record.connection).filter(|_| record.is_loaded());
-        let passing = |c: &Connection| Loadable::passing(c, charon.traps, self.passes_of(c, charon));
+        // On a standby, traffic begins nothing.
+        let traps = if self.is_standby(record) { Traps::Unsupported } else { charon.traps };
+        let passing = |c: &Connection| Loadable::passing(c, traps, self.passes_of(c, charon));
         wanted.map(passing).transpose().map_err(|e| {
             // A fault of this program: nothing was loaded or stored.
             Error::Internal(format!("the configuration of connection {} fails its self-check: {e}", record.id))
@@ -32,7 +34,8 @@ impl Agent {
 
     /// The pass policies of `connection` in `charon`, with the host's current networks.
     pub(in crate::agent) fn passes_of(&self, connection: &Connection, charon: &Charon) -> Vec<Pass> {
-        if charon.passes() { self.passes_now(connection, &self.observer.networks()) } else { Vec::new() }
+        let is_standby = self.observer.presence(connection.local_addr) == Presence::Standby;
+        if charon.passes() && !is_standby { self.passes_now(connection, &self.observer.networks()) } else { Vec::new() }
     }
 
     /// The same with given networks, for any charon. Parts that another connection carries are left out.

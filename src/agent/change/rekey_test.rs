@@ -39,7 +39,7 @@ impl Agent {
     /// Runs the rekey test, if the write asks for it, and waits for the result as long as a write may wait. The test
     /// continues after that. Returns the state of the connection at that time.
     pub(in crate::agent) async fn with_rekey_test(self: &Arc<Self>, view: View, wanted: bool) -> View {
-        if !wanted || !view.record.is_loaded() || view.record.connection.children.is_empty() {
+        if !wanted || !view.record.is_loaded() || view.is_standby() || view.record.connection.children.is_empty() {
             return view;
         }
         let (agent, record) = (Arc::clone(self), Arc::clone(&view.record));

@@ -148,7 +148,8 @@ impl Agent {
                 out += now - last;
             }
             last = now;
-            if view.record.is_loaded() && view.status() == Some(Status::Ready) {
+            // A standby can prove nothing, and must take what the gateway takes that has the address.
+            if view.record.is_loaded() && (view.is_standby() || view.status() == Some(Status::Ready)) {
                 match self.confirm(&entry, begun, &view).await {
                     Ok(Some(_)) if overruled(&view.record) => return Ended::Overruled,
                     Ok(Some(record)) => return Ended::Confirmed(View { record, ..view }),

@@ -109,17 +109,8 @@ impl Agent {
         if let Some(why) = certs.and_then(|certs| certs.check_certificates_at(Timestamp::now()).err()) {
             return reason(Code::CertInvalid, format!("this gateway's bundle {why}"));
         }
-        match view.discount {
-            Some(Discount::AddressLeft) => {
-                let details = format!("the address {} has left this gateway", record.connection.local_addr);
-                return reason(Code::LocalAddressMissing, details);
-            }
-            Some(Discount::Flapping(count)) => {
-                let (trigger, who) = self.who_closes(record.id);
-                let details = format!("the tunnel was closed {count} times in a row soon after it came up; {who}");
-                return Some(Reason { code: Code::Flapping, since, details, trigger });
-            }
-            None => {}
+        if let Some(reason) = self.discounted(view, since) {
+            return Some(reason);
         }
         let missing = charon.missing(&record.connection);
         if !missing.is_empty() {
@@ -127,6 +118,30 @@ impl Agent {
             return reason(Code::AlgorithmUnsupported, format!("this charon has no {}", list.join(", ")));
         }
         None
+    }
+
+    /// Why SAs that are as wanted do not count, if they do not.
+    fn discounted(&self, view: &View, since: Timestamp) -> Option<Reason> {
+        let (id, local) = (view.record.id, view.record.connection.local_addr);
+        let reason = |code, since, details| Some(Reason { code, since, details, trigger: None });
+        match view.discount? {
+            Discount::AddressLeft => {
+                reason(Code::LocalAddressMissing, since, format!("the address {local} has left this gateway"))
+            }
+            Discount::Standby => {
+                let details = if self.has_given_up() {
+                    "this gateway was made a standby; `cygnet active` makes it active again".into()
+                } else {
+                    format!("{local} is not on this gateway, which stands by for the one that has it")
+                };
+                reason(Code::Standby, self.observer.local_addresses().left_at(local).unwrap_or(since), details)
+            }
+            Discount::Flapping(count) => {
+                let (trigger, who) = self.who_closes(id);
+                let details = format!("the tunnel was closed {count} times in a row soon after it came up; {who}");
+                Some(Reason { code: Code::Flapping, since, details, trigger })
+            }
+        }
     }
 
     /// Why the name of the peer has no address now, of a peer that has a name.

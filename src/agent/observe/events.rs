@@ -8,6 +8,7 @@ use crate::{
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -32,6 +33,10 @@ pub enum EventKind {
     Drift(Vec<&'static str>),
     /// The connection differs from the new settings.
     SettingsDrift(Vec<SettingDrift>),
+    /// The gateway has a local address of connections now, and works for it.
+    TookOver(IpAddr),
+    /// It has it no longer, and is its standby.
+    GaveUp(IpAddr),
     /// charon does not answer.
     CharonLost(String),
     /// charon answers and has loaded the stored connections.
@@ -50,6 +55,8 @@ impl EventKind {
             Self::Deleted => "deleted",
             Self::Drift(_) => "drift",
             Self::SettingsDrift(_) => "settings_drift",
+            Self::TookOver(_) => "took_over",
+            Self::GaveUp(_) => "gave_up",
             Self::CharonLost(_) => "charon_lost",
             Self::CharonBack => "charon_back",
         }

@@ -47,6 +47,8 @@ impl Agent {
             let flow = |flows: &mut Flows| flows.get(&child.name).map(|flow| flow.now(now, self.observer.limits()));
             let (traffic, since) = entry.with_flows(wanted, flow).unwrap_or((Use::Idle, None));
             let condition = match condition(wanted, child, running, traffic) {
+                Condition::Unknown => Condition::Unknown,
+                _ if view.is_standby() => Condition::Standby,
                 runs if runs.is_as_wanted() && self.is_shadowed(&view.record.connection, child) => Condition::Shadowed,
                 other => other,
             };

@@ -1,7 +1,7 @@
 //! The observed state of a connection.
 
 use crate::{
-    agent::{Agent, CharonLink, Drift, refusal::not_found},
+    agent::{Agent, CharonLink, Drift, Presence, refusal::not_found},
     error::Result,
     ipsec::{Carried, ConnectionId, IkeSa, IkeState, State, Status, carried, native::StartMode, status},
     store::Record,
@@ -28,6 +28,8 @@ pub enum Discount {
     Flapping(u32),
     /// The local address has left this host: no packet arrives.
     AddressLeft,
+    /// The local address is not here, and this gateway is its standby.
+    Standby,
 }
 
 /// How often a waiting write observes without an event.
@@ -45,6 +47,7 @@ impl View {
             // It has no networks yet, which is no fault; or none any more, so nothing comes up.
             (State::Enabled, true) if self.record.is_new() => Status::Connecting,
             (State::Enabled, true) | (State::Disabled, _) => Status::Disconnected,
+            (State::Enabled, false) if self.is_standby() => Status::Disconnected,
             (State::Enabled, false) => match status::status(&self.record.connection, running) {
                 Status::Ready if self.discount.is_some() => Status::Connecting,
                 status => status,
@@ -61,13 +64,19 @@ impl View {
         self.record.is_loaded() && is_idle && self.record.connection.start_mode() != StartMode::Initiate
     }
 
+    /// Whether another gateway is to carry it, which has the local address.
+    #[must_use]
+    pub fn is_standby(&self) -> bool {
+        self.discount == Some(Discount::Standby)
+    }
+
     /// What carries; `None` if that is unknown, or if nothing is to. SAs that do not count carry nothing, as in events.
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let running = self.running.as_ref()?;
         let carries =
             || if self.discount.is_some() { Carried::Nothing } else { carried(&self.record.connection, running) };
-        (self.record.is_wanted() && !self.waits()).then(carries)
+        (self.record.is_wanted() && !self.waits() && !self.is_standby()).then(carries)
     }
 }
 
@@ -137,8 +146,10 @@ impl Agent {
 
     /// Why the SAs do not make the connection Ready, if there is a reason.
     pub(in crate::agent) fn discount(&self, record: &Record) -> Option<Discount> {
-        if self.observer.local_addresses().has_left(record.connection.local_addr) {
-            return Some(Discount::AddressLeft);
+        match self.observer.presence(record.connection.local_addr) {
+            Presence::Standby => return Some(Discount::Standby),
+            Presence::Left => return Some(Discount::AddressLeft),
+            Presence::Here | Presence::Missing => {}
         }
         // A peer that begins may also end, as often as it likes.
         let flapping =
@@ -176,7 +187,12 @@ impl Agent {
                 view.running.iter_mut().flatten().for_each(|ike| ike.children.clear());
                 return view;
             }
-            if !record.is_loaded() || view.waits() || view.status() == Some(Status::Ready) || left.is_zero() {
+            if !record.is_loaded()
+                || view.waits()
+                || view.is_standby()
+                || view.status() == Some(Status::Ready)
+                || left.is_zero()
+            {
                 return view;
             }
             // The next round observes, with or without an event.

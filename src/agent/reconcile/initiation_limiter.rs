@@ -11,8 +11,6 @@ use tokio::time::Instant;
 
 /// The burst: initiations at once after a pause.
 const BURST: u32 = 32;
-/// How many retries each success releases: when the path to all peers works again, their tunnels return at the full rate.
-const CREDIT: u32 = 4;
 
 /// The priorities of initiations, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +31,15 @@ impl Priority {
         match self {
             Self::Known | Self::New => Duration::from_millis(10),
             Self::Again => Duration::from_millis(400),
+        }
+    }
+
+    /// How many more of this kind each success releases. Where peers answer, as after an address has come to this gateway,
+    /// tunnels come up as fast as charon negotiates; when the path to all peers works again, retries return at that rate.
+    fn credit(self) -> u32 {
+        match self {
+            Self::Known | Self::New => 1,
+            Self::Again => 4,
         }
     }
 
@@ -92,10 +99,10 @@ impl InitiationLimiter {
         }
     }
 
-    /// An attempt succeeded after failed ones.
-    pub fn succeeded(&mut self, now: Instant) {
-        let next = &mut self.next[Priority::Again as usize];
-        *next = next.checked_sub(Priority::Again.pace() * CREDIT).unwrap_or(*next).max(earliest(Priority::Again, now));
+    /// An attempt of this kind succeeded.
+    pub fn succeeded(&mut self, claim: Priority, now: Instant) {
+        let next = &mut self.next[claim as usize];
+        *next = next.checked_sub(claim.pace() * claim.credit()).unwrap_or(*next).max(earliest(claim, now));
     }
 
     /// When the next waiting connection may start.
@@ -193,11 +200,31 @@ mod tests {
         while all < 10_000 && now < start + Duration::from_mins(5) {
             now += Duration::from_millis(50);
             let count = granted(&mut turns, now).len();
-            (0..count).for_each(|_| turns.succeeded(now));
+            (0..count).for_each(|_| turns.succeeded(Priority::Again, now));
             all += count;
         }
         let took = now - start;
         assert!(took > Duration::from_secs(95) && took < Duration::from_secs(110), "at the pace of others: {took:?}");
+    }
+
+    /// charon makes 200 a second, and each that is up opens the way for another.
+    #[test]
+    fn where_peers_answer_the_rate_is_that_of_charon() {
+        let start = Instant::now();
+        let mut turns = InitiationLimiter::new(start);
+        let mut under_way = (0..1000).filter(|n| turns.ask(id(*n), Priority::Known, start)).count();
+        let (mut now, mut up, mut most) = (start, 0, under_way);
+        while up < 1000 && now < start + Duration::from_mins(1) {
+            now += Duration::from_millis(5);
+            under_way += granted(&mut turns, now).len();
+            most = most.max(under_way);
+            if under_way > 0 {
+                (under_way, up) = (under_way - 1, up + 1);
+                turns.succeeded(Priority::Known, now);
+            }
+        }
+        let took = now - start;
+        assert!(took < Duration::from_secs(7) && most < 500, "{took:?}, {most} under way");
     }
 
     #[test]

@@ -68,9 +68,9 @@ impl ReconcileQueue {
         self.waiting.limiter().cancel(id);
     }
 
-    /// An attempt succeeded after failed ones.
-    pub fn succeeded(&self) {
-        self.waiting.limiter().succeeded(Instant::now());
+    /// An attempt of this priority succeeded.
+    pub fn succeeded(&self, priority: Priority) {
+        self.waiting.limiter().succeeded(priority, Instant::now());
         self.waiting.changed.notify_one();
     }
 

@@ -38,8 +38,6 @@ const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// How long a reconcile waits for a change of the connection, and when it retries after that.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
-/// How often an address that has left this host is looked for.
-const AWAY: Duration = Duration::from_secs(1);
 /// When to try again if charon did not answer.
 pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
 /// When to try again after any other failure.
@@ -162,7 +160,8 @@ impl Agent {
         let record = self.store.get(id);
         let loaded = record.as_ref().filter(|record| record.is_loaded());
         let passes = loaded.map(|record| self.passes_of(&record.connection, charon)).unwrap_or_default();
-        let follows = passes == planner.passes;
+        let is_held_back = loaded.is_some_and(|record| self.is_standby(record));
+        let follows = passes == planner.passes && is_held_back == planner.is_held_back;
         if saved.is_ok() && follows && planner.is_configured(record.as_ref()) && !entry.files_changed(&self.paths(id)) {
             return Ok(Vec::new());
         }
@@ -184,7 +183,8 @@ impl Agent {
         }
         planner.record_configured(record.filter(|_| saved.is_ok()));
         planner.passes = wanted.map(|wanted| wanted.passes).unwrap_or_default();
-        // A change of the host's networks is not drift.
+        planner.is_held_back = is_held_back;
+        // A change of the host's networks or addresses is not drift.
         saved.map(|()| if follows { steps } else { Vec::new() })
     }
 
@@ -254,6 +254,9 @@ impl Agent {
             None => self.listed(id).await?,
         };
         entry.take_in_rekeyings(planner);
+        if self.follow_address(&record, entry, planner, (&running, life)).await? {
+            return Ok(());
+        }
         let record = self.heal(record, entry, planner, charon, &running).await?;
         if self.follow_version(&record, entry, planner, charon, (&running, life)).await?
             || self.follow_split(&record, &running, planner).await?
@@ -264,13 +267,13 @@ impl Agent {
         self.record_installed(&record, &running);
         self.record_totals(id, &running);
         let now = Instant::now();
-        let had_failed = planner.has_failed();
+        let (attempted_as, was_complete) = (claim(&record, planner), planner.is_complete());
         let (steps, again) = planner.steps(&record.connection, &running, now);
         entry.share(planner);
         entry.mark(&mut running);
         entry.record_carried(carried(&record.connection, &running));
-        if had_failed && planner.is_complete() {
-            self.reconciler.queue().succeeded();
+        if planner.is_complete() && !was_complete {
+            self.reconciler.queue().succeeded(attempted_as);
         }
         if self.record_proven(&record, entry, planner, charon, &running).await? {
             return Ok(());
@@ -355,9 +358,10 @@ impl Agent {
         let Some(record) = wanted else { return self.announce_unwanted(id) };
         let discount = self.discount(&record);
         let mut history = entry.history();
-        if discount == Some(Discount::AddressLeft) {
-            // charon has no event for a returning address.
-            self.reconciler.enqueue(id, Instant::now() + AWAY);
+        if discount == Some(Discount::Standby) {
+            // The gateway that has the address tells of the tunnel.
+            history.forget_told();
+            return;
         }
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
@@ -390,14 +394,5 @@ impl Agent {
                 );
             }
         }
-    }
-
-    /// Closes all SAs of a connection that is not wanted.
-    pub(in crate::agent) async fn close_all(&self, id: ConnectionId) -> Result<()> {
-        let life = self.strongswan.charon_epoch().await;
-        for ike in self.strongswan.observe(id, Asker::Writer).await? {
-            self.strongswan.close_ike(ike.unique_id, life).await?;
-        }
-        Ok(())
     }
 }

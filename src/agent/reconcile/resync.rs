@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{Auth, ConnectionId},
     store::Record,
-    strongswan::{Charon, Sas, names},
+    strongswan::{Asker, Charon, Sas, names},
 };
 use futures_util::StreamExt;
 use std::{
@@ -168,8 +168,7 @@ impl Agent {
                 let Ok(mut planner) = entry.planner.try_lock() else { continue };
                 planner.loaded = Loaded::Nothing;
             }
-            let has_left = self.observer.local_addresses().has_left(record.connection.local_addr);
-            if lost || edited.contains(&id) || has_left || !self.strongswan.has_events() {
+            if lost || edited.contains(&id) || !self.strongswan.has_events() {
                 self.reconciler.enqueue(id, now);
             }
         }
@@ -177,6 +176,15 @@ impl Agent {
         for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
             record_stranger(id);
             self.reconciler.enqueue(*id, now);
+        }
+        Ok(())
+    }
+
+    /// Closes all SAs of a connection that is not wanted.
+    pub(in crate::agent) async fn close_all(&self, id: ConnectionId) -> Result<()> {
+        let life = self.strongswan.charon_epoch().await;
+        for ike in self.strongswan.observe(id, Asker::Writer).await? {
+            self.strongswan.close_ike(ike.unique_id, life).await?;
         }
         Ok(())
     }

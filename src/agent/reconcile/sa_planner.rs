@@ -3,6 +3,7 @@
 //! Make before break: an SA that is not as wanted is closed only after one that is carries traffic. If anything fails,
 //! traffic continues over the old SA.
 
+mod away;
 mod pace;
 mod running;
 mod stale;

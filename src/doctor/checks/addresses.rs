@@ -19,7 +19,8 @@ pub fn addresses(case: &Case) -> Judged {
     };
     let own: BTreeSet<IpAddr> = interfaces.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
     let mut missing: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
-    for connection in case.wanted().filter(|connection| !own.contains(&connection.local_addr)) {
+    let is_here = |address: &IpAddr| own.contains(address) || case.standby.contains(address);
+    for connection in case.wanted().filter(|connection| !is_here(&connection.local_addr)) {
         missing.entry(connection.local_addr).or_default().push(connection.id());
     }
     let prefix = |address: &IpAddr| if address.is_ipv4() { 32 } else { 128 };
@@ -42,19 +43,32 @@ pub fn addresses(case: &Case) -> Judged {
         let fix = if settings::has_moved(case, *address) { settings::TAKE_OVER.into() } else { fix(address) };
         found.push(finding(Level::Error, what, fix).with(format!("{evidence}; connections: {}", some(connections))));
     }
-    let unused =
-        case.gateway.vips.iter().filter(|vip| !own.contains(&vip.address) && !missing.contains_key(&vip.address));
+    let unused = case.gateway.vips.iter().filter(|vip| !is_here(&vip.address) && !missing.contains_key(&vip.address));
     for vip in unused {
         let what = format!("{}, the VIP {} of the settings, is not on this host", vip.address, vip.uuid);
         found.push(finding(Level::Warning, what, fix(&vip.address)).with(&evidence));
     }
-    judged(found, format!("{} VIPs and the local addresses of all connections are here", case.gateway.vips.len()))
+    let away: BTreeSet<_> = case.standby.difference(&own).copied().collect();
+    let seen = match away.len() {
+        0 => format!("{} VIPs and the local addresses of all connections are here", case.gateway.vips.len()),
+        1 => format!("standby: {} is not on this host", some(&away)),
+        _ => format!("standby: {} are not on this host", some(&away)),
+    };
+    judged(found, seen)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::doctor::checks::healthy;
+
+    #[test]
+    fn a_standby_needs_none() {
+        let mut case = healthy::case();
+        case.facts.interfaces.as_mut().expect("seen")[1].addresses.clear();
+        case.standby = [IpAddr::from([192, 0, 2, 1])].into();
+        assert_eq!(addresses(&case), Ok("standby: 192.0.2.1 is not on this host".into()));
+    }
 
     #[test]
     fn addresses_must_be_here() {

@@ -72,6 +72,7 @@ pub fn case() -> Case {
                 cidrs: vec!["10.1.0.0/24".parse().expect("a net")],
             }],
         },
+        standby: std::collections::BTreeSet::new(),
         agent: Ok(CharonLink::Up(Arc::new(charon))),
         same_networks: Stance::Warn,
         dropped_cas: Vec::new(),
@@ -172,6 +173,8 @@ fn facts(record: &Record, charon: Charon) -> Facts {
         kernel: Ok(procfs::Kernel {
             forward_v4: true,
             forward_v6: Some(false),
+            nonlocal_v4: false,
+            nonlocal_v6: false,
             rp_filter: [("all".to_owned(), 0)].into(),
         }),
         processes: Ok(vec![holder]),

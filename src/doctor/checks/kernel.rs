@@ -95,6 +95,32 @@ fn strict(kernel: &Kernel, name: &str) -> Option<Finding> {
     (all.max(own) == 1).then(|| finding(Level::Warning, what, fix).with(evidence))
 }
 
+/// The kernel lets no program send from an address that is not here: on a standby it belongs to the other gateway. charon
+/// needs no such right, as it binds to no address. Without it, Linux sends nothing from a foreign address of IPv6; of IPv4
+/// it never does.
+pub fn nonlocal_bind(case: &Case) -> Judged {
+    let kernel = match &case.facts.kernel {
+        Ok(kernel) => kernel,
+        Err(why) => return Err(unchecked("nonlocal_bind", why)),
+    };
+    let has_v6 = case.wanted().any(|connection| connection.local_addr.is_ipv6());
+    let on = |key: &str, level, what: &str| {
+        let note = format!("for good: echo {key}=0 >>/etc/sysctl.d/60-cygnet.conf; another program may need it");
+        finding(level, what.to_owned(), noted(format!("sysctl -w {key}=0"), &note)).with(format!("{key} = 1"))
+    };
+    let mut found = Vec::new();
+    if kernel.nonlocal_v6 && has_v6 {
+        let what =
+            "charon may send from IPv6 addresses that are not on this host, and on a standby are the other gateway's";
+        found.push(on("net.ipv6.ip_nonlocal_bind", Level::Warning, what));
+    }
+    if kernel.nonlocal_v4 {
+        let what = "programs may bind to IPv4 addresses that are not on this host; cygnet and charon do not need it";
+        found.push(on("net.ipv4.ip_nonlocal_bind", Level::Info, what));
+    }
+    judged(found, "no program may use addresses that are not on this host")
+}
+
 /// The plausible years of a clock.
 const YEARS: std::ops::Range<i16> = 2025..2100;
 
@@ -124,6 +150,18 @@ pub fn clock(case: &Case) -> Judged {
 mod tests {
     use super::*;
     use crate::doctor::checks::healthy;
+
+    #[test]
+    fn foreign_addresses_are_not_used() {
+        let mut case = healthy::case();
+        case.facts.kernel.as_mut().expect("seen").nonlocal_v6 = true;
+        assert!(nonlocal_bind(&case).is_ok(), "no connection has IPv6");
+        case.facts.kernel.as_mut().expect("seen").nonlocal_v4 = true;
+        assert_eq!(nonlocal_bind(&case).expect_err("said")[0].level, Level::Info);
+        case.records = vec![healthy::record("2001:db8::1", "2001:db8::2", "10.1.0.0/24", "10.2.0.0/24")];
+        let found = nonlocal_bind(&case).expect_err("wrong");
+        assert_eq!((found.len(), found[0].level), (2, Level::Warning), "{found:?}");
+    }
 
     #[test]
     fn forwarding_is_needed_for_networks_not_for_the_gateway_itself() {

@@ -49,6 +49,10 @@ pub struct Kernel {
     pub forward_v4: bool,
     /// `net.ipv6.conf.all.forwarding`; `None` without IPv6.
     pub forward_v6: Option<bool>,
+    /// `net.ipv4.ip_nonlocal_bind`.
+    pub nonlocal_v4: bool,
+    /// `net.ipv6.ip_nonlocal_bind`.
+    pub nonlocal_v6: bool,
     /// `rp_filter` by interface, `all` among them.
     pub rp_filter: BTreeMap<String, u8>,
 }
@@ -160,12 +164,15 @@ pub fn kernel(root: &Path) -> Probe<Kernel> {
     let sys = root.join("proc/sys/net");
     let forward_v4 = read_text(&sys.join("ipv4/ip_forward"))?.trim() == "1";
     let forward_v6 = read_text(&sys.join("ipv6/conf/all/forwarding")).ok().map(|text| text.trim() == "1");
+    let is_on = |key: &str| read_text(&sys.join(key)).is_ok_and(|text| text.trim() == "1");
+    let (nonlocal_v4, nonlocal_v6) = (is_on("ipv4/ip_nonlocal_bind"), is_on("ipv6/ip_nonlocal_bind"));
     let entries = fs::read_dir(sys.join("ipv4/conf")).into_iter().flatten().flatten();
     let filter = |entry: fs::DirEntry| {
         let value = read_text(&entry.path().join("rp_filter")).ok()?.trim().parse().ok()?;
         Some((entry.file_name().into_string().ok()?, value))
     };
-    Ok(Kernel { forward_v4, forward_v6, rp_filter: entries.filter_map(filter).collect() })
+    let rp_filter = entries.filter_map(filter).collect();
+    Ok(Kernel { forward_v4, forward_v6, nonlocal_v4, nonlocal_v6, rp_filter })
 }
 
 fn read_text(path: &Path) -> Probe<String> {

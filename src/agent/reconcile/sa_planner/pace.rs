@@ -126,6 +126,12 @@ impl Pace {
         self.closed_here.extend(children);
     }
 
+    /// The local address has gone, and with it all SAs: their end says nothing about the peer.
+    pub fn forget_installed(&mut self) {
+        self.installed.clear();
+        self.closed_here.clear();
+    }
+
     /// The number of closures soon after it came up, if the tunnel flaps.
     pub fn flapping(&self) -> Option<u32> {
         (self.unrest >= 2 * FLAPS).then_some(self.flaps)

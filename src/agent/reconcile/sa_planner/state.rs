@@ -1,6 +1,6 @@
 //! What is remembered of a connection between two looks at its SAs, and what that says of those that run.
 
-use super::{pace::Pace, stale::Stale, twins};
+use super::{away::Away, pace::Pace, stale::Stale, twins};
 use crate::{
     ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Pass, coverage},
     store::Record,
@@ -35,6 +35,8 @@ pub struct SaPlanner {
     reloads: u8,
     /// What the connection left alone when charon was last given it; the host's networks change without a word of ours.
     pub passes: Vec<Pass>,
+    /// It was given to charon without traps, because this gateway is a standby for it.
+    pub is_held_back: bool,
     /// The record for which charon's configuration and the files were last found, or made, as wanted.
     configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.
@@ -47,6 +49,7 @@ pub struct SaPlanner {
     pub(super) let_go_on: Option<Instant>,
     pub(super) pace: Pace,
     pub(super) turns: Turns,
+    pub(super) away: Away,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
     /// Since when the peer carries some of the networks of a child, and nothing of others.

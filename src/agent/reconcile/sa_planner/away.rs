@@ -1,0 +1,56 @@
+//! What is remembered of a connection while this host lacks its local address, and forgotten when it is back.
+
+use super::state::SaPlanner;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An address that was back less than this before, and brought no tunnel up, does not have attempts start over: it may
+/// come and go without end.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// Whether the local address is here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Away {
+    /// It was not at the last look.
+    is_away: bool,
+    /// When it came back last.
+    returned: Option<Instant>,
+    /// Whether everything was carried when it went.
+    was_complete: bool,
+}
+
+impl SaPlanner {
+    /// The local address is not here.
+    pub fn record_away(&mut self) {
+        self.away.is_away = true;
+    }
+
+    /// The same, and another gateway works for it: what ran here says nothing of the peer any more. Returns whether that is
+    /// new.
+    pub fn leave(&mut self) -> bool {
+        let is_new = !self.away.is_away;
+        if is_new {
+            self.away.was_complete = self.is_complete;
+        }
+        self.away.is_away = true;
+        self.is_complete = false;
+        self.duplicate_since.clear();
+        self.pace.forget_installed();
+        is_new
+    }
+
+    /// The local address is here; returns whether it was not at the last look. Attempts then start at once, without waiting
+    /// for the peer to begin.
+    pub fn come_back(&mut self, now: Instant) -> bool {
+        if !std::mem::take(&mut self.away.is_away) {
+            return false;
+        }
+        let last = self.away.returned.filter(|_| !self.away.was_complete);
+        if last.is_none_or(|last| now.duration_since(last) >= SETTLED) {
+            self.reset_attempts();
+            self.pace.not_before = Some(now);
+            self.away.returned = Some(now);
+        }
+        true
+    }
+}
