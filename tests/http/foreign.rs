@@ -119,7 +119,9 @@ fn the_watch_puts_files_in_the_place_of_other_things() {
     let replaced = |thing: &Thing| thing.is_possible() && !matches!(thing, Thing::Directory);
     // The watch comes every few seconds: it finds one of them at each place.
     for thing in Thing::ALL.into_iter().filter(replaced) {
-        paths.iter().for_each(|path| thing.make(path));
+        for path in paths {
+            thing.make(path);
+        }
         for (path, before) in paths.iter().zip(&before) {
             wait_until(&format!("{thing:?} at {} is replaced", path.display()), || {
                 let found = path.symlink_metadata().ok()?;
@@ -144,8 +146,11 @@ fn what_lies_under_our_names_and_is_nobodys_goes() {
     fs::create_dir_all(&private).expect("made");
     let stray = |n: u8| [b.conf(&uuid(n)), private.join(format!("cygnet-{}-0a1b2c3d.pem", uuid(n)))];
     let things: Vec<_> = [Thing::Pipe, Thing::Link, Thing::Huge, Thing::Socket].into_iter().zip(9..).collect();
-    things.iter().for_each(|(thing, n)| stray(*n).iter().for_each(|path| thing.make(path)));
-    for (thing, path) in things.iter().flat_map(|(thing, n)| stray(*n).map(|path| (thing, path))) {
+    let places: Vec<_> = things.iter().flat_map(|(thing, n)| stray(*n).map(|path| (thing, path))).collect();
+    for (thing, path) in &places {
+        thing.make(path);
+    }
+    for (thing, path) in &places {
         wait_until(&format!("{thing:?} is removed"), || path.symlink_metadata().is_err().then_some(()));
     }
     assert_eq!(b.inventory(&uuid(8))["name"], "site-8");
