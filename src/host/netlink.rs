@@ -25,6 +25,8 @@ const DATAGRAM: usize = 64 << 10;
 /// The length of `struct nlmsghdr`, and of `struct ifaddrmsg` behind it.
 const HEADER: usize = 16;
 const MESSAGE: usize = 8;
+/// The length of a request, which has both.
+const REQUEST: u32 = 24;
 /// `RTM_GETADDR` and `RTM_NEWADDR`; `NLM_F_REQUEST` with `NLM_F_DUMP`, and `NLM_F_DUMP_INTR`.
 const GET: u16 = libc::RTM_GETADDR;
 const NEW: u16 = libc::RTM_NEWADDR;
@@ -115,8 +117,7 @@ struct List {
 }
 
 fn dump(route: &OwnedFd) -> io::Result<List> {
-    let (length, kind, flags) = ((HEADER + MESSAGE) as u32, GET, DUMP);
-    let mut request = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &flags.to_ne_bytes()].concat();
+    let mut request = [&REQUEST.to_ne_bytes()[..], &GET.to_ne_bytes(), &DUMP.to_ne_bytes()].concat();
     // A number, our port and the message with no family: all zero.
     request.resize(HEADER + MESSAGE, 0);
     send(route.as_raw_fd(), &request, MsgFlags::empty())?;
@@ -191,7 +192,7 @@ mod tests {
 
     /// A message about an address, as the kernel makes it.
     fn message(kind: u16, flags: u32, attributes: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut body = vec![0, 0, flags as u8, 0, 1, 0, 0, 0];
+        let mut body = vec![0, 0, u8::try_from(flags & 0xff).expect("a byte"), 0, 1, 0, 0, 0];
         let flags = flags.to_ne_bytes();
         for (kind, value) in attributes.iter().copied().chain([(FLAGS, &flags[..])]) {
             body.extend(u16::try_from(4 + value.len()).expect("short").to_ne_bytes());
@@ -224,12 +225,12 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_or_passed_over() {
-        for at in 0..80 {
+        for at in 0..80_u8 {
             let whole = message(NEW, 0, &[(ADDRESS, &[192, 0, 2, 1]), (LOCAL, &[192, 0, 2, 1])]);
-            let cut = whole.get(..at).unwrap_or_default();
+            let cut = whole.get(..at.into()).unwrap_or_default();
             let outcome = List::default().take(cut);
-            assert_eq!(outcome.is_err(), (6..whole.len()).contains(&at) && !cut.is_empty(), "{at}");
-            let wrong: Vec<_> = whole.iter().map(|byte| byte.wrapping_mul(at as u8)).collect();
+            assert_eq!(outcome.is_err(), (6..whole.len()).contains(&at.into()) && !cut.is_empty(), "{at}");
+            let wrong: Vec<_> = whole.iter().map(|byte| byte.wrapping_mul(at)).collect();
             // It ends, whatever it says.
             let _ = List::default().take(&wrong);
         }

@@ -24,13 +24,16 @@ const BEAT: Duration = Duration::from_secs(1);
 impl Agent {
     /// Follows this host's addresses until the end of the agent.
     pub(in crate::agent) fn follow_addresses(self: &Arc<Self>) {
-        let seen = self.observer.seen_addresses().load().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the addresses that this host had are unknown: {error}");
-            Default::default()
-        });
+        let seen = match self.observer.seen_addresses().load() {
+            Ok(saved) => saved.seen,
+            Err(error) => {
+                tracing::warn!(%error, "the addresses that this host had are unknown: {error}");
+                BTreeSet::new()
+            }
+        };
         // Subscribed before they are read: no change is lost in between.
         let news = subscribe();
-        let host = self.observer.reread_addresses(seen.seen);
+        let host = self.observer.reread_addresses(seen);
         let mut known = host.addresses().cloned().unwrap_or_default();
         let stands_by = |vip: &IpAddr| self.observer.presence(*vip) == Presence::Standby;
         *self.observer.standing_by() = self.vips().into_iter().filter(stands_by).collect();

@@ -12,7 +12,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Away {
     /// It was not at the last look.
-    is_away: bool,
+    lacks_address: bool,
     /// When it came back last.
     returned: Option<Instant>,
     /// Whether everything was carried when it went.
@@ -22,17 +22,17 @@ pub(super) struct Away {
 impl SaPlanner {
     /// The local address is not here.
     pub fn record_away(&mut self) {
-        self.away.is_away = true;
+        self.away.lacks_address = true;
     }
 
     /// The same, and another gateway works for it: what ran here says nothing of the peer any more. Returns whether that is
     /// new.
     pub fn leave(&mut self) -> bool {
-        let is_new = !self.away.is_away;
+        let is_new = !self.away.lacks_address;
         if is_new {
             self.away.was_complete = self.is_complete;
         }
-        self.away.is_away = true;
+        self.away.lacks_address = true;
         self.is_complete = false;
         self.duplicate_since.clear();
         self.pace.forget_installed();
@@ -42,7 +42,7 @@ impl SaPlanner {
     /// The local address is here; returns whether it was not at the last look. Attempts then start at once, without waiting
     /// for the peer to begin.
     pub fn come_back(&mut self, now: Instant) -> bool {
-        if !std::mem::take(&mut self.away.is_away) {
+        if !std::mem::take(&mut self.away.lacks_address) {
             return false;
         }
         let last = self.away.returned.filter(|_| !self.away.was_complete);
