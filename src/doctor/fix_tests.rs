@@ -62,7 +62,7 @@ fn route_based(case: &mut Case) {
     case.facts.into_tunnels = Ok(Vec::new());
 }
 
-const FAULTS: [Fault; 37] = [
+const FAULTS: [Fault; 38] = [
     |case| {
         let (connection, why) = (HOSTILE.into(), HOSTILE.into());
         case.unresolved = vec![super::case::Unresolved { connection, why, is_new: true }];
@@ -110,6 +110,10 @@ const FAULTS: [Fault; 37] = [
         let name = format!("ipsec.{HOSTILE}");
         case.facts.kernel.as_mut().expect("seen").rp_filter.insert(name.clone(), 1);
         case.facts.interfaces.as_mut().expect("seen")[1].name = name;
+    },
+    |case| {
+        case.records = vec![healthy::record("2001:db8::1", "2001:db8::2", "10.1.0.0/24", "10.2.0.0/24")];
+        case.facts.kernel.as_mut().expect("seen").nonlocal_v6 = true;
     },
     |case| strict(case, "inet x", false),
     |case| strict(case, "ip filter", true),

@@ -1,6 +1,7 @@
 //! A gateway of a pair, whose local addresses come and go as keepalived moves them, with charon's own retransmissions.
 //! Without the address it sends nothing; with it, the tunnel is up at once, whatever went before.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -200,18 +201,19 @@ const MANY: usize = 100;
 
 /// B's charon answers as so many peers, each with an address and a network of its own.
 fn load_many(lab: &Lab) {
-    let (mut connections, mut secrets) = (String::new(), String::new());
+    let mut connections = String::new();
     for n in 1..=MANY {
         let (peer, vip) = (many_peer(n), Side::A.wan());
         lab.add_address(Side::B, &format!("{peer}/32"));
-        connections += &format!(
+        let _ = write!(
+            connections,
             " p{n} {{\n version = 2\n local_addrs = {peer}\n remote_addrs = {vip}\n unique = no\n \
              proposals = aes256-sha256-x25519\n local {{\n auth = psk\n id = {peer}\n }}\n \
              remote {{\n auth = psk\n id = {vip}\n }}\n children {{\n k{n} {{\n esp_proposals = aes256-sha256\n \
              local_ts = 10.2.{n}.0/24\n remote_ts = 10.1.{n}.0/24\n }}\n }}\n }}\n"
         );
     }
-    secrets += &format!(" ike-many {{\n id-1 = {}\n secret = \"{KEY}\"\n }}\n", Side::A.wan());
+    let secrets = format!(" ike-many {{\n id-1 = {}\n secret = \"{KEY}\"\n }}\n", Side::A.wan());
     lab.load_conf(Side::B, "many", &format!("connections {{\n{connections}}}\nsecrets {{\n{secrets}}}\n"));
 }
 

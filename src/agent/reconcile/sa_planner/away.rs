@@ -8,17 +8,6 @@ use tokio::time::Instant;
 /// come and go without end.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Whether the local address is here.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Away {
-    /// It was not at the last look.
-    lacks_address: bool,
-    /// When it came back last.
-    returned: Option<Instant>,
-    /// Whether everything was carried when it went.
-    was_complete: bool,
-}
-
 impl SaPlanner {
     /// The local address is not here.
     pub fn record_away(&mut self) {

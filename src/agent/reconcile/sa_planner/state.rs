@@ -1,6 +1,6 @@
 //! What is remembered of a connection between two looks at its SAs, and what that says of those that run.
 
-use super::{away::Away, pace::Pace, stale::Stale, twins};
+use super::{pace::Pace, stale::Stale, twins};
 use crate::{
     ipsec::{Child, ChildSa, ChildState, Connection, IkeSa, IkeState, Pass, coverage},
     store::Record,
@@ -62,6 +62,17 @@ pub(super) struct Duplicate {
     pub(super) since: Instant,
     /// Whether the wait was begun anew; that is done once.
     pub(super) is_late: bool,
+}
+
+/// Whether the local address is here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Away {
+    /// It was not at the last look.
+    pub(super) lacks_address: bool,
+    /// When it came back last.
+    pub(super) returned: Option<Instant>,
+    /// Whether everything was carried when it went.
+    pub(super) was_complete: bool,
 }
 
 /// The attempts so far.
