@@ -23,7 +23,7 @@ use crate::{
         options::{CONTRACT, chosen},
         wire::{self, CreateParams, DeclaredParams, OptionBlock, Tags},
     },
-    ipsec::{ConnectionId, NativeOptions, Split, State, TrafficSelector},
+    ipsec::{ConnectionId, IdentityKind, NativeOptions, Split, State, TrafficSelector},
     nearest::nearest,
     settings::Gateway,
     store::{Names, Network, Options, Record, Reference, RemoteCidr, Spec},
@@ -164,8 +164,10 @@ impl Declared {
             options.native.split = before.split;
         }
         let has_same_names = options.local_id == old.options.local_id && options.remote_id == old.options.remote_id;
-        if has_same_names && options.id_kind.are_asked_as(old.options.id_kind) {
+        if has_same_names && readings(&options) == readings(&old.options) {
             options.id_kind = old.options.id_kind;
+            options.native.local_id_type = before.local_id_type;
+            options.native.remote_id_type = before.remote_id_type;
         }
         Ok(options)
     }
@@ -227,6 +229,34 @@ fn refuse_unknown(members: &Map<String, Value>) -> Result<()> {
     Err(Error::rule(&visible(&shown), format!("is no member of a connection{near}")))
 }
 
+/// How each identity is read, in the words that a caller has for it; without any, the word for both.
+fn readings(options: &Options) -> [Option<IdentityKind>; 3] {
+    let Options { local_id, remote_id, id_kind, native, .. } = options;
+    let [local, remote] = id_kind.of_ends();
+    let read = |text: &Option<String>, said: Option<IdentityKind>, kind: IdentityKind| {
+        text.as_ref().map(|_| said.unwrap_or(kind).asked())
+    };
+    let (local, remote) = (read(local_id, native.local_id_type, local), read(remote_id, native.remote_id_type, remote));
+    [local, remote, Some(id_kind.both.asked()).filter(|_| local.or(remote).is_none())]
+}
+
+/// The words for identities that are read differently: `name` is one for both alone, so the other end says its own.
+fn id_words(options: &mut Options) {
+    let [local, remote, _] = readings(options);
+    let is_name = |kind: Option<IdentityKind>| kind == Some(IdentityKind::Name);
+    if is_name(local) || is_name(remote) {
+        options.id_kind.both = IdentityKind::Name;
+    }
+    let both = options.id_kind.both.asked();
+    let own = |said: &mut Option<IdentityKind>, kind: Option<IdentityKind>| {
+        if said.is_none() {
+            *said = kind.filter(|kind| *kind != both);
+        }
+    };
+    own(&mut options.native.local_id_type, local);
+    own(&mut options.native.remote_id_type, remote);
+}
+
 /// `record` as a file declares it, without its key.
 #[must_use]
 pub fn exported(record: &Record) -> Map<String, Value> {
@@ -247,11 +277,13 @@ pub fn exported(record: &Record) -> Map<String, Value> {
     say("peerAddress", peer.to_string().into());
     say("l3NetworkUuids", local.iter().map(|network| network.network.as_str()).collect());
     say("peerCidrs", remote.iter().map(|entry| entry.cidr.to_string()).collect());
-    for row in &CONTRACT {
-        say(row.name, row.value(options));
-    }
     let learned = options.native.split == Split::Learned;
-    let ours = chosen(options).into_iter().filter(|(name, _)| !(learned && name == "split"));
+    let mut options = options.clone();
+    id_words(&mut options);
+    for row in &CONTRACT {
+        say(row.name, row.value(&options));
+    }
+    let ours = chosen(&options).into_iter().filter(|(name, _)| !(learned && name == "split"));
     for (name, value) in ours {
         say(&name, value);
     }

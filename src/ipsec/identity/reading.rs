@@ -70,13 +70,6 @@ impl IdKinds {
     pub fn of_ends(self) -> [IdentityKind; 2] {
         [self.local, self.remote].map(|own| own.unwrap_or(self.both))
     }
-
-    /// Whether a caller asks for both in the same words.
-    #[must_use]
-    pub fn are_asked_as(self, other: Self) -> bool {
-        let words = |kinds: Self| (kinds.both.asked(), kinds.of_ends().map(IdentityKind::asked));
-        words(self) == words(other)
-    }
 }
 
 impl From<IdentityKind> for IdKinds {
