@@ -185,15 +185,17 @@ fn a_flapping_address_makes_no_storm() {
     pair.create(Side::A, &json!({}));
     wait_until(PATIENCE, "charon tries", || pair.ike_sas(Side::A).first().map(|_| ()));
     let before = attempts(&pair, Side::A);
-    let rounds = 20;
-    for _ in 0..rounds {
+    let begun = Instant::now();
+    for _ in 0..20 {
         lab.remove_address(Side::A, VIP);
         wait_until(PATIENCE, "standby", || (vip_role(&pair) == "standby").then_some(()));
         lab.add_address(Side::A, VIP);
         wait_until(PATIENCE, "active", || (vip_role(&pair) == "active").then_some(()));
     }
     let made = attempts(&pair, Side::A) - before;
-    assert!(made < rounds / 2 + 4, "{made} attempts in {rounds} rounds\n{}", pair.agent(Side::A).logs());
+    // One a second, however often the address comes back in that time.
+    let seconds = begun.elapsed().as_secs();
+    assert!(made as u64 <= seconds + 2, "{made} attempts in {seconds} s\n{}", pair.agent(Side::A).logs());
 }
 
 /// How many tunnels move together.

@@ -4,9 +4,8 @@ use super::state::SaPlanner;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An address that was back less than this before, and brought no tunnel up, does not have attempts start over: it may
-/// come and go without end.
-const SETTLED: Duration = Duration::from_secs(5);
+/// The least time between attempts for an address that comes and goes, while no tunnel comes up.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 impl SaPlanner {
     /// The local address is not here.
@@ -34,12 +33,9 @@ impl SaPlanner {
         if !std::mem::take(&mut self.away.lacks_address) {
             return false;
         }
-        let last = self.away.returned.filter(|_| !self.away.was_complete);
-        if last.is_none_or(|last| now.duration_since(last) >= SETTLED) {
-            self.reset_attempts();
-            self.pace.not_before = Some(now);
-            self.away.returned = Some(now);
-        }
+        let last = self.pace.attempted.filter(|_| !self.away.was_complete);
+        self.reset_attempts();
+        self.pace.not_before = Some(last.map_or(now, |last| now.max(last + BETWEEN)));
         true
     }
 }

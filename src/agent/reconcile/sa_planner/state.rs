@@ -69,8 +69,6 @@ pub(super) struct Duplicate {
 pub(super) struct Away {
     /// It was not at the last look.
     pub(super) lacks_address: bool,
-    /// When it came back last.
-    pub(super) returned: Option<Instant>,
     /// Whether everything was carried when it went.
     pub(super) was_complete: bool,
 }
