@@ -4,6 +4,7 @@
 mod exchange;
 mod pace;
 pub(super) mod room;
+mod scrubbed;
 
 use super::{
     auth::Origin,
@@ -16,6 +17,7 @@ use crate::http::serve::{
     exchange::{Answers, Connection},
     pace::Paced,
     room::{Most, Room, Seat},
+    scrubbed::Scrubbed,
 };
 use axum::Router;
 use hyper::service::service_fn;
@@ -201,10 +203,10 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service_fn(move |request| shared.clone().answer(request)));
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
+            outcome = Scrubbed(connection.as_mut()) => outcome,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                Scrubbed(connection.as_mut()).await
             }
         };
         if let Err(error) = outcome {

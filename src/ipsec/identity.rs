@@ -61,10 +61,7 @@ impl Identity {
                 Err(_) if text.contains(char::is_control) => Self::name(text),
                 // strongSwan looks for a distinguished name first, which no type behind `@` is, and takes it all as bytes.
                 Err(_) if text.contains('=') => Self::KeyId(format!("@{}", text.trim_start_matches('@')).into_bytes()),
-                Err(_) => match text.strip_prefix('@').unwrap_or(text) {
-                    "" => return Err(Invalid::new("\"@\" is no name: write the name behind it")),
-                    name => Self::Fqdn(name.into()),
-                },
+                Err(_) => Self::Fqdn(text.into()),
             },
             IdentityKind::FreeName => match text.strip_prefix('@') {
                 Some(name) if is_host_name(name) && is_domain_like(name) => Self::Fqdn(name.into()),

@@ -19,7 +19,7 @@ const fn options() -> Options {
         log: "info",
         policy: "[policy]\ndefault = \"off\"",
         zone: "UTC",
-        metrics: "",
+        metrics: "none",
     }
 }
 
