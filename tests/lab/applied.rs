@@ -113,6 +113,7 @@ fn a_canary_that_fails_ends_it() {
     // Without a trial the second stays as it was written, on its old SA.
     assert_eq!(apply(&pair, &["--wait=3s"], 1), ["unchanged", "changed", "not_done"]);
     assert_eq!(numbers(&pair, 2), third);
+    let before = third;
     assert_eq!(inventory(&pair, 2)["lifeTime"], 3600);
     let [second, third] = pings.map(|ping| {
         ping.wait_for_replies(1);
@@ -128,6 +129,8 @@ fn a_canary_that_fails_ends_it() {
     pair.agent(Side::B).change(&uuid('e', 1), &theirs).expect(200);
     wait_until(PATIENCE, "the second is up", || (status(&pair, 1) == "Ready").then_some(()));
     assert_eq!(apply(&pair, &[], 0), ["unchanged", "unchanged", "changed"]);
+    // Its new SA comes beside the old one.
+    wait_until(PATIENCE, "the third has its new SA", || (settled(&pair, 2) != before).then_some(()));
     let after = [0, 1, 2].map(|n| settled(&pair, n));
     assert_eq!(apply(&pair, &[], 0), ["keep"; 3]);
     assert_eq!([0, 1, 2].map(|n| numbers(&pair, n)), after);
