@@ -52,6 +52,9 @@ fn the_agent_answers_over_http_and_for_the_command() {
 fn without_an_agent_the_command_looks_itself_and_changes_nothing() {
     let mut bench = Bench::start();
     bench.create(&params(7, &json!({}))).expect(200);
+    // What the agent has asked for by then may come to charon's end of the socket later than its end.
+    let is_begun = || bench.charon.commands().iter().any(|command| command == "initiate").then_some(());
+    wait_until("the tunnel is begun", is_begun);
     bench.stop();
     let before = crate::serve::files(&bench.connections_dir());
     bench.charon.forget_requests();
