@@ -194,7 +194,7 @@ fn entry(path: &Path, node: Node, place: Place) -> std::result::Result<Entry, St
     Ok(entry)
 }
 
-/// The names and uuids that stand twice.
+/// The names and uuids that two connections of the files have.
 fn twice(entries: &[Entry]) -> Faults {
     let mut faults = Faults::new();
     for member in ["name", "uuid"] {

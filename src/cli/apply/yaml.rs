@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
                 _ => return Err(fault(line, "the name of a member must be a text")),
             };
             if !names.insert(name.clone()) {
-                return Err(fault(line, format!("the member {name} stands twice")));
+                return Err(fault(line, format!("the member {name} is given twice")));
             }
             let (event, _) = self.within(line)?;
             // That of the name: a value below it would be looked for there.
@@ -236,7 +236,7 @@ mod tests {
             ("a: 1\nb: *a\n", 2, ""),
             ("a: 1\nb: !!binary eA==\n", 2, "a tag (!)"),
             ("a: 1\n<<: {b: 2}\n", 2, "a merge key"),
-            ("a: 1\nb: 2\na: 3\n", 3, "the member a stands twice"),
+            ("a: 1\nb: 2\na: 3\n", 3, "the member a is given twice"),
             ("a: 1\n[b]: 2\n", 2, ""),
             ("a: 1\n\tb: 2\n", 1, "found a tab"),
             ("a:\n\t- b\n", 2, "it is no YAML"),
