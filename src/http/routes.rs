@@ -116,261 +116,115 @@ pub static ROUTES: [Route; 49] = [
         otherwise: Otherwise::NotAllowedForAnybody,
         calls: &[call(Put, "RenewSession", Writes(Message::RenewSession), |verb| verb.by(login::renew))],
     },
-    Route {
-        path: "/zstack/v1/vpc/virtual-routers/ipseclog",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Any, "GetVpcIPsecLog", Reads, |verb| verb.by(vpc_router::log))],
-    },
-    Route {
-        path: "/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "GetVpcAttachedIpsec", Reads, |verb| verb.by(vpc_router::attached))],
-    },
-    Route {
-        path: "/zstack/v1/vips",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryVip", Reads, |verb| verb.by(resources::vips))],
-    },
-    Route {
-        path: "/zstack/v1/vips/{uuid}",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryVipByUuid", Reads, |verb| verb.by(resources::vip_by_uuid))],
-    },
-    Route {
-        path: "/zstack/v1/l3-networks",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryL3Network", Reads, |verb| verb.by(resources::l3_networks))],
-    },
-    Route {
-        path: "/zstack/v1/l3-networks/{uuid}",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryL3NetworkByUuid", Reads, |verb| verb.by(resources::l3_network_by_uuid))],
-    },
-    Route {
-        path: "/zstack/v1/vpc/virtual-routers",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryVpcRouter", Reads, |verb| verb.by(resources::routers))],
-    },
-    Route {
-        path: "/zstack/v1/vpc/virtual-routers/{uuid}",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "QueryVpcRouterByUuid", Reads, |verb| verb.by(resources::router_by_uuid))],
-    },
-    Route {
-        path: "/zstack/v1/management-nodes/actions",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Put, "GetVersion", Reads, |verb| verb.by(resources::version))],
-    },
-    Route {
-        path: "/cygnet/v1/doctor",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Doctor", Reads, |verb| verb.by(native::doctor))],
-    },
-    Route {
-        path: "/cygnet/v1/connections",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ListConnections", Reads, |verb| verb.by(overview::connections))],
-    },
-    Route {
-        path: "/cygnet/v1/foreign",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ListForeign", Reads, |verb| verb.by(foreign::foreign))],
-    },
-    Route {
-        path: "/cygnet/v1/reconnect-all-changed",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "ReconnectAllChanged", Acts, |verb| verb.by(actions::reconnect_all_changed))],
-    },
-    Route {
-        path: "/cygnet/v1/restore",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "RestoreConnection", Acts, |verb| verb.by(restore::restore))],
-    },
-    Route {
-        path: "/cygnet/v1/restore/plan",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "PlanRestore", Acts, |verb| verb.by(restore::plan))],
-    },
-    Route {
-        path: "/cygnet/v1/reload",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "Reload", Acts, |verb| verb.by(native::reload))],
-    },
-    Route {
-        path: "/cygnet/v1/ha",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ShowRoles", Reads, |verb| verb.by(ha::show))],
-    },
-    Route {
-        path: "/cygnet/v1/standby",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "GiveUp", Acts, |verb| verb.by(ha::standby))],
-    },
-    Route {
-        path: "/cygnet/v1/active",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "TakeBack", Acts, |verb| verb.by(ha::active))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[
+    ours(
+        "/zstack/v1/vpc/virtual-routers/ipseclog",
+        &[call(Any, "GetVpcIPsecLog", Reads, |verb| verb.by(vpc_router::log))],
+    ),
+    ours(
+        "/zstack/v1/vpc/virtual-routers/{uuid}/attached-ipsec",
+        &[call(Post, "GetVpcAttachedIpsec", Reads, |verb| verb.by(vpc_router::attached))],
+    ),
+    ours("/zstack/v1/vips", &[call(Get, "QueryVip", Reads, |verb| verb.by(resources::vips))]),
+    ours("/zstack/v1/vips/{uuid}", &[call(Get, "QueryVipByUuid", Reads, |verb| verb.by(resources::vip_by_uuid))]),
+    ours("/zstack/v1/l3-networks", &[call(Get, "QueryL3Network", Reads, |verb| verb.by(resources::l3_networks))]),
+    ours(
+        "/zstack/v1/l3-networks/{uuid}",
+        &[call(Get, "QueryL3NetworkByUuid", Reads, |verb| verb.by(resources::l3_network_by_uuid))],
+    ),
+    ours("/zstack/v1/vpc/virtual-routers", &[call(Get, "QueryVpcRouter", Reads, |verb| verb.by(resources::routers))]),
+    ours(
+        "/zstack/v1/vpc/virtual-routers/{uuid}",
+        &[call(Get, "QueryVpcRouterByUuid", Reads, |verb| verb.by(resources::router_by_uuid))],
+    ),
+    open("/zstack/v1/management-nodes/actions", &[call(Put, "GetVersion", Reads, |verb| verb.by(resources::version))]),
+    ours("/cygnet/v1/doctor", &[call(Get, "Doctor", Reads, |verb| verb.by(native::doctor))]),
+    ours("/cygnet/v1/connections", &[call(Get, "ListConnections", Reads, |verb| verb.by(overview::connections))]),
+    ours("/cygnet/v1/foreign", &[call(Get, "ListForeign", Reads, |verb| verb.by(foreign::foreign))]),
+    ours(
+        "/cygnet/v1/reconnect-all-changed",
+        &[call(Post, "ReconnectAllChanged", Acts, |verb| verb.by(actions::reconnect_all_changed))],
+    ),
+    ours("/cygnet/v1/restore", &[call(Post, "RestoreConnection", Acts, |verb| verb.by(restore::restore))]),
+    ours("/cygnet/v1/restore/plan", &[call(Post, "PlanRestore", Acts, |verb| verb.by(restore::plan))]),
+    ours("/cygnet/v1/reload", &[call(Post, "Reload", Acts, |verb| verb.by(native::reload))]),
+    ours("/cygnet/v1/ha", &[call(Get, "ShowRoles", Reads, |verb| verb.by(ha::show))]),
+    ours("/cygnet/v1/standby", &[call(Post, "GiveUp", Acts, |verb| verb.by(ha::standby))]),
+    ours("/cygnet/v1/active", &[call(Post, "TakeBack", Acts, |verb| verb.by(ha::active))]),
+    ours(
+        "/cygnet/v1/connections/{uuid}",
+        &[
             call(Get, "ShowConnection", Reads, |verb| verb.by(native::connection)),
             call(Put, "PutConnection", Acts, |verb| verb.by(declared::put)),
             call(Delete, "RemoveConnection", Acts, |verb| verb.by(declared::delete)),
         ],
-    },
-    Route {
-        path: "/cygnet/v1/plan",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "PlanConnections", Acts, |verb| verb.by(declared::plan))],
-    },
-    Route {
-        path: "/cygnet/v1/export",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ExportConnections", Reads, |verb| verb.by(declared::export))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}/plan",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "PlanChange", Reads, |verb| verb.by(native::plan))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}/history",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ConnectionHistory", Reads, |verb| verb.by(history::history))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}/revert",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "RevertConnection", Acts, |verb| verb.by(history::revert))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}/revert/plan",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Post, "PlanRevert", Reads, |verb| verb.by(history::plan))],
-    },
-    Route {
-        path: "/cygnet/v1/connections/{uuid}/log",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ConnectionLog", Reads, |verb| verb.by(events::log))],
-    },
-    Route {
-        path: "/cygnet/v1/events",
-        access: Access::Direct,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Events", Reads, |verb| verb.by(events::events))],
-    },
-    Route {
-        path: "/zstack/v1/api-jobs/{uuid}",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Any, "GetJob", Reads, |verb| verb.by(jobs::poll))],
-    },
-    Route {
-        path: "/zstack/v1/accounts/login",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Put, "LogInByAccount", Reads, |verb| verb.by(login::login))],
-    },
-    Route {
-        path: "/zstack/v1/accounts/users/login",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Put, "LogInByUser", Reads, |verb| verb.by(login::user_login))],
-    },
+    ),
+    ours("/cygnet/v1/plan", &[call(Post, "PlanConnections", Acts, |verb| verb.by(declared::plan))]),
+    ours("/cygnet/v1/export", &[call(Get, "ExportConnections", Reads, |verb| verb.by(declared::export))]),
+    ours("/cygnet/v1/connections/{uuid}/plan", &[call(Post, "PlanChange", Reads, |verb| verb.by(native::plan))]),
+    ours(
+        "/cygnet/v1/connections/{uuid}/history",
+        &[call(Get, "ConnectionHistory", Reads, |verb| verb.by(history::history))],
+    ),
+    ours(
+        "/cygnet/v1/connections/{uuid}/revert",
+        &[call(Post, "RevertConnection", Acts, |verb| verb.by(history::revert))],
+    ),
+    ours(
+        "/cygnet/v1/connections/{uuid}/revert/plan",
+        &[call(Post, "PlanRevert", Reads, |verb| verb.by(history::plan))],
+    ),
+    ours("/cygnet/v1/connections/{uuid}/log", &[call(Get, "ConnectionLog", Reads, |verb| verb.by(events::log))]),
+    ours("/cygnet/v1/events", &[call(Get, "Events", Reads, |verb| verb.by(events::events))]),
+    open("/zstack/v1/api-jobs/{uuid}", &[call(Any, "GetJob", Reads, |verb| verb.by(jobs::poll))]),
+    open("/zstack/v1/accounts/login", &[call(Put, "LogInByAccount", Reads, |verb| verb.by(login::login))]),
+    open("/zstack/v1/accounts/users/login", &[call(Put, "LogInByUser", Reads, |verb| verb.by(login::user_login))]),
     Route {
         path: "/zstack/v1/accounts/sessions/{uuid}",
         access: Access::Everybody,
         otherwise: Otherwise::NoApi,
         calls: &[call(Delete, "LogOut", Reads, |verb| verb.by(login::log_out))],
     },
-    Route {
-        path: "/zstack/v1/accounts/sessions/{uuid}/valid",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "ValidateSession", Reads, |verb| verb.by(login::valid))],
-    },
-    Route {
-        path: "/zstack/api",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[
+    open(
+        "/zstack/v1/accounts/sessions/{uuid}/valid",
+        &[call(Get, "ValidateSession", Reads, |verb| verb.by(login::valid))],
+    ),
+    open(
+        "/zstack/api",
+        &[
             call(Post, "SendMessage", Reads, |verb| verb.by(message_api::send)),
             call(Put, "SendMessageByPut", Reads, |verb| verb.by(message_api::send)),
         ],
-    },
+    ),
     // The older clients of the message API write it so.
-    Route {
-        path: "/zstack/api/",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[
+    open(
+        "/zstack/api/",
+        &[
             call(Post, "SendMessageWithSlash", Reads, |verb| verb.by(message_api::send)),
             call(Put, "SendMessageWithSlashByPut", Reads, |verb| verb.by(message_api::send)),
         ],
-    },
-    Route {
-        path: "/zstack/api/result/{uuid}",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[
+    ),
+    open(
+        "/zstack/api/result/{uuid}",
+        &[
             call(Get, "GetMessageResult", Reads, |verb| verb.by(message_api::result)),
             call(Put, "GetMessageResultByPut", Reads, |verb| verb.by(message_api::result)),
         ],
-    },
-    Route {
-        path: "/healthz",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Health", Reads, |verb| verb.by(native::healthz))],
-    },
-    Route {
-        path: "/readyz",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Readiness", Reads, |verb| verb.by(native::readyz))],
-    },
-    Route {
-        path: "/metrics",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Metrics", Reads, |verb| verb.by(metrics::metrics))],
-    },
-    Route {
-        path: "/openapi.json",
-        access: Access::Everybody,
-        otherwise: Otherwise::NotAllowedForAnybody,
-        calls: &[call(Get, "Description", Reads, |verb| verb.by(openapi::document))],
-    },
+    ),
+    open("/healthz", &[call(Get, "Health", Reads, |verb| verb.by(native::healthz))]),
+    open("/readyz", &[call(Get, "Readiness", Reads, |verb| verb.by(native::readyz))]),
+    open("/metrics", &[call(Get, "Metrics", Reads, |verb| verb.by(metrics::metrics))]),
+    open("/openapi.json", &[call(Get, "Description", Reads, |verb| verb.by(openapi::document))]),
 ];
+
+/// A path of our own: for callers with credentials, and answered directly.
+const fn ours(path: &'static str, calls: &'static [Call]) -> Route {
+    Route { path, access: Access::Direct, otherwise: Otherwise::NotAllowedForAnybody, calls }
+}
+
+/// A path for everybody.
+const fn open(path: &'static str, calls: &'static [Call]) -> Route {
+    Route { path, access: Access::Everybody, otherwise: Otherwise::NotAllowedForAnybody, calls }
+}
 
 const fn call(method: Verb, operation: &'static str, meaning: Meaning, handler: Handlers) -> Call {
     Call { method, operation, meaning, handler }
