@@ -26,7 +26,7 @@ const WRITES: usize = 20;
 
 /// Who gives the address up in a round, and who gets it: A has it first.
 fn turn(round: usize) -> (Side, Side) {
-    if round % 2 == 0 { (Side::A, Side::B) } else { (Side::B, Side::A) }
+    if round.is_multiple_of(2) { (Side::A, Side::B) } else { (Side::B, Side::A) }
 }
 
 fn takes_over(plan: Plan) {
@@ -119,7 +119,7 @@ fn writes_reach_both_while_the_address_moves() {
     for round in 0..WRITES {
         let (from, to) = turn(round);
         // Each write differs from the one before; the standby is the first one in turns.
-        let (cipher, bits) = if round % 2 == 0 { ("aes-128", "128") } else { ("aes-256", "256") };
+        let (cipher, bits) = if round.is_multiple_of(2) { ("aes-128", "128") } else { ("aes-256", "256") };
         let change = json!({ "peerAddress": "10.200.0.1", "policyEncryptionAlgorithm": cipher, "policyAuthAlgorithm": "sha256",
                              "ikeVersion": "ikev2", "ikeDhGroup": 31, "pfs": "none", "lifeTime": 3600 + round });
         let change = crate::pair::with(&change, &json!({ "authKey": crate::pair::KEY }));
@@ -194,7 +194,7 @@ fn both_gateways_come_back_in_any_order() {
             bed.gateways.kill_charon(side);
         }
         // In half of the rounds, keepalived has moved the address meanwhile.
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             bed.take_address(holder, 0);
             holder = holder.other();
             bed.give_address(holder, 0);

@@ -10,7 +10,7 @@ use crate::lab;
 use crate::pair::{KEY, PATIENCE};
 use crate::standby::patient;
 use crate::support::agent::{Agent, AgentOptions};
-use crate::support::lab::{Lab, Side};
+use crate::support::lab::{CharonOptions, Lab, Side};
 use crate::support::{run, wait_until};
 
 /// How long many tunnels may take on a busy machine.
@@ -62,19 +62,19 @@ impl Plan {
 
     /// The networks of the tunnel: behind the gateways, and behind the peer.
     fn networks(self, n: usize) -> [String; 2] {
-        let of = |base: usize| match self.six {
-            true => format!("fd00:{:x}:{n:x}::/64", base),
-            false => format!("10.{}.{}.0/24", base + n / 250, n % 250),
+        let of = |base: usize| {
+            if self.six {
+                format!("fd00:{base:x}:{n:x}::/64")
+            } else {
+                format!("10.{}.{}.0/24", base + n / 250, n % 250)
+            }
         };
         [100, 110].map(of)
     }
 
     /// Hosts in them.
     pub fn hosts(self, n: usize) -> [String; 2] {
-        let host = |network: String| match self.six {
-            true => network.replace("::/64", "::1"),
-            false => network.replace(".0/24", ".1"),
-        };
+        let host = |network: String| network.replace("::/64", "::1").replace(".0/24", ".1");
         self.networks(n).map(host)
     }
 
@@ -115,9 +115,11 @@ impl Plan {
                  remote_ts = {remote_ts}\n{starts}}}\n}}\n}}\n"
             );
         }
-        let owners = (0..self.vips).map(|n| self.vip(n)).chain((0..self.tunnels).map(|n| self.peer(n))).enumerate();
-        let owners: String = owners.map(|(at, id)| format!("id-{at} = {id}\n")).collect();
-        text + &format!("}}\nsecrets {{\nike-all {{\n{owners}secret = \"{KEY}\"\n}}\n}}\n")
+        text += "}\nsecrets {\nike-all {\n";
+        for (at, id) in (0..self.vips).map(|n| self.vip(n)).chain((0..self.tunnels).map(|n| self.peer(n))).enumerate() {
+            let _ = writeln!(text, "id-{at} = {id}");
+        }
+        text + &format!("secret = \"{KEY}\"\n}}\n}}\n")
     }
 }
 
@@ -169,10 +171,13 @@ impl Bed {
         }
         // kernel-libipsec needs a host in each network: it makes the routes with its address.
         let hosts = |side: usize| (0..plan.tunnels).map(move |n| plan.alone(&plan.hosts(n)[side])).collect::<Vec<_>>();
-        Side::BOTH.iter().for_each(|side| gateways.add_many(*side, &[], &hosts(0)));
+        for side in Side::BOTH {
+            gateways.add_many(side, &[], &hosts(0));
+        }
         let peers: Vec<_> = (0..plan.tunnels).map(|n| plan.alone(&plan.peer(n))).collect();
         peer.add_many(Side::B, &peers, &hosts(1));
-        peer.start_charon_with(Side::B, patient());
+        // It stands for many hosts: of each alone, the gateway has one half-open SA. All of them together are no attack.
+        peer.start_charon_with(Side::B, CharonOptions { extra: "dos_protection = no\n".to_owned(), ..patient() });
         peer.load_conf(Side::B, "peers", &plan.conf(true));
         Some(Self { plan, gateways, agents: Vec::new(), peer })
     }
