@@ -294,7 +294,7 @@ impl Settings {
 
     /// What is wrong beyond the types of values, and where. `lacks_tls` says that `[tls]` is there and faulty.
     fn wrong(&self, lacks_tls: bool) -> Vec<(Vec<Step>, String)> {
-        let mut wrong = self.gateway.wrong();
+        let mut wrong = [self.gateway.wrong(), self.ha.wrong()].concat();
         let is_plain = self.tls.is_none() && !lacks_tls && !self.insecure_http;
         let both = [(self.listen, &["listen"][..]), (self.metrics.listen, &["metrics", "listen"])];
         let beyond = |address: &SocketAddr| !address.ip().is_loopback() && is_plain;

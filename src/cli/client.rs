@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Runs `work`; meanwhile a terminal shows what it waits for.
-    fn waiting<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub fn waiting<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut progress = Progress::new();
         self.runtime.block_on(async {
             tokio::pin!(work);

@@ -2,7 +2,7 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, declared, events, foreign, framing, guard, ha, history, jobs, login,
+    actions, audit, compare, connections, declared, events, foreign, framing, guard, ha, history, jobs, login,
     message::Message,
     message_api::{self, Door},
     metrics, native, openapi, overview,
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 49] = [
+pub static ROUTES: [Route; 51] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -150,6 +150,14 @@ pub static ROUTES: [Route; 49] = [
     ours("/cygnet/v1/ha", &[call(Get, "ShowRoles", Reads, |verb| verb.by(ha::show))]),
     ours("/cygnet/v1/standby", &[call(Post, "GiveUp", Acts, |verb| verb.by(ha::standby))]),
     ours("/cygnet/v1/active", &[call(Post, "TakeBack", Acts, |verb| verb.by(ha::active))]),
+    ours(
+        "/cygnet/v1/compare",
+        &[
+            call(Get, "DescribeConnections", Reads, |verb| verb.by(compare::show)),
+            call(Post, "CompareKeys", Acts, |verb| verb.by(compare::keys)),
+        ],
+    ),
+    ours("/cygnet/v1/compare/digests", &[call(Post, "KeyDigests", Acts, |verb| verb.by(compare::digests))]),
     ours(
         "/cygnet/v1/connections/{uuid}",
         &[
