@@ -3,8 +3,18 @@
 
 #[path = "fleet/bed.rs"]
 mod bed;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "fleet/following.rs"]
 mod following;
+#[path = "fleet/outages.rs"]
+mod outages;
+#[path = "fleet/pair.rs"]
+mod pair;
+#[path = "fleet/planes.rs"]
+mod planes;
+#[path = "fleet/rights.rs"]
+mod rights;
 mod support;
 
 use std::fmt::Display;

@@ -132,6 +132,35 @@ impl Bed {
         output(command.args(["--command-timeout", "3s"]).args(&self.login).args(arguments))
     }
 
+    /// A transaction in the lines of etcd's own client.
+    #[track_caller]
+    pub fn etcdctl_txn(&self, lines: &str) {
+        let file = self.lab.directory().join("txn");
+        fs::write(&file, lines).expect("a file");
+        let mut command = self.lab.command_in_middle("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &Self::endpoints().join(",")]).args(&self.login);
+        let said = run(command.arg("txn").stdin(File::open(file).expect("a file"))).stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with("SUCCESS"), "{said}");
+    }
+
+    /// All statuses that a gateway publishes.
+    pub fn statuses(&self, gateway: &str) -> Vec<(String, Value)> {
+        let prefix = format!("/cygnet/{gateway}/status/");
+        let all = self.etcdctl(&["get", "--prefix", &prefix]).stdout;
+        let all = String::from_utf8_lossy(&all).into_owned();
+        let lines: Vec<_> = all.lines().collect();
+        let pairs =
+            lines.chunks_exact(2).filter_map(|pair| Some((pair[0].to_owned(), serde_json::from_str(pair[1]).ok()?)));
+        pairs.collect()
+    }
+
+    /// Waits until ten pings in a row come through the tunnel.
+    #[track_caller]
+    pub fn reaches(&self, side: Side) {
+        wait_until(PATIENCE, "pings come through", || (self.lab.ping_tunnel(side).lost() == 0).then_some(()));
+    }
+
     /// The same, which must succeed; what it printed.
     #[track_caller]
     pub fn etcdctl_ok(&self, arguments: &[&str]) -> String {
@@ -200,10 +229,6 @@ impl Bed {
         self.agents[side as usize].as_ref().expect("the agent was started")
     }
 
-    pub fn agent_mut(&mut self, side: Side) -> &mut Agent {
-        self.agents[side as usize].as_mut().expect("the agent was started")
-    }
-
     /// The file of a program's settings, for the gateway of this name.
     #[track_caller]
     pub fn config(&self, side: Side, gateway: &str) -> PathBuf {
@@ -215,7 +240,9 @@ impl Bed {
             socket.unwrap_or_default(),
             self.settings
         );
-        fs::write(&path, text).expect("settings");
+        // In one step: planes that run side by side read it.
+        let new = tempfile::NamedTempFile::new_in(self.lab.directory()).expect("a file");
+        fs::write(new.path(), text).and_then(|()| new.persist(&path).map(drop).map_err(|e| e.error)).expect("settings");
         path
     }
 
@@ -312,6 +339,11 @@ pub fn spec(side: Side, more: &Value) -> Value {
         "peerCidrs": [side.other().lan()], "peerAddress": side.other().wan(), "authKey": KEY, "ikeVersion": "ikev2",
         "ikeDhGroup": 31, "pfs": "none",
     });
+    with(&spec, more)
+}
+
+/// The members of `base` with those of `more` over them.
+pub fn with(base: &Value, more: &Value) -> Value {
     let members = |value: &Value| value.as_object().expect("an object").clone();
-    members(&spec).into_iter().chain(members(more)).collect::<Map<_, _>>().into()
+    members(base).into_iter().chain(members(more)).collect::<Map<_, _>>().into()
 }
