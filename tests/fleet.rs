@@ -15,6 +15,8 @@ mod pair;
 mod planes;
 #[path = "fleet/rights.rs"]
 mod rights;
+#[path = "fleet/scale.rs"]
+mod scale;
 mod support;
 
 use std::fmt::Display;

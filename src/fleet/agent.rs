@@ -16,7 +16,7 @@ use tokio::{net::UnixStream, time::timeout};
 
 /// How long the agent may take to answer a read, and a write, which waits for its tunnel.
 const READ: Duration = Duration::from_secs(30);
-const WRITE: Duration = Duration::from_secs(300);
+const WRITE: Duration = Duration::from_mins(5);
 /// The longest line of a stream of events.
 const LINE: usize = 1 << 20;
 /// The most values in one spec.

@@ -44,9 +44,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Print specs and statuses as they change
     Watch(ListArgs),
-    /// Seal all specs under the first key of fleet_key_file
+    /// Seal all specs under the first key of the file of fleet keys
     Reseal(Output),
-    /// Make a key for fleet_key_file
+    /// Make a key for the file of fleet keys
     Keygen,
 }
 

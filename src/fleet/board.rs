@@ -187,6 +187,11 @@ impl Board {
         self.kept().slots.get(&id)?.outcome.clone()
     }
 
+    /// Whether there is a goal for the connection.
+    pub fn knows(&self, id: ConnectionId) -> bool {
+        self.kept().slots.contains_key(&id)
+    }
+
     /// The connections that specs name, and the keys that name none with their revisions.
     pub fn all(&self) -> (BTreeSet<ConnectionId>, BTreeMap<String, i64>) {
         let kept = self.kept();

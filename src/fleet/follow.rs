@@ -26,7 +26,7 @@ use tokio::{
 /// The first and the longest wait for etcd, and for the agent.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// The same for a spec that the agent refuses.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+const REFUSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 /// How long a clean end may take.
 const ENDING: Duration = Duration::from_secs(2);
 /// What the tags of connections that a follower brought begin with; gateway and revision follow.
@@ -86,7 +86,9 @@ impl Follower {
         let (count, revision) = (listing.keys.len(), listing.revision);
         tracing::info!("follows {} at {}: {count} specs at revision {revision}", self.gateway, etcd.endpoint);
         let fresh = self.board.replace(&self.gateway, listing.keys, revision);
-        fresh.into_iter().for_each(|id| self.start(id));
+        for id in fresh {
+            self.start(id);
+        }
         self.session.send_replace(Some(Session { etcd: etcd.clone(), lease }));
         tokio::select! {
             ended = self.watch(&etcd, revision) => ended,
@@ -128,7 +130,9 @@ impl Follower {
                 EventType::Put => self.board.put(&self.gateway, key.clone()),
                 EventType::Delete => self.board.delete(&self.gateway, key),
             };
-            fresh.into_iter().for_each(|id| self.start(id));
+            if let Some(id) = fresh {
+                self.start(id);
+            }
         }
     }
 

@@ -16,10 +16,12 @@ use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-/// How often all is looked at, whatever is heard: reasons and conditions change without an event.
+/// How often all is looked at, whatever is heard: reasons and conditions change without an event. Where a look takes long,
+/// as with ten thousand connections, at most this part of the time is spent on it.
 const LOOK: Duration = Duration::from_secs(5);
+const PART: u32 = 20;
 /// How many connections are asked for one by one.
 const FEW: usize = 16;
 /// The wait for an agent that is away, and for etcd.
@@ -34,7 +36,12 @@ pub async fn listen(follower: Arc<Follower>) {
         if let Ok(mut events) = follower.agent.events().await {
             // What happened before this stream.
             follower.board.mark(None);
+            follower.board.freed.notify_waiters();
             while let Some(event) = events.next().await {
+                // What was refused may be possible now.
+                if event["event"] == "charon_back" {
+                    follower.board.freed.notify_waiters();
+                }
                 follower.board.mark(event["uuid"].as_str().and_then(|uuid| uuid.parse().ok()));
             }
             follower.board.mark(None);
@@ -60,13 +67,14 @@ pub async fn run(follower: Arc<Follower>) {
 
 /// Publishes in one session, until etcd refuses.
 async fn publish(follower: &Follower, mut session: Session) {
-    let mut published = Statuses::new();
+    let (mut published, mut pause, mut looked) = (Statuses::new(), LOOK, Instant::now());
     loop {
-        if timeout(LOOK, follower.board.changed.notified()).await.is_err() {
+        if timeout(pause.saturating_sub(looked.elapsed()), follower.board.changed.notified()).await.is_err() {
             follower.board.mark(None);
         }
+        let began = Instant::now();
         let lost = std::mem::take(&mut *follower.lost.lock().unwrap_or_else(PoisonError::into_inner));
-        lost.iter().for_each(|part| drop(published.remove(part)));
+        published.retain(|part, _| !lost.contains(part));
         let dirty = follower.board.dirty();
         let (mut wanted, complete) = wanted(follower, &dirty).await;
         let ops = differences(&published, &mut wanted, complete);
@@ -81,6 +89,10 @@ async fn publish(follower: &Follower, mut session: Session) {
                     None => drop(published.remove(part)),
                 }
             }
+        }
+        if complete {
+            looked = Instant::now();
+            pause = LOOK.max(looked.duration_since(began) * PART);
         }
     }
 }
@@ -175,8 +187,7 @@ async fn of(follower: &Follower, id: ConnectionId, view: Option<&Value>) -> Opti
         Some(view) if view["vip"]["role"] == "standby" => None,
         Some(view) => {
             // A spec that is on its way to the agent for the first time.
-            let (known, _) = follower.board.all();
-            if outcome.is_none() && known.contains(&id) {
+            if outcome.is_none() && follower.board.knows(id) {
                 return None;
             }
             Some(status(outcome.as_ref(), view))

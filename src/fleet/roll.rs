@@ -131,7 +131,9 @@ async fn roll(plane: &mut Plane, units: &mut [Unit], args: &ApplyArgs, confirm: 
                 Some(Ok(revision)) => Some(revision),
                 Some(Err(stop)) => {
                     failed = true;
-                    unit.iter_mut().for_each(|end| (end.outcome, end.why) = ("failed", stop.text.clone()));
+                    for end in unit.iter_mut() {
+                        (end.outcome, end.why) = ("failed", stop.text.clone());
+                    }
                     None
                 }
                 None => None,

@@ -15,10 +15,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a write tries members, and begins anew where others write the same guards.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the first attempt may take; each next one may take twice as long. A member that still waits for a leader which
+/// is dead keeps a call for seconds after there is another one.
+const FIRST: Duration = Duration::from_secs(1);
 /// The wait between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
 /// What stands for the stored secret in a spec that is written back.
@@ -123,12 +126,17 @@ impl Plane {
     pub async fn write(&mut self, changes: &[Change]) -> Result<i64> {
         let sealed = changes.iter().map(|change| self.sealed(change)).collect::<Result<Vec<_>>>()?;
         let end = Instant::now() + PATIENCE;
-        let mut is_unsure = false;
+        let (mut is_unsure, mut limit) = (false, FIRST);
         loop {
-            let trouble = match self.attempt(changes, &sealed, is_unsure).await {
+            let attempt = timeout(limit, self.attempt(changes, &sealed, is_unsure)).await;
+            let late = || {
+                Stop::new(Code::Unreachable, "etcd does not answer in time: read what is stored before you write again")
+            };
+            let trouble = match attempt.unwrap_or_else(|_| Err(Trouble::Lost(late()))) {
                 Ok(revision) => return Ok(revision),
                 Err(trouble) => trouble,
             };
+            limit *= 2;
             let stop = match trouble {
                 Trouble::Stop(stop) => return Err(stop),
                 Trouble::Race => Stop::new(Code::Conflict, "others keep writing the same keys: try again later"),

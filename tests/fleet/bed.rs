@@ -257,7 +257,7 @@ impl Bed {
 
     #[track_caller]
     pub fn start_follower(&mut self, side: Side, gateway: &str) {
-        let mut command = self.lab.command_in(side, env!("CARGO_BIN_EXE_cygnet-fleet"));
+        let mut command = self.lab.command_in(side, program());
         command.arg("follow").arg("--config").arg(self.config(side, gateway));
         log_to(&mut command, &self.follower_log(side));
         self.followers[side as usize] = Some(self.lab.spawn("cygnet-fleet", command));
@@ -291,7 +291,7 @@ impl Bed {
     }
 
     pub fn plane_command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.lab.command_in_middle(env!("CARGO_BIN_EXE_cygnet-fleet"));
+        let mut command = self.lab.command_in_middle(program());
         command.args(arguments).arg("--config").arg(self.config(Side::A, "plane"));
         command
     }
@@ -315,6 +315,11 @@ impl Bed {
         let logs = Side::BOTH.map(|side| fs::read_to_string(self.follower_log(side)).unwrap_or_default());
         logs.join("\n")
     }
+}
+
+/// The program under test: `$CYGNET_FLEET_BIN`, or the one that was built with this test.
+pub fn program() -> PathBuf {
+    std::env::var_os("CYGNET_FLEET_BIN").map_or_else(|| env!("CARGO_BIN_EXE_cygnet-fleet").into(), PathBuf::from)
 }
 
 fn log_to(command: &mut Command, path: &Path) {

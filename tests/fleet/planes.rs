@@ -60,11 +60,11 @@ fn two_planes_lose_no_update_and_make_no_clash() {
 
     // The same ends, from two planes at once: one of them each time.
     let claim = |plane: usize, round: usize| {
-        let peer = json!({ "peerAddress": format!("198.51.100.{}", round % 200 + 1), "remoteId": format!("r{plane}-{round}") });
+        let peer = json!({ "peerAddress": format!("198.18.{}.{}", round / 250, round % 250 + 1), "remoteId": format!("r{plane}-{round}") });
         put(&bed, &format!("g1/{}", uuid(1000 * plane + round)), &spec(Side::A, &peer), &[]).0
     };
     let key = |plane: usize, round: usize| {
-        let own = json!({ "peerAddress": format!("203.0.113.{}", 100 * (plane - 1) + round % 100 + 1),
+        let own = json!({ "peerAddress": format!("198.{}.{}.{}", 18 + plane, round / 250, round % 250 + 1),
                           "remoteId": format!("shared-{round}"), "authKey": format!("test-only-{plane}") });
         put(&bed, &format!("g2/{}", uuid(1000 * plane + round)), &spec(Side::A, &own), &[]).0
     };
@@ -85,7 +85,7 @@ fn two_planes_lose_no_update_and_make_no_clash() {
         .find(|id| !bed.etcdctl_ok(&["get", &format!("/cygnet/g1/spec/{id}")]).is_empty());
     let winner = winner.expect("one of them");
     let loser = [1000, 2000].map(uuid).into_iter().find(|id| *id != winner).expect("the other");
-    let same = spec(Side::A, &json!({ "peerAddress": "198.51.100.1", "remoteId": "other" }));
+    let same = spec(Side::A, &json!({ "peerAddress": "198.18.0.1", "remoteId": "other" }));
     assert_eq!(put(&bed, &format!("g1/{loser}"), &same, &[]).0, 5);
     bed.plane_ok(&["delete", &format!("g1/{winner}")]);
     assert_eq!(put(&bed, &format!("g1/{loser}"), &same, &[]).0, 0);

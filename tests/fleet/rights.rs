@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::bed::{Bed, PATIENCE, bed, spec, uuid};
+use crate::bed::{Bed, PATIENCE, bed, program, spec, uuid};
 use crate::certificates::{Ca, Kind};
 use crate::support::agent::AgentOptions;
 use crate::support::lab::Side;
@@ -131,7 +131,7 @@ fn a_client_certificate_is_a_user_and_a_strange_server_is_refused() {
              key = {key:?}\nserver_name = \"etcd.example\"\n"
         );
         fs::write(&config, text).expect("settings");
-        let mut command: Command = bed.lab.command_in_middle(env!("CARGO_BIN_EXE_cygnet-fleet"));
+        let mut command: Command = bed.lab.command_in_middle(program());
         let output = output(command.args(arguments).arg("--config").arg(config));
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (output.status.code(), said)
