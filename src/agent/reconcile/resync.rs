@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{Auth, ConnectionId},
     store::Record,
-    strongswan::{Asker, Charon, Sas, names},
+    strongswan::{Asker, Charon, InCharon, Sas, names},
 };
 use futures_util::StreamExt;
 use std::{
@@ -108,9 +108,9 @@ impl Agent {
 
     /// The owners of all objects in charon's lists, among its SAs and in conf.d; and the SAs.
     async fn present(&self) -> Result<(BTreeSet<ConnectionId>, Sas)> {
-        let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
+        let InCharon { connections, guards, secrets } = self.strongswan.loaded(self.store.count()).await?;
         let running = self.strongswan.all().await?;
-        let loaded = connections.into_iter().chain(secrets.into_iter().flatten());
+        let loaded = connections.into_iter().chain(guards).chain(secrets.into_iter().flatten());
         let present = loaded.chain(running.keys().copied()).chain(self.files()).collect();
         Ok((present, running))
     }
@@ -139,7 +139,7 @@ impl Agent {
     /// Finds drift that no event reports: an edited or removed file, a connection or secret that was unloaded or loaded.
     /// The reconciler repairs it.
     pub(in crate::agent) async fn sweep(&self) -> Result<()> {
-        let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
+        let InCharon { connections, guards, secrets } = self.strongswan.loaded(self.store.count()).await?;
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
         for id in &connections {
             *counts.entry(*id).or_default() += 1;
@@ -172,7 +172,8 @@ impl Agent {
                 self.reconciler.enqueue(id, now);
             }
         }
-        let strangers: BTreeSet<_> = connections.iter().chain(secrets.iter().flatten()).chain(&files).collect();
+        let strangers: BTreeSet<_> =
+            connections.iter().chain(&guards).chain(secrets.iter().flatten()).chain(&files).collect();
         for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
             record_stranger(id);
             self.reconciler.enqueue(*id, now);
