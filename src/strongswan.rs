@@ -9,15 +9,17 @@ pub mod credentials;
 pub(crate) mod diff;
 pub(crate) mod dry_run;
 pub mod foreign;
-mod having;
+mod guard;
 mod listed;
 mod lists;
+mod loads;
 pub(crate) mod log_parser;
 pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
 mod port_names;
+mod present;
 mod pretty;
 mod refused;
 pub mod requests;
@@ -33,10 +35,8 @@ use crate::{
     ipsec::{ConnectionId, IkeSa},
     strongswan::{
         foreign::Foreign,
-        having::Having,
         listed::Listed,
-        refused::or_absent,
-        requests::Loadable,
+        present::Present,
         section::Section,
         sightings::Sightings,
         swanctl::Swanctl,
@@ -54,9 +54,7 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
-    fallbacks: Arc<Having>,
-    /// Those with a PPK.
-    ppks: Having,
+    present: Arc<Present>,
 }
 
 /// The way to charon that the settings choose.
@@ -84,12 +82,7 @@ impl From<Swanctl> for StrongSwan {
 
 impl StrongSwan {
     fn over(way: Backend) -> Self {
-        Self {
-            way: Arc::new(way),
-            sightings: Default::default(),
-            fallbacks: Default::default(),
-            ppks: Default::default(),
-        }
+        Self { way: Arc::new(way), sightings: Sightings::default(), present: Arc::default() }
     }
 
     /// charon's version and abilities.
@@ -129,74 +122,6 @@ impl StrongSwan {
             Backend::Vici(vici) => vici.stats().await.ok(),
             Backend::Swanctl(_) => None,
         }
-    }
-
-    /// Loads `new` in place of `previous`. No SA changes.
-    ///
-    /// # Errors
-    /// When charon refuses: it still has `previous`. When it does not answer, it may have either.
-    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
-        let falls_back = new.section(&names::fallback(new.id)).is_some();
-        if falls_back {
-            self.fallbacks.add(new.id);
-        }
-        let [has_secret, has_ppk] = [names::secret(new.id), names::ppk(new.id)].map(|secret| new.has_secret(&secret));
-        if has_ppk {
-            self.ppks.add(new.id);
-        }
-        let vici = match &*self.way {
-            Backend::Vici(vici) => vici,
-            Backend::Swanctl(swanctl) => return swanctl.load(new, previous).await,
-        };
-        let loaded = match load_all(vici, new).await {
-            // A secret from before the certificates.
-            Ok(()) if !has_secret => vici.unload_shared(&names::secret(new.id)).await,
-            outcome => outcome,
-        };
-        let loaded = if loaded.is_ok() && !has_ppk { self.unload_ppk(vici, new.id).await } else { loaded };
-        let loaded = match loaded {
-            Ok(()) if !falls_back => self.unload_fallback(vici, new.id).await,
-            outcome => outcome,
-        };
-        let error = match loaded {
-            Err(error @ Error::Refused { .. }) => error,
-            // A charon that does not answer cannot undo it either.
-            other => return other,
-        };
-        // The secret was replaced before the connection was refused.
-        let undone = match previous {
-            Some(previous) => load_all(vici, previous).await,
-            None => self.unload(new.id).await,
-        };
-        if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "{}: the previous connection could not be loaded into charon again: {undo}", new.id);
-        }
-        Err(error)
-    }
-
-    /// Unloads the connection and the secret of `id`; SAs stay. A missing one is no error.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub async fn unload(&self, id: ConnectionId) -> Result<()> {
-        let vici = match &*self.way {
-            Backend::Vici(vici) => vici,
-            Backend::Swanctl(swanctl) => return swanctl.unload(id).await,
-        };
-        unload(vici, &names::connection(id)).await?;
-        self.unload_fallback(vici, id).await?;
-        self.unload_ppk(vici, id).await?;
-        vici.unload_shared(&names::secret(id)).await
-    }
-
-    /// Unloads the PPK, if charon may have one.
-    async fn unload_ppk(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
-        if self.ppks.has(id) { vici.unload_shared(&names::ppk(id)).await } else { Ok(()) }
-    }
-
-    /// Unloads the connection that initiates with IKEv1, if charon may have it.
-    async fn unload_fallback(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
-        if self.fallbacks.has(id) { unload(vici, &names::fallback(id)).await } else { Ok(()) }
     }
 
     /// Unloads the private key with this id. With swanctl, which keeps charon's keys equal to its files, the next load
@@ -251,7 +176,7 @@ impl StrongSwan {
         Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
-    /// The connections and secrets of cygnet in charon, about `expected` of each.
+    /// What charon has of cygnet, about `expected` connections and secrets.
     ///
     /// # Errors
     /// When it does not answer.
@@ -262,9 +187,9 @@ impl StrongSwan {
             // swanctl cannot list secrets; it keeps them equal to the files.
             Backend::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
-        self.fallbacks.record(connections.iter().map(String::as_str));
+        self.present.record_loaded(connections.iter().map(String::as_str));
         let listed = Listed::new(&connections, secrets.as_deref());
-        self.ppks.extend(listed.ppks.iter().flatten().copied());
+        self.present.ppks.extend(listed.ppks.iter().flatten().copied());
         Ok(listed)
     }
 
@@ -274,7 +199,7 @@ impl StrongSwan {
     /// When charon does not answer.
     pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
         // The time before the request: another list may overtake this one while it waits for a socket.
-        let (begun, sas) = self.way.sas_of(id, asker, self.fallbacks.has(id)).await?;
+        let (begun, sas) = self.way.sas_of(id, asker, self.present.fallbacks.has(id)).await?;
         self.sightings.record(id, begun, &sas);
         Ok(sas)
     }
@@ -285,9 +210,9 @@ impl StrongSwan {
     /// # Errors
     /// When charon does not answer.
     pub async fn all_within(&self, patience: Duration) -> Option<Result<Sas>> {
-        let (way, fallbacks) = (Arc::clone(&self.way), Arc::clone(&self.fallbacks));
+        let (way, present) = (Arc::clone(&self.way), Arc::clone(&self.present));
         let list =
-            |progress| async move { way.whole(progress, &fallbacks).await.map(Arc::new).map_err(Arc::new) }.boxed();
+            |progress| async move { way.whole(progress, &present).await.map(Arc::new).map_err(Arc::new) }.boxed();
         Some(self.sightings.all(patience, list).await?.map_err(|error| sightings::same(&error)))
     }
 
@@ -305,8 +230,7 @@ impl StrongSwan {
     /// charon was restarted: drops the cache.
     pub fn begin_anew(&self) {
         self.sightings.forget();
-        self.fallbacks.forget();
-        self.ppks.forget();
+        self.present.forget();
     }
 
     /// Starts negotiating a child of the connection of this name; the outcome shows in events and in [`StrongSwan::observe`].
@@ -381,17 +305,4 @@ impl StrongSwan {
             Events::None => std::future::pending().await,
         }
     }
-}
-
-/// Unloads the connection with this name; a missing one is no error.
-async fn unload(vici: &Vici, name: &str) -> Result<()> {
-    or_absent(vici.unload_connection(name).await)
-}
-
-/// Sends charon all requests of `connection`, the secret first.
-async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {
-    for request in &connection.requests {
-        vici.load(request).await?;
-    }
-    Ok(())
 }

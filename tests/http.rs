@@ -50,6 +50,8 @@ mod examples;
 mod exporters;
 #[path = "http/foreign.rs"]
 mod foreign;
+#[path = "http/guards.rs"]
+mod guards;
 #[path = "http/heal.rs"]
 mod heal;
 #[path = "http/history.rs"]

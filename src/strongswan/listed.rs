@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 pub struct Listed {
     /// Those of connections; one may have two.
     pub connections: Vec<ConnectionId>,
+    /// Those of guards, which stand while a connection is replaced, or were left behind by a crash.
+    pub guards: Vec<ConnectionId>,
     /// Those of pre-shared keys.
     pub keys: Option<BTreeSet<ConnectionId>>,
     /// Those of PPKs.
@@ -20,8 +22,11 @@ impl Listed {
         let owners = |owner: fn(&str) -> Option<ConnectionId>| {
             secrets.map(|ids| ids.iter().filter_map(|name| owner(name)).collect())
         };
+        let (guards, connections): (Vec<_>, Vec<_>) = connections.iter().partition(|name| names::is_guard(name));
+        let all = |names: Vec<&String>| names.into_iter().filter_map(|name| names::owner(name)).collect();
         Self {
-            connections: connections.iter().filter_map(|name| names::owner(name)).collect(),
+            connections: all(connections),
+            guards: all(guards),
             keys: owners(names::secret_owner),
             ppks: owners(names::ppk_owner),
         }
@@ -29,6 +34,6 @@ impl Listed {
 
     /// All of them.
     pub fn owners(&self) -> impl Iterator<Item = &ConnectionId> {
-        self.connections.iter().chain(self.keys.iter().chain(&self.ppks).flatten())
+        self.connections.iter().chain(&self.guards).chain(self.keys.iter().chain(&self.ppks).flatten())
     }
 }

@@ -189,7 +189,7 @@ const LISTS: [&str; 11] = [
 /// The error for a file that is not a connection of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unplannable(&'static str);
+pub struct Unplannable(pub(super) &'static str);
 
 /// The requests that load `file`, and the `credentials` in swanctl's directories.
 ///
