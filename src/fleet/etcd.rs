@@ -97,8 +97,12 @@ impl Etcd {
             }
             let mut answer = match self.kv.get(from.clone(), Some(options)).await {
                 Ok(answer) => answer,
-                // The page is too long for a message.
-                Err(error) if page > 1 && matches!(status(&error), OUT_OF_RANGE | RESOURCES) => {
+                // The page is too long for a message. A revision that is compacted meanwhile has the same number.
+                Err(error)
+                    if page > 1
+                        && matches!(status(&error), OUT_OF_RANGE | RESOURCES)
+                        && !cause(&error).ends_with("compacted") =>
+                {
                     page /= 2;
                     continue;
                 }

@@ -30,6 +30,7 @@ pub struct Bed {
     members: [Option<Arc<Process>>; MEMBERS],
     agents: Vec<Option<Agent>>,
     followers: [Option<Arc<Process>>; 2],
+    watcher: Option<Arc<Process>>,
     /// More lines of the followers' and planes' settings.
     pub settings: String,
     /// More arguments of etcd's own client.
@@ -59,7 +60,7 @@ impl Bed {
         let lab = Lab::new();
         let (members, agents) = (Default::default(), vec![None, None]);
         let (followers, settings) = (Default::default(), "allow_unsealed = true\n".to_owned());
-        let mut bed = Self { lab, members, agents, followers, settings, login: Vec::new() };
+        let mut bed = Self { lab, members, agents, followers, watcher: None, settings, login: Vec::new() };
         (0..MEMBERS).for_each(|number| bed.start_member(number));
         bed.wait_for_etcd();
         bed
@@ -104,6 +105,10 @@ impl Bed {
         command.args(["--initial-cluster", &cluster.join(","), "--initial-cluster-token", "test-only"]);
         log_to(&mut command, &self.member_log(number));
         self.members[number] = Some(self.lab.spawn("etcd", command));
+    }
+
+    pub fn member(&self, number: usize) -> &Process {
+        self.members[number].as_deref().expect("the member was started")
     }
 
     /// SIGKILL.
@@ -294,6 +299,20 @@ impl Bed {
         let mut command = self.lab.command_in_middle(program());
         command.args(arguments).arg("--config").arg(self.config(Side::A, "plane"));
         command
+    }
+
+    /// A plane that watches all; the file with its lines. It watches when this returns.
+    #[track_caller]
+    pub fn watch(&mut self) -> PathBuf {
+        let path = self.lab.directory().join("watched");
+        let mut command = self.plane_command(&["watch", "--json"]);
+        command.stdout(File::create(&path).expect("a file"));
+        self.watcher = Some(self.lab.spawn("cygnet-fleet watch", command));
+        wait_until(PATIENCE, "it watches", || {
+            self.etcdctl_ok(&["put", "/cygnet/bed/spec/up", "{}"]);
+            fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')).then_some(())
+        });
+        path
     }
 
     /// The same, which must succeed; what it printed.

@@ -1,6 +1,8 @@
 //! What is written comes to the agents, in order, and what runs comes back.
 
-use serde_json::json;
+use std::fs;
+
+use serde_json::{Value, json};
 
 use crate::bed::{KEY, PATIENCE, bed, gateway, spec, uuid};
 use crate::support::lab::Side;
@@ -11,6 +13,7 @@ fn a_wish_becomes_a_tunnel_and_its_end() {
     let Some(mut bed) = bed() else { return };
     bed.start_both();
     let id = uuid(1);
+    let watched = bed.watch();
     let revisions = Side::BOTH.map(|side| bed.put(gateway(side), &id, &spec(side, &json!({}))));
     for (side, revision) in Side::BOTH.into_iter().zip(revisions) {
         let status = bed.ready(gateway(side), &id, revision);
@@ -47,9 +50,22 @@ fn a_wish_becomes_a_tunnel_and_its_end() {
     let foreign = bed.agent(Side::A).create(&foreign).expect(200).json()["inventory"]["uuid"].clone();
     let foreign = foreign.as_str().expect("a uuid").to_owned();
     bed.status_with("g1", &foreign, "it is reported", |status| status["foreign"] == true && status["revision"] == 0);
-    bed.delete("g1", &id);
-    wait_until(PATIENCE, "it is gone", || (bed.connections(Side::A).len() == 1).then_some(()));
-    wait_until(PATIENCE, "its status is gone", || bed.status("g1", &id).is_none().then_some(()));
+    bed.plane_ok(&["delete", &format!("g1/{id}"), "--wait"]);
+    assert_eq!(bed.status("g1", &id), None);
+    assert_eq!(bed.connections(Side::A).len(), 1);
     assert_eq!(bed.connections(Side::A)[0]["uuid"], foreign.as_str());
     assert!(!bed.logs().contains(KEY));
+
+    // Who watches has seen it all, and no key.
+    let lines = wait_until(PATIENCE, "the end was seen", || {
+        let text = fs::read_to_string(&watched).ok()?;
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines
+            .iter()
+            .any(|line| line["kind"] == "status" && line["uuid"] == id && line["value"].is_null())
+            .then_some(lines)
+    });
+    assert!(lines.iter().any(|line| line["kind"] == "spec" && line["value"]["authKey"] == "******"));
+    assert!(lines.iter().any(|line| line["kind"] == "status" && line["value"]["status"] == "Ready"));
+    assert!(!fs::read_to_string(&watched).expect("lines").contains(KEY));
 }

@@ -142,6 +142,7 @@ fn a_plane_lists_ten_thousand_connections_of_a_hundred_gateways() {
         assert_eq!(lines, gateways * each + 1);
         watches.iter().for_each(tokio::task::JoinHandle::abort);
     });
+    say(format!("a member of etcd: {}", memory(bed.member(0).pid())));
     let mut command = bed.plane_command(&["list", "--json"]);
     command.stdout(std::process::Stdio::null());
     let process = bed.lab.spawn("cygnet-fleet list", command);
