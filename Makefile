@@ -4,6 +4,10 @@ PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-s
 	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
 	e2fsprogs keepalived openssl prometheus
 
+# What cygnet-fleet needs to be built, and its tests beside that. Nothing else needs them.
+FLEET_PACKAGES := protobuf-compiler libprotobuf-dev
+FLEET_TEST_PACKAGES := etcd-server etcd-client
+
 # The other Debian suites whose strongSwan the lab can run, and where their roots are kept: outside of the clone, because
 # making one takes a minute and a half.
 SUITES := trixie sid
@@ -20,6 +24,7 @@ RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 # The package, and the program that makes it, which is kept outside of the clone.
 DEB := target/cygnet.deb
+FLEET_DEB := target/cygnet-fleet.deb
 CARGO_DEB ?= /var/cache/cygnet/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
@@ -38,7 +43,7 @@ SLOW := api_requests:: crash:: faults::injected:: faults::places:: secrets::memo
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check demo man test deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check demo man test fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -58,6 +63,24 @@ check: lint doc licences
 
 test: deps
 	$(THREADS) cargo test --locked
+
+# cygnet-fleet is built alone: the agent of the same call would get the features of its libraries.
+fleet-build: PACKAGES += $(FLEET_PACKAGES)
+fleet-build: deps
+	cargo build --release --locked --features fleet --bin cygnet-fleet
+
+fleet-man: deps
+	cargo run --locked --example fleet-man -- target/share-fleet
+
+fleet-deb: fleet-build fleet-man $(CARGO_DEB)/bin/cargo-deb
+	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --variant fleet --output $(FLEET_DEB)
+	lintian --allow-root --fail-on error $(FLEET_DEB)
+
+# Three members of etcd, two gateways, and planes: a minute and a half. CYGNET_FLEET_WISHES, CYGNET_FLEET_GONE (seconds) and
+# CYGNET_FLEET_RACES make it larger; docs/fleet.md has the figures of 1000, 60 and 1000.
+fleet: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
+fleet: deps
+	$(THREADS) cargo test --locked --features fleet --bin cygnet-fleet --test fleet
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots.
 lab: lab-$(or $(SUITE),trixie)
@@ -106,9 +129,11 @@ kernel: deps | $(CYGNET_UML)/foreign $(SUITE:%=$(CYGNET_ROOTS)/%-ike)
 $(CYGNET_UML)/foreign: | deps
 	tests/kernel/fetch.sh $(CYGNET_UML)
 
+# What needs protoc is looked at where there is one.
 lint: rust
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	! command -v protoc >/dev/null || cargo clippy --locked --features fleet --bin cygnet-fleet --test fleet -- -D warnings
 
 doc: rust
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

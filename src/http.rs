@@ -68,3 +68,4 @@ pub use reload::{Reload, Reloaded};
 pub use routes::{ROUTES, metrics_router, router};
 pub use sentences::warned;
 pub use state::Api;
+pub use wire::strict;

@@ -2,7 +2,7 @@
 
 mod callers;
 mod condition;
-mod duration;
+pub mod duration;
 mod files;
 mod gateway;
 mod ha;

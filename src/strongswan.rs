@@ -8,8 +8,9 @@ pub mod conf;
 pub mod credentials;
 pub(crate) mod diff;
 pub(crate) mod dry_run;
-mod fallbacks;
 pub mod foreign;
+mod having;
+mod listed;
 mod lists;
 pub(crate) mod log_parser;
 pub mod message;
@@ -22,6 +23,7 @@ mod refused;
 pub mod requests;
 pub mod section;
 mod sightings;
+mod source;
 pub mod swanctl;
 pub mod vici;
 pub mod words;
@@ -30,8 +32,9 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     strongswan::{
-        fallbacks::Fallbacks,
         foreign::Foreign,
+        having::Having,
+        listed::Listed,
         refused::or_absent,
         requests::Loadable,
         section::Section,
@@ -43,6 +46,7 @@ use crate::{
 pub use charon::{Charon, Missing};
 use futures_util::FutureExt;
 pub use sightings::Sas;
+pub use source::Events;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 pub use vici::Asker;
 
@@ -50,7 +54,9 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
-    fallbacks: Arc<Fallbacks>,
+    fallbacks: Arc<Having>,
+    /// Those with a PPK.
+    ppks: Having,
 }
 
 /// The way to charon that the settings choose.
@@ -61,35 +67,31 @@ enum Backend {
     Swanctl(Swanctl),
 }
 
-/// The source of events that say when to reconcile.
-pub enum Events {
-    /// charon's events, and its log on a socket of its own, because the log has many lines.
-    Vici {
-        /// Events of SAs.
-        happenings: vici::Events,
-        /// Log lines and alerts.
-        words: vici::Events,
-    },
-    /// swanctl has no sufficient events.
-    None,
-}
-
 /// The names of the events that say when to reconcile a connection.
 const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rekey"];
 
 impl From<Vici> for StrongSwan {
     fn from(vici: Vici) -> Self {
-        Self { way: Arc::new(Backend::Vici(vici)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::over(Backend::Vici(vici))
     }
 }
 
 impl From<Swanctl> for StrongSwan {
     fn from(swanctl: Swanctl) -> Self {
-        Self { way: Arc::new(Backend::Swanctl(swanctl)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::over(Backend::Swanctl(swanctl))
     }
 }
 
 impl StrongSwan {
+    fn over(way: Backend) -> Self {
+        Self {
+            way: Arc::new(way),
+            sightings: Default::default(),
+            fallbacks: Default::default(),
+            ppks: Default::default(),
+        }
+    }
+
     /// charon's version and abilities.
     ///
     /// # Errors
@@ -138,17 +140,20 @@ impl StrongSwan {
         if falls_back {
             self.fallbacks.add(new.id);
         }
+        let [has_secret, has_ppk] = [names::secret(new.id), names::ppk(new.id)].map(|secret| new.has_secret(&secret));
+        if has_ppk {
+            self.ppks.add(new.id);
+        }
         let vici = match &*self.way {
             Backend::Vici(vici) => vici,
             Backend::Swanctl(swanctl) => return swanctl.load(new, previous).await,
         };
         let loaded = match load_all(vici, new).await {
             // A secret from before the certificates.
-            Ok(()) if !new.requests.iter().any(|r| r.command == "load-shared") => {
-                vici.unload_shared(&names::secret(new.id)).await
-            }
+            Ok(()) if !has_secret => vici.unload_shared(&names::secret(new.id)).await,
             outcome => outcome,
         };
+        let loaded = if loaded.is_ok() && !has_ppk { self.unload_ppk(vici, new.id).await } else { loaded };
         let loaded = match loaded {
             Ok(()) if !falls_back => self.unload_fallback(vici, new.id).await,
             outcome => outcome,
@@ -180,7 +185,13 @@ impl StrongSwan {
         };
         unload(vici, &names::connection(id)).await?;
         self.unload_fallback(vici, id).await?;
+        self.unload_ppk(vici, id).await?;
         vici.unload_shared(&names::secret(id)).await
+    }
+
+    /// Unloads the PPK, if charon may have one.
+    async fn unload_ppk(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
+        if self.ppks.has(id) { vici.unload_shared(&names::ppk(id)).await } else { Ok(()) }
     }
 
     /// Unloads the connection that initiates with IKEv1, if charon may have it.
@@ -240,12 +251,11 @@ impl StrongSwan {
         Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
-    /// The connections and secrets of cygnet in charon, about `expected` of each. The secrets are `None` where they
-    /// cannot be listed.
+    /// The connections and secrets of cygnet in charon, about `expected` of each.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn loaded(&self, expected: usize) -> Result<(Vec<ConnectionId>, Option<Vec<ConnectionId>>)> {
+    pub async fn loaded(&self, expected: usize) -> Result<Listed> {
         let (connections, secrets) = match &*self.way {
             Backend::Vici(vici) if expected > vici::MANY => (vici.many_connections().await?, None),
             Backend::Vici(vici) => (vici.connections().await?, Some(vici.shared().await?)),
@@ -253,8 +263,9 @@ impl StrongSwan {
             Backend::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
         self.fallbacks.record(connections.iter().map(String::as_str));
-        let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
-        Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
+        let listed = Listed::new(&connections, secrets.as_deref());
+        self.ppks.extend(listed.ppks.iter().flatten().copied());
+        Ok(listed)
     }
 
     /// The SAs of one connection, as charon lists them now.
@@ -295,6 +306,7 @@ impl StrongSwan {
     pub fn begin_anew(&self) {
         self.sightings.forget();
         self.fallbacks.forget();
+        self.ppks.forget();
     }
 
     /// Starts negotiating a child of the connection of this name; the outcome shows in events and in [`StrongSwan::observe`].

@@ -262,7 +262,7 @@ fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                if name == "authKey" && value.is_string() {
+                if ["authKey", "ppk"].contains(&name.as_str()) && value.is_string() {
                     *value = MASK.into();
                 } else {
                     mask(value);

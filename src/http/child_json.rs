@@ -5,8 +5,8 @@ use super::sentences::{data_of_remedy, field_of, remedied, warned};
 use crate::{
     agent::{Agent, Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
     ipsec::{
-        Carried, Connection, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector, condition_advice,
-        native::StartMode,
+        Carried, Connection, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector,
+        condition::post_quantum, condition_advice, native::StartMode,
     },
     store::Record,
 };
@@ -44,6 +44,7 @@ fn wanted(connection: &Connection) -> Value {
         "mode": mode, "protocol": protocol,
         "encryption": cipher.map(|row| row.charon), "key_bits": cipher.and_then(|row| row.key_bits),
         "integrity": integrity.map(|row| row.charon), "group": pfs.map(|group| group.row().charon),
+        "additional": connection.child_proposals().iter().find_map(|offer| offer.additional).map(|kem| kem.row().charon),
         "life_time_s": connection.lifetime.hard(),
     })
 }
@@ -94,6 +95,7 @@ pub fn carried(view: &View) -> Value {
         "carrying": carried.map(Carried::is_something),
         "as_wanted": carried.map(|carried| carried == Carried::AsWanted),
         "note": carried.and_then(Carried::note),
+        "post_quantum": view.running.as_deref().and_then(post_quantum),
     })
 }
 

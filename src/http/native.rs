@@ -154,14 +154,14 @@ pub async fn plan(
 ) -> Answer {
     let params = Message::Change.params(Envelope::read(body).await?)?;
     let change = parse::change(&params, parse::missing_fields(&pairs)?, api.agent.gateway(), Timestamp::now())?;
-    let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
+    let gives_key = ["authKey", "ppk"].iter().any(|name| params.members.get(*name).is_some_and(|key| !key.is_null()));
     let mask = api.masks(&caller);
     let hides_key = mask && gives_key;
     let edit = |old: &_| {
         let new = change(old, Timestamp::now())?;
         // A stored key may be given again however long it is: that it passes would tell that it is the one.
         match &new.connection.auth {
-            Auth::Psk(psk) if hides_key => parse::limits::psk(psk).map(|()| new),
+            Auth::Psk(psk) if hides_key => parse::limits::key("authKey", psk).map(|()| new),
             _ => Ok(new),
         }
     };
@@ -178,6 +178,7 @@ pub(super) fn planned(plan: &Plan, mask: bool, mut warnings: Vec<Warning>) -> Re
     );
     let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
     fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));
+    fields.extend(differences::ppk(&plan.before, &plan.after, plan.hides_key));
     warnings.extend(plan.warnings.iter().cloned());
     let body = json!({
         "impact": plan.impact.name(),

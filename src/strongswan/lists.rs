@@ -2,8 +2,8 @@
 
 use super::{
     Asker, Backend, StrongSwan,
-    fallbacks::Fallbacks,
     foreign::{self, Foreign},
+    having::Having,
     names, observe, port_names,
     section::Section,
     sightings::{Progress, Sas, Whole},
@@ -76,7 +76,7 @@ impl Backend {
     }
 
     /// All SAs of cygnet; connections with only closing SAs are listed twice, see [`observe::all_closing`].
-    pub(super) async fn whole(&self, progress: Progress, fallbacks: &Fallbacks) -> Result<Whole> {
+    pub(super) async fn whole(&self, progress: Progress, fallbacks: &Having) -> Result<Whole> {
         let (mut begun, mut sas) = self.list(&progress).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
         if closing.len() > FEW {

@@ -36,6 +36,12 @@ pub fn secret(id: ConnectionId) -> String {
     format!("ike-cygnet-{id}")
 }
 
+/// The name (and vici id) of a connection's PPK; swanctl takes sections that begin with `ppk` for such.
+#[must_use]
+pub fn ppk(id: ConnectionId) -> String {
+    format!("ppk-cygnet-{id}")
+}
+
 /// The name of a connection's file in conf.d.
 #[must_use]
 pub fn file(id: ConnectionId) -> String {
@@ -72,6 +78,12 @@ pub(super) fn secret_owner(name: &str) -> Option<ConnectionId> {
     name.strip_prefix("ike-cygnet-")?.parse().ok()
 }
 
+/// The connection to which this PPK belongs, if it is ours.
+#[must_use]
+pub(super) fn ppk_owner(name: &str) -> Option<ConnectionId> {
+    name.strip_prefix("ppk-cygnet-")?.parse().ok()
+}
+
 /// The connection to which this file in conf.d belongs, if it is ours.
 #[must_use]
 pub fn file_owner(name: &str) -> Option<ConnectionId> {
@@ -91,6 +103,7 @@ mod tests {
         assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(owner(&format!("{}-pass-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(secret_owner(&secret(id)), Some(id));
+        assert_eq!((ppk_owner(&ppk(id)), ppk_owner(&secret(id)), secret_owner(&ppk(id))), (Some(id), None, None));
         assert_eq!(file_owner(&file(id)), Some(id));
         assert_eq!(credential_owner(&credential(id, "0a1b2c3d")), Some(id));
         for foreign in [

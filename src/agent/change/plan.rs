@@ -88,7 +88,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
         Impact::Replace
     } else if old.has_ike_of(new) {
         Impact::Child
-    } else if old.auth != new.auth && is_key_alone(old, new) {
+    } else if is_key_alone(old, new) {
         Impact::Reauth
     } else {
         Impact::Ike
@@ -98,6 +98,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
 fn is_key_alone(old: &Connection, new: &Connection) -> bool {
     let mut with_old_key = new.clone();
     with_old_key.auth = old.auth.clone();
+    with_old_key.native.ppk = old.native.ppk.clone();
     with_old_key.ike_generation = old.ike_generation;
     with_old_key == *old
 }

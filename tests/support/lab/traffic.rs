@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -128,6 +128,20 @@ impl Capture {
         })
     }
 
+    /// Ends the capture and counts the IKE packets of A and of B that were on the wire from `start` on: what was sent just
+    /// before, by an end that still had the right to, does not count.
+    #[track_caller]
+    pub fn ike_since(self, start: SystemTime) -> [usize; 2] {
+        self.settle();
+        self.ports.map(|(process, file)| {
+            process.signal(Signal::SIGINT);
+            process.wait(PATIENCE);
+            let output = run(tethered("tcpdump").args(["-tt", "-nr"]).arg(&file));
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.lines().filter(|line| line.contains("isakmp") && seen_at(line) >= start).count()
+        })
+    }
+
     /// Lets tcpdump write what was already on the wire: until the files stop growing, at most a fifth of a second.
     fn settle(&self) {
         let mut last = None;
@@ -223,6 +237,13 @@ fn result(text: &str, stopped: bool) -> Option<PingResult> {
 fn sequence_numbers(text: &str) -> BTreeSet<u64> {
     let answers = text.lines().filter(|line| line.contains(" bytes from "));
     answers.filter_map(|line| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok()).collect()
+}
+
+/// When a line of `tcpdump -tt` was seen: it begins with the seconds since the epoch.
+#[track_caller]
+fn seen_at(line: &str) -> SystemTime {
+    let seconds = line.split(' ').next().and_then(|first| first.parse().ok());
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.unwrap_or_else(|| panic!("no time: {line}")))
 }
 
 fn counted(file: &PathBuf) -> CaptureCounts {
