@@ -207,9 +207,11 @@ fn both_gateways_come_back_in_any_order() {
             }
         }
         bed.ready(holder, 0);
-        let sent = capture.finish_each();
-        assert_eq!(sent[holder.other() as usize].ike, 0, "{order:?}: a standby sends nothing");
-        assert_eq!(bed.sas(holder.other()), [0, 0], "{order:?}");
-        assert_eq!(bed.view(holder.other(), 0)["reason"]["code"], "STANDBY", "{order:?}");
+        let other = holder.other();
+        wait_until(PATIENCE, "the other one stands by", || {
+            (bed.view(other, 0)["reason"]["code"] == "STANDBY").then_some(())
+        });
+        assert_eq!(bed.sas(other), [0, 0], "{order:?}");
+        assert_eq!(capture.finish_each()[other as usize].ike, 0, "{order:?}: a standby sends nothing");
     }
 }

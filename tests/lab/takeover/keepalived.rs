@@ -74,6 +74,8 @@ fn keepalived_moves_the_address_and_the_tunnel_with_it() {
         (role(&bed, holder) == "standby" && bed.view(holder, 0)["ike_sas"] == json!([])).then_some(())
     });
 
+    ending.wait(PATIENCE);
+
     // Maintenance: the agent gives up, keepalived sees it in the file, and the address goes.
     running[holder as usize] = Some(keepalived(&bed, holder));
     wait_until(PATIENCE, "it is a backup", || log(&bed, holder).contains("Entering BACKUP STATE").then_some(()));
