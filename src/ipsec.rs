@@ -24,6 +24,7 @@ mod pass;
 mod peer;
 mod proposal;
 mod psk;
+pub mod rates;
 pub mod reason;
 mod remedy;
 mod remote;
