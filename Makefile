@@ -2,7 +2,7 @@
 
 PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
 	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
-	e2fsprogs keepalived openssl prometheus
+	chromium chromium-driver e2fsprogs keepalived openssl prometheus
 
 # What cygnet-fleet needs to be built, and its tests beside that. Nothing else needs them.
 FLEET_PACKAGES := protobuf-compiler libprotobuf-dev
@@ -36,9 +36,9 @@ CARGO_DENY ?= $(if $(shell test -w /var/cache && echo yes),/var/cache/cygnet,$(C
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
-# Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv), and
-# those that wait for time to pass.
-SLOW := api_requests:: crash:: faults::injected:: faults::places:: secrets::memory::
+# Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv,
+# a browser), and those that wait for time to pass.
+SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: secrets::memory::
 
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}

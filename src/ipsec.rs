@@ -25,6 +25,7 @@ mod peer;
 pub mod post_quantum;
 mod proposal;
 mod psk;
+pub mod rates;
 pub mod reason;
 mod remedy;
 mod remote;

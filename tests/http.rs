@@ -80,6 +80,12 @@ mod metrics;
 mod overlaps;
 #[path = "http/own_certificates.rs"]
 mod own_certificates;
+#[path = "http/page.rs"]
+mod page;
+#[path = "http/page_crowd.rs"]
+mod page_crowd;
+#[path = "http/page_seen.rs"]
+mod page_seen;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]

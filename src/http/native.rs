@@ -87,7 +87,13 @@ pub async fn reload(State(api): Shared) -> Answer {
 }
 
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.
-pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(caller): Extension<Caller>) -> Answer {
+pub async fn connection(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let mask = parse::value("mask", &pairs)? == Some("true") || api.masks(&caller);
     let view = api.agent.view(id_of(&uuid)?).await?;
     let drift = api
         .agent
@@ -95,7 +101,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let running = Running::of(&view);
-    let mut body = json!({ "inventory": Api::inventory(&view, api.masks(&caller)), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
+    let mut body = json!({ "inventory": Api::inventory(&view, mask), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
     let (created, changed) = (view.record.created.to_string(), view.record.changed.to_string());
     child_json::extend(&mut body, json!({ "created": created, "changed": changed }));
     let split = view.record.spec.options.native.split.name();
@@ -113,10 +119,12 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
     );
     child_json::extend(&mut body, child_json::carried(&view));
     child_json::extend(&mut body, child_json::vip(&api.agent, &view));
+    child_json::extend(&mut body, child_json::networks_and_traffic(&api.agent, &view));
+    child_json::extend(&mut body, child_json::availability(&api.agent, view.record.id));
     child_json::extend(&mut body, child_json::peer(&view, api.agent.unresolved(&view.record).as_deref()));
     child_json::extend(
         &mut body,
-        json!({ "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),
+        json!({ "ike_wanted": child_json::wanted_ike(&view.record.connection), "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),
     );
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         child_json::extend(&mut body, json!({ "certificates": certificates }));
