@@ -82,10 +82,10 @@ async function load(ids){
 	busy=0
 }
 
-function one({inventory:i,networks,reason,note,traffic:t,vip,condition,since,postQuantum}){
+function one({inventory:i,networks,reason,note,traffic:t,vip,condition,since,post_quantum}){
 	let state=i.state==='Disabled'?i.state:i.status||'Unknown',code=reason?.code||'',why=reason?reason.advice+' '+reason.details:note||''
 	let nets=[text(networks.local),'↔ '+text(networks.remote)],rate=way=>t[way].at(-1)||0
-	let key=[i.name,states.indexOf(state),i.peerAddress,nets[1],plain(condition),-Date.parse(since)||0,code,-rate('in')-rate('out'),text(postQuantum)||'–',vip.role]
+	let key=[i.name,states.indexOf(state),i.peerAddress,nets[1],plain(condition),-Date.parse(since)||0,code,-rate('in')-rate('out'),text(post_quantum)||'–',vip.role]
 	let cells=()=>[h('a',{href:'#c/'+i.uuid},i.name),badge(state),key[2],nets.map(net=>div(net)),key[4],ago(since),div(b(code),' ',why),[spark(t),`↓${unit(rate('in'))} ↑${unit(rate('out'))}`],key[8],key[9]]
 	return{id:i.uuid,state,key,cells,text:[key,nets,state,ago(since),why,t.in,t.out].join(' ').toLowerCase()}
 }
