@@ -13,6 +13,8 @@ mod applied;
 mod behind_nat;
 #[path = "lab/bounds.rs"]
 mod bounds;
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "lab/calls.rs"]
 mod calls;
 #[path = "support/certificates.rs"]
@@ -75,6 +77,8 @@ mod odd_peers;
 mod operator;
 #[path = "lab/own_certificates.rs"]
 mod own_certificates;
+#[path = "lab/page.rs"]
+mod page;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]
@@ -147,6 +151,7 @@ mod zstack_router;
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use support::http as client;
 use support::lab::Lab;
 
 /// A lab, or `None` on a machine that cannot hold one; that is said where no test harness swallows it.

@@ -74,7 +74,11 @@ async function load(ids){
 		}
 		let old=rows
 		rows=new Map(ids?[...old].filter(([id])=>!ids.includes(id)):[])
-		for(let row of connections.map(one))rows.set(row.id,old.get(row.id)?.text===row.text?old.get(row.id):row)
+		for(let row of connections.map(one)){
+			let was=old.get(row.id)
+			row.tr=was?.tr
+			rows.set(row.id,was?.text===row.text?was:row)
+		}
 		go()
 	}catch(error){
 		say(error.message)
@@ -86,7 +90,7 @@ function one({inventory:i,networks,reason,note,traffic:t,vip,condition,since,pos
 	let state=i.state==='Disabled'?i.state:i.status||'Unknown',code=reason?.code||'',why=reason?reason.advice+' '+reason.details:note||''
 	let nets=[text(networks.local),'↔ '+text(networks.remote)],rate=way=>t[way].at(-1)||0
 	let key=[i.name,states.indexOf(state),i.peerAddress,nets[1],plain(condition),-Date.parse(since)||0,code,-rate('in')-rate('out'),text(post_quantum)||'–',vip.role]
-	let cells=()=>[h('a',{href:'#c/'+i.uuid},i.name),badge(state),key[2],nets.map(net=>div(net)),key[4],ago(since),div(b(code),' ',why),[spark(t),`↓${unit(rate('in'))} ↑${unit(rate('out'))}`],key[8],key[9]]
+	let cells=()=>[badge(state),key[2],nets.map(net=>div(net)),key[4],ago(since),div(b(code),' ',why),[spark(t),`↓${unit(rate('in'))} ↑${unit(rate('out'))}`],key[8],key[9]]
 	return{id:i.uuid,state,key,cells,text:[key,nets,state,ago(since),why,t.in,t.out].join(' ').toLowerCase()}
 }
 
@@ -105,16 +109,20 @@ function sift(){
 // Only rows near the window are drawn.
 function paint(){
 	if($('all').hidden)return
-	let{style,children}=$('rows'),held=document.activeElement.closest('#rows tr')?.id
+	let{style,children}=$('rows')
 	let first=Math.max(0,Math.min(shown.length-1,Math.floor(-$('heads').getBoundingClientRect().bottom/tall)- 8))
 	let list=shown.slice(first,first+Math.ceil(innerHeight/tall)+16).map((row,n)=>{
-		row.tr||=tr({id:row.id},row.cells().map((cell,n)=>td({'data-label':heads[n]},cell)))
+		row.tr||=tr({id:row.id},td(h('a',{href:'#c/'+row.id})))
+		if(!row.done){
+			row.done=row.tr.firstChild.firstChild.textContent=row.key[0]
+			while(row.tr.children[1])row.tr.lastChild.remove()
+			row.tr.append(...row.cells().map((cell,n)=>td({'data-label':heads[n+1]},cell)))
+		}
 		row.tr.ariaRowIndex=first+n+2
 		return row.tr
 	})
 	for(let row of[...children])list.includes(row)||row.remove()
 	list.map((row,n)=>row===children[n]||$('rows').insertBefore(row,children[n]))
-	if(held&&document.activeElement===document.body)$(held)?.querySelector('a').focus({preventScroll:true})
 	style.top=first*tall+'px'
 	$('list').style.paddingBottom=(shown.length-list.length)*tall+'px'
 	$('list').ariaRowCount=shown.length+1
