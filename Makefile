@@ -2,7 +2,7 @@
 
 PACKAGES := gcc curl libc6-dev charon-systemd strongswan-swanctl libstrongswan-standard-plugins \
 	libstrongswan-extra-plugins libcharon-extra-plugins iproute2 iputils-ping nftables procps tcpdump strace python3-venv debootstrap lintian \
-	e2fsprogs openssl prometheus
+	chromium chromium-driver e2fsprogs keepalived openssl prometheus
 
 # What cygnet-fleet needs to be built, and its tests beside that. Nothing else needs them.
 FLEET_PACKAGES := protobuf-compiler libprotobuf-dev
@@ -36,14 +36,14 @@ CARGO_DENY ?= $(if $(shell test -w /var/cache && echo yes),/var/cache/cygnet,$(C
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
-# Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv), and
-# those that wait for time to pass.
-SLOW := api_requests:: crash:: faults::injected:: faults::places:: secrets::memory::
+# Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv,
+# a browser), and those that wait for time to pass.
+SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: secrets::memory::
 
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check demo man test fleet-build fleet-man fleet-deb fleet deb box bench bench-small lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check demo man test fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -95,6 +95,11 @@ bench: deps
 # Whether the benchmark still runs; its figures say nothing, so it takes the build that the tests have made.
 bench-small: deps
 	cargo bench --locked --profile dev --bench gateway -- --small
+
+# How long tunnels take to follow an address, after up to three minutes of standby each time, beside a script that restarts
+# the daemon. One and a half hours, one after the other, for a quiet machine; docs/performance.md has the figures.
+bench-ha: deps
+	cargo test --locked --test lab -- --ignored --nocapture --test-threads 1 takeover::measured::
 
 # Made from the release profile. lintian may warn; an error of it is one.
 deb: build man $(CARGO_DEB)/bin/cargo-deb

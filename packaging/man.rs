@@ -10,9 +10,15 @@ pub mod args;
 #[path = "../src/cli/common_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod common_args;
+#[path = "../src/cli/compare_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod compare_args;
 #[path = "documents.rs"]
 #[allow(dead_code, reason = "the example writes no documents, the tests do")]
 pub mod documents;
+#[path = "../src/cli/file_args.rs"]
+#[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
+mod file_args;
 #[path = "../src/cli/init_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod init_args;

@@ -20,6 +20,7 @@ pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};
 pub use change::warning::Warning;
 pub use change::write::{Companion, WriteOptions, Written};
 pub use entry::Drift;
+pub use observe::availability::Turn;
 pub use observe::connection_log::{Entry as LogEntry, Speaker};
 pub use observe::events::{Event, EventKind, EventStream};
 pub use observe::foreign::Stranger;

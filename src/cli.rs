@@ -10,12 +10,15 @@ mod bundle;
 mod check;
 mod client;
 mod common_args;
+mod compare;
+mod compare_args;
 mod complete;
 mod create;
 mod credentials;
 mod cut;
 mod doctor;
 mod export;
+mod file_args;
 mod follow;
 mod foreign;
 mod history;
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Backup(args) => stop::end(backup::run(&config, &args), false),
         Command::Restore(args) => stop::end(restore::run(&config, &args), args.json.json),
+        Command::Compare(args) => stop::end(compare::run(&config, &args), args.json.json),
         Command::Doctor(args) => doctor::run(&config, &args),
         Command::Support { file } => stop::end(support::run(&config, file.as_deref()), false),
         Command::Complete(args) => complete::run(&config, &args),
@@ -131,6 +135,7 @@ fn ask(client: &Client, command: &Command) -> stop::Result<()> {
         | Command::Serve(_)
         | Command::Render(_)
         | Command::Bundle(_)
+        | Command::Compare(_)
         | Command::Backup(_)
         | Command::Restore(_)
         | Command::Doctor(_)
@@ -164,6 +169,7 @@ impl Command {
             Self::Apply(args) => args.is_json(),
             Self::Export(args) => args.output == apply_args::ExportOutput::Json,
             Self::Ping(args) => args.json.json,
+            Self::Compare(args) => args.json.json,
             Self::Log(args) => args.json.json,
             Self::Events(args) => args.json.json,
             Self::Init(_)

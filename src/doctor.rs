@@ -7,7 +7,7 @@ pub mod facts;
 mod finding;
 mod shell;
 
-pub use case::Case;
+pub use case::{Case, Paired};
 #[cfg(test)]
 pub(crate) use checks::healthy;
 pub use finding::{Finding, Level, Report};
@@ -37,7 +37,7 @@ enum Records {
 }
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check, Records); 30] = [
+const CHECKS: [(&str, Check, Records); 31] = [
     ("agent", checks::daemon::agent, Records::Unused),
     ("charon", checks::daemon::reachable, Records::Unused),
     ("vici", checks::daemon::socket, Records::Unused),
@@ -58,6 +58,7 @@ const CHECKS: [(&str, Check, Records); 30] = [
     ("dropped_cas", checks::cas::dropped, Records::Needed),
     ("names", checks::names::names, Records::Needed),
     ("addresses", checks::addresses::addresses, Records::Needed),
+    ("pair", checks::pair::pair, Records::Unused),
     ("settings_drift", checks::settings::drift, Records::Needed),
     ("clock", checks::kernel::clock, Records::Unused),
     ("include", checks::configuration::include, Records::Unused),
@@ -123,6 +124,8 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
     let unresolved = checks::names::never_resolved(&records);
     let (agent, now) = (Err(agent), Timestamp::now());
     let local = records.iter().map(|record| record.connection.local_addr);
+    let not_compared = |with: String| Paired { with, outcome: Err("the agent does not answer".into()) };
+    let pair = settings.ha.peer.clone().map(not_compared);
     let standby = standby_addresses(settings, local.chain(gateway.vips.iter().map(|vip| vip.address)));
     judge(&Case {
         facts,
@@ -135,21 +138,22 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
         same_networks,
         dropped_cas,
         unresolved,
+        pair,
         now,
     })
 }
 
 impl Agent {
-    /// Examines this gateway from inside the agent.
-    pub async fn doctor(&self, places: &Places) -> Report {
+    /// Examines this gateway from inside the agent; `pair` is what comparing it with another one gave.
+    pub async fn doctor(&self, places: &Places, pair: impl Future<Output = Option<Paired>>) -> Report {
         let records = self.store().all();
         let unresolved = records.iter().filter(|record| record.is_wanted()).filter_map(|record| {
             let why = self.unresolved(record).filter(|_| self.is_looked_up(record))?;
             Some(Unresolved { connection: record.spec.names.name.clone(), why, is_new: record.is_unresolved() })
         });
         let unresolved = unresolved.collect();
-        let facts =
-            Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records))).await;
+        let facts = Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records)));
+        let (facts, pair) = tokio::join!(facts, pair);
         judge(&Case {
             facts,
             records,
@@ -161,6 +165,7 @@ impl Agent {
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),
             unresolved,
+            pair,
             now: Timestamp::now(),
         })
     }

@@ -22,8 +22,10 @@ pub mod packet_size;
 mod part;
 mod pass;
 mod peer;
+pub mod post_quantum;
 mod proposal;
 mod psk;
+pub mod rates;
 pub mod reason;
 mod remedy;
 mod remote;
@@ -42,7 +44,8 @@ pub use clash::Clash;
 pub use condition::{Condition, condition};
 pub use conflict::{Conflict, rest_instead};
 pub use connection::{
-    Auth, Child, Connection, ConnectionId, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, Split,
+    Auth, Child, ChildOffer, Connection, ConnectionId, Generation, IkeOffer, IkeVersion, KeyOwner, Mode, Parts,
+    Protocol, Split,
 };
 pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
@@ -55,7 +58,8 @@ pub use packet_size::PacketSize;
 pub use part::Part;
 pub use pass::{Pass, passes, passes_beside, refuse_everything};
 pub use peer::PeerAddr;
-pub use proposal::{AhProposal, EspProposal, IkeProposal};
+pub use post_quantum::MlKem;
+pub use proposal::{AhProposal, EspProposal, IkeProposal, list};
 pub use psk::Psk;
 pub use reason::{Code, Reason};
 pub use remedy::Remedy;

@@ -8,6 +8,7 @@ mod gateway;
 mod ha;
 mod metrics;
 pub mod policy;
+mod web_hook;
 
 pub use callers::{Answers, Caller, Whose};
 pub use files::{Fault, Faults};
@@ -15,6 +16,7 @@ pub(crate) use gateway::uuid_of;
 pub use gateway::{Gateway, L3Network, Vip};
 pub use ha::{Ha, HaRole};
 pub use metrics::Metrics;
+pub use web_hook::WebHookHost;
 
 use crate::{
     rights,
@@ -60,6 +62,9 @@ pub struct Settings {
     /// Answers `******` for keys.
     #[serde(default)]
     pub mask_auth_key: bool,
+    /// Serves the page for browsers at `/` of `listen`.
+    #[serde(default = "default_page")]
+    pub page: bool,
     /// The connection to charon.
     #[serde(default)]
     pub charon: Charon,
@@ -109,33 +114,6 @@ pub struct Jobs {
     pub mode: Asynchronous,
     /// The hosts (`name` or `name:port`) that job results may be posted to.
     pub web_hook_hosts: Vec<WebHookHost>,
-}
-
-/// A host that job results may be posted to.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct WebHookHost {
-    /// A name or an address.
-    pub host: String,
-    /// The port; without one, that of the scheme alone.
-    pub port: Option<u16>,
-}
-
-impl TryFrom<String> for WebHookHost {
-    type Error = String;
-
-    /// Takes `name`, `name:port`, and IPv6 addresses with or without brackets.
-    fn try_from(text: String) -> Result<Self, String> {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-            _ => (text.as_str(), None),
-        };
-        let wrong = || format!("\"{text}\" is not a host or host:port, as in plane.example or plane.example:8080");
-        let port = port.map(|port| port.parse().map_err(|_| wrong())).transpose()?;
-        let host = host.trim_matches(['[', ']']);
-        let is_host = !host.is_empty() && !host.contains(|c: char| "/@[] ".contains(c) || c.is_control());
-        if is_host { Ok(Self { host: host.into(), port }) } else { Err(wrong()) }
-    }
 }
 
 /// Which writes are answered with 202 and a job.
@@ -221,6 +199,10 @@ fn default_socket() -> PathBuf {
     "/run/cygnet/cygnet.sock".into()
 }
 
+fn default_page() -> bool {
+    true
+}
+
 fn default_state_dir() -> PathBuf {
     "/var/lib/cygnet".into()
 }
@@ -294,7 +276,7 @@ impl Settings {
 
     /// What is wrong beyond the types of values, and where. `lacks_tls` says that `[tls]` is there and faulty.
     fn wrong(&self, lacks_tls: bool) -> Vec<(Vec<Step>, String)> {
-        let mut wrong = self.gateway.wrong();
+        let mut wrong = [self.gateway.wrong(), self.ha.wrong()].concat();
         let is_plain = self.tls.is_none() && !lacks_tls && !self.insecure_http;
         let both = [(self.listen, &["listen"][..]), (self.metrics.listen, &["metrics", "listen"])];
         let beyond = |address: &SocketAddr| !address.ip().is_loopback() && is_plain;
@@ -324,8 +306,8 @@ impl Settings {
         // Without a rest: a setting that is not compared does not compile.
         #[rustfmt::skip]
         let Self {
-            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, charon, metrics, jobs, policy,
-            condition, ha,
+            listen, insecure_http, socket, state_dir, swanctl_dir, conf_dir, mask_auth_key, page, charon, metrics, jobs,
+            policy, condition, ha,
             // A reload takes these over.
             gateway: _, auth: _, tls,
         } = self;
@@ -337,6 +319,7 @@ impl Settings {
             ("swanctl_dir", *swanctl_dir != new.swanctl_dir),
             ("conf_dir", *conf_dir != new.conf_dir),
             ("mask_auth_key", *mask_auth_key != new.mask_auth_key),
+            ("page", *page != new.page),
             ("charon", *charon != new.charon),
             ("metrics", *metrics != new.metrics),
             // Other files are read; TLS itself comes and goes with the listener.

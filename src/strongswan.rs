@@ -8,20 +8,24 @@ pub mod conf;
 pub mod credentials;
 pub(crate) mod diff;
 pub(crate) mod dry_run;
-mod fallbacks;
 pub mod foreign;
+mod guard;
+mod listed;
 mod lists;
+mod loads;
 pub(crate) mod log_parser;
 pub mod message;
 pub mod names;
 pub mod observe;
 pub mod packet;
 mod port_names;
+mod present;
 mod pretty;
 mod refused;
 pub mod requests;
 pub mod section;
 mod sightings;
+mod source;
 pub mod swanctl;
 pub mod vici;
 pub mod words;
@@ -30,10 +34,9 @@ use crate::{
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa},
     strongswan::{
-        fallbacks::Fallbacks,
         foreign::Foreign,
-        refused::or_absent,
-        requests::Loadable,
+        listed::Listed,
+        present::Present,
         section::Section,
         sightings::Sightings,
         swanctl::Swanctl,
@@ -43,6 +46,7 @@ use crate::{
 pub use charon::{Charon, Missing};
 use futures_util::FutureExt;
 pub use sightings::Sas;
+pub use source::Events;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 pub use vici::Asker;
 
@@ -50,7 +54,7 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
-    fallbacks: Arc<Fallbacks>,
+    present: Arc<Present>,
 }
 
 /// The way to charon that the settings choose.
@@ -61,35 +65,26 @@ enum Backend {
     Swanctl(Swanctl),
 }
 
-/// The source of events that say when to reconcile.
-pub enum Events {
-    /// charon's events, and its log on a socket of its own, because the log has many lines.
-    Vici {
-        /// Events of SAs.
-        happenings: vici::Events,
-        /// Log lines and alerts.
-        words: vici::Events,
-    },
-    /// swanctl has no sufficient events.
-    None,
-}
-
 /// The names of the events that say when to reconcile a connection.
 const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rekey"];
 
 impl From<Vici> for StrongSwan {
     fn from(vici: Vici) -> Self {
-        Self { way: Arc::new(Backend::Vici(vici)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::over(Backend::Vici(vici))
     }
 }
 
 impl From<Swanctl> for StrongSwan {
     fn from(swanctl: Swanctl) -> Self {
-        Self { way: Arc::new(Backend::Swanctl(swanctl)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::over(Backend::Swanctl(swanctl))
     }
 }
 
 impl StrongSwan {
+    fn over(way: Backend) -> Self {
+        Self { way: Arc::new(way), sightings: Sightings::default(), present: Arc::default() }
+    }
+
     /// charon's version and abilities.
     ///
     /// # Errors
@@ -127,65 +122,6 @@ impl StrongSwan {
             Backend::Vici(vici) => vici.stats().await.ok(),
             Backend::Swanctl(_) => None,
         }
-    }
-
-    /// Loads `new` in place of `previous`. No SA changes.
-    ///
-    /// # Errors
-    /// When charon refuses: it still has `previous`. When it does not answer, it may have either.
-    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
-        let falls_back = new.section(&names::fallback(new.id)).is_some();
-        if falls_back {
-            self.fallbacks.add(new.id);
-        }
-        let vici = match &*self.way {
-            Backend::Vici(vici) => vici,
-            Backend::Swanctl(swanctl) => return swanctl.load(new, previous).await,
-        };
-        let loaded = match load_all(vici, new).await {
-            // A secret from before the certificates.
-            Ok(()) if !new.requests.iter().any(|r| r.command == "load-shared") => {
-                vici.unload_shared(&names::secret(new.id)).await
-            }
-            outcome => outcome,
-        };
-        let loaded = match loaded {
-            Ok(()) if !falls_back => self.unload_fallback(vici, new.id).await,
-            outcome => outcome,
-        };
-        let error = match loaded {
-            Err(error @ Error::Refused { .. }) => error,
-            // A charon that does not answer cannot undo it either.
-            other => return other,
-        };
-        // The secret was replaced before the connection was refused.
-        let undone = match previous {
-            Some(previous) => load_all(vici, previous).await,
-            None => self.unload(new.id).await,
-        };
-        if let Err(undo) = undone {
-            tracing::error!(uuid = %new.id, error = %undo, "{}: the previous connection could not be loaded into charon again: {undo}", new.id);
-        }
-        Err(error)
-    }
-
-    /// Unloads the connection and the secret of `id`; SAs stay. A missing one is no error.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub async fn unload(&self, id: ConnectionId) -> Result<()> {
-        let vici = match &*self.way {
-            Backend::Vici(vici) => vici,
-            Backend::Swanctl(swanctl) => return swanctl.unload(id).await,
-        };
-        unload(vici, &names::connection(id)).await?;
-        self.unload_fallback(vici, id).await?;
-        vici.unload_shared(&names::secret(id)).await
-    }
-
-    /// Unloads the connection that initiates with IKEv1, if charon may have it.
-    async fn unload_fallback(&self, vici: &Vici, id: ConnectionId) -> Result<()> {
-        if self.fallbacks.has(id) { unload(vici, &names::fallback(id)).await } else { Ok(()) }
     }
 
     /// Unloads the private key with this id. With swanctl, which keeps charon's keys equal to its files, the next load
@@ -240,21 +176,21 @@ impl StrongSwan {
         Ok(all.filter(|connection| names.contains(&connection.name.as_str())).collect())
     }
 
-    /// The connections and secrets of cygnet in charon, about `expected` of each. The secrets are `None` where they
-    /// cannot be listed.
+    /// What charon has of cygnet, about `expected` connections and secrets.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn loaded(&self, expected: usize) -> Result<(Vec<ConnectionId>, Option<Vec<ConnectionId>>)> {
+    pub async fn loaded(&self, expected: usize) -> Result<Listed> {
         let (connections, secrets) = match &*self.way {
             Backend::Vici(vici) if expected > vici::MANY => (vici.many_connections().await?, None),
             Backend::Vici(vici) => (vici.connections().await?, Some(vici.shared().await?)),
             // swanctl cannot list secrets; it keeps them equal to the files.
             Backend::Swanctl(swanctl) => (swanctl.connections().await?, None),
         };
-        self.fallbacks.record(connections.iter().map(String::as_str));
-        let secrets = secrets.map(|ids| ids.iter().filter_map(|name| names::secret_owner(name)).collect());
-        Ok((connections.iter().filter_map(|name| names::owner(name)).collect(), secrets))
+        self.present.record_loaded(connections.iter().map(String::as_str));
+        let listed = Listed::new(&connections, secrets.as_deref());
+        self.present.ppks.extend(listed.ppks.iter().flatten().copied());
+        Ok(listed)
     }
 
     /// The SAs of one connection, as charon lists them now.
@@ -263,7 +199,7 @@ impl StrongSwan {
     /// When charon does not answer.
     pub async fn observe(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
         // The time before the request: another list may overtake this one while it waits for a socket.
-        let (begun, sas) = self.way.sas_of(id, asker, self.fallbacks.has(id)).await?;
+        let (begun, sas) = self.way.sas_of(id, asker, self.present.fallbacks.has(id)).await?;
         self.sightings.record(id, begun, &sas);
         Ok(sas)
     }
@@ -274,9 +210,9 @@ impl StrongSwan {
     /// # Errors
     /// When charon does not answer.
     pub async fn all_within(&self, patience: Duration) -> Option<Result<Sas>> {
-        let (way, fallbacks) = (Arc::clone(&self.way), Arc::clone(&self.fallbacks));
+        let (way, present) = (Arc::clone(&self.way), Arc::clone(&self.present));
         let list =
-            |progress| async move { way.whole(progress, &fallbacks).await.map(Arc::new).map_err(Arc::new) }.boxed();
+            |progress| async move { way.whole(progress, &present).await.map(Arc::new).map_err(Arc::new) }.boxed();
         Some(self.sightings.all(patience, list).await?.map_err(|error| sightings::same(&error)))
     }
 
@@ -294,7 +230,7 @@ impl StrongSwan {
     /// charon was restarted: drops the cache.
     pub fn begin_anew(&self) {
         self.sightings.forget();
-        self.fallbacks.forget();
+        self.present.forget();
     }
 
     /// Starts negotiating a child of the connection of this name; the outcome shows in events and in [`StrongSwan::observe`].
@@ -369,17 +305,4 @@ impl StrongSwan {
             Events::None => std::future::pending().await,
         }
     }
-}
-
-/// Unloads the connection with this name; a missing one is no error.
-async fn unload(vici: &Vici, name: &str) -> Result<()> {
-    or_absent(vici.unload_connection(name).await)
-}
-
-/// Sends charon all requests of `connection`, the secret first.
-async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {
-    for request in &connection.requests {
-        vici.load(request).await?;
-    }
-    Ok(())
 }

@@ -5,6 +5,8 @@
 /// Tests begin in the order of their names. This one takes longest and has one client, so it begins first.
 #[path = "openapi/generated.rs"]
 mod api_requests;
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/certificates.rs"]
 mod certificates;
 mod cli;

@@ -10,6 +10,8 @@ mod applied_files;
 mod backups;
 #[path = "cli/bundles.rs"]
 mod bundles;
+#[path = "cli/compares.rs"]
+mod compares;
 #[path = "cli/complete.rs"]
 mod complete;
 #[path = "cli/creates.rs"]

@@ -11,7 +11,7 @@ use cygnet::{
     http::options::OPTIONS,
     ipsec::{
         AhProposal, Auth, Certs, Connection, Encryption, EspProposal, Identity, IdentityKind, IkeProposal, IkeVersion,
-        Integrity, Lifetime, Mode, Parts, Protocol,
+        Integrity, Lifetime, MlKem, Mode, Parts, Protocol, Psk,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY},
         passes,
     },
@@ -72,6 +72,12 @@ fn native_options() -> Vec<Change> {
         .map(|(option, value)| -> Change {
             Box::new(move |p| {
                 p.native.next_layer.protocol = if option.name.ends_with("Port") { 17 } else { 0 };
+                // What needs more than itself.
+                p.version = if option.name.starts_with("p") { IkeVersion::V2 } else { p.version };
+                p.native.ppk_id = option.name.starts_with("ppk").then(|| "gw.example".into());
+                p.native.ppk =
+                    option.name.starts_with("ppk").then(|| Psk::new(b"test-only\0\xff\"ppk").expect("a key"));
+                p.native.post_quantum = (option.name == "postQuantumMode").then_some(MlKem::MlKem1024);
                 option.put(&mut p.native, &value).expect("it takes its example");
             })
         })
@@ -280,7 +286,8 @@ async fn swanctl_and_our_client_send_the_same_bytes() {
         let (_, ours) = sent_by_us(&cases, traps).await;
         let certified = cases.iter().filter(|case| case.auth.certs().is_some()).count();
         let credentials = cases.iter().map(|case| files(case).len()).sum::<usize>();
-        let count = 2 * cases.len() - certified + credentials;
+        let ppks = cases.iter().filter(|case| case.native.ppk.is_some()).count();
+        let count = 2 * cases.len() - certified + credentials + ppks;
         assert_eq!(theirs.len(), count, "swanctl loads every certificate, key, secret and connection");
         assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
         for (object, bytes) in &theirs {
@@ -291,6 +298,6 @@ async fn swanctl_and_our_client_send_the_same_bytes() {
         assert_eq!(order.iter().take_while(is_credential).count(), credentials, "certificates and keys come first");
         let rest = order.iter().skip(credentials);
         let secrets = rest.take_while(|object| object.starts_with("load-shared")).count();
-        assert_eq!(secrets, cases.len() - certified, "secrets come before connections");
+        assert_eq!(secrets, cases.len() - certified + ppks, "secrets come before connections");
     }
 }

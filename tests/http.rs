@@ -50,6 +50,8 @@ mod examples;
 mod exporters;
 #[path = "http/foreign.rs"]
 mod foreign;
+#[path = "http/guards.rs"]
+mod guards;
 #[path = "http/heal.rs"]
 mod heal;
 #[path = "http/history.rs"]
@@ -78,6 +80,12 @@ mod metrics;
 mod overlaps;
 #[path = "http/own_certificates.rs"]
 mod own_certificates;
+#[path = "http/page.rs"]
+mod page;
+#[path = "http/page_crowd.rs"]
+mod page_crowd;
+#[path = "http/page_seen.rs"]
+mod page_seen;
 #[path = "http/query.rs"]
 mod query;
 #[path = "http/readers.rs"]

@@ -49,6 +49,8 @@ mod on_options;
 mod on_packets;
 #[path = "kernel/on_power.rs"]
 mod on_power;
+#[path = "kernel/on_replaced.rs"]
+mod on_replaced;
 #[path = "kernel/on_sizes.rs"]
 mod on_sizes;
 #[path = "kernel/on_stored.rs"]

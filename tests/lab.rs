@@ -89,6 +89,8 @@ mod plain;
 mod planner;
 #[path = "lab/policies.rs"]
 mod policies;
+#[path = "lab/post_quantum.rs"]
+mod post_quantum;
 #[path = "lab/proxy.rs"]
 mod proxy;
 #[path = "lab/reasons.rs"]

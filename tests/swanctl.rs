@@ -81,7 +81,7 @@ fn a_connection_lives_through_swanctl_alone() {
     let Some((bed, peer)) = Bed::new() else { return };
     let (uuid, there) = (create(&bed.agent, Side::A), create(&peer, Side::B));
     wait_ready(&bed.agent, &uuid);
-    assert_eq!(bed.lab.ping_tunnel(Side::A).lost(), 0);
+    crate::pair::reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
 
     let changes = json!({ "ikeDhGroup": 19, "policyEncryptionAlgorithm": "aes-256-gcm" });
     peer.change(&there, &body(Side::B, &changes)).expect(200);

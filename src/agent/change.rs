@@ -10,6 +10,7 @@ mod passes;
 pub(super) mod plan;
 pub(super) mod plan_set;
 pub(super) mod policy;
+mod ppks;
 pub(super) mod rekey_outcome;
 mod rekey_test;
 pub(super) mod restore;

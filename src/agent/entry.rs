@@ -3,10 +3,10 @@
 use crate::{
     agent::{
         change::rekey_outcome::RekeyTest,
-        observe::{failure_history::FailureHistory, tally::Tally, totals::Count},
+        observe::{availability::Availability, failure_history::FailureHistory, tally::Tally, totals::Count},
         reconcile::sa_planner::{Rekeying, SaPlanner, Stale, Step},
     },
-    ipsec::{Carried, Connection, Flows, IkeSa},
+    ipsec::{Carried, Connection, Flows, IkeSa, rates::Rates},
     ranked::{Guard, HISTORY, Ranked},
 };
 use jiff::Timestamp;
@@ -47,6 +47,10 @@ pub struct Entry {
     flows: Mutex<Flows>,
     /// What its children have carried.
     count: Mutex<Count>,
+    /// How much they carried of late.
+    rates: Mutex<Rates>,
+    /// When it went up and down of late.
+    availability: Mutex<Availability>,
     /// How often it was negotiated, rekeyed, and failed.
     tally: Mutex<Tally>,
     /// The newest SA of each child that runs as wanted, by name.
@@ -170,6 +174,16 @@ impl Entry {
     /// What its children have carried.
     pub fn count(&self) -> MutexGuard<'_, Count> {
         lock(&self.count)
+    }
+
+    /// How much its children carried of late.
+    pub fn rates(&self) -> MutexGuard<'_, Rates> {
+        lock(&self.rates)
+    }
+
+    /// When it went up and down of late.
+    pub fn availability(&self) -> MutexGuard<'_, Availability> {
+        lock(&self.availability)
     }
 
     /// How often it was negotiated, rekeyed, and failed.

@@ -1,5 +1,6 @@
 //! Observation of connections: state, traffic, reasons, events and logs.
 
+pub(super) mod availability;
 mod charon_log;
 pub(super) mod connection_log;
 mod down_reason;
@@ -64,6 +65,8 @@ pub(crate) struct Observer {
     limits: Limits,
     /// The start of the counters' clock.
     started: std::time::Instant,
+    /// The same by the clock of the wall.
+    began: jiff::Timestamp,
 }
 
 impl Observer {
@@ -85,6 +88,7 @@ impl Observer {
             counts: Counts::new(&settings.state_dir),
             limits: Limits { idle: seconds(condition.idle_after), one_way: seconds(condition.one_way_after) },
             started: std::time::Instant::now(),
+            began: jiff::Timestamp::now(),
         }
     }
 
@@ -116,6 +120,11 @@ impl Observer {
     /// The limits after which idle or one-way traffic is a condition.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// When the agent started.
+    pub fn began(&self) -> jiff::Timestamp {
+        self.began
     }
 
     /// Seconds since the start of the agent.

@@ -5,6 +5,8 @@
 use super::{
     apply_args::{ApplyArgs, ExportArgs},
     common_args::{Json, Which},
+    compare_args::CompareArgs,
+    file_args::{BundleArgs, RenderArgs},
     init_args::InitArgs,
     write_args::{
         BackupArgs, ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, RestoreArgs,
@@ -18,9 +20,10 @@ use std::{net::IpAddr, path::PathBuf};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; after a write: the tunnel is up, or should not be
-  1  failed or refused; nothing has changed, or the message says what has (doctor: something has to be done)
+  1  failed or refused; nothing has changed, or the message says what has (doctor: something has to be done;
+     compare: the gateways differ)
   2  the command line is wrong, or a confirmation is needed and nobody can be asked
-  3  the agent cannot be reached
+  3  the agent cannot be reached (compare: or the other gateway cannot be asked)
   4  done, but a tunnel that should be up is not (writes, status)";
 
 /// An IPsec configuration agent beside strongSwan.
@@ -88,6 +91,9 @@ pub enum Command {
     /// Makes the connections what files say: plans all of them together, shows the plan and asks, then writes them one by
     /// one, the first one alone. The first failure ends it. A second run does nothing.
     Apply(ApplyArgs),
+    /// Compares the connections with those of another gateway, field by field; of keys it says only whether they differ.
+    /// Exit code 0: they are the same; 1: they differ.
+    Compare(CompareArgs),
     /// Prints connections as `cygnet apply` reads them, without keys.
     Export(ExportArgs),
     /// Shows what was logged about a connection.
@@ -363,49 +369,4 @@ pub struct CompleteArgs {
     /// What was typed up to the cursor: for bash the characters that break words and the line, for others the words.
     #[arg(last = true)]
     pub words: Vec<String>,
-}
-
-/// The arguments of `cygnet render`.
-#[derive(Args)]
-pub struct RenderArgs {
-    /// The request body: a file, or `-` for standard input.
-    #[arg(default_value = "-")]
-    pub body: PathBuf,
-    /// The stored record that a Change starts from (`connections/<uuid>.json` of a state directory).
-    #[arg(long, value_name = "RECORD.json")]
-    pub given: Option<PathBuf>,
-    /// The gateway's public address, if neither the settings nor the record have it.
-    #[arg(long, value_name = "ADDRESS")]
-    pub vip: Option<IpAddr>,
-    /// The address of the peer's name, for a peer that has one: nobody is asked for it.
-    #[arg(long, value_name = "ADDRESS")]
-    pub peer_address: Option<IpAddr>,
-    /// A network behind this gateway; may be repeated.
-    #[arg(long, value_name = "CIDR")]
-    pub local_cidr: Vec<String>,
-    /// A network behind the peer; may be repeated.
-    #[arg(long, value_name = "CIDR")]
-    pub peer_cidr: Vec<String>,
-    /// For a kernel interface without trap policies: render `start_action = none`.
-    #[arg(long)]
-    pub no_traps: bool,
-}
-
-/// The arguments of `cygnet bundle`.
-#[derive(Args)]
-pub struct BundleArgs {
-    /// The files, in any order: the private key, the gateway's certificate, intermediates, the CAs or the peer's own
-    /// certificate, and X509 CRLs; as PKCS #12 (.p12, .pfx), PKCS #7 (.p7b), PEM or DER. `-` is standard input.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Where the bundle is written; only its owner may read it. `-` is standard output, unless that is a file that others
-    /// may use.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// Reads the passphrase from the first line of a file, or of standard input with `-`. Without it, a terminal asks.
-    #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
-    /// Replaces the output file if it exists.
-    #[arg(long)]
-    pub force: bool,
 }

@@ -2,7 +2,7 @@
 //! does. The text has the private key, so it goes where only its owner can read it.
 
 use super::{
-    args::BundleArgs,
+    file_args::BundleArgs,
     input,
     look::safe,
     stop::{self, Result, Stop, print},

@@ -1,7 +1,11 @@
 //! `cygnet serve --check`: all faults of the settings and of the files that they name.
 
 use super::credentials;
-use cygnet::{http::tls::Tls, settings::Settings, visible::visible};
+use cygnet::{
+    http::{pair, tls::Tls},
+    settings::Settings,
+    visible::visible,
+};
 use std::{io::Write, path::Path, process::ExitCode};
 
 /// Prints the faults on standard error, one a line.
@@ -28,6 +32,7 @@ fn faults(config: &Path) -> Vec<String> {
     }
     faults.extend(unread);
     faults.extend(settings.tls.as_ref().and_then(|tls| Tls::new(tls).err()));
+    faults.extend(pair::peer(&settings.ha).err().map(|fault| format!("[ha]: {fault}")));
     if let Some(watchdog) = sd_notify::watchdog_enabled() {
         faults.extend(settings.charon.check_watchdog(watchdog).err());
     }

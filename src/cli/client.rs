@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Runs `work`; meanwhile a terminal shows what it waits for.
-    fn waiting<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub fn waiting<T>(&self, doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut progress = Progress::new();
         self.runtime.block_on(async {
             tokio::pin!(work);
@@ -262,7 +262,7 @@ fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                if name == "authKey" && value.is_string() {
+                if ["authKey", "ppk"].contains(&name.as_str()) && value.is_string() {
                     *value = MASK.into();
                 } else {
                     mask(value);

@@ -79,6 +79,7 @@ pub fn row(connection: &Value, is_wide: bool) -> Row {
             shown_since,
             String::new(),
             String::new(),
+            String::new(),
         ],
         tone: Tone::Plain,
         since,

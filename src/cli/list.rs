@@ -79,13 +79,15 @@ fn page(answer: &Value, args: &ListArgs) -> String {
     if args.output == Some(Output::Name) {
         return rows.iter().map(|row| safe(&row.cells[0]) + "\n").collect();
     }
-    let mut table = Table::new(&["NAME", "PEER", "NETWORKS", "STATUS", "CONDITION", "SINCE", "REASON", "UUID"]);
+    let headings = ["NAME", "PEER", "NETWORKS", "STATUS", "CONDITION", "SINCE", "REASON", "UUID", "POST-QUANTUM"];
+    let shown = if is_wide { headings.len() } else { headings.len() - 1 };
+    let mut table = Table::new(&headings[..shown]);
     for row in rows {
-        let [name, peer, networks, status, condition, since, reason, uuid] = row.cells;
+        let [name, peer, networks, status, condition, since, reason, uuid, quantum] = row.cells;
         let plain = |text| (Tone::Plain, text);
         let of_condition = (tone_of(&condition), condition);
         let cells = [plain(name), plain(peer), plain(networks), (row.tone, status), of_condition];
-        table.row(cells.into_iter().chain([plain(since), plain(reason), plain(uuid)]));
+        table.row(cells.into_iter().chain([since, reason, uuid, quantum].map(plain)).take(shown));
     }
     let mut page = table.page_within(Look::of_stdout(), if is_wide { usize::MAX } else { width::of_stdout() });
     if args.all && answer["foreign"].is_null() {
@@ -121,6 +123,7 @@ fn row(entry: &Value, is_wide: bool) -> Row {
             shown_since,
             known(text(&entry["reason"], "code")),
             uuid,
+            known(text(entry, "post_quantum")),
         ],
         tone: if is_disabled { Tone::Plain } else { tone_of(status) },
         since,

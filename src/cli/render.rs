@@ -1,6 +1,6 @@
 //! `cygnet render`: from a request body to swanctl.conf, asking nobody.
 
-use super::{args::RenderArgs, input};
+use super::{file_args::RenderArgs, input};
 use cygnet::{
     agent::{Warning, said},
     disk::open::Kind,

@@ -11,8 +11,8 @@ pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// A connection in the table.
 pub struct Row {
-    /// In the order of [`Column`].
-    pub cells: [String; 8],
+    /// In the order of [`Column`]; the last is for wide tables alone.
+    pub cells: [String; 9],
     /// That of the status.
     pub tone: Tone,
     /// Since when it is so.

@@ -69,6 +69,7 @@ pub(super) fn ike_sa(page: &mut String, sa: &Value, uses_udp: bool, look: Look) 
     line(page, "addresses", &format!("{} to {}", text(sa, "local"), text(sa, "remote")));
     line(page, "NAT-T", nat(sa, uses_udp));
     line(page, "algorithms", &algorithms(sa));
+    line(page, "quantum", &post_quantum(sa));
     line(page, "SPIs", &format!("initiator {}, responder {}", text(sa, "initiator_spi"), text(sa, "responder_spi")));
     line(page, "to go", &to_go(sa, &[("rekey", "rekey_in_s"), ("reauthentication", "reauth_in_s")]));
 }
@@ -133,6 +134,7 @@ pub(super) fn child_sa(page: &mut String, sa: &Value, child: Option<&Value>, loo
     let mode = sa["mode"].as_str().map(|mode| format!(", {mode} mode")).unwrap_or_default();
     line(page, "protocol", &format!("{}{udp}{mode}", text(sa, "protocol").to_uppercase()));
     line(page, "algorithms", &algorithms(sa));
+    line(page, "quantum", &post_quantum(sa));
     line(page, "SPIs", &format!("in {}, out {}", text(sa, "spi_in"), text(sa, "spi_out")));
     line(page, "in", &traffic(sa, "in"));
     line(page, "out", &traffic(sa, "out"));
@@ -165,8 +167,15 @@ fn algorithms(sa: &Value) -> String {
         Some(bits) => format!("{}-{bits}", text(sa, "encryption")),
         None => text(sa, "encryption"),
     };
-    let parts = [encryption, text(sa, "integrity"), text(sa, "prf"), text(sa, "group")];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    let parts = ["integrity", "prf", "group", "additional"].map(|name| text(sa, name));
+    let parts = std::iter::once(encryption).chain(parts);
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// What protects an SA against quantum computers, and whether its IKE SA has it.
+fn post_quantum(sa: &Value) -> String {
+    let by = if sa["post_quantum_by"] == "IKE_SA" && sa["post_quantum"] != "none" { ", by IKE_SA" } else { "" };
+    text(sa, "post_quantum") + by
 }
 
 /// Bytes and packets of a direction, and how long it has been idle.

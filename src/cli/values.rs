@@ -25,7 +25,7 @@ const LONGEST_KEY: u64 = 256 * 1024;
 impl Values {
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.auth_key_file.is_none()
+        self.set.is_empty() && self.auth_key_file.is_none() && self.ppk_file.is_none()
     }
 
     /// The members that they are in a body; `more` are names beside those of the options.
@@ -40,6 +40,9 @@ impl Values {
         if let Some(file) = &self.auth_key_file {
             members.insert("authKey".into(), key(file)?.as_str().into());
         }
+        if let Some(file) = &self.ppk_file {
+            members.insert("ppk".into(), key(file)?.as_str().into());
+        }
         Ok(members)
     }
 }
@@ -49,9 +52,11 @@ fn option<'a>(text: &'a str, more: &[&'a str]) -> Result<(&'a str, &'a str)> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(Stop::usage("--set needs NAME=VALUE, such as ikeEncryptionAlgorithm=aes-256"));
     };
-    if name.eq_ignore_ascii_case("authKey") {
-        return Err(Stop::usage("every user of this host can read a key on the command line")
-            .hint("use --auth-key-file FILE, or pipe the key in with --auth-key-file -"));
+    for (secret, option) in [("authKey", "--auth-key-file"), ("ppk", "--ppk-file")] {
+        if name.eq_ignore_ascii_case(secret) {
+            return Err(Stop::usage("every user of this host can read a key on the command line")
+                .hint(format!("use {option} FILE, or pipe the key in with {option} -")));
+        }
     }
     let known = || options::names().map(|name| -> &'a str { name }).chain(more.iter().copied());
     if let Some(name) = known().find(|known| *known == name) {

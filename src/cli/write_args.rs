@@ -101,6 +101,10 @@ pub struct Values {
     /// Reads the key from a file of at most 256 KiB, or from standard input with `-`. Line ends at its end are ignored.
     #[arg(long, value_name = "FILE")]
     pub auth_key_file: Option<PathBuf>,
+    /// Reads the post-quantum pre-shared key from a file, or from standard input with `-`: text, or `0x` and hexadecimal
+    /// digits.
+    #[arg(long, value_name = "FILE")]
+    pub ppk_file: Option<PathBuf>,
 }
 
 /// The arguments of `cygnet create`.

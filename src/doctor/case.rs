@@ -7,6 +7,7 @@ use crate::{
     settings::{Gateway, policy::Stance},
     store::{Damaged, Record, Timestamp, dropped::DroppedCa},
 };
+use serde_json::Value;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// A peer's name without an address, and why.
@@ -18,6 +19,15 @@ pub struct Unresolved {
     pub why: String,
     /// Whether it never had one: then the connection is not even loaded.
     pub is_new: bool,
+}
+
+/// What comparing this gateway with another one gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paired {
+    /// Where the other one is.
+    pub with: String,
+    /// What differs, as `http::comparison` says it, or why nobody knows.
+    pub outcome: Result<Value, String>,
 }
 
 /// The input of the checks.
@@ -43,6 +53,8 @@ pub struct Case {
     pub dropped_cas: Vec<DroppedCa>,
     /// The names of peers that have no address.
     pub unresolved: Vec<Unresolved>,
+    /// The comparison with the other gateway of a pair, if the settings name one.
+    pub pair: Option<Paired>,
     /// The current time.
     pub now: Timestamp,
 }

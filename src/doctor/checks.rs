@@ -15,6 +15,7 @@ pub(super) mod interfaces;
 pub(super) mod kernel;
 pub(super) mod names;
 pub(super) mod other_programs;
+pub(super) mod pair;
 pub(super) mod ports;
 pub(super) mod routes;
 pub(super) mod settings;

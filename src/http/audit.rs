@@ -4,7 +4,7 @@
 
 use super::{
     auth::{Caller, Origin},
-    differences::fields,
+    differences::{self, fields},
     error::{ErrorCode, Failure, Why},
     message::Message,
     paths::path_of,
@@ -260,7 +260,8 @@ fn changes(before: Option<&Arc<Record>>, after: Option<&Arc<Record>>) -> String 
         };
     };
     let found = fields(&inventory(old), &inventory(new), old.connection.auth != new.connection.auth, false);
-    found.iter().map(change).collect::<Vec<_>>().join(", ")
+    let ppk = differences::ppk(old, new, false);
+    found.iter().chain(&ppk).map(change).collect::<Vec<_>>().join(", ")
 }
 
 fn change(field: &Value) -> String {

@@ -3,10 +3,10 @@
 
 use super::sentences::{data_of_remedy, field_of, remedied, warned};
 use crate::{
-    agent::{Agent, Companion, Outcome, RekeyTest, Seen, SettingDrift, View, Warning},
+    agent::{Agent, Companion, Outcome, RekeyTest, Seen, SettingDrift, Turn, View, Warning},
     ipsec::{
-        Carried, Connection, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol, TrafficSelector, condition_advice,
-        native::StartMode,
+        Carried, Code, Connection, ConnectionId, IkeState, IkeVersion, Integrity, Mode, Pass, Protocol,
+        TrafficSelector, condition::post_quantum, condition_advice, native::StartMode, rates,
     },
     store::Record,
 };
@@ -44,7 +44,20 @@ fn wanted(connection: &Connection) -> Value {
         "mode": mode, "protocol": protocol,
         "encryption": cipher.map(|row| row.charon), "key_bits": cipher.and_then(|row| row.key_bits),
         "integrity": integrity.map(|row| row.charon), "group": pfs.map(|group| group.row().charon),
+        "additional": connection.child_proposals().iter().find_map(|offer| offer.additional).map(|kem| kem.row().charon),
         "life_time_s": connection.lifetime.hard(),
+    })
+}
+
+/// The algorithms of the IKE SA under charon's names, as the SAs have them.
+pub fn wanted_ike(connection: &Connection) -> Value {
+    let ike = &connection.ike;
+    let (cipher, integrity) = (ike.encryption.row(), ike.integrity.row());
+    let prf = connection.native.ike_prf.map_or(integrity, Integrity::row);
+    json!({
+        "encryption": cipher.charon, "key_bits": cipher.key_bits,
+        "integrity": (!cipher.aead).then_some(integrity.charon), "prf": prf.prf_charon,
+        "group": ike.group.row().charon,
     })
 }
 
@@ -87,6 +100,28 @@ pub fn vip(agent: &Agent, view: &View) -> Value {
     json!({ "vip": { "address": address.to_string(), "role": presence.role(), "since": since } })
 }
 
+/// The networks of both ends, and what was carried between them in each step of the last ten minutes.
+pub fn networks_and_traffic(agent: &Agent, view: &View) -> Value {
+    let spec = &view.record.spec;
+    let local: Vec<_> = spec.local.iter().flat_map(|network| &network.cidrs).map(ToString::to_string).collect();
+    let remote: Vec<_> = spec.remote.iter().map(|entry| entry.cidr.to_string()).collect();
+    let (inbound, outbound): (Vec<_>, Vec<_>) =
+        agent.rates(view.record.id).iter().map(|rate| (rate.inbound, rate.outbound)).unzip();
+    json!({
+        "networks": { "local": local, "remote": remote },
+        "traffic": { "step_s": rates::STEP, "in": inbound, "out": outbound },
+    })
+}
+
+/// When it went up and down of late.
+pub fn availability(agent: &Agent, id: ConnectionId) -> Value {
+    let (since, turns) = agent.availability(id);
+    let turn =
+        |turn: &Turn| json!({ "at": turn.at.to_string(), "event": turn.event, "code": turn.code.map(Code::name) });
+    let changes: Vec<_> = turns.iter().map(turn).collect();
+    json!({ "availability": { "since": since.to_string(), "changes": changes } })
+}
+
 /// Whether something carries, whether that is as wanted, and the sentence about what carries otherwise.
 pub fn carried(view: &View) -> Value {
     let carried = view.carried();
@@ -94,6 +129,7 @@ pub fn carried(view: &View) -> Value {
         "carrying": carried.map(Carried::is_something),
         "as_wanted": carried.map(|carried| carried == Carried::AsWanted),
         "note": carried.and_then(Carried::note),
+        "post_quantum": view.running.as_deref().and_then(post_quantum),
     })
 }
 

@@ -172,13 +172,16 @@ fn refused(declared: Option<&Declared>, error: &Error) -> Value {
 /// Says that a key was compared with a stored one, and was another.
 fn audit_key(outcome: &Result<Member>, id: ConnectionId, gives_key: bool, caller: &Caller) {
     let differs = match outcome {
-        Ok(member) => member.before.as_ref().is_some_and(|b| b.connection.auth != member.after.connection.auth),
-        Err(error) => matches!(error, Error::Clash(Clash::Keys(_)) | Error::Argument(_)),
+        Ok(member) => member.before.as_ref().is_some_and(|before| {
+            let keys = |record: &Record| (record.connection.auth.clone(), record.connection.native.ppk.clone());
+            keys(before) != keys(&member.after)
+        }),
+        Err(error) => matches!(error, Error::Clash(Clash::Keys(_) | Clash::Ppk { .. }) | Error::Argument(_)),
     };
     if gives_key && differs {
         tracing::info!(
             target: "cygnet::audit", uuid = %id, action = "PlanConnections", caller = %caller,
-            "{id}: a plan by {caller} gives another authKey than is stored for this connection or its identity"
+            "{id}: a plan by {caller} gives another authKey or ppk than is stored for this connection or its identity"
         );
     }
 }
@@ -196,6 +199,7 @@ fn planned(api: &Api, member: &Member) -> Value {
             let mut differences =
                 fields(&Api::inventory(&view(Arc::clone(before)), api.mask_auth_key), &after, new_key, false);
             differences.extend(differences::options(&before.spec.options, &spec.options));
+            differences.extend(differences::ppk(before, &member.after, false));
             differences.extend(tags(before, &member.after));
             item["changed"] = before.changed.to_string().into();
             differences

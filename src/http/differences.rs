@@ -1,7 +1,7 @@
 //! What differs between a connection before and after a change.
 
 use super::{inventory::MEMBERS, options::OPTIONS};
-use crate::store::Options;
+use crate::store::{Options, Record};
 use serde_json::{Value, json};
 
 /// The options of our own that differ between these.
@@ -24,6 +24,17 @@ pub fn fields(before: &Value, after: &Value, new_key: bool, hides_key: bool) -> 
         found.push(json!({ "field": "authKey", "changed": changed(hides_key) }));
     }
     found
+}
+
+/// That the PPK is another one, or that there is one, or none any more.
+pub fn ppk(before: &Record, after: &Record, hides_key: bool) -> Option<Value> {
+    let is_new = before.spec.options.native.ppk != after.spec.options.native.ppk;
+    is_new.then(|| new_ppk(hides_key))
+}
+
+/// The same, where that is known.
+pub fn new_ppk(hides_key: bool) -> Value {
+    json!({ "field": "ppk", "changed": changed(hides_key) })
 }
 
 /// Whether a key that would be loaded is another one.

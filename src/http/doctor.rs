@@ -3,12 +3,12 @@
 //! One examination runs at a time: whoever asks meanwhile gets its answer. It ends when all have left who asked for it,
 //! or at its deadline, and the programs that it started end with it.
 
-use super::error::Failure;
+use super::{error::Failure, pair};
 use crate::{
     agent::Agent,
     doctor::{Finding, Report, facts::Places},
     error::Error,
-    settings::Settings,
+    settings::{Ha, Settings},
 };
 use futures_util::{
     FutureExt,
@@ -31,6 +31,7 @@ type Examination = BoxFuture<'static, Option<Arc<Value>>>;
 pub struct Examinations {
     /// They change when the settings are read anew.
     places: RwLock<Places>,
+    ha: Ha,
     running: Mutex<Option<WeakShared<Examination>>>,
 }
 
@@ -38,7 +39,7 @@ impl Examinations {
     /// At the places of `settings`.
     #[must_use]
     pub fn at(settings: &Settings) -> Self {
-        Self { places: RwLock::new(Places::of(settings, None)), running: Mutex::default() }
+        Self { places: RwLock::new(Places::of(settings, None)), ha: settings.ha.clone(), running: Mutex::default() }
     }
 
     /// Has the doctor look elsewhere from now on.
@@ -61,9 +62,9 @@ impl Examinations {
             return joined;
         }
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let agent = Arc::clone(agent);
+        let (agent, ha) = (Arc::clone(agent), self.ha.clone());
         let examine = async move {
-            let report = timeout(DEADLINE, agent.doctor(&places)).await.ok()?;
+            let report = timeout(DEADLINE, agent.doctor(&places, pair::paired(&agent, &ha))).await.ok()?;
             Some(Arc::new(json(&report)))
         };
         let new = examine.boxed().shared();

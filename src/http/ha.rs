@@ -24,7 +24,8 @@ pub async fn active(State(api): Shared) -> Answer {
     Ok(json_response(StatusCode::OK, &roles(&api)))
 }
 
-fn roles(api: &Api) -> Value {
+/// What this gateway is for its local addresses.
+pub(super) fn roles(api: &Api) -> Value {
     let vip = |address: &std::net::IpAddr| {
         let (presence, since) = api.agent.presence(*address);
         json!({ "address": address.to_string(), "role": presence.role(), "since": since.map(|since| since.to_string()) })

@@ -52,6 +52,7 @@ fn item(record: &Record, revision: &Revision, said: &Result<Record>, before: Opt
             if let Some(before) = before {
                 let mut found = fields(&shown(before), &shown(said), revision.new_key, false);
                 found.extend(differences::options(&before.spec.options, &said.spec.options));
+                found.extend(revision.new_ppk.then(|| differences::new_ppk(false)));
                 item["fields"] = found.into();
             }
             item["connection"] = shown(said);
@@ -143,7 +144,7 @@ impl Way {
     /// That the key stays, if it has changed since.
     fn kept_key(&self, record: &Record) -> Option<Warning> {
         let mut newer = record.revisions().take_while(|revision| revision.number > self.to);
-        newer.any(|revision| revision.new_key).then(|| Warning {
+        newer.any(|revision| revision.new_key || revision.new_ppk).then(|| Warning {
             code: "KEY_KEPT",
             part: None,
             message: format!(

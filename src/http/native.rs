@@ -87,7 +87,13 @@ pub async fn reload(State(api): Shared) -> Answer {
 }
 
 /// `GET /cygnet/v1/connections/{uuid}`: the inventory, and per child what is wanted and what runs.
-pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(caller): Extension<Caller>) -> Answer {
+pub async fn connection(
+    State(api): Shared,
+    Path(uuid): Path<String>,
+    UrlQuery(pairs): Pairs,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let mask = parse::value("mask", &pairs)? == Some("true") || api.masks(&caller);
     let view = api.agent.view(id_of(&uuid)?).await?;
     let drift = api
         .agent
@@ -95,7 +101,7 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
         .map(|drift| json!({ "put_back": drift.repaired, "last": drift.last.to_string(), "count": drift.count }));
     let conditions = api.agent.conditions(&view);
     let running = Running::of(&view);
-    let mut body = json!({ "inventory": Api::inventory(&view, api.masks(&caller)), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
+    let mut body = json!({ "inventory": Api::inventory(&view, mask), "ike_sas": running.ike_sas(), "children": running.children(&conditions), "drift": drift });
     let (created, changed) = (view.record.created.to_string(), view.record.changed.to_string());
     child_json::extend(&mut body, json!({ "created": created, "changed": changed }));
     let split = view.record.spec.options.native.split.name();
@@ -113,10 +119,12 @@ pub async fn connection(State(api): Shared, Path(uuid): Path<String>, Extension(
     );
     child_json::extend(&mut body, child_json::carried(&view));
     child_json::extend(&mut body, child_json::vip(&api.agent, &view));
+    child_json::extend(&mut body, child_json::networks_and_traffic(&api.agent, &view));
+    child_json::extend(&mut body, child_json::availability(&api.agent, view.record.id));
     child_json::extend(&mut body, child_json::peer(&view, api.agent.unresolved(&view.record).as_deref()));
     child_json::extend(
         &mut body,
-        json!({ "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),
+        json!({ "ike_wanted": child_json::wanted_ike(&view.record.connection), "dpd": child_json::dpd(&view.record.connection), "versions": child_json::versions(&view.record) }),
     );
     if let Some(certificates) = certificates(&view, Timestamp::now()) {
         child_json::extend(&mut body, json!({ "certificates": certificates }));
@@ -154,14 +162,14 @@ pub async fn plan(
 ) -> Answer {
     let params = Message::Change.params(Envelope::read(body).await?)?;
     let change = parse::change(&params, parse::missing_fields(&pairs)?, api.agent.gateway(), Timestamp::now())?;
-    let gives_key = params.members.get("authKey").is_some_and(|key| !key.is_null());
+    let gives_key = ["authKey", "ppk"].iter().any(|name| params.members.get(*name).is_some_and(|key| !key.is_null()));
     let mask = api.masks(&caller);
     let hides_key = mask && gives_key;
     let edit = |old: &_| {
         let new = change(old, Timestamp::now())?;
         // A stored key may be given again however long it is: that it passes would tell that it is the one.
         match &new.connection.auth {
-            Auth::Psk(psk) if hides_key => parse::limits::psk(psk).map(|()| new),
+            Auth::Psk(psk) if hides_key => parse::limits::key("authKey", psk).map(|()| new),
             _ => Ok(new),
         }
     };
@@ -178,6 +186,7 @@ pub(super) fn planned(plan: &Plan, mask: bool, mut warnings: Vec<Warning>) -> Re
     );
     let mut fields = fields(&before, &after, plan.before.connection.auth != plan.after.connection.auth, plan.hides_key);
     fields.extend(differences::options(&plan.before.spec.options, &plan.after.spec.options));
+    fields.extend(differences::ppk(&plan.before, &plan.after, plan.hides_key));
     warnings.extend(plan.warnings.iter().cloned());
     let body = json!({
         "impact": plan.impact.name(),

@@ -2,7 +2,10 @@
 //! are made from their table. `tests/openapi.rs` holds it against the router, the tables of the model and, by generated
 //! requests, the running agent.
 
-use crate::ipsec::native::{Kind, NATIVE, NativeOption};
+use crate::ipsec::{
+    native::{Kind, NATIVE, NativeOption},
+    post_quantum::MAX_PPK_ID,
+};
 use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
@@ -28,11 +31,18 @@ pub async fn document() -> Response {
 /// What an option takes.
 fn schema(option: &NativeOption) -> Value {
     let (of, default) = (option.about, option.default());
-    let default = default.as_str().map_or_else(|| default.to_string(), |word| format!("`{word}`"));
+    let default = match default.as_str() {
+        Some("") => "empty".into(),
+        Some(word) => format!("`{word}`"),
+        None => default.to_string(),
+    };
     let text = format!("{of} Left out of a Create, it is {default}; left out of a Change, it is kept.");
     match option.kind {
         Kind::Word(words) => json!({ "type": "string", "description": text, "enum": words }),
         Kind::Protocol => json!({ "type": "string", "description": text, "examples": [option.example, "112"] }),
+        Kind::PpkId => {
+            json!({ "type": "string", "description": text, "maxLength": MAX_PPK_ID, "examples": [option.example] })
+        }
         Kind::Switch => json!({ "type": "boolean", "description": text }),
         Kind::Number(low, high) => json!({ "type": "integer", "description": text, "minimum": low, "maximum": high }),
     }

@@ -107,7 +107,7 @@ const fn row(
 /// An option of our own, which the contract's inventory does not have.
 fn native(option: &'static NativeOption) -> Row {
     let json = match option.kind {
-        Kind::Word(_) | Kind::Protocol => Text,
+        Kind::Word(_) | Kind::Protocol | Kind::PpkId => Text,
         Kind::Number(low, high) => Json::Range(low, high),
         Kind::Switch => Json::Switch,
     };

@@ -44,6 +44,7 @@ pub async fn connections(
             json!({ "inventory": lens.inventory(view, &MEMBERS), "reason": reason.as_ref().map(reason_json::reason) });
         child_json::extend(&mut entry, child_json::carried(view));
         child_json::extend(&mut entry, child_json::vip(&agent, view));
+        child_json::extend(&mut entry, child_json::networks_and_traffic(&agent, view));
         let worst = agent.conditions(view).into_iter().max_by_key(|seen| seen.condition);
         let since = reason.map(|reason| reason.since).or_else(|| agent.up_since(view));
         child_json::extend(

@@ -4,6 +4,7 @@
 mod check;
 mod declared;
 mod identities;
+mod keys;
 pub mod limits;
 mod names;
 pub(super) mod native;
@@ -12,9 +13,9 @@ mod options;
 mod query_parameters;
 
 pub use declared::{Declared, declared_names, exported};
+pub use keys::MASK;
 pub use names::{login, renewal, state_event, update};
 pub use networks::{cidr_list, l3_networks, list_length, peer_cidrs, tags, text_list, vip};
-pub use options::MASK;
 pub use query_parameters::{
     MissingFields, Unset, delete_mode, missing_fields, no_trial, number, page, page_of, required_value, switch, value,
     write_options,

@@ -2,10 +2,10 @@
 //! audit trail calls a write, and what the `OpenAPI` document must describe is said here and nowhere else.
 
 use super::{
-    actions, audit, connections, declared, events, foreign, framing, guard, ha, history, jobs, login,
+    actions, audit, compare, connections, declared, events, foreign, framing, gateway, guard, ha, history, jobs, login,
     message::Message,
     message_api::{self, Door},
-    metrics, native, openapi, overview,
+    metrics, native, openapi, overview, page,
     paths::{no_such_method, no_such_path},
     resources, restore,
     route::{
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The table.
-pub static ROUTES: [Route; 49] = [
+pub static ROUTES: [Route; 53] = [
     Route {
         path: "/zstack/v1/ipsec",
         access: Access::Jobs,
@@ -148,8 +148,17 @@ pub static ROUTES: [Route; 49] = [
     ours("/cygnet/v1/restore/plan", &[call(Post, "PlanRestore", Acts, |verb| verb.by(restore::plan))]),
     ours("/cygnet/v1/reload", &[call(Post, "Reload", Acts, |verb| verb.by(native::reload))]),
     ours("/cygnet/v1/ha", &[call(Get, "ShowRoles", Reads, |verb| verb.by(ha::show))]),
+    ours("/cygnet/v1/gateway", &[call(Get, "ShowGateway", Reads, |verb| verb.by(gateway::show))]),
     ours("/cygnet/v1/standby", &[call(Post, "GiveUp", Acts, |verb| verb.by(ha::standby))]),
     ours("/cygnet/v1/active", &[call(Post, "TakeBack", Acts, |verb| verb.by(ha::active))]),
+    ours(
+        "/cygnet/v1/compare",
+        &[
+            call(Get, "DescribeConnections", Reads, |verb| verb.by(compare::show)),
+            call(Post, "CompareKeys", Acts, |verb| verb.by(compare::keys)),
+        ],
+    ),
+    ours("/cygnet/v1/compare/digests", &[call(Post, "KeyDigests", Acts, |verb| verb.by(compare::digests))]),
     ours(
         "/cygnet/v1/connections/{uuid}",
         &[
@@ -210,6 +219,7 @@ pub static ROUTES: [Route; 49] = [
             call(Put, "GetMessageResultByPut", Reads, |verb| verb.by(message_api::result)),
         ],
     ),
+    open("/", &[call(Get, "Page", Reads, |verb| verb.by(page::page))]),
     open("/healthz", &[call(Get, "Health", Reads, |verb| verb.by(native::healthz))]),
     open("/readyz", &[call(Get, "Readiness", Reads, |verb| verb.by(native::readyz))]),
     open("/metrics", &[call(Get, "Metrics", Reads, |verb| verb.by(metrics::metrics))]),

@@ -144,7 +144,8 @@ pub fn ike_sa(ike: &IkeSa) -> Value {
         "nat_local": ike.nat.local, "nat_remote": ike.nat.remote,
         "age_s": times.age, "rekey_in_s": times.rekey_in, "reauth_in_s": times.reauth_in,
         "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity,
-        "prf": suite.prf, "group": suite.group,
+        "prf": suite.prf, "group": suite.group, "additional": suite.additional,
+        "post_quantum": (ike.state != IkeState::Connecting).then(|| ike.post_quantum()),
     })
 }
 
@@ -155,6 +156,11 @@ pub fn child_sa(ike: &IkeSa, sa: &ChildSa) -> Value {
         Mode::Tunnel => "tunnel",
         Mode::Transport => "transport",
     });
+    let (post_quantum, by_ike) = ike.post_quantum_of(sa);
+    let (post_quantum, by) = match sa.state {
+        ChildState::Pending => (None, None),
+        _ => (Some(post_quantum), Some(if by_ike { "IKE_SA" } else { "CHILD_SA" })),
+    };
     json!({
         "id": sa.unique_id, "ike_sa": ike.unique_id,
         "state": match sa.state {
@@ -166,6 +172,7 @@ pub fn child_sa(ike: &IkeSa, sa: &ChildSa) -> Value {
         "protocol": if sa.ah { "ah" } else { "esp" }, "mode": mode, "udp": sa.encap,
         "spi_in": sa.spis.inbound, "spi_out": sa.spis.outbound,
         "encryption": suite.encryption, "key_bits": suite.key_bits, "integrity": suite.integrity, "group": suite.group,
+        "additional": suite.additional, "post_quantum": post_quantum, "post_quantum_by": by,
         "local": sa.local, "remote": sa.remote,
         "bytes_in": sa.bytes.inbound, "bytes_out": sa.bytes.outbound,
         "packets_in": sa.packets.inbound, "packets_out": sa.packets.outbound,

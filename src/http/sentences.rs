@@ -122,6 +122,7 @@ fn data_of_clash(clash: &Clash) -> Value {
         Clash::SameEnds { is_anywhere: true, .. } => data["field"] = field_of(Part::RemoteId).into(),
         Clash::SameEnds { is_anywhere: false, .. } => data["field"] = field_of(Part::RemoteAddr).into(),
         Clash::Keys(_) => data["field"] = field_of(Part::Psk).into(),
+        Clash::Ppk { .. } => data["field"] = "ppkId".into(),
         Clash::OnTrial(_) => data["parameter"] = "confirm".into(),
     }
     if let Some(remedy) = clash.remedy() {
@@ -163,6 +164,11 @@ pub(super) fn clash(clash: &Clash) -> String {
                  authKey{remedy}"
             )
         }
+        Clash::Ppk { other, id } => format!(
+            "the {} has another ppk under the ppkId[{id}]: charon could not tell which one to use; give this one another \
+             ppkId, or the same ppk",
+            named(other)
+        ),
         Clash::OnTrial(trial) => format!(
             "the {} {}; wait until then, or send the whole change without confirm, which ends the trial",
             named(&trial.connection),

@@ -41,6 +41,8 @@ pub struct Api {
     pub(super) calls: Calls,
     pub(super) charon_log: Option<PathBuf>,
     pub(super) mask_auth_key: bool,
+    /// Whether there is a page for browsers.
+    pub(super) page: bool,
     pub(super) stop: CancellationToken,
     pub(super) examinations: Examinations,
     pub(super) bodies: Bodies,
@@ -70,6 +72,7 @@ impl Api {
             calls: Calls::default(),
             charon_log: settings.charon.log.clone(),
             mask_auth_key: settings.mask_auth_key,
+            page: settings.page,
             stop: stop.clone(),
             examinations: Examinations::at(settings),
             bodies: Bodies::default(),

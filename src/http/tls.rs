@@ -54,9 +54,7 @@ fn read(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let place = |path: &Path| super::credential(path);
     let certificates = certificates(&place(&settings.cert)?)?;
-    let path = place(&settings.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(pem(&path)?));
-    let key = key.map_err(|e| format!("{}: no private key in PEM: {e}", path.display()))?;
+    let key = private_key(&place(&settings.key)?)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
@@ -64,11 +62,7 @@ fn read(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
         None => builder.with_no_client_auth(),
         Some(ca) => {
             let path = place(ca)?;
-            let mut roots = RootCertStore::empty();
-            for certificate in self::certificates(&path)? {
-                roots.add(certificate).map_err(|e| format!("{}: {e}", path.display()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&path)?), provider).build();
             builder.with_client_cert_verifier(verifier.map_err(|e| format!("{}: {e}", path.display()))?)
         }
     };
@@ -83,7 +77,21 @@ fn pem(path: &Path) -> Result<Vec<u8>, String> {
     open::read(path, Kind::Operator).map_err(|e| super::auth::unreadable("", path, &e))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The CAs of a file.
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(roots)
+}
+
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(pem(path)?));
+    key.map_err(|e| format!("{}: no private key in PEM: {e}", path.display()))
+}
+
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let wrong = |e: &dyn std::fmt::Display| format!("{}: no certificates in PEM: {e}", path.display());
     let pem = pem(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| wrong(&e))?;

@@ -23,6 +23,7 @@ pub struct CreateParams {
     pub vip_uuid: Option<String>,
     pub peer_address: Option<String>,
     pub auth_key: Option<String>,
+    pub ppk: Option<String>,
     pub l3_network_uuid: Option<String>,
     pub peer_cidrs: Option<Vec<Option<String>>>,
     pub resource_uuid: Option<String>,
@@ -35,6 +36,7 @@ pub struct CreateParams {
 pub struct ChangeParams {
     pub peer_address: Option<String>,
     pub auth_key: Option<String>,
+    pub ppk: Option<String>,
 }
 
 /// What a declared connection has beside the members of Create.

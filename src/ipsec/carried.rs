@@ -51,7 +51,7 @@ pub fn carried(wanted: &Connection, running: &[IkeSa]) -> Carried {
     let is_previous = installed.any(|(ike, sa)| {
         // What a peer calls for in the other version of IKE, or as other pairs, has another name and is wanted all the same.
         let is_wanted = wanted.children.iter().any(|child| child.name == sa.name) || coverage::counts(sa, wanted);
-        !is_wanted || sa.stale || !ike.runs(wanted) || !sa.runs_suite(wanted.protocol)
+        !is_wanted || sa.stale || !ike.runs(wanted) || !sa.runs_suite(wanted)
     });
     if is_previous { Carried::Previous } else { Carried::Part }
 }

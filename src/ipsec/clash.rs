@@ -118,6 +118,16 @@ pub enum Clash {
         .0.iter().map(|key| format!("{} has another key{}", key.other, key.relation())).collect::<Vec<_>>().join("; ")
     )]
     Keys(Vec<OtherKey>),
+    /// Another connection has another PPK under the same name.
+    #[error(
+        "{other} has another PPK under the name {id}, and charon could not tell which one to use: give this one another name"
+    )]
+    Ppk {
+        /// The connection.
+        other: Stored,
+        /// The name.
+        id: String,
+    },
     /// Another trial of the connection is not decided.
     #[error("{} {}", .0.connection, .0.described())]
     OnTrial(Box<OnTrial>),
@@ -129,7 +139,7 @@ impl Clash {
     /// The cause, if it has a name.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
-        matches!(self, Self::Keys(_)).then_some(Code::KeyAmbiguous)
+        matches!(self, Self::Keys(_) | Self::Ppk { .. }).then_some(Code::KeyAmbiguous)
     }
 
     /// The option of a write that helps.
@@ -144,7 +154,7 @@ impl Clash {
     pub fn others(&self) -> Vec<&Stored> {
         match self {
             Self::UuidInUse(_) | Self::UuidOfDamaged(_) => Vec::new(),
-            Self::SameEnds { other, .. } => vec![other],
+            Self::SameEnds { other, .. } | Self::Ppk { other, .. } => vec![other],
             Self::Keys(keys) => keys.iter().map(|key| &key.other).collect(),
             Self::OnTrial(trial) => vec![&trial.connection],
         }

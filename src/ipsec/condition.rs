@@ -149,6 +149,13 @@ fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
     pairs.filter(|(_, sa)| sa.state == ChildState::Installed)
 }
 
+/// What protects the installed SAs against quantum computers, each once; `None` if none is installed.
+#[must_use]
+pub fn post_quantum(running: &[IkeSa]) -> Option<String> {
+    let all: BTreeSet<_> = installed(running).map(|(ike, sa)| ike.post_quantum_of(sa).0).collect();
+    (!all.is_empty()).then(|| all.into_iter().collect::<Vec<_>>().join(", "))
+}
+
 /// The condition when nothing runs as wanted: that of the newest SA, of those that are not of the past if there are any.
 fn unlike(wanted: &Connection, child: &Child, running: &[IkeSa]) -> Condition {
     let is_old = |(ike, sa): &(&IkeSa, &ChildSa)| ike.stale || sa.stale;

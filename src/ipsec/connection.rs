@@ -3,17 +3,19 @@
 mod id;
 mod initiation;
 mod networks;
+mod proposals;
 mod rules;
 mod split;
 mod version;
 
 pub use id::ConnectionId;
+pub use proposals::{ChildOffer, IkeOffer};
 pub use split::Split;
 pub use version::IkeVersion;
 
 use super::{
-    AhProposal, ByteLifetime, Certs, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime, NativeOptions,
-    NextLayer, Psk, Remote, TrafficSelector, algorithm::IntegrityRow, native::StartMode,
+    AhProposal, ByteLifetime, Certs, DhGroup, Dpd, EspProposal, Identity, IkeProposal, Integrity, Lifetime,
+    NativeOptions, NextLayer, Psk, Remote, TrafficSelector, native::StartMode,
 };
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -42,6 +44,15 @@ impl Protocol {
         match self {
             Self::Esp(esp) => Some(esp.integrity).filter(|_| !esp.encryption.row().aead),
             Self::Ah(ah) => Some(ah.integrity),
+        }
+    }
+
+    /// The group of its own key exchange.
+    #[must_use]
+    pub fn pfs(self) -> Option<DhGroup> {
+        match self {
+            Self::Esp(esp) => esp.pfs,
+            Self::Ah(ah) => ah.pfs,
         }
     }
 
@@ -261,18 +272,6 @@ impl Connection {
     #[must_use]
     pub fn dpd_timeout(&self) -> u32 {
         self.native.dpd.unwrap_or(Dpd::STORED).timeout()
-    }
-
-    /// The proposal for the IKE SA.
-    #[must_use]
-    pub fn ike_proposal(&self) -> String {
-        self.ike.with_prf(self.native.ike_prf)
-    }
-
-    /// The row of the hash of the IKE SA's PRF.
-    #[must_use]
-    pub fn prf(&self) -> &'static IntegrityRow {
-        self.native.ike_prf.unwrap_or(self.ike.integrity).row()
     }
 
     /// Whether an IKE SA of `other` is one of this connection too.

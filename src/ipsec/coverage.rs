@@ -229,7 +229,7 @@ pub fn counts(sa: &ChildSa, wanted: &Connection) -> bool {
     !sa.stale
         && sa.mode == Some(wanted.mode)
         && sa.if_id == wanted.native.if_id
-        && sa.runs_suite(wanted.protocol)
+        && sa.runs_suite(wanted)
         && wanted.children.iter().chain(&wanted.answered).any(|child| is_within(sa, child))
 }
 

@@ -6,7 +6,10 @@ mod table;
 
 pub use table::{ID_KINDS, NATIVE, SPLITS};
 
-use super::{Dpd, IdentityKind, Integrity, Invalid, NextLayer, connection::Split, next_layer::PROTOCOLS};
+use super::{
+    Dpd, IdentityKind, Integrity, Invalid, MlKem, NextLayer, Psk, connection::Split, next_layer::PROTOCOLS,
+    post_quantum::MAX_PPK_ID,
+};
 use serde_json::Value;
 
 /// The options of our own. The default is what a stored record has that says nothing of them.
@@ -34,6 +37,16 @@ pub struct NativeOptions {
     pub if_id: u32,
     /// What the peer is, as far as that says what it can do.
     pub peer: PeerKind,
+    /// The name by which both ends know the PPK (RFC 8784).
+    pub ppk_id: Option<String>,
+    /// The PPK. It is no row of [`NATIVE`]: nothing shows, exports or describes it, and no tag sets it.
+    pub ppk: Option<Psk>,
+    /// Whether an SA without the PPK is wanted, too.
+    pub ppk_optional: bool,
+    /// The key encapsulation beside the key exchange (RFC 9370).
+    pub post_quantum: Option<MlKem>,
+    /// Whether an SA without it is wanted, too.
+    pub post_quantum_optional: bool,
 }
 
 /// What a peer is.
@@ -69,6 +82,8 @@ pub enum Kind {
     Switch,
     /// A next layer protocol, by its name or number.
     Protocol,
+    /// The name of a PPK, or nothing.
+    PpkId,
 }
 
 /// What has to be negotiated anew for a new value.
@@ -120,6 +135,15 @@ impl NativeOptions {
         Self { split: Split::Auto, dpd: Some(Dpd::DEFAULT), ..Self::default() }
     }
 
+    /// Takes away what says nothing without its companion, unless `is_given` names it: then it is refused.
+    pub fn settle(&mut self, is_given: impl Fn(&str) -> bool) {
+        if self.ppk_id.is_none() {
+            self.ppk.take_if(|_| !is_given("ppk"));
+            self.ppk_optional &= is_given("ppkRequired");
+        }
+        self.post_quantum_optional &= self.post_quantum.is_some() || is_given("postQuantumMode");
+    }
+
     /// Those that say more of an SA than its selectors do.
     #[must_use]
     pub(super) fn of_connection(self) -> Self {
@@ -153,6 +177,10 @@ impl NativeOption {
             Kind::Protocol => {
                 let names = PROTOCOLS.map(|(name, _)| name).join(", ");
                 (value.is_string(), format!("must be {names}, or a number from 1 to 255"))
+            }
+            Kind::PpkId => {
+                let rule = "letters, digits, dots, hyphens and underscores, with a letter among them and no sign first";
+                (value.is_string(), format!("must be at most {MAX_PPK_ID} {rule}; or empty for none"))
             }
         };
         let set = is_valid.then(|| (self.set)(options, value)).flatten();

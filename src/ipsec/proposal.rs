@@ -1,10 +1,11 @@
 //! Proposals: the sets of transforms that are offered to the peer (RFC 7296, section 3.3).
-//! One proposal holds one algorithm of each kind, because IKEv1 keeps no more (strongSwan facts 5.1).
+//! One proposal holds one algorithm of each kind, because IKEv1 keeps no more (strongSwan facts 5.1). What is offered are
+//! lists of them; the first is what is wanted.
 
 use super::{DhGroup, Encryption, Integrity};
 use std::fmt;
 
-/// What an IKE SA is protected with; the PRF has the same hash as `integrity`.
+/// What an IKE SA is protected with; the PRF has the same hash as `integrity` if nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IkeProposal {
     /// Encryption of IKE messages.
@@ -13,20 +14,6 @@ pub struct IkeProposal {
     pub integrity: Integrity,
     /// Key exchange.
     pub group: DhGroup,
-}
-
-impl IkeProposal {
-    /// The proposal string with the PRF on another hash, if there is one.
-    #[must_use]
-    pub(super) fn with_prf(&self, prf: Option<Integrity>) -> String {
-        let Some(prf) = prf else { return self.to_string() };
-        let (encryption, prf) = (self.encryption.row(), prf.row().prf_keyword);
-        let group = self.group.row().keyword;
-        if encryption.aead {
-            return format!("{}-{prf}-{group}", encryption.keyword);
-        }
-        format!("{}-{}-{prf}-{group}", encryption.keyword, self.integrity.row().keyword)
-    }
 }
 
 /// What an ESP SA (RFC 4303) is protected with.
@@ -54,15 +41,10 @@ fn pfs_suffix(f: &mut fmt::Formatter<'_>, pfs: Option<DhGroup>) -> fmt::Result {
     pfs.map_or(Ok(()), |group| write!(f, "-{}", group.row().keyword))
 }
 
-/// strongSwan's proposal string, such as `aes256-sha256-modp2048`.
-/// An AEAD cipher needs the PRF named (`aes256gcm16-prfsha256-ecp384`).
-impl fmt::Display for IkeProposal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let encryption = self.encryption.row();
-        let integrity = self.integrity.row();
-        let second = if encryption.aead { integrity.prf_keyword } else { integrity.keyword };
-        write!(f, "{}-{}-{}", encryption.keyword, second, self.group.row().keyword)
-    }
+/// Proposals as a list of strongSwan's.
+#[must_use]
+pub fn list<T: fmt::Display>(offers: &[T]) -> String {
+    offers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// strongSwan's proposal string, such as `aes256-sha256-modp2048` or `aes256gcm16`.
@@ -92,9 +74,6 @@ mod tests {
     #[test]
     fn strings_are_strongswans() {
         let group = DhGroup::new(20);
-        let ike = |encryption| IkeProposal { encryption, integrity: Integrity::Sha384, group: group.expect("20") };
-        assert_eq!(ike(Encryption::Aes256).to_string(), "aes256-sha384-ecp384");
-        assert_eq!(ike(Encryption::Aes256Gcm).to_string(), "aes256gcm16-prfsha384-ecp384");
         let esp = |encryption, pfs| EspProposal { encryption, integrity: Integrity::Sha1, pfs };
         assert_eq!(esp(Encryption::TripleDes, None).to_string(), "3des-sha1");
         assert_eq!(esp(Encryption::ChaCha20Poly1305, group).to_string(), "chacha20poly1305-ecp384");

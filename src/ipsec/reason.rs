@@ -54,13 +54,17 @@ pub enum Code {
     PeerNameUnresolved,
     /// Another stored connection has what it needs.
     SetAside,
+    /// The two ends have different PPKs.
+    PpkMismatch,
+    /// One end wants a PPK that the other does not have.
+    PpkMissing,
     /// Something else; the details are charon's own words.
     Unknown,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -85,6 +89,8 @@ impl Code {
         Self::Standby,
         Self::PeerNameUnresolved,
         Self::SetAside,
+        Self::PpkMismatch,
+        Self::PpkMissing,
         Self::Unknown,
     ];
 
@@ -115,7 +121,7 @@ impl Code {
             ),
             Self::NoProposalIke => (
                 "NO_PROPOSAL_IKE",
-                "Give both ends the same IKE version, encryption, integrity, PRF and DH group for IKE (phase 1); the PRF here \
+                "Give both ends the same IKE version, encryption, integrity, PRF, DH group and ML-KEM for IKE (phase 1); the PRF here \
                  is that of the integrity algorithm, also beside AES-GCM.",
             ),
             Self::NoProposalChild => (
@@ -189,6 +195,15 @@ impl Code {
                 "PEER_NAME_UNRESOLVED",
                 "Correct the peerAddress, or the name servers of this gateway (`getent ahosts NAME` asks them); the name is \
                  looked up again by itself.",
+            ),
+            Self::PpkMismatch => (
+                "PPK_MISMATCH",
+                "Enter the same PPK under the same ppkId on both ends; if they are the same, compare the pre-shared keys.",
+            ),
+            Self::PpkMissing => (
+                "PPK_MISSING",
+                "Give both ends the PPK under the same ppkId, or set ppkRequired to false where it is given, until both \
+                 have it.",
             ),
             Self::Unknown => ("UNKNOWN", "Read the connection's log for what charon said around that time."),
         }

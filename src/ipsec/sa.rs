@@ -1,7 +1,7 @@
 //! What runs: security associations as charon reports them.
 //! Unknown words of charon are kept, not guessed at.
 
-use super::{Connection, IkeVersion, Mode, Protocol};
+use super::{ChildOffer, Connection, IkeOffer, IkeProposal, IkeVersion, MlKem, Mode, Protocol};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -44,6 +44,8 @@ pub struct Suite {
     pub prf: Option<String>,
     /// Group; absent in a CHILD_SA that was made together with its IKE SA.
     pub group: Option<String>,
+    /// The first additional key exchange; of a CHILD_SA likewise.
+    pub additional: Option<String>,
 }
 
 /// A value for each direction.
@@ -145,6 +147,8 @@ pub struct IkeSa {
     pub times: IkeTimes,
     /// Its algorithms.
     pub suite: Suite,
+    /// Whether a PPK is in its keys, and in those of its CHILD_SAs.
+    pub ppk: bool,
     /// Whether charon has work on it that is not finished.
     pub busy: bool,
     /// Its CHILD_SAs.
@@ -155,8 +159,6 @@ impl IkeSa {
     /// Whether this SA is what `wanted` asks for, as far as an SA shows it.
     #[must_use]
     pub fn runs(&self, wanted: &Connection) -> bool {
-        let encryption = wanted.ike.encryption.row();
-        let integrity = wanted.ike.integrity.row();
         let version = match wanted.version {
             IkeVersion::Any => true,
             IkeVersion::V1 => self.version == 1,
@@ -166,26 +168,70 @@ impl IkeSa {
             && !self.stale
             && is_address(&self.local_host, wanted.local_addr)
             && wanted.remote_addr.ip().is_none_or(|peer| is_address(&self.remote_host, peer))
-            && self.suite.encryption.as_deref() == Some(encryption.charon)
-            && (encryption.key_bits.is_none() || self.suite.key_bits == encryption.key_bits)
-            && (encryption.aead || self.suite.integrity.as_deref() == Some(integrity.charon))
-            && self.suite.prf.as_deref() == Some(wanted.prf().prf_charon)
-            && self.suite.group.as_deref() == Some(wanted.ike.group.row().charon)
+            && (self.ppk || wanted.native.ppk_id.is_none() || wanted.native.ppk_optional)
+            && wanted.ike_proposals().iter().any(|offer| self.suite.is_ike(offer))
+    }
+}
+
+impl IkeSa {
+    /// What protects it against quantum computers, in charon's words; `none` if nothing does.
+    #[must_use]
+    pub fn post_quantum(&self) -> String {
+        protection(self.suite.additional.as_deref(), self.ppk)
+    }
+
+    /// The same of its CHILD_SA `child`, and whether the keys of this IKE_SA are what has it: those of a CHILD_SA come from
+    /// them, and from a key exchange of its own after the first rekeying.
+    #[must_use]
+    pub fn post_quantum_of(&self, child: &ChildSa) -> (String, bool) {
+        match &child.suite.additional {
+            Some(own) => (protection(Some(own), self.ppk), false),
+            None => (self.post_quantum(), true),
+        }
+    }
+}
+
+/// Of an additional key exchange and a PPK, those that protect.
+fn protection(additional: Option<&str>, ppk: bool) -> String {
+    let all: Vec<_> =
+        additional.filter(|name| name.starts_with("ML_KEM")).into_iter().chain(ppk.then_some("PPK")).collect();
+    if all.is_empty() { "none".into() } else { all.join("+") }
+}
+
+impl Suite {
+    /// Whether it is that of an IKE SA which was made by `offer`.
+    fn is_ike(&self, offer: &IkeOffer) -> bool {
+        let IkeProposal { encryption, integrity, group } = offer.proposal;
+        let encryption = encryption.row();
+        self.encryption.as_deref() == Some(encryption.charon)
+            && (encryption.key_bits.is_none() || self.key_bits == encryption.key_bits)
+            && (encryption.aead || self.integrity.as_deref() == Some(integrity.row().charon))
+            && self.prf.as_deref() == Some(offer.prf().prf_charon)
+            && self.group.as_deref() == Some(group.row().charon)
+            && self.has_additional(offer.additional)
+    }
+
+    fn has_additional(&self, wanted: Option<MlKem>) -> bool {
+        self.additional.as_deref() == wanted.map(|kem| kem.row().charon)
     }
 }
 
 impl ChildSa {
-    /// Whether it has the algorithms of `protocol`, as far as an SA shows them.
+    /// Whether it has the algorithms of a proposal of `wanted`, as far as an SA shows them.
     #[must_use]
-    pub(super) fn runs_suite(&self, protocol: Protocol) -> bool {
+    pub(super) fn runs_suite(&self, wanted: &Connection) -> bool {
+        wanted.child_proposals().iter().any(|offer| self.is_made_by(offer))
+    }
+
+    fn is_made_by(&self, offer: &ChildOffer) -> bool {
         let integrity_is = |name: &str| self.suite.integrity.as_deref() == Some(name);
         // The first CHILD_SA takes its keys from IKE_AUTH: its group shows only after a rekeying.
         let group_is = |pfs: Option<super::DhGroup>| match (&self.suite.group, pfs) {
-            (Some(group), Some(pfs)) => group == pfs.row().charon,
+            (Some(group), Some(pfs)) => group == pfs.row().charon && self.suite.has_additional(offer.additional),
             (Some(_), None) => false,
             (None, _) => true,
         };
-        match protocol {
+        match offer.protocol {
             Protocol::Ah(ah) => self.ah && integrity_is(ah.integrity.row().charon) && group_is(ah.pfs),
             Protocol::Esp(esp) => {
                 let row = esp.encryption.row();

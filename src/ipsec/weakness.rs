@@ -8,7 +8,7 @@ mod key;
 mod rules;
 mod validity;
 
-pub use rules::{untested_pfs, weaknesses, without_local_address};
+pub use rules::{untested_pfs, weaknesses, without_local_address, without_post_quantum};
 pub use validity::expiring;
 
 use super::{Part, Remedy};
@@ -42,6 +42,8 @@ pub enum Weakness {
     SameNetworks,
     /// Networks that a tunnel is not made for.
     SpecialNetwork,
+    /// Nothing protects against quantum computers.
+    NoPostQuantum,
 }
 
 /// The weak groups: number, the settings' word, our code, the reason.
@@ -78,6 +80,7 @@ impl Weakness {
             Self::WeakCert,
             Self::SameNetworks,
             Self::SpecialNetwork,
+            Self::NoPostQuantum,
         ])
     }
 
@@ -98,6 +101,7 @@ impl Weakness {
             Self::WeakCert => "weak-cert",
             Self::SameNetworks => "same-networks",
             Self::SpecialNetwork => "special-network",
+            Self::NoPostQuantum => "no-post-quantum",
         }
     }
 
@@ -118,6 +122,7 @@ impl Weakness {
             Self::WeakCert => "WEAK_CERT",
             Self::SameNetworks => "SAME_NETWORKS",
             Self::SpecialNetwork => "SPECIAL_NETWORK",
+            Self::NoPostQuantum => "NO_POST_QUANTUM",
         }
     }
 

@@ -18,7 +18,7 @@ pub enum Stance {
 }
 
 /// The weak choices.
-pub const CHOICES: [&str; 19] = [
+pub const CHOICES: [&str; 20] = [
     "3des",
     "md5",
     "sha1",
@@ -38,7 +38,11 @@ pub const CHOICES: [&str; 19] = [
     "weak-cert",
     "same-networks",
     "special-network",
+    "no-post-quantum",
 ];
+
+/// The choice that nobody is told of unless the settings name it: nearly all tunnels of today have made it.
+const UNSAID: &str = "no-post-quantum";
 
 /// The key for all choices that are not named.
 const DEFAULT: &str = "default";
@@ -54,7 +58,8 @@ impl Policy {
     /// The stance on `choice`, one of [`CHOICES`].
     #[must_use]
     pub fn stance(&self, choice: &str) -> Stance {
-        self.choices.get(choice).copied().unwrap_or(self.default)
+        let default = if choice == UNSAID { Stance::Off } else { self.default };
+        self.choices.get(choice).copied().unwrap_or(default)
     }
 }
 
@@ -96,6 +101,11 @@ mod tests {
         assert_eq!(["3des", "dh-group2", "md5"].map(|c| some.stance(c)), [Stance::Refuse, Stance::Off, Stance::Warn]);
         let rest = policy("[policy]\ndefault = \"off\"\nmd5 = \"warn\"").expect("valid");
         assert_eq!(["3des", "md5"].map(|c| rest.stance(c)), [Stance::Off, Stance::Warn]);
+        assert_eq!(rest.stance(super::UNSAID), Stance::Off);
+        let all = policy("[policy]\ndefault = \"refuse\"").expect("valid");
+        assert_eq!(all.stance(super::UNSAID), Stance::Off, "only by its name");
+        let named = policy("[policy]\nno-post-quantum = \"refuse\"").expect("valid");
+        assert_eq!(named.stance(super::UNSAID), Stance::Refuse);
         for wrong in ["[policy]\nmd4 = \"warn\"", "[policy]\nmd5 = \"forbid\"", "[policy]\nmd5 = true"] {
             let error = policy(wrong).expect_err(wrong);
             assert!(error.contains("md4") || error.contains("md5"), "{error}");

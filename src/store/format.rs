@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ipsec::{Auth, IkeVersion, KeyOwner, NativeOptions, Split, State, native::NATIVE},
+    ipsec::{Auth, IkeVersion, KeyOwner, NativeOptions, Psk, Split, State, native::NATIVE},
     store::format::{
         file::{
             Child, DeadPeer, Earlier, File, Identities, Ike, Local, OnTrial, Remote, Revisions, Version, Vip,
-            WITH_CERTS, WITH_PSK, WITH_TRIAL,
+            WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRIAL,
         },
         read::{read_record, read_trial, spec},
         wish::Wish,
@@ -44,8 +44,13 @@ fn file(record: &Record) -> File {
     let spec = &record.spec;
     let (identity, ike, child) = sections(record);
     let (written_as, psk_hex, certs_pem) = key(&spec.options.auth);
+    let ppk_hex = spec.options.native.ppk.as_ref().map(Psk::expose_hex);
     File {
-        version: if record.trial.is_some() { WITH_TRIAL } else { written_as },
+        version: match (&ppk_hex, &record.trial) {
+            (Some(_), _) => WITH_PPK,
+            (None, Some(_)) => WITH_TRIAL,
+            (None, None) => written_as,
+        },
         uuid: record.id.to_string(),
         name: spec.names.name.clone(),
         description: spec.names.description.clone(),
@@ -69,6 +74,7 @@ fn file(record: &Record) -> File {
         history: revisions(record),
         psk_hex,
         certs_pem,
+        ppk_hex,
         trial: record.trial.as_deref().map(on_trial),
     }
 }
@@ -144,6 +150,7 @@ fn revisions(record: &Record) -> Option<Revisions> {
         at: revision.at,
         caller: text(&revision.caller),
         new_key: revision.new_key,
+        new_ppk: revision.new_ppk,
         was: serde_json::from_str(was).unwrap_or_default(),
     };
     (!record.history.is_bare(record.changed)).then(|| Revisions {
@@ -151,6 +158,7 @@ fn revisions(record: &Record) -> Option<Revisions> {
         at: present.at,
         caller: text(&present.caller),
         new_key: present.new_key,
+        new_ppk: present.new_ppk,
         last: Some(*last).filter(|last| *last != present.number),
         past: past.iter().map(earlier).collect(),
     })
@@ -196,11 +204,15 @@ pub(super) fn said(record: &Record, wish: Wish) -> Result<(Spec, State), String>
     let mut file = wish.put_into(&without_key(record)).map_err(|e| place(&e))?;
     (file.version, file.psk_hex, file.certs_pem) = key(&record.spec.options.auth);
     let state = if file.enabled { State::Enabled } else { State::Disabled };
-    Ok((spec(file)?, state))
+    let mut spec = spec(file)?;
+    // The PPK that there is now belongs to its name alone.
+    let now = &record.spec.options.native;
+    spec.options.native.ppk = now.ppk.clone().filter(|_| spec.options.native.ppk_id == now.ppk_id);
+    Ok((spec, state))
 }
 
 fn without_key(record: &Record) -> File {
-    File { psk_hex: None, certs_pem: None, trial: None, history: None, ..file(record) }
+    File { psk_hex: None, certs_pem: None, ppk_hex: None, trial: None, history: None, ..file(record) }
 }
 
 /// The version, and the members with the key.
@@ -217,12 +229,15 @@ fn key(auth: &Auth) -> (u32, Option<Zeroizing<String>>, Option<Zeroizing<String>
 /// What is wrong with them, without quoting a value.
 pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let version = serde_json::from_slice::<Version>(bytes).map_err(|e| place(&e))?.version;
-    if !(WITH_PSK..=WITH_TRIAL).contains(&version) {
-        return Err(format!("it has version {version}, this program reads {WITH_PSK} to {WITH_TRIAL}"));
+    if !(WITH_PSK..=WITH_PPK).contains(&version) {
+        return Err(format!("it has version {version}, this program reads {WITH_PSK} to {WITH_PPK}"));
     }
     let mut file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let on_trial = file.trial.take();
-    if on_trial.is_some() != (version == WITH_TRIAL) {
+    if file.ppk_hex.is_some() != (version == WITH_PPK) {
+        return Err(format!("a record with a PPK has version {WITH_PPK}, and no other has it"));
+    }
+    if version != WITH_PPK && on_trial.is_some() != (version == WITH_TRIAL) {
         return Err(format!("a record with a trial has version {WITH_TRIAL}, and no other has it"));
     }
     let trial = on_trial.map(read_trial).transpose()?;

@@ -30,6 +30,8 @@ pub struct Revision {
     pub caller: Option<Arc<str>>,
     /// Whether it has another key than the one before it.
     pub new_key: bool,
+    /// Whether it has another PPK.
+    pub new_ppk: bool,
 }
 
 /// An earlier one.
@@ -43,7 +45,11 @@ pub(super) struct Past {
 impl History {
     /// That of a connection which nobody has changed since `at`.
     pub(super) fn begun(at: Timestamp) -> Self {
-        Self { present: Revision { number: 1, at, caller: None, new_key: false }, last: 1, past: Vec::new() }
+        Self {
+            present: Revision { number: 1, at, caller: None, new_key: false, new_ppk: false },
+            last: 1,
+            past: Vec::new(),
+        }
     }
 
     /// Whether it is what one without a history begins with, so that nothing of it need be stored.

@@ -321,7 +321,7 @@ impl Record {
         new
     }
 
-    /// The same with `key` in place of its pre-shared one: with a random key, what a change from `old` to a key means that
+    /// The same with `key` in place of its pre-shared one and of its PPK: with a random key, what a change from `old` to a key means that
     /// must not be compared with that of `old`.
     ///
     /// # Errors
@@ -330,6 +330,9 @@ impl Record {
         let mut spec = self.spec.clone();
         if let Auth::Psk(psk) = &mut spec.options.auth {
             *psk = key.clone();
+        }
+        if let Some(ppk) = &mut spec.options.native.ppk {
+            *ppk = key.clone();
         }
         old.changed(spec, self.changed)
     }

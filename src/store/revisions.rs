@@ -46,7 +46,9 @@ impl Record {
         history.past.truncate(REVISIONS - 1);
         history.last = history.last.wrapping_add(1);
         let new_key = self.spec.options.auth != before.spec.options.auth;
-        history.present = Revision { number: history.last, at: self.changed, caller: caller.cloned(), new_key };
+        let new_ppk = self.spec.options.native.ppk != before.spec.options.native.ppk;
+        let (number, at) = (history.last, self.changed);
+        history.present = Revision { number, at, caller: caller.cloned(), new_key, new_ppk };
         self.history = history;
         Ok(self)
     }

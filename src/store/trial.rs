@@ -47,7 +47,7 @@ fn agreement(a: &Record, b: &Record) -> Vec<bool> {
         *lifetime == other.lifetime,
     ];
     let ours = NATIVE.iter().map(|option| (option.same)(native, &other.native));
-    contract.into_iter().chain(ours).collect()
+    contract.into_iter().chain(ours).chain([native.ppk == other.native.ppk]).collect()
 }
 
 /// Whether both say the same in all that a caller can set.

@@ -1,7 +1,10 @@
 //! What a charon is and can do, from its own answers.
 
 use super::{conf::Traps, section::Section};
-use crate::ipsec::{Connection, DhGroup, Part, Protocol, algorithm};
+use crate::ipsec::{
+    Connection, IkeProposal, MlKem, Part, Protocol, algorithm,
+    post_quantum::{ML_KEM_SINCE, MlKemRow},
+};
 use std::fmt;
 
 /// What this charon is and can do; this changes only with a restart of charon.
@@ -53,6 +56,12 @@ impl Charon {
         Self { version, traps, ikev1: true, plugins, algorithms }
     }
 
+    /// Whether it can negotiate this ML-KEM. Older ones take a proposal that has it, and then fail each negotiation.
+    fn has_ml_kem(&self, kem: &MlKemRow) -> bool {
+        let listed = self.algorithms.section("ke").is_some_and(|section| section.0.contains_key(kem.charon));
+        listed && version_number(&self.version) >= version_number(ML_KEM_SINCE)
+    }
+
     /// Whether pass policies keep traffic out of its tunnels. kernel-libipsec ignores them: what a route
     /// gives to its device goes into a tunnel.
     #[must_use]
@@ -85,26 +94,24 @@ impl Charon {
                 missing.push(Missing { name: wire.to_owned(), package, part });
             }
         };
-        let ike = connection.ike;
-        let (integrity, group) = (ike.integrity.row(), ike.group.row());
-        let (mut ciphers, mut hashes) = (vec![(ike.encryption.row(), Part::IkeEncryption)], Vec::new());
-        let mut groups = vec![(group, Part::IkeGroup)];
-        if !ike.encryption.row().aead {
-            hashes.push((integrity, Part::IkeIntegrity));
+        let (mut prfs, mut ciphers, mut hashes, mut groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for offer in connection.ike_proposals() {
+            let IkeProposal { encryption, integrity, group } = offer.proposal;
+            prfs.push(offer.prf());
+            ciphers.push((encryption.row(), Part::IkeEncryption));
+            groups.push((group.row(), Part::IkeGroup));
+            hashes.extend(Some((integrity.row(), Part::IkeIntegrity)).filter(|_| !encryption.row().aead));
         }
-        match connection.protocol {
-            Protocol::Ah(ah) => {
-                hashes.push((ah.integrity.row(), Part::Integrity));
-                groups.extend(ah.pfs.map(|group| (DhGroup::row(group), Part::Pfs)));
-            }
-            Protocol::Esp(esp) => {
+        for offer in connection.child_proposals() {
+            if let Protocol::Esp(esp) = offer.protocol {
                 ciphers.push((esp.encryption.row(), Part::Encryption));
-                hashes.extend(Some((esp.integrity.row(), Part::Integrity)).filter(|_| !esp.encryption.row().aead));
-                groups.extend(esp.pfs.map(|group| (DhGroup::row(group), Part::Pfs)));
             }
+            hashes.extend(offer.protocol.integrity().map(|hash| (hash.row(), Part::Integrity)));
+            groups.extend(offer.protocol.pfs().map(|group| (group.row(), Part::Pfs)));
         }
-        let prf = connection.prf();
-        need(&["prf"], prf.prf_charon, prf.wire, prf.package, Part::IkeIntegrity);
+        for prf in prfs {
+            need(&["prf"], prf.prf_charon, prf.wire, prf.package, Part::IkeIntegrity);
+        }
         for (cipher, part) in ciphers {
             need(&["encryption", "aead"], cipher.charon, cipher.wire, cipher.package, part);
         }
@@ -113,6 +120,14 @@ impl Charon {
         }
         for (group, part) in groups {
             need(&["dh", "ke"], group.charon, group.wire, group.package, part);
+        }
+        if let Some(kem) = connection.native.post_quantum.map(MlKem::row).filter(|kem| !self.has_ml_kem(kem)) {
+            let name = format!(
+                "{}, which strongSwan has from {ML_KEM_SINCE} on, with OpenSSL 3.5; ppkId and ppk protect against quantum \
+                 computers with this one, too",
+                kem.wire
+            );
+            missing.push(Missing { name, package: algorithm::BASE, part: Part::Native("postQuantum") });
         }
         if connection.protocol.is_cut() && self.has_libipsec() {
             // It negotiates SHA-256, and has no SA then.

@@ -7,7 +7,7 @@ use super::{
     credentials, names,
     section::{Section, Value},
 };
-use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Pass, Protocol, native::StartMode};
+use crate::ipsec::{Auth, Certs, Connection, ConnectionId, IkeVersion, Mode, Pass, Protocol, list, native::StartMode};
 use askama::Template;
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
@@ -63,8 +63,10 @@ impl fmt::Debug for Conf {
 struct ConnectionConf<'a> {
     c: &'a Connection,
     parts: Vec<Part<'a>>,
-    /// The name of the secret, and the key in hexadecimal digits.
-    secret: Option<(String, &'a str)>,
+    /// The proposals for the IKE SA, and those for the CHILD_SAs.
+    ike: String,
+    children: String,
+    secrets: Vec<Secret>,
     certs: Option<CertNames>,
     mode: &'static str,
 }
@@ -76,6 +78,27 @@ struct Part<'a> {
     c: &'a Connection,
     traps: Traps,
     passes: &'a [Pass],
+}
+
+/// A secret, its key in hexadecimal digits.
+struct Secret {
+    name: String,
+    owner: String,
+    key: Zeroizing<String>,
+}
+
+/// The secrets of a connection: its pre-shared key, and its PPK.
+fn secrets(connection: &Connection) -> Vec<Secret> {
+    let id = connection.id();
+    let mut secrets = Vec::new();
+    if let Auth::Psk(psk) = &connection.auth {
+        let owner = connection.key_identity().to_string();
+        secrets.push(Secret { name: names::secret(id), owner, key: psk.expose_hex() });
+    }
+    if let (Some(owner), Some(ppk)) = (connection.native.ppk_id.clone(), &connection.native.ppk) {
+        secrets.push(Secret { name: names::ppk(id), owner, key: ppk.expose_hex() });
+    }
+    secrets
 }
 
 /// The names of the files of a connection with certificates.
@@ -120,10 +143,6 @@ pub fn render(connection: &Connection, traps: Traps) -> Result<Conf, Broken> {
 /// As [`render`].
 pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) -> Result<Conf, Broken> {
     let id = connection.id();
-    let key = match &connection.auth {
-        Auth::Psk(psk) => Some(psk.expose_hex()),
-        Auth::Certs(_) => None,
-    };
     let answering = connection.answering();
     // A trap would begin for the peer.
     let traps = if connection.start_mode() == StartMode::Respond { Traps::Unsupported } else { traps };
@@ -141,7 +160,9 @@ pub fn render_passing(connection: &Connection, traps: Traps, passes: &[Pass]) ->
     let template = ConnectionConf {
         c: connection,
         parts,
-        secret: key.as_ref().map(|key| (names::secret(id), key.as_str())),
+        ike: list(&connection.ike_proposals()),
+        children: list(&connection.child_proposals()),
+        secrets: secrets(connection),
         certs: connection.auth.certs().map(|certs| CertNames::new(id, certs)),
         mode: match connection.mode {
             Mode::Tunnel => "tunnel",

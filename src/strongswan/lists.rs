@@ -2,9 +2,9 @@
 
 use super::{
     Asker, Backend, StrongSwan,
-    fallbacks::Fallbacks,
     foreign::{self, Foreign},
     names, observe, port_names,
+    present::Present,
     section::Section,
     sightings::{Progress, Sas, Whole},
 };
@@ -76,19 +76,19 @@ impl Backend {
     }
 
     /// All SAs of cygnet; connections with only closing SAs are listed twice, see [`observe::all_closing`].
-    pub(super) async fn whole(&self, progress: Progress, fallbacks: &Fallbacks) -> Result<Whole> {
+    pub(super) async fn whole(&self, progress: Progress, present: &Present) -> Result<Whole> {
         let (mut begun, mut sas) = self.list(&progress).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
         if closing.len() > FEW {
             (begun, sas) = self.list(&progress).await?;
         } else {
             for id in closing {
-                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader, fallbacks.has(id)).await?.1));
+                sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader, present.fallbacks.has(id)).await?.1));
                 progress.fetch_add(1, Ordering::Relaxed);
             }
         }
         sas.retain(|_, sas| !sas.is_empty());
-        fallbacks.record(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
+        present.record_running(sas.values().flat_map(|sas| sas.iter()).map(|sa| sa.name.as_str()));
         Ok(Whole { begun, sas })
     }
 

@@ -11,6 +11,7 @@ pub mod closed;
 mod diagnose;
 mod methods;
 mod notifies;
+mod ppk;
 mod rekeys;
 mod silence;
 mod trace;
@@ -88,6 +89,7 @@ impl IkeSaTrace {
     /// Takes in `text` and says what it tells.
     pub fn hear(&mut self, text: &str) -> Option<TraceEvent> {
         self.remember(text);
+        self.ppks.remember(text);
         if text.starts_with("IKE_SA ") && text.contains(" established between ") {
             self.established = true;
             self.silence.record_established();

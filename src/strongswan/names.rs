@@ -15,6 +15,12 @@ pub fn fallback(id: ConnectionId) -> String {
     format!("cygnet-{id}{FALLBACK}")
 }
 
+/// The name of what stands in for the policies of a connection while it is replaced.
+#[must_use]
+pub(super) fn guard(id: ConnectionId) -> String {
+    format!("cygnet-{id}{GUARD}")
+}
+
 /// The number of charon's connections that make up `connection`.
 #[must_use]
 pub fn count(connection: &Connection) -> usize {
@@ -24,7 +30,16 @@ pub fn count(connection: &Connection) -> usize {
 /// The suffix of the second one.
 const FALLBACK: &str = "-ikev1";
 
-/// Whether this is such a connection of ours.
+/// The suffix of a guard.
+const GUARD: &str = "-guard";
+
+/// Whether this is the name of a guard of ours.
+#[must_use]
+pub(super) fn is_guard(name: &str) -> bool {
+    name.ends_with(GUARD) && owner(name).is_some()
+}
+
+/// Whether this is the name of a second connection of ours.
 #[must_use]
 pub(super) fn is_fallback(name: &str) -> bool {
     name.ends_with(FALLBACK) && owner(name).is_some()
@@ -34,6 +49,12 @@ pub(super) fn is_fallback(name: &str) -> bool {
 #[must_use]
 pub fn secret(id: ConnectionId) -> String {
     format!("ike-cygnet-{id}")
+}
+
+/// The name (and vici id) of a connection's PPK; swanctl takes sections that begin with `ppk` for such.
+#[must_use]
+pub fn ppk(id: ConnectionId) -> String {
+    format!("ppk-cygnet-{id}")
 }
 
 /// The name of a connection's file in conf.d.
@@ -62,7 +83,7 @@ pub fn owner(name: &str) -> Option<ConnectionId> {
     let rest = name.strip_prefix("cygnet-")?;
     let (id, child) = rest.split_at_checked(32)?;
     let child = child.strip_prefix("-pass").unwrap_or(child);
-    let ours = child.is_empty() || child == FALLBACK || (child.len() == 9 && child.starts_with('-'));
+    let ours = child.is_empty() || [FALLBACK, GUARD].contains(&child) || (child.len() == 9 && child.starts_with('-'));
     id.parse().ok().filter(|_| ours)
 }
 
@@ -70,6 +91,12 @@ pub fn owner(name: &str) -> Option<ConnectionId> {
 #[must_use]
 pub(super) fn secret_owner(name: &str) -> Option<ConnectionId> {
     name.strip_prefix("ike-cygnet-")?.parse().ok()
+}
+
+/// The connection to which this PPK belongs, if it is ours.
+#[must_use]
+pub(super) fn ppk_owner(name: &str) -> Option<ConnectionId> {
+    name.strip_prefix("ppk-cygnet-")?.parse().ok()
 }
 
 /// The connection to which this file in conf.d belongs, if it is ours.
@@ -88,9 +115,12 @@ mod tests {
         assert_eq!(owner(&connection(id)), Some(id));
         assert_eq!(owner(&fallback(id)), Some(id));
         assert!(is_fallback(&fallback(id)) && !is_fallback(&connection(id)) && !is_fallback("site-ikev1"));
+        assert_eq!(owner(&guard(id)), Some(id));
+        assert!(is_guard(&guard(id)) && !is_guard(&connection(id)) && !is_guard("site-guard"));
         assert_eq!(owner(&format!("{}-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(owner(&format!("{}-pass-0a1b2c3d", connection(id))), Some(id));
         assert_eq!(secret_owner(&secret(id)), Some(id));
+        assert_eq!((ppk_owner(&ppk(id)), ppk_owner(&secret(id)), secret_owner(&ppk(id))), (Some(id), None, None));
         assert_eq!(file_owner(&file(id)), Some(id));
         assert_eq!(credential_owner(&credential(id, "0a1b2c3d")), Some(id));
         for foreign in [

@@ -54,6 +54,7 @@ fn ike_sa(name: &str, sa: &Section) -> Option<IkeSa> {
             reauth_in: sa.number("reauth-time"),
         },
         suite: suite(sa),
+        ppk: is("ppk"),
         busy: ["tasks-active", "tasks-queued"].iter().any(|key| sa.items(key).next().is_some()),
         children: sa
             .section("child-sas")
@@ -106,5 +107,6 @@ fn suite(sa: &Section) -> Suite {
         integrity: text("integ-alg"),
         prf: text("prf-alg"),
         group: text("dh-group"),
+        additional: text("ake1"),
     }
 }

@@ -90,6 +90,12 @@ impl Loadable {
         self.requests.iter().find(|r| r.command == "load-conn" && r.body.0.contains_key(name))?.body.section(name)
     }
 
+    /// Whether charon is given a secret of this name.
+    #[must_use]
+    pub fn has_secret(&self, name: &str) -> bool {
+        self.requests.iter().any(|request| request.command == "load-shared" && request.object() == name)
+    }
+
     /// The digest of these requests: the SHA-256 of their packets.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -106,14 +112,23 @@ impl Loadable {
 }
 
 /// Whether `requests` load exactly the proof of identity of `connection`: its key, for one identity alone, or its
-/// certificates and their private key.
+/// certificates and their private key; and behind it the PPK that it has, for its name alone.
 fn is_proof_of(connection: &Connection, requests: &[Request]) -> bool {
+    let is_secret = |request: &Request, name: String, key: &Psk, owner: &str| {
+        request.command == "load-shared"
+            && request.body.text("id") == Some(&name)
+            && request.body.bytes("data") == Some(key.expose())
+            && request.body.items("owners").eq([owner])
+    };
+    let id = connection.id();
+    let requests = match (&connection.native.ppk_id, &connection.native.ppk, requests) {
+        (Some(owner), Some(ppk), [rest @ .., last]) if is_secret(last, names::ppk(id), ppk, owner) => rest,
+        (None, None, all) => all,
+        _ => return false,
+    };
     match (&connection.auth, requests) {
         (Auth::Psk(psk), [request]) => {
-            request.command == "load-shared"
-                && request.body.text("id") == Some(&names::secret(connection.id()))
-                && request.body.bytes("data") == Some(psk.expose())
-                && request.body.items("owners").eq([connection.key_identity().to_string()])
+            is_secret(request, names::secret(id), psk, &connection.key_identity().to_string())
         }
         (Auth::Certs(certs), [public @ .., key]) => {
             let data = |request: &Request, pem: &str| request.body.bytes("data") == Some(pem.as_bytes());
@@ -174,7 +189,7 @@ const LISTS: [&str; 11] = [
 /// The error for a file that is not a connection of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unplannable(&'static str);
+pub struct Unplannable(pub(super) &'static str);
 
 /// The requests that load `file`, and the `credentials` in swanctl's directories.
 ///
@@ -213,7 +228,7 @@ fn load_shared(name: &str, secret: &Section) -> Result<Section, Unplannable> {
     }
     Ok(Section::new()
         .with("id", name)
-        .with("type", "ike")
+        .with("type", if name.starts_with("ppk") { "ppk" } else { "ike" })
         .with("data", Value::Text(key.expose().to_vec()))
         .with("owners", Value::List(owners)))
 }

@@ -15,6 +15,7 @@ use crate::{
     ipsec::ConnectionId,
     strongswan::{
         dry_run::{Recorded, RecordingVici},
+        guard::Guard,
         requests::Loadable,
     },
 };
@@ -109,15 +110,14 @@ impl Swanctl {
         self.query(&["--list-conns"]).await
     }
 
-    /// Loads `new` in place of `previous`, by way of its file.
+    /// Loads `new` in place of `previous`, by way of its file; under `guard`, which is in the file as well until then.
     ///
     /// # Errors
     /// When swanctl or charon refuses: the file and charon are then as before.
-    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
-        let _guard = self.one_at_a_time.lock().await;
-        self.put(new.id, Some(new))?;
-        let Err(error) = self.reload(new.id, Some(new)).await else { return Ok(()) };
-        let undone = match self.put(new.id, previous) {
+    pub(super) async fn load(&self, new: &Loadable, previous: Option<&Loadable>, guard: Option<&Guard>) -> Result<()> {
+        let _lock = self.one_at_a_time.lock().await;
+        let Err(error) = self.replace(new, guard).await else { return Ok(()) };
+        let undone = match self.put(new.id, previous.map(text)) {
             Ok(()) => self.reload(new.id, previous).await,
             failed => failed,
         };
@@ -127,20 +127,30 @@ impl Swanctl {
         Err(error)
     }
 
+    /// swanctl loads connections in the order of the file, and unloads at last what is in no file.
+    async fn replace(&self, new: &Loadable, guard: Option<&Guard>) -> Result<()> {
+        if let Some(guard) = guard {
+            self.put(new.id, Some(&guard.before(new)))?;
+            self.reload(new.id, Some(new)).await?;
+        }
+        self.put(new.id, Some(text(new)))?;
+        self.reload(new.id, Some(new)).await
+    }
+
     /// Forgets the connection of `id`, by way of its file.
     ///
     /// # Errors
     /// When swanctl refuses or charon does not answer.
     pub async fn unload(&self, id: ConnectionId) -> Result<()> {
-        let _guard = self.one_at_a_time.lock().await;
+        let _lock = self.one_at_a_time.lock().await;
         self.put(id, None)?;
         self.reload(id, None).await
     }
 
-    fn put(&self, id: ConnectionId, content: Option<&Loadable>) -> Result<()> {
+    fn put(&self, id: ConnectionId, content: Option<&str>) -> Result<()> {
         let path = self.conf_dir.join(names::file(id));
         block_in_place(|| match content {
-            Some(content) => disk::replace(&path, content.conf.expose().as_bytes(), 0o600),
+            Some(content) => disk::replace(&path, content.as_bytes(), 0o600),
             None => disk::remove(&path),
         })
     }
@@ -196,6 +206,11 @@ impl Swanctl {
             Ok(Ok(output)) => Ok(output),
         }
     }
+}
+
+/// The text of its file.
+fn text(connection: &Loadable) -> &str {
+    connection.conf.expose()
 }
 
 /// Whether the dry run changed `name` as wanted, and nothing that is not ours.

@@ -87,7 +87,7 @@ fn all_writes_are_refused(b: &Bench, token: &str) {
             }
         }
     }
-    assert_eq!(writes, 22, "of all routes");
+    assert_eq!(writes, 24, "of all routes");
     assert_eq!(b.inventory(&uuid(7))["authKey"], KEY, "nothing has changed");
 }
 

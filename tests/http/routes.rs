@@ -9,7 +9,6 @@ fn unknown_paths() {
     let b = Bench::start();
     let mut t = Transcript::default();
     for path in [
-        "/",
         "/zstack",
         "/zstack/v1/nothing",
         "/zstack/v1/ipsec/",

@@ -59,7 +59,7 @@ fn neighbours_of_stored_connections() {
 #[test]
 #[ignore = "make kernel"]
 fn traps() {
-    on_a_machine(&["on_traps"], 1);
+    on_a_machine(&["on_traps", "on_replaced"], 3);
 }
 
 #[test]

@@ -1,131 +1,60 @@
-//! Two gateways and one peer on a bridge: the address moves from one gateway to the other, as keepalived moves it, and the
-//! tunnel with it. How long it takes is printed; what is asserted are packets, events and attempts.
+//! Two gateways and one peer on a bridge: the address moves from one gateway to the other, and the tunnel with it. How long
+//! it takes is printed; what is asserted are packets, events and attempts.
+
+#[path = "takeover/bed.rs"]
+mod bed;
+#[path = "takeover/keepalived.rs"]
+mod keepalived;
+#[path = "takeover/measured.rs"]
+mod measured;
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::pair::{KEY, PATIENCE};
-use crate::standby::patient;
+use crate::pair::PATIENCE;
+use crate::say;
 use crate::stream::Events;
-use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
-use crate::support::{run, wait_until};
-use crate::{lab, say};
+use crate::support::wait_until;
+use bed::{Bed, Plan};
 
-/// The address that moves; the peer's; and the hosts behind the gateways and behind the peer.
-const VIP: &str = "192.0.2.7";
-const PEER: &str = "192.0.2.3";
-const HERE: &str = "10.1.0.1";
-const THERE: &str = "10.3.0.1";
-/// What both gateways call the address and the network.
-const VIP_UUID: &str = "c0000000000040008000000000000008";
-const LAN_UUID: &str = "c0000000000040008000000000000009";
 /// How often the address moves.
 const MOVES: usize = 4;
+/// How often it moves while connections are written.
+const WRITES: usize = 20;
 
-/// The gateways, with one agent each, and the peer: B of another lab, whose bridge is joined to theirs.
-struct Bed {
-    gateways: Lab,
-    agents: [Agent; 2],
-    uuids: [String; 2],
-    peer: Lab,
+/// Who gives the address up in a round, and who gets it: A has it first.
+fn turn(round: usize) -> (Side, Side) {
+    if round.is_multiple_of(2) { (Side::A, Side::B) } else { (Side::B, Side::A) }
 }
 
-impl Bed {
-    fn start() -> Option<Self> {
-        let (gateways, peer) = (lab()?, lab()?);
-        peer.remove_address(Side::B, "192.0.2.2/24");
-        peer.add_address(Side::B, &format!("{PEER}/24"));
-        peer.add_lan(Side::B, &format!("{THERE}/24"));
-        run(peer.command_in(Side::B, "ip").args(["link", "set", "wan", "address", "02:00:00:00:00:03"]));
-        let cable = ["link", "add", "other", "type", "veth", "peer", "name", "other", "netns", &peer.middle()];
-        run(gateways.command_in_middle("ip").args(cable));
-        for lab in [&gateways, &peer] {
-            run(lab.command_in_middle("ip").args(["link", "set", "other", "master", "br0", "up"]));
-        }
-        gateways.add_lan(Side::B, &format!("{HERE}/24"));
-        peer.start_charon_with(Side::B, patient());
-        load_peer(&peer);
-        let agents = Side::BOTH.map(|side| {
-            gateways.start_charon_with(side, patient());
-            let options = AgentOptions {
-                wait: "0s".to_owned(),
-                top: "ha.role = \"pair\"\n".to_owned(),
-                vips: vec![(VIP_UUID.to_owned(), VIP.to_owned())],
-                l3_networks: vec![(LAN_UUID.to_owned(), vec![Side::A.lan().to_owned()])],
-                ..AgentOptions::default()
-            };
-            Agent::start(&gateways, side, options)
-        });
-        let mut bed = Self { gateways, agents, uuids: Default::default(), peer };
-        for side in Side::BOTH {
-            let created = bed.agents[side as usize].create(&params()).expect(200).json();
-            created["inventory"]["uuid"].as_str().expect("a uuid").clone_into(&mut bed.uuids[side as usize]);
-        }
-        Some(bed)
-    }
-
-    fn view(&self, side: Side) -> Value {
-        let path = format!("/cygnet/v1/connections/{}", self.uuids[side as usize]);
-        self.agents[side as usize].request("GET", &path, None).expect(200).json()
-    }
-
-    fn is_ready(&self, side: Side) -> Option<()> {
-        (self.view(side)["inventory"]["status"] == "Ready").then_some(())
-    }
-
-    /// The address comes to the gateway, and the peer is told where it is: that is keepalived's part.
-    fn give_address(&self, side: Side) {
-        let at = format!("02:00:00:00:00:0{}", side.number());
-        let neighbour = ["neigh", "replace", VIP, "lladdr", &at, "dev", "wan", "nud", "permanent"];
-        run(self.peer.command_in(Side::B, "ip").args(neighbour));
-        self.gateways.add_address(side, &format!("{VIP}/32"));
-    }
-}
-
-fn params() -> Value {
-    json!({ "name": "branch", "vipUuid": VIP_UUID, "l3NetworkUuid": LAN_UUID, "peerAddress": PEER, "authKey": KEY,
-            "peerCidrs": ["10.3.0.0/24"], "ikeVersion": "ikev2", "ikeDhGroup": 31, "pfs": "none" })
-}
-
-fn load_peer(lab: &Lab) {
-    let text = format!(
-        "connections {{\n plain {{\n version = 2\n local_addrs = {PEER}\n remote_addrs = {VIP}\n \
-         proposals = aes256-sha256-x25519\n unique = no\n local {{\n auth = psk\n id = {PEER}\n }}\n \
-         remote {{\n auth = psk\n id = {VIP}\n }}\n children {{\n k {{\n esp_proposals = aes256-sha256\n \
-         local_ts = 10.3.0.0/24\n remote_ts = 10.1.0.0/24\n }}\n }}\n }}\n}}\n\
-         secrets {{\n ike-plain {{\n id-1 = {VIP}\n secret = \"{KEY}\"\n }}\n}}\n"
-    );
-    lab.load_conf(Side::B, "plain", &text);
-}
-
-#[test]
-fn the_other_gateway_takes_over_with_the_address() {
-    let Some(bed) = Bed::start() else { return };
-    let events = Side::BOTH.map(|side| Events::open(&bed.agents[side as usize].socket(), "/cygnet/v1/events", None));
+fn takes_over(plan: Plan) {
+    let Some(bed) = Bed::start(plan) else { return };
+    let events = Side::BOTH.map(|side| Events::open(&bed.agent(side).socket(), "/cygnet/v1/events", None));
     for side in Side::BOTH {
-        assert_eq!(bed.view(side)["vip"]["role"], "standby", "nobody has the address");
+        assert_eq!(bed.view(side, 0)["vip"]["role"], "standby", "nobody has the address");
     }
-    bed.give_address(Side::A);
-    wait_until(PATIENCE, "A is up", || bed.is_ready(Side::A));
-    let mut took = Vec::new();
+    bed.give_address(Side::A, 0);
+    bed.ready(Side::A, 0);
+    let (mut took, [here, there]) = (Vec::new(), plan.hosts(0));
     for round in 0..MOVES {
-        let (from, to) = if round % 2 == 0 { (Side::A, Side::B) } else { (Side::B, Side::A) };
+        let (from, to) = turn(round);
+        bed.take_address(from, 0);
         let capture = bed.gateways.capture();
-        bed.gateways.remove_address(from, &format!("{VIP}/32"));
-        let ping = bed.gateways.ping_background(to, HERE, THERE, Duration::from_millis(20));
+        let ping = bed.gateways.ping_background(to, &here, &there, Duration::from_millis(20));
         let begun = Instant::now();
-        bed.give_address(to);
+        bed.give_address(to, 0);
         wait_until(PATIENCE, "the first reply", || (ping.received() > 0).then_some(()));
         took.push(begun.elapsed());
-        wait_until(PATIENCE, "it is Ready", || bed.is_ready(to));
-        wait_until(PATIENCE, "the other one has no SA", || (bed.view(from)["ike_sas"] == json!([])).then_some(()));
+        bed.ready(to, 0);
+        bed.stands_by(from);
         ping.stop();
         let sent = capture.finish_each();
         assert_eq!(sent[from as usize].ike, 0, "a standby sends nothing");
-        let standby = bed.view(from);
-        assert_eq!((&standby["vip"]["role"], &standby["reason"]["code"]), (&json!("standby"), &json!("STANDBY")));
+        assert_eq!(bed.view(from, 0)["reason"]["code"], "STANDBY");
+        let metrics = bed.agent(from).request("GET", "/metrics", None).expect(200).text();
+        assert!(!metrics.contains("cygnet_connection_carrying{"), "the alert is on this gauge: {metrics}");
     }
     took.sort();
     say(format!("from the address to the first reply, {MOVES} moves: {took:?}"));
@@ -133,5 +62,156 @@ fn the_other_gateway_takes_over_with_the_address() {
         let names = events.names();
         assert!(!names.contains(&"down".to_owned()), "{side:?}: {names:?}");
         assert!(names.iter().filter(|name| *name == "took_over").count() >= MOVES / 2, "{side:?}: {names:?}");
+    }
+}
+
+#[test]
+fn the_other_gateway_takes_over_with_the_address() {
+    takes_over(Plan::default());
+}
+
+#[test]
+fn the_other_gateway_takes_over_ikev1() {
+    if Lab::ike_versions().contains(&"ikev1") {
+        takes_over(Plan { version: "ikev1", ..Plan::default() });
+    }
+}
+
+#[test]
+fn the_other_gateway_takes_over_ipv6() {
+    takes_over(Plan { six: true, ..Plan::default() });
+}
+
+/// The gateway that takes over goes on with what it has: its other address, of which no packet is lost.
+#[test]
+fn other_addresses_lose_nothing() {
+    let plan = Plan { vips: 2, tunnels: 2, ..Plan::default() };
+    let Some(bed) = Bed::start(plan) else { return };
+    bed.give_address(Side::A, 0);
+    bed.give_address(Side::B, 1);
+    bed.ready(Side::A, 0);
+    bed.ready(Side::B, 1);
+    let [here, there] = plan.hosts(1);
+    let before = bed.view(Side::B, 1)["ike_sas"][0]["id"].clone();
+    let ping = bed.gateways.ping_background(Side::B, &here, &there, Duration::from_millis(200));
+    ping.wait_for_replies(1);
+    // It takes over, and fails back.
+    for round in 0..MOVES {
+        let (from, to) = turn(round);
+        bed.take_address(from, 0);
+        bed.give_address(to, 0);
+        bed.ready(to, 0);
+        wait_until(PATIENCE, "the other one has no SA", || (bed.view(from, 0)["ike_sas"] == json!([])).then_some(()));
+    }
+    ping.wait_for_replies(1);
+    let result = ping.stop();
+    assert_eq!(result.lost(), 0, "{result:?}");
+    assert_eq!(bed.view(Side::B, 1)["ike_sas"][0]["id"], before, "it is the same SA");
+}
+
+/// A plane writes to both, one after the other, while the address moves. In each round both have what was written last, and
+/// the tunnel runs with it.
+#[test]
+fn writes_reach_both_while_the_address_moves() {
+    let Some(bed) = Bed::start(Plan::default()) else { return };
+    bed.give_address(Side::A, 0);
+    bed.ready(Side::A, 0);
+    for round in 0..WRITES {
+        let (from, to) = turn(round);
+        // Each write differs from the one before; the standby is the first one in turns.
+        let (cipher, bits) = if round.is_multiple_of(2) { ("aes-128", "128") } else { ("aes-256", "256") };
+        let change = json!({ "peerAddress": "10.200.0.1", "policyEncryptionAlgorithm": cipher, "policyAuthAlgorithm": "sha256",
+                             "ikeVersion": "ikev2", "ikeDhGroup": 31, "pfs": "none", "lifeTime": 3600 + round });
+        let change = crate::pair::with(&change, &json!({ "authKey": crate::pair::KEY }));
+        let order = if round % 4 < 2 { [from, to] } else { [to, from] };
+        let write = |side: Side| drop(bed.agent(side).change(&Plan::uuid(0), &change).expect(200));
+        match round % 3 {
+            0 => {
+                write(order[0]);
+                bed.take_address(from, 0);
+                bed.give_address(to, 0);
+                write(order[1]);
+            }
+            1 => {
+                bed.take_address(from, 0);
+                write(order[0]);
+                write(order[1]);
+                bed.give_address(to, 0);
+            }
+            _ => {
+                bed.take_address(from, 0);
+                bed.give_address(to, 0);
+                write(order[0]);
+                write(order[1]);
+            }
+        }
+        for side in Side::BOTH {
+            let inventory = &bed.view(side, 0)["inventory"];
+            assert_eq!(inventory["policyEncryptionAlgorithm"], cipher, "round {round}, {side:?}");
+            assert_eq!(inventory["lifeTime"], 3600 + round, "round {round}, {side:?}");
+        }
+        wait_until(PATIENCE, "the tunnel is as the last write says", || {
+            let sas = bed.gateways.sas(to);
+            let [sa] = sas.as_array()?.as_slice() else { return None };
+            let [child] = sa["children"].as_array()?.as_slice() else { return None };
+            (child["encr-keysize"] == bits && bed.is_ready(to, 0).is_some()).then_some(())
+        });
+        wait_until(PATIENCE, "the other one has no SA", || (bed.sas(from)[0] == 0).then_some(()));
+    }
+}
+
+/// What runs on a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Charon(Side),
+    Agent(Side),
+}
+
+/// All orders of some things.
+fn orders(of: &[Part]) -> Vec<Vec<Part>> {
+    if of.is_empty() {
+        return vec![Vec::new()];
+    }
+    let first = |at: usize| {
+        let rest: Vec<_> = of.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, part)| *part).collect();
+        orders(&rest).into_iter().map(move |order| [vec![of[at]], order].concat())
+    };
+    (0..of.len()).flat_map(first).collect()
+}
+
+/// Both gateways lose their power, and their programs come back in any order: the one with the address has the tunnel, and
+/// the other one sends nothing.
+#[test]
+fn both_gateways_come_back_in_any_order() {
+    let Some(mut bed) = Bed::start(Plan::default()) else { return };
+    bed.give_address(Side::A, 0);
+    let mut holder = Side::A;
+    let parts = [Part::Charon(Side::A), Part::Agent(Side::A), Part::Charon(Side::B), Part::Agent(Side::B)];
+    for (round, order) in orders(&parts).into_iter().enumerate() {
+        bed.ready(holder, 0);
+        for side in Side::BOTH {
+            bed.agents[side as usize].kill();
+            bed.gateways.kill_charon(side);
+        }
+        // In half of the rounds, keepalived has moved the address meanwhile.
+        if round.is_multiple_of(2) {
+            bed.take_address(holder, 0);
+            holder = holder.other();
+            bed.give_address(holder, 0);
+        }
+        let capture = bed.gateways.capture();
+        for part in &order {
+            match part {
+                Part::Charon(side) => bed.gateways.start_charon(*side),
+                Part::Agent(side) => bed.agents[*side as usize].restart(),
+            }
+        }
+        bed.ready(holder, 0);
+        let other = holder.other();
+        wait_until(PATIENCE, "the other one stands by", || {
+            (bed.view(other, 0)["reason"]["code"] == "STANDBY").then_some(())
+        });
+        assert_eq!(bed.sas(other), [0, 0], "{order:?}");
+        assert_eq!(capture.finish_each()[other as usize].ike, 0, "{order:?}: a standby sends nothing");
     }
 }

@@ -139,7 +139,8 @@ fn the_requests_are_those_that_the_change_sends() {
     let name = format!("cygnet-{}", uuid(7));
     let change = change(7, &json!({ "lifeTime": 1000, "authKey": "test-only-new-key" }));
     let planned = ask(&b, 7, &change).expect(200).json();
-    assert_eq!(planned["requests"], json!([format!("load-shared ike-{name}"), format!("load-conn {name}")]));
+    let requests = ["load-conn N-guard", "load-shared ike-N", "load-conn N", "unload-conn N-guard"];
+    assert_eq!(planned["requests"], json!(requests.map(|request| request.replace('N', &name))));
     let steps: Vec<_> = planned["steps"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     assert_eq!(steps[..2], ["load into charon", "write the file in conf.d"], "{planned}");
     assert!(steps.len() == 3 && steps[2].starts_with(&format!("negotiate {name}-")), "{planned}");
@@ -147,5 +148,5 @@ fn the_requests_are_those_that_the_change_sends() {
     b.change(&uuid(7), &change).expect(200);
     let sent = b.charon.commands();
     let loads: Vec<_> = sent.iter().filter(|command| command.contains("load-")).collect();
-    assert_eq!(loads, ["load-shared", "load-conn"]);
+    assert_eq!(loads, ["load-conn (guard)", "load-shared", "load-conn", "unload-conn (guard)"]);
 }

@@ -20,6 +20,7 @@ fn suite(prf: bool) -> Suite {
         integrity: Some("HMAC_SHA2_256_128".into()),
         prf: prf.then(|| "PRF_HMAC_SHA2_256".into()),
         group: prf.then(|| "MODP_2048".into()),
+        additional: None,
     }
 }
 

@@ -65,6 +65,16 @@ fn transforms(proposal: &str) -> Vec<Transform> {
     proposal.split('-').map(kind).collect()
 }
 
+/// The proposals of a list, without its additional key exchange each, which is as wanted.
+fn offered(c: &Connection, list: &[String], has_exchange: bool) -> String {
+    let kem = c.native.post_quantum.filter(|_| has_exchange).map(|kem| format!("-ke1_{}", kem.row().wire));
+    let is_second = kem.is_some() && c.native.post_quantum_optional;
+    assert_eq!(list.len(), 1 + usize::from(is_second), "{list:?}");
+    let first = kem.map_or(Some(list[0].as_str()), |kem| list[0].strip_suffix(&kem)).expect("ML-KEM comes first");
+    assert!(list.get(1).is_none_or(|second| second == first), "{list:?}");
+    first.to_owned()
+}
+
 /// The values of the IKE SA.
 fn check_ike(c: &Connection, body: &Section) {
     let version = [(IkeVersion::Any, "0"), (IkeVersion::V1, "1"), (IkeVersion::V2, "2")];
@@ -79,7 +89,7 @@ fn check_ike(c: &Connection, body: &Section) {
     wanted.extend(prf.map(|hash| ("prf", hash.row().prf_iana, None)));
     wanted.push(("group", c.ike.group.row().number, None));
     assert_eq!(body.text("encap"), Some(if c.native.force_encapsulation { "yes" } else { "no" }));
-    assert_eq!(transforms(&single(body, "proposals")), wanted);
+    assert_eq!(transforms(&offered(c, &list(body, "proposals"), true)), wanted);
     assert_eq!(seconds(body, "rekey_time") + seconds(body, "over_time"), c.ike_lifetime.hard());
     let rand = seconds(body, "rand_time");
     let told_apart = if c.native.dpd.is_some() { c.ike_lifetime.rand().min(32) } else { 2 };
@@ -103,7 +113,7 @@ fn check_children(c: &Connection, body: &Section, traps: Traps) {
         assert_eq!(name, wanted.name);
         assert_eq!(child.text("mode"), Some(if c.mode == Mode::Tunnel { "tunnel" } else { "transport" }));
         let (key, other, transforms_wanted) = proposal(c.protocol);
-        assert_eq!(transforms(&single(child, key)), transforms_wanted);
+        assert_eq!(transforms(&offered(c, &list(child, key), c.protocol.pfs().is_some())), transforms_wanted);
         let is_cut = match c.protocol {
             Protocol::Esp(esp) => !esp.encryption.row().aead && esp.integrity == Integrity::Sha256Cut,
             Protocol::Ah(ah) => ah.integrity == Integrity::Sha256Cut,
@@ -172,12 +182,22 @@ proptest! {
         traps in select(vec![Traps::Supported, Traps::Unsupported]),
     ) {
         let requests = requests(&c, traps);
-        prop_assert_eq!(requests.len(), 2);
-        check_secret(&c, &requests[0]);
+        let native = &c.native;
+        let (secrets, conn) = requests.split_at(requests.len() - 1);
+        prop_assert_eq!(secrets.len(), 1 + usize::from(native.ppk.is_some()));
+        check_secret(&c, &secrets[0]);
+        if let (Some(ppk), Some(id)) = (&native.ppk, &native.ppk_id) {
+            let body = &secrets[1].body;
+            prop_assert_eq!((body.text("type"), body.bytes("data")), (Some("ppk"), Some(ppk.expose())));
+            prop_assert!(body.items("owners").eq([id.as_str()]));
+        }
         let name = format!("cygnet-{}", c.id());
-        prop_assert_eq!(requests[1].command, "load-conn");
-        prop_assert!(requests[1].body.0.keys().eq([&name]));
-        let body = requests[1].body.section(&name).expect("the connection");
+        prop_assert_eq!(conn[0].command, "load-conn");
+        prop_assert!(conn[0].body.0.keys().eq([&name]));
+        let body = conn[0].body.section(&name).expect("the connection");
+        prop_assert_eq!(body.text("ppk_id"), native.ppk_id.as_deref());
+        let required = native.ppk_id.as_ref().map(|_| if native.ppk_optional { "no" } else { "yes" });
+        prop_assert_eq!(body.text("ppk_required"), required);
         check_ike(&c, body);
         check_children(&c, body, traps);
         check_names(&c);

@@ -169,6 +169,7 @@ pub fn native() -> impl Strategy<Value = NativeOptions> {
             let value = match option.kind {
                 Kind::Word(words) => words[seed as usize % words.len()].into(),
                 Kind::Protocol => ["any", "icmp", "tcp", "udp", "sctp", "gre", "112"][seed as usize % 7].into(),
+                Kind::PpkId => ["", "site-a", "gw.example", "K7"][seed as usize % 4].into(),
                 Kind::Switch => (seed % 2 == 0).into(),
                 Kind::Number(low, high) => (low + u64::from(seed) % (high - low + 1)).into(),
             };
@@ -177,8 +178,18 @@ pub fn native() -> impl Strategy<Value = NativeOptions> {
         if native.next_layer.has_stray_port() {
             (native.next_layer.local_port, native.next_layer.remote_port) = (0, 0);
         }
+        native.ppk = native.ppk_id.is_some().then(|| Psk::new("test-only-ppk\0\x7f").expect("a key"));
+        native.settle(|_| false);
         native
     })
+}
+
+/// Takes away what other versions of IKE do not have.
+pub fn only_under_ikev2(native: &mut NativeOptions, version: IkeVersion) {
+    if version != IkeVersion::V2 {
+        (native.ppk_id, native.post_quantum) = (None, None);
+        native.settle(|_| false);
+    }
 }
 
 /// Arbitrary parts that fit each other; what the rules between them refuse is left out.
@@ -200,6 +211,8 @@ pub fn connection() -> impl Strategy<Value = Connection> {
         let has_name = remote_id.as_ref().is_some_and(|id| !matches!(id, Identity::Ip(_)));
         let is_anywhere = mode == Mode::Tunnel && named == (true, true) && has_name;
         let remote_addr = if is_anywhere { Remote::Anywhere } else { remote_addr.into() };
+        let mut native = native;
+        only_under_ikev2(&mut native, version);
         Parts {
             id,
             local_addr,

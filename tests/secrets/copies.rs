@@ -162,6 +162,27 @@ fn a_key_that_was_replaced_has_no_copy() {
 }
 
 #[test]
+fn a_ppk_has_few_copies_and_none_when_it_is_gone() {
+    if !is_readable() {
+        return;
+    }
+    let mut agent = Agent::start("");
+    let keys: Vec<_> = (10..12).map(key).collect();
+    let secrets: Vec<_> = keys.iter().map(|key| Secret::new(key.as_bytes())).collect();
+    let with = |key: &str| json!({ "ikeVersion": "ikev2", "ppkId": "site-a", "ppk": key });
+    agent.create(7, &with(&keys[0])).expect(200);
+    secrets[0].settles(&agent.bench, MOST, "after a Create");
+    agent.read("x");
+    agent = agent.again();
+    secrets[0].settles(&agent.bench, MOST, "after reads and a restart");
+    agent.change(7, &with(&keys[1]), "").expect(200);
+    secrets[0].settles(&agent.bench, 0, "a PPK after the Change to another");
+    secrets[1].settles(&agent.bench, MOST, "a PPK after the Change to it");
+    agent.change(7, &json!({ "ikeVersion": "ikev2", "ppkId": "" }), "").expect(200);
+    secrets[1].settles(&agent.bench, 0, "a PPK that was taken away");
+}
+
+#[test]
 fn a_key_that_was_only_tried_has_no_copy() {
     if !is_readable() {
         return;

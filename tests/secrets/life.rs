@@ -182,6 +182,71 @@ fn keys_are_where_they_must_be_and_nowhere_else() {
     assert!(life.bench.charon.secrets().is_empty());
 }
 
+/// A PPK is shown to nobody, masks or not: in no answer, plan, revision, export or log, and in no tag.
+#[test]
+fn a_ppk_is_where_it_must_be_and_nowhere_else() {
+    let mut life = CharonLink::begin(false);
+    let b = &life.bench;
+    let ppk =
+        |ppk: &str| json!({ "ikeVersion": "ikev2", "ppkId": "site-a", "ppk": ppk, "authKey": "test-only-authkey" });
+    life.clean(&b.create(&params(7, &ppk(KEYS[0]))).expect(200));
+    life.only_in_files_of(&[7]);
+    let digits = format!("0x{}", hex(KEYS[1].as_bytes()));
+    let plan = format!("/cygnet/v1/connections/{}/plan", uuid(7));
+    let planned = b.ask("POST", &plan, &body(&change(7, &ppk(&digits)))).expect(200);
+    life.clean(&planned);
+    let fields = planned.json()["fields"].clone();
+    assert!(
+        fields.as_array().is_some_and(|all| all.contains(&json!({ "field": "ppk", "changed": "yes" }))),
+        "{fields}"
+    );
+    life.clean(&b.change(&uuid(7), &change(7, &ppk(&digits))).expect(200));
+    let loaded = b.charon.requests_of("load-shared").pop().expect("loaded");
+    assert!(!life.needles.found_in(&loaded.bytes).is_empty(), "charon has the bytes that the digits mean");
+    let config = format!("{PATH}/config/{}", uuid(7));
+    for (name, value) in [
+        ("ppk", json!([KEYS[2]])),
+        ("ppk", json!(format!("{} x", KEYS[2]))),
+        ("ppk", json!(format!("0x{}", KEYS[2]))),
+        ("ppk", json!(KEYS[2].repeat(200))),
+        ("ppkId", json!(KEYS[2].repeat(3))),
+        ("ppkId", json!("")),
+        ("ikeVersion", json!("ikev1")),
+        ("systemTags", json!([format!("cygnet::ppk::{}", KEYS[2])])),
+    ] {
+        let mut parameters = change(7, &ppk(KEYS[2]));
+        parameters[name] = value;
+        life.refused("PUT", &config, &body(&parameters));
+    }
+    let mut other = params(8, &ppk(KEYS[2]));
+    other["ppkId"] = json!("SITE-A");
+    let clash = b.create(&other);
+    assert!(clash.status != 200 && clash.text().contains("KEY_AMBIGUOUS"), "one name has one PPK: {}", clash.text());
+    life.clean(&clash);
+    for command in ["load-shared", "load-conn"] {
+        b.charon.on(command, Behaviour::Refuse("no".into()));
+        life.refused("PUT", &config, &body(&change(7, &ppk(KEYS[2]))));
+        b.charon.behave();
+    }
+    let own = format!("/cygnet/v1/connections/{}", uuid(7));
+    for path in [PATH, &own, "/cygnet/v1/connections", &format!("{own}/history"), "/cygnet/v1/export", "/metrics"] {
+        life.clean(&b.ask("GET", path, b""));
+    }
+    let history = b.ask("GET", &format!("{own}/history"), b"").expect(200);
+    assert!(history.text().contains(r#"{"changed":"yes","field":"ppk"}"#), "{}", history.text());
+    life.clean(&b.ask("POST", &format!("{own}/revert?revision=1"), b"").expect(200));
+    life.outputs_are_clean();
+    life.only_in_files_of(&[7]);
+    assert!(life.bench.stop().success());
+    life.bench.run();
+    life.outputs_are_clean();
+    life.only_in_files_of(&[7]);
+    let none = change(7, &json!({ "ikeVersion": "ikev2", "ppkId": "", "authKey": "test-only-authkey" }));
+    life.clean(&life.bench.change(&uuid(7), &none).expect(200));
+    life.only_in_files_of(&[]);
+    assert_eq!(life.bench.charon.secrets().len(), 1, "the PPK has left charon");
+}
+
 #[test]
 fn the_search_finds_keys_where_they_must_be() {
     let life = CharonLink::begin(false);

@@ -103,6 +103,12 @@ impl Bench {
     /// Starts the agent and waits for its first line.
     #[track_caller]
     pub fn run(&mut self) {
+        self.run_within(PATIENCE);
+    }
+
+    /// The same, of one that has much to read at its start.
+    #[track_caller]
+    pub fn run_within(&mut self, patience: Duration) {
         let mut child = self.command().stdout(Stdio::piped()).stderr(self.log_file()).spawn().expect("cygnet starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (first, answer) = mpsc::channel();
@@ -114,7 +120,7 @@ impl Bench {
                 let _ = first.send(line);
             }
         });
-        let line = answer.recv_timeout(PATIENCE);
+        let line = answer.recv_timeout(patience);
         let line = line.unwrap_or_else(|error| panic!("no first line: {error}\n{}", self.logs()));
         let address = line.strip_prefix("listening on http://").or_else(|| line.strip_prefix("listening on https://"));
         let address = address.and_then(|address| address.parse().ok());

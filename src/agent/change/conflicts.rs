@@ -1,7 +1,10 @@
 //! Rules between connections: address pairs, identities and keys that must be unique. Maps keep the cost of a change
 //! independent of the number of connections.
 
-use super::overlaps::{self, Overlaps, Owner};
+use super::{
+    overlaps::{self, Overlaps, Owner},
+    ppks::Ppks,
+};
 use crate::{
     error::Result,
     ipsec::{
@@ -30,6 +33,8 @@ pub struct UniquenessIndex {
     pub(in crate::agent) private: HashMap<String, Vec<ConnectionId>>,
     /// The owners of CAs and intermediates, by SHA-256.
     pub(in crate::agent) cas: HashMap<String, Vec<ConnectionId>>,
+    /// The PPKs.
+    ppks: Ppks,
     /// The joined networks.
     pub(in crate::agent) networks: Overlaps,
     /// The connections that are set aside because of a conflict.
@@ -103,6 +108,9 @@ impl UniquenessIndex {
         let records = records.as_slice();
         self.check_pairs(records, &named)?;
         let Some(record) = records.first() else { return Ok(()) };
+        if let Some((other, id)) = self.ppks.clash(records) {
+            return Err(Clash::Ppk { other: named(other), id }.into());
+        }
         let keys: Vec<_> =
             self.clashing_keys(records).into_iter().map(|id| self.other_key(record, named(id))).collect();
         if keys.is_empty() { Ok(()) } else { Err(Clash::Keys(keys).into()) }
@@ -183,6 +191,7 @@ impl UniquenessIndex {
             self.private.entry(name).or_default().push(record.id);
         }
         cas(record).for_each(|(sha256, _)| self.cas.entry(sha256).or_default().push(record.id));
+        self.ppks.add(record);
         if let Some(key) = Key::of(record) {
             self.owners.add(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.add(end, record.id));
@@ -199,6 +208,7 @@ impl UniquenessIndex {
             remove(&mut self.private, &name, |id| *id == record.id);
         }
         cas(record).for_each(|(sha256, _)| remove(&mut self.cas, &sha256, |id| *id == record.id));
+        self.ppks.release(record);
         if let Some(key) = Key::of(record) {
             self.owners.remove(&key.owner, record.id);
             key.ends.iter().for_each(|end| self.ends.remove(end, record.id));

@@ -14,7 +14,7 @@ use crate::{
     strongswan::{
         conf,
         diff::{self, Difference},
-        requests::{Loadable, Request},
+        requests::Loadable,
     },
 };
 use std::sync::Arc;
@@ -88,7 +88,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
         Impact::Replace
     } else if old.has_ike_of(new) {
         Impact::Child
-    } else if old.auth != new.auth && is_key_alone(old, new) {
+    } else if is_key_alone(old, new) {
         Impact::Reauth
     } else {
         Impact::Ike
@@ -98,6 +98,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
 fn is_key_alone(old: &Connection, new: &Connection) -> bool {
     let mut with_old_key = new.clone();
     with_old_key.auth = old.auth.clone();
+    with_old_key.native.ppk = old.native.ppk.clone();
     with_old_key.ike_generation = old.ike_generation;
     with_old_key == *old
 }
@@ -148,7 +149,7 @@ impl Agent {
             |loadable: Option<&Loadable>| loadable.and_then(|l| conf::parse(l.conf.expose()).ok()).unwrap_or_default();
         let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
         let mut steps = prepared.steps;
-        let requests = requests(&steps, prepared.after.as_ref());
+        let requests = self.requests(&steps, prepared.before.as_ref(), prepared.after.as_ref())?;
         let begins = after.connection.start_mode() == StartMode::Initiate;
         if impact != Impact::None && prepared.after.is_some() && begins {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
@@ -164,6 +165,15 @@ impl Agent {
         warnings.extend(shared);
         let passes = prepared.after.map(|after| after.passes).unwrap_or_default();
         Ok(Plan { before, after, impact, file, steps, requests, passes, warnings, hides_key, others })
+    }
+
+    /// The requests of the load step, by command and name.
+    fn requests(&self, steps: &[Step], before: Option<&Loadable>, after: Option<&Loadable>) -> Result<Vec<String>> {
+        match after {
+            Some(after) if steps.contains(&Step::Load) => self.strongswan.planned(after, before),
+            None if steps.contains(&Step::Unload) => Ok(vec!["unload-conn".into(), "unload-shared".into()]),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Refuses conflicts with other connections. With `hides_key`, a possible conflict of keys is a warning.
@@ -182,18 +192,6 @@ impl Agent {
                 self.stored(*other)
             ),
         }))
-    }
-}
-
-/// The requests of the load step, by command and name.
-fn requests(steps: &[Step], after: Option<&Loadable>) -> Vec<String> {
-    match after {
-        Some(after) if steps.contains(&Step::Load) => {
-            let line = |request: &Request| format!("{} {}", request.command, request.object()).trim_end().to_owned();
-            after.requests.iter().map(line).collect()
-        }
-        None if steps.contains(&Step::Unload) => vec!["unload-conn".into(), "unload-shared".into()],
-        _ => Vec::new(),
     }
 }
 

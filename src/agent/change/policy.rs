@@ -7,12 +7,12 @@ use crate::{
     },
     error::{Error, Result},
     ipsec::{
-        Auth, Conflict, Connection, Finding, Part, Protocol,
+        Auth, Conflict, Connection, Finding, Part, Psk,
         certs::Certificate,
         condition::carriers,
         refuse_everything,
         special::networks,
-        weakness::{expiring, untested_pfs, weaknesses, without_local_address},
+        weakness::{expiring, untested_pfs, weaknesses, without_local_address, without_post_quantum},
     },
     settings::policy::Stance,
     store::Record,
@@ -108,6 +108,7 @@ impl Agent {
         let mut found = weaknesses(connection);
         found.extend(expiring(connection, Timestamp::now()));
         found.extend(networks(connection));
+        found.extend(without_post_quantum(connection));
         if self.changes.stance("no-local-address") != Stance::Off {
             // The log says why the addresses cannot be read.
             found.extend(host.addresses().into_iter().flat_map(|all| without_local_address(connection, all)));
@@ -132,12 +133,15 @@ fn left_out(connection: &Connection) -> Vec<Warning> {
 
 /// The warning for a key that the peer may decode: `RouterOS` does, and so do strongSwan's files if it is not in quotes.
 fn taken_as_text(connection: &Connection) -> Option<Warning> {
-    let is_encoded = matches!(&connection.auth, Auth::Psk(psk) if psk.looks_encoded());
+    let is_encoded = |key: &Psk| key.looks_encoded();
+    let part = match (&connection.auth, &connection.native.ppk) {
+        (Auth::Psk(psk), _) if is_encoded(psk) => Part::Psk,
+        (_, Some(ppk)) if is_encoded(ppk) => Part::Native("ppk"),
+        _ => return None,
+    };
     let message = "looks like hexadecimal digits (0x) or base64 (0s) and is taken as the text that it is: a peer that decodes \
                    it has another key; choose one that does not begin so";
-    let warning =
-        || Warning { code: "KEY_TAKEN_AS_TEXT", part: Some(Part::Psk), message: message.into(), remedy: None };
-    is_encoded.then(warning)
+    Some(Warning { code: "KEY_TAKEN_AS_TEXT", part: Some(part), message: message.into(), remedy: None })
 }
 
 /// The error for a refused choice.
@@ -154,9 +158,6 @@ fn has_tested_pfs(view: &View) -> bool {
 
 /// Whether it is still unknown that the peer has this PFS. In a running IKE_SA it shows at once.
 fn is_new_pfs(old: Option<&Connection>, new: &Connection) -> bool {
-    let pfs = |connection: &Connection| match connection.protocol {
-        Protocol::Esp(esp) => esp.pfs,
-        Protocol::Ah(ah) => ah.pfs,
-    };
+    let pfs = |connection: &Connection| connection.protocol.pfs();
     old.is_none_or(|old| old.remote_addr != new.remote_addr || (pfs(old) != pfs(new) && !old.has_ike_of(new)))
 }

@@ -136,6 +136,7 @@ impl Agent {
         if what == EventKind::Up {
             self.entry(id).history().up_since = Some(Timestamp::now());
         }
+        self.entry(id).availability().record(Timestamp::now(), &what);
         self.observer.events().publish(Some(id), what);
     }
 

@@ -5,7 +5,7 @@ use crate::{
     agent::{Agent, CharonLink, EventKind, LocalAddresses, View, refusal::unspoken},
     ipsec::{
         Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State,
-        Status, Use, condition, condition::current, coverage, native::StartMode, next_layer::Side,
+        Status, Use, condition, condition::current, coverage, list, native::StartMode, next_layer::Side,
     },
     store::Record,
     strongswan::{
@@ -233,10 +233,8 @@ fn is_for(selectors: &BTreeSet<String>, side: Side) -> bool {
 
 /// The proposal for the traffic.
 fn protection(connection: &Connection) -> String {
-    match connection.protocol {
-        Protocol::Esp(esp) => format!("ESP {esp}"),
-        Protocol::Ah(ah) => format!("AH {ah}"),
-    }
+    let kind = if matches!(connection.protocol, Protocol::Esp(_)) { "ESP" } else { "AH" };
+    format!("{kind} {}", list(&connection.child_proposals()))
 }
 
 /// Adds this gateway's values where the details do not name them.
@@ -244,7 +242,10 @@ fn with_wanted(view: &View, cause: &FailureCause) -> String {
     let (connection, details) = (&view.record.connection, &cause.details);
     match (cause.code, cause.own) {
         (Code::NoProposalIke, OwnValues::Unsaid) => {
-            format!("{details}; wanted here: {}, {}", connection.ike_proposal(), connection.version.name())
+            let kem = connection.native.post_quantum.filter(|_| !connection.native.post_quantum_optional);
+            let kem = kem.map(|kem| format!("; the peer may lack {}", kem.row().charon)).unwrap_or_default();
+            let wanted = list(&connection.ike_proposals());
+            format!("{details}; wanted here: {wanted}, {}{kem}", connection.version.name())
         }
         (Code::NoProposalChild | Code::AlgorithmUnsupported, OwnValues::Unsaid) => {
             format!("{details}; wanted here: {}", protection(connection))
@@ -253,6 +254,10 @@ fn with_wanted(view: &View, cause: &FailureCause) -> String {
             let wanted: Vec<_> = connection.children.iter().map(ToString::to_string).collect();
             let proposal = (own == OwnValues::ProposalToo).then(|| format!(", {}", protection(connection)));
             format!("{details}; wanted here: {}{}", wanted.join("; "), proposal.unwrap_or_default())
+        }
+        (Code::PpkMismatch | Code::PpkMissing, _) => {
+            let named = connection.native.ppk_id.as_ref().map(|id| format!("; the ppkId here is {id}"));
+            format!("{details}{}", named.unwrap_or_default())
         }
         (Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch, _) => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());

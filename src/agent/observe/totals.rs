@@ -69,6 +69,15 @@ impl Count {
         Some(self.totals.clone()).filter(|totals| !totals.is_empty())
     }
 
+    /// The bytes of all children.
+    pub fn bytes(&self) -> InOut<u64> {
+        let add = |sum: InOut<u64>, (_, amount): (&str, InOut<Amount>)| InOut {
+            inbound: sum.inbound.saturating_add(amount.inbound.bytes),
+            outbound: sum.outbound.saturating_add(amount.outbound.bytes),
+        };
+        self.totals.iter().fold(InOut::default(), add)
+    }
+
     /// Each child with what it has carried.
     pub fn of_children(&self) -> Vec<(String, InOut<Amount>)> {
         self.totals.iter().map(|(child, sum)| (child.to_owned(), sum)).collect()

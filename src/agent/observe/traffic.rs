@@ -79,6 +79,7 @@ impl Agent {
         for record in self.store.all() {
             let running = all.get(&record.id).map_or(&[][..], |running| running.as_slice());
             self.record_counters(&record, running, now);
+            self.record_rates(record.id, now);
             if self.hearing(&record) == Hearing::Silent {
                 self.reconciler.enqueue(record.id, Instant::now());
             }
@@ -109,6 +110,20 @@ impl Agent {
     #[must_use]
     pub fn totals(&self, id: ConnectionId) -> Vec<(String, InOut<Amount>)> {
         self.entry(id).count().of_children()
+    }
+
+    /// Bytes per second of the last ten minutes, in steps of [`crate::ipsec::rates::STEP`], the oldest first; none if
+    /// nothing was carried.
+    #[must_use]
+    pub fn rates(&self, id: ConnectionId) -> Vec<InOut<u32>> {
+        self.entry(id).rates().steps().iter().copied().collect()
+    }
+
+    fn record_rates(&self, id: ConnectionId, now: i64) {
+        let entry = self.entry(id);
+        // One lock at a time.
+        let bytes = entry.count().bytes();
+        entry.rates().record(now, bytes);
     }
 
     /// Goes on with the totals that an earlier start has saved.

@@ -108,10 +108,9 @@ impl Agent {
 
     /// The owners of all objects in charon's lists, among its SAs and in conf.d; and the SAs.
     async fn present(&self) -> Result<(BTreeSet<ConnectionId>, Sas)> {
-        let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
+        let listed = self.strongswan.loaded(self.store.count()).await?;
         let running = self.strongswan.all().await?;
-        let loaded = connections.into_iter().chain(secrets.into_iter().flatten());
-        let present = loaded.chain(running.keys().copied()).chain(self.files()).collect();
+        let present = listed.owners().copied().chain(running.keys().copied()).chain(self.files()).collect();
         Ok((present, running))
     }
 
@@ -139,12 +138,11 @@ impl Agent {
     /// Finds drift that no event reports: an edited or removed file, a connection or secret that was unloaded or loaded.
     /// The reconciler repairs it.
     pub(in crate::agent) async fn sweep(&self) -> Result<()> {
-        let (connections, secrets) = self.strongswan.loaded(self.store.count()).await?;
+        let listed = self.strongswan.loaded(self.store.count()).await?;
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
-        for id in &connections {
+        for id in &listed.connections {
             *counts.entry(*id).or_default() += 1;
         }
-        let secrets: Option<BTreeSet<_>> = secrets.map(|secrets| secrets.into_iter().collect());
         let keys = self.private_keys().await?;
         let files = self.files();
         let now = Instant::now();
@@ -158,11 +156,13 @@ impl Agent {
         for record in records {
             let (id, entry) = (record.id, self.entry(record.id));
             let has_secret = match &record.connection.auth {
-                Auth::Psk(_) => secrets.as_ref().is_none_or(|secrets| secrets.contains(&id)),
+                Auth::Psk(_) => listed.keys.as_ref().is_none_or(|keys| keys.contains(&id)),
                 Auth::Certs(certs) => keys.as_ref().is_none_or(|keys| keys.contains(&certs.key_id())),
             };
+            let is_ppk = record.connection.native.ppk.is_some();
+            let has_secrets = has_secret && listed.ppks.as_ref().is_none_or(|ppks| ppks.contains(&id) == is_ppk);
             let lost =
-                record.is_loaded() && !(counts.get(&id) >= Some(&names::count(&record.connection)) && has_secret);
+                record.is_loaded() && !(counts.get(&id) >= Some(&names::count(&record.connection)) && has_secrets);
             if lost {
                 // A change in progress is compared the next time.
                 let Ok(mut planner) = entry.planner.try_lock() else { continue };
@@ -172,7 +172,7 @@ impl Agent {
                 self.reconciler.enqueue(id, now);
             }
         }
-        let strangers: BTreeSet<_> = connections.iter().chain(secrets.iter().flatten()).chain(&files).collect();
+        let strangers: BTreeSet<_> = listed.owners().chain(&files).collect();
         for id in strangers.into_iter().filter(|id| self.store.get(**id).is_none() && !self.is_left_alone(**id)) {
             record_stranger(id);
             self.reconciler.enqueue(*id, now);

@@ -59,6 +59,7 @@ impl Entry {
             "resourceUuid" => vec![name, "uuid"],
             "l3NetworkUuid" => vec![name, "l3NetworkUuids"],
             "authKey" => vec![name, "authKeyFile"],
+            "ppk" => vec![name, "ppkFile"],
             _ => vec![name],
         });
         let line = names.find_map(|name| self.lines.get(name));
@@ -180,16 +181,17 @@ fn entry(path: &Path, node: Node, place: Place) -> std::result::Result<Entry, St
     let members =
         members.into_iter().map(|(name, node)| (name, node.into_json())).filter(|(_, value)| !value.is_null());
     let mut entry = Entry { members: members.collect(), place, lines };
-    if let Some(file) = entry.members.shift_remove("authKeyFile") {
-        let place = entry.place(Some("authKeyFile"));
-        let Value::String(file) = file else { return Err(format!("{place}: authKeyFile must be the name of a file")) };
-        if entry.members.contains_key("authKey") {
-            return Err(format!("{place}: authKeyFile stands beside authKey: leave one of them out"));
+    for (member, named) in [("authKey", "authKeyFile"), ("ppk", "ppkFile")] {
+        let Some(file) = entry.members.shift_remove(named) else { continue };
+        let place = entry.place(Some(named));
+        let Value::String(file) = file else { return Err(format!("{place}: {named} must be the name of a file")) };
+        if entry.members.contains_key(member) {
+            return Err(format!("{place}: {named} stands beside {member}: leave one of them out"));
         }
         // Beside the file that names it.
         let file = path.parent().unwrap_or(Path::new("")).join(file);
         let key = key(&file).map_err(|stop| format!("{place}: {}", stop.text()))?;
-        entry.members.insert("authKey".into(), key.as_str().into());
+        entry.members.insert(member.into(), key.as_str().into());
     }
     Ok(entry)
 }

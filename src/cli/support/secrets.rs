@@ -108,6 +108,9 @@ impl Secrets {
             Auth::Psk(psk) => self.add(psk.expose()),
             Auth::Certs(certs) => self.add_words(&certs.key.expose_pem()),
         }
+        if let Some(ppk) = &record.connection.native.ppk {
+            self.add(ppk.expose());
+        }
         if let Some(before) = record.trial.as_ref().and_then(|trial| trial.before.as_ref()) {
             self.add_record(before);
         }

@@ -45,6 +45,8 @@ fn children(registry: &mut Registry, views: &[View]) {
     let ages = gauges(registry, "child_sa_age_seconds", "Age of the youngest SA of a child");
     let rekeys = gauges(registry, "child_sa_rekey_seconds", "Seconds until charon rekeys the youngest SA of a child");
     let ends = gauges(registry, "child_sa_expiry_seconds", "Seconds until the youngest SA of a child ends");
+    let quantum =
+        gauges(registry, "child_post_quantum", "Whether the youngest SA of a child is safe from quantum computers");
     let idle = gauges(registry, "child_idle_seconds", "Seconds since the last packet of the SAs that a child has now");
     for (view, child, sas) in views.iter().flat_map(by_child) {
         let labels = labels(view, child);
@@ -54,6 +56,14 @@ fn children(registry: &mut Registry, views: &[View]) {
             for (family, value) in [(&ages, Some(seconds(sa.age))), (&rekeys, sa.rekey_in), (&ends, sa.ends_in)] {
                 value.map(|value| family.get_or_create(&labels).set(value));
             }
+        }
+        let protected = view.running.iter().flatten().flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)));
+        let own = protected.filter(|(_, sa)| sa.state == ChildState::Installed && sa.name == child);
+        if let Some((ike, sa)) = own.min_by_key(|(_, sa)| sa.age) {
+            let (by, of_ike) = ike.post_quantum_of(sa);
+            let safe = i64::from(by != "none");
+            let by = [("post_quantum", by), ("by", if of_ike { "IKE_SA" } else { "CHILD_SA" }.to_owned())];
+            quantum.get_or_create(&labels.iter().cloned().chain(by).collect()).set(safe);
         }
         let last = |unused: fn(&ChildSa) -> Option<u64>| sas.iter().filter_map(|sa| unused(sa)).min();
         for (direction, last) in [("in", last(|sa| sa.unused.inbound)), ("out", last(|sa| sa.unused.outbound))] {

@@ -90,7 +90,7 @@ impl Declared {
         Ok(Self {
             id,
             name: mandatory("name", own.name.clone(), 255)?,
-            gives_key: own.auth_key.is_some(),
+            gives_key: own.auth_key.is_some() || own.ppk.is_some(),
             params,
             own,
             networks,
@@ -157,7 +157,10 @@ impl Declared {
         let unsaid = matches!(before.split, Split::Stored | Split::Learned);
         let created = NativeOptions::created();
         let split = if unsaid { before.split } else { created.split };
-        stored.native = NativeOptions { split, dpd: before.dpd.and(created.dpd), ..created };
+        // A PPK is kept with its name.
+        let (ppk_id, ppk) =
+            if native.names("ppkId") { (before.ppk_id.clone(), before.ppk.clone()) } else { (None, None) };
+        stored.native = NativeOptions { split, dpd: before.dpd.and(created.dpd), ppk_id, ppk, ..created };
         let key = text("authKey", self.own.auth_key.clone(), usize::MAX)?;
         let mut options = options((block, &native), key, Some(&stored), false, now)?;
         if unsaid && options.native.split == Split::Auto {

@@ -15,12 +15,12 @@ pub const MAX_TAG: usize = 256;
 /// The most elements of any other list: more networks than one connection can carry.
 pub const MAX_LIST: usize = 512;
 
-/// Refuses a pre-shared key that is too long.
+/// Refuses a pre-shared key in the member `field` that is too long.
 ///
 /// # Errors
 /// That it is.
-pub fn psk(key: &Psk) -> Result<()> {
-    at_most("authKey", key.expose().len(), MAX_PSK, "bytes")
+pub fn key(field: &str, key: &Psk) -> Result<()> {
+    at_most(field, key.expose().len(), MAX_PSK, "bytes")
 }
 
 /// Refuses a list that is too long.

@@ -1,7 +1,11 @@
 //! The options of our own in a request: as members, or as system tags `cygnet::<member>::<value>` of callers whose library
-//! has no such members. A member counts more than a tag.
+//! has no such members. A member counts more than a tag. The PPK is a member alone: tags are shown.
 
-use super::check::{invalid_choice, text};
+use super::{
+    check::{invalid_choice, text},
+    keys::text_key,
+    limits,
+};
 use crate::{
     error::{Error, Result},
     http::{
@@ -10,8 +14,9 @@ use crate::{
         wire::{long, not_an_integer},
     },
     ipsec::{
-        NativeOptions,
+        NativeOptions, Psk,
         native::{Kind, NATIVE, NativeOption},
+        post_quantum::MAX_PPK_ID,
     },
     nearest::nearest,
     visible::visible,
@@ -20,7 +25,13 @@ use serde_json::Value;
 
 /// What a request says of the options of our own; each value has the JSON type of its option.
 #[derive(Clone)]
-pub struct Native(Vec<(&'static NativeOption, Value)>);
+pub struct Native {
+    options: Vec<(&'static NativeOption, Value)>,
+    ppk: Option<Psk>,
+}
+
+/// The member of the PPK.
+const PPK: &str = "ppk";
 
 impl Native {
     /// Reads them from a request.
@@ -45,7 +56,12 @@ impl Native {
                 Some(_) => return Err(twice(option.name).into()),
             }
         }
-        Ok(Self(given))
+        Ok(Self { options: given, ppk: params.members.get(PPK).and_then(Value::as_str).map(ppk).transpose()? })
+    }
+
+    /// Whether it says something of the option `name`.
+    pub fn names(&self, name: &str) -> bool {
+        (name == PPK && self.ppk.is_some()) || self.options.iter().any(|(option, _)| option.name == name)
     }
 
     /// Puts them into `options`, which keep the rest.
@@ -53,7 +69,8 @@ impl Native {
     /// # Errors
     /// The first value that is out of its option's range.
     pub fn apply(&self, options: &mut NativeOptions) -> Result<()> {
-        for (option, value) in &self.0 {
+        let named_before = options.ppk_id.clone();
+        for (option, value) in &self.options {
             if let (Kind::Word(words), Some(word)) = (option.kind, value.as_str())
                 && !words.contains(&word)
             {
@@ -65,8 +82,26 @@ impl Native {
             }
             option.put(options, value).map_err(|e| Error::rule(option.name, e.to_string()))?;
         }
+        // A PPK is kept with its name only.
+        if self.ppk.is_some() || options.ppk_id != named_before {
+            options.ppk = self.ppk.clone();
+        }
+        options.settle(|name| self.names(name));
         Ok(())
     }
+}
+
+/// The PPK that `given` means: hexadecimal digits behind `0x`, or the text itself.
+fn ppk(given: &str) -> Result<Psk> {
+    let given = given.trim();
+    let key = match given.strip_prefix("0x").or_else(|| given.strip_prefix("0X")) {
+        Some(digits) => {
+            Psk::from_hex(digits).map_err(|_| Error::rule(PPK, "must have pairs of hexadecimal digits behind 0x"))?
+        }
+        None => text_key(PPK, given)?,
+    };
+    limits::key(PPK, &key)?;
+    Ok(key)
 }
 
 /// `value` as the JSON type of `option`: a number may be written as text, as all numbers of the API.
@@ -76,6 +111,10 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
         Kind::Word(_) => {
             let word = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
             Ok(text(name, Some(word.to_owned()), 32)?.into())
+        }
+        Kind::PpkId => {
+            let id = value.as_str().ok_or_else(|| Error::rule(name, "must be a string"))?;
+            Ok(text(name, Some(id.to_owned()), MAX_PPK_ID)?.into())
         }
         Kind::Protocol => {
             let word = value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()));
@@ -96,6 +135,13 @@ fn typed(option: &NativeOption, value: &Value) -> Result<Value, Failure> {
 }
 
 fn unknown(name: &str) -> Error {
+    // However it is misspelled, there may be a key in it.
+    if name.trim().get(..PPK.len()).is_some_and(|start| start.eq_ignore_ascii_case(PPK)) {
+        return Error::rule(
+            "systemTags",
+            "cannot have a PPK, as tags are shown: give it as ppk, and its name as ppkId",
+        );
+    }
     let shown: String = name.chars().take(64).collect();
     let near = nearest(name, NATIVE.iter().map(|option| option.name));
     let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));

@@ -3,18 +3,19 @@
 use super::{
     check::{choice, invalid_choice, mandatory, text},
     identities::{Identities, identities},
+    keys::{MASK, text_key},
     limits,
     native::Native,
 };
 use crate::{
-    error::{Error, Problem, Result},
+    error::{Error, Result},
     http::{
         options::{AUTH_MODES, AuthMode, CONTRACT, IKE_VERSIONS, LeftOut, MODES},
         wire::{Integer, OptionBlock},
     },
     ipsec::{
         Auth, Certs, Conflict, DhGroup, Encryption, IkeProposal, IkeVersion, Integrity, Invalid, Lifetime, Mode,
-        NativeOptions, Psk,
+        NativeOptions,
         algorithm::{DH_GROUP, ENCRYPTION, INTEGRITY, IntegrityRow},
     },
     store::Options,
@@ -86,10 +87,10 @@ fn auth(mode: AuthMode, key: Option<String>, old: Option<&Options>, creating: bo
     let key = mandatory("authKey", key, usize::MAX)?;
     Ok(match mode {
         AuthMode::Psk => {
-            let psk = psk(key)?;
+            let psk = text_key("authKey", &zeroize::Zeroizing::new(key))?;
             let is_stored = || old.is_some_and(|old| matches!(&old.auth, Auth::Psk(stored) if *stored == psk));
             if (creating || old.is_some()) && !is_stored() {
-                limits::psk(&psk)?;
+                limits::key("authKey", &psk)?;
             }
             Auth::Psk(psk)
         }
@@ -174,20 +175,6 @@ fn lifetime<E: ToString>(
     new: impl Fn(i64) -> std::result::Result<Lifetime, E>,
 ) -> Result<Lifetime> {
     new(value.map_or(default, |Integer(seconds)| seconds)).map_err(|e| Error::rule(field, e.to_string()))
-}
-
-/// What stands for a hidden key in an inventory.
-pub const MASK: &str = "******";
-
-fn psk(key: String) -> Result<Psk> {
-    let key = zeroize::Zeroizing::new(key);
-    if key.chars().any(|c| c.is_whitespace() || "'\"`\\".contains(c)) {
-        return Err(Error::member("authKey", Problem::Characters("'\"`\\")));
-    }
-    if key.as_str() == MASK {
-        return Err(Error::rule("authKey", "is the mask of a hidden key, not a key: give the key itself"));
-    }
-    Psk::new(key.as_bytes()).map_err(|e| Error::rule("authKey", e.to_string()))
 }
 
 /// The bundle in `key`, all of it valid at `now`.

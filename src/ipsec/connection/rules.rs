@@ -1,7 +1,9 @@
 //! How a connection is made of its parts: [`Connection::new`] holds every rule that joins several values.
 
 use super::{Connection, Generation, IkeVersion, KeyOwner, Mode, Parts, Protocol, networks};
-use crate::ipsec::{Auth, ByteLifetime, Conflict, Identity, Part, Remote, certs::Certificate, native::StartMode};
+use crate::ipsec::{
+    Auth, ByteLifetime, Conflict, Identity, NativeOptions, Part, Remote, certs::Certificate, native::StartMode,
+};
 use std::{net::IpAddr, sync::Arc};
 
 impl Connection {
@@ -68,12 +70,33 @@ fn native_options(parts: &Parts) -> Result<(), Conflict> {
         let name = if native.next_layer.local_port == 0 { "selectorRemotePort" } else { "selectorLocalPort" };
         return refused(name, "needs selectorProtocol tcp, udp or sctp: packets of other protocols have no ports");
     }
+    post_quantum(native, version)?;
     let bytes = native.child_rekey_bytes;
     if bytes != 0 && ByteLifetime::new(bytes).is_none() {
         let why = "must be 0 for no limit, or at least 67108864 (64 MiB): with less, a fast line rekeys all the time";
         return refused("childRekeyBytes", why);
     }
     Ok(())
+}
+
+/// The rules of what protects against quantum computers.
+fn post_quantum(native: &NativeOptions, version: IkeVersion) -> Result<(), Conflict> {
+    let refused = |option, why| Err(Conflict::Native { option, why });
+    let is_v2 = version == IkeVersion::V2;
+    match (&native.ppk_id, &native.ppk) {
+        (Some(_), _) if !is_v2 => refused("ppkId", "is possible with ikev2 only (RFC 8784): set ikeVersion ikev2"),
+        (Some(_), None) => refused("ppk", "is missing: a ppkId names a key, which both ends have"),
+        (None, Some(_)) => refused("ppkId", "is missing: by it both ends know which key the ppk is"),
+        (None, None) if native.ppk_optional => refused("ppkRequired", "says nothing without ppkId and ppk: add them"),
+        _ => Ok(()),
+    }?;
+    match native.post_quantum {
+        Some(_) if !is_v2 => refused("postQuantum", "is possible with ikev2 only (RFC 9370): set ikeVersion ikev2"),
+        None if native.post_quantum_optional => {
+            refused("postQuantumMode", "says nothing with postQuantum none: choose mlkem768 or mlkem1024")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Who we are. What a certificate does not say, charon would silently replace by its subject.

@@ -2,9 +2,10 @@
 
 use super::{Kind, NativeOption, NativeOptions, PeerKind, Scope, StartMode};
 use crate::ipsec::{
-    ByteLifetime, Dpd, IdentityKind, Integrity,
+    ByteLifetime, Dpd, IdentityKind, Integrity, MlKem,
     connection::Split,
     next_layer::{protocol_name, protocol_number},
+    post_quantum::is_ppk_id,
 };
 use serde_json::Value;
 
@@ -47,8 +48,17 @@ const START_MODE_WORDS: [&str; 3] = words(&START_MODES);
 const PEERS: [(&str, PeerKind); 2] = [("any", PeerKind::Any), ("zstack", PeerKind::ZStack)];
 const PEER_WORDS: [&str; 2] = words(&PEERS);
 
+/// `postQuantum`.
+const POST_QUANTUM: [(&str, Option<MlKem>); 3] =
+    [("none", None), ("mlkem768", Some(MlKem::MlKem768)), ("mlkem1024", Some(MlKem::MlKem1024))];
+const POST_QUANTUM_WORDS: [&str; 3] = words(&POST_QUANTUM);
+
+/// `postQuantumMode`: whether an SA without it is wanted, too.
+const POST_QUANTUM_MODES: [(&str, bool); 2] = [("require", false), ("prefer", true)];
+const POST_QUANTUM_MODE_WORDS: [&str; 2] = words(&POST_QUANTUM_MODES);
+
 /// All of them, in the order in which they are named.
-pub static NATIVE: [NativeOption; 14] = [
+pub static NATIVE: [NativeOption; 18] = [
     NativeOption {
         name: "split",
         kind: Kind::Word(&SPLIT_WORDS),
@@ -228,19 +238,80 @@ pub static NATIVE: [NativeOption; 14] = [
         set: |o, value| meaning(&PEERS, value).map(|peer| o.peer = peer),
         same: |a, b| a.peer == b.peer,
     },
+    NativeOption {
+        name: "ppkId",
+        kind: Kind::PpkId,
+        example: "site-a",
+        about: "The name of the post-quantum pre-shared key (RFC 8784) that `ppk` is. The peer has the same key under the \
+                same name; connections of this gateway with the same name have the same key. Empty: there is none. IKEv2 \
+                only.",
+        scope: Scope::Ike,
+        agreed: true,
+        stored_apart: false,
+        get: |o| o.ppk_id.as_deref().unwrap_or_default().into(),
+        set: |o, value| {
+            let id = value.as_str().filter(|id| id.is_empty() || is_ppk_id(id))?;
+            o.ppk_id = Some(id.to_owned()).filter(|id| !id.is_empty());
+            Some(())
+        },
+        same: |a, b| a.ppk_id == b.ppk_id,
+    },
+    NativeOption {
+        name: "ppkRequired",
+        kind: Kind::Switch,
+        example: "false",
+        about: "Whether a peer without the PPK is refused. If not, the tunnel may come up without it, and its status says \
+                so.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: false,
+        get: |o| (!o.ppk_optional).into(),
+        set: |o, value| value.as_bool().map(|is_required| o.ppk_optional = !is_required),
+        same: |a, b| a.ppk_optional == b.ppk_optional,
+    },
+    NativeOption {
+        name: "postQuantum",
+        kind: Kind::Word(&POST_QUANTUM_WORDS),
+        example: "mlkem768",
+        about: "The key encapsulation that is added to the key exchange of the IKE_SA and, with pfs, to that of each \
+                CHILD_SA (RFC 9370). It needs strongSwan 6.0.2 or newer with OpenSSL 3.5 at both ends. IKEv2 only.",
+        scope: Scope::Ike,
+        agreed: true,
+        stored_apart: false,
+        get: |o| POST_QUANTUM.iter().find(|(_, kem)| *kem == o.post_quantum).map(|(word, _)| *word).into(),
+        set: |o, value| meaning(&POST_QUANTUM, value).map(|kem| o.post_quantum = kem),
+        same: |a, b| a.post_quantum == b.post_quantum,
+    },
+    NativeOption {
+        name: "postQuantumMode",
+        kind: Kind::Word(&POST_QUANTUM_MODE_WORDS),
+        example: "prefer",
+        about: "Whether a peer without that key encapsulation is refused (`require`), or gets a tunnel without it \
+                (`prefer`), whose status says so.",
+        scope: Scope::Ike,
+        agreed: false,
+        stored_apart: false,
+        get: |o| {
+            POST_QUANTUM_MODES.iter().find(|(_, mode)| *mode == o.post_quantum_optional).map(|(word, _)| *word).into()
+        },
+        set: |o, value| meaning(&POST_QUANTUM_MODES, value).map(|mode| o.post_quantum_optional = mode),
+        same: |a, b| a.post_quantum_optional == b.post_quantum_optional,
+    },
 ];
 
 impl NativeOptions {
     /// Whether an IKE_SA of `other` has what these say.
     #[must_use]
     pub(in crate::ipsec) fn has_ike_of(&self, other: &Self) -> bool {
-        NATIVE.iter().filter(|option| option.scope == Scope::Ike).all(|option| (option.same)(self, other))
+        let has_row =
+            NATIVE.iter().filter(|option| option.scope == Scope::Ike).all(|option| (option.same)(self, other));
+        has_row && self.ppk == other.ppk
     }
 
     /// Whether the peer needs no change when `other` became these.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
-        NATIVE.iter().filter(|option| option.agreed).all(|option| (option.same)(self, other))
+        NATIVE.iter().filter(|option| option.agreed).all(|option| (option.same)(self, other)) && self.ppk == other.ppk
     }
 }
 

@@ -35,6 +35,7 @@ pub fn weaknesses(connection: &Connection) -> Vec<Finding> {
     if let Auth::Psk(psk) = &connection.auth {
         found.extend(key::weaknesses(psk.expose(), connection));
     }
+    found.extend(short_ppk(connection));
     found.extend(connection.auth.certs().into_iter().flat_map(Certs::certificates).filter_map(short_rsa));
     found
 }
@@ -92,14 +93,33 @@ pub fn without_local_address(connection: &Connection, host: &BTreeSet<IpAddr>) -
     vec![Weakness::NoLocalAddress.at(Part::LocalNets, advice)]
 }
 
+/// That nothing protects `connection` against who records its traffic today and has a quantum computer later.
+#[must_use]
+pub fn without_post_quantum(connection: &Connection) -> Option<Finding> {
+    let native = &connection.native;
+    let advice = "is none, and there is no PPK: traffic that is recorded today is read by who has a quantum computer later; \
+                  set postQuantum, or ppkId and ppk, which every strongSwan has, with ikev2";
+    let has_none = native.post_quantum.is_none() && native.ppk_id.is_none();
+    has_none.then(|| Weakness::NoPostQuantum.at(Part::Native("postQuantum"), advice))
+}
+
+/// A PPK with fewer bytes has less than the 256 bits that RFC 8784 (section 6) asks for.
+const SHORT_PPK: usize = 32;
+
+fn short_ppk(connection: &Connection) -> Option<Finding> {
+    let length = connection.native.ppk.as_ref().map(|ppk| ppk.expose().len()).filter(|length| *length < SHORT_PPK)?;
+    let advice = format!(
+        "has {length} bytes: a quantum computer halves the bits of a key, so it needs at least {SHORT_PPK} random ones \
+         (RFC 8784)"
+    );
+    Some(Weakness::ShortKey.at(Part::Native("ppk"), advice))
+}
+
 /// That PFS is untested until the first rekeying: an IKEv2 peer takes the first CHILD_SA's keys from its IKE SA
 /// (RFC 7296, section 1.2) and may have another group, or none. IKEv1 tests it with the first quick mode.
 #[must_use]
 pub fn untested_pfs(connection: &Connection) -> Option<Finding> {
-    let pfs = match connection.protocol {
-        Protocol::Esp(esp) => esp.pfs,
-        Protocol::Ah(ah) => ah.pfs,
-    };
+    let pfs = connection.protocol.pfs();
     let advice = "is first used at the first rekeying: only then it shows whether the peer has the same group";
     (pfs.is_some() && connection.version != IkeVersion::V1 && !connection.children.is_empty())
         .then(|| Weakness::UntestedPfs.at(Part::Pfs, advice))

@@ -12,6 +12,8 @@ pub(super) const WITH_PSK: u32 = 1;
 pub(super) const WITH_CERTS: u32 = 2;
 /// The version of records with a change on trial, whatever the proof of identity.
 pub(super) const WITH_TRIAL: u32 = 3;
+/// The version of records with a PPK, whatever the proof of identity, on trial or not.
+pub(super) const WITH_PPK: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +61,9 @@ pub(super) struct File {
     /// The bundle of certificates with its private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) certs_pem: Option<Zeroizing<String>>,
+    /// The PPK as hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ppk_hex: Option<Zeroizing<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) trial: Option<OnTrial>,
 }
@@ -72,6 +77,8 @@ pub(super) struct Revisions {
     pub(super) caller: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) new_key: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) new_ppk: bool,
     /// The highest number that was given, if that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<u32>,
@@ -88,6 +95,8 @@ pub(super) struct Earlier {
     pub(super) caller: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) new_key: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) new_ppk: bool,
     /// The members in which it differs from the one behind it; null for those that it lacks.
     pub(super) was: Map<String, Value>,
 }

@@ -1,7 +1,7 @@
 //! From the members of a file to the record. A refusal names the member, never its value.
 
 use super::{
-    file::{Earlier, File, Identities, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PSK, WITH_TRIAL},
+    file::{Earlier, File, Identities, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRIAL},
     wish,
     words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning},
 };
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub(super) fn read_trial(trial: OnTrial) -> Result<Trial, String> {
     let before = trial.before.map(|file| match file.version {
-        WITH_PSK | WITH_CERTS if file.trial.is_none() => read_record(*file),
+        WITH_PSK | WITH_CERTS | WITH_PPK if file.trial.is_none() => read_record(*file),
         _ => Err("trial.before is not a record without a trial".into()),
     });
     let before = before.transpose()?;
@@ -62,25 +62,33 @@ pub(super) fn read_record(mut file: File) -> Result<Record, String> {
 }
 
 fn read_history(revisions: Revisions) -> Result<History, String> {
-    let Revisions { number, at, caller, new_key, last, past } = revisions;
+    let Revisions { number, at, caller, new_key, new_ppk, last, past } = revisions;
     let last = last.unwrap_or(number);
-    let revision =
-        |number, at, caller: Option<String>, new_key| Revision { number, at, caller: caller.map(Into::into), new_key };
+    let revision = |number, at, caller: Option<String>, [new_key, new_ppk]: [bool; 2]| Revision {
+        number,
+        at,
+        caller: caller.map(Into::into),
+        new_key,
+        new_ppk,
+    };
     let mut next = number;
-    let earlier = |Earlier { number, at, caller, new_key, was }: Earlier| {
+    let earlier = |Earlier { number, at, caller, new_key, new_ppk, was }: Earlier| {
         if number >= std::mem::replace(&mut next, number) {
             return Err("history.past is not in the order of its numbers".to_owned());
         }
         if !was.keys().all(|name| wish::is_known(name)) {
             return Err("history.past has a member that this program does not know".into());
         }
-        Ok(Past { revision: revision(number, at, caller, new_key), was: Value::Object(was).to_string().into() })
+        Ok(Past {
+            revision: revision(number, at, caller, [new_key, new_ppk]),
+            was: Value::Object(was).to_string().into(),
+        })
     };
     let past = all(past.into_iter().take(REVISIONS - 1).map(earlier))?;
     if last < number {
         return Err("history.last is lower than history.number".into());
     }
-    Ok(History { present: revision(number, at, caller, new_key), last, past })
+    Ok(History { present: revision(number, at, caller, [new_key, new_ppk]), last, past })
 }
 
 pub(super) fn spec(file: File) -> Result<Spec, String> {
@@ -165,16 +173,18 @@ fn native(file: &File) -> Result<NativeOptions, String> {
         let option = option.ok_or("native has an option that this program does not know")?;
         option.put(&mut native, value).map_err(|_| unknown(&format!("native.{name}")))?;
     }
+    let ppk = file.ppk_hex.as_ref().map(|hex| Psk::from_hex(hex).map_err(|_| unknown("ppk_hex")));
+    native.ppk = ppk.transpose()?;
     Ok(native)
 }
 
 /// The proof of identity that the version promises, and no other.
 fn auth(file: &File) -> Result<Auth, String> {
     match (file.version, &file.psk_hex, &file.certs_pem) {
-        (WITH_PSK | WITH_TRIAL, Some(hex), None) => {
+        (WITH_PSK | WITH_TRIAL | WITH_PPK, Some(hex), None) => {
             Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into())
         }
-        (WITH_CERTS | WITH_TRIAL, None, Some(pem)) => match Certs::new(pem) {
+        (WITH_CERTS | WITH_TRIAL | WITH_PPK, None, Some(pem)) => match Certs::new(pem) {
             Ok(certs) => Ok(Auth::Certs(Arc::new(certs))),
             Err(_) => Err("certs_pem is not valid".into()),
         },

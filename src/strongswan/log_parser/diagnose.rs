@@ -13,7 +13,8 @@ impl IkeSaTrace {
     /// The cause that `text` names, with the values of earlier lines.
     pub(super) fn diagnose(&self, text: &str) -> Option<FailureCause> {
         let found = self
-            .methods(text)
+            .ppk(text)
+            .or_else(|| self.methods(text))
             .or_else(|| self.proposals(text))
             .or_else(|| self.selectors(text))
             .or_else(|| self.proof(text))
@@ -23,7 +24,7 @@ impl IkeSaTrace {
             .or_else(|| self.end(text))
             .or_else(|| local(text))
             .or_else(|| self.notifies(text));
-        let Found { code, confidence, details, own } = self.in_its_mode(found?);
+        let Found { code, confidence, details, own } = self.of_a_ppk(self.in_its_mode(found?));
         let version = self.version.filter(|_| text.starts_with("no IKE config found for "));
         let details = shorten(&details, words::SENTENCE);
         let child = self.child.clone().filter(|_| is_of_a_child(code));

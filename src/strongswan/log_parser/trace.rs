@@ -31,6 +31,7 @@ pub struct IkeSaTrace {
     pub(super) step: Option<&'static str>,
     pub(super) silence: Silence,
     pub(super) rekeys: Rekeys,
+    pub(super) ppks: Ppks,
     /// The error in the peer's last answer to `IKE_AUTH`, or in its last IKEv2 notification, in charon's short form.
     pub(super) notify: Option<&'static str>,
     /// The peer's refusal was encrypted with what both ends made of the key.
@@ -106,3 +107,27 @@ impl Silence {
         }
     }
 }
+
+/// What is remembered of PPKs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ppks {
+    /// Whether the initiator has named one: it is in the proofs of both ends.
+    pub(super) used: bool,
+    /// Whether the peer, which has begun, has some.
+    pub(super) offered: bool,
+}
+
+impl Ppks {
+    /// Keeps what a later line may need.
+    pub(super) fn remember(&mut self, text: &str) {
+        let Some(message) = text.strip_prefix("generating ").or_else(|| text.strip_prefix("parsed ")) else { return };
+        if message.starts_with("IKE_AUTH request 1 ") {
+            self.used = message.contains("N(PPK_ID)");
+        } else if message.starts_with("IKE_SA_INIT request ") {
+            self.offered = text.starts_with("parsed ") && message.contains(USE_PPK);
+        }
+    }
+}
+
+/// An end has PPKs.
+pub(super) const USE_PPK: &str = "N(USE_PPK)";

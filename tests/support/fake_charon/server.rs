@@ -224,9 +224,18 @@ fn object(body: &Section) -> &str {
     named.or_else(|| body.sections().next().map(|(name, _)| name)).unwrap_or("*")
 }
 
+/// What a request is recorded as: what only guards a connection while it is replaced is told from what loads it.
+fn kind(command: &str, object: &str) -> String {
+    match command {
+        "load-conn" | "unload-conn" if object.ends_with("-guard") => format!("{command} (guard)"),
+        _ => command.into(),
+    }
+}
+
 fn request(peer: &Peer, shared: &Shared, command: &str, body: &Section, bytes: Vec<u8>) {
-    let behaviour = shared.behaviour(command).or_else(|| shared.behaviour(&format!("{command} {}", object(body))));
-    shared.record(Recorded { command: command.into(), body: body.clone(), bytes, socket: peer.number });
+    let kind = kind(command, object(body));
+    let behaviour = shared.behaviour(&kind).or_else(|| shared.behaviour(&format!("{command} {}", object(body))));
+    shared.record(Recorded { command: kind, body: body.clone(), bytes, socket: peer.number });
     if let Some(Behaviour::Refuse(words)) = behaviour {
         let no = Section::new().with("success", "no").with("errmsg", words);
         return peer.write(&frame(&Packet::Response(no)));

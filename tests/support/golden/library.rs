@@ -55,7 +55,9 @@ pub fn exported_again(case: &Case, gateway: &Gateway) -> Vec<String> {
     if !case.is_change() {
         let mut members = parse::exported(&record);
         let body: Value = serde_json::from_slice(&case.request()).expect("JSON");
-        members.insert("authKey".into(), given_key(&body));
+        for key in ["authKey", "ppk"] {
+            members.insert(key.into(), given_key(&body, key));
+        }
         let made = parse::Declared::read(members, gateway).map_err(Error::from);
         let made = made.and_then(|declared| declared.record(None, record.id, later));
         let made = made.map_err(Failure::from).and_then(|made| located(None, made)).map_err(Error::from);
@@ -72,8 +74,8 @@ pub fn exported_again(case: &Case, gateway: &Gateway) -> Vec<String> {
 }
 
 /// The key in a body, whose members may be spelled in any letter case.
-fn given_key(body: &Value) -> Value {
-    let parameters = body.as_object().into_iter().flatten().map(|(_, parameters)| &parameters["authKey"]);
+fn given_key(body: &Value, name: &str) -> Value {
+    let parameters = body.as_object().into_iter().flatten().map(|(_, parameters)| &parameters[name]);
     parameters.into_iter().find(|key| key.is_string()).cloned().unwrap_or_default()
 }
 

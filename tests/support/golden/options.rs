@@ -9,7 +9,7 @@ use cygnet::{
         options::{Json, LeftOut, OPTIONS, Row, chosen},
         parse,
     },
-    ipsec::native::Scope,
+    ipsec::{Psk, native::Scope},
     settings::Gateway,
     store::{Record, format},
     strongswan::conf::{Traps, render},
@@ -24,6 +24,9 @@ fn beside(name: &str) -> Value {
         "idType" => json!({ "remoteId": "198.51.100.77" }),
         "localIdType" | "remoteIdType" => json!({ "localId": "gw-a", "remoteId": "gw-b", "idType": "fqdn" }),
         "selectorLocalPort" | "selectorRemotePort" => json!({ "selectorProtocol": "udp" }),
+        "postQuantum" => json!({ "ikeVersion": "ikev2" }),
+        "postQuantumMode" => json!({ "ikeVersion": "ikev2", "postQuantum": "mlkem768" }),
+        "ppkRequired" => json!({ "ikeVersion": "ikev2", "ppkId": "site-a", "ppk": "test-only-ppk" }),
         "policyMode" => json!({ "l3NetworkUuid": null, "peerCidrs": null }),
         _ => json!({}),
     }
@@ -51,13 +54,16 @@ fn create(gateway: &Gateway, more: &[&Value]) -> Record {
 
 /// What a Change with these members makes of `record`, which keeps the rest.
 fn kept(record: &Record, gateway: &Gateway, members: &Value) -> Record {
+    change_of(record, gateway, members).unwrap_or_else(|e| panic!("{members}: {e:?}"))
+}
+
+fn change_of(record: &Record, gateway: &Gateway, members: &Value) -> Result<Record, Failure> {
     let body = json!({ "changeIPsecConnection": members }).to_string();
     let params = Envelope::parse(body.as_bytes()).and_then(|e| e.params("changeIPsecConnection"));
-    let change = params.and_then(|params| {
+    params.and_then(|params| {
         let change = parse::change(&params, parse::MissingFields::Kept, Arc::new(gateway.clone()), now())?;
         change(record, now()).map_err(Failure::from)
-    });
-    change.unwrap_or_else(|e| panic!("{members}: {e:?}"))
+    })
 }
 
 /// The values of all options of `record`, by name.
@@ -71,7 +77,7 @@ fn rendered(record: &Record) -> String {
 
 /// The rows with an example that needs no other key.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    OPTIONS.iter().filter(|row| row.name != "authMode")
+    OPTIONS.iter().filter(|row| !["authMode", "ppkId"].contains(&row.name))
 }
 
 #[test]
@@ -130,6 +136,36 @@ fn each_option_is_read_stored_kept_and_rendered() {
         }
         assert_eq!(shows(with), if row.shown { example } else { Value::Null }, "{name} in the inventory");
     }
+}
+
+/// A PPK is read, stored, kept with its name, rendered and taken away; nothing shows it.
+#[test]
+fn a_ppk_goes_with_its_name() {
+    let gateway = case::gateway();
+    let all = json!({ "ikeVersion": "ikev2", "ppkId": "site-a", "ppk": "0x746573742d6f6e6c792d70706b", "ppkRequired": false });
+    let record = create(&gateway, &[&all]);
+    let native = &record.spec.options.native;
+    assert_eq!(native.ppk.as_ref().map(Psk::expose), Some(&b"test-only-ppk"[..]), "0x begins hexadecimal digits");
+    let stored = format::to_bytes(&record).expect("it can be stored");
+    assert_eq!(format::from_bytes(&stored).as_ref(), Ok(&record));
+    assert!(rendered(&record).contains("  ppk-cygnet-c0000000000040008000000000000001 {\n    id-1 = \"site-a\"\n"));
+    assert!(!chosen(&record.spec.options).values().any(|value| value.to_string().contains("test-only")));
+    assert_eq!(kept(&record, &gateway, &json!({ "lifeTime": 1800 })).spec.options.native, *native, "it is kept");
+    let text = kept(&record, &gateway, &json!({ "ppk": "test-only-ppk" }));
+    assert_eq!(text.connection, record.connection, "the same key as a text");
+    let other = kept(&record, &gateway, &json!({ "ppk": "test-only-other" }));
+    assert_ne!(other.connection.ike_generation, record.connection.ike_generation, "another key is another IKE_SA");
+    let none = kept(&record, &gateway, &json!({ "ppkId": "" }));
+    assert!(none.spec.options.native.ppk.is_none() && !rendered(&none).contains("ppk"), "it goes with its name");
+    let refused =
+        change_of(&record, &gateway, &json!({ "ppkId": "site-b" })).expect_err("another name has another key");
+    assert!(format!("{refused:?}").contains("ppk"), "{refused:?}");
+    for tag in ["cygnet::ppk::test-only-leak", "cygnet:: PPK ::test-only-leak", "cygnet::ppk:test-only-leak"] {
+        let said = refusal(&[tag]);
+        assert!(said.contains("tags are shown") && !said.contains("leak"), "{said}");
+    }
+    let tags = json!({ "ikeVersion": "ikev2", "ppk": "test-only-ppk", "systemTags": ["cygnet::ppkId::site-a"] });
+    assert_eq!(create(&gateway, &[&tags]).spec.options.native.ppk_id.as_deref(), Some("site-a"));
 }
 
 #[test]

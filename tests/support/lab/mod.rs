@@ -117,6 +117,8 @@ pub struct Lab {
 struct Inner {
     name: String,
     directory: TempDir,
+    /// Whose strongSwan each gateway runs.
+    roots: [Option<PathBuf>; 2],
     processes: Mutex<Vec<Weak<Process>>>,
     charons: Mutex<[charon::Charon; 2]>,
 }
@@ -143,6 +145,19 @@ impl Lab {
     /// Makes the namespaces and the directory; no charon yet. The first lab of a process sweeps up after dead ones.
     #[track_caller]
     pub fn new() -> Self {
+        Self::with_roots([programs::root(), programs::root()])
+    }
+
+    /// A lab whose gateways run the strongSwan of these suites, each empty for this machine's own; or what is missing.
+    #[track_caller]
+    pub fn of_suites(suites: [&str; 2]) -> Result<Self, String> {
+        Self::available()?;
+        let [a, b] = suites.map(programs::root_of);
+        Ok(Self::with_roots([a?, b?]))
+    }
+
+    #[track_caller]
+    fn with_roots(roots: [Option<PathBuf>; 2]) -> Self {
         static SWEPT: Once = Once::new();
         static LABS: AtomicU64 = AtomicU64::new(0);
         SWEPT.call_once(Self::sweep);
@@ -150,7 +165,7 @@ impl Lab {
         let directory = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("cannot make the lab's directory: {error}"));
         // From here on Drop cleans up, also after a half-made network.
-        let inner = Inner { name, directory, processes: Mutex::default(), charons: Mutex::default() };
+        let inner = Inner { name, directory, roots, processes: Mutex::default(), charons: Mutex::default() };
         let lab = Self { inner: Arc::new(inner) };
         net::build(&lab.inner.name);
         for side in Side::BOTH {

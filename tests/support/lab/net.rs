@@ -170,6 +170,17 @@ impl Lab {
         batch(&self.namespace(side), &format!("addr add {cidr} dev lo{nodad}\n"));
     }
 
+    /// Gives the gateway many addresses at once: those of its interface `wan`, and LAN hosts.
+    #[track_caller]
+    pub fn add_many(&self, side: Side, wan: &[String], hosts: &[String]) {
+        let line = |interface: &str, cidr: &String| {
+            let nodad = if cidr.contains(':') { " nodad" } else { "" };
+            format!("addr add {cidr} dev {interface}{nodad}\n")
+        };
+        let lines = wan.iter().map(|cidr| line("wan", cidr)).chain(hosts.iter().map(|cidr| line("lo", cidr)));
+        batch(&self.namespace(side), &lines.collect::<String>());
+    }
+
     /// Cuts the gateway's wire in the middle, or mends it. Everything is lost silently, IKE as well as ESP, in both
     /// directions, and the gateway's interface stays up: its bridge port is disabled, which needs no extra package.
     #[track_caller]

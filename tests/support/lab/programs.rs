@@ -30,16 +30,31 @@ const ROOTS: &str = "/var/cache/cygnet/roots";
 /// The root of the wanted strongSwan, `None` for this machine's own.
 pub fn root() -> Option<PathBuf> {
     let wanted = std::env::var_os("CYGNET_STRONGSWAN").filter(|wanted| !wanted.is_empty())?;
-    let roots = std::env::var_os("CYGNET_ROOTS").unwrap_or_else(|| ROOTS.into());
-    // A whole path replaces the directory of the roots.
-    Some(PathBuf::from(roots).join(wanted))
+    Some(roots().join(wanted))
+}
+
+/// The directory of the roots; a whole path that is joined to it replaces it.
+fn roots() -> PathBuf {
+    std::env::var_os("CYGNET_ROOTS").unwrap_or_else(|| ROOTS.into()).into()
+}
+
+/// The root of `suite` for one gateway of a lab, `None` for this machine's own; or why there is none.
+pub fn root_of(suite: &str) -> Result<Option<PathBuf>, String> {
+    if suite.is_empty() {
+        return available_in(None).map(|()| None);
+    }
+    let root = roots().join(suite);
+    available_in(Some(&root)).map(|()| Some(root))
 }
 
 /// Why the wanted strongSwan cannot be run; `Ok` when it can.
 pub fn available() -> Result<(), String> {
-    let root = root();
+    available_in(root().as_deref())
+}
+
+fn available_in(root: Option<&Path>) -> Result<(), String> {
     for (program, package) in STRONGSWAN {
-        let path = within(root.as_deref(), program);
+        let path = within(root, program);
         if !path.exists() {
             let path = path.display();
             return Err(match root {
@@ -73,10 +88,10 @@ impl Lab {
     /// Puts the gateway's strongSwan programs into its directory. The machine's own are copied: an `AppArmor` profile
     /// attached to the path of the original would keep it out of the lab's directory.
     pub(super) fn prepare_programs(&self, side: Side) {
-        let root = root();
+        let root = &self.inner.roots[side as usize];
         for (program, _) in STRONGSWAN {
             let place = self.place(side, program);
-            let written = match &root {
+            let written = match root {
                 None => fs::copy(program, &place).map(|_| ()),
                 Some(root) => fs::write(&place, entrance(root, program))
                     .and_then(|()| fs::set_permissions(&place, fs::Permissions::from_mode(0o755))),
@@ -89,7 +104,7 @@ impl Lab {
     pub(super) fn program(&self, side: Side, program: &str) -> PathBuf {
         let place = self.place(side, program);
         match nix::unistd::access(&place, nix::unistd::AccessFlags::X_OK) {
-            Err(_) if root().is_none() => program.into(),
+            Err(_) if self.inner.roots[side as usize].is_none() => program.into(),
             _ => place,
         }
     }

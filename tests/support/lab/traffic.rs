@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -128,6 +131,20 @@ impl Capture {
         })
     }
 
+    /// Ends the capture and counts the IKE packets of A and of B that were on the wire from `start` on: what was sent just
+    /// before, by an end that still had the right to, does not count.
+    #[track_caller]
+    pub fn ike_since(self, start: SystemTime) -> [usize; 2] {
+        self.settle();
+        self.ports.map(|(process, file)| {
+            process.signal(Signal::SIGINT);
+            process.wait(PATIENCE);
+            let output = run(tethered("tcpdump").args(["-tt", "-nr"]).arg(&file));
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.lines().filter(|line| line.contains("isakmp") && seen_at(line) >= start).count()
+        })
+    }
+
     /// Lets tcpdump write what was already on the wire: until the files stop growing, at most a fifth of a second.
     fn settle(&self) {
         let mut last = None;
@@ -165,6 +182,31 @@ impl Lab {
         let mut command = self.ping_command(side, from, to, interval);
         command.stderr(out.try_clone().expect("a descriptor can be doubled")).stdout(out);
         Ping { process: self.spawn("ping", command), file }
+    }
+
+    /// Sends datagrams from an address of the gateway as fast as it can while `work` is done; returns how many. The payload
+    /// is that of pings, so captures count those in the clear as plaintext.
+    #[track_caller]
+    pub fn send_while(&self, side: Side, from: &str, to: &str, work: impl FnOnce()) -> usize {
+        let (is_done, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let flood = || {
+            let socket = UdpSocket::bind((from, 0)).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket that does not wait");
+            while !is_done.load(Ordering::Relaxed) {
+                // A trap says that there is no SA yet, and a policy that drops says that it is not permitted.
+                let _ = socket.send_to(PATTERN.1, (to, 9));
+                sent.fetch_add(1, Ordering::Relaxed);
+                thread::yield_now();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| self.inside(side, flood));
+            wait_until(PATIENCE, "packets are sent", || (sent.load(Ordering::Relaxed) > 100).then_some(()));
+            let outcome = catch_unwind(AssertUnwindSafe(work));
+            is_done.store(true, Ordering::Relaxed);
+            outcome.unwrap_or_else(|panic| resume_unwind(panic));
+        });
+        sent.into_inner()
     }
 
     /// Captures what the two gateways send into the wire, from now on.
@@ -223,6 +265,13 @@ fn result(text: &str, stopped: bool) -> Option<PingResult> {
 fn sequence_numbers(text: &str) -> BTreeSet<u64> {
     let answers = text.lines().filter(|line| line.contains(" bytes from "));
     answers.filter_map(|line| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok()).collect()
+}
+
+/// When a line of `tcpdump -tt` was seen: it begins with the seconds since the epoch.
+#[track_caller]
+fn seen_at(line: &str) -> SystemTime {
+    let seconds = line.split(' ').next().and_then(|first| first.parse().ok());
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.unwrap_or_else(|| panic!("no time: {line}")))
 }
 
 fn counted(file: &PathBuf) -> CaptureCounts {

@@ -1,0 +1,156 @@
+//! `make bench-ha`: how long the tunnels take after the address has moved, each time after a while of standby, and how long
+//! they take where keepalived runs a script that restarts the daemon. Nothing of it is asserted but what is no time.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use super::bed::{Bed, LONG, Plan};
+use super::turn;
+use crate::say;
+use crate::standby::patient;
+use crate::stream::Events;
+use crate::support::lab::Side;
+use crate::support::wait_until;
+
+/// A number of the environment.
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// How long the standby of a round lasts: spread evenly, in an order that is no order, and the same in each run.
+fn standby(round: usize, moves: usize) -> Duration {
+    let most = number("CYGNET_HA_STANDBY", 180);
+    Duration::from_millis(most * 1000 * ((round * 7) % moves) as u64 / moves.max(1) as u64)
+}
+
+/// The median, the 95th percentile and the worst.
+fn told(what: &str, mut took: Vec<Duration>) {
+    took.sort();
+    let at = |part: usize| took[(took.len() * part).div_ceil(100).clamp(1, took.len()) - 1];
+    say(format!(
+        "{what}: {} moves, median {:?}, p95 {:?}, worst {:?}; all {took:?}",
+        took.len(),
+        at(50),
+        at(95),
+        at(100)
+    ));
+}
+
+/// How many events `down` a gateway has sent.
+fn downs(events: &Events) -> usize {
+    events.names().iter().filter(|name| *name == "down").count()
+}
+
+/// Waits for what is measured: the first reply through the first tunnel, and the last tunnel.
+fn measure(bed: &Bed, to: Side, begun: Instant) -> [Duration; 2] {
+    let [here, there] = bed.plan.hosts(0);
+    let ping = bed.gateways.ping_background(to, &here, &there, Duration::from_millis(20));
+    let first = std::thread::scope(|scope| {
+        let replied = scope.spawn(|| {
+            wait_until(LONG, "the first reply", || (ping.received() > 0).then_some(()));
+            begun.elapsed()
+        });
+        bed.all_up(to);
+        [begun.elapsed(), replied.join().expect("a reply")]
+    });
+    ping.stop();
+    [first[1], first[0]]
+}
+
+fn takeovers(tunnels: usize) {
+    let Some(bed) = Bed::start(Plan { tunnels, ..Plan::default() }) else { return };
+    let moves = usize::try_from(number("CYGNET_HA_MOVES", 20)).expect("a number");
+    let events = Side::BOTH.map(|side| Events::open(&bed.agent(side).socket(), "/cygnet/v1/events", None));
+    bed.give_address(Side::A, 0);
+    bed.all_up(Side::A);
+    let (mut replies, mut last) = (Vec::new(), Vec::new());
+    for round in 0..moves {
+        let (from, to) = turn(round);
+        let before = downs(&events[from as usize]);
+        // Nobody has the address: both stand by, for as long as the round says.
+        bed.take_address(from, 0);
+        bed.stands_by(from);
+        let capture = bed.gateways.capture();
+        std::thread::sleep(standby(round, moves));
+        let begun = Instant::now();
+        bed.give_address(to, 0);
+        let [reply, all] = measure(&bed, to, begun);
+        replies.push(reply);
+        last.push(all);
+        assert_eq!(capture.finish_each()[from as usize].ike, 0, "a standby sends nothing");
+        assert_eq!(downs(&events[from as usize]), before, "a standby says of nothing that it is down");
+    }
+    told(&format!("{tunnels} tunnels, to the first reply"), replies);
+    told(&format!("{tunnels} tunnels, to the last IKE SA"), last);
+}
+
+/// keepalived's script: the daemon is restarted with what swanctl loads. `systemctl restart strongswan` does the same.
+fn restarts(tunnels: usize) {
+    let Some(bed) = Bed::plain(Plan { tunnels, ..Plan::default() }) else { return };
+    let moves = usize::try_from(number("CYGNET_HA_MOVES", 20)).expect("a number");
+    let load = |side: Side| {
+        let said = bed.gateways.swanctl(side, &["--load-all", "--noprompt"]);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    for side in Side::BOTH {
+        bed.write_plain(side);
+        bed.gateways.start_charon_with(side, patient());
+    }
+    bed.give_address(Side::A, 0);
+    load(Side::A);
+    bed.all_up(Side::A);
+    let (mut replies, mut last) = (Vec::new(), Vec::new());
+    for round in 0..moves {
+        let (from, to) = turn(round);
+        bed.take_address(from, 0);
+        let begun = Instant::now();
+        bed.give_address(to, 0);
+        bed.gateways.stop_charon(to);
+        bed.gateways.start_charon(to);
+        load(to);
+        let [reply, all] = measure(&bed, to, begun);
+        replies.push(reply);
+        last.push(all);
+        // The script of the one that lost the address.
+        bed.gateways.kill_charon(from);
+        bed.gateways.start_charon(from);
+    }
+    told(&format!("{tunnels} tunnels, a script that restarts the daemon, to the first reply"), replies);
+    told(&format!("{tunnels} tunnels, a script that restarts the daemon, to the last IKE SA"), last);
+}
+
+#[test]
+#[ignore = "measures for an hour and a half: make bench-ha"]
+fn takeovers_of_1_tunnel() {
+    takeovers(1);
+}
+
+#[test]
+#[ignore = "measures: make bench-ha"]
+fn takeovers_of_100_tunnels() {
+    takeovers(100);
+}
+
+#[test]
+#[ignore = "measures: make bench-ha"]
+fn takeovers_of_1000_tunnels() {
+    takeovers(1000);
+}
+
+#[test]
+#[ignore = "measures: make bench-ha"]
+fn restarts_with_1_tunnel() {
+    restarts(1);
+}
+
+#[test]
+#[ignore = "measures: make bench-ha"]
+fn restarts_with_100_tunnels() {
+    restarts(100);
+}
+
+#[test]
+#[ignore = "measures: make bench-ha"]
+fn restarts_with_1000_tunnels() {
+    restarts(1000);
+}
