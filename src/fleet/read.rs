@@ -7,15 +7,32 @@ use super::{
     write::{Plane, Target, masked},
 };
 use etcd_client::{EventType, KeyValue, WatchOptions};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+
+/// A spec of which only what a list shows is read: there are many.
+pub struct Spec {
+    bytes: Vec<u8>,
+    brief: Brief,
+    revision: i64,
+}
+
+/// What a list shows of a spec.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Brief {
+    name: Value,
+    peer_address: Value,
+    state: Value,
+}
 
 /// A connection of the fleet.
 pub struct Item {
     /// Its place.
     pub target: Target,
-    /// Its spec with its revision and generation; none if it is foreign.
-    pub spec: Option<(Map<String, Value>, i64)>,
+    /// Its spec; none if it is foreign.
+    pub spec: Option<Spec>,
     /// What its gateway says.
     pub status: Option<Value>,
 }
@@ -23,15 +40,14 @@ pub struct Item {
 impl Item {
     /// What is to be said of it.
     pub fn state(&self) -> State {
-        let (revision, disabled) = self.spec.as_ref().map_or((0, false), |(spec, revision)| {
-            (*revision, spec.get("state").is_some_and(|state| state == "Disabled"))
-        });
-        State::of(revision, disabled, self.status.as_ref())
+        let spec = self.spec.as_ref().map(|spec| (spec.revision, spec.brief.state == "Disabled"));
+        let (revision, is_disabled) = spec.unwrap_or_default();
+        State::of(revision, is_disabled, self.status.as_ref())
     }
 
     fn json(&self) -> Value {
         let (spec, revision) = match &self.spec {
-            Some((spec, revision)) => (json!(masked(spec.clone())), *revision),
+            Some(spec) => (json!(masked(agent::parse(&spec.bytes).unwrap_or_default())), spec.revision),
             None => (Value::Null, 0),
         };
         let Target { gateway, uuid } = &self.target;
@@ -40,14 +56,16 @@ impl Item {
     }
 
     fn row(&self) -> Vec<String> {
-        let member = |name: &str| {
-            let spec = self.spec.as_ref().and_then(|(spec, _)| spec.get(name)?.as_str());
-            spec.or_else(|| self.status.as_ref()?[name].as_str()).unwrap_or_default().to_owned()
-        };
         let state = self.state();
-        let revision = self.spec.as_ref().map_or_else(String::new, |(_, revision)| revision.to_string());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (name, peer, revision) = match (&self.spec, &self.status) {
+            (Some(spec), _) => (text(&spec.brief.name), text(&spec.brief.peer_address), spec.revision.to_string()),
+            // A foreign one says its name.
+            (None, status) => {
+                (status.as_ref().map(|status| text(&status["name"])).unwrap_or_default(), String::new(), String::new())
+            }
+        };
         let Target { gateway, uuid } = &self.target;
-        let (name, peer) = (member("name"), member("peerAddress"));
         vec![gateway.clone(), uuid.clone(), name, peer, revision, state.name().into(), why(state, self.status.as_ref())]
     }
 }
@@ -66,16 +84,17 @@ pub async fn items(plane: &mut Plane, gateway: Option<&str>) -> Result<Vec<Item>
         for key in plane.etcd.list(&prefix, false).await?.keys {
             let Some((gateway, kind, part)) = names::split(key.key()) else { continue };
             let target = Target { gateway: gateway.into(), uuid: part.into() };
-            let item = || Item { target: target.clone(), spec: None, status: None };
+            let item = |target: &Target| Item { target: target.clone(), spec: None, status: None };
             match kind {
                 // What is no object is shown as an empty one; its gateway says that it refuses it.
                 "spec" => {
-                    let spec = agent::parse(key.value()).unwrap_or_default();
-                    items.entry(target.clone()).or_insert_with(item).spec = Some((spec, key.mod_revision()));
+                    let (revision, (_, bytes)) = (key.mod_revision(), key.into_key_value());
+                    let brief = serde_json::from_slice(&bytes).unwrap_or_default();
+                    items.entry(target).or_insert_with_key(item).spec = Some(Spec { bytes, brief, revision });
                 }
                 "status" => {
                     let status = serde_json::from_slice(key.value()).ok();
-                    items.entry(target.clone()).or_insert_with(item).status = status;
+                    items.entry(target).or_insert_with_key(item).status = status;
                 }
                 _ => {}
             }
