@@ -44,9 +44,9 @@ fn file(record: &Record) -> File {
     let spec = &record.spec;
     let (identity, ike, child) = sections(record);
     let (written_as, psk_hex, certs_pem) = key(&spec.options.auth);
-    let ppk_hex = spec.options.native.ppk.as_ref().map(Psk::expose_hex);
+    let post_quantum_key = spec.options.native.ppk.as_ref().map(Psk::expose_hex);
     File {
-        version: match (&ppk_hex, &record.trial) {
+        version: match (&post_quantum_key, &record.trial) {
             (Some(_), _) => WITH_PPK,
             (None, Some(_)) => WITH_TRIAL,
             (None, None) => written_as,
@@ -74,7 +74,7 @@ fn file(record: &Record) -> File {
         history: revisions(record),
         psk_hex,
         certs_pem,
-        ppk_hex,
+        ppk_hex: post_quantum_key,
         trial: record.trial.as_deref().map(on_trial),
     }
 }

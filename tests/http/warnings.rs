@@ -283,3 +283,23 @@ fn a_key_that_looks_encoded_is_said_to_be_text() {
     b.change(&uuid(7), &change(7, &good())).expect(200);
     assert!(!seen(&view()));
 }
+
+/// Only where the policy names it; a PPK is enough, and a short one is no good.
+#[test]
+fn a_tunnel_that_a_quantum_computer_breaks_is_found_where_the_policy_says_so() {
+    let safe = json!({ "ppkId": "site-a", "ppk": "vN3xq8ZkT1uWcB6yJr0Ls5HavN3xq8Zk" });
+    let short = json!({ "ppkId": "site-b", "ppk": "vN3xq8ZkT1uWcB6yJr0Ls5Ha" });
+    let unsafe_code = pairs(&[("NO_POST_QUANTUM", "postQuantum")]);
+    let has = |answer: &Value| codes(answer).contains(&unsafe_code[0]);
+    let quiet = bench(WARN);
+    assert!(!has(&quiet.create(&params(1, &good())).expect(200).json()));
+    let warns = bench("[policy]\nno-local-address = \"off\"\nno-post-quantum = \"warn\"");
+    assert!(has(&warns.create(&params(1, &good())).expect(200).json()));
+    assert!(!has(&warns.create(&params(2, &with(&safe))).expect(200).json()));
+    let answer = warns.create(&params(3, &with(&short))).expect(200).json();
+    assert!(codes(&answer).contains(&pairs(&[("SHORT_KEY", "ppk")])[0]), "{answer}");
+    let refuses = bench("[policy]\ndefault = \"off\"\nno-post-quantum = \"refuse\"");
+    let text = refuses.create(&params(1, &good())).expect(503).text();
+    assert!(text.contains("postQuantum") && text.contains("policy.no-post-quantum"), "{text}");
+    refuses.create(&params(2, &with(&safe))).expect(200);
+}
