@@ -95,7 +95,9 @@ mod tests {
     #[test]
     fn counters_that_begin_anew_are_no_traffic() {
         let mut rates = Rates::default();
-        [(0, 9000), (15, 9150), (30, 0), (45, 300)].map(|(now, bytes)| rates.record(now, carried(bytes)));
+        for (now, bytes) in [(0, 9000), (15, 9150), (30, 0), (45, 300)] {
+            rates.record(now, carried(bytes));
+        }
         assert_eq!(inbound(&rates), [10, 0, 20]);
     }
 }
