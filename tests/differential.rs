@@ -73,7 +73,7 @@ fn native_options() -> Vec<Change> {
             Box::new(move |p| {
                 p.native.next_layer.protocol = if option.name.ends_with("Port") { 17 } else { 0 };
                 // What needs more than itself.
-                p.version = if option.name.starts_with("p") { IkeVersion::V2 } else { p.version };
+                p.version = if option.name.starts_with('p') { IkeVersion::V2 } else { p.version };
                 p.native.ppk_id = option.name.starts_with("ppk").then(|| "gw.example".into());
                 p.native.ppk =
                     option.name.starts_with("ppk").then(|| Psk::new(b"test-only\0\xff\"ppk").expect("a key"));
