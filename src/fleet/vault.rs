@@ -54,7 +54,8 @@ impl Place<'_> {
 /// Whether a member of a spec holds a secret: pre-shared keys, private keys, PPKs, and what later versions call so.
 pub fn is_secret(member: &str) -> bool {
     let name = member.to_ascii_lowercase();
-    name.ends_with("key") || ["ppk", "secret", "password"].iter().any(|word| name.contains(word))
+    // Not `ppkId`: the name of a PPK is no secret.
+    ["key", "ppk", "secret", "password"].iter().any(|word| name.ends_with(word))
 }
 
 /// Whether `value` is a sealed one.
@@ -230,6 +231,12 @@ mod tests {
         let text = moved.shift_remove("authKey").expect("a key");
         moved.insert("ppk".into(), text);
         assert!(keys.open(PLACE, &mut moved, false).is_err(), "the member counts too");
+    }
+
+    #[test]
+    fn keys_are_secrets_and_their_names_are_not() {
+        assert!(["authKey", "ppk", "privateKey", "PPK", "clientSecret"].into_iter().all(is_secret));
+        assert!(!["ppkId", "ppkRequired", "idType", "localId", "name", "ikeDhGroup"].into_iter().any(is_secret));
     }
 
     #[test]
