@@ -84,12 +84,7 @@ impl From<Swanctl> for StrongSwan {
 
 impl StrongSwan {
     fn over(way: Backend) -> Self {
-        Self {
-            way: Arc::new(way),
-            sightings: Default::default(),
-            fallbacks: Default::default(),
-            ppks: Default::default(),
-        }
+        Self { way: Arc::new(way), sightings: Sightings::default(), fallbacks: Arc::default(), ppks: Having::default() }
     }
 
     /// charon's version and abilities.

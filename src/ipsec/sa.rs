@@ -120,6 +120,7 @@ pub struct IkeTimes {
 
 /// An IKE SA.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that charon lists")]
 pub struct IkeSa {
     /// The name of its configuration.
     pub name: String,

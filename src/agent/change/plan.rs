@@ -98,7 +98,7 @@ pub fn impact(before: Option<(&Connection, &Loadable)>, after: Option<(&Connecti
 fn is_key_alone(old: &Connection, new: &Connection) -> bool {
     let mut with_old_key = new.clone();
     with_old_key.auth = old.auth.clone();
-    with_old_key.native.ppk = old.native.ppk.clone();
+    with_old_key.native.ppk.clone_from(&old.native.ppk);
     with_old_key.ike_generation = old.ike_generation;
     with_old_key == *old
 }

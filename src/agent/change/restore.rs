@@ -79,7 +79,7 @@ impl Agent {
         };
         let how = WriteOptions { says_all: replaces, caller: Some(caller), ..WriteOptions::default() };
         let agent = Arc::clone(self);
-        uncancelled(async move { agent.put(id, &how, edit).await }).await.map(|done| done.record)
+        Box::pin(uncancelled(async move { agent.put(id, &how, edit).await })).await.map(|done| done.record)
     }
 }
 

@@ -84,7 +84,7 @@ impl Native {
         }
         // A PPK is kept with its name only.
         if self.ppk.is_some() || options.ppk_id != named_before {
-            options.ppk = self.ppk.clone();
+            options.ppk.clone_from(&self.ppk);
         }
         options.settle(|name| self.names(name));
         Ok(())
