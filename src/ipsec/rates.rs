@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// The length of a step in seconds.
 pub const STEP: i64 = 15;
 /// The most steps that are kept: 320 bytes of a connection, and none of one that carries nothing.
-pub const STEPS: usize = 40;
+const STEPS: usize = 40;
 
 /// Bytes per second in each step, the oldest first.
 #[derive(Debug, Clone, Default)]

@@ -1,4 +1,4 @@
-//! A browser of Debian, driven by WebDriver: what a person sees and does on the page. It may panic (it is test code).
+//! A browser of Debian, driven by `WebDriver`: what a person sees and does on the page. It may panic (it is test code).
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use crate::client::{Client, Stream};
@@ -15,9 +15,9 @@ use std::{
 };
 
 /// How long anything may take before the test has failed: a browser on a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Keys that have no letter, as WebDriver writes them.
+/// Keys that have no letter, as `WebDriver` writes them.
 pub const TAB: &str = "\u{e004}";
 pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";

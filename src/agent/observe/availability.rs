@@ -1,10 +1,7 @@
 //! When a connection went up and down of late: its last events, which the list of all events forgets sooner on a busy
 //! gateway. Since the start of the agent; bounded.
 
-use crate::{
-    agent::{Agent, observe::events::EventKind},
-    ipsec::{Code, ConnectionId},
-};
+use crate::ipsec::Code;
 use jiff::Timestamp;
 use std::collections::VecDeque;
 
@@ -27,50 +24,36 @@ pub struct Turn {
 pub struct Availability(VecDeque<Turn>);
 
 impl Availability {
-    /// Takes in an event, if it is one of these.
-    pub fn record(&mut self, at: Timestamp, what: &EventKind) {
-        let code = match what {
-            EventKind::Up => None,
-            EventKind::Down(reason) | EventKind::NotAsWanted(_, reason) => Some(reason.code),
-            _ => return,
-        };
+    /// Takes in an event.
+    pub fn record(&mut self, turn: Turn) {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back(Turn { at, event: what.name(), code });
+        self.0.push_back(turn);
     }
-}
 
-impl Agent {
-    /// When the connection went up and down of late, the oldest first; and since when nothing is missing in it.
+    /// Them, and since when nothing is missing, of what is watched since `began`.
     #[must_use]
-    pub fn availability(&self, id: ConnectionId) -> (Timestamp, Vec<Turn>) {
-        let turns: Vec<_> = self.entry(id).availability().0.iter().copied().collect();
-        let began = self.observer.began();
+    pub fn since(&self, began: Timestamp) -> (Timestamp, Vec<Turn>) {
         // What came before the oldest one is forgotten.
-        let since = turns.first().filter(|_| turns.len() == KEPT).map_or(began, |oldest| oldest.at);
-        let created = self.store.get(id).map_or(since, |record| record.created);
-        (since.max(created), turns)
+        let oldest = self.0.front().filter(|_| self.0.len() == KEPT);
+        (oldest.map_or(began, |oldest| oldest.at), self.0.iter().copied().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipsec::reason::Reason;
 
     #[test]
-    fn the_last_ups_and_downs_are_kept_and_nothing_else() {
+    fn the_last_ups_and_downs_are_kept() {
         let mut availability = Availability::default();
         let at = |n: i64| Timestamp::from_second(n).expect("a time");
-        for n in 0..100 {
-            let reason = Reason { code: Code::PeerDeleted, since: at(n), details: String::new(), trigger: None };
-            let event = if n % 2 == 0 { EventKind::Up } else { EventKind::Down(reason) };
-            availability.record(at(n), &event);
-            availability.record(at(n), &EventKind::Changed);
-        }
-        assert_eq!(availability.0.len(), KEPT);
+        availability.record(Turn { at: at(5), event: "up", code: None });
+        assert_eq!(availability.since(at(1)).0, at(1));
         let last = Turn { at: at(99), event: "down", code: Some(Code::PeerDeleted) };
-        assert_eq!((availability.0[0].at, availability.0[KEPT - 1]), (at(100 - 32), last));
+        (6..100).for_each(|n| availability.record(Turn { at: at(n), ..last }));
+        let (since, turns) = availability.since(at(1));
+        assert_eq!((since, turns.len(), turns.last()), (at(100 - 32), KEPT, Some(&last)));
     }
 }

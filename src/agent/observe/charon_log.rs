@@ -4,6 +4,7 @@ use crate::{
     agent::{
         Agent,
         observe::{
+            availability::Turn,
             connection_log::{self, Speaker},
             events::EventKind,
             traces::Traces,
@@ -124,6 +125,13 @@ impl Agent {
         }
     }
 
+    /// When the connection went up and down of late, the oldest first; and since when nothing is missing in it.
+    #[must_use]
+    pub fn availability(&self, id: ConnectionId) -> (Timestamp, Vec<Turn>) {
+        let (since, turns) = self.entry(id).availability().since(self.observer.began());
+        (self.store.get(id).map_or(since, |record| since.max(record.created)), turns)
+    }
+
     /// Publishes an event, and adds it to the connection's log.
     pub(in crate::agent) fn publish(&self, id: ConnectionId, what: EventKind) {
         let words = match &what {
@@ -136,7 +144,14 @@ impl Agent {
         if what == EventKind::Up {
             self.entry(id).history().up_since = Some(Timestamp::now());
         }
-        self.entry(id).availability().record(Timestamp::now(), &what);
+        let code = match &what {
+            EventKind::Up => Some(None),
+            EventKind::Down(reason) | EventKind::NotAsWanted(_, reason) => Some(Some(reason.code)),
+            _ => None,
+        };
+        if let Some(code) = code {
+            self.entry(id).availability().record(Turn { at: Timestamp::now(), event: what.name(), code });
+        }
         self.observer.events().publish(Some(id), what);
     }
 
