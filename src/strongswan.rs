@@ -12,6 +12,7 @@ mod fallbacks;
 pub mod foreign;
 mod lists;
 pub(crate) mod log_parser;
+mod looks;
 pub mod message;
 pub mod names;
 pub mod observe;
@@ -32,6 +33,7 @@ use crate::{
     strongswan::{
         fallbacks::Fallbacks,
         foreign::Foreign,
+        looks::Looks,
         refused::or_absent,
         requests::Loadable,
         section::Section,
@@ -50,6 +52,7 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
+    looks: Looks,
     fallbacks: Arc<Fallbacks>,
 }
 
@@ -79,17 +82,21 @@ const EVENTS: [&str; 4] = ["ike-updown", "child-updown", "ike-rekey", "child-rek
 
 impl From<Vici> for StrongSwan {
     fn from(vici: Vici) -> Self {
-        Self { way: Arc::new(Backend::Vici(vici)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::by(Backend::Vici(vici))
     }
 }
 
 impl From<Swanctl> for StrongSwan {
     fn from(swanctl: Swanctl) -> Self {
-        Self { way: Arc::new(Backend::Swanctl(swanctl)), sightings: Sightings::default(), fallbacks: Arc::default() }
+        Self::by(Backend::Swanctl(swanctl))
     }
 }
 
 impl StrongSwan {
+    fn by(way: Backend) -> Self {
+        Self { way: Arc::new(way), sightings: Sightings::default(), looks: Looks::default(), fallbacks: Arc::default() }
+    }
+
     /// charon's version and abilities.
     ///
     /// # Errors
@@ -133,7 +140,7 @@ impl StrongSwan {
     ///
     /// # Errors
     /// When charon refuses: it still has `previous`. When it does not answer, it may have either.
-    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
+    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>, asker: Asker) -> Result<()> {
         let falls_back = new.section(&names::fallback(new.id)).is_some();
         if falls_back {
             self.fallbacks.add(new.id);
@@ -142,7 +149,7 @@ impl StrongSwan {
             Backend::Vici(vici) => vici,
             Backend::Swanctl(swanctl) => return swanctl.load(new, previous).await,
         };
-        let loaded = match load_all(vici, new).await {
+        let loaded = match load_all(vici, new, asker).await {
             // A secret from before the certificates.
             Ok(()) if !new.requests.iter().any(|r| r.command == "load-shared") => {
                 vici.unload_shared(&names::secret(new.id)).await
@@ -160,7 +167,7 @@ impl StrongSwan {
         };
         // The secret was replaced before the connection was refused.
         let undone = match previous {
-            Some(previous) => load_all(vici, previous).await,
+            Some(previous) => load_all(vici, previous, asker).await,
             None => self.unload(new.id).await,
         };
         if let Err(undo) = undone {
@@ -377,9 +384,9 @@ async fn unload(vici: &Vici, name: &str) -> Result<()> {
 }
 
 /// Sends charon all requests of `connection`, the secret first.
-async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {
+async fn load_all(vici: &Vici, connection: &Loadable, asker: Asker) -> Result<()> {
     for request in &connection.requests {
-        vici.load(request).await?;
+        vici.load_for(asker, request).await?;
     }
     Ok(())
 }

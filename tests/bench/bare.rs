@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cygnet::strongswan::{
-    Charon, StrongSwan, conf, names,
+    Charon, StrongSwan, conf,
     conf::Traps,
+    names,
     requests::{self, Loadable, Request},
     vici::Vici,
 };

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 /// What has to be known to read the tables.
-const NOTE: &str = "No peer answers: every one is tried once, 100 a second, each given up after 4 s; then changes are \
+const NOTE: &str = "Calm: no peer answers, every one is tried once and given up after 4 s; then changes are \
                     measured, while they are tried again, five in two seconds, under all rivals alike. Rivals take \
                     turns, lap by lap; ratios are made within a round, and quartiles are shown.";
 

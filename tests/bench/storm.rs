@@ -120,7 +120,8 @@ fn get(client: &mut Client, path: &str) -> Duration {
 /// What the agent asked of charon, for each negotiation that it began.
 fn counts(world: &World, before: &[(String, f64)], half_open: Vec<f64>) -> Vec<Entry> {
     let after = world.requests();
-    let count = |all: &[(String, f64)], command: &str| all.iter().find(|(name, _)| name == command).map_or(0.0, |c| c.1);
+    let count =
+        |all: &[(String, f64)], command: &str| all.iter().find(|(name, _)| name == command).map_or(0.0, |c| c.1);
     let of = |command: &str| count(&after, command) - count(before, command);
     let entry = |name: &str, values: Vec<f64>| Entry { name: name.to_owned(), rounds: vec![values] };
     let begun = of("initiate").max(1.0);

@@ -108,7 +108,12 @@ impl World {
 
     /// Starts the gateway's charon with the retransmission that it has by default: 165 s.
     pub fn start_patient_charon(&self) {
-        let patient = CharonOptions { retransmit_timeout: 4.0, retransmit_base: 1.8, retransmit_tries: 5, ..quiet() };
+        let patient = CharonOptions {
+            retransmit_timeout: 4.0,
+            retransmit_base: 1.8,
+            retransmit_tries: 5,
+            ..CharonOptions::default()
+        };
         self.lab.start_charon_with(SIDE, patient);
     }
 
@@ -116,7 +121,8 @@ impl World {
     pub fn start_responder(&mut self) {
         self.stop_responder();
         let other = SIDE.other();
-        self.lab.start_charon_with(other, quiet());
+        let extra = "block_threshold = 0\ncookie_threshold = 0\n".to_owned();
+        self.lab.start_charon_with(other, CharonOptions { extra, ..CharonOptions::default() });
         self.lab.answer_for(other, seed::PEERS);
         self.lab.load_conf(other, "responder", &seed::responder());
     }
@@ -132,8 +138,13 @@ impl World {
     /// How often the agent has asked charon what, since its start.
     pub fn requests(&self) -> Vec<(String, f64)> {
         let text = self.agent.request("GET", "/metrics", None).text();
-        let counts = text.lines().filter_map(|line| line.strip_prefix("cygnet_charon_request_duration_seconds_count{command=\""));
-        counts.filter_map(|line| line.split_once("\"} ")).map(|(name, count)| (name.to_owned(), count.parse().expect("a number"))).collect()
+        let counts = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("cygnet_charon_request_duration_seconds_count{command=\""));
+        counts
+            .filter_map(|line| line.split_once("\"} "))
+            .map(|(name, count)| (name.to_owned(), count.parse().expect("a number")))
+            .collect()
     }
 
     /// Waits until charon holds what the store says.
@@ -201,11 +212,6 @@ impl World {
     pub fn idle(&self, time: Duration) {
         assert!(poll(time, || self.agent.pid().is_none().then_some(())).is_none(), "the agent goes on");
     }
-}
-
-/// A charon that writes no log of its own: thousands of negotiations would measure the disk.
-fn quiet() -> CharonOptions {
-    CharonOptions::default()
 }
 
 /// What the unit sets of the C library's memory: the agent runs as it does when it is installed.
