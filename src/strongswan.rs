@@ -14,6 +14,7 @@ mod listed;
 mod lists;
 mod loads;
 pub(crate) mod log_parser;
+mod looks;
 pub mod message;
 pub mod names;
 pub mod observe;
@@ -36,6 +37,7 @@ use crate::{
     strongswan::{
         foreign::Foreign,
         listed::Listed,
+        looks::Looks,
         present::Present,
         section::Section,
         sightings::Sightings,
@@ -54,6 +56,7 @@ pub use vici::Asker;
 pub struct StrongSwan {
     way: Arc<Backend>,
     sightings: Sightings,
+    looks: Looks,
     present: Arc<Present>,
 }
 
@@ -82,7 +85,7 @@ impl From<Swanctl> for StrongSwan {
 
 impl StrongSwan {
     fn over(way: Backend) -> Self {
-        Self { way: Arc::new(way), sightings: Sightings::default(), present: Arc::default() }
+        Self { way: Arc::new(way), sightings: Sightings::default(), looks: Looks::default(), present: Arc::default() }
     }
 
     /// charon's version and abilities.

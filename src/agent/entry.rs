@@ -14,7 +14,11 @@ use std::{
     collections::BTreeMap,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -55,9 +59,26 @@ pub struct Entry {
     tally: Mutex<Tally>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
+    /// How often charon told something of the connection, or something was begun on its SAs.
+    told: AtomicU64,
+    /// Since when, by `told`, it has no SAs, and in which start of charon.
+    idle: Mutex<Option<(u64, u64)>>,
+    /// The SAs that a change has listed.
+    sighting: Mutex<Option<Sighting>>,
     /// The last rekey test, and the connection that it tested.
     rekey_test: Mutex<Option<Box<(Connection, RekeyTest)>>>,
 }
+
+/// SAs as they were listed.
+#[derive(Debug)]
+struct Sighting {
+    told: u64,
+    at: Instant,
+    sas: Vec<IkeSa>,
+}
+
+/// For how long a sighting is as good as a list.
+const SIGHTING: Duration = Duration::from_secs(1);
 
 /// A repaired difference between a connection and its record.
 #[derive(Debug, Clone)]
@@ -80,6 +101,37 @@ struct Stamp {
 }
 
 impl Entry {
+    /// charon told something of the connection, or something is begun on its SAs: what was listed before is no longer so.
+    pub fn tell(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// To be read before a list is asked for; see [`Entry::record_idle`] and [`Entry::record_sighting`].
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Records a list that was asked for when charon had told so much, in this start of it.
+    pub fn record_idle(&self, told: u64, life: u64, sas: &[IkeSa]) {
+        *lock(&self.idle) = sas.is_empty().then_some((told, life));
+    }
+
+    /// Whether the last list had no SAs, and nothing was told since.
+    pub fn is_known_idle(&self, life: u64) -> bool {
+        *lock(&self.idle) == Some((self.told(), life))
+    }
+
+    /// Records the SAs that a change has listed; the request was made at `at`, when charon had told so much.
+    pub fn record_sighting(&self, told: u64, at: Instant, sas: &[IkeSa]) {
+        *lock(&self.sighting) = Some(Sighting { told, at, sas: sas.to_vec() });
+    }
+
+    /// These SAs, if they were listed a moment ago and nothing was told since; once.
+    pub fn take_sighting(&self) -> Option<Vec<IkeSa>> {
+        let is_fresh = |seen: &Sighting| seen.told == self.told() && seen.at.elapsed() < SIGHTING;
+        lock(&self.sighting).take().filter(is_fresh).map(|seen| seen.sas)
+    }
+
     /// The history of failures.
     pub fn history(&self) -> Guard<'_, FailureHistory> {
         self.history.lock()

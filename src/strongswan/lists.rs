@@ -3,10 +3,10 @@
 use super::{
     Asker, Backend, StrongSwan,
     foreign::{self, Foreign},
-    names, observe, port_names,
+    looks, names, observe, port_names,
     present::Present,
     section::Section,
-    sightings::{Progress, Sas, Whole},
+    sightings::{Progress, Sas, Whole, same},
 };
 use crate::{
     error::Result,
@@ -48,6 +48,60 @@ impl StrongSwan {
     }
 }
 
+impl StrongSwan {
+    /// The SAs of one connection, from a list that began after the call and is shared.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn look(&self, id: ConnectionId) -> Result<Vec<IkeSa>> {
+        loop {
+            let (answer, mut answered) = tokio::sync::oneshot::channel();
+            self.looks.waiting().entry(id).or_default().push(answer);
+            tokio::select! {
+                biased;
+                // Without an answer, the one who listed has left.
+                answer = &mut answered => if let Ok(found) = answer { return found },
+                mut turn = self.looks.turn.lock() => {
+                    if let Ok(found) = answered.try_recv() {
+                        return found;
+                    }
+                    // charon has other work as well: half of the time at most goes to lists.
+                    if let Some(next) = *turn {
+                        tokio::time::sleep_until(next).await;
+                    }
+                    let begun = Instant::now();
+                    let waiting = self.looks.begin();
+                    self.list_for(waiting).await;
+                    *turn = Some(Instant::now() + begun.elapsed().min(looks::REST));
+                    drop(turn);
+                    if let Ok(found) = answered.try_recv() {
+                        return found;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn list_for(&self, mut waiting: HashMap<ConnectionId, Vec<looks::Answer>>) {
+        if waiting.len() <= looks::FEW {
+            for (id, answers) in waiting {
+                looks::tell(answers, &self.observe(id, Asker::Reconciler).await);
+            }
+            return;
+        }
+        let listed = self.way.list(Asker::Reconciler, |id| waiting.contains_key(&id), || ()).await;
+        let (begun, mut all) = match listed {
+            Ok(listed) => listed,
+            Err(error) => return waiting.into_values().for_each(|answers| looks::tell(answers, &Err(same(&error)))),
+        };
+        for (id, answers) in waiting.drain() {
+            let sas = all.remove(&id).map(|sas| sas.to_vec()).unwrap_or_default();
+            self.sightings.record(id, begun, &sas);
+            looks::tell(answers, &Ok(sas));
+        }
+    }
+}
+
 impl Backend {
     /// The SAs of one connection of ours, and if it `falls_back` those of its second one.
     pub(super) async fn sas_of(
@@ -77,14 +131,17 @@ impl Backend {
 
     /// All SAs of cygnet; connections with only closing SAs are listed twice, see [`observe::all_closing`].
     pub(super) async fn whole(&self, progress: Progress, present: &Present) -> Result<Whole> {
-        let (mut begun, mut sas) = self.list(&progress).await?;
+        let grow = || {
+            progress.fetch_add(1, Ordering::Relaxed);
+        };
+        let (mut begun, mut sas) = self.list(Asker::Reader, |_| true, grow).await?;
         let closing: Vec<_> = sas.iter().filter(|(_, sas)| observe::all_closing(sas)).map(|(id, _)| *id).collect();
         if closing.len() > FEW {
-            (begun, sas) = self.list(&progress).await?;
+            (begun, sas) = self.list(Asker::Reader, |_| true, grow).await?;
         } else {
             for id in closing {
                 sas.insert(id, Arc::new(self.sas_of(id, Asker::Reader, present.fallbacks.has(id)).await?.1));
-                progress.fetch_add(1, Ordering::Relaxed);
+                grow();
             }
         }
         sas.retain(|_, sas| !sas.is_empty());
@@ -92,10 +149,16 @@ impl Backend {
         Ok(Whole { begun, sas })
     }
 
-    async fn list(&self, progress: &Progress) -> Result<(Instant, Sas)> {
+    /// The SAs of the connections of ours that are wanted; `grow` is called for each SA that comes.
+    pub(super) async fn list(
+        &self,
+        asker: Asker,
+        is_wanted: impl Fn(ConnectionId) -> bool,
+        grow: impl Fn(),
+    ) -> Result<(Instant, Sas)> {
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
         let mut take = |item: &Section| {
-            progress.fetch_add(1, Ordering::Relaxed);
+            grow();
             for sa in port_names::ike_sas(item) {
                 if let Some(id) = names::owner(&sa.name) {
                     all.entry(id).or_default().push(sa);
@@ -103,7 +166,10 @@ impl Backend {
             }
         };
         let begun = match self {
-            Self::Vici(vici) => vici.read_all_sas(|item| take(&item)).await?,
+            Self::Vici(vici) => {
+                let is_wanted = |name: &str| names::owner(name).is_some_and(&is_wanted);
+                vici.read_some_sas(asker, is_wanted, |item| take(&item)).await?
+            }
             Self::Swanctl(swanctl) => {
                 let begun = Instant::now();
                 swanctl.query(&["--list-sas"]).await?.iter().for_each(take);

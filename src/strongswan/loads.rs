@@ -1,7 +1,7 @@
 //! Loading connections into charon in place of others, and unloading them.
 
 use super::{
-    Backend, StrongSwan,
+    Asker, Backend, StrongSwan,
     guard::Guard,
     names,
     refused::or_absent,
@@ -18,7 +18,7 @@ impl StrongSwan {
     ///
     /// # Errors
     /// When charon refuses: it still has `previous`. When it does not answer, it may have either.
-    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
+    pub async fn load(&self, new: &Loadable, previous: Option<&Loadable>, asker: Asker) -> Result<()> {
         let guard = self.guard(new, previous)?;
         self.present.loaded.add(new.id);
         if new.section(&names::fallback(new.id)).is_some() {
@@ -33,9 +33,9 @@ impl StrongSwan {
         };
         if let Some(guard) = &guard {
             self.present.guards.add(new.id);
-            vici.load(&guard.request).await?;
+            vici.load_for(asker, &guard.request).await?;
         }
-        match self.replace(vici, new, previous).await {
+        match self.replace(vici, new, previous, asker).await {
             // A charon that does not answer would not do this either; the next load does it.
             silent @ Err(Error::Unreachable { .. }) => silent,
             outcome => outcome.and(self.unload_guard(vici, new.id).await),
@@ -63,8 +63,8 @@ impl StrongSwan {
     }
 
     /// Loads `new`, or what was there before if charon refuses it.
-    async fn replace(&self, vici: &Vici, new: &Loadable, previous: Option<&Loadable>) -> Result<()> {
-        let loaded = match load_all(vici, new).await {
+    async fn replace(&self, vici: &Vici, new: &Loadable, previous: Option<&Loadable>, asker: Asker) -> Result<()> {
+        let loaded = match load_all(vici, new, asker).await {
             // A secret from before the certificates.
             Ok(()) if !new.has_secret(&names::secret(new.id)) => vici.unload_shared(&names::secret(new.id)).await,
             outcome => outcome,
@@ -84,7 +84,7 @@ impl StrongSwan {
         };
         // The secret was replaced before the connection was refused.
         let undone = match previous {
-            Some(previous) => load_all(vici, previous).await,
+            Some(previous) => load_all(vici, previous, asker).await,
             None => self.unload(new.id).await,
         };
         if let Err(undo) = undone {
@@ -140,9 +140,9 @@ async fn unload(vici: &Vici, name: &str) -> Result<()> {
 }
 
 /// Sends charon all requests of `connection`, the secret first.
-async fn load_all(vici: &Vici, connection: &Loadable) -> Result<()> {
+async fn load_all(vici: &Vici, connection: &Loadable, asker: Asker) -> Result<()> {
     for request in &connection.requests {
-        vici.load(request).await?;
+        vici.load_for(asker, request).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use super::section::{Section, Value};
 use indexmap::map::Entry;
 
-const SECTION_START: u8 = 1;
+pub(super) const SECTION_START: u8 = 1;
 const SECTION_END: u8 = 2;
 const KEY_VALUE: u8 = 3;
 const LIST_START: u8 = 4;

@@ -76,3 +76,27 @@ impl Packet {
         Ok(packet)
     }
 }
+
+/// The name of the first section in an event of this name, without decoding the rest: that of the item of a list.
+#[must_use]
+pub fn item<'a>(bytes: &'a [u8], event: &str) -> Option<&'a str> {
+    let rest = bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())?;
+    let (length, rest) = rest.strip_prefix(&[message::SECTION_START])?.split_first()?;
+    std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_item_is_read_without_the_rest() {
+        let of = |message| Packet::Event("list-sa".into(), message).encode().expect("a packet");
+        let packet = of(Section::new().with("cygnet-1", Section::new().with("uniqueid", "1")));
+        assert_eq!(item(&packet, "list-sa"), Some("cygnet-1"));
+        assert_eq!(item(&packet, "list-conn"), None, "another event");
+        assert_eq!(item(&of(Section::new().with("uniqueid", "1")), "list-sa"), None, "no section");
+        (0..packet.len())
+            .for_each(|end| assert!(item(&packet[..end], "list-sa").is_none_or(|name| name == "cygnet-1")));
+    }
+}

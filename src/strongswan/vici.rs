@@ -52,8 +52,10 @@ pub struct Vici {
 struct Pools {
     /// `version` alone.
     pings: Pool,
-    /// Loads, and short queries.
+    /// Loads by the reconciler, and short queries.
     commands: Pool,
+    /// Loads by writers.
+    writes: Pool,
     /// Commands on SAs by their numbers.
     acts: Pool,
     attempts: Pool,
@@ -61,17 +63,21 @@ struct Pools {
     looks: Pool,
     /// The same, for readers.
     readers: Pool,
+    /// What the reconciler looks at.
+    walks: Pool,
     /// Everything.
     lists: Pool,
 }
 
-/// Who asks for the SAs of a connection.
+/// Who asks: each has sockets of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// A writer, which waits for no reader.
     Writer,
     /// A reader.
     Reader,
+    /// The reconciler, which has time.
+    Reconciler,
 }
 
 /// What `version` answers.
@@ -90,11 +96,13 @@ impl Vici {
         let pool = |places| Pool::new(path, deadline, places);
         let pools = Pools {
             pings: pool(1),
-            commands: pool(3),
+            commands: pool(2),
+            writes: pool(2),
             acts: pool(1),
             attempts: pool(1),
             looks: pool(2),
             readers: pool(1),
+            walks: pool(1),
             lists: pool(1),
         };
         Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default() }
@@ -165,7 +173,7 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub(super) async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
-        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), take).await.map(drop)
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |_| true, take).await.map(drop)
     }
 
     /// Sends charon a request of a plan; see [`super::requests::load`].
@@ -173,7 +181,17 @@ impl Vici {
     /// # Errors
     /// When charon refuses it or does not answer.
     pub async fn load(&self, request: &Request) -> Result<()> {
-        self.command(request.command, request.object(), request.body.clone()).await
+        self.load_for(Asker::Reconciler, request).await
+    }
+
+    /// The same, on the sockets of `asker`: a writer waits for nothing that the reconciler loads.
+    ///
+    /// # Errors
+    /// When charon refuses it or does not answer.
+    pub async fn load_for(&self, asker: Asker, request: &Request) -> Result<()> {
+        let (command, object) = (request.command, request.object());
+        let pool = if asker == Asker::Writer { &self.pools.writes } else { &self.pools.commands };
+        obeyed(command, object, &self.call(pool, command, object, request.body.clone()).await?)
     }
 
     /// Unloads a secret; a missing one is no error.
@@ -291,9 +309,11 @@ impl Vici {
         let pool = match asker {
             Asker::Writer => &self.pools.looks,
             Asker::Reader => &self.pools.readers,
+            Asker::Reconciler => &self.pools.walks,
         };
         let mut all = Vec::new();
-        let begun = self.stream(pool, "list-sas", "list-sa", of(Some(ike)), |item| all.extend(read(item))).await?;
+        let begun =
+            self.stream(pool, "list-sas", "list-sa", of(Some(ike)), |_| true, |item| all.extend(read(item))).await?;
         Ok((begun, all))
     }
 
@@ -302,7 +322,21 @@ impl Vici {
     /// # Errors
     /// When charon does not answer.
     pub(super) async fn read_all_sas(&self, take: impl FnMut(Section)) -> Result<Instant> {
-        self.stream(&self.pools.lists, "list-sas", "list-sa", Section::new(), take).await
+        self.read_some_sas(Asker::Reader, |_| true, take).await
+    }
+
+    /// The IKE_SAs of the names that are wanted; charon lists all, and the others are not decoded.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub(super) async fn read_some_sas(
+        &self,
+        asker: Asker,
+        is_wanted: impl Fn(&str) -> bool,
+        take: impl FnMut(Section),
+    ) -> Result<Instant> {
+        let pool = if asker == Asker::Reconciler { &self.pools.walks } else { &self.pools.lists };
+        self.stream(pool, "list-sas", "list-sa", Section::new(), is_wanted, take).await
     }
 
     /// Subscribes to `names` on a socket of its own.
@@ -326,24 +360,25 @@ impl Vici {
 
     async fn list(&self, command: &'static str, event: &'static str, ike: Option<&str>) -> Result<Vec<Section>> {
         let mut all = Vec::new();
-        self.stream(&self.pools.lists, command, event, of(ike), |item| all.push(item)).await?;
+        self.stream(&self.pools.lists, command, event, of(ike), |_| true, |item| all.push(item)).await?;
         Ok(all)
     }
 
-    /// A list; `take` gets each item as it arrives.
+    /// A list; `take` gets each item as it arrives whose name is wanted.
     async fn stream(
         &self,
         pool: &Pool,
         command: &'static str,
         event: &'static str,
         body: Section,
+        is_wanted: impl Fn(&str) -> bool,
         take: impl FnMut(Section),
     ) -> Result<Instant> {
         let ike = body.text("ike").unwrap_or_default().to_owned();
         let exchange = async {
             let mut lent = self.lent(pool, command).await?;
             let request = Packet::Request(command.into(), body);
-            let answer = self.timed(command, lent.socket.stream(&request, event, take)).await;
+            let answer = self.timed(command, lent.socket.stream(&request, event, is_wanted, take)).await;
             lent.returned(answer)
         };
         exchange.await.map(|(begun, _)| begun).map_err(|e| failed(command, &ike, e))

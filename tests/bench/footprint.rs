@@ -69,6 +69,49 @@ pub fn idle(world: &World, options: &Options) -> Contest {
     }
 }
 
+/// The processor time of the programs at one moment.
+pub struct Spent {
+    at: Instant,
+    seconds: Vec<(&'static str, i32, f64)>,
+}
+
+impl Spent {
+    /// Now.
+    pub fn now(world: &World) -> Self {
+        let of = |(name, pid)| (name, pid, processor_time(pid));
+        Self { at: Instant::now(), seconds: all(world).into_iter().map(of).collect() }
+    }
+
+    /// What was spent since, in percent of a core.
+    pub fn until_now(self) -> Vec<Entry> {
+        let elapsed = self.at.elapsed().as_secs_f64();
+        let share = |(name, pid, before): (&str, i32, f64)| {
+            let percent = 100.0 * (processor_time(pid) - before) / elapsed;
+            Entry { name: name.to_owned(), rounds: vec![vec![percent]] }
+        };
+        self.seconds.into_iter().map(share).collect()
+    }
+}
+
+/// Forgets the most memory so far.
+pub fn reset_peak(world: &World) {
+    for (_, pid) in all(world) {
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the kernel takes it");
+    }
+}
+
+/// The most resident memory since then.
+pub fn peak(world: &World) -> Vec<Entry> {
+    let entry = |(name, pid): (&str, i32)| Entry { name: name.to_owned(), rounds: vec![vec![status(pid, "VmHWM:")]] };
+    all(world).into_iter().map(entry).collect()
+}
+
+/// Both programs, and what answers for the peers if it runs.
+fn all(world: &World) -> Vec<(&'static str, i32)> {
+    let responder = world.lab.charon_pid(SIDE.other()).map(|pid| ("what answers for the peers", pid));
+    pids(world).into_iter().chain(responder).collect()
+}
+
 fn pids(world: &World) -> [(&'static str, i32); 2] {
     let agent = world.agent.pid().expect("the agent runs");
     [("cygnet", agent), ("charon", world.lab.charon_pid(SIDE).expect("charon runs"))]
@@ -76,8 +119,13 @@ fn pids(world: &World) -> [(&'static str, i32); 2] {
 
 /// `VmRSS` in KiB.
 fn resident(pid: i32) -> f64 {
+    status(pid, "VmRSS:")
+}
+
+/// A size of `/proc/PID/status` in KiB.
+fn status(pid: i32, name: &str) -> f64 {
     let status = read(&format!("/proc/{pid}/status"));
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 

@@ -16,6 +16,7 @@ mod race;
 mod report;
 mod seed;
 mod starts;
+mod storm;
 mod world;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use serde_json::json;
 use machine::Machine;
 use options::Options;
 use report::Contest;
+use storm::Peers;
 use support::lab::Lab;
 use world::World;
 
@@ -48,14 +50,18 @@ fn main() -> ExitCode {
     let machine = Machine::this(world.bare().version());
     println!("{}", machine.line());
     let mut results = Results { machine, contests: Vec::new() };
-    measure(&mut world, &options, &mut results);
+    if options.parts.iter().any(|part| part != "storm" && part != "up") {
+        measure(&mut world, &options, &mut results);
+    }
+    drop(world);
+    storms(&options, &mut results);
     println!("\n{}", report::summary(&results.contests));
     println!("{:.0} s in all; the results lie in {}. {NOTE}", start.elapsed().as_secs_f64(), directory().display());
     ExitCode::SUCCESS
 }
 
 /// What has to be known to read the tables.
-const NOTE: &str = "No peer answers: every one is tried once, 100 a second, each given up after 4 s; then changes are \
+const NOTE: &str = "Calm: no peer answers, every one is tried once and given up after 4 s; then changes are \
                     measured, while they are tried again, five in two seconds, under all rivals alike. Rivals take \
                     turns, lap by lap; ratios are made within a round, and quartiles are shown.";
 
@@ -76,6 +82,28 @@ fn measure(world: &mut World, options: &Options, results: &mut Results) {
             results.add(change::one_change(world, options));
         }
     }
+    calm(world, options, results);
+}
+
+/// What is measured while all connections are negotiated at once, on a gateway of its own.
+fn storms(options: &Options, results: &mut Results) {
+    if !options.has("storm") && !options.has("up") {
+        return;
+    }
+    let world = &mut World::new();
+    for size in &options.sizes {
+        world.grow(*size);
+        for peers in [Peers::Silent, Peers::Answering].into_iter().filter(|_| options.has("storm")) {
+            storm::storm(world, options, peers).into_iter().for_each(|contest| results.add(contest));
+        }
+        if options.has("up") {
+            results.add(storm::up_again(world, options));
+        }
+    }
+}
+
+/// What is measured with all connections while none is negotiated for the first time.
+fn calm(world: &mut World, options: &Options, results: &mut Results) {
     if let Some(contest) = footprint::per_connection(&results.contests) {
         results.add(contest);
     }

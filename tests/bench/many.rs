@@ -117,7 +117,7 @@ fn reads(world: &World, options: &Options, beside: &str) -> Contest {
 }
 
 /// A query that must find so many.
-fn read(client: &mut Client, path: &str, wanted: u32) -> Duration {
+pub fn read(client: &mut Client, path: &str, wanted: u32) -> Duration {
     let (time, answer) = timed(|| request(client, "GET", &format!("/zstack/v1/ipsec{path}"), &[], false));
     let found = answer["inventories"].as_array().map_or(0, Vec::len);
     assert_eq!(found, wanted as usize, "{path} finds them");

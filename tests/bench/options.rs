@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The parts of the benchmark, in the order in which they run.
-pub const PARTS: [&str; 6] = ["memory", "change", "callers", "queries", "idle", "starts"];
+pub const PARTS: [&str; 8] = ["memory", "change", "callers", "queries", "idle", "starts", "storm", "up"];
 
 /// What is measured, and how long.
 pub struct Options {
@@ -21,6 +21,8 @@ pub struct Options {
     pub idle: Duration,
     /// How often the agent is started, for each kind of start.
     pub starts: usize,
+    /// How long a storm is measured.
+    pub storm: Duration,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
                 "--sizes" => options.sizes = numbers(value)?,
                 "--rounds" => options.rounds = number(value)?,
                 "--laps" => options.laps = number(value)?,
+                "--starts" => options.starts = number(value)?,
                 _ => return Err(usage()),
             }
         }
@@ -59,13 +62,14 @@ impl Options {
             changes: 1000,
             idle: Duration::from_mins(1),
             starts: 3,
+            storm: Duration::from_mins(1),
         }
     }
 
     /// A look whether everything still runs; its figures say little.
     fn small() -> Self {
-        let (sizes, idle) = (vec![1, 100], Duration::from_secs(3));
-        Self { sizes, rounds: 2, laps: 4, changes: 64, idle, starts: 1, ..Self::whole() }
+        let (sizes, idle, storm) = (vec![1, 100], Duration::from_secs(3), Duration::from_secs(2));
+        Self { sizes, rounds: 2, laps: 4, changes: 64, idle, starts: 1, storm, ..Self::whole() }
     }
 
     /// Whether `part` is wanted.
@@ -84,7 +88,7 @@ fn numbers(text: &str) -> Result<Vec<u32>, String> {
 
 fn usage() -> String {
     format!(
-        "cargo bench --bench gateway -- [--small] [--only {}] [--sizes 1,100,.. (up to 10000)] [--rounds N] [--laps N]",
+        "cargo bench --bench gateway -- [--small] [--only {}] [--sizes 1,100,.. (up to 10000)] [--rounds N] [--laps N] [--starts N]",
         PARTS.join(",")
     )
 }

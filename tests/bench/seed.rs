@@ -30,6 +30,20 @@ pub fn name(n: u32) -> String {
     format!("branch-{n}")
 }
 
+/// The addresses of all peers.
+pub const PEERS: &str = "198.18.0.0/15";
+
+/// What a gateway needs to answer for all peers.
+pub fn responder() -> String {
+    format!(
+        "connections {{\n all {{\n version = 2\n local_addrs = 0.0.0.0/0\n remote_addrs = 0.0.0.0/0\n \
+         proposals = aes256-sha256-x25519\n unique = never\n local {{\n auth = psk\n id = %any\n }}\n remote {{\n auth = psk\n \
+         id = %any\n }}\n children {{\n all {{\n local_ts = 0.0.0.0/0\n remote_ts = 0.0.0.0/0\n \
+         esp_proposals = aes256-sha256-x25519\n }}\n }}\n }}\n}}\n\
+         secrets {{\n ike-all {{\n secret = \"{KEY}\"\n }}\n}}\n"
+    )
+}
+
 /// Its peer: in 198.18.0.0/15, which is for benchmarks (RFC 2544), and is routed to where nothing answers.
 fn peer(n: u32) -> String {
     format!("198.18.{}.{}", n / 250, n % 250 + 1)

@@ -13,7 +13,7 @@ use crate::bare::Bare;
 use crate::seed;
 use crate::support::agent::{Agent, AgentOptions, TOKEN};
 use crate::support::http::Client;
-use crate::support::lab::{Lab, Side};
+use crate::support::lab::{CharonOptions, Lab, Side};
 use crate::support::{poll, wait_until};
 
 /// The gateway; the other one of the lab stays dark.
@@ -89,6 +89,62 @@ impl World {
         self.agent.restart();
         self.wait_until_ready();
         start.elapsed()
+    }
+
+    /// Kills charon and starts it anew with the default retransmission; with `answering`, there is a peer for all
+    /// connections. Returns when the agent has loaded them.
+    pub fn restart_charon(&mut self, answering: bool) {
+        self.lab.kill_charon(SIDE);
+        wait_until(PATIENCE, "503 of /readyz", || {
+            (self.agent.request("GET", "/readyz", None).status == 503).then_some(())
+        });
+        self.stop_responder();
+        if answering {
+            self.start_responder();
+        }
+        self.start_patient_charon();
+        self.wait_until_ready();
+    }
+
+    /// Starts the gateway's charon with the retransmission that it has by default: 165 s.
+    pub fn start_patient_charon(&self) {
+        let patient = CharonOptions {
+            retransmit_timeout: 4.0,
+            retransmit_base: 1.8,
+            retransmit_tries: 5,
+            ..CharonOptions::default()
+        };
+        self.lab.start_charon_with(SIDE, patient);
+    }
+
+    /// Starts the charon of the other side anew, which answers for all peers.
+    pub fn start_responder(&mut self) {
+        self.stop_responder();
+        let other = SIDE.other();
+        let extra = "block_threshold = 0\ncookie_threshold = 0\n".to_owned();
+        self.lab.start_charon_with(other, CharonOptions { extra, ..CharonOptions::default() });
+        self.lab.answer_for(other, seed::PEERS);
+        self.lab.load_conf(other, "responder", &seed::responder());
+    }
+
+    fn stop_responder(&mut self) {
+        let other = SIDE.other();
+        if self.lab.charon_pid(other).is_some() {
+            self.lab.kill_charon(other);
+            self.lab.answer_no_longer(other, seed::PEERS);
+        }
+    }
+
+    /// How often the agent has asked charon what, since its start.
+    pub fn requests(&self) -> Vec<(String, f64)> {
+        let text = self.agent.request("GET", "/metrics", None).text();
+        let counts = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("cygnet_charon_request_duration_seconds_count{command=\""));
+        counts
+            .filter_map(|line| line.split_once("\"} "))
+            .map(|(name, count)| (name.to_owned(), count.parse().expect("a number")))
+            .collect()
     }
 
     /// Waits until charon holds what the store says.

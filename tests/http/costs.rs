@@ -1,7 +1,7 @@
 //! The cost of reading: charon's log starts a program, of which few run at once; a long list takes no memory for each
 //! reader.
 
-use crate::serve::{Bench, Options, params, wait_until};
+use crate::serve::{Bench, Options, change, params, uuid, wait_until};
 use serde_json::json;
 use std::{
     fs,
@@ -69,4 +69,24 @@ fn readers_of_long_lists_hold_no_copies() {
     let grown = (status("VmHWM") - before) * 1024;
     assert!(one > 300_000 && grown < READERS * one / 2, "{READERS} answers of {one} bytes take {grown}");
     drop(readers);
+}
+
+/// charon goes through all IKE SAs for each list, so a change asks for one: the answer shows what it has seen before it
+/// loaded the connection, unless charon has told something since.
+#[test]
+fn a_change_lists_its_connection_once() {
+    let b = Bench::start();
+    b.charon.establish(true);
+    b.create(&params(1, &json!({}))).expect(200);
+    wait_until("it is up", || (b.inventory(&uuid(1))["status"] == "Ready").then_some(()));
+    for n in 0..5 {
+        b.charon.forget_requests();
+        let answer = b.change(&uuid(1), &change(1, &json!({ "lifeTime": 4000 + n }))).expect(200).json();
+        assert_eq!(answer["inventory"]["lifeTime"], 4000 + n);
+        let lists = b.charon.requests_of("list-sas");
+        // A writer's socket is none of the reconciler's, which looks on after the change.
+        let own = lists.iter().filter(|list| list.socket == lists[0].socket).count();
+        assert_eq!(own, 1, "lists of the change");
+        wait_until("it is up again", || (b.inventory(&uuid(1))["status"] == "Ready").then_some(()));
+    }
 }

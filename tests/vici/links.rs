@@ -2,9 +2,9 @@
 
 use super::{AMPLE, SHORT, bench, is_unreachable, requests, sa, soon};
 use crate::{connections, fake_charon::Behaviour};
-use cygnet::strongswan::{section::Section, vici::Asker};
+use cygnet::strongswan::{StrongSwan, section::Section, vici::Asker};
 use futures_util::future::join_all;
-use std::time::Instant;
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Instant};
 
 /// An SA as it was listed, kept whole.
 fn whole(item: Section) -> Vec<Section> {
@@ -54,6 +54,47 @@ async fn whoever_leaves_takes_the_request_along_and_shifts_no_answer() {
     assert_eq!(soon(vici.read_sas(Asker::Reader, "cygnet-2", whole)).await.expect("answered").1, [sa("cygnet-2", 2)]);
 }
 
+/// Polls a call once: it has asked, and waits.
+async fn begun<T>(mut call: Pin<&mut (impl Future<Output = T> + ?Sized)>) {
+    poll_fn(|context| {
+        assert!(call.as_mut().poll(context).is_pending(), "it waits");
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// charon walks all SAs for each list: forty connections that are looked at while a list is under way cost one more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_who_look_while_one_list_is_made_share_the_next() {
+    const MANY: u128 = 40;
+    let b = bench(AMPLE);
+    let id = |n: u128| format!("{n:032x}").parse::<cygnet::ipsec::ConnectionId>().expect("an id");
+    let name = |n| format!("cygnet-{}", id(n));
+    b.charon.set_sas((1..=10 * MANY).map(|n| sa(&name(n), u32::try_from(n).expect("small"))));
+    b.charon.on(&format!("list-sas {}", name(1)), Behaviour::Late);
+    let strongswan = StrongSwan::from(b.vici);
+    let look = |n| Box::pin(strongswan.look(id(n)));
+    let (mut first, mut left) = (look(1), look(MANY + 1));
+    let mut others: Vec<_> = (1..=MANY).map(look).collect();
+    while b.charon.requests_of("list-sas").is_empty() {
+        begun(first.as_mut()).await;
+        tokio::task::yield_now().await;
+    }
+    for look in others.iter_mut().chain([&mut left]) {
+        begun(look.as_mut()).await;
+    }
+    drop(left);
+    b.charon.release();
+    assert_eq!(soon(first).await.expect("answered")[0].unique_id, 1);
+    for (n, look) in (1..).zip(soon(join_all(others)).await) {
+        let found = look.expect("answered");
+        assert_eq!(found.iter().map(|ike| ike.unique_id).collect::<Vec<_>>(), [n]);
+    }
+    let lists = b.charon.requests_of("list-sas");
+    assert_eq!(lists.len(), 2, "lists for {MANY} who looked");
+    assert!(lists[1].body.text("ike").is_none(), "the second is of all");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_hangs_holds_up_no_other_kind() {
     let b = bench(AMPLE);
@@ -67,16 +108,19 @@ async fn what_hangs_holds_up_no_other_kind() {
         command: "load-conn",
         body: Section::new().with("cygnet-x", Section::new().with("version", "2")),
     };
-    let hang = async { tokio::join!(b.vici.list_sas(None), b.vici.initiate(&name, "c"), b.vici.load(&hanging)) };
+    // Two loads of the reconciler hang: they have no more sockets, and writers have others.
+    let loads = async { tokio::join!(b.vici.load(&hanging), b.vici.load(&hanging)).0 };
+    let hang = async { tokio::join!(b.vici.list_sas(None), b.vici.initiate(&name, "c"), loads) };
     let work = async {
-        while ["list-sas", "initiate", "load-conn"].iter().any(|command| b.charon.requests_of(command).is_empty()) {
+        let asked = |(command, count): &(&str, usize)| b.charon.requests_of(command).len() >= *count;
+        while ![("list-sas", 1), ("initiate", 1), ("load-conn", 2)].iter().all(asked) {
             tokio::task::yield_now().await;
         }
         for request in requests(&connection) {
-            b.vici.load(&request).await.expect("another connection is loaded");
+            b.vici.load_for(Asker::Writer, &request).await.expect("another connection is loaded");
         }
         b.vici.version().await.expect("it is there");
-        for asker in [Asker::Writer, Asker::Reader] {
+        for asker in [Asker::Writer, Asker::Reader, Asker::Reconciler] {
             assert_eq!(b.vici.read_sas(asker, &name, whole).await.expect("looked at").1, [sa(&name, 1)]);
         }
         let life = b.vici.charon_epoch().await;

@@ -29,7 +29,7 @@ impl Agent {
         // Listed before loading: all of these belong to the earlier configuration. SAs that the peer makes later are judged
         // by what they show. Marking a new SA as stale would never end: charon makes no second one.
         let loads = prepared.before.is_some() && prepared.steps.contains(&Step::Load);
-        let listed = async { if loads { self.strongswan.observe(id, Asker::Writer).await } else { Ok(Vec::new()) } };
+        let listed = async { if loads { self.sighted(id, Asker::Writer).await } else { Ok(Vec::new()) } };
         let staged = async { block_in_place(|| self.stage(new, &prepared)) };
         let laid = match tokio::try_join!(listed, staged) {
             Ok(laid) => self.load(id, &prepared, planner).await.map(|()| laid),
@@ -90,7 +90,7 @@ impl Agent {
     async fn load(&self, id: ConnectionId, prepared: &Prepared, planner: &mut SaPlanner) -> Result<()> {
         match &prepared.after {
             Some(after) if prepared.steps.contains(&Step::Load) => {
-                self.strongswan.load(after, prepared.before.as_ref()).await?;
+                self.strongswan.load(after, prepared.before.as_ref(), Asker::Writer).await?;
                 self.record_loaded(id, planner, Loaded::These(after.digest()));
             }
             None if prepared.steps.contains(&Step::Unload) => {

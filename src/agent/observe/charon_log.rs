@@ -45,6 +45,7 @@ impl Agent {
         }
         for id in owners {
             if !line.is_chatter() {
+                self.entry(id).tell();
                 self.record_line(id, Speaker::Charon, &format!("[{}] {}", line.group, line.text));
             }
             if let Some(closed) = closed::of(&line.text) {
@@ -74,6 +75,7 @@ impl Agent {
             None => alert.remote.map(|remote| self.store.with_peer(remote)).unwrap_or_default(),
         };
         for id in owners.into_iter().take(NAMESAKES) {
+            self.entry(id).tell();
             self.record_line(id, Speaker::Charon, &format!("[alert] {}", alert.kind));
             if let Some(cause) = alert.cause() {
                 self.suspect_cause(id, cause);

@@ -114,7 +114,13 @@ impl Agent {
     async fn seen(&self, record: Arc<Record>, asker: Asker) -> View {
         let id = record.id;
         let list = async { timeout(STATUS_DEADLINE, self.observed(id, asker)).await.ok() };
-        let mut running = if record.is_loaded() { self.answered(list).await } else { Some(Vec::new()) };
+        // A change has just listed them, before it loaded the connection, which changes none.
+        let sighted = if asker == Asker::Writer { self.entry(id).take_sighting() } else { None };
+        let mut running = match sighted {
+            _ if !record.is_loaded() => Some(Vec::new()),
+            None => self.answered(list).await,
+            sighted => sighted,
+        };
         self.mark(id, &mut running);
         View { discount: self.discount(&record), record, running }
     }
@@ -140,8 +146,23 @@ impl Agent {
 
     /// The SAs of one connection; lists them twice where that is needed, see [`all_closing`].
     pub(in crate::agent) async fn observed(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let list = async || match asker {
+            Asker::Reconciler => self.strongswan.look(id).await,
+            Asker::Writer | Asker::Reader => self.strongswan.observe(id, asker).await,
+        };
+        let running = list().await?;
+        if all_closing(&running) { list().await } else { Ok(running) }
+    }
+
+    /// The SAs of one connection, which the answer to the same change can show if charon tells nothing of it until then.
+    pub(in crate::agent) async fn sighted(&self, id: ConnectionId, asker: Asker) -> Result<Vec<IkeSa>> {
+        let (entry, at) = (self.entry(id), Instant::now());
+        let told = entry.told();
         let running = self.strongswan.observe(id, asker).await?;
-        if all_closing(&running) { self.strongswan.observe(id, asker).await } else { Ok(running) }
+        if self.strongswan.has_events() && !all_closing(&running) {
+            entry.record_sighting(told, at, &running);
+        }
+        Ok(running)
     }
 
     /// Why the SAs do not make the connection Ready, if there is a reason.

@@ -33,6 +33,7 @@ impl Agent {
     async fn follow(self: &Arc<Self>) -> Result<()> {
         self.strongswan.begin_anew();
         self.forget_traces();
+        self.tell_all();
         self.reconciler.queue().begin_anew();
         let (mut events, charon) = self.while_there(self.begun()).await?;
         tracing::info!(version = %charon.version, "charon has loaded the stored connections (strongSwan {})", charon.version);
@@ -83,7 +84,10 @@ impl Agent {
             tokio::select! {
                 notice = self.strongswan.next(events) => match notice {
                     Some(Notice::Event(name, message)) => self.happened(&name, &message),
-                    Some(Notice::Lagged) => self.enqueue_all(),
+                    Some(Notice::Lagged) => {
+                        self.tell_all();
+                        self.enqueue_all();
+                    }
                     None => return Ok(()),
                 },
                 _ = &mut looks => return Ok(()),
@@ -129,6 +133,8 @@ impl Agent {
     /// Reconciles the connections that an event names.
     fn happened(&self, event: &str, message: &Section) {
         match event {
+            // Lines were lost.
+            "log" if message.0.is_empty() => return self.tell_all(),
             "log" => return self.on_log_line(message),
             "alert" => return self.on_alert(message),
             _ => {}
@@ -152,9 +158,18 @@ impl Agent {
                 drop(tally);
                 entry.record_rekeying(rekeying);
             }
+            if event == "child-updown" && message.text("up") == Some("yes") {
+                self.reconciler.queue().succeeded(id);
+            }
+            entry.tell();
             entry.happened.notify_waiters();
             self.reconciler.enqueue(id, Instant::now());
         }
+    }
+
+    /// charon may have told something of any connection that was not heard.
+    fn tell_all(&self) {
+        self.lock_entries().values().for_each(|entry| entry.tell());
     }
 }
 

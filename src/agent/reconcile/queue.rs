@@ -5,6 +5,7 @@ use crate::ipsec::ConnectionId;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 /// How many connections are reconciled concurrently.
-const PARALLEL: usize = 32;
+const PARALLEL: usize = 128;
 
 /// The sending end of the queue.
 pub struct ReconcileQueue {
@@ -68,10 +69,27 @@ impl ReconcileQueue {
         self.waiting.limiter().cancel(id);
     }
 
-    /// An attempt of this priority succeeded.
-    pub fn succeeded(&self, priority: Priority) {
-        self.waiting.limiter().succeeded(priority, Instant::now());
+    /// The tunnel of `id` came up.
+    pub fn succeeded(&self, id: ConnectionId) {
+        self.waiting.limiter().succeeded(id, Instant::now());
         self.waiting.changed.notify_one();
+    }
+
+    /// Nothing of `id` is half open.
+    pub fn ended(&self, id: ConnectionId) {
+        if self.waiting.limiter().ended(id) {
+            self.waiting.changed.notify_one();
+        }
+    }
+
+    /// charon took so long to begin a negotiation.
+    pub fn answered(&self, took: Duration) {
+        self.waiting.limiter().answered(took, Instant::now());
+    }
+
+    /// Whether the half-open SA of `id` is to make room for others; once.
+    pub fn take_vain(&self, id: ConnectionId) -> bool {
+        self.waiting.limiter().take_vain(id)
     }
 
     /// charon was restarted: nothing waits any more.

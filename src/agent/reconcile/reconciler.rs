@@ -14,7 +14,7 @@ use crate::{
     },
     disk,
     error::{Error, Result},
-    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, carried, native::StartMode},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, carried, native::StartMode},
     store::Record,
     strongswan::{
         Asker, Charon,
@@ -38,6 +38,8 @@ const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// How long a reconcile waits for a change of the connection, and when it retries after that.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
+/// When to look again after closing what is half open.
+const AGAIN: Duration = Duration::from_millis(50);
 /// When to try again if charon did not answer.
 pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
 /// When to try again after any other failure.
@@ -68,6 +70,7 @@ fn claim(record: &Record, planner: &SaPlanner) -> Priority {
     match (planner.has_failed(), record.unproven) {
         (true, _) => Priority::Again,
         (false, true) => Priority::New,
+        (false, false) if planner.was_alive => Priority::Alive,
         (false, false) => Priority::Known,
     }
 }
@@ -208,7 +211,7 @@ impl Agent {
         match (step, wanted) {
             (Step::Load, Some(wanted)) => {
                 block_in_place(|| self.place_credentials(wanted))?;
-                self.strongswan.load(wanted, None).await?;
+                self.strongswan.load(wanted, None, Asker::Reconciler).await?;
                 self.record_loaded(id, planner, Loaded::These(wanted.digest()));
             }
             (Step::Write, Some(wanted)) => {
@@ -244,6 +247,7 @@ impl Agent {
     ) -> Result<()> {
         let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
             self.reconciler.queue().cancel(id);
+            self.reconciler.queue().ended(id);
             return match listed {
                 Some(listed) if listed.sas.is_empty() => Ok(()),
                 _ => self.close_all(id).await,
@@ -251,7 +255,7 @@ impl Agent {
         };
         let Listed { life, sas: mut running } = match listed {
             Some(listed) => listed,
-            None => self.listed(id).await?,
+            None => self.looked(id, entry).await?,
         };
         entry.take_in_rekeyings(planner);
         if self.follow_address(&record, entry, planner, (&running, life)).await? {
@@ -267,13 +271,18 @@ impl Agent {
         self.record_installed(&record, &running);
         self.record_totals(id, &running);
         let now = Instant::now();
-        let (attempted_as, was_complete) = (claim(&record, planner), planner.is_complete());
+        self.note_half_open(id, &running);
+        if self.make_room(&record, entry, planner, (&running, life)).await? {
+            return Ok(());
+        }
+        let was_complete = planner.is_complete();
         let (steps, again) = planner.steps(&record.connection, &running, now);
         entry.share(planner);
         entry.mark(&mut running);
         entry.record_carried(carried(&record.connection, &running));
         if planner.is_complete() && !was_complete {
-            self.reconciler.queue().succeeded(attempted_as);
+            planner.was_alive = true;
+            self.reconciler.queue().succeeded(id);
         }
         if self.record_proven(&record, entry, planner, charon, &running).await? {
             return Ok(());
@@ -293,6 +302,33 @@ impl Agent {
             self.reconciler.enqueue(id, again);
         }
         Ok(())
+    }
+
+    /// Tells the limiter if nothing of the connection is half open.
+    fn note_half_open(&self, id: ConnectionId, running: &[IkeSa]) {
+        if running.iter().all(|ike| ike.state != IkeState::Connecting) {
+            self.reconciler.queue().ended(id);
+        }
+    }
+
+    /// Closes half-open SAs whose peer is silent, if others wait for their places; returns whether it did. charon would
+    /// send its first packet again ever more rarely; the back-off says when it is tried again.
+    async fn make_room(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        planner: &SaPlanner,
+        (running, life): (&[IkeSa], u64),
+    ) -> Result<bool> {
+        let is_spoken = || entry.history().speaks(record.connection.initiates(), planner.attempted()).is_some();
+        if !self.reconciler.queue().take_vain(record.id) || is_spoken() {
+            return Ok(false);
+        }
+        let vain = running.iter().filter(|ike| ike.state == IkeState::Connecting && ike.is_initiator);
+        let closings: Vec<_> = vain.map(|ike| Step::CloseIke(ike.unique_id)).collect();
+        self.walk(record, entry, closings.clone(), life).await?;
+        self.reconciler.enqueue(record.id, Instant::now() + AGAIN);
+        Ok(!closings.is_empty())
     }
 
     /// Loads the children in a new generation. This changes no running SA.
@@ -316,6 +352,8 @@ impl Agent {
         life: u64,
     ) -> Result<()> {
         let id = record.id;
+        // What was seen before is over, also if a step fails.
+        entry.tell();
         for step in steps {
             tracing::debug!(uuid = %id, %step, "{}: next step: {step}", record.label());
             self.record_line(id, Speaker::Agent, &format!("next step: {step}"));
@@ -324,7 +362,10 @@ impl Agent {
                     record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
                     entry.tally().attempts += 1;
                     entry.history().attempt(record.connection.initiates());
-                    self.strongswan.initiate(&initiator(record), child).await
+                    let begun = Instant::now();
+                    let done = self.strongswan.initiate(&initiator(record), child).await;
+                    self.reconciler.queue().answered(begun.elapsed());
+                    done
                 }
                 Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
                 Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
@@ -349,7 +390,19 @@ impl Agent {
 
     /// The current SAs of the connection.
     pub(in crate::agent) async fn listed(&self, id: ConnectionId) -> Result<Listed> {
-        Ok(Listed { life: self.strongswan.charon_epoch().await, sas: self.observed(id, Asker::Writer).await? })
+        Ok(Listed { life: self.strongswan.charon_epoch().await, sas: self.observed(id, Asker::Reconciler).await? })
+    }
+
+    /// The same; without asking if there were none at the last look and charon has told nothing of the connection since.
+    async fn looked(&self, id: ConnectionId, entry: &Entry) -> Result<Listed> {
+        let life = self.strongswan.charon_epoch().await;
+        if self.strongswan.has_events() && entry.is_known_idle(life) {
+            return Ok(Listed { life, sas: Vec::new() });
+        }
+        let told = entry.told();
+        let listed = self.listed(id).await?;
+        entry.record_idle(told, life, &listed.sas);
+        Ok(listed)
     }
 
     /// Publishes an event if the tunnel came up or went down. A tunnel that is up at the start is not reported.

@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{task::block_in_place, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often conf.d and charon's lists are compared with the store; see [`Agent::pause`].
 pub(in crate::agent) const SWEEP: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub(in crate::agent) const SAMPLE: Duration = Duration::from_secs(3);
 const SWEPT: usize = 500;
 const LONGEST: usize = 20;
 /// How many connections are loaded concurrently: enough to keep all sockets of charon busy.
-const PARALLEL: usize = 8;
+const PARALLEL: usize = 16;
 
 impl Agent {
     /// Reconciles every connection of cygnet, wanted or not, with the store.
@@ -47,7 +48,16 @@ impl Agent {
         let all = all
             .into_iter()
             .map(|id| (id, Listed { life, sas: running.remove(&id).map(Arc::unwrap_or_clone).unwrap_or_default() }));
-        let outcomes = futures_util::stream::iter(all).map(|(id, listed)| self.restore(id, listed, charon));
+        // Each renders and compares a file: on tasks of their own, all processors take part. They end with this call.
+        let restored = |(id, listed)| {
+            let (agent, charon) = (Arc::clone(self), Arc::clone(charon));
+            let task = tokio::spawn(async move { agent.restore(id, listed, &charon).await });
+            async move {
+                let ended = |e| (id, Err(Error::Internal(format!("the task of the connection ended: {e}"))));
+                AbortOnDropHandle::new(task).await.unwrap_or_else(ended)
+            }
+        };
+        let outcomes = futures_util::stream::iter(all).map(restored);
         let mut outcomes = std::pin::pin!(outcomes.buffer_unordered(PARALLEL));
         while let Some((id, outcome)) = outcomes.next().await {
             self.reconciler.heartbeat().watch_ticked();
@@ -91,8 +101,12 @@ impl Agent {
         listed: Listed,
         charon: &Charon,
     ) -> Result<()> {
+        // What carried traffic goes first.
+        let was_alive = planner.is_complete() || planner.was_alive && !planner.has_failed();
         *planner = SaPlanner::default();
+        planner.was_alive = was_alive;
         self.mark_all_stale(id, &listed.sas, planner);
+        entry.record_idle(entry.told(), listed.life, &listed.sas);
         self.converge(id, entry, planner, charon, Some(listed)).await
     }
 

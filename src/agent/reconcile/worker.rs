@@ -42,7 +42,7 @@ pub async fn run(agent: Weak<Agent>, end: QueueEnd, heartbeat: Arc<Heartbeat>) {
         if !due.is_full() {
             heartbeat.queue_ticked();
         }
-        let turn = waiting.limiter().next();
+        let turn = waiting.limiter().next(Instant::now());
         let soonest = due.next().into_iter().chain(turn).min();
         if let Some(soonest) = soonest.filter(|soonest| timer.is_elapsed() || *soonest != timer.deadline()) {
             timer.as_mut().reset(soonest);

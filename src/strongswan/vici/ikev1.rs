@@ -41,7 +41,7 @@ impl Vici {
         let exchange = async {
             let mut lent = self.pools.attempts.lend().await?;
             let request = Packet::Request("initiate".into(), attempt);
-            let answer = lent.socket.stream(&request, "control-log", |_| lines += 1).await;
+            let answer = lent.socket.stream(&request, "control-log", |_| true, |_| lines += 1).await;
             lent.returned(answer)
         };
         let (_, answer) = exchange.await.map_err(|e| super::failed("initiate", NAME, e))?;

@@ -2,7 +2,7 @@
 //! wait for the answer, because it gave up or was dropped, leaves a socket that nobody may use again.
 
 use crate::strongswan::{
-    packet::{MAX_PACKET, Packet},
+    packet::{self, MAX_PACKET, Packet},
     section::Section,
 };
 use bytes::{Bytes, BytesMut};
@@ -94,6 +94,16 @@ impl Socket {
     pub async fn call(
         &mut self,
         packet: &Packet,
+        take: impl FnMut(String, Section) -> bool,
+    ) -> Result<Section, Failure> {
+        self.sift(packet, |_| true, take).await
+    }
+
+    /// The same; packets that are not wanted are not decoded, and count as signs that charon is at work.
+    async fn sift(
+        &mut self,
+        packet: &Packet,
+        is_wanted: impl Fn(&[u8]) -> bool,
         mut take: impl FnMut(String, Section) -> bool,
     ) -> Result<Section, Failure> {
         let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
@@ -106,7 +116,14 @@ impl Socket {
         // It is empty now, and would keep what was sent: it may be a key.
         *self.frames.write_buffer_mut() = BytesMut::new();
         loop {
-            match timeout_at(end, next(&mut self.frames)).await.map_err(late)?.ok_or(Failure::Lost)? {
+            let bytes = timeout_at(end, self.frames.next()).await.map_err(late)?;
+            let bytes = bytes.and_then(Result::ok).ok_or(Failure::Lost)?;
+            if !is_wanted(&bytes) {
+                end = Instant::now() + self.deadline;
+                consume_budget().await;
+                continue;
+            }
+            match Packet::decode(&bytes).map_err(|_| Failure::Lost)? {
                 Packet::Event(name, message) => {
                     if take(name, message) {
                         end = Instant::now() + self.deadline;
@@ -123,7 +140,7 @@ impl Socket {
     }
 
     /// The same for a command that streams events of the name `event` before it answers; each is given to `take` when it
-    /// comes, and not kept: thousands of them would fill the memory. Returns when it was asked for, than which nothing in
+    /// comes if its name is wanted, and not kept: thousands of them would fill the memory. Returns when it was asked for, than which nothing in
     /// the list is older, and the answer.
     ///
     /// # Errors
@@ -132,6 +149,7 @@ impl Socket {
         &mut self,
         packet: &Packet,
         event: &'static str,
+        is_wanted: impl Fn(&str) -> bool,
         mut take: impl FnMut(Section),
     ) -> Result<(Instant, Section), Failure> {
         if !self.streams.contains(&event) {
@@ -147,7 +165,8 @@ impl Socket {
             own
         };
         let asked = Instant::now();
-        self.call(packet, take).await.map(|answer| (asked, answer))
+        let is_wanted = |bytes: &[u8]| packet::item(bytes, event).is_none_or(&is_wanted);
+        self.sift(packet, is_wanted, take).await.map(|answer| (asked, answer))
     }
 
     /// The next event; `None` when the socket ends, or what comes is none.

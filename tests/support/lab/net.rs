@@ -133,6 +133,22 @@ impl Lab {
         batch(&self.namespace(side), &format!("addr add {cidr} dev wan{nodad}\n"));
     }
 
+    /// Makes all addresses of `network` those of the gateway, and leads the other one's packets to them here.
+    #[track_caller]
+    pub fn answer_for(&self, side: Side, network: &str) {
+        let (via, other) = (side.wan(), side.other());
+        batch(&self.namespace(side), &format!("route replace local {network} dev lo\n"));
+        batch(&self.namespace(other), &format!("route replace {network} via {via}\n"));
+    }
+
+    /// Undoes [`Lab::answer_for`].
+    #[track_caller]
+    pub fn answer_no_longer(&self, side: Side, network: &str) {
+        let (via, other) = (side.wan(), side.other());
+        batch(&self.namespace(side), &format!("route del local {network} dev lo\n"));
+        batch(&self.namespace(other), &format!("route del {network} via {via}\n"));
+    }
+
     /// Takes an address of the gateway's WAN interface away.
     #[track_caller]
     pub fn remove_address(&self, side: Side, cidr: &str) {

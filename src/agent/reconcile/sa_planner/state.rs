@@ -37,6 +37,8 @@ pub struct SaPlanner {
     pub passes: Vec<Pass>,
     /// It was given to charon without traps, because this gateway is a standby for it.
     pub is_held_back: bool,
+    /// The tunnel carried everything when charon went, or since.
+    pub was_alive: bool,
     /// The record for which charon's configuration and the files were last found, or made, as wanted.
     configured: Option<Arc<Record>>,
     /// The outdated SAs are to go at once, whether a new one carries or not.
