@@ -87,6 +87,12 @@ impl StrongSwan {
             Some(previous) => load_all(vici, previous, asker).await,
             None => self.unload(new.id).await,
         };
+        let undone = match (undone, previous) {
+            (Ok(()), Some(previous)) if !previous.has_secret(&names::ppk(new.id)) => {
+                self.unload_ppk(vici, new.id).await
+            }
+            (undone, _) => undone,
+        };
         if let Err(undo) = undone {
             tracing::error!(uuid = %new.id, error = %undo, "{}: the previous connection could not be loaded into charon again: {undo}", new.id);
         }

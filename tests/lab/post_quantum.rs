@@ -64,17 +64,14 @@ fn a_ppk_is_the_same_or_is_named() {
             let Some(lab) = lab() else { return };
             let options = json!({ "ikeVersion": "ikev2", "ppkId": "site-a", "ppk": PPK, "ppkRequired": required });
             let bed = Bed::start(lab, &peer, "ikev2", &options, (role == Role::Peer).then_some(FIRST));
-            match reasons {
-                Some(reasons) => {
-                    let (code, word) = reasons[role as usize];
-                    let reason = bed.named(role, code, &[word]);
-                    say(format!("{role:?}: {code}: {}", reason["details"]));
-                }
-                None => {
-                    let view = ready(&bed, role);
-                    assert_eq!(shown(&view), [wanted, wanted, "IKE_SA"], "{role:?}: {view:#}");
-                    reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
-                }
+            if let Some(reasons) = reasons {
+                let (code, word) = reasons[role as usize];
+                let reason = bed.named(role, code, &[word]);
+                say(format!("{role:?}: {code}: {}", reason["details"]));
+            } else {
+                let view = ready(&bed, role);
+                assert_eq!(shown(&view), [wanted, wanted, "IKE_SA"], "{role:?}: {view:#}");
+                reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
             }
         }
     }
