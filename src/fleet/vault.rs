@@ -200,7 +200,8 @@ mod tests {
     const PLACE: Place<'_> = Place { gateway: "g1", part: "aa" };
 
     fn keys(texts: &[u8]) -> FleetKeys {
-        let lines: String = texts.iter().map(|byte| format!("{}\n", HEXLOWER.encode(&[*byte; KEY]))).collect();
+        let lines: Vec<_> = texts.iter().map(|byte| HEXLOWER.encode(&[*byte; KEY])).collect();
+        let lines = lines.join("\n") + "\n";
         FleetKeys::parse(&format!("# test keys\n{lines}")).expect("keys")
     }
 
