@@ -44,7 +44,10 @@ impl Looks {
 /// Gives all who wait for one connection what was found.
 pub fn tell(answers: Vec<Answer>, found: &Result<Vec<IkeSa>>) {
     for answer in answers {
-        let found = found.as_ref().map(Clone::clone).map_err(same);
+        let found = match found {
+            Ok(sas) => Ok(sas.clone()),
+            Err(error) => Err(same(error)),
+        };
         // Who left needs no answer.
         let _ = answer.send(found);
     }

@@ -94,7 +94,9 @@ fn storms(options: &Options, results: &mut Results) {
     for size in &options.sizes {
         world.grow(*size);
         for peers in [Peers::Silent, Peers::Answering].into_iter().filter(|_| options.has("storm")) {
-            storm::storm(world, options, peers).into_iter().for_each(|contest| results.add(contest));
+            for contest in storm::storm(world, options, peers) {
+                results.add(contest);
+            }
         }
         if options.has("up") {
             results.add(storm::up_again(world, options));

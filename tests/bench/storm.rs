@@ -87,7 +87,9 @@ fn slices(world: &World, options: &Options) -> (Vec<Entry>, Vec<f64>) {
     let mut entries = REQUESTS.map(|name| Entry { name: name.to_owned(), rounds: Vec::new() });
     let (start, mut half_open, mut lap) = (Instant::now(), Vec::new(), 0);
     while start.elapsed() < options.storm {
-        entries.iter_mut().for_each(|entry| entry.rounds.push(Vec::new()));
+        for entry in &mut entries {
+            entry.rounds.push(Vec::new());
+        }
         let begun = Instant::now();
         while begun.elapsed() < SLICE.min(options.storm) || lap % SELDOM != 0 {
             for turn in 0..REQUESTS.len() {

@@ -26,6 +26,7 @@ pub enum Loaded {
 
 /// What is remembered of a connection, as long as this charon lives.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct SaPlanner {
     /// What charon holds.
     pub loaded: Loaded,
