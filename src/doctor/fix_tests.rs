@@ -2,7 +2,7 @@
 //! looked at where findings are made.
 
 use super::{
-    CHECKS, Case, Level,
+    CHECKS, Case, Level, Paired,
     checks::healthy,
     facts::{
         Unchecked,
@@ -189,6 +189,7 @@ const FAULTS: [Fault; 38] = [
         case.damaged = vec![damaged(false), damaged(true)];
         case.facts.space.as_mut().expect("seen").bytes = 1;
     },
+    |case| case.pair = Some(Paired { with: HOSTILE.into(), outcome: Err(HOSTILE.into()) }),
 ];
 
 #[test]

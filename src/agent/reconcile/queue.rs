@@ -165,7 +165,7 @@ mod tests {
             assert!(taken.is_none_or(|taken| taken == id(1)));
         }
         assert_eq!(due.under_way.len(), 1, "it does not end");
-        (2..100).for_each(|n| due.plan(id(n), now));
+        (2..3 * PARALLEL as u128).for_each(|n| due.plan(id(n), now));
         let others = std::iter::from_fn(|| due.take_first(now)).count();
         assert_eq!((others, due.next()), (PARALLEL - 1, None), "the others have all other places");
         due.finish(id(2));
