@@ -62,7 +62,7 @@ fn route_based(case: &mut Case) {
     case.facts.into_tunnels = Ok(Vec::new());
 }
 
-const FAULTS: [Fault; 38] = [
+const FAULTS: [Fault; 39] = [
     |case| {
         let (connection, why) = (HOSTILE.into(), HOSTILE.into());
         case.unresolved = vec![super::case::Unresolved { connection, why, is_new: true }];
