@@ -49,7 +49,7 @@ fn everything_about_a_child_is_told() {
     );
     let child = child(&b);
     let wanted = json!({ "mode": "tunnel", "protocol": "esp", "encryption": "AES_CBC", "key_bits": 256,
-                         "integrity": "HMAC_SHA2_256_128", "group": "ECP_256", "life_time_s": 3600 });
+                         "integrity": "HMAC_SHA2_256_128", "group": "ECP_256", "additional": null, "life_time_s": 3600 });
     assert_eq!(child["wanted"], wanted);
     assert_eq!((&child["condition"], &child["condition_since"]), (&json!("up"), &Value::Null), "{child}");
     let sa = &child["sas"][0];
