@@ -49,7 +49,11 @@ pub use charon::{Charon, Missing};
 use futures_util::FutureExt;
 pub use sightings::Sas;
 pub use source::Events;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 pub use vici::Asker;
 
 /// charon, with a short-lived cache of its SAs.
@@ -236,15 +240,19 @@ impl StrongSwan {
         self.present.forget();
     }
 
-    /// Starts negotiating a child of the connection of this name; the outcome shows in events and in [`StrongSwan::observe`].
+    /// Starts negotiating a child of the connection of this name, and says how long charon took to begin; the outcome shows
+    /// in events and in [`StrongSwan::observe`].
     ///
     /// # Errors
     /// When charon refuses or does not answer.
-    pub async fn initiate(&self, name: &str, child: &str) -> Result<()> {
+    pub async fn initiate(&self, name: &str, child: &str) -> Result<Duration> {
         match &*self.way {
             Backend::Vici(vici) => vici.initiate(name, child).await,
             Backend::Swanctl(swanctl) => {
-                swanctl.command(&["--initiate", "--ike", name, "--child", child, "--timeout", "-1"]).await
+                let begun = Instant::now();
+                let started =
+                    swanctl.command(&["--initiate", "--ike", name, "--child", child, "--timeout", "-1"]).await;
+                started.map(|()| begun.elapsed())
             }
         }
     }

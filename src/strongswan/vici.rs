@@ -226,15 +226,15 @@ impl Vici {
         self.command("unload-conn", name, Section::new().with("name", name)).await
     }
 
-    /// Starts negotiating `child` of `ike` and returns at once; waiting would hold one of charon's
-    /// few threads (facts 2.4).
+    /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of
+    /// charon's few threads (facts 2.4).
     ///
     /// # Errors
     /// When charon refuses it or does not answer.
-    pub async fn initiate(&self, ike: &str, child: &str) -> Result<()> {
+    pub async fn initiate(&self, ike: &str, child: &str) -> Result<Duration> {
         let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let answer = self.call(&self.pools.attempts, "initiate", child, body).await?;
-        obeyed("initiate", child, &answer)
+        let (took, answer) = self.exchange(&self.pools.attempts, "initiate", child, body).await?;
+        obeyed("initiate", child, &answer).map(|()| took)
     }
 
     /// A number that changes when charon may have been restarted. charon's SA numbers then
@@ -385,11 +385,23 @@ impl Vici {
     }
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
+        self.exchange(pool, command, object, body).await.map(|(_, answer)| answer)
+    }
+
+    /// An answer, and how long charon took for it: the wait for a socket does not count.
+    async fn exchange(
+        &self,
+        pool: &Pool,
+        command: &'static str,
+        object: &str,
+        body: Section,
+    ) -> Result<(Duration, Section)> {
         let exchange = async {
             let mut lent = self.lent(pool, command).await?;
             let request = Packet::Request(command.into(), body);
+            let begun = Instant::now();
             let answer = self.timed(command, lent.socket.call(&request, |_, _| false)).await;
-            lent.returned(answer)
+            lent.returned(answer).map(|answer| (begun.elapsed(), answer))
         };
         exchange.await.map_err(|e| failed(command, object, e))
     }

@@ -111,7 +111,7 @@ impl Charon {
     #[track_caller]
     pub fn call(&self, ike: &str, child: &str) {
         match self.runtime.block_on(self.vici.initiate(ike, child)) {
-            Ok(()) | Err(Error::Refused { .. }) => {}
+            Ok(_) | Err(Error::Refused { .. }) => {}
             Err(error) => panic!("initiate: {error}"),
         }
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// The window at first, at least and at most.
 const WINDOW: usize = 64;
-const LEAST: usize = 16;
+const LEAST: usize = 32;
 const MOST: usize = 96;
 /// How many tunnels that come up let the window grow by one.
 const GROWTH: usize = 8;

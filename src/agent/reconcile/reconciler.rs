@@ -362,10 +362,8 @@ impl Agent {
                     record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
                     entry.tally().attempts += 1;
                     entry.history().attempt(record.connection.initiates());
-                    let begun = Instant::now();
                     let done = self.strongswan.initiate(&initiator(record), child).await;
-                    self.reconciler.queue().answered(begun.elapsed());
-                    done
+                    done.map(|took| self.reconciler.queue().answered(took))
                 }
                 Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
                 Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
