@@ -14,6 +14,7 @@ pub(super) mod sa_planner;
 mod split;
 mod standby;
 mod versions;
+mod walk;
 pub(super) mod watchdog;
 pub(super) mod worker;
 

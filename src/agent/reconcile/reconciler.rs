@@ -3,10 +3,9 @@
 
 use crate::{
     agent::{
-        Agent, CharonLink, Discount, Entry, Speaker, View,
+        Agent, CharonLink, Discount, Entry, View,
         entry::Moment,
         observe::{events::EventKind, failure_history::Report},
-        reconcile::versions::initiator,
         reconcile::{
             initiation_limiter::Priority,
             sa_planner::{Loaded, SaPlanner, Step},
@@ -16,12 +15,7 @@ use crate::{
     error::{Error, Result},
     ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, carried, native::StartMode},
     store::Record,
-    strongswan::{
-        Asker, Charon,
-        log_parser::FailureCause,
-        requests::Loadable,
-        words::{self, shorten},
-    },
+    strongswan::{Asker, Charon, requests::Loadable},
 };
 use jiff::Timestamp;
 use std::{
@@ -342,48 +336,6 @@ impl Agent {
     ) -> Result<()> {
         block_in_place(|| self.store.commit(self.store.stage(record.with_renewed_children())?))?;
         self.configured(id, entry, planner, charon).await.map(drop)
-    }
-
-    pub(in crate::agent) async fn walk(
-        &self,
-        record: &Record,
-        entry: &Entry,
-        steps: Vec<Step>,
-        life: u64,
-    ) -> Result<()> {
-        let id = record.id;
-        // What was seen before is over, also if a step fails.
-        entry.tell();
-        for step in steps {
-            tracing::debug!(uuid = %id, %step, "{}: next step: {step}", record.label());
-            self.record_line(id, Speaker::Agent, &format!("next step: {step}"));
-            let done = match &step {
-                Step::Initiate(child) => {
-                    record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
-                    entry.tally().attempts += 1;
-                    entry.history().attempt(record.connection.initiates());
-                    let done = self.strongswan.initiate(&initiator(record), child).await;
-                    done.map(|took| self.reconciler.queue().answered(took))
-                }
-                Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
-                Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
-                Step::Load | Step::Unload | Step::Write | Step::Erase => Ok(()),
-            };
-            match done {
-                Err(error @ Error::Unreachable { .. }) => return Err(error),
-                Err(error) => {
-                    tracing::warn!(uuid = %id, %step, %error, "{}: this failed: {step}: {error}", record.label());
-                    if let Step::Initiate(child) = &step {
-                        let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
-                        let now = Instant::now();
-                        entry.tally().record_failure(cause.code, now);
-                        entry.history().suspect(cause, Timestamp::now(), now);
-                    }
-                }
-                Ok(()) => {}
-            }
-        }
-        Ok(())
     }
 
     /// The current SAs of the connection.

@@ -1,0 +1,64 @@
+//! Takes the steps on SAs that the planner chose.
+
+use crate::{
+    agent::{
+        Agent, Entry, Speaker,
+        reconcile::{sa_planner::Step, versions::initiator},
+    },
+    error::{Error, Result},
+    store::Record,
+    strongswan::{
+        log_parser::FailureCause,
+        words::{self, shorten},
+    },
+};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+impl Agent {
+    /// Takes the steps, in order; `life` is the start of charon in which the SAs were listed.
+    ///
+    /// # Errors
+    /// When charon does not answer. What it refuses is logged, and a refused attempt is a failure of the connection.
+    pub(in crate::agent) async fn walk(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        steps: Vec<Step>,
+        life: u64,
+    ) -> Result<()> {
+        let id = record.id;
+        // What was seen before is over, also if a step fails.
+        entry.tell();
+        for step in steps {
+            tracing::debug!(uuid = %id, %step, "{}: next step: {step}", record.label());
+            self.record_line(id, Speaker::Agent, &format!("next step: {step}"));
+            let done = match &step {
+                Step::Initiate(child) => {
+                    record.spec.peer.name().iter().for_each(|name| self.observer.names().hasten(name));
+                    entry.tally().attempts += 1;
+                    entry.history().attempt(record.connection.initiates());
+                    let done = self.strongswan.initiate(&initiator(record), child).await;
+                    done.map(|took| self.reconciler.queue().answered(took))
+                }
+                Step::CloseIke(number) => self.strongswan.close_ike(*number, life).await,
+                Step::CloseChild(number) => self.strongswan.close_child(*number, life).await,
+                Step::Load | Step::Unload | Step::Write | Step::Erase => Ok(()),
+            };
+            match done {
+                Err(error @ Error::Unreachable { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(uuid = %id, %step, %error, "{}: this failed: {step}: {error}", record.label());
+                    if let Step::Initiate(child) = &step {
+                        let cause = FailureCause::refused(child, shorten(&error.to_string(), words::SENTENCE));
+                        let now = Instant::now();
+                        entry.tally().record_failure(cause.code, now);
+                        entry.history().suspect(cause, Timestamp::now(), now);
+                    }
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+}
