@@ -7,7 +7,6 @@ use std::time::Duration;
 use cygnet::strongswan::{
     Charon, StrongSwan, conf,
     conf::Traps,
-    names,
     requests::{self, Loadable, Request},
     vici::Vici,
 };
@@ -101,36 +100,6 @@ impl Bare {
     pub fn half_open(&self) -> usize {
         let stats = self.runtime.block_on(self.vici.stats()).expect("charon counts");
         stats.section("ikesas").and_then(|sas| sas.number("half-open")).expect("a number of half-open SAs")
-    }
-
-    /// How many IKE SAs are up.
-    pub fn established(&self) -> usize {
-        let stats = self.runtime.block_on(self.vici.stats()).expect("charon counts");
-        let sas = stats.section("ikesas").expect("numbers of SAs");
-        let number = |key| sas.number::<usize>(key).expect("a number of SAs");
-        number("total") - number("half-open")
-    }
-
-    /// Negotiates the connections `0..size`, 64 at a time, until all are up.
-    pub fn initiate_all(&self, size: u32) {
-        self.runtime.block_on(async {
-            let mut events = self.vici.events(&["child-updown"]).await.expect("charon sends events");
-            let mut next = 0..size;
-            let begin = async |n: Option<u32>| {
-                if let Some(n) = n {
-                    let connection = seed::record(n).connection;
-                    let child = &connection.children[0].name;
-                    self.vici.initiate(&names::connection(seed::id(n)), child).await.expect("charon begins");
-                }
-            };
-            for _ in 0..WINDOW {
-                begin(next.next()).await;
-            }
-            for _ in 0..size {
-                events.next().await.expect("charon goes on");
-                begin(next.next()).await;
-            }
-        });
     }
 
     /// How many connections charon has.

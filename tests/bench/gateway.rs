@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let machine = Machine::this(world.bare().version());
     println!("{}", machine.line());
     let mut results = Results { machine, contests: Vec::new() };
-    if options.parts.iter().any(|part| part != "storm" && part != "up") {
+    if options.parts.iter().any(|part| part != "storm") {
         measure(&mut world, &options, &mut results);
     }
     drop(world);
@@ -87,19 +87,16 @@ fn measure(world: &mut World, options: &Options, results: &mut Results) {
 
 /// What is measured while all connections are negotiated at once, on a gateway of its own.
 fn storms(options: &Options, results: &mut Results) {
-    if !options.has("storm") && !options.has("up") {
+    if !options.has("storm") {
         return;
     }
     let world = &mut World::new();
     for size in &options.sizes {
         world.grow(*size);
-        for peers in [Peers::Silent, Peers::Answering].into_iter().filter(|_| options.has("storm")) {
+        for peers in [Peers::Silent, Peers::Answering] {
             for contest in storm::storm(world, options, peers) {
                 results.add(contest);
             }
-        }
-        if options.has("up") {
-            results.add(storm::up_again(world, options));
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The first minute after a restart of charon, while all connections are being negotiated: changes and reads, each beside
-//! its floor of the same seconds; and how soon all tunnels are up where peers answer.
+//! its floor of the same seconds.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use crate::bare::Bare;
 use crate::change::floor;
 use crate::footprint::{Spent, peak, reset_peak};
 use crate::many::read;
@@ -13,8 +12,7 @@ use crate::race::{Entry, timed};
 use crate::report::Contest;
 use crate::seed;
 use crate::support::http::Client;
-use crate::support::wait_until;
-use crate::world::{SIDE, World};
+use crate::world::World;
 
 /// How long a slice is: ratios are made within one.
 const SLICE: Duration = Duration::from_secs(5);
@@ -22,8 +20,6 @@ const SLICE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(40);
 /// In how many laps the long reads have a turn.
 const SELDOM: usize = 10;
-/// How long tunnels may take to be up.
-const UP: Duration = Duration::from_mins(10);
 
 /// Whether peers answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,36 +129,4 @@ fn counts(world: &World, before: &[(String, f64)], half_open: Vec<f64>) -> Vec<E
     }
     entries.push(entry("half-open IKE SAs at the end of a slice", half_open));
     entries
-}
-
-/// How soon all tunnels are up: by the agent, and by a loop that has 64 under way.
-pub fn up_again(world: &mut World, options: &Options) -> Contest {
-    let mut agent = Entry { name: "the agent, after charon's restart".to_owned(), rounds: Vec::new() };
-    let mut rival = Entry { name: "bare vici loop, 64 at a time".to_owned(), rounds: Vec::new() };
-    for _ in 0..options.starts {
-        crate::progress(&format!("{} tunnels come up", world.size));
-        world.restart_charon(true);
-        let start = Instant::now();
-        let bare = world.bare();
-        wait_until(UP, "all tunnels are up", || (bare.established() >= world.size as usize).then_some(()));
-        agent.rounds.push(vec![start.elapsed().as_secs_f64() * 1000.0]);
-        rival.rounds.push(vec![bare_loop(world).as_secs_f64() * 1000.0]);
-        world.start_agent();
-    }
-    let title = "All tunnels up, from the moment at which charon has all connections".to_owned();
-    Contest { key: "up_again", title, size: world.size, unit: "ms", entries: vec![agent, rival] }
-}
-
-/// The same by a client that does nothing else.
-fn bare_loop(world: &mut World) -> Duration {
-    world.agent.stop();
-    world.lab.kill_charon(SIDE);
-    world.start_responder();
-    world.start_patient_charon();
-    let bare: Bare = world.bare();
-    let loadables: Vec<_> = (0..world.size).map(|n| bare.loadable(n)).collect();
-    bare.load_all(&loadables);
-    let time = timed(|| bare.initiate_all(world.size)).0;
-    assert!(bare.established() >= world.size as usize, "all tunnels are up");
-    time
 }
