@@ -9,7 +9,10 @@ use crate::{
     serve::{Bench, uuid, wait_until},
     tracer::Tracer,
 };
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// More of one kind than a call makes; a call that is not hit any more is found earlier.
 const MOST: usize = 60;
@@ -64,13 +67,23 @@ fn once(b: &mut Bench, call: Call, fault: &Fault) -> Option<Outcome> {
     if refused {
         assert!(fired.0 > 0, "{place}: {}", answer.text());
         assert_named(answer, &["cannot ", b.path("").to_str().expect("text"), error.1]);
-        wait_until(&format!("all is as before: {place}"), || same(b));
+        is_as_before(b, &before, &place);
         assert_serves(b);
         assert_done(b, call);
     } else {
         assert!(call.is_done(b), "{place}: it is done everywhere");
     }
     Some(Outcome { fired, refused })
+}
+
+/// Waits until all is as before; says what is not.
+fn is_as_before(b: &Bench, before: &Everything, place: &str) {
+    let soon = Instant::now() + Duration::from_secs(15);
+    wait_until(&format!("all is as before: {place}"), || {
+        let now = Everything::of(b, &b.conf_dir());
+        assert!(now == *before || Instant::now() < soon, "{place}: {now:#?}\nwas {before:#?}\n{}", b.logs());
+        (now == *before).then_some(())
+    });
 }
 
 /// The paths by which a fault is aimed at the files of a call.
