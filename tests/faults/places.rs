@@ -233,8 +233,11 @@ fn unconfirmed(b: &mut Bench, broken: impl FnOnce(), mend: impl FnOnce(), kill: 
         (record.contains("\"lifetime_s\": 1000") && !record.contains("\"trial\"")).then_some(())
     });
     wait_until("it is up", || (status(b) == "Ready").then_some(()));
-    let secret = b.charon.secret(&format!("ike-cygnet-{}", uuid(OLD))).expect("loaded");
-    assert_eq!(secret.bytes("data"), Some(KEY.as_bytes()));
+    // It is stored first, and loaded then.
+    let secret = format!("ike-cygnet-{}", uuid(OLD));
+    wait_until("the old key is loaded", || {
+        (b.charon.secret(&secret)?.bytes("data") == Some(KEY.as_bytes())).then_some(())
+    });
 }
 
 #[test]
