@@ -142,7 +142,7 @@ impl Events {
     }
 }
 
-/// The spec in `bytes`: an object, in which no member stands twice.
+/// Reads a spec: a JSON object without duplicate members.
 pub fn parse(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the spec is not UTF-8")?;
     match strict(text, MOST) {

@@ -298,13 +298,6 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells the limiter if nothing of the connection is half open.
-    fn note_half_open(&self, id: ConnectionId, running: &[IkeSa]) {
-        if running.iter().all(|ike| ike.state != IkeState::Connecting) {
-            self.reconciler.queue().ended(id);
-        }
-    }
-
     /// Closes half-open SAs whose peer is silent, if others wait for their places; returns whether it did. charon would
     /// send its first packet again ever more rarely; the back-off says when it is tried again.
     async fn make_room(

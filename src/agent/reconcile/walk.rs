@@ -1,4 +1,4 @@
-//! Takes the steps on SAs that the planner chose.
+//! Takes the steps on SAs that the planner chose, and tells the limiter of negotiations what is over.
 
 use crate::{
     agent::{
@@ -6,6 +6,7 @@ use crate::{
         reconcile::{sa_planner::Step, versions::initiator},
     },
     error::{Error, Result},
+    ipsec::{ConnectionId, IkeSa, IkeState},
     store::Record,
     strongswan::{
         log_parser::FailureCause,
@@ -60,5 +61,12 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Tells the limiter if nothing of the connection is half open.
+    pub(super) fn note_half_open(&self, id: ConnectionId, running: &[IkeSa]) {
+        if running.iter().all(|ike| ike.state != IkeState::Connecting) {
+            self.reconciler.queue().ended(id);
+        }
     }
 }
