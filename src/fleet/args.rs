@@ -170,6 +170,7 @@ pub struct StatusArgs {
 
 impl Command {
     /// Whether it prints JSON.
+    #[must_use]
     pub fn is_json(&self) -> bool {
         match self {
             Self::Put(args) => args.output.json,
