@@ -43,7 +43,7 @@ SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: s
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check demo man test fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check demo man test fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -64,6 +64,10 @@ check: lint doc licences
 test: deps
 	$(THREADS) cargo test --locked
 
+# What the fleet needs beside the rest.
+fleet-deps: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
+fleet-deps: deps
+
 # cygnet-fleet is built alone: the agent of the same call would get the features of its libraries.
 fleet-build: PACKAGES += $(FLEET_PACKAGES)
 fleet-build: deps
@@ -78,8 +82,7 @@ fleet-deb: fleet-build fleet-man $(CARGO_DEB)/bin/cargo-deb
 
 # Three members of etcd, two gateways, and planes: a minute and a half. CYGNET_FLEET_WISHES, CYGNET_FLEET_GONE (seconds) and
 # CYGNET_FLEET_RACES make it larger; docs/fleet.md has the figures of 1000, 60 and 1000.
-fleet: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
-fleet: deps
+fleet: fleet-deps
 	$(THREADS) cargo test --locked --features fleet --bin cygnet-fleet --test fleet
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots. With sid's, also what has
@@ -111,10 +114,11 @@ deb: build man $(CARGO_DEB)/bin/cargo-deb
 $(CARGO_DEB)/bin/cargo-deb:
 	cargo install --locked --version $(CARGO_DEB_VERSION) --root $(CARGO_DEB) cargo-deb
 
-# The package on machines with systemd, three at once at most, and in the root of Debian 13. Takes about a minute.
-box: deb $(CYGNET_ROOTS)/trixie
-	CYGNET_DEB=$(abspath $(DEB)) cargo test --locked --test box -- --ignored
-	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB))
+# The packages on machines with systemd, and in the root of Debian 13. Takes about a minute and a half.
+box: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
+box: deb fleet-deb $(CYGNET_ROOTS)/trixie
+	CYGNET_DEB=$(abspath $(DEB)) CYGNET_FLEET_DEB=$(abspath $(FLEET_DEB)) cargo test --locked --test box -- --ignored
+	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB)) $(abspath $(FLEET_DEB))
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 
