@@ -119,8 +119,15 @@ impl Browser {
     /// Asks until the expression holds; what it is then.
     #[track_caller]
     pub fn until(&mut self, expression: &str) -> Value {
+        self.until_after(&mut || {}, expression)
+    }
+
+    /// The same, and does something before it asks, each time.
+    #[track_caller]
+    pub fn until_after(&mut self, before: &mut dyn FnMut(), expression: &str) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
+            before();
             let value = self.run(&format!("return {expression}"));
             let holds = !matches!(&value, Value::Null | Value::Bool(false)) && value != "" && value != 0;
             if holds {
@@ -171,12 +178,14 @@ impl Browser {
         self.call("POST", "/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
-    /// The size of the window, and whether its user likes it dark.
+    /// The size of the window in pixels of the screen, how much its user zooms in, and whether they like it dark. As with a
+    /// real zoom, the page has fewer pixels of its own, each of them larger.
     #[track_caller]
-    pub fn look(&mut self, width: u32, height: u32, dark: bool) {
+    pub fn look(&mut self, width: u32, height: u32, zoom: u32, dark: bool) {
         let mut devtools =
             |cmd: &str, params: Value| self.call("POST", "/goog/cdp/execute", &json!({ "cmd": cmd, "params": params }));
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width / zoom, "height": height / zoom, "deviceScaleFactor": zoom, "mobile": false });
         devtools("Emulation.setDeviceMetricsOverride", size);
         let scheme = json!([{ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } }]);
         devtools("Emulation.setEmulatedMedia", json!({ "features": scheme }));
