@@ -10,13 +10,15 @@ mod record;
 mod revisions;
 mod spec;
 mod together;
+mod transition;
 mod trial;
 mod version;
 
 pub use backup::{Backup, OwnFile, survey as survey_for_backup, value as backup_value};
 pub use history::{History, REVISIONS, Revision};
 pub use jiff::Timestamp;
-pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial};
+pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Transition, Trial};
+pub use transition::Unfit;
 
 use crate::{
     disk,

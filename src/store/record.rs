@@ -3,7 +3,7 @@
 use super::history::History;
 use crate::ipsec::{
     Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdKinds, IkeProposal, IkeVersion,
-    Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
+    Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Protection, Psk, Remote, Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -36,8 +36,27 @@ pub struct Record {
     pub history: History,
     /// The change that nobody has confirmed yet, while there is one.
     pub trial: Option<Box<Trial>>,
+    /// The proposals of before its last change, while they are still accepted.
+    pub transition: Option<Box<Transition>>,
     /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
     pub aside: Option<Arc<str>>,
+}
+
+/// While both ends are changed at different hours: what was offered before is accepted, after what is wanted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// Who began it.
+    pub caller: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ends at the latest.
+    pub until: Timestamp,
+    /// Whether a tunnel by what was offered before is Ready, too.
+    pub accept: bool,
+    /// Whether its time is over: nothing else is accepted any more, and the tunnel never moved.
+    pub over: bool,
+    /// What is accepted beside what is wanted, the latest first; never empty.
+    pub accepted: Vec<Protection>,
 }
 
 /// A change that nobody has confirmed yet.
@@ -200,6 +219,7 @@ impl Record {
             changed: now,
             history: History::begun(now),
             trial: None,
+            transition: None,
             aside: None,
         })
     }
@@ -234,12 +254,12 @@ impl Record {
     /// When that cannot be the peer's address.
     pub fn located(self, before: Option<&Self>, address: IpAddr) -> Result<Self, Conflict> {
         let (state, changed, address) = (self.state, self.changed, Some(address));
-        let (created, history) = (self.created, self.history);
+        let (created, history, transition) = (self.created, self.history, self.transition);
         let located = match before {
             Some(before) => before.changed_at(self.spec, address, changed)?,
             None => Self::resolved(self.id, self.spec, address, self.ike_generation, changed)?,
         };
-        Ok(Self { state, created, history, ..located })
+        Ok(Self { state, created, history, transition, ..located })
     }
 
     fn changed_at(&self, spec: Spec, resolved: Option<IpAddr>, now: Timestamp) -> Result<Self, Conflict> {
@@ -253,7 +273,10 @@ impl Record {
         let new = new.speaking_as(self);
         let unproven = self.unproven || new.connection != self.connection;
         let history = self.history.clone();
-        Ok(Self { state: self.state, unproven, created: self.created, history, ..new })
+        // Other proposals end it.
+        let goes_on = new.connection.protection() == self.connection.protection();
+        let transition = self.transition.clone().filter(|_| goes_on);
+        Ok(Self { state: self.state, unproven, created: self.created, history, transition, ..new })
     }
 
     /// The same connection with what a Change makes of its wish. One that was stored before there was a choice of the split

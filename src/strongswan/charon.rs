@@ -129,7 +129,7 @@ impl Charon {
             );
             missing.push(Missing { name, package: algorithm::BASE, part: Part::Native("postQuantum") });
         }
-        if connection.protocol.is_cut() && self.has_libipsec() {
+        if connection.is_cut() && self.has_libipsec() {
             // It negotiates SHA-256, and has no SA then.
             let name = "sha256-96 with its plugin kernel-libipsec; kernel-netlink has it";
             missing.push(Missing { name: name.to_owned(), package: algorithm::BASE, part: Part::Integrity });

@@ -22,7 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Agent {
     /// The forms of `record` for charon, or `None` if it is not loaded.
     pub(in crate::agent) fn loadable(&self, record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
-        let wanted = Some(&record.connection).filter(|_| record.is_loaded());
+        let accepting = record.accepting();
+        let wanted = Some(&*accepting).filter(|_| record.is_loaded());
         // On a standby, traffic begins nothing.
         let traps = if self.is_standby(record) { Traps::Unsupported } else { charon.traps };
         let passing = |c: &Connection| Loadable::passing(c, traps, self.passes_of(c, charon));

@@ -5,15 +5,16 @@ use crate::{
     agent::{
         Agent, CharonLink, Discount, Entry, View,
         entry::Moment,
-        observe::{events::EventKind, failure_history::Report},
+        observe::{events::EventKind, failure_history::Report, view::carried_of},
         reconcile::{
             initiation_limiter::Priority,
             sa_planner::{Loaded, SaPlanner, Step},
+            transition::behind,
         },
     },
     disk,
     error::{Error, Result},
-    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, carried, native::StartMode},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, native::StartMode},
     store::Record,
     strongswan::{Asker, Charon, requests::Loadable},
 };
@@ -239,7 +240,9 @@ impl Agent {
         charon: &Charon,
         listed: Option<Listed>,
     ) -> Result<()> {
-        let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
+        let stored = self.store.get(id);
+        let Some(record) = stored.as_ref().filter(|record| record.is_loaded()).cloned() else {
+            stored.map_or(Ok(()), |record| self.follow_idle_transition(&record))?;
             self.reconciler.queue().cancel(id);
             self.reconciler.queue().ended(id);
             return match listed {
@@ -256,6 +259,7 @@ impl Agent {
             return Ok(());
         }
         let record = self.heal(record, entry, planner, charon, &running).await?;
+        let record = self.follow_transition(record, entry, planner, charon, &running).await?;
         if self.follow_version(&record, entry, planner, charon, (&running, life)).await?
             || self.follow_split(&record, &running, planner).await?
             || self.follow_joined(&record, &running, planner).await?
@@ -270,10 +274,10 @@ impl Agent {
             return Ok(());
         }
         let was_complete = planner.is_complete();
-        let (steps, again) = planner.steps(&record.connection, &running, now);
+        let (steps, again) = planner.steps(&record.accepting(), &running, now);
         entry.share(planner);
         entry.mark(&mut running);
-        entry.record_carried(carried(&record.connection, &running));
+        entry.record_carried(carried_of(&record, &running));
         if planner.is_complete() && !was_complete {
             planner.was_alive = true;
             self.reconciler.queue().succeeded(id);
@@ -283,6 +287,9 @@ impl Agent {
         }
         if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.reconciler.queue().cancel(id);
+            if steps.is_empty() {
+                self.offer_wanted(&record, entry, planner, charon, life).await?;
+            }
         } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
             // The limiter bounds half-open SAs.
             planner.postpone(now);
@@ -359,9 +366,11 @@ impl Agent {
             history.forget_told();
             return;
         }
+        // Earlier proposals are accepted, and are not what is wanted.
+        let is_behind = record.open_transition().is_some_and(|transition| !transition.accept);
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
-            _ if planner.is_complete() => Carried::AsWanted,
+            _ if planner.is_complete() && !is_behind => Carried::AsWanted,
             // It is carried as wanted, but the planner does not know all of its SAs.
             Some(Carried::AsWanted) => Carried::Previous,
             Some(carried) => carried,
@@ -380,7 +389,11 @@ impl Agent {
             Report::Up => self.publish(id, EventKind::Up),
             Report::Down => {
                 let view = View { record, running: Some(Vec::new()), discount };
-                let reason = self.cause(&view, &self.observer.local_addresses());
+                let reason = if is_behind && planner.is_complete() {
+                    behind(&view.record)
+                } else {
+                    self.cause(&view, &self.observer.local_addresses())
+                };
                 self.publish(
                     id,
                     match carried.note() {

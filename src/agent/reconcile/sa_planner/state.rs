@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// A tunnel that hears nothing is made anew at most this often.
 const HEALED: Duration = Duration::from_mins(10);
 
+/// How long what is wanted is not offered alone again, at first and at most: a peer that has not been changed refuses it.
+const OFFER_FIRST: Duration = Duration::from_mins(1);
+const OFFER_MOST: Duration = Duration::from_hours(1);
+
 /// What charon holds of a connection's configuration, as far as we know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Loaded {
@@ -55,6 +59,8 @@ pub struct SaPlanner {
     pub(super) away: Away,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
+    /// When what is wanted is to be offered alone, of a connection in transition, and how often it was.
+    pub(super) offers: (u32, Option<Instant>),
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
@@ -104,6 +110,25 @@ impl SaPlanner {
     pub fn invalidate_loaded(&mut self) {
         self.loaded = Loaded::Unknown;
         self.reloads = 2;
+    }
+
+    /// The earlier proposals are accepted from now on, or others: what is wanted may be offered alone at once.
+    pub fn begin_transition(&mut self) {
+        self.offers = (0, None);
+    }
+
+    /// When what is wanted may be offered alone.
+    #[must_use]
+    pub fn offer_due(&self, now: Instant) -> Instant {
+        self.offers.1.unwrap_or(now)
+    }
+
+    /// It is offered at `now`; returns when it is due again.
+    pub fn record_offer(&mut self, now: Instant) -> Instant {
+        let wait = OFFER_FIRST * 2_u32.saturating_pow(self.offers.0);
+        let due = now + wait.min(OFFER_MOST);
+        self.offers = (self.offers.0.saturating_add(1), Some(due));
+        due
     }
 
     /// `now_loaded` was loaded; true if it must be done once more.
