@@ -206,14 +206,10 @@ impl Code {
                 "PPK_MISMATCH",
                 "Enter the same PPK under the same ppkId on both ends; if they are the same, compare the pre-shared keys.",
             ),
-            Self::InTransition => (
-                "IN_TRANSITION",
-                "Give the peer the new proposals; the tunnel then moves by itself, and no packet is lost.",
-            ),
-            Self::TransitionOver => (
-                "TRANSITION_OVER",
-                "Give the peer the new proposals, or change this end back; what runs carries until then.",
-            ),
+            Self::InTransition => {
+                ("IN_TRANSITION", "Give the peer the new proposals; the tunnel then moves by itself.")
+            }
+            Self::TransitionOver => ("TRANSITION_OVER", "Give the peer the new proposals, or change this end back."),
             Self::PpkMissing => (
                 "PPK_MISSING",
                 "Give both ends the PPK under the same ppkId, or set ppkRequired to false where it is given, until both \

@@ -1,9 +1,9 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
-use super::history::History;
+use super::{accepted::Transition, history::History};
 use crate::ipsec::{
     Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdKinds, IkeProposal, IkeVersion,
-    Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Protection, Psk, Remote, Split, State, TrafficSelector,
+    Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
 };
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -40,23 +40,6 @@ pub struct Record {
     pub transition: Option<Box<Transition>>,
     /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
     pub aside: Option<Arc<str>>,
-}
-
-/// While both ends are changed at different hours: what was offered before is accepted, after what is wanted now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
-    /// Who began it.
-    pub caller: String,
-    /// When it began.
-    pub began: Timestamp,
-    /// When it ends at the latest.
-    pub until: Timestamp,
-    /// Whether a tunnel by what was offered before is Ready, too.
-    pub accept: bool,
-    /// Whether its time is over: nothing else is accepted any more, and the tunnel never moved.
-    pub over: bool,
-    /// What is accepted beside what is wanted, the latest first; never empty.
-    pub accepted: Vec<Protection>,
 }
 
 /// A change that nobody has confirmed yet.

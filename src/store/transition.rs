@@ -1,7 +1,10 @@
 //! A change of proposals in transition: what was offered before is accepted for a time, after what is wanted now, so that
 //! the other end can be changed at another hour. The tunnel that runs goes on.
 
-use super::record::{Options, Record, Transition};
+use super::{
+    accepted::Transition,
+    record::{Options, Record},
+};
 use crate::ipsec::{
     Child, Conflict, Connection, Former, IkeSa, Part, Protection, Split,
     native::NATIVE,
@@ -132,6 +135,25 @@ impl Record {
         // What runs is of `before`, and goes on: that nothing older runs is as true as it was.
         let unproven = before.unproven;
         Ok(Self { unproven, transition: Some(Box::new(Transition { accepted, ..begun })), ..new })
+    }
+
+    /// Whether it is the change of `before` that began its transition, or began it anew: what runs goes on.
+    #[must_use]
+    pub fn begins_transition(&self, before: &Self) -> bool {
+        let was = before.connection.protection();
+        let accepts = |transition: &Transition| transition.accepted.contains(&was);
+        self.open_transition().is_some_and(|new| accepts(new) || was == self.connection.protection())
+            && self.transition != before.transition
+            && before.trial.is_none()
+            && other_value(before, self).is_none()
+    }
+
+    /// The children that may still run by what was offered before.
+    #[must_use]
+    pub fn children_behind(&self, running: &[IkeSa]) -> Vec<&Child> {
+        let Some(former) = self.former() else { return Vec::new() };
+        let children = self.connection.children.iter();
+        children.filter(|child| !child_has_moved(&self.connection, child, running, former)).collect()
     }
 
     /// Its transition, while something else is accepted.

@@ -94,6 +94,25 @@ fn algorithms_move_without_a_flag_day() {
     }
 }
 
+#[test]
+#[ignore = "runs another suite: make roots, make lab SUITE=sid"]
+fn ml_kem_comes_and_goes_without_a_flag_day() {
+    let lab = Lab::of_suites(["sid", "sid"]).unwrap_or_else(|why| panic!("{why}"));
+    let [without, with_kem] =
+        ["none", "mlkem768"].map(|kem| json!({ "ikeVersion": "ikev2", "pfs": "dh-group31", "postQuantum": kem }));
+    let mut pair = Pair::start_waiting(&lab, ["0s", "0s"]);
+    for side in Side::BOTH {
+        pair.create(side, &without);
+    }
+    pair.settled(1);
+    one_after_the_other(&mut pair, Side::A, &with_kem, HOW);
+    for side in Side::BOTH {
+        assert_eq!(native(&pair, side)["post_quantum"], "ML_KEM_768");
+    }
+    one_after_the_other(&mut pair, Side::B, &without, "");
+    assert_eq!(native(&pair, Side::A)["post_quantum"], "none");
+}
+
 /// Changes `first` in transition, restarts its agent and its charon, and changes the other one.
 fn one_after_the_other(pair: &mut Pair, first: Side, new: &Value, how: &str) {
     let (before, was) = (pair.settled(1), refusals(pair, first));
@@ -125,8 +144,8 @@ fn one_after_the_other(pair: &mut Pair, first: Side, new: &Value, how: &str) {
         both.rotate_left(first as usize);
         Some(both)
     });
-    let list = cygnet(pair, first, 200, &["list", "--transition"]);
-    assert!(list.contains(&format!("lab-{}", first.letter())), "{list}");
+    let page = cygnet(pair, first, 200, &["list", "--transition"]);
+    assert!(page.contains(&format!("lab-{}", first.letter())), "{page}");
     let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
     ping.wait_for_replies(3);
     change_how(pair, peer, new, how).expect(200);

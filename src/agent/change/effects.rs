@@ -59,8 +59,7 @@ impl Agent {
         let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
         self.discard(record.id, files(before), files(after)).await;
         // What runs by proposals that are still accepted goes on.
-        let is_new = |old: &Record| old.transition != record.transition && old.trial.is_none();
-        let begins = record.open_transition().is_some() && old.is_some_and(is_new);
+        let begins = old.is_some_and(|old| record.begins_transition(old));
         if let (Some(before), Some(after), false) = (before, after, begins) {
             self.entry(record.id).take_in_rekeyings(planner);
             mark_stale(running, before, after, planner);

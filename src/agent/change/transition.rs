@@ -26,8 +26,8 @@ pub(in crate::agent) fn transited(before: Option<&Record>, new: Record, how: &Wr
     let until = SignedDuration::try_from(lasts).ok().and_then(|lasts| began.checked_add(lasts).ok());
     let until = until.ok_or_else(|| refused("is too long"))?;
     let caller = how.caller.as_deref().unwrap_or("this gateway").to_owned();
-    let begun = Transition { caller, began, until, accept, over: false, accepted: Vec::new() };
-    new.in_transition(before, begun).map_err(|why| match why {
+    let new_one = Transition { caller, began, until, accept, over: false, accepted: Vec::new() };
+    new.in_transition(before, new_one).map_err(|why| match why {
         Unfit::Other(conflict) => conflict.into(),
         Unfit::Unchanged => refused("needs a change of proposals, and this changes none"),
         Unfit::Included => refused("says nothing here: the new proposals have all of the old ones in them"),

@@ -14,7 +14,7 @@ use crate::{
     },
     disk,
     error::{Error, Result},
-    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, native::StartMode},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, native::StartMode},
     store::Record,
     strongswan::{Asker, Charon, requests::Loadable},
 };
@@ -33,8 +33,6 @@ const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// How long a reconcile waits for a change of the connection, and when it retries after that.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
-/// When to look again after closing what is half open.
-const AGAIN: Duration = Duration::from_millis(50);
 /// When to try again if charon did not answer.
 pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
 /// When to try again after any other failure.
@@ -285,11 +283,13 @@ impl Agent {
         if self.record_proven(&record, entry, planner, charon, &running).await? {
             return Ok(());
         }
-        if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
-            self.reconciler.queue().cancel(id);
-            if steps.is_empty() {
-                self.offer_wanted(&record, entry, planner, charon, life).await?;
+        let offers = steps.is_empty() && self.offer_is_due(&record, planner, &running);
+        if offers {
+            if self.reconciler.queue().may_begin(id, Priority::Again) {
+                self.offer_wanted(&record, entry, planner, charon, (&running, life)).await?;
             }
+        } else if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
+            self.reconciler.queue().cancel(id);
         } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
             // The limiter bounds half-open SAs.
             planner.postpone(now);
@@ -303,26 +303,6 @@ impl Agent {
             self.reconciler.enqueue(id, again);
         }
         Ok(())
-    }
-
-    /// Closes half-open SAs whose peer is silent, if others wait for their places; returns whether it did. charon would
-    /// send its first packet again ever more rarely; the back-off says when it is tried again.
-    async fn make_room(
-        &self,
-        record: &Record,
-        entry: &Entry,
-        planner: &SaPlanner,
-        (running, life): (&[IkeSa], u64),
-    ) -> Result<bool> {
-        let is_spoken = || entry.history().speaks(record.connection.initiates(), planner.attempted()).is_some();
-        if !self.reconciler.queue().take_vain(record.id) || is_spoken() {
-            return Ok(false);
-        }
-        let vain = running.iter().filter(|ike| ike.state == IkeState::Connecting && ike.is_initiator);
-        let closings: Vec<_> = vain.map(|ike| Step::CloseIke(ike.unique_id)).collect();
-        self.walk(record, entry, closings.clone(), life).await?;
-        self.reconciler.enqueue(record.id, Instant::now() + AGAIN);
-        Ok(!closings.is_empty())
     }
 
     /// Loads the children in a new generation. This changes no running SA.

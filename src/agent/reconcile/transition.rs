@@ -7,10 +7,7 @@ use crate::{
         Agent, Entry,
         change::transition::accepted,
         observe::events::EventKind,
-        reconcile::{
-            initiation_limiter::Priority,
-            sa_planner::{SaPlanner, Step},
-        },
+        reconcile::sa_planner::{SaPlanner, Step},
     },
     error::Result,
     ipsec::{Carried, Code, IkeSa, Reason, carried, list, native::StartMode},
@@ -81,7 +78,22 @@ impl Agent {
         block_in_place(|| self.store.commit(self.store.stage(ended)?))
     }
 
-    /// Offers what is wanted alone, if that is due.
+    /// Whether what is wanted may be offered alone now; if not yet, it is looked at again.
+    pub(in crate::agent) fn offer_is_due(&self, record: &Record, planner: &SaPlanner, running: &[IkeSa]) -> bool {
+        let begins = record.connection.start_mode() != StartMode::Respond;
+        // swanctl loads what is in the files, and nothing for a moment.
+        if !begins || record.open_transition().is_none() || !planner.is_complete() || !self.strongswan.has_events() {
+            return false;
+        }
+        let now = Instant::now();
+        let due = planner.offer_due(record.children_behind(running).len(), now);
+        if due > now {
+            self.reconciler.enqueue(record.id, due);
+        }
+        due <= now
+    }
+
+    /// Offers what is wanted alone.
     ///
     /// # Errors
     /// When charon does not answer.
@@ -91,24 +103,16 @@ impl Agent {
         entry: &Entry,
         planner: &mut SaPlanner,
         charon: &Charon,
-        life: u64,
+        (running, life): (&[IkeSa], u64),
     ) -> Result<()> {
-        let begins = record.connection.start_mode() != StartMode::Respond;
-        // swanctl loads what is in the files, and nothing for a moment.
-        if !begins || record.open_transition().is_none() || !planner.is_complete() || !self.strongswan.has_events() {
-            return Ok(());
+        let mut behind = record.children_behind(running);
+        self.reconciler.enqueue(record.id, planner.record_offer(behind.len(), Instant::now()));
+        if behind.len() == record.connection.children.len() {
+            // What the peer says to one, it says to all.
+            behind.truncate(1);
         }
-        let (id, now) = (record.id, Instant::now());
-        let due = planner.offer_due(now);
-        if due > now {
-            self.reconciler.enqueue(id, due);
-            return Ok(());
-        }
-        if !self.reconciler.queue().may_begin(id, Priority::Again) {
-            return Ok(());
-        }
-        self.reconciler.enqueue(id, planner.record_offer(now));
-        let outcome = self.offered(record, entry, charon, life).await;
+        let steps = behind.into_iter().map(|child| Step::Initiate(child.name.clone())).collect();
+        let outcome = self.offered(record, entry, charon, steps, life).await;
         if outcome.is_err() {
             planner.invalidate_loaded();
         }
@@ -116,16 +120,21 @@ impl Agent {
     }
 
     /// An SA keeps the configuration that it was begun with, so charon has the other one again at once.
-    async fn offered(&self, record: &Record, entry: &Entry, charon: &Charon, life: u64) -> Result<()> {
+    async fn offered(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        charon: &Charon,
+        steps: Vec<Step>,
+        life: u64,
+    ) -> Result<()> {
         let alone = Record { transition: None, ..record.clone() };
         let loadables = (self.loadable(&alone, charon)?, self.loadable(record, charon)?);
         let (Some(alone), Some(both)) = loadables else { return Ok(()) };
-        let behind = record.connection.children.iter();
-        let begin: Vec<_> = behind.map(|child| Step::Initiate(child.name.clone())).collect();
         self.strongswan.load(&alone, Some(&both), Asker::Reconciler).await?;
-        let begun = self.walk(record, entry, begin, life).await;
+        let walked = self.walk(record, entry, steps, life).await;
         self.strongswan.load(&both, Some(&alone), Asker::Reconciler).await?;
-        begun
+        walked
     }
 }
 

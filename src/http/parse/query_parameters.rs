@@ -154,7 +154,7 @@ pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure
         return Err(Error::in_query("together", rule).into());
     }
     let (transition, rehearse) = (transition(pairs)?, switch("rehearse", pairs)?);
-    Ok(WriteOptions { confirm, transition, immediate, rehearse, together, ..WriteOptions::default() })
+    Ok(WriteOptions { confirm, immediate, rehearse, transition, together, ..WriteOptions::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.

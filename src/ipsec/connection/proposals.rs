@@ -113,7 +113,8 @@ impl Connection {
         Self { accepted: accepted.to_vec(), ..self.clone() }
     }
 
-    fn protections(&self) -> impl Iterator<Item = Protection> {
+    /// All that is accepted, what is wanted first.
+    pub fn protections(&self) -> impl Iterator<Item = Protection> {
         std::iter::once(self.protection()).chain(self.accepted.iter().copied())
     }
 

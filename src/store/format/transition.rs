@@ -5,7 +5,7 @@ use crate::{
     ipsec::{
         AhProposal, Connection, DhGroup, Encryption, EspProposal, IkeProposal, Integrity, MlKem, Protection, Protocol,
     },
-    store::{record::Transition, transition::MOST},
+    store::{accepted::Transition, transition::MOST},
 };
 
 pub(super) fn file(transition: &Transition) -> InTransition {

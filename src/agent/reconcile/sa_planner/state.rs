@@ -59,8 +59,8 @@ pub struct SaPlanner {
     pub(super) away: Away,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
-    /// When what is wanted is to be offered alone, of a connection in transition, and how often it was.
-    pub(super) offers: (u32, Option<Instant>),
+    /// Of a connection in transition.
+    pub(super) offers: Offers,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
@@ -80,6 +80,15 @@ pub(super) struct Away {
     pub(super) lacks_address: bool,
     /// Whether everything was carried when it went.
     pub(super) was_complete: bool,
+}
+
+/// How often what is wanted was offered alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offers {
+    count: u32,
+    due: Option<Instant>,
+    /// How many children had not moved the last time.
+    behind: usize,
 }
 
 /// The attempts so far.
@@ -114,20 +123,21 @@ impl SaPlanner {
 
     /// The earlier proposals are accepted from now on, or others: what is wanted may be offered alone at once.
     pub fn begin_transition(&mut self) {
-        self.offers = (0, None);
+        self.offers = Offers::default();
     }
 
-    /// When what is wanted may be offered alone.
+    /// When what is wanted may be offered alone, if so many children have not moved. A peer that has taken it for one may
+    /// be asked for the others at once.
     #[must_use]
-    pub fn offer_due(&self, now: Instant) -> Instant {
-        self.offers.1.unwrap_or(now)
+    pub fn offer_due(&self, behind: usize, now: Instant) -> Instant {
+        self.offers.due.filter(|_| behind >= self.offers.behind).unwrap_or(now)
     }
 
     /// It is offered at `now`; returns when it is due again.
-    pub fn record_offer(&mut self, now: Instant) -> Instant {
-        let wait = OFFER_FIRST * 2_u32.saturating_pow(self.offers.0);
+    pub fn record_offer(&mut self, behind: usize, now: Instant) -> Instant {
+        let wait = OFFER_FIRST.saturating_mul(2_u32.saturating_pow(self.offers.count));
         let due = now + wait.min(OFFER_MOST);
-        self.offers = (self.offers.0.saturating_add(1), Some(due));
+        self.offers = Offers { count: self.offers.count.saturating_add(1), due: Some(due), behind };
         due
     }
 
