@@ -18,7 +18,7 @@ pub use change::restore::Found;
 pub use change::said::said;
 pub use change::settings_drift::{SettingDrift, follow_settings, reconnected};
 pub use change::warning::Warning;
-pub use change::write::{Companion, WriteOptions, Written};
+pub use change::write::{Companion, TransitionOptions, WriteOptions, Written};
 pub use entry::Drift;
 pub use observe::availability::Turn;
 pub use observe::connection_log::{Entry as LogEntry, Speaker};

@@ -55,6 +55,7 @@ mod state;
 mod tags;
 mod tally;
 pub mod tls;
+mod transition;
 pub mod unknown;
 mod vpc_router;
 mod wiped;

@@ -34,6 +34,7 @@ mod selector;
 pub mod special;
 pub mod status;
 pub mod totals;
+pub mod transition;
 pub mod weakness;
 
 pub use advice::condition_advice;
@@ -45,7 +46,7 @@ pub use condition::{Condition, condition};
 pub use conflict::{Conflict, rest_instead};
 pub use connection::{
     Auth, Child, ChildOffer, Connection, ConnectionId, Generation, IkeOffer, IkeVersion, KeyOwner, Mode, Parts,
-    Protocol, Split,
+    Protection, Protocol, Split,
 };
 pub use dpd::Dpd;
 pub use flow::{Flow, Flows, Limits, Use};
@@ -67,6 +68,7 @@ pub use remote::{Peer, Remote};
 pub use sa::{ChildSa, ChildState, IkeSa, IkeState, InOut};
 pub use selector::TrafficSelector;
 pub use status::{State, Status};
+pub use transition::Former;
 pub use weakness::{Finding, Weakness};
 
 /// Why a value cannot be part of a connection: one sentence, without the field's name.

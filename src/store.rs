@@ -1,6 +1,7 @@
 //! The store: what the management plane asked for, one JSON file per connection.
 //! The files are the truth; everything in charon and conf.d is derived from them.
 
+mod accepted;
 mod backup;
 pub mod dropped;
 pub mod format;
@@ -10,13 +11,16 @@ mod record;
 mod revisions;
 mod spec;
 mod together;
+mod transition;
 mod trial;
 mod version;
 
+pub use accepted::Transition;
 pub use backup::{Backup, OwnFile, survey as survey_for_backup, value as backup_value};
 pub use history::{History, REVISIONS, Revision};
 pub use jiff::Timestamp;
 pub use record::{Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial};
+pub use transition::Unfit;
 
 use crate::{
     disk,

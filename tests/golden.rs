@@ -67,7 +67,7 @@ fn a_stored_record_means_what_it_meant_to_the_release_that_wrote_it() {
         let record = format::from_bytes(read("record.json").as_bytes()).expect("a record");
         let again = format::from_bytes(&format::to_bytes(&record).expect("bytes")).expect("a record");
         for record in [&record, &again] {
-            let conf = render(&record.connection, Traps::Supported).expect("it can be rendered");
+            let conf = render(&record.accepting(), Traps::Supported).expect("it can be rendered");
             assert_eq!(conf.expose(), read("connection.conf"), "{}", folder.display());
         }
         count += 1;

@@ -122,6 +122,8 @@ mod tls;
 mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
+#[path = "http/transition.rs"]
+mod transition;
 #[path = "http/trial.rs"]
 mod trial;
 #[path = "http/unknown.rs"]

@@ -133,6 +133,8 @@ mod takeover;
 mod thousand;
 #[path = "lab/traffic.rs"]
 mod traffic;
+#[path = "lab/transition.rs"]
+mod transition;
 #[path = "lab/trial.rs"]
 mod trial;
 #[path = "lab/vendors/case.rs"]

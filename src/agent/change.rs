@@ -21,6 +21,7 @@ mod special;
 mod take_over;
 mod together;
 mod transaction;
+pub(super) mod transition;
 mod trial;
 pub(super) mod warning;
 pub(super) mod write;

@@ -13,6 +13,7 @@ mod resync;
 pub(super) mod sa_planner;
 mod split;
 mod standby;
+pub(super) mod transition;
 mod versions;
 mod walk;
 pub(super) mod watchdog;

@@ -10,7 +10,7 @@ use super::{
     init_args::InitArgs,
     write_args::{
         BackupArgs, ChangeArgs, CreateArgs, CutArgs, DeleteArgs, DisableArgs, NetworksArgs, ReconnectArgs, RestoreArgs,
-        RevertArgs, UpdateArgs, Values, WriteArgs,
+        RevertArgs, TransitionArgs, UpdateArgs, Values, WriteArgs,
     },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -203,6 +203,9 @@ pub struct ListArgs {
     /// Only connections with this status.
     #[arg(long, value_enum, ignore_case = true)]
     pub status: Option<StatusWord>,
+    /// Only connections in transition: until when, and what runs; also those whose time is over and that never moved.
+    #[arg(long, conflicts_with_all = ["all", "sort"])]
+    pub transition: bool,
     /// Only connections for which this condition holds, such as `name~=site-%` or `peerCidrs.cidr=10.2.0.0/24`; may be
     /// repeated.
     #[arg(short = 'q', long = "where", value_name = "CONDITION")]
@@ -272,6 +275,9 @@ pub struct PlanArgs {
     /// Gives the key to all connections that share it, in one step.
     #[arg(long)]
     pub together: bool,
+    /// In which time the other end is changed.
+    #[command(flatten)]
+    pub transition: TransitionArgs,
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,

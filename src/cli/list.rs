@@ -47,13 +47,20 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
     let mut before = String::new();
     loop {
         let mut answer = client.get(&path)?;
+        if args.transition {
+            keep_in_transition(&mut answer);
+        }
         if args.all {
             answer["foreign"] = foreign::all(client)?;
         }
         if is_json && !args.watch {
             return print_json(&answer);
         }
-        let page = if is_json { format!("{answer}\n") } else { page(&answer, args) };
+        let page = match args.transition && args.output != Some(Output::Name) {
+            _ if is_json => format!("{answer}\n"),
+            true => transitions(&answer),
+            false => page(&answer, args),
+        };
         let is_new = std::mem::replace(&mut before, page) != before;
         let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
         let is_read = !is_new || print(&format!("{clear}{}", shown(&before, is_json)))?;
@@ -62,6 +69,36 @@ pub fn list(client: &Client, args: &ListArgs) -> Result<()> {
         }
         client.pause(std::future::pending(), LOOK);
     }
+}
+
+/// Leaves those alone that are in transition.
+fn keep_in_transition(answer: &mut Value) {
+    if let Some(entries) = answer["connections"].as_array_mut() {
+        entries.retain(|entry| entry["transition"].is_object());
+    }
+}
+
+/// The connections in transition.
+fn transitions(answer: &Value) -> String {
+    let mut table = Table::new(&["NAME", "PEER", "UNTIL", "RUNS", "ALSO ACCEPTED"]);
+    for entry in answer["connections"].as_array().into_iter().flatten() {
+        let (inventory, transition) = (&entry["inventory"], &entry["transition"]);
+        let all = |member: &str| {
+            let texts = transition[member].as_array().into_iter().flatten().filter_map(Value::as_str);
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        let is_over = transition["over"] == true;
+        let until = moments::local(text(transition, "until"));
+        let until = if is_over { format!("over, {until}") } else { until };
+        let runs = if transition["runs"].is_null() { "unknown".to_owned() } else { all("runs") };
+        let accepted = [("IKE ", all("ike")), ("CHILD_SA ", all("child"))];
+        let accepted = accepted.iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| format!("{kind}{list}"));
+        let accepted = if is_over { "nothing".to_owned() } else { accepted.collect::<Vec<_>>().join("; ") };
+        let tone = if is_over { Tone::Bad } else { Tone::Unsure };
+        let [name, peer] = ["name", "peerAddress"].map(|member| (Tone::Plain, text(inventory, member).to_owned()));
+        table.row([name, peer, (tone, until), (Tone::Plain, runs), (Tone::Plain, accepted)]);
+    }
+    table.page_within(Look::of_stdout(), usize::MAX)
 }
 
 /// JSON with nothing hidden in it; a page is so already.

@@ -9,9 +9,9 @@ use super::{
     select::{self, encoded},
     show::passes,
     stop::{Result, Stop, print, print_json},
-    width,
+    up, width,
     write::{TOGETHER, Write, with_query},
-    write_args::ChangeArgs,
+    write_args::{ChangeArgs, TransitionArgs},
 };
 use cygnet::{http::MAX_BODY, visible::visible};
 use hyper::Method;
@@ -30,7 +30,8 @@ pub fn plan(client: &Client, args: &PlanArgs) -> Result<()> {
         (vec![kept(&args.unset)], json!({ "changeIPsecConnection": args.values.members(&MORE)? }))
     };
     let query: Vec<_> = query.into_iter().chain(args.together.then(|| TOGETHER.to_owned())).collect();
-    let plan = client.post(&format!("/cygnet/v1/connections/{uuid}/plan?{}", query.join("&")), &body)?;
+    let query = query.join("&") + &in_transition(&args.transition);
+    let plan = client.post(&format!("/cygnet/v1/connections/{uuid}/plan?{query}"), &body)?;
     if args.json.json {
         return print_json(&plan);
     }
@@ -48,15 +49,16 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
     }
     let body = json!({ "changeIPsecConnection": args.values.members(&MORE)? });
     let uuid = select::uuid(client, &args.which.connection)?;
+    let query = kept(&args.unset) + &in_transition(&args.transition);
     if !args.yes {
-        let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?{}", kept(&args.unset)), &args.how);
+        let path = with_query(format!("/cygnet/v1/connections/{uuid}/plan?{query}"), &args.how);
         let plan = client.post(&path, &body)?;
         if plan["fields"].as_array().is_some_and(|fields| !fields.is_empty()) {
             let question = format!("Apply this change to {}?", visible(&args.which.connection));
             ask::confirmed(&(page(&plan, Look::of_stderr()) + "\n"), &question)?;
         }
     }
-    let path = format!("/config/{uuid}?{}", kept(&args.unset));
+    let path = format!("/config/{uuid}?{query}");
     let (method, body, doing, done) = (Method::PUT, Some(body), "changing", "changed");
     Write { uuid: &uuid, method, path, body, doing, done }.run(client, &args.how)
 }
@@ -64,6 +66,13 @@ pub fn change(client: &Client, args: &ChangeArgs) -> Result<()> {
 /// The parameters that keep what is not named, but for the identities that are taken away.
 fn kept(unset: &[String]) -> String {
     if unset.is_empty() { "keep=true".into() } else { format!("keep=true&unset={}", encoded(&unset.join(","))) }
+}
+
+/// The parameters of a change in transition, behind others.
+fn in_transition(args: &TransitionArgs) -> String {
+    let Some(time) = &args.transition else { return String::new() };
+    let accept = if args.accept { "&accept=true" } else { "" };
+    format!("&transition={}{accept}", encoded(&up::with_unit(time)))
 }
 
 fn read_body(body: &Path) -> Result<Value> {

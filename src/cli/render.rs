@@ -54,7 +54,7 @@ fn render(config: &Path, args: &RenderArgs) -> Result<Loadable, Failure> {
     }
     refuse_everything(&record.connection).map_err(Error::from)?;
     let traps = if args.no_traps { Traps::Unsupported } else { Traps::Supported };
-    Ok(Loadable::new(&record.connection, traps).map_err(|e| Error::Internal(e.to_string()))?)
+    Ok(Loadable::new(&record.accepting(), traps).map_err(|e| Error::Internal(e.to_string()))?)
 }
 
 fn record(config: &Path, args: &RenderArgs) -> Result<Record, Failure> {

@@ -65,6 +65,7 @@ fn page(view: &Value, gateway: &Gateway, look: Look) -> String {
         let (until, caller) = (moments::local(&text(trial, "until")), text(trial, "caller"));
         let _ = writeln!(page, "  on trial     until {until}; begun by {}", safe(&caller));
     }
+    transition(&mut page, &view["transition"]);
     page.push_str(&passes(&view["passes"], "  "));
     settings_drift(&mut page, &view["settings_drift"]);
     drift(&mut page, &view["drift"]);
@@ -249,5 +250,23 @@ fn drift(page: &mut String, drift: &Value) {
             text(drift, "count")
         );
         let _ = writeln!(page, "  put back     {}", safe(&line));
+    }
+}
+
+/// The transition, if there is one.
+fn transition(page: &mut String, transition: &Value) {
+    if !transition.is_object() {
+        return;
+    }
+    let until = moments::local(&text(transition, "until"));
+    let what = if transition["over"] == true { "over since" } else { "until" };
+    let accept = if transition["accept"] == true { "; the earlier proposals are as good as the new ones" } else { "" };
+    let caller = text(transition, "caller");
+    let _ = writeln!(page, "  transition   {what} {until}; begun by {}{accept}", safe(&caller));
+    for (title, member) in [("earlier IKE", "ike"), ("earlier SAs", "child"), ("runs", "runs")] {
+        let texts: Vec<_> = items(&transition[member]).iter().filter_map(Value::as_str).collect();
+        if !texts.is_empty() {
+            let _ = writeln!(page, "    {title:<12} {}", safe(&texts.join(", ")));
+        }
     }
 }

@@ -49,7 +49,7 @@ pub fn finish(client: &Client, mut answer: Value, done: &str, wait: Option<Durat
     if !as_json {
         warn(&answer);
     }
-    match seen.filter(is_missing) {
+    match seen.filter(|view| is_missing(view) && !goes_on(view)) {
         None => Ok(()),
         Some(view) => Err(not_up(view["note"].as_str().unwrap_or("the tunnel is not up"), &view["reason"])),
     }
@@ -70,6 +70,11 @@ pub fn is_missing(view: &Value) -> bool {
     let inventory = &view["inventory"];
     let is_elsewhere = view["vip"]["role"] == "standby";
     has_children && inventory["state"] == "Enabled" && inventory["status"] != "Ready" && !is_elsewhere
+}
+
+/// Whether the tunnel carries, and is to move when the peer is changed.
+fn goes_on(view: &Value) -> bool {
+    view["transition"]["over"] == false && view["carrying"] == true
 }
 
 /// The connection as soon as it is up or has nothing to bring up, at the latest after `wait`.

@@ -160,9 +160,24 @@ pub struct ChangeArgs {
     /// Does not show the plan and does not ask.
     #[arg(long, short)]
     pub yes: bool,
+    /// In which time the other end is changed.
+    #[command(flatten)]
+    pub transition: TransitionArgs,
     /// How it is done.
     #[command(flatten)]
     pub how: WriteOptions,
+}
+
+/// A change in transition.
+#[derive(Args)]
+pub struct TransitionArgs {
+    /// Accepts the proposals of before for TIME, too (1m to 30d): the tunnel goes on, and moves when the peer has the new
+    /// ones. 0s ends a transition.
+    #[arg(long, value_name = "TIME")]
+    pub transition: Option<String>,
+    /// Takes a tunnel by the proposals of before for Ready meanwhile.
+    #[arg(long, requires = "transition")]
+    pub accept: bool,
 }
 
 /// The arguments of `cygnet revert`.

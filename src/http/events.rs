@@ -85,7 +85,7 @@ fn told(event: &Event) -> sse::Event {
         body["uuid"] = id.to_string().into();
     }
     match &event.what {
-        EventKind::Down(reason) => body["reason"] = reason_json::reason(reason),
+        EventKind::Down(reason) | EventKind::TransitionOver(reason) => body["reason"] = reason_json::reason(reason),
         EventKind::NotAsWanted(note, reason) => {
             body["note"] = (*note).into();
             body["reason"] = reason_json::reason(reason);
@@ -94,7 +94,12 @@ fn told(event: &Event) -> sse::Event {
         EventKind::SettingsDrift(drift) => body["settings"] = child_json::settings_drift(drift),
         EventKind::TookOver(vip) | EventKind::GaveUp(vip) => body["vip"] = vip.to_string().into(),
         EventKind::CharonLost(cause) => body["why"] = cause.as_str().into(),
-        EventKind::Up | EventKind::Changed | EventKind::Deleted | EventKind::CharonBack => {}
+        EventKind::TransitionBegan(until) => body["until"] = until.to_string().into(),
+        EventKind::Up
+        | EventKind::Changed
+        | EventKind::TransitionMoved
+        | EventKind::Deleted
+        | EventKind::CharonBack => {}
     }
     sse::Event::default().event(event.what.name()).data(body.to_string())
 }

@@ -12,6 +12,7 @@ use super::{
     request::{Pairs, id_of},
     sa_json::Running,
     state::{Answer, Api, Shared},
+    transition,
     unknown::unread,
 };
 use crate::{
@@ -133,6 +134,7 @@ pub async fn connection(
         let (began, until) = (trial.began.to_string(), trial.until.to_string());
         child_json::extend(&mut body, json!({ "trial": { "caller": trial.caller, "began": began, "until": until } }));
     }
+    child_json::extend(&mut body, transition::member(&view));
     reason_json::add(&api.agent, &view, &mut body);
     Ok(json_response(StatusCode::OK, &body))
 }

@@ -9,6 +9,7 @@ use super::{
     reason_json,
     request::Pairs,
     state::{Answer, Shared},
+    transition,
 };
 use crate::agent::{LocalAddresses, View};
 use axum::{
@@ -45,6 +46,7 @@ pub async fn connections(
         child_json::extend(&mut entry, child_json::carried(view));
         child_json::extend(&mut entry, child_json::vip(&agent, view));
         child_json::extend(&mut entry, child_json::networks_and_traffic(&agent, view));
+        child_json::extend(&mut entry, transition::member(view));
         let worst = agent.conditions(view).into_iter().max_by_key(|seen| seen.condition);
         let since = reason.map(|reason| reason.since).or_else(|| agent.up_since(view));
         child_json::extend(

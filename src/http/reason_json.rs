@@ -27,10 +27,10 @@ pub fn add(agent: &Agent, view: &View, body: &mut Value) {
     let whole = host.as_ref().and_then(|host| agent.reason(view, host));
     body["reason"] = whole.as_ref().map_or(Value::Null, reason);
     let running = view.running.as_deref().unwrap_or_default();
-    let connection = &view.record.connection;
+    let connection = view.record.counting();
     let children = body["children"].as_array_mut().into_iter().flatten();
     for (child, item) in connection.children.iter().zip(children) {
-        let down = host.as_ref().filter(|_| !status::carries(connection, child, running));
+        let down = host.as_ref().filter(|_| !status::carries(&connection, child, running));
         item["reason"] = down.map_or(Value::Null, |host| reason(&agent.reason_of(view, child, host)));
     }
 }

@@ -249,6 +249,11 @@ pub(super) fn field_of(part: Part) -> &'static str {
         Part::Psk | Part::Certs => "authKey",
         Part::LocalNets => "l3NetworkUuid",
         Part::RemoteNets => "peerCidrs",
+        Part::IkeLifetime => "ikeLifeTime",
+        Part::Lifetime => "lifeTime",
+        Part::Mode => "policyMode",
+        Part::Protocol => "transformProtocol",
+        Part::IdKind => "idType",
         Part::Native(name) => name,
     }
 }

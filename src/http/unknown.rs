@@ -33,7 +33,7 @@ const IGNORED: [&str; 17] = [
 ];
 
 /// The parameters in the query that say how a write is done.
-pub(super) const HOW: [&str; 4] = ["confirm", "immediate", "rehearse", "together"];
+pub(super) const HOW: [&str; 6] = ["accept", "confirm", "immediate", "rehearse", "together", "transition"];
 
 /// So many names are told.
 const MOST: usize = 8;

@@ -143,7 +143,7 @@ pub fn current<'a>(wanted: &Connection, running: &'a [IkeSa]) -> impl Iterator<I
 }
 
 /// The installed SAs, each with its IKE SA.
-fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
+pub(super) fn installed(running: &[IkeSa]) -> impl Iterator<Item = (&IkeSa, &ChildSa)> {
     let established = running.iter().filter(|ike| ike.state == IkeState::Established);
     let pairs = established.flat_map(|ike| ike.children.iter().map(move |sa| (ike, sa)));
     pairs.filter(|(_, sa)| sa.state == ChildState::Installed)

@@ -184,6 +184,14 @@ pub enum Conflict {
         /// Each with the Debian package that brings it.
         missing: Vec<String>,
     },
+    /// A value that cannot change in a transition.
+    #[error("cannot change in a transition: {why}")]
+    InTransition {
+        /// The value.
+        part: Part,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// The peer's name has no address, and a tunnel runs.
     #[error("has no address, so the running tunnel stays as it is: {0}")]
     Unresolved(String),
@@ -246,6 +254,7 @@ impl Conflict {
             Self::NotOneHost { part, .. }
             | Self::Identity { part, .. }
             | Self::Anywhere { part, .. }
+            | Self::InTransition { part, .. }
             | Self::TransportNetwork { part, .. }
             | Self::Unsupported { part, .. }
             | Self::Policy { part, .. } => *part,

@@ -9,7 +9,7 @@ mod split;
 mod version;
 
 pub use id::ConnectionId;
-pub use proposals::{ChildOffer, IkeOffer};
+pub use proposals::{ChildOffer, IkeOffer, Protection};
 pub use split::Split;
 pub use version::IkeVersion;
 
@@ -211,6 +211,8 @@ pub struct Connection {
     pub mode: Mode,
     /// Protection of the traffic, for all children.
     pub protocol: Protocol,
+    /// What else is accepted, after that: earlier proposals, while the peer may still have them. Empty in a record.
+    pub accepted: Vec<Protection>,
     /// Lifetime of the CHILD_SAs.
     pub lifetime: Lifetime,
     /// What is carried; empty while one side has no network.
@@ -294,6 +296,7 @@ impl Connection {
             child_generation: _,
             mode: _,
             protocol: _,
+            accepted: _,
             lifetime: _,
             children: _,
             answered: _,

@@ -35,6 +35,16 @@ pub enum Part {
     LocalNets,
     /// The networks behind the peer.
     RemoteNets,
+    /// The lifetime of the IKE SA.
+    IkeLifetime,
+    /// The lifetime of the CHILD_SAs.
+    Lifetime,
+    /// Tunnel or transport.
+    Mode,
+    /// ESP or AH.
+    Protocol,
+    /// How the identities are read.
+    IdKind,
     /// The option of our own of this name.
     Native(&'static str),
 }
@@ -59,6 +69,11 @@ impl Part {
             Self::Certs => "auth.certs",
             Self::LocalNets => "local_nets",
             Self::RemoteNets => "remote_nets",
+            Self::IkeLifetime => "ike.lifetime",
+            Self::Lifetime => "lifetime",
+            Self::Mode => "mode",
+            Self::Protocol => "protocol",
+            Self::IdKind => "id_kind",
             Self::Native(name) => name,
         }
     }

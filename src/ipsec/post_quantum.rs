@@ -27,6 +27,12 @@ const ML_KEM: [MlKemRow; 2] =
 pub const ML_KEM_SINCE: &str = "6.0.2";
 
 impl MlKem {
+    /// The one that the API calls `name`.
+    #[must_use]
+    pub fn from_wire(name: &str) -> Option<Self> {
+        [Self::MlKem768, Self::MlKem1024].into_iter().find(|kem| kem.row().wire == name)
+    }
+
     /// Its row.
     #[must_use]
     pub fn row(self) -> &'static MlKemRow {

@@ -58,13 +58,17 @@ pub enum Code {
     PpkMismatch,
     /// One end wants a PPK that the other does not have.
     PpkMissing,
+    /// The tunnel runs by proposals of before a change, and the peer has not moved to the new ones yet.
+    InTransition,
+    /// The time for that is over.
+    TransitionOver,
     /// Something else; the details are charon's own words.
     Unknown,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::PeerUnreachable,
         Self::NoProposalIke,
         Self::NoProposalChild,
@@ -91,6 +95,8 @@ impl Code {
         Self::SetAside,
         Self::PpkMismatch,
         Self::PpkMissing,
+        Self::InTransition,
+        Self::TransitionOver,
         Self::Unknown,
     ];
 
@@ -200,6 +206,10 @@ impl Code {
                 "PPK_MISMATCH",
                 "Enter the same PPK under the same ppkId on both ends; if they are the same, compare the pre-shared keys.",
             ),
+            Self::InTransition => {
+                ("IN_TRANSITION", "Give the peer the new proposals; the tunnel then moves by itself.")
+            }
+            Self::TransitionOver => ("TRANSITION_OVER", "Give the peer the new proposals, or change this end back."),
             Self::PpkMissing => (
                 "PPK_MISSING",
                 "Give both ends the PPK under the same ppkId, or set ppkRequired to false where it is given, until both \

@@ -224,7 +224,7 @@ impl ChildSa {
         wanted.child_proposals().iter().any(|offer| self.is_made_by(offer))
     }
 
-    fn is_made_by(&self, offer: &ChildOffer) -> bool {
+    pub(super) fn is_made_by(&self, offer: &ChildOffer) -> bool {
         let integrity_is = |name: &str| self.suite.integrity.as_deref() == Some(name);
         // The first CHILD_SA takes its keys from IKE_AUTH: its group shows only after a rekeying.
         let group_is = |pfs: Option<super::DhGroup>| match (&self.suite.group, pfs) {

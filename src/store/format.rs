@@ -5,6 +5,7 @@
 
 mod file;
 mod read;
+mod transition;
 mod wish;
 mod words;
 
@@ -18,7 +19,7 @@ use crate::{
     store::format::{
         file::{
             Child, DeadPeer, Earlier, File, Identities, Ike, Local, OnTrial, Remote, Revisions, Version, Vip,
-            WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRIAL,
+            WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRANSITION, WITH_TRIAL,
         },
         read::{read_record, read_trial, spec},
         wish::Wish,
@@ -47,6 +48,7 @@ fn file(record: &Record) -> File {
     let post_quantum_key = spec.options.native.ppk.as_ref().map(Psk::expose_hex);
     File {
         version: match (&post_quantum_key, &record.trial) {
+            _ if has_transition(record) => WITH_TRANSITION,
             (Some(_), _) => WITH_PPK,
             (None, Some(_)) => WITH_TRIAL,
             (None, None) => written_as,
@@ -76,7 +78,14 @@ fn file(record: &Record) -> File {
         certs_pem,
         ppk_hex: post_quantum_key,
         trial: record.trial.as_deref().map(on_trial),
+        transition: record.transition.as_deref().map(transition::file),
     }
+}
+
+/// Whether it is in transition, or what its trial would put back is.
+fn has_transition(record: &Record) -> bool {
+    let before = record.trial.as_ref().and_then(|trial| trial.before.as_ref());
+    std::iter::once(record).chain(before).any(|record| record.transition.is_some())
 }
 
 /// The options, in the sections of the file. The proof of identity is beside them.
@@ -212,7 +221,8 @@ pub(super) fn said(record: &Record, wish: Wish) -> Result<(Spec, State), String>
 }
 
 fn without_key(record: &Record) -> File {
-    File { psk_hex: None, certs_pem: None, ppk_hex: None, trial: None, history: None, ..file(record) }
+    let file = file(record);
+    File { psk_hex: None, certs_pem: None, ppk_hex: None, trial: None, transition: None, history: None, ..file }
 }
 
 /// The version, and the members with the key.
@@ -229,15 +239,18 @@ fn key(auth: &Auth) -> (u32, Option<Zeroizing<String>>, Option<Zeroizing<String>
 /// What is wrong with them, without quoting a value.
 pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     let version = serde_json::from_slice::<Version>(bytes).map_err(|e| place(&e))?.version;
-    if !(WITH_PSK..=WITH_PPK).contains(&version) {
-        return Err(format!("it has version {version}, this program reads {WITH_PSK} to {WITH_PPK}"));
+    if !(WITH_PSK..=WITH_TRANSITION).contains(&version) {
+        return Err(format!("it has version {version}, this program reads {WITH_PSK} to {WITH_TRANSITION}"));
     }
     let mut file: File = serde_json::from_slice(bytes).map_err(|e| place(&e))?;
     let on_trial = file.trial.take();
-    if file.ppk_hex.is_some() != (version == WITH_PPK) {
+    if version != WITH_TRANSITION && file.transition.is_some() {
+        return Err(format!("a record in transition has version {WITH_TRANSITION}"));
+    }
+    if version != WITH_TRANSITION && file.ppk_hex.is_some() != (version == WITH_PPK) {
         return Err(format!("a record with a PPK has version {WITH_PPK}, and no other has it"));
     }
-    if version != WITH_PPK && on_trial.is_some() != (version == WITH_TRIAL) {
+    if version < WITH_PPK && on_trial.is_some() != (version == WITH_TRIAL) {
         return Err(format!("a record with a trial has version {WITH_TRIAL}, and no other has it"));
     }
     let trial = on_trial.map(read_trial).transpose()?;
@@ -245,7 +258,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, String> {
     if trial.as_ref().and_then(|trial| trial.before.as_ref()).is_some_and(|before| before.id != record.id) {
         return Err("trial.before is of another connection".into());
     }
-    Ok(Record { trial: trial.map(Box::new), ..record })
+    let record = Record { trial: trial.map(Box::new), ..record };
+    if version == WITH_TRANSITION && !has_transition(&record) {
+        return Err(format!("a record of version {WITH_TRANSITION} is in transition, or has one to put back that is"));
+    }
+    Ok(record)
 }
 
 /// Where JSON is wrong; serde's own text may quote the key.

@@ -1,6 +1,6 @@
 //! What is stored of a connection: what the caller asked for, and the connection that it means.
 
-use super::history::History;
+use super::{accepted::Transition, history::History};
 use crate::ipsec::{
     Auth, Conflict, Connection, ConnectionId, DhGroup, Encryption, Generation, IdKinds, IkeProposal, IkeVersion,
     Integrity, KeyOwner, Lifetime, Mode, NativeOptions, Peer, Psk, Remote, Split, State, TrafficSelector,
@@ -36,6 +36,8 @@ pub struct Record {
     pub history: History,
     /// The change that nobody has confirmed yet, while there is one.
     pub trial: Option<Box<Trial>>,
+    /// The proposals of before its last change, while they are still accepted.
+    pub transition: Option<Box<Transition>>,
     /// Why it is set aside: it clashes with another stored connection. Never stored: each start compares anew.
     pub aside: Option<Arc<str>>,
 }
@@ -200,6 +202,7 @@ impl Record {
             changed: now,
             history: History::begun(now),
             trial: None,
+            transition: None,
             aside: None,
         })
     }
@@ -234,12 +237,12 @@ impl Record {
     /// When that cannot be the peer's address.
     pub fn located(self, before: Option<&Self>, address: IpAddr) -> Result<Self, Conflict> {
         let (state, changed, address) = (self.state, self.changed, Some(address));
-        let (created, history) = (self.created, self.history);
+        let (created, history, transition) = (self.created, self.history, self.transition);
         let located = match before {
             Some(before) => before.changed_at(self.spec, address, changed)?,
             None => Self::resolved(self.id, self.spec, address, self.ike_generation, changed)?,
         };
-        Ok(Self { state, created, history, ..located })
+        Ok(Self { state, created, history, transition, ..located })
     }
 
     fn changed_at(&self, spec: Spec, resolved: Option<IpAddr>, now: Timestamp) -> Result<Self, Conflict> {
@@ -253,7 +256,10 @@ impl Record {
         let new = new.speaking_as(self);
         let unproven = self.unproven || new.connection != self.connection;
         let history = self.history.clone();
-        Ok(Self { state: self.state, unproven, created: self.created, history, ..new })
+        // Other proposals end it.
+        let goes_on = new.connection.protection() == self.connection.protection();
+        let transition = self.transition.clone().filter(|_| goes_on);
+        Ok(Self { state: self.state, unproven, created: self.created, history, transition, ..new })
     }
 
     /// The same connection with what a Change makes of its wish. One that was stored before there was a choice of the split

@@ -139,7 +139,8 @@ impl Record {
             // The trial may have been of another peer, or of one version of IKE: that forgets what was known.
             let back = if before.ikev1_worked { back.having_worked(before.worked())? } else { back };
             let history = before.history.beyond(&self.history);
-            Ok(Self { state: before.state, aside: before.aside.clone(), history, ..back })
+            let (aside, transition) = (before.aside.clone(), before.transition.clone());
+            Ok(Self { state: before.state, aside, history, transition, ..back })
         };
         before.map(back).transpose()
     }

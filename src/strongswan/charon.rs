@@ -121,7 +121,8 @@ impl Charon {
         for (group, part) in groups {
             need(&["dh", "ke"], group.charon, group.wire, group.package, part);
         }
-        if let Some(kem) = connection.native.post_quantum.map(MlKem::row).filter(|kem| !self.has_ml_kem(kem)) {
+        let mut kems = connection.protections().filter_map(|protection| protection.post_quantum.map(MlKem::row));
+        if let Some(kem) = kems.find(|kem| !self.has_ml_kem(kem)) {
             let name = format!(
                 "{}, which strongSwan has from {ML_KEM_SINCE} on, with OpenSSL 3.5; ppkId and ppk protect against quantum \
                  computers with this one, too",
@@ -129,7 +130,7 @@ impl Charon {
             );
             missing.push(Missing { name, package: algorithm::BASE, part: Part::Native("postQuantum") });
         }
-        if connection.protocol.is_cut() && self.has_libipsec() {
+        if connection.is_cut() && self.has_libipsec() {
             // It negotiates SHA-256, and has no SA then.
             let name = "sha256-96 with its plugin kernel-libipsec; kernel-netlink has it";
             missing.push(Missing { name: name.to_owned(), package: algorithm::BASE, part: Part::Integrity });

@@ -3,8 +3,8 @@
 use super::cases;
 use crate::connections::{connection, nets, parts};
 use cygnet::ipsec::{
-    ChildSa, ChildState, Condition, Connection, IkeSa, IkeState, IkeVersion, Mode, Parts, Status, Use, condition,
-    sa::Suite, status::status,
+    ChildSa, ChildState, Condition, Connection, DhGroup, Former, IkeSa, IkeState, IkeVersion, Mode, Parts, Protocol,
+    Status, Use, condition, sa::Suite, status::status, transition::has_moved,
 };
 use proptest::prelude::*;
 
@@ -150,5 +150,44 @@ proptest! {
         let ready = status(&wanted, &running) == Status::Ready;
         prop_assert_eq!(ready, words.iter().all(|word| word.is_as_wanted()), "{:?}", words);
         prop_assert!(!words.contains(&Condition::Unknown));
+    }
+}
+
+/// What is said of a CHILD_SA after a change of proposals: it moved, or it may be of before.
+#[test]
+fn what_may_be_of_before_has_not_moved() {
+    let old = connection(parts(1));
+    let with = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = parts(1);
+        change(&mut parts);
+        connection(parts)
+    };
+    let pfs = |number: Option<i64>| {
+        with(&|parts| {
+            if let Protocol::Esp(esp) = &mut parts.protocol {
+                esp.pfs = number.and_then(DhGroup::new);
+            }
+        })
+    };
+    let group = |name: &str| Some(name.to_owned());
+    // What is wanted, the group that the CHILD_SA shows, its age and that of its IKE SA, the version, and whether it moved.
+    let cases = [
+        (pfs(Some(19)), group("ECP_256"), 5, 50, 2, true),
+        (pfs(Some(19)), None, 5, 50, 2, false),
+        (pfs(None), None, 5, 50, 2, true),
+        (pfs(None), None, 5, 5, 2, false),
+        (pfs(None), None, 50, 90, 2, false),
+        (with(&|parts| parts.ike.group = DhGroup::new(19).expect("19")), None, 5, 5, 2, true),
+    ];
+    for (at, (new, shown, age, ike_age, version, is_moved)) in cases.into_iter().enumerate() {
+        let mut child = child_sa(&new, 0, 1);
+        (child.suite.group, child.age) = (shown, age);
+        let mut ike = ike_sa(&new, vec![child]);
+        ike.suite.group = Some(new.ike.group.row().charon.to_owned());
+        (ike.times.age, ike.version) = (Some(ike_age), version);
+        let former = Former { accepted: &[old.protection()], age: 20 };
+        let is_new = new.protection() != old.protection();
+        assert!(is_new && status(&new, std::slice::from_ref(&ike)) == Status::Ready, "{at}");
+        assert_eq!(has_moved(&new, std::slice::from_ref(&ike), former), is_moved, "{at}");
     }
 }

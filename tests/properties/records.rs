@@ -4,7 +4,7 @@ use super::{cases, generate};
 use cygnet::{
     ipsec::{HostName, IkeVersion, KeyOwner, Peer, State},
     store::{
-        Names, Network, Options, Record, Reference, RemoteCidr, Spec, Trial,
+        Names, Network, Options, Record, Reference, RemoteCidr, Spec, Transition, Trial,
         format::{from_bytes, to_bytes},
     },
 };
@@ -138,6 +138,25 @@ proptest! {
         prop_assert_eq!(from_bytes(&bytes).expect("read"), on_trial);
         let plain = to_bytes(&record).expect("written");
         prop_assert!(!String::from_utf8_lossy(&plain).contains("\"version\": 3"));
+    }
+
+    /// Also as what a trial would put back. An earlier program is told by the version.
+    #[test]
+    fn a_record_in_transition_comes_back(record in record(), other in record(), at in time(), [accept, over] in any::<[bool; 2]>()) {
+        let kind = |record: &Record| record.spec.options.ah;
+        prop_assume!(kind(&record) == kind(&other));
+        let (caller, accepted) = ("token test".to_owned(), vec![other.connection.protection()]);
+        let transition = Transition { caller: caller.clone(), began: at, until: at, accept, over, accepted };
+        let record = Record { transition: Some(Box::new(transition)), ..record };
+        let id = record.id;
+        let trial = Trial { id, caller, began: at, until: at, overruled: false, before: Some(record.clone()) };
+        let on_trial = Record { transition: None, trial: Some(Box::new(trial)), ..record.clone() };
+        for record in [record, on_trial] {
+            let bytes = to_bytes(&record).expect("written");
+            let start = "{\n  \"version\": 5,";
+            prop_assert!(String::from_utf8_lossy(&bytes).starts_with(start));
+            prop_assert_eq!(from_bytes(&bytes).expect("read"), record);
+        }
     }
 
     /// With the present key, whatever else the two have. What was learnt of the peer stays learnt.

@@ -58,7 +58,9 @@ impl Agent {
     ) {
         let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
         self.discard(record.id, files(before), files(after)).await;
-        if let (Some(before), Some(after)) = (before, after) {
+        // What runs by proposals that are still accepted goes on.
+        let begins = old.is_some_and(|old| record.begins_transition(old));
+        if let (Some(before), Some(after), false) = (before, after, begins) {
             self.entry(record.id).take_in_rekeyings(planner);
             mark_stale(running, before, after, planner);
         }
@@ -71,6 +73,10 @@ impl Agent {
             self.entry(record.id).history().begin_anew();
         }
         self.publish(record.id, EventKind::Changed);
+        if let Some(transition) = record.transition.as_ref().filter(|_| begins) {
+            planner.begin_transition();
+            self.publish(record.id, EventKind::TransitionBegan(transition.until));
+        }
         self.reconciler.enqueue(record.id, Instant::now());
     }
 

@@ -4,12 +4,13 @@
 use crate::{
     agent::{Agent, CharonLink, Presence, View, Warning},
     error::{Error, Result},
-    ipsec::{Connection, ConnectionId, Part, Pass, TrafficSelector, passes, passes_beside},
+    ipsec::{Connection, ConnectionId, Part, Pass, Protection, TrafficSelector, passes, passes_beside},
     store::Record,
     strongswan::{Charon, conf::Traps, requests::Loadable},
 };
 use ipnet::IpNet;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -19,10 +20,24 @@ use tokio::time::{Instant, sleep};
 /// How often the host's addresses are compared; reading them costs microseconds.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What charon is to accept of `record`, without earlier proposals that it cannot read any more: it would refuse all.
+fn usable<'a>(record: &'a Record, charon: &Charon) -> Cow<'a, Connection> {
+    let mut accepting = record.accepting();
+    let can = |one: &Protection| {
+        let missing = charon.missing(&record.connection.accepting(&[*one]));
+        missing.len() <= charon.missing(&record.connection).len()
+    };
+    if !accepting.accepted.iter().all(can) {
+        accepting.to_mut().accepted.retain(can);
+    }
+    accepting
+}
+
 impl Agent {
     /// The forms of `record` for charon, or `None` if it is not loaded.
     pub(in crate::agent) fn loadable(&self, record: &Record, charon: &Charon) -> Result<Option<Loadable>> {
-        let wanted = Some(&record.connection).filter(|_| record.is_loaded());
+        let accepting = usable(record, charon);
+        let wanted = Some(&*accepting).filter(|_| record.is_loaded());
         // On a standby, traffic begins nothing.
         let traps = if self.is_standby(record) { Traps::Unsupported } else { charon.traps };
         let passing = |c: &Connection| Loadable::passing(c, traps, self.passes_of(c, charon));

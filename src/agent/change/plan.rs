@@ -4,7 +4,11 @@ use super::write::Group;
 use crate::{
     agent::{
         Agent, Companion, Warning, WriteOptions,
-        change::{said::said, transaction::refuse_second},
+        change::{
+            said::said,
+            transaction::refuse_second,
+            transition::{transited, warned},
+        },
         reconcile::sa_planner::Step,
         refusal::not_found,
     },
@@ -125,14 +129,19 @@ impl Agent {
         if how.confirm.is_some() {
             refuse_second(Some(&before))?;
         }
-        let wanted = self.located(Some(&before), edit(&before)?)?;
+        if hides_key && how.transition.is_some() {
+            // Whether it can be in transition would say whether the key is the stored one.
+            let rule = "cannot be planned together with a key: leave authKey and ppk out";
+            return Err(Error::in_query("transition", rule));
+        }
+        let wanted = transited(Some(&before), self.located(Some(&before), edit(&before)?)?, how)?;
         let hides_key = hides_key && matches!(wanted.connection.auth, Auth::Psk(_));
         let random = hides_key.then(Psk::random).transpose().map_err(|e| Error::Internal(format!("the key {e}")))?;
         let with_random = |record: &Record| match &random {
             Some(key) => record.with_key(key, &before).map_err(Error::from),
             None => Ok(record.clone()),
         };
-        let after = with_random(&wanted)?;
+        let after = Record { transition: wanted.transition.clone(), ..with_random(&wanted)? };
         self.judge(Some(&before), &after, self.tests_rekey(how))?;
         // How good the key itself is; whether a PFS is untested depends on whether the key is kept. That the stored one is
         // as bad excuses no key that is compared with none.
@@ -150,11 +159,16 @@ impl Agent {
         let file = diff::between(&parsed(prepared.before.as_ref()), &parsed(prepared.after.as_ref()));
         let mut steps = prepared.steps;
         let requests = self.requests(&steps, prepared.before.as_ref(), prepared.after.as_ref())?;
-        let begins = after.connection.start_mode() == StartMode::Initiate;
+        let waits = after.open_transition().is_some();
+        let begins = after.connection.start_mode() == StartMode::Initiate && !waits;
         if impact != Impact::None && prepared.after.is_some() && begins {
             steps.extend(after.connection.children.iter().map(|child| Step::Initiate(child.name.clone())));
         }
         let mut warnings = transition(impact, &before.connection, &after.connection);
+        if let Some(warning) = warned(&after) {
+            warnings.retain(|other| other.code != "PEER_NOT_CHANGED");
+            warnings.push(warning);
+        }
         let tests_pfs = !matches!(impact, Impact::Ike | Impact::Replace) || self.tests_rekey(how);
         warnings.extend(self.cautions(Some(&before.connection), &after.connection, tests_pfs));
         warnings.extend(self.caution_of_networks(&after));

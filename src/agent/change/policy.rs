@@ -3,7 +3,7 @@
 use crate::{
     agent::{
         Agent, LocalAddresses, Outcome, View, Warning, WriteOptions,
-        change::{said::said, special},
+        change::{said::said, special, transition::warned},
     },
     error::{Error, Result},
     ipsec::{
@@ -80,6 +80,7 @@ impl Agent {
         found.extend(self.same_networks(&view.record));
         let mut warnings: Vec<_> = found.into_iter().filter(|f| self.is_said(f)).map(Warning::from).collect();
         warnings.extend(said(&view.record));
+        warnings.extend(warned(&view.record));
         warnings.extend(special::warnings(connection, &self.observer.local_addresses()));
         warnings.extend(left_out(connection));
         warnings.extend(taken_as_text(connection));

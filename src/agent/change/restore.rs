@@ -90,5 +90,6 @@ fn in_place_of(old: &Record, backup: &Record) -> Result<Record> {
     if learnt.is_learned_from(spec.options.native.split) {
         spec.options.native.split = learnt;
     }
-    Ok(Record { state: backup.state, ..old.changed(spec, Timestamp::now())? })
+    let transition = backup.transition.clone();
+    Ok(Record { state: backup.state, transition, ..old.changed(spec, Timestamp::now())? })
 }

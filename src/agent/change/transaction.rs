@@ -2,7 +2,10 @@
 //! file, negotiate, observe. Before the commit point every failure leaves the old connection as it was; after it,
 //! everything follows the new record.
 
-use super::write::{Companion, Group, InForce, Laid, Planners, Prepared, WriteOptions, Written, not_locked};
+use super::{
+    transition::transited,
+    write::{Companion, Group, InForce, Laid, Planners, Prepared, WriteOptions, Written, not_locked},
+};
 use crate::{
     agent::{
         Agent, Entry,
@@ -69,9 +72,12 @@ impl Agent {
             let (view, others) = uncancelled(async move { agent.on_trial(id, how, within, edit).await }).await?;
             return Ok(Written { view: self.with_rekey_test(view, rehearse).await, others });
         }
+        let begins_transition = how.transition.is_some();
         let InForce { before, record, others } = uncancelled(async move { agent.put(id, &how, edit).await }).await?;
-        // A change without effect on the tunnel waits for no tunnel.
-        let view = if before.is_some_and(|b| b.connection == record.connection && b.state == record.state) {
+        // A change without effect on the tunnel waits for no tunnel, nor does one that waits for the other end.
+        let is_waiting = record.open_transition().is_some_and(|transition| !transition.accept);
+        let is_same = before.is_some_and(|b| b.connection == record.connection && b.state == record.state);
+        let view = if is_same || (is_waiting && begins_transition) {
             self.with_rekey_test(self.view_of(record).await, asked).await
         } else {
             self.with_rekey_test(self.settled(record).await, rehearse).await
@@ -119,7 +125,7 @@ impl Agent {
         if how.confirm.is_some() {
             refuse_second(before)?;
         }
-        let new = self.located(before, edit(before)?)?;
+        let new = transited(before, self.located(before, edit(before)?)?, how)?;
         self.judge(before, &new, self.tests_rekey(how))?;
         let mut group = self.group(before, new, how.together)?;
         group.new.trial = trial(before, &group.new, how, edit).map(Box::new);

@@ -23,12 +23,23 @@ pub struct WriteOptions {
     pub immediate: bool,
     /// Run the rekey test; `None` follows the settings.
     pub rehearse: Option<bool>,
+    /// Accept the proposals of before the change for a time, too.
+    pub transition: Option<TransitionOptions>,
     /// Give the connection's key to all that share it, in one step.
     pub together: bool,
     /// The write sets all values of the tunnel, also unchanged ones, and so decides a trial.
     pub says_all: bool,
     /// The caller, named to others that must wait.
     pub caller: Option<Arc<str>>,
+}
+
+/// How long the proposals of before a change are accepted, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransitionOptions {
+    /// For how long at most; zero ends a transition that goes on.
+    pub lasts: Duration,
+    /// Whether a tunnel by them is Ready.
+    pub accept: bool,
 }
 
 /// The result of a write.

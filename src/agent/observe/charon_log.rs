@@ -137,6 +137,7 @@ impl Agent {
     /// Publishes an event, and adds it to the connection's log.
     pub(in crate::agent) fn publish(&self, id: ConnectionId, what: EventKind) {
         let words = match &what {
+            EventKind::TransitionOver(reason) => reason.details.clone(),
             EventKind::Down(reason) => format!("down: {}: {}", reason.code.name(), reason.details),
             EventKind::NotAsWanted(note, reason) => format!("{note}: {}: {}", reason.code.name(), reason.details),
             other => other.name().to_owned(),
@@ -169,6 +170,24 @@ impl Agent {
             EventKind::NotAsWanted(note, reason) => {
                 let (code, details) = (reason.code.name(), &reason.details);
                 tracing::warn!(uuid, event, code, "{label}: {note}, {code}: {details}");
+            }
+            EventKind::TransitionBegan(until) => {
+                tracing::info!(
+                    uuid,
+                    event,
+                    "{label}: in transition: earlier proposals are accepted until {until}, too"
+                );
+            }
+            EventKind::TransitionMoved => {
+                tracing::info!(
+                    uuid,
+                    event,
+                    "{label}: the tunnel has moved; earlier proposals are not accepted any more"
+                );
+            }
+            EventKind::TransitionOver(reason) => {
+                let details = &reason.details;
+                tracing::warn!(uuid, event, "{label}: the transition is over: {details}");
             }
             EventKind::Drift(repaired) => {
                 let repaired = repaired.join(", ");

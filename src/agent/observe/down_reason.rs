@@ -2,10 +2,11 @@
 
 use super::view::Discount;
 use crate::{
-    agent::{Agent, CharonLink, EventKind, LocalAddresses, View, refusal::unspoken},
+    agent::{Agent, CharonLink, EventKind, LocalAddresses, View, reconcile::transition::behind, refusal::unspoken},
     ipsec::{
-        Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote, State,
-        Status, Use, condition, condition::current, coverage, list, native::StartMode, next_layer::Side,
+        Carried, Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote,
+        State, Status, Use, carried, condition, condition::current, coverage, list, native::StartMode,
+        next_layer::Side,
     },
     store::Record,
     strongswan::{
@@ -28,7 +29,10 @@ impl Agent {
     /// Why the connection is not up. The caller knows that it is not.
     pub(in crate::agent) fn cause(&self, view: &View, host: &LocalAddresses) -> Reason {
         let narrowed = || view.record.connection.children.iter().find_map(|child| self.narrowed(view, child));
-        self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, None, host))
+        self.known_here(view)
+            .or_else(|| in_transition(view))
+            .or_else(narrowed)
+            .unwrap_or_else(|| self.told(view, None, host))
     }
 
     /// What is told of a connection that is not to be up: that it is down, if it was up and its last network has gone. Who
@@ -46,7 +50,10 @@ impl Agent {
     /// Why the child is not up. The caller knows that it is not.
     pub fn reason_of(&self, view: &View, child: &Child, host: &LocalAddresses) -> Reason {
         let narrowed = || self.narrowed(view, child);
-        self.known_here(view).or_else(narrowed).unwrap_or_else(|| self.told(view, Some(&child.name), host))
+        self.known_here(view)
+            .or_else(|| in_transition(view))
+            .or_else(narrowed)
+            .unwrap_or_else(|| self.told(view, Some(&child.name), host))
     }
 
     /// The cause when the peer narrowed the child: charon logs no failure then, and earlier causes do not apply.
@@ -204,6 +211,13 @@ impl Agent {
         };
         Reason { code, since, details: details.into(), trigger: history.trigger() }
     }
+}
+
+/// That the tunnel carries by proposals of before a change, if that is so.
+fn in_transition(view: &View) -> Option<Reason> {
+    view.record.open_transition()?;
+    let carries = carried(&view.record.accepting(), view.running.as_deref()?) == Carried::AsWanted;
+    carries.then(|| behind(&view.record))
 }
 
 /// For whom the connection waits, if this end does not begin.

@@ -27,6 +27,12 @@ pub enum EventKind {
     NotAsWanted(&'static str, Reason),
     /// The connection was created, changed, enabled or disabled.
     Changed,
+    /// Earlier proposals are accepted until then, too.
+    TransitionBegan(Timestamp),
+    /// What runs has moved to the wanted proposals, and the earlier ones are gone.
+    TransitionMoved,
+    /// The time of the transition is over, and the earlier proposals are gone: what runs, and what becomes of it.
+    TransitionOver(Reason),
     /// The connection was deleted.
     Deleted,
     /// A difference from the record was repaired.
@@ -52,6 +58,9 @@ impl EventKind {
             Self::Down(_) => "down",
             Self::NotAsWanted(..) => "not_as_wanted",
             Self::Changed => "changed",
+            Self::TransitionBegan(_) => "transition_began",
+            Self::TransitionMoved => "transition_moved",
+            Self::TransitionOver(_) => "transition_over",
             Self::Deleted => "deleted",
             Self::Drift(_) => "drift",
             Self::SettingsDrift(_) => "settings_drift",

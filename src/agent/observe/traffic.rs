@@ -37,7 +37,8 @@ impl Agent {
     /// The conditions of the children in `view`, in their order.
     #[must_use]
     pub fn conditions(&self, view: &View) -> Vec<Seen> {
-        let (wanted, running) = (&view.record.connection, view.running.as_deref());
+        let counting = view.record.counting();
+        let (wanted, running) = (&*counting, view.running.as_deref());
         let now = self.observer.seconds();
         if let Some(running) = running {
             self.record_counters(&view.record, running, now);
@@ -49,6 +50,9 @@ impl Agent {
             let condition = match condition(wanted, child, running, traffic) {
                 Condition::Unknown => Condition::Unknown,
                 _ if view.is_standby() => Condition::Standby,
+                runs if runs.is_as_wanted() && view.record.is_behind(child, running.unwrap_or_default()) => {
+                    Condition::OtherAlgorithms
+                }
                 runs if runs.is_as_wanted() && self.is_shadowed(&view.record.connection, child) => Condition::Shadowed,
                 other => other,
             };

@@ -48,15 +48,31 @@ impl View {
             (State::Enabled, true) if self.record.is_new() => Status::Connecting,
             (State::Enabled, true) | (State::Disabled, _) => Status::Disconnected,
             (State::Enabled, false) if self.is_standby() => Status::Disconnected,
-            (State::Enabled, false) => match status::status(&self.record.connection, running) {
-                Status::Ready if self.discount.is_some() => Status::Connecting,
+            (State::Enabled, false) => match status::status(&self.record.counting(), running) {
+                Status::Ready if self.discount.is_some() || self.is_behind() => Status::Connecting,
                 status => status,
             },
         })
     }
 }
 
+/// What `running` carries of `record`; what may run by proposals of before a change is not as wanted.
+pub(in crate::agent) fn carried_of(record: &Record, running: &[IkeSa]) -> Carried {
+    let is_behind = || record.connection.children.iter().any(|child| record.is_behind(child, running));
+    match carried(&record.counting(), running) {
+        Carried::AsWanted if is_behind() => Carried::Previous,
+        other => other,
+    }
+}
+
 impl View {
+    /// Whether the tunnel may run by proposals of before a change, which its caller does not accept for Ready.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let running = self.running.as_deref().unwrap_or_default();
+        self.record.connection.children.iter().any(|child| self.record.is_behind(child, running))
+    }
+
     /// Whether nothing runs because another begins: the peer, or traffic.
     #[must_use]
     pub fn waits(&self) -> bool {
@@ -74,8 +90,7 @@ impl View {
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let running = self.running.as_ref()?;
-        let carries =
-            || if self.discount.is_some() { Carried::Nothing } else { carried(&self.record.connection, running) };
+        let carries = || if self.discount.is_some() { Carried::Nothing } else { carried_of(&self.record, running) };
         (self.record.is_wanted() && !self.waits() && !self.is_standby()).then(carries)
     }
 }

@@ -21,7 +21,7 @@ impl Agent {
         charon: &Charon,
         running: &[IkeSa],
     ) -> Result<bool> {
-        let carrying = planner.carrying_version(&record.connection, running);
+        let carrying = planner.carrying_version(&record.accepting(), running);
         let known = (record.worked(), record.connection.initiates());
         // Networks that IKEv1 cannot have: only the peer can have initiated it.
         let learnt = carrying.filter(|version| known != (*version, *version));

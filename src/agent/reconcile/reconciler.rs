@@ -5,15 +5,16 @@ use crate::{
     agent::{
         Agent, CharonLink, Discount, Entry, View,
         entry::Moment,
-        observe::{events::EventKind, failure_history::Report},
+        observe::{events::EventKind, failure_history::Report, view::carried_of},
         reconcile::{
             initiation_limiter::Priority,
             sa_planner::{Loaded, SaPlanner, Step},
+            transition::behind,
         },
     },
     disk,
     error::{Error, Result},
-    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, IkeState, carried, native::StartMode},
+    ipsec::{Carried, ChildSa, ChildState, ConnectionId, IkeSa, native::StartMode},
     store::Record,
     strongswan::{Asker, Charon, requests::Loadable},
 };
@@ -32,8 +33,6 @@ const SECOND_LOAD: Duration = Duration::from_secs(2);
 /// How long a reconcile waits for a change of the connection, and when it retries after that.
 const MOMENT: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(200);
-/// When to look again after closing what is half open.
-const AGAIN: Duration = Duration::from_millis(50);
 /// When to try again if charon did not answer.
 pub(in crate::agent) const RETRY_SILENT: Duration = Duration::from_secs(1);
 /// When to try again after any other failure.
@@ -239,7 +238,9 @@ impl Agent {
         charon: &Charon,
         listed: Option<Listed>,
     ) -> Result<()> {
-        let Some(record) = self.store.get(id).filter(|record| record.is_loaded()) else {
+        let stored = self.store.get(id);
+        let Some(record) = stored.as_ref().filter(|record| record.is_loaded()).cloned() else {
+            stored.map_or(Ok(()), |record| self.follow_idle_transition(&record))?;
             self.reconciler.queue().cancel(id);
             self.reconciler.queue().ended(id);
             return match listed {
@@ -256,6 +257,7 @@ impl Agent {
             return Ok(());
         }
         let record = self.heal(record, entry, planner, charon, &running).await?;
+        let record = self.follow_transition(record, entry, planner, charon, &running).await?;
         if self.follow_version(&record, entry, planner, charon, (&running, life)).await?
             || self.follow_split(&record, &running, planner).await?
             || self.follow_joined(&record, &running, planner).await?
@@ -270,10 +272,10 @@ impl Agent {
             return Ok(());
         }
         let was_complete = planner.is_complete();
-        let (steps, again) = planner.steps(&record.connection, &running, now);
+        let (steps, again) = planner.steps(&record.accepting(), &running, now);
         entry.share(planner);
         entry.mark(&mut running);
-        entry.record_carried(carried(&record.connection, &running));
+        entry.record_carried(carried_of(&record, &running));
         if planner.is_complete() && !was_complete {
             planner.was_alive = true;
             self.reconciler.queue().succeeded(id);
@@ -281,7 +283,12 @@ impl Agent {
         if self.record_proven(&record, entry, planner, charon, &running).await? {
             return Ok(());
         }
-        if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
+        let offers = steps.is_empty() && self.offer_is_due(&record, planner, &running);
+        if offers {
+            if self.reconciler.queue().may_begin(id, Priority::Again) {
+                self.offer_wanted(&record, entry, planner, charon, (&running, life)).await?;
+            }
+        } else if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.reconciler.queue().cancel(id);
         } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
             // The limiter bounds half-open SAs.
@@ -296,26 +303,6 @@ impl Agent {
             self.reconciler.enqueue(id, again);
         }
         Ok(())
-    }
-
-    /// Closes half-open SAs whose peer is silent, if others wait for their places; returns whether it did. charon would
-    /// send its first packet again ever more rarely; the back-off says when it is tried again.
-    async fn make_room(
-        &self,
-        record: &Record,
-        entry: &Entry,
-        planner: &SaPlanner,
-        (running, life): (&[IkeSa], u64),
-    ) -> Result<bool> {
-        let is_spoken = || entry.history().speaks(record.connection.initiates(), planner.attempted()).is_some();
-        if !self.reconciler.queue().take_vain(record.id) || is_spoken() {
-            return Ok(false);
-        }
-        let vain = running.iter().filter(|ike| ike.state == IkeState::Connecting && ike.is_initiator);
-        let closings: Vec<_> = vain.map(|ike| Step::CloseIke(ike.unique_id)).collect();
-        self.walk(record, entry, closings.clone(), life).await?;
-        self.reconciler.enqueue(record.id, Instant::now() + AGAIN);
-        Ok(!closings.is_empty())
     }
 
     /// Loads the children in a new generation. This changes no running SA.
@@ -359,9 +346,11 @@ impl Agent {
             history.forget_told();
             return;
         }
+        // Earlier proposals are accepted, and are not what is wanted.
+        let is_behind = record.open_transition().is_some_and(|transition| !transition.accept);
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
-            _ if planner.is_complete() => Carried::AsWanted,
+            _ if planner.is_complete() && !is_behind => Carried::AsWanted,
             // It is carried as wanted, but the planner does not know all of its SAs.
             Some(Carried::AsWanted) => Carried::Previous,
             Some(carried) => carried,
@@ -380,7 +369,11 @@ impl Agent {
             Report::Up => self.publish(id, EventKind::Up),
             Report::Down => {
                 let view = View { record, running: Some(Vec::new()), discount };
-                let reason = self.cause(&view, &self.observer.local_addresses());
+                let reason = if is_behind && planner.is_complete() {
+                    behind(&view.record)
+                } else {
+                    self.cause(&view, &self.observer.local_addresses())
+                };
                 self.publish(
                     id,
                     match carried.note() {

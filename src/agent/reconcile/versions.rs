@@ -38,7 +38,7 @@ impl Agent {
             None => Answer::Nothing,
         };
         let known = Known { worked: record.worked(), is_proven: !record.unproven, answer };
-        let (version, closings) = match planner.turn(&record.connection, running, known, now) {
+        let (version, closings) = match planner.turn(&record.accepting(), running, known, now) {
             Turn::Stays => return Ok(false),
             Turn::LookAt(when) => {
                 self.reconciler.enqueue(id, when);

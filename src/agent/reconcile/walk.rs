@@ -3,7 +3,10 @@
 use crate::{
     agent::{
         Agent, Entry, Speaker,
-        reconcile::{sa_planner::Step, versions::initiator},
+        reconcile::{
+            sa_planner::{SaPlanner, Step},
+            versions::initiator,
+        },
     },
     error::{Error, Result},
     ipsec::{ConnectionId, IkeSa, IkeState},
@@ -14,7 +17,11 @@ use crate::{
     },
 };
 use jiff::Timestamp;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// When to look again after closing what is half open.
+const AGAIN: Duration = Duration::from_millis(50);
 
 impl Agent {
     /// Takes the steps, in order; `life` is the start of charon in which the SAs were listed.
@@ -61,6 +68,26 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Closes half-open SAs whose peer is silent, if others wait for their places; returns whether it did. charon would
+    /// send its first packet again ever more rarely; the back-off says when it is tried again.
+    pub(super) async fn make_room(
+        &self,
+        record: &Record,
+        entry: &Entry,
+        planner: &SaPlanner,
+        (running, life): (&[IkeSa], u64),
+    ) -> Result<bool> {
+        let is_spoken = || entry.history().speaks(record.connection.initiates(), planner.attempted()).is_some();
+        if !self.reconciler.queue().take_vain(record.id) || is_spoken() {
+            return Ok(false);
+        }
+        let vain = running.iter().filter(|ike| ike.state == IkeState::Connecting && ike.is_initiator);
+        let closings: Vec<_> = vain.map(|ike| Step::CloseIke(ike.unique_id)).collect();
+        self.walk(record, entry, closings.clone(), life).await?;
+        self.reconciler.enqueue(record.id, Instant::now() + AGAIN);
+        Ok(!closings.is_empty())
     }
 
     /// Tells the limiter if nothing of the connection is half open.

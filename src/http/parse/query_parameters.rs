@@ -2,7 +2,7 @@
 
 use super::check::choice;
 use crate::{
-    agent::WriteOptions,
+    agent::{TransitionOptions, WriteOptions},
     error::{Error, Result},
     http::{
         envelope::Params,
@@ -15,6 +15,9 @@ use std::{ops::RangeInclusive, time::Duration};
 
 /// How long a change may be on trial.
 const CONFIRM: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
+
+/// How long a change may be in transition.
+const TRANSITION: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(720);
 
 /// Whether `deleteMode` says that a deletion is to be done whatever charon says.
 ///
@@ -80,25 +83,67 @@ pub fn missing_fields(pairs: &[(String, String)]) -> Result<MissingFields, Failu
     Err(Error::in_query("unset", "needs keep=true").into())
 }
 
-/// Refuses `confirm` where nothing can be on trial, and `why`.
+/// Refuses `confirm` and `transition` where nothing can be on trial or in transition, and `why`.
 ///
 /// # Errors
-/// When it is there.
+/// When one is there.
 pub fn no_trial(pairs: &[(String, String)], why: &str) -> Result<(), Failure> {
-    match value("confirm", pairs)? {
-        None => Ok(()),
-        Some(_) => Err(Error::in_query("confirm", format!("is not possible here: {why}")).into()),
+    for name in ["confirm", "transition"] {
+        if value(name, pairs)?.is_some() {
+            return Err(Error::in_query(name, format!("is not possible here: {why}")).into());
+        }
     }
+    Ok(())
 }
 
-/// How a write is to be done: `confirm=60s`, `immediate=true`, `rehearse=true` and `together=true`.
+/// `transition=24h` and `accept=true`.
+fn transition(pairs: &[(String, String)]) -> Result<Option<TransitionOptions>, Failure> {
+    let accept = switch("accept", pairs)?;
+    let Some(text) = value("transition", pairs)? else {
+        return match accept {
+            Some(true) => {
+                Err(Error::in_query("accept", "needs transition, whose old tunnel it takes for Ready").into())
+            }
+            _ => Ok(None),
+        };
+    };
+    let lasts = span(text).filter(|lasts| lasts.is_zero() || TRANSITION.contains(lasts));
+    let rule = "must be a duration from 1m to 30d, such as 24h; or 0s, which ends the one that goes on";
+    let lasts = lasts.ok_or_else(|| Error::in_query("transition", rule))?;
+    let reasons = [
+        ("confirm", "the old tunnel goes on in a transition, and proves nothing of the new proposals"),
+        ("immediate", "the old tunnel goes on in a transition"),
+        (
+            "rehearse",
+            "the old tunnel goes on in a transition, and a rekeying of it proves nothing of the new proposals",
+        ),
+        ("together", "a transition is for proposals, and together is for keys"),
+    ];
+    for (name, why) in reasons {
+        if value(name, pairs)?.is_some_and(|value| value != "false") {
+            return Err(Error::in_query(name, format!("cannot be combined with transition: {why}")).into());
+        }
+    }
+    Ok(Some(TransitionOptions { lasts, accept: accept == Some(true) }))
+}
+
+/// A duration such as `90m`, `24h` or `7d`.
+fn span(text: &str) -> Option<Duration> {
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
+        return days.checked_mul(24).map(Duration::from_hours);
+    }
+    let span: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok()
+}
+
+/// How a write is to be done: `confirm=60s`, `transition=24h` with `accept=true`, `immediate=true`, `rehearse=true` and
+/// `together=true`.
 ///
 /// # Errors
 /// When a value is not one, and for several connections on trial at once.
 pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure> {
     let confirm = value("confirm", pairs)?.map(|text| {
-        let span: Option<jiff::SignedDuration> = text.parse().ok();
-        let span = span.and_then(|span| Duration::try_from(span).ok()).filter(|span| CONFIRM.contains(span));
+        let span = span(text).filter(|span| CONFIRM.contains(span));
         span.ok_or_else(|| Error::in_query("confirm", "must be a duration from 1s to 10m, such as 60s"))
     });
     let immediate = switch("immediate", pairs)?.unwrap_or(false);
@@ -108,7 +153,8 @@ pub fn write_options(pairs: &[(String, String)]) -> Result<WriteOptions, Failure
                     them out";
         return Err(Error::in_query("together", rule).into());
     }
-    Ok(WriteOptions { confirm, immediate, rehearse: switch("rehearse", pairs)?, together, ..WriteOptions::default() })
+    let (transition, rehearse) = (transition(pairs)?, switch("rehearse", pairs)?);
+    Ok(WriteOptions { confirm, immediate, rehearse, transition, together, ..WriteOptions::default() })
 }
 
 /// A parameter in the query that is `true` or `false`.

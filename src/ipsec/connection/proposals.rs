@@ -36,32 +36,104 @@ pub struct ChildOffer {
 fn additional_suffix(f: &mut fmt::Formatter<'_>, additional: Option<MlKem>) -> fmt::Result {
     additional.map_or(Ok(()), |kem| write!(f, "-ke1_{}", kem.row().wire))
 }
+
+/// All that the proposals of a connection are made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protection {
+    /// The transforms of the IKE SA.
+    pub ike: IkeProposal,
+    /// The hash of its PRF, if it is another than that of the integrity.
+    pub ike_prf: Option<Integrity>,
+    /// The protocol of the CHILD_SAs with its transforms.
+    pub protocol: Protocol,
+    /// The additional key exchange.
+    pub post_quantum: Option<MlKem>,
+    /// Whether an SA without it is wanted, too.
+    pub post_quantum_optional: bool,
+}
+
+impl Protection {
+    /// What the IKE SA may be protected with; the first wins.
+    pub(in crate::ipsec) fn ike_offers(self) -> impl Iterator<Item = IkeOffer> {
+        let Self { ike: proposal, ike_prf: prf, .. } = self;
+        self.additional().into_iter().map(move |additional| IkeOffer { proposal, prf, additional })
+    }
+
+    /// What the CHILD_SAs may be protected with; the first wins.
+    pub(in crate::ipsec) fn child_offers(self) -> impl Iterator<Item = ChildOffer> {
+        let protocol = self.protocol;
+        // Without a key exchange of their own, they take what the IKE SA has.
+        let additional = if protocol.pfs().is_none() { vec![None] } else { self.additional() };
+        additional.into_iter().map(move |additional| ChildOffer { protocol, additional })
+    }
+
+    /// The additional key exchanges of the proposals. One that a peer may lack stands in the first of two: `ke1_none`
+    /// beside it in one proposal makes strongSwan before 6.0 refuse both (facts 20.22).
+    fn additional(self) -> Vec<Option<MlKem>> {
+        match self.post_quantum {
+            Some(kem) if self.post_quantum_optional => vec![Some(kem), None],
+            kem => vec![kem],
+        }
+    }
+
+    /// Whether whoever accepts these proposals accepts all of `other`, too.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        other.ike_offers().all(|offer| self.ike_offers().any(|own| own == offer))
+            && other.child_offers().all(|offer| self.child_offers().any(|own| own == offer))
+    }
+}
+
+/// Each once, in order.
+fn each_once<T: PartialEq>(offers: impl Iterator<Item = T>) -> Vec<T> {
+    offers.fold(Vec::new(), |mut all, offer| {
+        if !all.contains(&offer) {
+            all.push(offer);
+        }
+        all
+    })
+}
+
 impl Connection {
+    /// What it is to be protected with.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        Protection {
+            ike: self.ike,
+            ike_prf: self.native.ike_prf,
+            protocol: self.protocol,
+            post_quantum: self.native.post_quantum,
+            post_quantum_optional: self.native.post_quantum_optional,
+        }
+    }
+
+    /// The same, which accepts the proposals of `accepted`, too.
+    #[must_use]
+    pub fn accepting(&self, accepted: &[Protection]) -> Self {
+        Self { accepted: accepted.to_vec(), ..self.clone() }
+    }
+
+    /// All that is accepted, what is wanted first.
+    pub fn protections(&self) -> impl Iterator<Item = Protection> {
+        std::iter::once(self.protection()).chain(self.accepted.iter().copied())
+    }
+
     /// What the IKE SA may be protected with; the first wins.
     #[must_use]
     pub fn ike_proposals(&self) -> Vec<IkeOffer> {
-        let offer = |additional| IkeOffer { proposal: self.ike, prf: self.native.ike_prf, additional };
-        self.additional().into_iter().map(offer).collect()
+        each_once(self.protections().flat_map(Protection::ike_offers))
     }
 
     /// What the CHILD_SAs may be protected with; the first wins.
     #[must_use]
     pub fn child_proposals(&self) -> Vec<ChildOffer> {
-        let offer = |additional| ChildOffer { protocol: self.protocol, additional };
-        // Without a key exchange of their own, they take what the IKE SA has.
-        if self.protocol.pfs().is_none() {
-            return vec![offer(None)];
-        }
-        self.additional().into_iter().map(offer).collect()
+        each_once(self.protections().flat_map(Protection::child_offers))
     }
 
-    /// The additional key exchanges of the proposals. One that a peer may lack stands in the first of two: `ke1_none`
-    /// beside it in one proposal makes strongSwan before 6.0 refuse both (facts 20.22).
-    fn additional(&self) -> Vec<Option<MlKem>> {
-        match self.native.post_quantum {
-            Some(kem) if self.native.post_quantum_optional => vec![Some(kem), None],
-            kem => vec![kem],
-        }
+    /// Whether packets of SHA-256 are cut: that is said of a child, and of all its proposals.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.protections().any(|protection| protection.protocol.is_cut())
     }
 }
 

@@ -44,6 +44,7 @@ impl Connection {
             native: parts.native.of_connection(),
             mode: parts.mode,
             protocol: parts.protocol,
+            accepted: Vec::new(),
             lifetime: parts.lifetime,
             children,
             answered: Vec::new(),

@@ -14,6 +14,8 @@ pub(super) const WITH_CERTS: u32 = 2;
 pub(super) const WITH_TRIAL: u32 = 3;
 /// The version of records with a PPK, whatever the proof of identity, on trial or not.
 pub(super) const WITH_PPK: u32 = 4;
+/// The version of records in transition, or with one to be put back in it, whatever else they have.
+pub(super) const WITH_TRANSITION: u32 = 5;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +68,41 @@ pub(super) struct File {
     pub(super) ppk_hex: Option<Zeroizing<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) trial: Option<OnTrial>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) transition: Option<InTransition>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InTransition {
+    pub(super) caller: String,
+    pub(super) began: Timestamp,
+    pub(super) until: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) accept: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) over: bool,
+    pub(super) accepted: Vec<Accepted>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Accepted {
+    pub(super) ike_encryption: String,
+    pub(super) ike_integrity: String,
+    pub(super) ike_group: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ike_prf: Option<String>,
+    /// Absent with AH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) encryption: Option<String>,
+    pub(super) integrity: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pfs: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) post_quantum: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) post_quantum_optional: bool,
 }
 
 #[derive(Serialize, Deserialize)]

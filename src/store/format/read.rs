@@ -1,8 +1,11 @@
 //! From the members of a file to the record. A refusal names the member, never its value.
 
 use super::{
-    file::{Earlier, File, Identities, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRIAL},
-    wish,
+    file::{
+        Earlier, File, Identities, Local, OnTrial, Remote, Revisions, WITH_CERTS, WITH_PPK, WITH_PSK, WITH_TRANSITION,
+        WITH_TRIAL,
+    },
+    transition, wish,
     words::{ID_KINDS, KEY_OWNERS, MODES, SPLITS, meaning},
 };
 use crate::{
@@ -20,7 +23,7 @@ use std::sync::Arc;
 
 pub(super) fn read_trial(trial: OnTrial) -> Result<Trial, String> {
     let before = trial.before.map(|file| match file.version {
-        WITH_PSK | WITH_CERTS | WITH_PPK if file.trial.is_none() => read_record(*file),
+        WITH_PSK | WITH_CERTS | WITH_PPK | WITH_TRANSITION if file.trial.is_none() => read_record(*file),
         _ => Err("trial.before is not a record without a trial".into()),
     });
     let before = before.transpose()?;
@@ -45,6 +48,7 @@ pub(super) fn read_record(mut file: File) -> Result<Record, String> {
         return Err("ike.ikev1_worked is of another ike.version".into());
     }
     let history = file.history.take().map_or_else(|| Ok(History::begun(changed)), read_history)?;
+    let in_transition = file.transition.take();
     let (resolved, spec) = (file.resolved, spec(file)?);
     if resolved.is_some() && spec.peer.name().is_none() {
         return Err("resolved is of a peer without a name".into());
@@ -54,6 +58,8 @@ pub(super) fn read_record(mut file: File) -> Result<Record, String> {
     let mut record = record.map_err(|e| format!("{:?} is not valid", e.part()))?;
     record.connection.child_generation = Generation(child_generation);
     record.connection.key_owner = key_owner;
+    let in_transition = in_transition.map(|file| transition::read(file, &record.connection)).transpose()?;
+    record.transition = in_transition.map(Box::new);
     record.changed = changed;
     record.history = history;
     record.unproven = unproven;
@@ -181,10 +187,10 @@ fn native(file: &File) -> Result<NativeOptions, String> {
 /// The proof of identity that the version promises, and no other.
 fn auth(file: &File) -> Result<Auth, String> {
     match (file.version, &file.psk_hex, &file.certs_pem) {
-        (WITH_PSK | WITH_TRIAL | WITH_PPK, Some(hex), None) => {
+        (WITH_PSK | WITH_TRIAL | WITH_PPK | WITH_TRANSITION, Some(hex), None) => {
             Psk::from_hex(hex).map(Auth::Psk).map_err(|_| "psk_hex is not valid".into())
         }
-        (WITH_CERTS | WITH_TRIAL | WITH_PPK, None, Some(pem)) => match Certs::new(pem) {
+        (WITH_CERTS | WITH_TRIAL | WITH_PPK | WITH_TRANSITION, None, Some(pem)) => match Certs::new(pem) {
             Ok(certs) => Ok(Auth::Certs(Arc::new(certs))),
             Err(_) => Err("certs_pem is not valid".into()),
         },

@@ -62,7 +62,7 @@ pub fn exported_again(case: &Case, gateway: &Gateway) -> Vec<String> {
         let made = made.and_then(|declared| declared.record(None, record.id, later));
         let made = made.map_err(Failure::from).and_then(|made| located(None, made)).map_err(Error::from);
         let conf = |record: &Record| {
-            let loadable = Loadable::new(&record.connection, Traps::Supported).expect("it passes its self-check");
+            let loadable = Loadable::new(&record.accepting(), Traps::Supported).expect("it passes its self-check");
             loadable.conf.expose().to_owned()
         };
         match made {
@@ -117,7 +117,7 @@ fn warnings(case: &Case, record: &Record) -> Option<(&'static str, String)> {
 }
 
 fn accepted(case: &Case, record: Record) -> Vec<(&'static str, String)> {
-    let loadable = Loadable::new(&record.connection, Traps::Supported).expect("it passes its self-check");
+    let loadable = Loadable::new(&record.accepting(), Traps::Supported).expect("it passes its self-check");
     let view = View { record: Arc::new(record), running: Some(Vec::new()), discount: None };
     let mut inventory = inventory(&view, false, &TimeZone::UTC);
     if !case.is_change() {

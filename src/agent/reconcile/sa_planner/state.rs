@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// A tunnel that hears nothing is made anew at most this often.
 const HEALED: Duration = Duration::from_mins(10);
 
+/// How long what is wanted is not offered alone again, at first and at most: a peer that has not been changed refuses it.
+const OFFER_FIRST: Duration = Duration::from_mins(1);
+const OFFER_MOST: Duration = Duration::from_hours(1);
+
 /// What charon holds of a connection's configuration, as far as we know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Loaded {
@@ -55,6 +59,8 @@ pub struct SaPlanner {
     pub(super) away: Away,
     /// When it was healed last, if nothing came from the peer since.
     healed: Option<Instant>,
+    /// Of a connection in transition.
+    pub(super) offers: Offers,
     /// Since when the peer carries some of the networks of a child, and nothing of others.
     pub narrowed_since: Option<Instant>,
 }
@@ -74,6 +80,15 @@ pub(super) struct Away {
     pub(super) lacks_address: bool,
     /// Whether everything was carried when it went.
     pub(super) was_complete: bool,
+}
+
+/// How often what is wanted was offered alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offers {
+    count: u32,
+    due: Option<Instant>,
+    /// How many children had not moved the last time.
+    behind: usize,
 }
 
 /// The attempts so far.
@@ -104,6 +119,26 @@ impl SaPlanner {
     pub fn invalidate_loaded(&mut self) {
         self.loaded = Loaded::Unknown;
         self.reloads = 2;
+    }
+
+    /// The earlier proposals are accepted from now on, or others: what is wanted may be offered alone at once.
+    pub fn begin_transition(&mut self) {
+        self.offers = Offers::default();
+    }
+
+    /// When what is wanted may be offered alone, if so many children have not moved. A peer that has taken it for one may
+    /// be asked for the others at once.
+    #[must_use]
+    pub fn offer_due(&self, behind: usize, now: Instant) -> Instant {
+        self.offers.due.filter(|_| behind >= self.offers.behind).unwrap_or(now)
+    }
+
+    /// It is offered at `now`; returns when it is due again.
+    pub fn record_offer(&mut self, behind: usize, now: Instant) -> Instant {
+        let wait = OFFER_FIRST.saturating_mul(2_u32.saturating_pow(self.offers.count));
+        let due = now + wait.min(OFFER_MOST);
+        self.offers = Offers { count: self.offers.count.saturating_add(1), due: Some(due), behind };
+        due
     }
 
     /// `now_loaded` was loaded; true if it must be done once more.
