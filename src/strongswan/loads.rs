@@ -145,8 +145,12 @@ async fn unload(vici: &Vici, name: &str) -> Result<()> {
     or_absent(vici.unload_connection(name).await)
 }
 
-/// Sends charon all requests of `connection`, the secret first.
+/// Sends charon all requests of `connection`, the secret first. A writer has no connection loaded whose secret is refused,
+/// not for a moment.
 async fn load_all(vici: &Vici, connection: &Loadable, asker: Asker) -> Result<()> {
+    if asker == Asker::Reconciler {
+        return vici.load_together(&connection.requests).await;
+    }
     for request in &connection.requests {
         vici.load_for(asker, request).await?;
     }

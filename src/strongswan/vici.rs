@@ -9,6 +9,7 @@ mod authorities;
 mod events;
 mod ikev1;
 mod lists;
+mod loads;
 mod pool;
 mod socket;
 mod trips;
@@ -16,23 +17,17 @@ mod trips;
 pub use events::{Events, Notice};
 pub use trips::RoundTrips;
 
-use super::{
-    packet::Packet,
-    refused::{or_absent, refused},
-    section::Section,
-};
+use super::{packet::Packet, refused::refused, section::Section};
 use crate::{
     error::{Error, Result},
-    strongswan::{
-        requests::Request,
-        vici::{
-            pool::{Lent, Pool},
-            socket::Failure,
-        },
+    strongswan::vici::{
+        pool::{Lent, Pool},
+        socket::Failure,
     },
 };
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::AtomicUsize,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -47,6 +42,8 @@ pub struct Vici {
     deadline: Duration,
     pools: Box<Pools>,
     trips: RoundTrips,
+    /// How long the answer with the names of all connections was, or would have been; the most if that is not known.
+    names: AtomicUsize,
 }
 
 /// The sockets by purpose.
@@ -106,7 +103,8 @@ impl Vici {
             walks: pool(1),
             lists: pool(1),
         };
-        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default() }
+        let names = AtomicUsize::new(usize::MAX);
+        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default(), names }
     }
 
     /// How long its answers took.
@@ -150,81 +148,12 @@ impl Vici {
         Ok(self.query("get-shared").await?.items("keys").map(Into::into).collect())
     }
 
-    /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
-    /// [`MANY`] names, use `many_connections`.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub async fn connections(&self) -> Result<Vec<String>> {
-        Ok(self.query("get-conns").await?.items("conns").map(Into::into).collect())
-    }
-
-    /// The names of the loaded connections, however many there are: charon describes each, and only its name is kept.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub(super) async fn many_connections(&self) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        self.read_all_connections(|item| all.extend(item.0.into_keys())).await?;
-        Ok(all)
-    }
-
-    /// charon's descriptions of all loaded connections; each is given to `take` when it comes.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub(super) async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
-        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |_| true, take).await.map(drop)
-    }
-
-    /// Sends charon a request of a plan; see [`super::requests::load`].
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn load(&self, request: &Request) -> Result<()> {
-        self.load_for(Asker::Reconciler, request).await
-    }
-
-    /// The same, on the sockets of `asker`: a writer waits for nothing that the reconciler loads.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn load_for(&self, asker: Asker, request: &Request) -> Result<()> {
-        let (command, object) = (request.command, request.object());
-        let pool = if asker == Asker::Writer { &self.pools.writes } else { &self.pools.commands };
-        obeyed(command, object, &self.call(pool, command, object, request.body.clone()).await?)
-    }
-
-    /// Unloads a secret; a missing one is no error.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn unload_shared(&self, id: &str) -> Result<()> {
-        self.command("unload-shared", id, Section::new().with("id", id)).await
-    }
-
     /// The ids of the loaded private keys.
     ///
     /// # Errors
     /// When charon does not answer.
     pub async fn keys(&self) -> Result<Vec<String>> {
         Ok(self.query("get-keys").await?.items("keys").map(Into::into).collect())
-    }
-
-    /// Unloads a private key; a missing one is no error.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn unload_key(&self, id: &str) -> Result<()> {
-        or_absent(self.command("unload-key", id, Section::new().with("id", id)).await)
-    }
-
-    /// Unloads a connection; its SAs stay.
-    ///
-    /// # Errors
-    /// When charon does not know it or does not answer.
-    pub async fn unload_connection(&self, name: &str) -> Result<()> {
-        self.command("unload-conn", name, Section::new().with("name", name)).await
     }
 
     /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of

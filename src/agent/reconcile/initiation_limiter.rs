@@ -3,8 +3,8 @@
 //!
 //! So many may be young at once, and so many half open, of each priority: the window, and eight times the window. Where
 //! peers answer, the next begins when one is up, as fast as charon negotiates. Where they are silent, the oldest is given up
-//! for one that waits. The window grows with each tunnel that comes up, and shrinks when charon takes long to answer. What
-//! failed before is begun more rarely still. This file has no effects; the time is an argument.
+//! for one that waits. The window shrinks when charon takes long to begin, and grows with each tunnel that comes up; while
+//! charon begins at once, back to where it was at first. What failed before is begun more rarely still. This file has no effects; the time is an argument.
 
 use crate::ipsec::ConnectionId;
 use std::{
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const WINDOW: usize = 64;
 const LEAST: usize = 32;
 const MOST: usize = 96;
-/// How many tunnels that come up let the window grow by one.
+/// How many tunnels that come up, or negotiations that charon begins at once, let the window grow by one.
 const GROWTH: usize = 8;
 /// A peer that is there has answered by then; after that, a negotiation does not count as young.
 const YOUNG: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ const YOUNG: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(12);
 /// charon is slow if it takes so long to begin a negotiation; the window shrinks once in a while at most.
 const SLOW: Duration = Duration::from_millis(50);
+/// It has no trouble if it takes less than this.
+const QUICK: Duration = Duration::from_millis(10);
 const SHRINKS: Duration = Duration::from_secs(1);
 /// The interval between attempts of what failed before, how many may be begun at once after a pause, and how many more each
 /// success releases: when the path to all peers works again, they return at the rate of the others.
@@ -76,8 +78,9 @@ impl Kind {
 #[derive(Debug)]
 pub struct InitiationLimiter {
     window: usize,
-    /// Tunnels that came up since the window grew.
+    /// Tunnels that came up since the window grew, and negotiations that charon began at once.
     grown: usize,
+    quick: usize,
     shrunk: Instant,
     /// When the next that failed before may begin.
     again: Instant,
@@ -96,6 +99,7 @@ impl InitiationLimiter {
         Self {
             window: WINDOW,
             grown: 0,
+            quick: 0,
             shrunk: now,
             again: now,
             kinds: Default::default(),
@@ -168,6 +172,13 @@ impl InitiationLimiter {
     pub fn answered(&mut self, took: Duration, now: Instant) {
         if took >= SLOW && now.duration_since(self.shrunk) >= SHRINKS {
             (self.window, self.shrunk) = ((self.window * 3 / 4).max(LEAST), now);
+        }
+        // A charon that was slow for a while must not stay bounded where no peer answers.
+        if took < QUICK && self.window < WINDOW {
+            self.quick += 1;
+            if self.quick >= GROWTH {
+                (self.quick, self.window) = (0, self.window + 1);
+            }
         }
     }
 
@@ -333,6 +344,8 @@ mod tests {
             storm.turns.answered(SLOW, storm.now + Duration::from_secs(second));
         });
         assert_eq!(storm.turns.window, LEAST, "it shrinks once a second, and not to nothing");
+        (0..GROWTH * WINDOW).for_each(|_| storm.turns.answered(QUICK / 2, storm.now));
+        assert_eq!(storm.turns.window, WINDOW, "it is as it was when charon begins at once again, and no wider");
         storm.go_on(Duration::from_secs(3), 10, |_| true);
         assert!(storm.turns.window == MOST && storm.most <= MOST + WINDOW, "{} half open", storm.most);
     }

@@ -203,7 +203,9 @@ impl Agent {
         let path = self.conf_path(id);
         match (step, wanted) {
             (Step::Load, Some(wanted)) => {
-                block_in_place(|| self.place_credentials(wanted))?;
+                if !wanted.files.is_empty() {
+                    block_in_place(|| self.place_credentials(wanted))?;
+                }
                 self.strongswan.load(wanted, None, Asker::Reconciler).await?;
                 self.record_loaded(id, planner, Loaded::These(wanted.digest()));
             }

@@ -99,22 +99,49 @@ impl Socket {
         self.sift(packet, |_| true, take).await
     }
 
-    /// The same; packets that are not wanted are not decoded, and count as signs that charon is at work.
-    async fn sift(
-        &mut self,
-        packet: &Packet,
-        is_wanted: impl Fn(&[u8]) -> bool,
-        mut take: impl FnMut(String, Section) -> bool,
-    ) -> Result<Section, Failure> {
+    /// Sends `packet`; as many answers are to be taken by [`Socket::answer`] as packets were sent.
+    ///
+    /// # Errors
+    /// When the socket ends or takes nothing within the deadline, or the packet has no encoding: then it was not sent.
+    pub async fn send(&mut self, packet: &Packet) -> Result<(), Failure> {
         let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
         if bytes.len() > MAX_PACKET {
             return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
         }
         let late = |_| Failure::Deadline(self.deadline);
-        let mut end = Instant::now() + self.deadline;
+        let end = Instant::now() + self.deadline;
         timeout_at(end, self.frames.send(Bytes::from(bytes))).await.map_err(late)?.map_err(|_| Failure::Lost)?;
         // It is empty now, and would keep what was sent: it may be a key.
         *self.frames.write_buffer_mut() = BytesMut::new();
+        Ok(())
+    }
+
+    /// The answer to the first packet that has none yet.
+    ///
+    /// # Errors
+    /// When the socket ends, nothing comes within the deadline, or charon does not know the request.
+    pub async fn answer(&mut self) -> Result<Section, Failure> {
+        self.sifted(|_| true, |_, _| false).await
+    }
+
+    /// As [`Socket::call`]; packets that are not wanted are not decoded, and count as signs that charon is at work.
+    async fn sift(
+        &mut self,
+        packet: &Packet,
+        is_wanted: impl FnMut(&[u8]) -> bool,
+        take: impl FnMut(String, Section) -> bool,
+    ) -> Result<Section, Failure> {
+        self.send(packet).await?;
+        self.sifted(is_wanted, take).await
+    }
+
+    async fn sifted(
+        &mut self,
+        mut is_wanted: impl FnMut(&[u8]) -> bool,
+        mut take: impl FnMut(String, Section) -> bool,
+    ) -> Result<Section, Failure> {
+        let late = |_| Failure::Deadline(self.deadline);
+        let mut end = Instant::now() + self.deadline;
         loop {
             let bytes = timeout_at(end, self.frames.next()).await.map_err(late)?;
             let bytes = bytes.and_then(Result::ok).ok_or(Failure::Lost)?;
@@ -149,7 +176,7 @@ impl Socket {
         &mut self,
         packet: &Packet,
         event: &'static str,
-        is_wanted: impl Fn(&str) -> bool,
+        mut is_wanted: impl FnMut(&str) -> bool,
         mut take: impl FnMut(Section),
     ) -> Result<(Instant, Section), Failure> {
         if !self.streams.contains(&event) {
@@ -165,20 +192,12 @@ impl Socket {
             own
         };
         let asked = Instant::now();
-        let is_wanted = |bytes: &[u8]| packet::item(bytes, event).is_none_or(&is_wanted);
+        let is_wanted = |bytes: &[u8]| packet::item(bytes, event).is_none_or(&mut is_wanted);
         self.sift(packet, is_wanted, take).await.map(|answer| (asked, answer))
     }
 
-    /// The next event; `None` when the socket ends, or what comes is none.
-    pub(super) async fn event(&mut self) -> Option<(String, Section)> {
-        match next(&mut self.frames).await? {
-            Packet::Event(name, message) => Some((name, message)),
-            _ => None,
-        }
+    /// The next packet; `None` when the socket ends. Who stops waiting loses nothing of it.
+    pub(super) async fn packet(&mut self) -> Option<BytesMut> {
+        self.frames.next().await?.ok()
     }
-}
-
-/// The next packet; `None` when the socket ends, or what comes is no packet. Who stops waiting loses nothing of it.
-async fn next(frames: &mut Framed<UnixStream, LengthDelimitedCodec>) -> Option<Packet> {
-    Packet::decode(&frames.next().await?.ok()?).ok()
 }
