@@ -5,6 +5,7 @@
 //! connection, and `version`, which shows that charon is alive, waits for nothing. There are fewer sockets than charon
 //! has threads: charon goes on even if all of them hang.
 
+mod attempts;
 mod authorities;
 mod events;
 mod ikev1;
@@ -26,6 +27,7 @@ use crate::{
     strongswan::{
         requests::Request,
         vici::{
+            attempts::Attempts,
             pool::{Lent, Pool},
             socket::Failure,
         },
@@ -46,6 +48,7 @@ pub struct Vici {
     path: PathBuf,
     deadline: Duration,
     pools: Box<Pools>,
+    attempts: Attempts,
     trips: RoundTrips,
 }
 
@@ -106,7 +109,13 @@ impl Vici {
             walks: pool(1),
             lists: pool(1),
         };
-        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default() }
+        Self {
+            path: path.into(),
+            deadline,
+            pools: Box::new(pools),
+            attempts: Attempts::default(),
+            trips: RoundTrips::default(),
+        }
     }
 
     /// How long its answers took.
@@ -225,17 +234,6 @@ impl Vici {
     /// When charon does not know it or does not answer.
     pub async fn unload_connection(&self, name: &str) -> Result<()> {
         self.command("unload-conn", name, Section::new().with("name", name)).await
-    }
-
-    /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of
-    /// charon's few threads (facts 2.4).
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn initiate(&self, ike: &str, child: &str) -> Result<Duration> {
-        let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let (took, answer) = self.exchange(&self.pools.attempts, "initiate", child, body).await?;
-        obeyed("initiate", child, &answer).map(|()| took)
     }
 
     /// A number that changes when charon may have been restarted. charon's SA numbers then
