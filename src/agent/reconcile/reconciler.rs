@@ -359,6 +359,9 @@ impl Agent {
             history.forget_told();
             return;
         }
+        if self.reconciler.queue().is_waiting(id) && history.is_before_its_turn() {
+            return;
+        }
         let carried = match entry.carried() {
             _ if discount.is_some() => Carried::Nothing,
             _ if planner.is_complete() => Carried::AsWanted,
