@@ -9,6 +9,7 @@ mod attempts;
 mod authorities;
 mod events;
 mod ikev1;
+mod initiate;
 mod lists;
 mod pool;
 mod socket;

@@ -1,37 +1,35 @@
-//! Initiations, of which many go in one exchange. charon answers each when it has begun it, which takes no time; but on a busy
-//! gateway each round trip waits for the processor several times, and a thousand of them, one after the other, take longer
-//! than the negotiations.
+//! Initiations that wait for the socket. Many go in one exchange: charon answers each when it has begun it, which takes no
+//! time; but on a busy gateway each round trip waits for the processor several times, and a thousand of them, one after the
+//! other, take longer than the negotiations.
 
-use super::{Vici, failed, obeyed, pool::Lent, socket::Failure};
-use crate::{
-    error::Result,
-    strongswan::{packet::Packet, section::Section},
-};
+use super::socket::Failure;
+use crate::strongswan::{packet::Packet, section::Section};
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 /// The most in one exchange: whatever holds up one of them holds up those behind it.
 const TOGETHER: usize = 16;
 
 /// How long charon took, and its answer.
-type Outcome = Result<(Duration, Section), Failure>;
+pub type Outcome = Result<(Duration, Section), Failure>;
 
 /// Those that wait for the socket, the first one first.
 #[derive(Default)]
-pub(super) struct Attempts(Mutex<Vec<(Packet, oneshot::Sender<Outcome>)>>);
+pub struct Attempts(Mutex<Vec<(Packet, oneshot::Sender<Outcome>)>>);
 
 impl Attempts {
-    fn add(&self, request: Packet) -> oneshot::Receiver<Outcome> {
+    /// Adds one; where its outcome comes.
+    pub fn add(&self, request: Packet) -> oneshot::Receiver<Outcome> {
         let (answer, answered) = oneshot::channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((request, answer));
         answered
     }
 
     /// The next ones. Those that nobody waits for any more are not begun.
-    fn take(&self) -> (Vec<Packet>, Vec<oneshot::Sender<Outcome>>) {
+    pub fn take(&self) -> (Vec<Packet>, Vec<oneshot::Sender<Outcome>>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, answer)| !answer.is_closed());
         let count = all.len().min(TOGETHER);
@@ -39,52 +37,16 @@ impl Attempts {
     }
 }
 
-impl Vici {
-    /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of
-    /// charon's few threads (facts 2.4).
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn initiate(&self, ike: &str, child: &str) -> Result<Duration> {
-        let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let mut answered = self.attempts.add(Packet::Request("initiate".into(), body));
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                // Without an answer, the one who asked for it has left.
-                outcome = &mut answered => break outcome.unwrap_or(Err(Failure::Lost)),
-                lent = self.lent(&self.pools.attempts, "initiate") => match lent {
-                    Ok(lent) => self.begin_next(lent).await,
-                    Err(failure) => break Err(failure),
-                },
-            }
-        };
-        let (took, answer) = outcome.map_err(|failure| failed("initiate", child, failure))?;
-        obeyed("initiate", child, &answer).map(|()| took)
-    }
-
-    /// Has charon begin those that wait.
-    async fn begin_next(&self, mut lent: Lent<'_>) {
-        let (requests, answers) = self.attempts.take();
-        let mut sent = lent.socket.send(&requests).await;
-        for answer in answers {
-            let begun = Instant::now();
-            let outcome = self.timed("initiate", async {
-                sent.clone()?;
-                lent.socket.answer(|_| true, |_, _| false).await
-            });
-            let outcome = outcome.await;
-            // No answer comes behind one that is missing.
-            sent = sent.and(
-                outcome
-                    .as_ref()
-                    .map(drop)
-                    .or_else(|failure| if failure.spares_the_socket() { Ok(()) } else { Err(failure.clone()) }),
-            );
-            // Who left needs no answer.
-            let _ = answer.send(outcome.map(|section| (begun.elapsed(), section)));
-        }
-        // Each was told what became of it.
-        let _ = lent.returned(sent);
-    }
+#[cfg(test)]
+#[test]
+fn those_that_wait_go_together_and_in_their_order() {
+    let attempts = Attempts::default();
+    let request = |n: usize| Packet::Register(n.to_string());
+    let mut waiting: Vec<_> = (0..TOGETHER + 3).map(|n| attempts.add(request(n))).collect();
+    drop(waiting.remove(1));
+    let (first, answers) = attempts.take();
+    let wanted: Vec<_> = (0..=TOGETHER).filter(|n| *n != 1).map(request).collect();
+    assert_eq!((first, answers.len()), (wanted, TOGETHER));
+    assert_eq!(attempts.take().0, [request(TOGETHER + 1), request(TOGETHER + 2)]);
+    assert!(attempts.take().0.is_empty());
 }
