@@ -116,6 +116,8 @@ mod splits;
 mod standby;
 #[path = "http/strangers.rs"]
 mod strangers;
+#[path = "http/takeover.rs"]
+mod takeover;
 #[path = "http/tls.rs"]
 mod tls;
 #[path = "http/together.rs"]

@@ -5,9 +5,11 @@
 //! connection, and `version`, which shows that charon is alive, waits for nothing. There are fewer sockets than charon
 //! has threads: charon goes on even if all of them hang.
 
+mod attempts;
 mod authorities;
 mod events;
 mod ikev1;
+mod initiate;
 mod lists;
 mod loads;
 mod pool;
@@ -21,6 +23,7 @@ use super::{packet::Packet, refused::refused, section::Section};
 use crate::{
     error::{Error, Result},
     strongswan::vici::{
+        attempts::Attempts,
         pool::{Lent, Pool},
         socket::Failure,
     },
@@ -41,6 +44,7 @@ pub struct Vici {
     path: PathBuf,
     deadline: Duration,
     pools: Box<Pools>,
+    attempts: Attempts,
     trips: RoundTrips,
     /// How long the answer with the names of all connections was, or would have been; the most if that is not known.
     names: AtomicUsize,
@@ -103,8 +107,14 @@ impl Vici {
             walks: pool(1),
             lists: pool(1),
         };
-        let names = AtomicUsize::new(usize::MAX);
-        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default(), names }
+        Self {
+            path: path.into(),
+            deadline,
+            pools: Box::new(pools),
+            attempts: Attempts::default(),
+            trips: RoundTrips::default(),
+            names: AtomicUsize::new(usize::MAX),
+        }
     }
 
     /// How long its answers took.
@@ -154,17 +164,6 @@ impl Vici {
     /// When charon does not answer.
     pub async fn keys(&self) -> Result<Vec<String>> {
         Ok(self.query("get-keys").await?.items("keys").map(Into::into).collect())
-    }
-
-    /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of
-    /// charon's few threads (facts 2.4).
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn initiate(&self, ike: &str, child: &str) -> Result<Duration> {
-        let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let (took, answer) = self.exchange(&self.pools.attempts, "initiate", child, body).await?;
-        obeyed("initiate", child, &answer).map(|()| took)
     }
 
     /// A number that changes when charon may have been restarted. charon's SA numbers then
@@ -234,23 +233,11 @@ impl Vici {
     }
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
-        self.exchange(pool, command, object, body).await.map(|(_, answer)| answer)
-    }
-
-    /// An answer, and how long charon took for it: the wait for a socket does not count.
-    async fn exchange(
-        &self,
-        pool: &Pool,
-        command: &'static str,
-        object: &str,
-        body: Section,
-    ) -> Result<(Duration, Section)> {
         let exchange = async {
             let mut lent = self.lent(pool, command).await?;
             let request = Packet::Request(command.into(), body);
-            let begun = Instant::now();
             let answer = self.timed(command, lent.socket.call(&request, |_, _| false)).await;
-            lent.returned(answer).map(|answer| (begun.elapsed(), answer))
+            lent.returned(answer)
         };
         exchange.await.map_err(|e| failed(command, object, e))
     }

@@ -348,6 +348,9 @@ impl Agent {
             history.forget_told();
             return;
         }
+        if self.reconciler.queue().is_waiting(id) && history.is_before_its_turn() {
+            return;
+        }
         // Earlier proposals are accepted, and are not what is wanted.
         let is_behind = record.open_transition().is_some_and(|transition| !transition.accept);
         let carried = match entry.carried() {

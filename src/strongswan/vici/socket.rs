@@ -99,43 +99,44 @@ impl Socket {
         self.sift(packet, |_| true, take).await
     }
 
-    /// Sends `packet`; as many answers are to be taken by [`Socket::answer`] as packets were sent.
-    ///
-    /// # Errors
-    /// When the socket ends or takes nothing within the deadline, or the packet has no encoding: then it was not sent.
-    pub async fn send(&mut self, packet: &Packet) -> Result<(), Failure> {
-        let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
-        if bytes.len() > MAX_PACKET {
-            return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
-        }
-        let late = |_| Failure::Deadline(self.deadline);
-        let end = Instant::now() + self.deadline;
-        timeout_at(end, self.frames.send(Bytes::from(bytes))).await.map_err(late)?.map_err(|_| Failure::Lost)?;
-        // It is empty now, and would keep what was sent: it may be a key.
-        *self.frames.write_buffer_mut() = BytesMut::new();
-        Ok(())
-    }
-
-    /// The answer to the first packet that has none yet.
-    ///
-    /// # Errors
-    /// When the socket ends, nothing comes within the deadline, or charon does not know the request.
-    pub async fn answer(&mut self) -> Result<Section, Failure> {
-        self.sifted(|_| true, |_, _| false).await
-    }
-
-    /// As [`Socket::call`]; packets that are not wanted are not decoded, and count as signs that charon is at work.
+    /// The same; packets that are not wanted are not decoded, and count as signs that charon is at work.
     async fn sift(
         &mut self,
         packet: &Packet,
         is_wanted: impl FnMut(&[u8]) -> bool,
         take: impl FnMut(String, Section) -> bool,
     ) -> Result<Section, Failure> {
-        self.send(packet).await?;
-        self.sifted(is_wanted, take).await
+        self.send(std::slice::from_ref(packet)).await?;
+        self.answer(is_wanted, take).await
     }
 
-    async fn sifted(
+    /// Sends requests, which charon answers in their order. Whoever sends several small ones reads as many answers.
+    ///
+    /// # Errors
+    /// When one of them cannot be encoded, and none was sent, or when the socket ends or takes nothing within the deadline.
+    pub(super) async fn send(&mut self, packets: &[Packet]) -> Result<(), Failure> {
+        let mut all = Vec::new();
+        for packet in packets {
+            let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
+            if bytes.len() > MAX_PACKET {
+                return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
+            }
+            all.push(Ok(Bytes::from(bytes)));
+        }
+        let mut all = futures_util::stream::iter(all);
+        let sent = self.frames.send_all(&mut all);
+        let late = |_| Failure::Deadline(self.deadline);
+        timeout(self.deadline, sent).await.map_err(late)?.map_err(|_| Failure::Lost)?;
+        // It is empty now, and would keep what was sent: it may be a key.
+        *self.frames.write_buffer_mut() = BytesMut::new();
+        Ok(())
+    }
+
+    /// The answer to the first request that is not answered yet.
+    ///
+    /// # Errors
+    /// As [`Socket::call`].
+    pub(super) async fn answer(
         &mut self,
         mut is_wanted: impl FnMut(&[u8]) -> bool,
         mut take: impl FnMut(String, Section) -> bool,
