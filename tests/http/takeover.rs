@@ -40,7 +40,7 @@ fn ready(b: &Bench) -> usize {
     usize::try_from(list["total"].as_u64().expect("a number")).expect("a number")
 }
 
-/// Each tunnel is loaded with its traps and negotiated, and nothing else is asked for it. Lists are shared.
+/// Each tunnel is loaded with its traps and negotiated, and charon is asked for nothing else but lists.
 #[test]
 fn a_take_over_asks_charon_for_little() {
     const TUNNELS: usize = 200;
@@ -51,7 +51,6 @@ fn a_take_over_asks_charon_for_little() {
     let of = |command: &str| b.charon.requests_of(command).len();
     assert_eq!([of("load-conn"), of("load-shared"), of("initiate")], [TUNNELS; 3]);
     assert_eq!([of("unload-conn"), of("terminate")], [0; 2], "there was nothing to guard, and nothing to close");
-    println!("{TUNNELS} tunnels, {} lists", of("list-sas"));
 }
 
 /// The last of many waits for seconds. Of a tunnel that was not tried nobody hears that it is down.
