@@ -48,10 +48,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line in the packet of a `log` event, if it is about an IKE SA; `None` for any other packet. charon logs a few
-    /// dozen lines for each negotiation: they are read where they lie.
+    /// The line in the packet of a `log` event, if it is about an IKE SA. charon logs a few dozen lines for each
+    /// negotiation: they are read where they lie.
     #[must_use]
-    pub fn read(packet: &[u8]) -> Option<Option<Self>> {
+    pub fn read(packet: &[u8]) -> Option<Self> {
         let (mut group, mut name, mut number, mut text) = (None, None, None, None);
         packet::values(packet, "log", |key, value| {
             let place = match key {
@@ -63,16 +63,13 @@ impl Line {
             };
             *place = std::str::from_utf8(value).ok();
         })?;
-        let line = || {
-            Some(Self {
-                unique_id: number?.parse().ok()?,
-                group: shorten(group?, words::NAME),
-                name: name.and_then(configuration),
-                // A peer chooses its identities and more: shortening keeps both ends of a longer line.
-                text: shorten(text?, words::LINE),
-            })
-        };
-        Some(line())
+        Some(Self {
+            unique_id: number?.parse().ok()?,
+            group: shorten(group?, words::NAME),
+            name: name.and_then(configuration),
+            // A peer chooses its identities and more: shortening keeps both ends of a longer line.
+            text: shorten(text?, words::LINE),
+        })
     }
 
     /// Whether charon repeats it without an event: packets and DPD.

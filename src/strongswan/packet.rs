@@ -80,15 +80,21 @@ impl Packet {
 /// The name of the first section in an event of this name, without decoding the rest: that of the item of a list.
 #[must_use]
 pub fn item<'a>(bytes: &'a [u8], event: &str) -> Option<&'a str> {
-    let rest = bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())?;
+    let rest = of_event(bytes, event)?;
     let (length, rest) = rest.strip_prefix(&[message::SECTION_START])?.split_first()?;
     std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}
+
+/// The message of an event of this name.
+#[must_use]
+pub fn of_event<'a>(bytes: &'a [u8], event: &str) -> Option<&'a [u8]> {
+    bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())
 }
 
 /// Gives `take` the names and values of an event of this name, without decoding it as a tree; `None` if it is another packet,
 /// or has more than values.
 pub fn values<'a>(bytes: &'a [u8], event: &str, mut take: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
-    let mut rest = bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())?;
+    let mut rest = of_event(bytes, event)?;
     while let Some(element) = rest.strip_prefix(&[message::KEY_VALUE]) {
         let (length, element) = element.split_first()?;
         let (name, element) = element.split_at_checked(usize::from(*length))?;

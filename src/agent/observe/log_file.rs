@@ -135,7 +135,9 @@ impl LogFile {
 /// The lines of one of `count` connections for the file, all or the newest: with thousands, each has a share of it.
 pub fn piece(id: ConnectionId, lines: &[Entry], count: usize) -> Vec<u8> {
     let (mut piece, share) = (Vec::new(), WHOLE / count.max(1));
-    lines.iter().for_each(|line| put(&mut piece, id, line));
+    for line in lines {
+        put(&mut piece, id, line);
+    }
     if let Some(over) = piece.len().checked_sub(share).filter(|over| *over > 0) {
         let end = piece[over - 1..].iter().position(|byte| *byte == b'\n');
         piece.drain(..end.map_or(piece.len(), |end| over + end));

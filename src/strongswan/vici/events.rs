@@ -2,7 +2,11 @@
 //! events without limit for a client that does not read.
 
 use super::socket::{Failure, Socket};
-use crate::strongswan::{log_parser::Line, packet::Packet, section::Section};
+use crate::strongswan::{
+    log_parser::Line,
+    packet::{self, Packet},
+    section::Section,
+};
 use std::{path::Path, time::Duration};
 use tokio::sync::mpsc;
 
@@ -63,12 +67,15 @@ async fn deliver(mut socket: Socket, mut outbox: Outbox) {
     let gone = outbox.notices.clone();
     let work = async {
         while let Some(bytes) = socket.packet().await {
-            match Line::read(&bytes) {
-                Some(line) => line.into_iter().for_each(|line| outbox.put(Notice::Line(line))),
-                None => match Packet::decode(&bytes) {
-                    Ok(Packet::Event(name, message)) => outbox.put(Notice::Event(name, message)),
-                    _ => return,
-                },
+            if packet::of_event(&bytes, "log").is_some() {
+                if let Some(line) = Line::read(&bytes) {
+                    outbox.put(Notice::Line(line));
+                }
+                continue;
+            }
+            match Packet::decode(&bytes) {
+                Ok(Packet::Event(name, message)) => outbox.put(Notice::Event(name, message)),
+                _ => return,
             }
         }
     };
