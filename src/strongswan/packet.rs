@@ -87,7 +87,7 @@ pub fn item<'a>(bytes: &'a [u8], event: &str) -> Option<&'a str> {
 
 /// The message of an event of this name.
 #[must_use]
-pub fn of_event<'a>(bytes: &'a [u8], event: &str) -> Option<&'a [u8]> {
+pub(super) fn of_event<'a>(bytes: &'a [u8], event: &str) -> Option<&'a [u8]> {
     bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())
 }
 
