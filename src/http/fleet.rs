@@ -1,7 +1,8 @@
 //! Who follows a fleet here: the name under which a follower reads the stream of events, and the mark on the connections that
 //! it brings. Followers are callers as any other; this is for people to see.
 
-use super::{error::Failure, parse, state::Api};
+use super::{error::Failure, parse};
+use crate::store::Record;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -62,10 +63,10 @@ impl Drop for Follower {
 
 /// By the name in the fleet: whether a follower follows etcd now, how many connections it has brought, and the highest
 /// revision of etcd among them.
-pub(super) fn seen(api: &Api) -> Value {
-    let names = api.followers.names().clone();
+pub(super) fn seen(followers: &Followers, records: &[Arc<Record>]) -> Value {
+    let names = followers.names().clone();
     let mut all: BTreeMap<String, (usize, i64)> = names.iter().map(|name| (name.clone(), (0, 0))).collect();
-    for record in api.agent.store().all() {
+    for record in records {
         for (gateway, revision) in record.spec.names.user_tags.iter().filter_map(|tag| mark(tag)) {
             let (count, highest) = all.entry(gateway.to_owned()).or_default();
             (*count, *highest) = (*count + 1, revision.max(*highest));
