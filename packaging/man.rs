@@ -19,6 +19,9 @@ pub mod documents;
 #[path = "../src/cli/file_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod file_args;
+#[path = "../src/fleet/args.rs"]
+#[allow(dead_code, reason = "the example writes no documents, the tests do")]
+pub mod fleet_args;
 #[path = "../src/cli/init_args.rs"]
 #[allow(dead_code, reason = "only the definitions are used, not what was parsed")]
 mod init_args;

@@ -9,7 +9,7 @@ use crate::{
 use nix::fcntl::OFlag;
 use std::{
     fs::{File, Metadata, OpenOptions, Permissions},
-    io::Write,
+    io::{BufWriter, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
@@ -18,6 +18,8 @@ use tempfile::NamedTempFile;
 /// Temporary files begin like this and never end in `.conf`, so that no include of swanctl matches one.
 const PREFIX: &str = ".cygnet-";
 const SUFFIX: &str = ".tmp";
+/// How much of a file that is made while it is written is in memory, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// New contents, durable beside the file that they will replace. Dropping them without [`Staged::commit`] removes them.
 pub struct Staged {
@@ -31,20 +33,25 @@ pub struct Staged {
 /// # Errors
 /// When the directory cannot be written or the data not be made durable.
 pub fn stage(target: &Path, bytes: &[u8], mode: u32) -> Result<Staged> {
-    let fail = |doing, e| Error::storage(doing, target, e);
-    let directory = parent(target)?;
     if bytes.len() as u64 > Kind::State.limit() {
         // A larger file could not be read again.
         let why = format!("{} bytes are more than a file of the agent may have", bytes.len());
-        return Err(fail("write", std::io::Error::other(why)));
+        return Err(Error::storage("write", target, std::io::Error::other(why)));
     }
+    stage_with(target, mode, |file| file.write_all(bytes))
+}
+
+/// The same with what `write` writes.
+fn stage_with(target: &Path, mode: u32, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<Staged> {
+    let fail = |doing, e| Error::storage(doing, target, e);
+    let directory = parent(target)?;
     let mut file = tempfile::Builder::new()
         .prefix(PREFIX)
         .suffix(SUFFIX)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory)
         .map_err(|e| fail("create a file beside", e))?;
-    file.write_all(bytes).map_err(|e| fail("write", e))?;
+    write(file.as_file_mut()).map_err(|e| fail("write", e))?;
     file.as_file().sync_all().map_err(|e| fail("make durable", e))?;
     Ok(Staged { file, target: target.into() })
 }
@@ -129,6 +136,25 @@ pub fn rename(from: &Path, target: &Path) -> Result<()> {
 /// As [`stage`] and [`Staged::commit`].
 pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     stage(target, bytes, mode)?.commit()
+}
+
+/// Replaces `target` in the same way with pieces that are made while they are written, of which there may be many; returns
+/// its length.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by(target: &Path, pieces: impl Iterator<Item = Vec<u8>>, mode: u32) -> Result<u64> {
+    let mut length = 0;
+    let write = |file: &mut File| {
+        let mut file = BufWriter::with_capacity(PIECE, file);
+        for piece in pieces {
+            length += piece.len() as u64;
+            file.write_all(&piece)?;
+        }
+        file.flush()
+    };
+    stage_with(target, mode, write)?.commit()?;
+    Ok(length)
 }
 
 /// Writes `bytes` to `target`, where nothing may be, not even a link: afterwards, also after a power cut, all of them are

@@ -14,6 +14,7 @@ pub mod doctor;
 mod envelope;
 pub mod error;
 mod events;
+pub mod fleet;
 mod foreign;
 mod framing;
 mod gateway;

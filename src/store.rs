@@ -52,6 +52,8 @@ pub struct Store {
 struct Records {
     by_id: BTreeMap<ConnectionId, Arc<Record>>,
     by_peer: HashMap<IpAddr, BTreeSet<ConnectionId>>,
+    /// Those whose peers have names.
+    named: BTreeSet<ConnectionId>,
 }
 
 impl Records {
@@ -60,11 +62,15 @@ impl Records {
         if let Some(peer) = record.connection.remote_addr.ip() {
             self.by_peer.entry(peer).or_default().insert(record.id);
         }
+        if record.spec.peer.name().is_some() {
+            self.named.insert(record.id);
+        }
         self.by_id.insert(record.id, record);
     }
 
     fn remove(&mut self, id: ConnectionId) {
         let Some(record) = self.by_id.remove(&id) else { return };
+        self.named.remove(&id);
         let Some(peer) = record.connection.remote_addr.ip() else { return };
         if let Entry::Occupied(mut with_peer) = self.by_peer.entry(peer) {
             with_peer.get_mut().remove(&id);
@@ -193,6 +199,12 @@ impl Store {
     /// All records, by uuid.
     pub fn all(&self) -> Vec<Arc<Record>> {
         self.lock().by_id.values().cloned().collect()
+    }
+
+    /// Those whose peers have names: they are looked at each second, and few have one.
+    pub fn named(&self) -> Vec<Arc<Record>> {
+        let records = self.lock();
+        records.named.iter().filter_map(|id| records.by_id.get(id)).cloned().collect()
     }
 
     /// How many records there are.

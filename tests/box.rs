@@ -1,11 +1,13 @@
 //! The package on real machines with systemd: installed, locked down, reaching charon, serving, surviving, upgraded and
-//! removed; two gateways whose tunnel comes back after a reboot and a power cut; and the quick start. `make box` builds
-//! the package and runs this: it needs root, and `CYGNET_DEB` names the package.
+//! removed; two gateways whose tunnel comes back after a reboot and a power cut; a fleet; and the quick start. `make box`
+//! builds the packages and runs this: it needs root, and `CYGNET_DEB` and `CYGNET_FLEET_DEB` name them.
 
 #[path = "support/certificates.rs"]
 mod certificates;
 #[path = "box/credentials.rs"]
 mod credentials;
+#[path = "box/fleet.rs"]
+mod fleet;
 #[path = "box/life.rs"]
 mod life;
 #[path = "box/machine.rs"]

@@ -25,7 +25,7 @@ use cygnet::{
     store::format,
     strongswan::conf::{Traps, render},
 };
-use std::process::Command;
+use std::{num::NonZero, process::Command};
 
 /// Whether the outputs are being written, by one test: the others must not look at them then.
 fn is_blessing() -> bool {
@@ -91,7 +91,14 @@ fn the_binary_renders_every_case_the_same() {
     if is_blessing() {
         return;
     }
-    let complaints: Vec<_> = case::all().iter().flat_map(complaints_about_the_binary).collect();
+    let cases = case::all();
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = |cases: &[Case]| cases.iter().flat_map(complaints_about_the_binary).collect::<Vec<_>>();
+    let complaints: Vec<_> = std::thread::scope(|scope| {
+        let shares: Vec<_> =
+            cases.chunks(cases.len().div_ceil(at_once)).map(|cases| scope.spawn(move || share(cases))).collect();
+        shares.into_iter().flat_map(|share| share.join().expect("no panic")).collect()
+    });
     expect_none(&complaints);
 }
 

@@ -84,6 +84,8 @@ mod own_certificates;
 mod page;
 #[path = "http/page_crowd.rs"]
 mod page_crowd;
+#[path = "http/page_facts.rs"]
+mod page_facts;
 #[path = "http/page_seen.rs"]
 mod page_seen;
 #[path = "http/query.rs"]
@@ -114,6 +116,8 @@ mod splits;
 mod standby;
 #[path = "http/strangers.rs"]
 mod strangers;
+#[path = "http/takeover.rs"]
+mod takeover;
 #[path = "http/tls.rs"]
 mod tls;
 #[path = "http/together.rs"]

@@ -39,6 +39,11 @@ pub fn run(config: &Path, args: &CompareArgs) -> Result<()> {
     if here != there && !args.json.json {
         note(&format!("{} runs cygnet {there}, and this gateway {here}", text(&found, "with")));
     }
+    for vip in found["active_on_both"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !args.json.json {
+            note(&format!("{vip} is on both gateways: see why keepalived does not hear the other one"));
+        }
+    }
     if let Some(why) = found["keys"]["why_not"].as_str().filter(|_| !args.json.json) {
         note(&format!("keys were not compared: {why}"));
     }

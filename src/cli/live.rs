@@ -153,7 +153,7 @@ impl<'a> Live<'a> {
 
     /// What `systemctl status` shows. systemd parses each line as a message.
     pub fn status(&self) -> String {
-        let count = self.agent.store().all().len();
+        let count = self.agent.store().count();
         let noun = if count == 1 { "connection" } else { "connections" };
         let mut status = match self.agent.link() {
             CharonLink::Up(charon) => format!("{count} {noun}, strongSwan {}", visible(&charon.version)),

@@ -69,9 +69,10 @@ impl Agent {
         Ok(answer["role"].as_str().map(str::to_owned))
     }
 
-    /// The events from now on.
-    pub async fn events(&self) -> Result<Events, Failure> {
-        let answer = timeout(READ, self.send(Method::GET, "/cygnet/v1/events", None)).await;
+    /// The events from now on; the agent shows that a follower of this gateway reads them.
+    pub async fn events(&self, gateway: &str) -> Result<Events, Failure> {
+        let path = format!("/cygnet/v1/events?fleet={gateway}");
+        let answer = timeout(READ, self.send(Method::GET, &path, None)).await;
         Ok(Events { body: answer.map_err(|_| silent())??.into_body(), text: Vec::new() })
     }
 

@@ -3,13 +3,21 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed or refused; nothing is written, or the message says what is
+  2  the command line is wrong
+  3  etcd cannot be reached
+  4  written, but a tunnel is not up
+  5  another writer was first";
+
 /// Connections of many gateways, wanted in etcd: what planes write, and what each gateway follows.
 ///
 /// `cygnet-fleet follow` runs beside the agent of each gateway and brings what is wanted to it; the other commands write and
-/// read what is wanted, from any machine that reaches etcd. Exit codes: 0 done; 1 failed or refused; 2 wrong command line;
-/// 3 etcd cannot be reached; 4 written, but a tunnel is not up; 5 another writer was first.
+/// read what is wanted, from any machine that reaches etcd.
 #[derive(Debug, Parser)]
-#[command(name = "cygnet-fleet", version, max_term_width = 100)]
+#[command(name = "cygnet-fleet", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Settings file
     #[arg(
@@ -162,6 +170,7 @@ pub struct StatusArgs {
 
 impl Command {
     /// Whether it prints JSON.
+    #[must_use]
     pub fn is_json(&self) -> bool {
         match self {
             Self::Put(args) => args.output.json,

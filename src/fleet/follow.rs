@@ -11,7 +11,10 @@ use super::{
     stop::{Result, Stop},
     vault::Place,
 };
-use cygnet::ipsec::ConnectionId;
+use cygnet::{
+    http::fleet::{MARK, mark},
+    ipsec::ConnectionId,
+};
 use etcd_client::{Error, EventType, WatchFilterType, WatchOptions, WatchResponse};
 use serde_json::{Map, Value, json};
 use std::{
@@ -29,8 +32,6 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const REFUSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 /// How long a clean end may take.
 const ENDING: Duration = Duration::from_secs(2);
-/// What the tags of connections that a follower brought begin with; gateway and revision follow.
-const MARK: &str = "cygnet-fleet::";
 
 /// Follows until the process is asked to end.
 pub async fn run(config: Config) -> Result<()> {
@@ -178,11 +179,7 @@ impl Follower {
     /// The revision with which this gateway's follower brought a connection.
     fn mark_of(&self, connection: &Value) -> Option<i64> {
         let tags = connection["userTags"].as_array()?.iter().filter_map(Value::as_str);
-        let mut revisions = tags.filter_map(|tag| {
-            let (gateway, revision) = tag.strip_prefix(MARK)?.split_once("::")?;
-            revision.parse().ok().filter(|_| gateway == self.gateway)
-        });
-        revisions.next()
+        tags.filter_map(mark).find_map(|(gateway, revision)| (gateway == self.gateway).then_some(revision))
     }
 
     fn start(self: &Arc<Self>, id: ConnectionId) {

@@ -7,17 +7,10 @@
 //! /cygnet/<gateway>/guard/identity/<id>     which key an identity has, and where   } read by planes
 //! ```
 
+pub use cygnet::http::fleet::check_gateway;
+
 /// What all keys begin with.
 pub const ROOT: &str = "/cygnet/";
-
-/// Refuses a name that would be no single part of a key.
-pub fn check_gateway(name: &str) -> Result<(), String> {
-    let is_good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if (1..=64).contains(&name.len()) && name.chars().all(is_good) {
-        return Ok(());
-    }
-    Err(format!("gateway: {name:?} must have 1 to 64 letters, digits, dots, dashes and underscores"))
-}
 
 /// The beginning of the keys of a gateway's specs.
 pub fn specs(gateway: &str) -> String {

@@ -30,24 +30,32 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What is published: the bytes by the key's last part.
 type Statuses = BTreeMap<String, Vec<u8>>;
 
-/// Hears the agent's events, and has the publisher look at what they are about.
+/// Hears the agent's events, session by session: who looks at the gateway sees by it whether etcd is followed.
 pub async fn listen(follower: Arc<Follower>) {
-    loop {
-        if let Ok(mut events) = follower.agent.events().await {
-            // What happened before this stream.
-            follower.board.mark(None);
-            follower.board.freed.notify_waiters();
-            while let Some(event) = events.next().await {
-                // What was refused may be possible now.
-                if event["event"] == "charon_back" {
-                    follower.board.freed.notify_waiters();
-                }
-                follower.board.mark(event["uuid"].as_str().and_then(|uuid| uuid.parse().ok()));
-            }
-            follower.board.mark(None);
+    let mut sessions = follower.session.subscribe();
+    // The sender lives as long as the follower.
+    while sessions.wait_for(Option::is_some).await.is_ok() {
+        tokio::select! {
+            () = hear(&follower) => sleep(AGAIN).await,
+            _ = sessions.changed() => {}
         }
-        sleep(AGAIN).await;
     }
+}
+
+/// Has the publisher look at what the events are about, until the agent ends them.
+async fn hear(follower: &Follower) {
+    let Ok(mut events) = follower.agent.events(&follower.gateway).await else { return };
+    // What happened before this stream.
+    follower.board.mark(None);
+    follower.board.freed.notify_waiters();
+    while let Some(event) = events.next().await {
+        // What was refused may be possible now.
+        if event["event"] == "charon_back" {
+            follower.board.freed.notify_waiters();
+        }
+        follower.board.mark(event["uuid"].as_str().and_then(|uuid| uuid.parse().ok()));
+    }
+    follower.board.mark(None);
 }
 
 /// Publishes, session by session.

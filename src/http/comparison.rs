@@ -12,6 +12,8 @@ const SETS: [&str; 5] = ["peerCidrs", "l3NetworkUuids", "localCidrs", "systemTag
 /// Two gateways beside each other.
 pub struct Comparison {
     versions: [Value; 2],
+    /// The addresses for which both are active. One of them at most should be.
+    active_on_both: Vec<Value>,
     items: Vec<Item>,
     /// Why keys were not compared, if they were not.
     without_keys: Option<String>,
@@ -61,7 +63,9 @@ impl Comparison {
         }
         items.sort_by_cached_key(|item| (item.name.to_string(), item.uuids.clone()));
         let versions = [here, there].map(|side| side["version"].clone());
-        Ok(Self { versions, items, without_keys: None })
+        let [ours, theirs] = [here, there].map(|side| side["active"].as_array().map_or(&[][..], Vec::as_slice));
+        let active_on_both = ours.iter().filter(|vip| theirs.contains(vip)).cloned().collect();
+        Ok(Self { versions, active_on_both, items, without_keys: None })
     }
 
     /// The connections whose keys are to be compared: for the uuid here the one there.
@@ -102,7 +106,7 @@ impl Comparison {
             "same": self.is_same(), "with": with, "versions": { "here": here, "there": there },
             "compared": self.items.len(), "differing": differing.len(),
             "keys": { "compared": self.without_keys.is_none(), "why_not": self.without_keys },
-            "connections": differing,
+            "active_on_both": self.active_on_both, "connections": differing,
         })
     }
 }
@@ -225,6 +229,19 @@ mod tests {
             assert!(found.is_same());
             assert_eq!(found.json("there")["keys"]["compared"], compared);
         }
+    }
+
+    #[test]
+    fn what_both_are_active_for_is_named() {
+        let of = |active: &[&str]| json!({ "form": FORM, "version": "1", "active": active, "connections": [] });
+        let found = |there: &Value| {
+            let found = Comparison::of(&of(&["192.0.2.1", "192.0.2.2"]), there).expect("comparable");
+            (found.is_same(), found.json("there")["active_on_both"].clone())
+        };
+        assert_eq!(found(&of(&["192.0.2.3"])), (true, json!([])));
+        assert_eq!(found(&of(&["192.0.2.2", "192.0.2.3"])), (true, json!(["192.0.2.2"])));
+        // An older one does not say it.
+        assert_eq!(found(&gateway(&json!([]))), (true, json!([])));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     child_json,
     error::json_response,
+    fleet::Follower,
     parse, reason_json,
     request::{Pairs, id_of},
     state::{Answer, Api, Shared},
@@ -37,8 +38,10 @@ fn cursor_in(headers: &HeaderMap) -> Option<&str> {
     headers.get(CURSOR).map(|value| value.to_str().unwrap_or_default())
 }
 
-/// `GET /cygnet/v1/events`: what happens from now on, or since the event that `Last-Event-ID` names.
-pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
+/// `GET /cygnet/v1/events`: what happens from now on, or since the event that `Last-Event-ID` names. `fleet` says for which
+/// gateway of a fleet the reader follows.
+pub async fn events(State(api): Shared, UrlQuery(pairs): Pairs, headers: HeaderMap) -> Answer {
+    let follower = api.followers.enter(&pairs)?;
     let feed = api.agent.events();
     let latest = *feed.subscribe().borrow();
     let (after, missed) = match cursor_in(&headers) {
@@ -49,12 +52,15 @@ pub async fn events(State(api): Shared, headers: HeaderMap) -> Answer {
     let begin = sse::Event::default().id(feed.cursor(after));
     let first = [Ok(begin)].into_iter().chain(missed.then(|| Ok(gap())));
     let stop = api.stop.clone().cancelled_owned();
-    let rest = stream::unfold((api, after), following).flat_map(stream::iter).take_until(stop);
+    let rest = stream::unfold((api, after, follower), following).flat_map(stream::iter).take_until(stop);
     Ok(answer(stream::iter(first).chain(rest)))
 }
 
+/// A reader, who has all events up to this number; the last goes with the stream.
+type Reader = (Arc<Api>, u64, Option<Follower>);
+
 /// Waits for events behind `after`.
-async fn following((api, after): (Arc<Api>, u64)) -> Option<(Vec<Item>, (Arc<Api>, u64))> {
+async fn following((api, after, follower): Reader) -> Option<(Vec<Item>, Reader)> {
     let feed = api.agent.events();
     let mut latest = feed.subscribe();
     latest.wait_for(|number| *number > after).await.ok()?;
@@ -63,7 +69,7 @@ async fn following((api, after): (Arc<Api>, u64)) -> Option<(Vec<Item>, (Arc<Api
     let told = new.events.iter().map(|event| Ok(told(event).id(feed.cursor(event.number))));
     let items = gap.into_iter().chain(told).collect();
     let last = new.events.last().map_or(after, |event| event.number);
-    Some((items, (api, last)))
+    Some((items, (api, last, follower)))
 }
 
 type Item = Result<sse::Event, Infallible>;

@@ -4,7 +4,7 @@ use super::{
     auth::Caller,
     child_json,
     error::json_response,
-    ha,
+    fleet, ha,
     state::{Answer, Shared},
 };
 use crate::agent::CharonLink;
@@ -24,6 +24,7 @@ pub async fn show(State(api): Shared, Extension(caller): Extension<Caller>) -> A
     let mut body = json!({
         "name": name, "version": env!("CARGO_PKG_VERSION"), "charon": charon,
         "caller": { "name": caller.to_string(), "role": caller.role.name() },
+        "fleet": fleet::seen(&api),
     });
     child_json::extend(&mut body, ha::roles(&api));
     Ok(json_response(StatusCode::OK, &body))

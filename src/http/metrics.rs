@@ -33,7 +33,7 @@ use prometheus_client::{
 };
 use series::{Labels, gauge, gauges};
 use std::sync::Arc;
-use texts::Texts;
+use texts::{Pieces, Texts};
 use tokio::task::spawn_blocking;
 
 /// Headers by which a proxy on this host says that it asks for somebody else.
@@ -49,7 +49,7 @@ pub async fn metrics(
     let texts = api.metrics.get(|| made(Arc::clone(&api)).boxed()).await;
     let texts = texts.map_err(|e| Error::Internal(format!("cannot make the metrics: {e}")))?;
     let is_known = is_here(origin, &headers) || api.auth.check(origin, &headers, &method, "/metrics").is_ok();
-    let (format, text) = if is_known { texts.whole } else { texts.open }.asked(&headers);
+    let (format, text) = texts.asked(&headers, is_known);
     Ok(([(CONTENT_TYPE, format)], text).into_response())
 }
 
@@ -68,27 +68,31 @@ async fn made(api: Arc<Api>) -> Result<Texts, String> {
     // With thousands of connections it takes a while, in which others are to be served.
     let made = spawn_blocking(move || {
         let agent = &api.agent;
-        let mut open = Registry::with_prefix("cygnet");
-        about_charon(&mut open, agent);
-        charon::answers(&mut open, agent);
+        let mut few = Registry::with_prefix("cygnet");
+        about_charon(&mut few, agent);
+        charon::answers(&mut few, agent);
         if let Some(stats) = &stats {
-            charon::work(&mut open, stats);
+            charon::work(&mut few, stats);
         }
-        api.calls.register(&mut open);
-        open.register("logins", "Logins, by what came of them", api.auth.logins());
+        api.calls.register(&mut few);
+        few.register("logins", "Logins, by what came of them", api.auth.logins());
+        about_events(&mut few, agent);
+        let mut open = Pieces::default();
+        open.add(&few)?;
         connections::about(&mut open, &views);
         connections::reasons(&mut open, agent, &views);
         connections::tallies(&mut open, agent, &views);
         connections::certificates(&mut open, &views, Timestamp::now());
         children::about(&mut open, agent, &views);
         sas::about(&mut open, &views);
-        about_events(&mut open, agent);
-        let mut named = Registry::with_prefix("cygnet");
-        connections::names(&mut named, &views);
-        about_vips(&mut named, agent);
-        let mut own = Registry::default();
+        let (mut own, mut vips) = (Registry::default(), Registry::with_prefix("cygnet"));
         process::about(&mut own);
-        Texts::new(&[&open, &own], &named)
+        open.add(&own)?;
+        let mut named = Pieces::default();
+        connections::names(&mut named, &views);
+        about_vips(&mut vips, agent);
+        named.add(&vips)?;
+        Texts::new(open, named)
     });
     made.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

@@ -9,7 +9,7 @@ use super::{
     parse::exported,
 };
 use crate::{
-    agent::Agent,
+    agent::{Agent, Presence},
     doctor::Paired,
     error::Result,
     ipsec::{Auth, ConnectionId},
@@ -21,7 +21,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// The path of the calls.
 pub const PATH: &str = "/cygnet/v1/compare";
@@ -37,7 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What this gateway says of itself.
 pub(super) fn described(agent: &Agent) -> Value {
     let connections: Vec<_> = agent.store().all().iter().map(|record| connection(record)).collect();
-    json!({ "form": FORM, "version": env!("CARGO_PKG_VERSION"), "connections": connections })
+    let is_here = |vip: &IpAddr| agent.presence(*vip).0 == Presence::Here;
+    let active: Vec<_> = agent.vips().into_iter().filter(is_here).map(|vip| vip.to_string()).collect();
+    json!({ "form": FORM, "version": env!("CARGO_PKG_VERSION"), "active": active, "connections": connections })
 }
 
 /// A connection as an export has it, with what the settings of this gateway made of its VIP and networks.

@@ -5,6 +5,7 @@ use super::{
     budget::Bodies,
     doctor::Examinations,
     error::Failure,
+    fleet::Followers,
     hook::Hooks,
     inventory::inventory,
     jobs::Jobs,
@@ -44,6 +45,7 @@ pub struct Api {
     /// Whether there is a page for browsers.
     pub(super) page: bool,
     pub(super) stop: CancellationToken,
+    pub(super) followers: Followers,
     pub(super) examinations: Examinations,
     pub(super) bodies: Bodies,
     pub(super) messages: Messages,
@@ -74,6 +76,7 @@ impl Api {
             mask_auth_key: settings.mask_auth_key,
             page: settings.page,
             stop: stop.clone(),
+            followers: Followers::default(),
             examinations: Examinations::at(settings),
             bodies: Bodies::default(),
             messages: Messages::default(),

@@ -48,6 +48,11 @@ impl Guard {
     }
 }
 
+/// Whether `connection` has no policies without an SA: nothing of it needs a guard.
+pub(super) fn is_bare(connection: &Loadable) -> bool {
+    policies(connection).is_empty()
+}
+
 /// A policy of a guard: its mode, and its local and remote selectors.
 type Policy = (&'static str, String, String);
 

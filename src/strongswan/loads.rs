@@ -2,7 +2,7 @@
 
 use super::{
     Asker, Backend, StrongSwan,
-    guard::Guard,
+    guard::{self, Guard},
     names,
     refused::or_absent,
     requests::{Loadable, Request},
@@ -35,10 +35,16 @@ impl StrongSwan {
             self.present.guards.add(new.id);
             vici.load_for(asker, &guard.request).await?;
         }
+        self.present.bare.remove(new.id);
         match self.replace(vici, new, previous, asker).await {
             // A charon that does not answer would not do this either; the next load does it.
             silent @ Err(Error::Unreachable { .. }) => silent,
-            outcome => outcome.and(self.unload_guard(vici, new.id).await),
+            outcome => {
+                if outcome.is_ok() && guard::is_bare(new) {
+                    self.present.bare.add(new.id);
+                }
+                outcome.and(self.unload_guard(vici, new.id).await)
+            }
         }
     }
 
@@ -56,7 +62,7 @@ impl StrongSwan {
 
     /// What guards `new` in place of `previous`, if charon may have something to replace.
     fn guard(&self, new: &Loadable, previous: Option<&Loadable>) -> Result<Option<Guard>> {
-        if !self.present.loaded.has(new.id) {
+        if !self.present.loaded.has(new.id) || self.present.bare.has(new.id) {
             return Ok(None);
         }
         Guard::new(new, previous).map_err(|error| Error::Internal(error.to_string()))
@@ -114,6 +120,7 @@ impl StrongSwan {
         };
         unload(vici, &names::connection(id)).await?;
         self.present.loaded.remove(id);
+        self.present.bare.remove(id);
         self.unload_fallback(vici, id).await?;
         self.unload_guard(vici, id).await?;
         self.unload_ppk(vici, id).await?;
@@ -145,8 +152,12 @@ async fn unload(vici: &Vici, name: &str) -> Result<()> {
     or_absent(vici.unload_connection(name).await)
 }
 
-/// Sends charon all requests of `connection`, the secret first.
+/// Sends charon all requests of `connection`, the secret first. A writer has no connection loaded whose secret is refused,
+/// not for a moment.
 async fn load_all(vici: &Vici, connection: &Loadable, asker: Asker) -> Result<()> {
+    if asker == Asker::Reconciler {
+        return vici.load_together(&connection.requests).await;
+    }
     for request in &connection.requests {
         vici.load_for(asker, request).await?;
     }

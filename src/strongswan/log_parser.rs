@@ -22,7 +22,7 @@ mod foreign;
 mod tests;
 
 use super::{
-    section::Section,
+    packet,
     words::{self, shorten},
 };
 use crate::ipsec::Identity;
@@ -42,21 +42,33 @@ pub struct Line {
     /// The name of the IKE SA's configuration, once it is known.
     pub name: Option<String>,
     /// The number of the IKE SA.
-    pub unique_id: Option<u64>,
+    pub unique_id: u64,
     /// What charon wrote, shortened if a peer made it long.
     pub text: String,
 }
 
 impl Line {
-    /// The line in a `log` event.
+    /// The line in the packet of a `log` event, if it is about an IKE SA. charon logs a few dozen lines for each
+    /// negotiation: they are read where they lie.
     #[must_use]
-    pub fn read(event: &Section) -> Option<Self> {
+    pub fn read(packet: &[u8]) -> Option<Self> {
+        let (mut group, mut name, mut number, mut text) = (None, None, None, None);
+        packet::values(packet, "log", |key, value| {
+            let place = match key {
+                b"group" => &mut group,
+                b"ikesa-name" => &mut name,
+                b"ikesa-uniqueid" => &mut number,
+                b"msg" => &mut text,
+                _ => return,
+            };
+            *place = std::str::from_utf8(value).ok();
+        })?;
         Some(Self {
-            group: shorten(event.text("group")?, words::NAME),
-            name: event.text("ikesa-name").and_then(configuration),
-            unique_id: event.number("ikesa-uniqueid"),
+            unique_id: number?.parse().ok()?,
+            group: shorten(group?, words::NAME),
+            name: name.and_then(configuration),
             // A peer chooses its identities and more: shortening keeps both ends of a longer line.
-            text: shorten(event.text("msg")?, words::LINE),
+            text: shorten(text?, words::LINE),
         })
     }
 

@@ -6,7 +6,7 @@ use indexmap::map::Entry;
 
 pub(super) const SECTION_START: u8 = 1;
 const SECTION_END: u8 = 2;
-const KEY_VALUE: u8 = 3;
+pub(super) const KEY_VALUE: u8 = 3;
 const LIST_START: u8 = 4;
 const LIST_ITEM: u8 = 5;
 const LIST_END: u8 = 6;

@@ -80,9 +80,30 @@ impl Packet {
 /// The name of the first section in an event of this name, without decoding the rest: that of the item of a list.
 #[must_use]
 pub fn item<'a>(bytes: &'a [u8], event: &str) -> Option<&'a str> {
-    let rest = bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())?;
+    let rest = of_event(bytes, event)?;
     let (length, rest) = rest.strip_prefix(&[message::SECTION_START])?.split_first()?;
     std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}
+
+/// The message of an event of this name.
+#[must_use]
+pub fn of_event<'a>(bytes: &'a [u8], event: &str) -> Option<&'a [u8]> {
+    bytes.strip_prefix(&[7, u8::try_from(event.len()).ok()?])?.strip_prefix(event.as_bytes())
+}
+
+/// Gives `take` the names and values of an event of this name, without decoding it as a tree; `None` if it is another packet,
+/// or has more than values.
+pub fn values<'a>(bytes: &'a [u8], event: &str, mut take: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
+    let mut rest = of_event(bytes, event)?;
+    while let Some(element) = rest.strip_prefix(&[message::KEY_VALUE]) {
+        let (length, element) = element.split_first()?;
+        let (name, element) = element.split_at_checked(usize::from(*length))?;
+        let (length, element) = element.split_first_chunk()?;
+        let (value, element) = element.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        take(name, value);
+        rest = element;
+    }
+    rest.is_empty().then_some(())
 }
 
 #[cfg(test)]
@@ -98,5 +119,21 @@ mod tests {
         assert_eq!(item(&of(Section::new().with("uniqueid", "1")), "list-sa"), None, "no section");
         (0..packet.len())
             .for_each(|end| assert!(item(&packet[..end], "list-sa").is_none_or(|name| name == "cygnet-1")));
+    }
+
+    #[test]
+    fn values_are_read_without_a_tree() {
+        let of = |message| Packet::Event("log".into(), message).encode().expect("a packet");
+        let read = |bytes: &[u8]| {
+            let mut read = Vec::new();
+            values(bytes, "log", |name, value| read.push((name.to_vec(), value.to_vec()))).map(|()| read)
+        };
+        let packet = of(Section::new().with("group", "IKE").with("msg", "x".repeat(300)));
+        let expected = [("group", "IKE".to_owned()), ("msg", "x".repeat(300))];
+        let expected = expected.map(|(name, value)| (name.as_bytes().to_vec(), value.into_bytes()));
+        assert_eq!(read(&packet), Some(expected.to_vec()));
+        assert!((0..packet.len()).all(|end| read(&packet[..end]).is_none_or(|read| expected.starts_with(&read))));
+        assert_eq!(read(&of(Section::new().with("a", Section::new()))), None, "more than values");
+        assert_eq!(values(&packet, "alert", |_, _| ()), None, "another event");
     }
 }

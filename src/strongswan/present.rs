@@ -23,6 +23,8 @@ pub struct Present {
     pub guards: Ids,
     /// Those with a PPK.
     pub ppks: Ids,
+    /// Those that were loaded without policies: there is nothing to guard when others take their place.
+    pub bare: Ids,
 }
 
 impl Ids {
@@ -73,7 +75,7 @@ impl Present {
 
     /// charon was restarted.
     pub fn forget(&self) {
-        for kind in [&self.loaded, &self.fallbacks, &self.guards, &self.ppks] {
+        for kind in [&self.loaded, &self.fallbacks, &self.guards, &self.ppks, &self.bare] {
             kind.lock().clear();
         }
     }

@@ -5,10 +5,13 @@
 //! connection, and `version`, which shows that charon is alive, waits for nothing. There are fewer sockets than charon
 //! has threads: charon goes on even if all of them hang.
 
+mod attempts;
 mod authorities;
 mod events;
 mod ikev1;
+mod initiate;
 mod lists;
+mod loads;
 mod pool;
 mod socket;
 mod trips;
@@ -16,23 +19,18 @@ mod trips;
 pub use events::{Events, Notice};
 pub use trips::RoundTrips;
 
-use super::{
-    packet::Packet,
-    refused::{or_absent, refused},
-    section::Section,
-};
+use super::{packet::Packet, refused::refused, section::Section};
 use crate::{
     error::{Error, Result},
-    strongswan::{
-        requests::Request,
-        vici::{
-            pool::{Lent, Pool},
-            socket::Failure,
-        },
+    strongswan::vici::{
+        attempts::Attempts,
+        pool::{Lent, Pool},
+        socket::Failure,
     },
 };
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::AtomicUsize,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -46,7 +44,10 @@ pub struct Vici {
     path: PathBuf,
     deadline: Duration,
     pools: Box<Pools>,
+    attempts: Attempts,
     trips: RoundTrips,
+    /// How long the answer with the names of all connections was, or would have been; the most if that is not known.
+    names: AtomicUsize,
 }
 
 /// The sockets by purpose.
@@ -106,7 +107,14 @@ impl Vici {
             walks: pool(1),
             lists: pool(1),
         };
-        Self { path: path.into(), deadline, pools: Box::new(pools), trips: RoundTrips::default() }
+        Self {
+            path: path.into(),
+            deadline,
+            pools: Box::new(pools),
+            attempts: Attempts::default(),
+            trips: RoundTrips::default(),
+            names: AtomicUsize::new(usize::MAX),
+        }
     }
 
     /// How long its answers took.
@@ -150,92 +158,12 @@ impl Vici {
         Ok(self.query("get-shared").await?.items("keys").map(Into::into).collect())
     }
 
-    /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
-    /// [`MANY`] names, use `many_connections`.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub async fn connections(&self) -> Result<Vec<String>> {
-        Ok(self.query("get-conns").await?.items("conns").map(Into::into).collect())
-    }
-
-    /// The names of the loaded connections, however many there are: charon describes each, and only its name is kept.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub(super) async fn many_connections(&self) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        self.read_all_connections(|item| all.extend(item.0.into_keys())).await?;
-        Ok(all)
-    }
-
-    /// charon's descriptions of all loaded connections; each is given to `take` when it comes.
-    ///
-    /// # Errors
-    /// When charon does not answer.
-    pub(super) async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
-        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |_| true, take).await.map(drop)
-    }
-
-    /// Sends charon a request of a plan; see [`super::requests::load`].
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn load(&self, request: &Request) -> Result<()> {
-        self.load_for(Asker::Reconciler, request).await
-    }
-
-    /// The same, on the sockets of `asker`: a writer waits for nothing that the reconciler loads.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn load_for(&self, asker: Asker, request: &Request) -> Result<()> {
-        let (command, object) = (request.command, request.object());
-        let pool = if asker == Asker::Writer { &self.pools.writes } else { &self.pools.commands };
-        obeyed(command, object, &self.call(pool, command, object, request.body.clone()).await?)
-    }
-
-    /// Unloads a secret; a missing one is no error.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn unload_shared(&self, id: &str) -> Result<()> {
-        self.command("unload-shared", id, Section::new().with("id", id)).await
-    }
-
     /// The ids of the loaded private keys.
     ///
     /// # Errors
     /// When charon does not answer.
     pub async fn keys(&self) -> Result<Vec<String>> {
         Ok(self.query("get-keys").await?.items("keys").map(Into::into).collect())
-    }
-
-    /// Unloads a private key; a missing one is no error.
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn unload_key(&self, id: &str) -> Result<()> {
-        or_absent(self.command("unload-key", id, Section::new().with("id", id)).await)
-    }
-
-    /// Unloads a connection; its SAs stay.
-    ///
-    /// # Errors
-    /// When charon does not know it or does not answer.
-    pub async fn unload_connection(&self, name: &str) -> Result<()> {
-        self.command("unload-conn", name, Section::new().with("name", name)).await
-    }
-
-    /// Starts negotiating `child` of `ike` and returns at once how long charon took to begin; waiting would hold one of
-    /// charon's few threads (facts 2.4).
-    ///
-    /// # Errors
-    /// When charon refuses it or does not answer.
-    pub async fn initiate(&self, ike: &str, child: &str) -> Result<Duration> {
-        let body = Section::new().with("child", child).with("ike", ike).with("timeout", "-1");
-        let (took, answer) = self.exchange(&self.pools.attempts, "initiate", child, body).await?;
-        obeyed("initiate", child, &answer).map(|()| took)
     }
 
     /// A number that changes when charon may have been restarted. charon's SA numbers then
@@ -305,23 +233,11 @@ impl Vici {
     }
 
     async fn call(&self, pool: &Pool, command: &'static str, object: &str, body: Section) -> Result<Section> {
-        self.exchange(pool, command, object, body).await.map(|(_, answer)| answer)
-    }
-
-    /// An answer, and how long charon took for it: the wait for a socket does not count.
-    async fn exchange(
-        &self,
-        pool: &Pool,
-        command: &'static str,
-        object: &str,
-        body: Section,
-    ) -> Result<(Duration, Section)> {
         let exchange = async {
             let mut lent = self.lent(pool, command).await?;
             let request = Packet::Request(command.into(), body);
-            let begun = Instant::now();
             let answer = self.timed(command, lent.socket.call(&request, |_, _| false)).await;
-            lent.returned(answer).map(|answer| (begun.elapsed(), answer))
+            lent.returned(answer)
         };
         exchange.await.map_err(|e| failed(command, object, e))
     }

@@ -32,7 +32,16 @@ pub fn possible() -> bool {
 
 /// The package under test.
 pub fn package() -> PathBuf {
-    let path = std::env::var_os("CYGNET_DEB").expect("CYGNET_DEB names the package: run `make box`");
+    named("CYGNET_DEB")
+}
+
+/// The package of `cygnet-fleet`.
+pub fn fleet_package() -> PathBuf {
+    named("CYGNET_FLEET_DEB")
+}
+
+fn named(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} names a package: run `make box`"));
     fs::canonicalize(&path).unwrap_or_else(|e| panic!("{}: {e}", Path::new(&path).display()))
 }
 

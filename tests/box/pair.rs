@@ -5,8 +5,9 @@ use crate::machine::{Machine, package, possible};
 use serde_json::{Value, json};
 use std::{process::Command, thread};
 
-const VIP: &str = "8db7a95857db4771b309933783a6975e";
-const NETWORK: &str = "5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f";
+/// The resource uuids of the gateways.
+pub const VIP: &str = "8db7a95857db4771b309933783a6975e";
+pub const NETWORK: &str = "5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f";
 
 fn ip(line: &str) {
     let status = Command::new("ip").args(line.split(' ')).status().expect("ip runs");
@@ -14,7 +15,7 @@ fn ip(line: &str) {
 }
 
 /// A gateway with its addresses (192.0.2.N, 10.N.0.1), strongSwan and the package.
-fn gateway(number: u8) -> Machine {
+pub fn gateway(number: u8) -> Machine {
     let machine = Machine::boot();
     machine.run("systemctl enable --now --quiet strongswan");
     machine.install(&package());

@@ -14,7 +14,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// `CYGNET_BLESS=1` writes them.
 #[test]
 fn pages_in_docs_are_current() {
-    for (name, text) in [("cli.md", documents::command_line()), ("configuration.md", documents::configuration())] {
+    for (name, text) in [
+        ("cli.md", documents::command_line()),
+        ("fleet-cli.md", documents::fleet_command_line()),
+        ("configuration.md", documents::configuration()),
+    ] {
         let path = Path::new(ROOT).join("docs").join(name);
         if std::env::var_os("CYGNET_BLESS").is_some_and(|value| value == "1") {
             fs::write(&path, &text).expect("written");

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 #[test]
 fn the_definitions_are_sound() {
     man::args::Cli::command().debug_assert();
+    man::fleet_args::Cli::command().debug_assert();
 }
 
 #[test]

@@ -180,6 +180,6 @@ fn nothing_that_hangs_hangs_the_doctor() {
     tree.program("ip", "exec /bin/sleep 600");
     let start = Instant::now();
     let report = tree.finds(&["charon"]);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     assert!(words(&report).contains("nft did not end within"), "{:#?}", report.findings);
 }

@@ -329,6 +329,13 @@ impl Bed {
         answer["connections"].as_array().cloned().unwrap_or_default()
     }
 
+    /// Waits until the agent shows this of the fleet.
+    #[track_caller]
+    pub fn shows_fleet(&self, side: Side, wanted: &Value) {
+        let fleet = || self.agent(side).request("GET", "/cygnet/v1/gateway", None).expect(200).json()["fleet"].clone();
+        wait_until(PATIENCE, &format!("{wanted}, not {}", fleet()), || (fleet() == *wanted).then_some(()));
+    }
+
     /// What the followers logged.
     pub fn logs(&self) -> String {
         let logs = Side::BOTH.map(|side| fs::read_to_string(self.follower_log(side)).unwrap_or_default());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{PATIENCE, bed, gateway, spec, uuid};
 use crate::say;
+use crate::scale::memory;
 use crate::support::lab::Side;
 use crate::support::wait_until;
 
@@ -36,6 +37,8 @@ fn what_is_written_while_a_follower_is_away_is_there_afterwards_and_nothing_twic
     bed.stop_follower(Side::A);
     // A follower that ends takes its statuses with it.
     assert_eq!(bed.status("g1", &uuid(0)), None);
+    let shown = |follows: bool, count: usize, revision: i64| json!([{ "follows": follows, "gateway": "g1", "connections": count, "revision": revision }]);
+    bed.shows_fleet(Side::A, &shown(false, 1, first));
 
     let many = many();
     let began = Instant::now();
@@ -56,6 +59,8 @@ fn what_is_written_while_a_follower_is_away_is_there_afterwards_and_nothing_twic
         (all.len() == many && all.iter().all(|(_, status)| status["error"].is_null())).then_some(())
     });
     say(format!("{many} wishes there after the start: {:?}", began.elapsed()));
+    say(format!("the follower: {}", memory(bed.follower(Side::A).pid())));
+    bed.shows_fleet(Side::A, &shown(true, many, last));
     let mut uuids: Vec<_> = bed.connections(Side::A).iter().map(|item| item["uuid"].to_string()).collect();
     uuids.sort();
     let count = uuids.len();
@@ -121,6 +126,8 @@ fn tunnels_do_without_etcd_and_a_leader_and_a_gateway_are_missed() {
     bed.lab.kill_charon(Side::A);
     bed.lab.start_charon(Side::A);
     bed.reaches(Side::A);
+    let not_followed = json!([{ "follows": false, "gateway": "g1", "connections": 1, "revision": revision }]);
+    bed.shows_fleet(Side::A, &not_followed);
     (0..3).for_each(|number| bed.start_member(number));
     bed.wait_for_etcd();
     let began = Instant::now();

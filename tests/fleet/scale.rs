@@ -68,7 +68,7 @@ fn from_a_write_to_ready_on_both() {
 }
 
 /// The resident memory of a process.
-fn memory(pid: i32) -> String {
+pub fn memory(pid: i32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()

@@ -73,7 +73,7 @@ fn a_silent_charon_is_waited_for_until_the_deadline_only() {
         b.charon.once(command, Behaviour::Silence);
         let began = Instant::now();
         let refused = b.create(&params(n, &json!({}))).expect(503).json();
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
         assert_eq!(refused["error"]["code"], "SYS.1006");
         let details = refused["error"]["details"].as_str().expect("details");
         assert!(details.starts_with("operation error, because:") && details.contains(command), "{details}");
@@ -189,7 +189,7 @@ fn a_write_waits_for_the_tunnel_and_no_longer() {
     let began = Instant::now();
     let created = b.create(&params(7, &json!({}))).expect(200).json();
     assert_ne!(created["inventory"]["status"], "Ready");
-    assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(15));
     b.charon.establish(true);
     let created = b.create(&params(8, &json!({}))).expect(200).json();
     assert_eq!(created["inventory"]["status"], "Ready");

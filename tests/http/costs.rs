@@ -4,6 +4,7 @@
 use crate::serve::{Bench, Options, change, params, uuid, wait_until};
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
@@ -91,4 +92,55 @@ fn a_change_lists_its_connection_once() {
         own
     };
     assert!((0..20).any(|n| lists(n) == 1), "each change lists twice");
+}
+
+/// The text of the metrics is kept for a second, once, and what it is made of is not.
+#[test]
+fn metrics_take_the_memory_of_their_text() {
+    const MANY: u32 = 400;
+    let b = Bench::with(&Options { wait: "0s", ..Options::default() });
+    for n in 1..=MANY {
+        let (high, low) = (n / 200, n % 200 + 1);
+        let mut one = params(1, &json!({ "name": format!("site-{n}"), "peerAddress": format!("198.51.{high}.{low}") }));
+        one.as_object_mut().expect("an object").remove("resourceUuid");
+        one["peerCidrs"] = json!([format!("10.{}.{low}.0/24", 100 + high)]);
+        let body = json!({ "params": one }).to_string();
+        b.ask("POST", "/zstack/v1/ipsec", body.as_bytes()).expect(200);
+    }
+    let status = |name: &str| -> usize {
+        let text = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
+        let line = text.lines().find(|line| line.starts_with(name)).expect(name);
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    };
+    fs::write(format!("/proc/{}/clear_refs", b.pid()), "5").expect("its own process");
+    let before = status("VmHWM");
+    let text = b.ask("GET", "/metrics", b"").expect(200).text();
+    let grown = (status("VmHWM") - before) * 1024;
+    assert!(text.len() > 1000 * MANY as usize / 2 && grown < 4 * text.len(), "{} bytes take {grown}", text.len());
+}
+
+/// What charon does not have yet needs no guard, and one thing of charon is not asked for twice.
+#[test]
+fn a_charon_that_comes_back_is_asked_twice_for_each_connection() {
+    let mut b = Bench::with(&Options { wait: "0s", ..Options::default() });
+    (1..=9).for_each(|n| drop(b.create(&params(n, &json!({}))).expect(200)));
+    b.charon.kill();
+    b.charon.forget_requests();
+    b.charon.revive();
+    wait_until("all are loaded", || (b.charon.connections().len() == 9).then_some(()));
+    wait_until("it is ready", || (b.ask("GET", "/readyz", b"").status == 200).then_some(()));
+    let loads: Vec<_> = b.charon.requests().into_iter().filter(|r| r.command.starts_with("load-")).collect();
+    let sockets: BTreeSet<_> = loads.iter().map(|request| request.socket).collect();
+    for socket in sockets {
+        let loads: Vec<_> = loads.iter().filter(|request| request.socket == socket).collect();
+        for pair in loads.chunks(2) {
+            let commands: Vec<_> = pair.iter().map(|request| request.command.as_str()).collect();
+            assert_eq!(commands, ["load-shared", "load-conn"]);
+            let id = pair[0].body.text("id").and_then(|id| id.strip_prefix("ike-"));
+            assert!(id.is_some() && id == pair[1].body.sections().next().map(|(name, _)| name), "{id:?}");
+        }
+    }
+    for command in ["load-conn (guard)", "unload-conn (guard)", "unload-conn", "unload-shared"] {
+        assert!(b.charon.requests_of(command).is_empty(), "{command}");
+    }
 }

@@ -9,7 +9,7 @@ use cygnet::strongswan::section::Section;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fs;
+use std::{fs, io::Write, net::Shutdown, os::unix::net::UnixStream};
 
 /// The token with the role read.
 pub const READER: &str = "test-only-reader-0123456789abcdef";
@@ -86,6 +86,30 @@ fn the_gateway_says_who_asks_and_what_answers() {
         let charon = b.ask("GET", "/cygnet/v1/gateway", b"").expect(200).json()["charon"].clone();
         (charon["answers"] == false && charon["since"].is_string() && charon["why"].is_string()).then_some(())
     });
+}
+
+#[test]
+fn the_gateway_says_who_follows_a_fleet() {
+    let b = Bench::start();
+    let fleet = || b.ask("GET", "/cygnet/v1/gateway", b"").expect(200).json()["fleet"].clone();
+    assert_eq!(fleet(), json!([]));
+    let mut stream = UnixStream::connect(b.path("cygnet.sock")).expect("the agent's socket");
+    stream.write_all(b"GET /cygnet/v1/events?fleet=g1 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let entry = |follows: bool, connections: u32, revision: u32| json!([{ "follows": follows, "gateway": "g1", "connections": connections, "revision": revision }]);
+    wait_until("it is told", || (fleet() == entry(true, 0, 0)).then_some(()));
+    let mark =
+        |revision: u32| json!({ "userTags": ["own", format!("cygnet-fleet::g1::{revision}"), "cygnet-fleet::x"] });
+    for (n, revision) in [(7, 41), (8, 12)] {
+        b.create(&params(n, &mark(revision))).expect(200);
+    }
+    b.create(&params(9, &json!({}))).expect(200);
+    assert_eq!(fleet(), entry(true, 2, 41));
+    stream.shutdown(Shutdown::Both).expect("closed");
+    wait_until("nobody follows", || (fleet() == entry(false, 2, 41)).then_some(()));
+    for name in ["", "a%2Fb", &"x".repeat(65)] {
+        let refused = b.ask("GET", &format!("/cygnet/v1/events?fleet={name}"), b"").expect(400);
+        assert!(refused.text().contains("fleet"), "{}", refused.text());
+    }
 }
 
 #[test]

@@ -30,15 +30,22 @@ fn bench(count: u32) -> Bench {
     b
 }
 
-fn shows(count: u32) {
+/// The agent, and a browser that shows all of it; `None` on a machine without one.
+fn shown(count: u32) -> Option<(Bench, Browser)> {
     if let Err(why) = Browser::available() {
-        return skipped(&why);
+        skipped(&why);
+        return None;
     }
     let b = bench(count);
     let mut browser = Browser::here();
     browser.open(&format!("http://{}/", b.address()));
     browser.enter("#token", &format!("{TOKEN}{ENTER}"));
     browser.sees("#found", &format!("{count} of {count}"));
+    Some((b, browser))
+}
+
+fn shows(count: u32) {
+    let Some((_b, mut browser)) = shown(count) else { return };
     let drawn = "document.querySelectorAll('#rows tr').length";
     let few = |browser: &mut Browser| {
         let drawn = browser.run(&format!("return {drawn}")).as_u64().expect("a number");
@@ -63,6 +70,37 @@ fn shows(count: u32) {
     browser.sees("#found", &format!("1 of {count}"));
     browser.click("#rows a");
     browser.sees("#title", &format!("branch-{}", count - 2));
+}
+
+/// The figures of docs/performance.md: `CYGNET_BIN=target/release/cygnet cargo test --test agent page_crowd::measured --
+/// --ignored --nocapture`.
+#[test]
+#[ignore = "it measures"]
+fn measured() {
+    for count in [1000, 10_000] {
+        let Some((_b, mut browser)) = shown(count) else { return };
+        // Asked, read, sorted and drawn: two frames later it is on the screen.
+        let mut took: Vec<f64> = (0..9)
+            .map(|_| {
+                let took = browser.run_later(
+                    "let done = arguments[0], began = performance.now(); rows = new Map
+                    load().then(() => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))))",
+                );
+                took.as_f64().expect("milliseconds")
+            })
+            .collect();
+        took.sort_by(f64::total_cmp);
+        let steps = browser.run(
+            "let took = []
+            for (let y = 0; y < 60000; y += 300) { scrollTo(0, y); let began = performance.now(); paint(); document.body.offsetHeight; took.push(performance.now() - began) }
+            took.sort((a, b) => a - b)
+            return [took[100], took[190], took[199]]",
+        );
+        eprintln!(
+            "{count} rows: drawn after {:.0} ms (at most {:.0}); a step of scrolling takes {steps} ms (median, 95 %, most)",
+            took[4], took[8]
+        );
+    }
 }
 
 #[test]

@@ -12,12 +12,13 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-fn origin(b: &Bench) -> String {
+/// Where the page is.
+pub fn origin(b: &Bench) -> String {
     format!("http://{}/", b.address())
 }
 
 /// A browser, or `None` on a machine without one.
-fn browser() -> Option<Browser> {
+pub fn browser() -> Option<Browser> {
     match Browser::available() {
         Ok(()) => Some(Browser::here()),
         Err(why) => {
@@ -27,27 +28,28 @@ fn browser() -> Option<Browser> {
     }
 }
 
-/// What axe finds in each state of the page, with light and dark, and as narrow as a phone.
+/// What axe finds in each state of the page, with light and dark, as narrow as a phone, and at 200 %. A picture of each stays
+/// below `target/page`.
 fn is_accessible(browser: &mut Browser, axe: &str, name: &str) {
-    for (dark, width) in [(false, 1360), (true, 1360), (false, 360)] {
-        browser.look(width, 860, dark);
+    for (look, width, zoom, dark) in
+        [("light", 1360, 1, false), ("dark", 1360, 1, true), ("narrow", 360, 1, false), ("zoomed", 1360, 2, false)]
+    {
+        browser.look(width, 860, zoom, dark);
+        assert_eq!(browser.run("return [innerWidth, devicePixelRatio]"), json!([width / zoom, zoom]));
         let found = browser.axe(axe);
-        assert!(found.is_empty(), "{name}, dark {dark}, {width} px: {found:#?}");
+        assert!(found.is_empty(), "{name}, {look}: {found:#?}");
         let over = browser.run("return document.documentElement.scrollWidth - innerWidth");
-        assert!(over.as_i64() <= Some(0), "{name}: {over} px wider than the window of {width} px");
-        let picture = format!(
-            "{name}-{}.png",
-            if dark {
-                "dark"
-            } else if width < 999 {
-                "narrow"
-            } else {
-                "light"
-            }
+        assert!(over.as_i64() <= Some(0), "{name}, {look}: {over} px wider than the window");
+        // Nothing is cut off that is to be used.
+        let cut = browser.run(
+            "return [...document.querySelectorAll('nav a, button, input, summary')].filter(e => e.checkVisibility())
+                .filter(e => { let r = e.getBoundingClientRect(); return r.width < 1 || r.left < 0 || r.right > innerWidth })
+                .map(e => e.outerHTML)",
         );
-        browser.picture(&picture);
+        assert_eq!(cut, json!([]), "{name}, {look}");
+        browser.picture(&format!("{name}-{look}.png"));
     }
-    browser.look(1360, 860, false);
+    browser.look(1360, 860, 1, false);
 }
 
 fn log_in(browser: &mut Browser, token: &str) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::lab;
 use crate::pair::{creation, for_side, reaches};
+use crate::stream::Events;
 use crate::support::agent::{Agent, AgentOptions};
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
@@ -185,4 +186,38 @@ fn a_peer_loses_its_address_and_gets_it_back() {
     });
     assert_eq!(view(&agent, &uuid)["role"], "initiates");
     reaches(&lab, Side::A, Side::A.host(), site.host);
+}
+
+/// A standby answers nobody: without the address no call reaches it, and with the address, as before maintenance, what a peer
+/// makes is closed at once.
+#[test]
+fn a_standby_keeps_no_tunnel_of_a_peer_from_anywhere() {
+    let Some((lab, agent, uuids)) = bed(KEYS) else { return };
+    let events = Events::open(&agent.socket(), "/cygnet/v1/events", None);
+    let stands_by = || {
+        let view = view(&agent, &uuids[0]);
+        (view["children"][0]["condition"] == "standby" && view["reason"]["code"] == "STANDBY").then_some(view)
+    };
+    let conf = || std::fs::read_to_string(agent.conf_dir().join(format!("cygnet-{}.conf", uuids[0]))).expect("a file");
+    waits(&agent, &uuids[0]);
+    agent.request("POST", "/cygnet/v1/standby", None).expect(200);
+    wait_until(PATIENCE, "it is a standby", stands_by);
+    call(&lab, &SITES[0]);
+    wait_until(PATIENCE, "no SA is left", || (lab.count_sas(Side::A) == [0, 0]).then_some(()));
+    agent.request("POST", "/cygnet/v1/active", None).expect(200);
+    call(&lab, &SITES[0]);
+    is_ready(&agent, &uuids[0], Side::B.wan());
+    // The address moves to the other gateway.
+    lab.remove_address(Side::A, "192.0.2.1/24");
+    let view = wait_until(PATIENCE, "it stands by", stands_by);
+    assert_eq!((&view["inventory"]["status"], &view["carrying"]), (&json!("Disconnected"), &Value::Null), "{view}");
+    wait_until(PATIENCE, "no SA is left", || (lab.count_sas(Side::A) == [0, 0]).then_some(()));
+    assert!(!conf().contains("= trap"), "{}", conf());
+    lab.add_address(Side::A, "192.0.2.1/24");
+    waits(&agent, &uuids[0]);
+    // B still has its SA: it is as if its peer had been silent.
+    lab.swanctl(Side::B, &["--terminate", "--ike", name(SITES[0].id), "--force", "--timeout", "1"]);
+    call(&lab, &SITES[0]);
+    is_ready(&agent, &uuids[0], Side::B.wan());
+    assert!(events.names().iter().all(|name| name != "down"), "{:?}", events.names());
 }

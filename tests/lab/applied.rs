@@ -103,7 +103,7 @@ fn a_canary_that_fails_ends_it() {
     (set[0]["lifeTime"], set[1]["ikeDhGroup"], set[2]["lifeTime"]) = (1800.into(), 19.into(), 1800.into());
     write(&set);
     let third = settled(&pair, 2);
-    let pings = [1, 2].map(|n| lab.ping_background(Side::A, Side::A.host(), PEERS[n].1, Duration::from_millis(20)));
+    let pings = [1, 2].map(|n| lab.ping_background(Side::A, Side::A.host(), PEERS[n].1, Duration::from_millis(100)));
 
     assert_eq!(apply(&pair, &["--confirm=3s"], 1), ["changed", "failed", "not_done"]);
     assert_eq!((&inventory(&pair, 0)["lifeTime"], status(&pair, 0)), (&json!(1800), json!("Ready")));

@@ -280,8 +280,8 @@ fn renewed_under_ping() {
     // As with other changes: a busy machine is measured once more.
     let mut lost = Vec::new();
     for _ in 0..2 {
-        let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
-        ping.wait_for_replies(10);
+        let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
+        ping.wait_for_replies(5);
         for side in Side::BOTH {
             pair.change(side, &by_subject(side, &issued(&ca, Kind::Ecdsa, side).bundle(&[&ca])));
             now = pair.renewed(&now, 1);

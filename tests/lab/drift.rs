@@ -162,11 +162,11 @@ fn loading_everything_disturbs_nothing() {
     let pair = Pair::up(&lab, &json!({}));
     let operator = Operator::arrive(&pair);
     let tunnels = pair.settled(1).each_ref().map(Tunnel::numbers);
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     for _ in 0..3 {
         let output = lab.swanctl(Side::A, &["--load-all", "--noprompt"]);
         assert!(output.status.success(), "{output:?}");
-        ping.wait_for_replies(50);
+        ping.wait_for_replies(10);
     }
     assert_eq!(ping.stop().lost(), 0);
     assert_eq!(Operator::of(&lab), operator);

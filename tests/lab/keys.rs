@@ -188,13 +188,13 @@ fn hostile_keys_in_the_model() {
             lab.load_conf(Side::A, "cygnet", loadable.conf.expose());
         }
         ours.initiate(&format!("cygnet-{}", connection.id()), &connection.children[0].name);
-        let [ike] = wait_until(Duration::from_secs(5), "the tunnel", || {
+        let [ike] = wait_until(Duration::from_secs(20), "the tunnel", || {
             let running = ours.running();
             let up = running.first().is_some_and(|ike| ike.state == IkeState::Established);
             <[_; 1]>::try_from(running).ok().filter(|_| up)
         });
         ours.close(&ike);
-        wait_until(Duration::from_secs(5), "the tunnel's end", || {
+        wait_until(Duration::from_secs(20), "the tunnel's end", || {
             (ours.running().is_empty() && peer.running().is_empty()).then_some(())
         });
     }

@@ -80,7 +80,7 @@ fn the_tunnel_follows_its_name() {
     let identity = view(&agent, &uuid);
     assert_eq!((&identity["role"], &identity["peer"]["unresolved"]), (&json!("initiates"), &Value::Null));
     reaches(&lab, Side::A, Side::A.host(), Side::B.host());
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     ping.wait_for_replies(5);
     resolves(&lab, &[OTHER]);
     is_ready_at(&agent, &uuid, OTHER);

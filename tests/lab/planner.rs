@@ -143,7 +143,7 @@ fn without_its_address_a_tunnel_is_not_ready() {
     pair.settled(1);
     let address = format!("{}/24", Side::A.wan());
     lab.remove_address(Side::A, &address);
-    wait_until(Duration::from_secs(5), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));
+    wait_until(Duration::from_secs(20), "not Ready", || (pair.status(Side::A) != "Ready").then_some(()));
     let view = native(&pair, Side::A);
     assert_eq!(view["reason"]["code"], "LOCAL_ADDRESS_MISSING");
     assert_eq!(

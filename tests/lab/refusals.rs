@@ -16,7 +16,7 @@ use crate::support::{poll, wait_until};
 
 /// The deadline of one vici call here, and the longest that a write may take with it: it makes a few.
 const DEADLINE: &str = "1s";
-const BOUND: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(20);
 
 /// Everything that a refused write must leave as it was.
 #[derive(Debug, PartialEq)]
@@ -34,7 +34,7 @@ fn standing(pair: &Pair, side: Side) -> Standing {
     let entries = || directories.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
     let read = |entry: fs::DirEntry| (entry.path().display().to_string(), fs::read(entry.path()).unwrap_or_default());
     // The agent may be writing, after what the test did last; a temporary file that stays is a fault.
-    let files = wait_until(Duration::from_secs(5), "no file is half written", || {
+    let files = wait_until(Duration::from_secs(20), "no file is half written", || {
         let mut files: Vec<_> = entries().map(read).collect();
         files.sort();
         files.iter().all(|(path, _)| !path.contains("/.cygnet-")).then_some(files)

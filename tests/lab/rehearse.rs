@@ -30,7 +30,7 @@ fn rehearsed(ours: &str, theirs: &str) {
     pair.create(Side::B, &json!({ "pfs": theirs }));
     pair.create(Side::A, &json!({ "pfs": ours }));
     let before = pair.settled(1);
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     ping.wait_for_replies(5);
     let started = Instant::now();
     let answer = change_how(&pair, Side::A, &json!({ "pfs": ours }), "rehearse=true").expect(200).json();
@@ -42,7 +42,7 @@ fn rehearsed(ours: &str, theirs: &str) {
     assert!(pair.agent(Side::A).logs().contains("the rekey test failed"));
     // charon tries again by itself, and the old SA stays as it is.
     for _ in 0..4 {
-        ping.wait_for_replies(250);
+        ping.wait_for_replies(50);
     }
     let log = lab.charon_log(Side::A);
     let again = log.lines().filter(|line| line.contains("rekeying failed") || line.contains("trying again in"));

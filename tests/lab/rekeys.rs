@@ -48,12 +48,12 @@ fn rekeyings_go_unseen() {
     let Some(lab) = lab() else { return };
     let pair = Pair::up(&lab, &json!({}));
     let before = pair.settled(1);
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     ping.wait_for_replies(5);
     let seen = flaps(&pair, || {
         for round in 0..10 {
             rekey(&pair, Side::BOTH[round / 2 % 2], round % 2 == 0);
-            ping.wait_for_replies(10);
+            ping.wait_for_replies(3);
         }
     });
     let after = pair.renewed(&before, 1);
@@ -75,7 +75,7 @@ fn rekeyings_in_the_middle_of_a_change() {
         pair.create(side, &json!({}));
     }
     let mut before = pair.settled(1);
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     let changes = [
         json!({ "ikeDhGroup": 19 }),
         json!({ "authKey": "test-only-another-key" }),
@@ -89,7 +89,7 @@ fn rekeyings_in_the_middle_of_a_change() {
             rekey(&pair, side, true);
         }
         // The outcome of all that is on its way, and another one.
-        ping.wait_for_replies(20);
+        ping.wait_for_replies(5);
         rekey(&pair, Side::B, false);
         pair.change(Side::BOTH[(round + 1) % 2], options);
         rekey(&pair, Side::A, false);
@@ -110,7 +110,7 @@ fn fifty_changes_in_a_row() {
         pair.create(side, &json!({}));
     }
     pair.settled(1);
-    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     ping.wait_for_replies(5);
     let mut most = 0;
     for round in 0..50 {
@@ -130,8 +130,8 @@ fn fifty_changes_in_a_row() {
     say(format!("fifty changes in a row: {lost:?}, {most} IKE SAs at most"));
     assert!(most <= 10, "the old ones pile up: {most}");
     assert_eq!((now[0].ike("dh-group"), now[0].child("encr-keysize")), ("ECP_384", "128"));
-    // A negotiation takes five pings and more; one that this machine does not get round to sending is not lost by a change.
-    assert!(lost.lost() <= 50 && lost.longest_gap <= 3, "one at most for each change, and no gap: {lost:?}");
+    // One that this machine does not get round to sending is not lost by a change.
+    assert!(lost.lost() <= 50 && lost.longest_gap <= 2, "one at most for each change, and no gap: {lost:?}");
     wait_until(PATIENCE, "nothing of it is left over", || (pair.ike_sas(Side::B).len() == 1).then_some(()));
     pair.carries();
 }

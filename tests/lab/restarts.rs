@@ -96,7 +96,7 @@ fn restarted(lab: &Lab, version: &str) {
         } else {
             assert!(lab.stop_charon(Side::A).success());
         }
-        wait_until(Duration::from_secs(5), "the agent notices", || pair.status(Side::A).is_null().then_some(()));
+        wait_until(Duration::from_secs(20), "the agent notices", || pair.status(Side::A).is_null().then_some(()));
         lab.start_charon(Side::A);
         wait_until(PATIENCE, "the agent loads and negotiates it", || pair.tunnel(Side::A, 1));
         let after = pair.renewed(&before, 1);

@@ -37,7 +37,7 @@ fn a_change_that_hangs_holds_up_no_reader() {
     let slowest = thread::scope(|scope| {
         let body = for_side(Side::A, &json!({ "policyEncryptionAlgorithm": "aes-128" }));
         let change = scope.spawn(move || agent.change(uuid, &body));
-        wait_until(Duration::from_secs(2), "the change hangs in charon", || proxy.holds().then_some(()));
+        wait_until(Duration::from_secs(20), "the change hangs in charon", || proxy.holds().then_some(()));
         let mut slowest = Duration::ZERO;
         for path in ["/zstack/v1/ipsec/", "/cygnet/v1/connections/"].map(|path| format!("{path}{uuid}")) {
             for path in [path.as_str(), "/zstack/v1/ipsec", "/readyz"] {
@@ -52,7 +52,8 @@ fn a_change_that_hangs_holds_up_no_reader() {
         slowest
     });
     say(format!("a change hangs in charon: the slowest reader took {slowest:?}"));
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    // One that waited for the change would not have come back.
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }
 
 #[test]
@@ -81,6 +82,6 @@ fn changes_wait_side_by_side() {
     });
     say(format!("{DEAD} dead peers, waiting 2 s for each: created in {creating:?}, changed in {changing:?}"));
     for took in [creating, changing] {
-        assert!(took < Duration::from_secs(4), "{took:?}");
+        assert!(took < Duration::from_secs(10), "one after the other takes sixteen: {took:?}");
     }
 }

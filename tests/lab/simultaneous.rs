@@ -66,7 +66,7 @@ fn one_is_left(pair: &Pair, version: &str, late: bool) -> ([usize; 2], usize) {
         assert_eq!(poll(QUIET, || Some(seen(pair)).filter(|now| *now != stopped)), None, "nobody is at work");
         signal(pair, Signal::SIGCONT);
     }
-    let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+    let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
     let is_left = || {
         let left = seen(pair).map(|all| all.len());
         // Under IKEv1 nothing is closed that charon has not replaced: both may stay.

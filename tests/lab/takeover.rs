@@ -1,6 +1,8 @@
 //! Two gateways and one peer on a bridge: the address moves from one gateway to the other, and the tunnel with it. How long
 //! it takes is printed; what is asserted are packets, events and attempts.
 
+#[path = "takeover/addresses.rs"]
+mod addresses;
 #[path = "takeover/bed.rs"]
 mod bed;
 #[path = "takeover/keepalived.rs"]

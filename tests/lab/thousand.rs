@@ -61,7 +61,7 @@ fn a_thousand_connections_come_back() {
     }
     pair.settled(1);
     lab.kill_charon(Side::A);
-    wait_until(Duration::from_secs(2), "503 of /readyz", || not_ready(pair.agent(Side::A)));
+    wait_until(Duration::from_secs(20), "503 of /readyz", || not_ready(pair.agent(Side::A)));
     let patient =
         CharonOptions { retransmit_timeout: 4.0, retransmit_base: 1.8, retransmit_tries: 5, ..Default::default() };
     let before = ["list-sas", "initiate"].map(|command| requests(&pair, command));

@@ -58,7 +58,7 @@ fn trials(pair: &Pair) -> Vec<String> {
 /// Nothing of a trial is left. A record that is just being written has its temporary file for a moment.
 #[track_caller]
 fn nothing_is_left(pair: &Pair) {
-    wait_until(Duration::from_secs(5), "nothing is left of the trial", || trials(pair).is_empty().then_some(()));
+    wait_until(Duration::from_secs(20), "nothing is left of the trial", || trials(pair).is_empty().then_some(()));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_change_that_does_not_come_up_is_taken_back() {
         ("key", json!({ "authKey": "test-only-another-key" }), false),
     ] {
         let (before, tunnel) = (held(&pair, exactly), pair.settled(1));
-        let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(20));
+        let ping = lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(100));
         ping.wait_for_replies(5);
         let answer = change_how(&pair, Side::A, &options, "confirm=2s").expect(503).json();
         ping.wait_for_replies(5);
@@ -128,7 +128,7 @@ fn a_creation_that_does_not_come_up_leaves_nothing() {
     assert!(answer["error"]["details"].to_string().contains("it was removed again"), "{answer}");
     assert_eq!(lab.list_conns(Side::A), Vec::<String>::new());
     assert_eq!(Charon::of(&lab, Side::A).secrets(), Vec::<String>::new());
-    wait_until(Duration::from_secs(5), "no SA remains", || {
+    wait_until(Duration::from_secs(20), "no SA remains", || {
         lab.sas(Side::A).as_array().is_some_and(Vec::is_empty).then_some(())
     });
     for directory in [agent.conf_dir(), agent.state_dir().join("connections")] {
@@ -152,7 +152,7 @@ fn the_agent_dies_during_a_trial() {
             let path = format!("/zstack/v1/ipsec/config/{uuid}?confirm=60s");
             client.request("PUT", &path, &[("Content-Type", "application/json")], body.as_bytes()).is_err()
         });
-        wait_until(Duration::from_secs(5), "the new connection is on trial", || {
+        wait_until(Duration::from_secs(20), "the new connection is on trial", || {
             (held(&pair, true) != before).then_some(())
         });
         pair.agent_mut(Side::A).kill();

@@ -22,6 +22,25 @@ pub const TAB: &str = "\u{e004}";
 pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 
+/// How often the driver is started.
+const ATTEMPTS: usize = 5;
+
+/// Starts the driver; `None` if it ends without a port. It draws one for IPv4 and takes the same for IPv6, and gives up if
+/// another program has that one at the moment.
+fn driver(mut command: Command) -> Option<(Child, u16)> {
+    command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("chromedriver starts");
+    let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    let Some(port) = port else {
+        driver.wait().expect("it has ended");
+        return None;
+    };
+    // Nobody reads what else it says.
+    thread::spawn(move || lines.for_each(drop));
+    Some((driver, port))
+}
+
 /// The driver and one window.
 pub struct Browser {
     driver: Child,
@@ -38,18 +57,12 @@ impl Browser {
 
     /// Starts both: `command` makes the command of a program where the browser shall be, and `dial` connects there.
     pub fn start(
-        command: impl FnOnce(&str) -> Command,
+        command: impl Fn(&str) -> Command,
         dial: impl Fn(SocketAddr) -> io::Result<Stream> + Send + 'static,
     ) -> Self {
-        let mut driver = command("chromedriver");
-        driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = driver.spawn().expect("chromedriver starts");
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port =
-            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
-        // Nobody reads what else it says.
-        thread::spawn(move || lines.for_each(drop));
+        let started = (0..ATTEMPTS).find_map(|_| driver(command("chromedriver")));
+        let (driver, port) = started.expect("chromedriver finds a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let client = Client::new(move || dial(address)).with_timeout(PATIENCE);
         let mut browser = Self { driver, client, session: String::new() };
         let arguments = [
@@ -106,8 +119,15 @@ impl Browser {
     /// Asks until the expression holds; what it is then.
     #[track_caller]
     pub fn until(&mut self, expression: &str) -> Value {
+        self.until_after(&mut || {}, expression)
+    }
+
+    /// The same, and does something before it asks, each time.
+    #[track_caller]
+    pub fn until_after(&mut self, before: &mut dyn FnMut(), expression: &str) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
+            before();
             let value = self.run(&format!("return {expression}"));
             let holds = !matches!(&value, Value::Null | Value::Bool(false)) && value != "" && value != 0;
             if holds {
@@ -158,12 +178,14 @@ impl Browser {
         self.call("POST", "/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
-    /// The size of the window, and whether its user likes it dark.
+    /// The size of the window in pixels of the screen, how much its user zooms in, and whether they like it dark. As with a
+    /// real zoom, the page has fewer pixels of its own, each of them larger.
     #[track_caller]
-    pub fn look(&mut self, width: u32, height: u32, dark: bool) {
+    pub fn look(&mut self, width: u32, height: u32, zoom: u32, dark: bool) {
         let mut devtools =
             |cmd: &str, params: Value| self.call("POST", "/goog/cdp/execute", &json!({ "cmd": cmd, "params": params }));
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width / zoom, "height": height / zoom, "deviceScaleFactor": zoom, "mobile": false });
         devtools("Emulation.setDeviceMetricsOverride", size);
         let scheme = json!([{ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } }]);
         devtools("Emulation.setEmulatedMedia", json!({ "features": scheme }));

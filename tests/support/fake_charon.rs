@@ -149,6 +149,11 @@ impl FakeCharon {
         self.shared.lock().state.establish = yes;
     }
 
+    /// Whether what is initiated stays half open, as with a peer that does not answer. At first it does not.
+    pub fn hold(&self, yes: bool) {
+        self.shared.lock().state.hold = yes;
+    }
+
     /// Whether the peer refuses to rekey. At first it does not.
     pub fn refuse_rekeys(&self, yes: bool) {
         self.shared.lock().state.refuse_rekeys = yes;
@@ -167,6 +172,11 @@ impl FakeCharon {
     /// Makes a second SA of each CHILD_SA.
     pub fn double_children(&self) {
         self.shared.lock().state.double_children();
+    }
+
+    /// How many IKE SAs it has.
+    pub fn sas(&self) -> usize {
+        self.shared.lock().state.sas()
     }
 
     /// The `list-sa` messages that `list-sas` streams, in place of those before.
@@ -215,7 +225,7 @@ impl FakeCharon {
 
     /// What was asked so far with this command.
     pub fn requests_of(&self, command: &str) -> Vec<Recorded> {
-        self.requests().into_iter().filter(|r| r.command == command).collect()
+        self.shared.lock().requests.iter().filter(|r| r.command == command).cloned().collect()
     }
 
     /// The commands so far, in their order.

@@ -129,7 +129,9 @@ impl Bench {
 
     /// The command that starts the agent.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+        // What is measured is measured of an optimised one.
+        let program = std::env::var_os("CYGNET_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cygnet").into());
+        let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(self.path("cygnet.toml"));
         command.env("RUST_LOG", self.log).env("TZ", self.zone).env_remove("CYGNET_CONFIG").stdin(Stdio::null());
         if let Some(path) = std::env::var_os("PATH").filter(|_| self.path("bin").exists()) {

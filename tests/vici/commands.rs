@@ -202,3 +202,55 @@ async fn what_cannot_be_encoded_is_never_sent() {
     assert!(b.charon.commands().is_empty());
     b.vici.version().await.expect("the client goes on");
 }
+
+/// charon describes thousands of connections in a second or so, and has their names in a millisecond, if they fit one
+/// answer: what is too long for that is dropped without a word.
+#[tokio::test]
+async fn many_names_are_asked_for_in_one_answer_that_has_room_for_them() {
+    let b = bench(AMPLE);
+    let load = |n: usize, width: usize| b.charon.load(Some((&format!("{n:0width$}"), Section::new())), None);
+    let ask = async || {
+        b.charon.forget_requests();
+        let names = soon(b.vici.many_connections()).await.expect("answered");
+        assert_eq!(names, b.charon.connections());
+        ["get-conns", "list-conns"].map(|command| b.charon.requests_of(command).len())
+    };
+    (0..50).for_each(|n| load(n, 40));
+    assert_eq!([ask().await, ask().await], [[0, 1], [1, 0]], "how long it is must be known");
+    b.charon.once("get-conns", Behaviour::CloseMidAnswer);
+    assert_eq!([ask().await, ask().await], [[1, 1], [1, 0]], "without the answer, all are described");
+    (0..2100).for_each(|n| load(n, 240));
+    assert_eq!([ask().await, ask().await], [[1, 0], [0, 1]], "it may be too long the next time");
+}
+
+/// A charon that answers a request when the next one has come as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_together_is_sent_without_a_wait() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("charon.vici");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let charon = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().expect("a client");
+        let commands = [(); 2].map(|()| {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).expect("a length");
+            let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
+            stream.read_exact(&mut bytes).expect("a packet");
+            match Packet::decode(&bytes) {
+                Ok(Packet::Request(command, _)) => command,
+                other => panic!("{other:?}"),
+            }
+        });
+        for answer in ["no", "yes"] {
+            let body = Section::new().with("success", answer).with("errmsg", "no such type");
+            stream.write_all(&crate::fake_charon::frame(&Packet::Response(body))).expect("written");
+        }
+        commands
+    });
+    let vici = cygnet::strongswan::vici::Vici::new(&path, AMPLE);
+    let all = requests(&connections::connection(connections::parts(1)));
+    let error = soon(vici.load_together(&all)).await.expect_err("the first is refused").to_string();
+    assert!(error.starts_with("charon refused load-shared") && error.ends_with("no such type"), "{error}");
+    assert_eq!(charon.join().expect("it was asked"), ["load-shared", "load-conn"]);
+}

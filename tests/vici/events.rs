@@ -20,6 +20,7 @@ async fn next(events: &mut Events) -> Option<usize> {
     match soon(events.next()).await.expect("charon is there") {
         Notice::Event(_, body) => Some(body.number("number").expect("numbered")),
         Notice::Lagged => None,
+        Notice::Line(line) => panic!("no line was sent: {}", line.text),
     }
 }
 
@@ -108,4 +109,27 @@ async fn a_reader_that_does_not_read_is_told_and_costs_bounded_memory() {
     b.charon.send_event("child-updown", &numbered(SENT));
     while next(&mut events).await != Some(SENT) {}
     assert_eq!(b.charon.send_event("child-updown", &numbered(0)), 1, "the subscription lives on");
+}
+
+/// charon logs some thirty lines for each negotiation: only those of an IKE SA take a place in the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_the_log_are_those_of_ike_sas() {
+    let b = bench(AMPLE);
+    let mut events = b.vici.events(&["ike-updown", "log"]).await.expect("subscribed");
+    let line =
+        |text: &str| Section::new().with("group", "IKE").with("level", "1").with("thread", "7").with("msg", text);
+    let of = |name: &str, text: &str| line(text).with("ikesa-name", name).with("ikesa-uniqueid", "12");
+    for _ in 0..5000 {
+        b.charon.send_event("log", &line("about nothing in particular"));
+    }
+    b.charon.send_event("log", &of("(unnamed)", "192.0.2.2 is initiating an IKE_SA"));
+    b.charon.send_event("log", &of("a", &"x".repeat(5000)));
+    b.charon.send_event("ike-updown", &numbered(1));
+    let mut lines = Vec::new();
+    while let Notice::Line(line) = soon(events.next()).await.expect("charon is there") {
+        lines.push((line.unique_id, line.group, line.name, line.text));
+    }
+    let [first, second] = <[_; 2]>::try_from(lines).expect("two, and no word that some were lost");
+    assert_eq!(first, (12, "IKE".into(), None, "192.0.2.2 is initiating an IKE_SA".into()));
+    assert!(second.2.as_deref() == Some("a") && second.3.len() <= 1024, "{second:?}");
 }

@@ -95,6 +95,37 @@ async fn all_who_look_while_one_list_is_made_share_the_next() {
     assert!(lists[1].body.text("ike").is_none(), "the second is of all");
 }
 
+/// Initiations go many in one exchange: each gets the answer that is about it, and one that nobody waits for is not begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn initiations_that_wait_together_each_get_their_own_answer() {
+    let b = bench(AMPLE);
+    b.charon.on("initiate", Behaviour::Late);
+    let names: Vec<_> = (0..40).map(|n| format!("child-{n}")).collect();
+    let begin = |name| Box::pin(b.vici.initiate("cygnet-x", name));
+    let mut first = begin(&names[0]);
+    while b.charon.requests_of("initiate").is_empty() {
+        begun(first.as_mut()).await;
+        tokio::task::yield_now().await;
+    }
+    let mut left = begin("left");
+    begun(left.as_mut()).await;
+    drop(left);
+    let mut others: Vec<_> = names[1..].iter().map(|name| begin(name)).collect();
+    for other in &mut others {
+        begun(other.as_mut()).await;
+    }
+    b.charon.release();
+    let outcomes = soon(join_all([first].into_iter().chain(others))).await;
+    for (name, outcome) in names.iter().zip(outcomes) {
+        let said = outcome.expect_err("no such child").to_string();
+        assert!(said.contains(&format!("CHILD_SA config '{name}' not found")), "{name}: {said}");
+    }
+    let asked = b.charon.requests_of("initiate");
+    let asked: Vec<_> = asked.iter().map(|one| (one.body.text("child").unwrap_or_default(), one.socket)).collect();
+    let socket = asked[0].1;
+    assert_eq!(asked, names.iter().map(|name| (name.as_str(), socket)).collect::<Vec<_>>());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_hangs_holds_up_no_other_kind() {
     let b = bench(AMPLE);

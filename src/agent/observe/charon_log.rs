@@ -26,13 +26,11 @@ use tokio::time::Instant;
 const NAMESAKES: usize = 16;
 
 impl Agent {
-    /// Handles a `log` event.
-    pub(in crate::agent) fn on_log_line(&self, event: &Section) {
-        let Some(line) = Line::read(event) else { return };
-        let Some(number) = line.unique_id else { return };
+    /// Handles a line of charon's log.
+    pub(in crate::agent) fn on_log_line(&self, line: &Line) {
         let (news, remote) = {
             let mut traces = self.observer.traces();
-            let trace = traces.of(number);
+            let trace = traces.of(line.unique_id);
             (trace.hear(&line.text), trace.remote)
         };
         // Until charon has chosen a configuration, only the peer's address identifies the connection.

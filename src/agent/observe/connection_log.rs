@@ -13,7 +13,7 @@ const EACH_LEAST: usize = 2 << 10;
 /// How many those of one connection may have at most.
 const EACH_MOST: usize = 32 << 10;
 /// By how much the memory grows: doubling would leave half of it empty.
-const STEP: usize = 512;
+const STEP: usize = 128;
 
 /// The source of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -164,6 +164,7 @@ impl FailureHistory {
 
     /// A negotiation starts with this version of IKE.
     pub fn attempt(&mut self, version: IkeVersion) {
+        self.is_before_its_turn();
         self.attempted = true;
         self.versions[place(version)].tried = true;
     }
@@ -243,6 +244,16 @@ impl FailureHistory {
             _ if now < debounced => Report::Later(debounced),
             _ => self.report_now(news, now),
         }
+    }
+
+    /// Whether that it is not up says nothing yet: listeners know nothing of it, and it was not tried. That it is down counts
+    /// from its first attempt.
+    pub fn is_before_its_turn(&mut self) -> bool {
+        let is_before = self.told.is_none() && !self.attempted;
+        if is_before {
+            self.down = None;
+        }
+        is_before
     }
 
     fn record_up(&mut self) -> Report {

@@ -2,11 +2,11 @@
 
 use super::{
     connection_log::{self, Speaker},
-    log_file::written,
+    log_file::piece,
 };
-use crate::{agent::Agent, ipsec::ConnectionId};
+use crate::agent::Agent;
 use std::{sync::Weak, time::Duration};
-use tokio::{task::block_in_place, time::sleep};
+use tokio::{task::block_in_place, time::timeout};
 
 /// How often new lines are written: an agent that is killed loses those since.
 const PACE: Duration = Duration::from_secs(2);
@@ -16,15 +16,14 @@ const GAP: &str = "the agent was started; what charon logged while it was away i
 impl Agent {
     /// Gives the connections the lines of before the start.
     pub(in crate::agent) fn restore_logs(&self) {
-        let lines = self.observer.log_file().read().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the connections' logs of before the start are lost: {error}");
-            Vec::new()
-        });
         let room = connection_log::room(self.store.count());
-        for (id, line) in lines {
+        let restore = |id, line| {
             if self.store.get(id).is_some() {
                 self.entry(id).history().log.restore(&line, room);
             }
+        };
+        if let Err(error) = self.observer.log_file().read(restore) {
+            tracing::warn!(%error, "the connections' logs of before the start are lost: {error}");
         }
         for record in self.store.all() {
             let last = self.log(record.id, 1, 0).pop();
@@ -34,10 +33,11 @@ impl Agent {
         }
     }
 
-    /// Writes new lines until the agent is gone.
+    /// Writes new lines until the agent is gone, in time or when there are many.
     pub(in crate::agent) async fn keep_logs(agent: Weak<Self>) {
+        let Some(full) = agent.upgrade().map(|agent| agent.observer.log_file().full()) else { return };
         loop {
-            sleep(PACE).await;
+            let _ = timeout(PACE, full.notified()).await;
             let Some(agent) = agent.upgrade() else { return };
             agent.save_logs().await;
         }
@@ -52,9 +52,9 @@ impl Agent {
         }
     }
 
-    fn all_lines(&self) -> Vec<u8> {
-        let ids: Vec<_> = self.store.all().iter().map(|record| record.id).collect();
-        let lines = |id: ConnectionId| self.log(id, usize::MAX, 0).into_iter().flat_map(move |line| written(id, &line));
-        ids.into_iter().flat_map(lines).collect()
+    fn all_lines(&self) -> impl Iterator<Item = Vec<u8>> {
+        let all = self.store.all();
+        let count = all.len();
+        all.into_iter().map(move |record| piece(record.id, &self.log(record.id, usize::MAX, 0), count))
     }
 }

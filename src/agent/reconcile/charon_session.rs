@@ -84,6 +84,7 @@ impl Agent {
             tokio::select! {
                 notice = self.strongswan.next(events) => match notice {
                     Some(Notice::Event(name, message)) => self.happened(&name, &message),
+                    Some(Notice::Line(line)) => self.on_log_line(&line),
                     Some(Notice::Lagged) => {
                         self.tell_all();
                         self.enqueue_all();
@@ -134,9 +135,12 @@ impl Agent {
     fn happened(&self, event: &str, message: &Section) {
         match event {
             // Lines were lost.
-            "log" if message.0.is_empty() => return self.tell_all(),
-            "log" => return self.on_log_line(message),
+            "log" => return self.tell_all(),
             "alert" => return self.on_alert(message),
+            "ike-updown" if message.text("up").is_none() => {
+                let ended = message.sections().filter_map(|(_, sa)| sa.number("uniqueid"));
+                ended.for_each(|number| self.observer.traces().end(number));
+            }
             _ => {}
         }
         let names = message.sections().flat_map(|(name, sa)| {

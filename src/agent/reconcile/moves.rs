@@ -20,8 +20,13 @@ impl Agent {
     /// Looks up the names of peers when they are due, and reconciles each connection whose peer has moved.
     pub(in crate::agent) async fn follow_names(&self) {
         loop {
-            let all: BTreeSet<HostName> =
-                self.store.all().iter().filter(|r| r.is_wanted()).filter_map(|r| r.spec.peer.name().cloned()).collect();
+            let all: BTreeSet<HostName> = self
+                .store
+                .named()
+                .iter()
+                .filter(|r| r.is_wanted())
+                .filter_map(|r| r.spec.peer.name().cloned())
+                .collect();
             let due = self.observer.names().due(&all);
             futures_util::stream::iter(due)
                 .for_each_concurrent(AT_ONCE, |name| async move {
@@ -39,7 +44,7 @@ impl Agent {
         let now = Instant::now();
         let has_moved =
             |record: &&Arc<Record>| record.spec.peer.name() == Some(name) && self.moved_to(record).is_some();
-        self.store.all().iter().filter(has_moved).for_each(|record| self.reconciler.enqueue(record.id, now));
+        self.store.named().iter().filter(has_moved).for_each(|record| self.reconciler.enqueue(record.id, now));
     }
 
     /// The address that the peer's name has instead of the one in force.

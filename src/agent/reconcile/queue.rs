@@ -82,6 +82,11 @@ impl ReconcileQueue {
         }
     }
 
+    /// Whether `id` waits until it may initiate.
+    pub fn is_waiting(&self, id: ConnectionId) -> bool {
+        self.waiting.limiter().is_waiting(id)
+    }
+
     /// charon took so long to begin a negotiation.
     pub fn answered(&self, took: Duration) {
         self.waiting.limiter().answered(took, Instant::now());
@@ -132,7 +137,26 @@ impl Due {
         self.times.first().map(|(when, _)| *when).filter(|_| !self.is_full())
     }
 
-    pub(super) fn take_first(&mut self, now: Instant) -> Option<ConnectionId> {
+    /// All that can be reconciled at `now`. Those whose turn it is to initiate wait for no place: all places may be taken by
+    /// others that wait for a list, which charon makes the more slowly the more it negotiates.
+    pub(super) fn take_all(&mut self, waiting: &WaitingRoom, now: Instant) -> Vec<ConnectionId> {
+        let mut taken = Vec::new();
+        while let Some(id) = waiting.limiter().grant(now) {
+            if self.under_way.contains_key(&id) {
+                self.plan(id, now);
+                continue;
+            }
+            if let Some(when) = self.planned.remove(&id) {
+                self.times.remove(&(when, id));
+            }
+            self.under_way.insert(id, None);
+            taken.push(id);
+        }
+        taken.extend(std::iter::from_fn(|| self.take_first(now)));
+        taken
+    }
+
+    fn take_first(&mut self, now: Instant) -> Option<ConnectionId> {
         self.next().filter(|when| *when <= now)?;
         let (_, id) = self.times.pop_first()?;
         self.planned.remove(&id);
@@ -175,5 +199,22 @@ mod tests {
         let left: Vec<_> = std::iter::from_fn(|| due.take_first(now)).collect();
         assert_eq!(left.len(), 2);
         assert!(left.contains(&id(1)), "what came meanwhile is not lost: {left:?}");
+    }
+
+    #[tokio::test]
+    async fn whose_turn_it_is_waits_for_no_place() {
+        let (queue, end) = ReconcileQueue::new();
+        let (mut due, now) = (Due::default(), Instant::now());
+        let window = (1..1000).take_while(|n| queue.may_begin(id(*n), Priority::Known)).count() as u128;
+        let waiting = window + 1;
+        assert!(queue.is_waiting(id(waiting)));
+        (1000..1000 + 2 * PARALLEL as u128).for_each(|n| due.plan(id(n), now));
+        // All that is due begins in one turn of the loop.
+        assert_eq!((due.take_all(&end.waiting, now).len(), due.is_full()), (PARALLEL, true));
+        due.plan(id(waiting), now);
+        assert!(due.take_all(&end.waiting, now).is_empty(), "no place, and not its turn");
+        queue.succeeded(id(1));
+        assert_eq!(due.take_all(&end.waiting, now), [id(waiting)]);
+        assert!(!queue.is_waiting(id(waiting)) && queue.may_begin(id(waiting), Priority::Known));
     }
 }

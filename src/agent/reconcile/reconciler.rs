@@ -203,7 +203,9 @@ impl Agent {
         let path = self.conf_path(id);
         match (step, wanted) {
             (Step::Load, Some(wanted)) => {
-                block_in_place(|| self.place_credentials(wanted))?;
+                if !wanted.files.is_empty() {
+                    block_in_place(|| self.place_credentials(wanted))?;
+                }
                 self.strongswan.load(wanted, None, Asker::Reconciler).await?;
                 self.record_loaded(id, planner, Loaded::These(wanted.digest()));
             }
@@ -344,6 +346,9 @@ impl Agent {
         if discount == Some(Discount::Standby) {
             // The gateway that has the address tells of the tunnel.
             history.forget_told();
+            return;
+        }
+        if self.reconciler.queue().is_waiting(id) && history.is_before_its_turn() {
             return;
         }
         // Earlier proposals are accepted, and are not what is wanted.

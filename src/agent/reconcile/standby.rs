@@ -35,6 +35,8 @@ impl Agent {
                 self.reconciler.queue().cancel(id);
                 if planner.leave() {
                     entry.history().begin_anew();
+                    // Here, because the address may be back before anything is told.
+                    entry.history().forget_told();
                     self.record_line(id, Speaker::Agent, "standing by for the gateway that has the local address");
                 }
                 self.record_installed(record, &[]);

@@ -56,18 +56,18 @@ pub async fn run(agent: Weak<Agent>, end: QueueEnd, heartbeat: Arc<Heartbeat>) {
             Some(id) = finished.recv() => due.finish(id),
             () = waiting.changed.notified() => {}
             () = &mut timer, if soonest.is_some() => {
-                let now = Instant::now();
-                let granted = waiting.limiter().grant(now);
-                if let Some(id) = granted {
-                    due.plan(id, now);
+                // The timer is a millisecond late: what happened to a connection until then, one reconcile serves.
+                while let Ok((id, when)) = woken.try_recv() {
+                    due.plan(id, when);
                 }
-                let Some(id) = due.take_first(now) else { continue };
-                let Some(agent) = agent.upgrade() else { return };
-                let place = Place { id, done: done.clone() };
-                tokio::spawn(async move {
-                    agent.reconcile(id).await;
-                    drop(place);
-                });
+                for id in due.take_all(&waiting, Instant::now()) {
+                    let Some(agent) = agent.upgrade() else { return };
+                    let place = Place { id, done: done.clone() };
+                    tokio::spawn(async move {
+                        agent.reconcile(id).await;
+                        drop(place);
+                    });
+                }
             }
         }
     }

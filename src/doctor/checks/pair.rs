@@ -1,4 +1,4 @@
-//! Check that the other gateway of a pair has the same connections.
+//! Check that the other gateway of a pair has the same connections, and other addresses.
 
 use crate::doctor::{
     Case, Level,
@@ -24,6 +24,13 @@ pub fn pair(case: &Case) -> Judged {
     if here != there {
         let what = format!("{with} runs cygnet {there}, and this gateway {here}");
         findings.push(finding(Level::Info, what, "apt install cygnet  # the same version on both"));
+    }
+    let both = found["active_on_both"].as_array().map_or(&[][..], Vec::as_slice);
+    if let Some(vips) = Some(some(both.iter().filter_map(Value::as_str))).filter(|_| !both.is_empty()) {
+        let what = format!("{vips} is here and on {with} as well: the peers' packets reach either, and both negotiate");
+        let fix =
+            noted("systemctl status keepalived", "on both: they do not hear each other; one may have the address");
+        findings.push(finding(Level::Error, what, fix));
     }
     if found["same"] == false {
         let (count, all) = (&found["differing"], &found["compared"]);
@@ -77,6 +84,7 @@ mod tests {
         let unreachable = judge(Err("cannot reach it".into())).expect_err("a finding");
         assert_eq!((unreachable.len(), unreachable[0].level), (1, Level::Warning));
         let mut other = found;
+        other["active_on_both"] = json!(["192.0.2.1"]);
         other["same"] = false.into();
         other["differing"] = 2.into();
         other["versions"]["there"] = "1.1".into();
@@ -86,7 +94,11 @@ mod tests {
             { "name": "b", "what": "only_there", "fields": [] },
         ]);
         let found = judge(Ok(other)).expect_err("findings");
-        assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Info, Level::Warning, Level::Info]);
-        assert_eq!(found[1].evidence.as_deref(), Some("a (ikeDhGroup, authKey), b (only there)"));
+        assert_eq!(
+            found.iter().map(|f| f.level).collect::<Vec<_>>(),
+            [Level::Info, Level::Error, Level::Warning, Level::Info]
+        );
+        assert!(found[1].what.starts_with("192.0.2.1 is here and on https://gw2.example:8443"), "{}", found[1].what);
+        assert_eq!(found[2].evidence.as_deref(), Some("a (ikeDhGroup, authKey), b (only there)"));
     }
 }

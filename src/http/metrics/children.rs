@@ -1,55 +1,48 @@
 //! The series of children: whether each is carried, and what it has carried in all.
 
-use super::series::{Labels, counters, gauges};
+use super::{series::Series, texts::Pieces};
 use crate::{
     agent::{Agent, View},
-    ipsec::{Condition, State},
+    ipsec::{Condition, State, totals::Amount},
 };
-use prometheus_client::registry::Registry;
 
 /// All of them.
-pub fn about(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    conditions(registry, agent, views);
-    totals(registry, agent, views);
+pub fn about(pieces: &mut Pieces, agent: &Agent, views: &[View]) {
+    conditions(pieces, agent, views);
+    totals(pieces, agent, views);
 }
 
-fn conditions(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    let up = gauges(registry, "child_up", "Whether an SA carries a child of an enabled connection");
-    let conditions = gauges(registry, "child_condition", "The condition of a child of an enabled connection; always 1");
+fn conditions(pieces: &mut Pieces, agent: &Agent, views: &[View]) {
+    let mut all = Vec::new();
     for view in views.iter().filter(|view| view.record.state == State::Enabled) {
-        for (child, seen) in view.record.connection.children.iter().zip(agent.conditions(view)) {
-            let mut labels = labels(view, &child.name);
-            // Of what is unknown there is no number: unknown is not down.
-            if seen.condition != Condition::Unknown {
-                up.get_or_create(&labels).set(i64::from(seen.condition.is_carried()));
-            }
-            labels.push(("condition", seen.condition.name().to_owned()));
-            conditions.get_or_create(&labels).set(1);
-        }
+        let children = view.record.connection.children.iter().zip(agent.conditions(view));
+        all.extend(children.map(|(child, seen)| (view, child, seen.condition)));
+    }
+    let mut up = Series::gauges(pieces, "child_up", "Whether an SA carries a child of an enabled connection");
+    // Of what is unknown there is no number: unknown is not down.
+    for (view, child, condition) in all.iter().filter(|(.., condition)| *condition != Condition::Unknown) {
+        up.add(&[("uuid", &view.record.id.to_string()), ("child", &child.name)], u8::from(condition.is_carried()));
+    }
+    let help = "The condition of a child of an enabled connection; always 1";
+    let mut conditions = Series::gauges(pieces, "child_condition", help);
+    for (view, child, condition) in all {
+        let uuid = view.record.id.to_string();
+        conditions.add(&[("uuid", &uuid), ("child", &child.name), ("condition", condition.name())], 1);
     }
 }
 
-fn totals(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    let bytes = counters(registry, "child_bytes", "Bytes that a child has carried, over all its SAs");
-    let packets = counters(registry, "child_packets", "Packets that a child has carried, over all its SAs");
-    for view in views {
-        for (child, sum) in agent.totals(view.record.id) {
-            let labels = labels(view, &child);
-            for (direction, amount) in [("in", sum.inbound), ("out", sum.outbound)] {
-                let labels = directed(&labels, direction);
-                bytes.get_or_create(&labels).inc_by(amount.bytes);
-                packets.get_or_create(&labels).inc_by(amount.packets);
+fn totals(pieces: &mut Pieces, agent: &Agent, views: &[View]) {
+    let mut add = |name, help, of: fn(&Amount) -> u64| {
+        let mut series = Series::counters(pieces, name, help);
+        for id in views.iter().map(|view| view.record.id) {
+            for (child, sum) in agent.totals(id) {
+                for (direction, amount) in [("in", sum.inbound), ("out", sum.outbound)] {
+                    let labels = [("uuid", &*id.to_string()), ("child", &child), ("direction", direction)];
+                    series.add(&labels, of(&amount));
+                }
             }
         }
-    }
-}
-
-/// The labels of a child.
-pub fn labels(view: &View, child: &str) -> Labels {
-    vec![("uuid", view.record.id.to_string()), ("child", child.to_owned())]
-}
-
-/// The same in a direction.
-pub fn directed(labels: &Labels, direction: &str) -> Labels {
-    labels.iter().cloned().chain([("direction", direction.to_owned())]).collect()
+    };
+    add("child_bytes", "Bytes that a child has carried, over all its SAs", |amount| amount.bytes);
+    add("child_packets", "Packets that a child has carried, over all its SAs", |amount| amount.packets);
 }

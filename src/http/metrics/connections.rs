@@ -1,12 +1,11 @@
 //! The series of connections.
 
-use super::series::{counters, gauges};
+use super::{series::Series, texts::Pieces};
 use crate::{
     agent::{Agent, LocalAddresses, View},
     ipsec::{Carried, Certs, Code, State as Wanted, Status},
 };
 use jiff::Timestamp;
-use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 
 fn status_of(view: &View) -> &'static str {
@@ -19,100 +18,112 @@ fn status_of(view: &View) -> &'static str {
 }
 
 /// Their states, and what each carries.
-pub fn about(registry: &mut Registry, views: &[View]) {
-    let counts = gauges(registry, "connections", "Stored connections by state and status");
-    for state in ["Enabled", "Disabled"] {
-        for status in ["Ready", "Connecting", "Disconnected", "Unknown"] {
-            counts.get_or_create(&vec![("state", state.into()), ("status", status.into())]).set(0);
-        }
-    }
-    let up = gauges(registry, "connection_up", "Whether an enabled connection runs as wanted");
-    let help =
-        "Whether some SA carries, of this or an earlier configuration, of a connection that has something to carry";
-    let carrying = gauges(registry, "connection_carrying", help);
-    let help = "Whether exactly what is wanted carries, of a connection that has something to carry";
-    let as_wanted = gauges(registry, "connection_as_wanted", help);
+pub fn about(pieces: &mut Pieces, views: &[View]) {
+    let all = ["Enabled", "Disabled"]
+        .into_iter()
+        .flat_map(|state| ["Ready", "Connecting", "Disconnected", "Unknown"].map(|status| ((state, status), 0)));
+    let mut counts: BTreeMap<_, u64> = all.collect();
     for view in views {
         let state = if view.record.state == Wanted::Enabled { "Enabled" } else { "Disabled" };
-        counts.get_or_create(&vec![("state", state.into()), ("status", status_of(view).into())]).inc();
-        if view.record.state == Wanted::Enabled {
-            let labels = vec![("uuid", view.record.id.to_string())];
-            up.get_or_create(&labels).set(i64::from(view.status() == Some(Status::Ready)));
-            // Of what is unknown there is no number: unknown is not down.
-            if let Some(carried) = view.carried() {
-                carrying.get_or_create(&labels).set(i64::from(carried.is_something()));
-                as_wanted.get_or_create(&labels).set(i64::from(carried == Carried::AsWanted));
-            }
-        }
+        *counts.entry((state, status_of(view))).or_default() += 1;
+    }
+    let mut all = Series::gauges(pieces, "connections", "Stored connections by state and status");
+    for ((state, status), count) in counts {
+        all.add(&[("state", state), ("status", status)], count);
+    }
+    let enabled = || views.iter().filter(|view| view.record.state == Wanted::Enabled);
+    let mut up = Series::gauges(pieces, "connection_up", "Whether an enabled connection runs as wanted");
+    for view in enabled() {
+        up.add(&[("uuid", &uuid(view))], u8::from(view.status() == Some(Status::Ready)));
+    }
+    // Of what is unknown there is no number: unknown is not down.
+    let carried = || enabled().filter_map(|view| Some((uuid(view), view.carried()?)));
+    let help =
+        "Whether some SA carries, of this or an earlier configuration, of a connection that has something to carry";
+    let mut carrying = Series::gauges(pieces, "connection_carrying", help);
+    for (uuid, carried) in carried() {
+        carrying.add(&[("uuid", &uuid)], u8::from(carried.is_something()));
+    }
+    let help = "Whether exactly what is wanted carries, of a connection that has something to carry";
+    let mut as_wanted = Series::gauges(pieces, "connection_as_wanted", help);
+    for (uuid, carried) in carried() {
+        as_wanted.add(&[("uuid", &uuid)], u8::from(carried == Carried::AsWanted));
     }
 }
 
 /// Why they are not up.
-pub fn reasons(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    let counts = gauges(registry, "connections_down", "Enabled connections that are not up, by reason");
-    for code in Code::ALL {
-        counts.get_or_create(&vec![("reason", code.name().into())]).set(0);
-    }
-    let each = gauges(registry, "connection_down", "The reason why an enabled connection is not up");
+pub fn reasons(pieces: &mut Pieces, agent: &Agent, views: &[View]) {
     let host = LocalAddresses::read_host();
-    for view in views.iter().filter(|view| view.record.state == Wanted::Enabled) {
-        if let Some(reason) = agent.reason(view, &host) {
-            let code = reason.code.name().to_owned();
-            counts.get_or_create(&vec![("reason", code.clone())]).inc();
-            each.get_or_create(&vec![("uuid", view.record.id.to_string()), ("reason", code)]).set(1);
-        }
+    let enabled = views.iter().filter(|view| view.record.state == Wanted::Enabled);
+    let down: Vec<_> = enabled.filter_map(|view| Some((view, agent.reason(view, &host)?.code))).collect();
+    let mut counts = Series::gauges(pieces, "connections_down", "Enabled connections that are not up, by reason");
+    for code in Code::ALL {
+        let count = down.iter().filter(|(_, other)| *other == code).count();
+        counts.add(&[("reason", code.name())], count);
+    }
+    let mut each = Series::gauges(pieces, "connection_down", "The reason why an enabled connection is not up");
+    for (view, code) in down {
+        each.add(&[("uuid", &uuid(view)), ("reason", code.name())], 1);
     }
 }
 
 /// How often each was negotiated and rekeyed, and why it failed, since the start of the agent.
-pub fn tallies(registry: &mut Registry, agent: &Agent, views: &[View]) {
-    let attempts = counters(registry, "connection_attempts", "Negotiations of a connection that this gateway began");
-    let rekeyings =
-        counters(registry, "connection_rekeyings", "Rekeyings of a connection by either end, by kind of SA");
-    let failures = counters(registry, "connection_failures", "Failed negotiations of a connection, by reason");
-    for view in views {
-        let (tally, uuid) = (agent.tally(view.record.id), ("uuid", view.record.id.to_string()));
-        attempts.get_or_create(&vec![uuid.clone()]).inc_by(tally.attempts);
+pub fn tallies(pieces: &mut Pieces, agent: &Agent, views: &[View]) {
+    let all = || views.iter().map(|view| (uuid(view), agent.tally(view.record.id)));
+    let help = "Negotiations of a connection that this gateway began";
+    let mut attempts = Series::counters(pieces, "connection_attempts", help);
+    for (uuid, tally) in all() {
+        attempts.add(&[("uuid", &uuid)], tally.attempts);
+    }
+    let help = "Rekeyings of a connection by either end, by kind of SA";
+    let mut rekeyings = Series::counters(pieces, "connection_rekeyings", help);
+    for (uuid, tally) in all() {
         for (sa, count) in [("ike", tally.ike_rekeyings), ("child", tally.child_rekeyings)] {
-            rekeyings.get_or_create(&vec![uuid.clone(), ("sa", sa.to_owned())]).inc_by(count);
+            rekeyings.add(&[("uuid", &uuid), ("sa", sa)], count);
         }
+    }
+    let mut failures =
+        Series::counters(pieces, "connection_failures", "Failed negotiations of a connection, by reason");
+    for (uuid, tally) in all() {
         for (code, count) in tally.failures() {
-            failures.get_or_create(&vec![uuid.clone(), ("reason", code.name().to_owned())]).inc_by(count);
+            failures.add(&[("uuid", &uuid), ("reason", code.name())], count);
         }
     }
 }
 
 /// Of each role the certificate that ends first.
-pub fn certificates(registry: &mut Registry, views: &[View], now: Timestamp) {
-    let help = "Seconds until the first certificate of a connection in this role expires, negative when it has";
-    let expiry = gauges(registry, "cert_expiry_seconds", help);
-    let help = "When the first certificate of a connection in this role expires, in seconds since 1970";
-    let ends = gauges(registry, "cert_not_after_timestamp_seconds", help);
+pub fn certificates(pieces: &mut Pieces, views: &[View], now: Timestamp) {
+    let mut ends = Vec::new();
     for view in views {
         let mut first = BTreeMap::new();
         for (role, certificate) in view.record.connection.auth.certs().into_iter().flat_map(Certs::by_role) {
             let end = first.entry(role).or_insert(certificate.not_after);
             *end = certificate.not_after.min(*end);
         }
-        for (role, end) in first {
-            let labels = vec![("uuid", view.record.id.to_string()), ("certificate", role.name().to_owned())];
-            expiry.get_or_create(&labels).set(end.duration_since(now).as_secs());
-            ends.get_or_create(&labels).set(end.as_second());
-        }
+        ends.extend(first.into_iter().map(|(role, end)| (view, role.name(), end)));
+    }
+    let help = "Seconds until the first certificate of a connection in this role expires, negative when it has";
+    let mut expiry = Series::gauges(pieces, "cert_expiry_seconds", help);
+    for (view, role, end) in &ends {
+        expiry.add(&[("uuid", &uuid(view)), ("certificate", role)], end.duration_since(now).as_secs());
+    }
+    let help = "When the first certificate of a connection in this role expires, in seconds since 1970";
+    let mut not_after = Series::gauges(pieces, "cert_not_after_timestamp_seconds", help);
+    for (view, role, end) in &ends {
+        not_after.add(&[("uuid", &uuid(view)), ("certificate", role)], end.as_second());
     }
 }
 
 /// What people call them: to be joined with the other series by the uuid.
-pub fn names(registry: &mut Registry, views: &[View]) {
-    let info = gauges(registry, "connection_info", "Name, peer and VIP of a connection; always 1");
+pub fn names(pieces: &mut Pieces, views: &[View]) {
+    let mut info = Series::gauges(pieces, "connection_info", "Name, peer and VIP of a connection; always 1");
     for view in views {
-        let (record, connection) = (&view.record, &view.record.connection);
-        let labels = vec![
-            ("uuid", record.id.to_string()),
-            ("name", record.spec.names.name.clone()),
-            ("peer", record.spec.peer.to_string()),
-            ("vip", connection.local_addr.to_string()),
-        ];
-        info.get_or_create(&labels).set(1);
+        let (record, vip) = (&view.record, view.record.connection.local_addr.to_string());
+        let (name, peer) = (record.spec.names.name.as_str(), record.spec.peer.to_string());
+        info.add(&[("uuid", &uuid(view)), ("name", name), ("peer", &peer), ("vip", &vip)], 1);
     }
+}
+
+fn uuid(view: &View) -> String {
+    view.record.id.to_string()
 }

@@ -1,15 +1,15 @@
-let $=id=>document.getElementById(id)
+let $=at=>at.append?at:document.getElementById(at)
 let kin=kids=>kids.flat(9).filter(k=>k||k===0)
 // Values become text and attributes, never markup.
 let h=(tag,...kids)=>{
-	let made=document.createElementNS('http://www.w3.org/' +(/svg|line|rect/.test(tag)?'2000/svg':'1999/xhtml'),tag)
+	let made=document.createElementNS('http://www.w3.org/'+(/svg|line|rect/.test(tag)?'2000/svg':'1999/xhtml'),tag)
 	let has=kids[0]?.constructor===Object?kids.shift():{}
 	for(let name in has)has[name].call?made[name]=has[name]:made.setAttribute(name,has[name])
 	made.append(...kin(kids))
 	return made
 }
 let[p,b,td,th,tr,li,div,h2,button]='p b td th tr li div h2 button'.split(' ').map(tag=>(...kids)=>h(tag,...kids))
-let fill=(id,...kids)=>$(id).replaceChildren(...kin(kids))
+let fill=(at,...kids)=>$(at).replaceChildren(...kin(kids))
 let unit=new Intl.NumberFormat([],{notation:'compact',style:'unit',unit:'byte',unitDisplay:'narrow'}).format
 let span=s=>s<90?s+' s':s<5400?(s/60|0)+' min':s<2e5?(s/3600|0)+' h':(s/86400|0)+' d'
 let ago=at=>at?span((Date.now()-Date.parse(at))/1e3|0):'–'
@@ -36,7 +36,7 @@ async function ask(path,has){
 	if(answer.ok)return answer
 	let text=await answer.text(),{error}=text[0]==='{'?JSON.parse(text):{error:{details:text}}
 	if(error.code==='ID.1001')leave('These credentials are not valid.')
-	throw Error(error.details+' ' +(error.elaboration||''))
+	throw Error(error.details+' '+(error.elaboration||''))
 }
 let json=async path=>(await ask('/cygnet/v1/'+path,{signal:AbortSignal.timeout(2e4)})).json()
 
@@ -65,7 +65,7 @@ async function load(ids){
 	busy=1
 	try{
 		if($('away').textContent)ids=0
-		let{connections}=await json('connections?limit=999999' +(ids?'&q=uuid?='+ids:''))
+		let{connections}=await json('connections?limit=999999'+(ids?'&q=uuid?='+ids:''))
 		if(!ids){
 			me=await json('gateway')
 			say(me.charon.why?'charon does not answer: '+me.charon.why:'')
@@ -110,7 +110,7 @@ function sift(){
 function paint(){
 	if($('all').hidden)return
 	let{style,children}=$('rows')
-	let first=Math.max(0,Math.min(shown.length-1,Math.floor(-$('heads').getBoundingClientRect().bottom/tall)- 8))
+	let first=Math.max(0,Math.min(shown.length-1,(-$('heads').getBoundingClientRect().bottom/tall|0)-8))
 	let list=shown.slice(first,first+Math.ceil(innerHeight/tall)+16).map((row,n)=>{
 		row.tr||=tr({id:row.id},td(h('a',{href:'#c/'+row.id})))
 		if(!row.done){
@@ -132,9 +132,7 @@ function paint(){
 
 function go(event){
 	let what=location.hash.slice(1)
-	if(event){
-		log?.abort();view=0;fill('one')
-	}
+	if(event)log?.abort(),view=0,fill('one')
 	if(!me)return
 	$('all').hidden=what
 	$('one').hidden=!what
@@ -158,10 +156,10 @@ async function open(uuid){
 	}},'Copy as JSON')),p({id:'done',role:'status'},mayNot&&'Your role is read: you may not reconnect.'),div({id:'facts'}),h2('Log'),lines)
 	detail()
 	for(;lines.isConnected;await pause())await follow(`connections/${uuid}/log?lines=200&follow=true`,stop=>{
-		log=stop;lines.replaceChildren()
+		log=stop;fill(lines)
 	},line=>{
 		lines.prepend(`${text(line.at)} ${line.by}: ${line.text}\n`)
-		if(lines.childNodes.length>500)lines.lastChild.remove()
+		lines.childNodes[500]?.remove()
 	}).catch(()=>0)
 }
 
@@ -171,8 +169,8 @@ async function detail(){
 	view=v
 	let{inventory:{uuid,authKey,name,state,status,peerCidrs,l3NetworkRefs,...wanted},children,ike_sas,ike_wanted,other_sas,availability:{since,changes},traffic,reason,warnings,certificates,...rest}=v
 	delete v.inventory.authKey
-	title.replaceChildren(name,' ',badge(one(v).state))
-	let x=at=>Math.max(0,1440 -(Date.now()-Date.parse(at))/6e4),turns=changes.length?changes:[{at:since,event:v.as_wanted?'up':'down'}]
+	fill(title,name,' ',badge(one(v).state))
+	let x=at=>Math.max(0,1440-(Date.now()-Date.parse(at))/6e4),turns=changes.length?changes:[{at:since,event:v.as_wanted?'up':'down'}]
 	fill('facts',why(reason),warnings.map(w=>box('warning',w.code,w.message)),facts(rest),
 		h2('The last day'),div({class:'day'},svg('0 0 1440 9',turns.map(({at,event},n)=>h('rect',{class:event,x:x(at),y:event==='up'?0:5,height:9,width:(turns[n+1]?x(turns[n+1].at):1440)-x(at)})))),
 		h('ul',changes.toReversed().map(turn=>li(text(turn.at),': ',plain(turn.event),' ',turn.code)),li('Known since ',text(since))),
@@ -190,9 +188,11 @@ function beside(wanted,sas){
 }
 
 async function gateway(){
-	fill('one',h('h1','Gateway'),facts(me),h2('Doctor'),div({id:'doctor',role:'status'},'The doctor looks …'))
-	let r=await json('doctor').catch(error=>fill('doctor',error.message))
-	r&&fill('doctor',r.healthy&&'Nothing is wrong.',r.findings.map(f=>box(f.level,f.level+': '+f.check,f.what,f.fix&&'Fix: '+f.fix,f.evidence)),h('details',h('summary',r.passed.length,' checks passed'),r.passed.map(d=>p(d.check,': ',d.seen))))
+	me=await json('gateway').catch(()=>me)
+	let doctor=div({id:'doctor',role:'status'},'The doctor looks …')
+	view||fill('one',h('h1','Gateway'),facts(me),h2('Doctor'),doctor)
+	let r=await json('doctor').catch(error=>fill(doctor,error.message))
+	r&&fill(doctor,r.healthy&&'Nothing is wrong.',r.findings.map(f=>box(f.level,f.level+': '+f.check,f.what,f.fix&&'Fix: '+f.fix,f.evidence)),h('details',h('summary',r.passed.length,' checks passed'),r.passed.map(d=>p(d.check,': ',d.seen))))
 }
 
 function leave(why){
@@ -225,7 +225,7 @@ $('yes').onclick=async()=>{
 	fill('done','Reconnecting …')
 	try{
 		let answer=await ask(`/zstack/v1/ipsec/${view.inventory.uuid}/actions`,{method:'PUT',body:'{"reconnectIPsecConnection":{}}'})
-		fill('done',answer.status===202?'Reconnecting has begun.':'Reconnected: ' +(await answer.json()).inventory.status)
+		fill('done',answer.status===202?'Reconnecting has begun.':'Reconnected: '+(await answer.json()).inventory.status)
 	}catch(error){
 		fill('done',error.message)
 	}
@@ -234,7 +234,7 @@ $('search').oninput=$('down').onchange=sift
 onhashchange=go
 onscroll=onresize=paint
 fill('heads',heads.map((head,n)=>th(button({onclick:()=>{sign=n===by?-sign:1;by=n;sift()}},head))))
-setInterval(()=>me&&!busy&&load(++ticks % 30&&(view?[view.inventory.uuid]:[...$('rows').children].map(row=>row.id))),3e3)
+setInterval(()=>me&&!busy&&load(++ticks%30&&(view?[view.inventory.uuid]:[...$('rows').children].map(row=>row.id))),3e3)
 $('login').hidden=token
 fill('refused',sessionStorage.why)
-if(token)live()
+token&&live()

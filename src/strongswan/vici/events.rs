@@ -2,7 +2,11 @@
 //! events without limit for a client that does not read.
 
 use super::socket::{Failure, Socket};
-use crate::strongswan::{packet::Packet, section::Section};
+use crate::strongswan::{
+    log_parser::Line,
+    packet::{self, Packet},
+    section::Section,
+};
 use std::{path::Path, time::Duration};
 use tokio::sync::mpsc;
 
@@ -14,6 +18,8 @@ const EVENTS: usize = 4096;
 pub enum Notice {
     /// A registered event.
     Event(String, Section),
+    /// The event `log`, about an IKE SA. Others of it are left out.
+    Line(Line),
     /// The reader was too slow and events were dropped.
     Lagged,
 }
@@ -41,7 +47,7 @@ impl Events {
         for name in names {
             // Events registered before may arrive first.
             let early = |name, message| {
-                outbox.put(name, message);
+                outbox.put(Notice::Event(name, message));
                 false
             };
             socket.call(&Packet::Register((*name).into()), early).await.map_err(|e| ((*name).to_owned(), e))?;
@@ -60,8 +66,17 @@ impl Events {
 async fn deliver(mut socket: Socket, mut outbox: Outbox) {
     let gone = outbox.notices.clone();
     let work = async {
-        while let Some((name, message)) = socket.event().await {
-            outbox.put(name, message);
+        while let Some(bytes) = socket.packet().await {
+            if packet::of_event(&bytes, "log").is_some() {
+                if let Some(line) = Line::read(&bytes) {
+                    outbox.put(Notice::Line(line));
+                }
+                continue;
+            }
+            match Packet::decode(&bytes) {
+                Ok(Packet::Event(name, message)) => outbox.put(Notice::Event(name, message)),
+                _ => return,
+            }
         }
     };
     tokio::select! {
@@ -73,11 +88,11 @@ async fn deliver(mut socket: Socket, mut outbox: Outbox) {
 impl Outbox {
     /// Never waits. The last place in the queue is for the notice that events were dropped, so the reader gets it even
     /// if no event follows.
-    fn put(&mut self, name: String, message: Section) {
+    fn put(&mut self, notice: Notice) {
         // A reader that is gone needs no events.
         if self.notices.capacity() > 1 {
             self.lagged = false;
-            let _ = self.notices.try_send(Notice::Event(name, message));
+            let _ = self.notices.try_send(notice);
         } else if !self.lagged {
             self.lagged = self.notices.try_send(Notice::Lagged).is_ok();
         }

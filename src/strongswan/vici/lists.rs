@@ -3,11 +3,64 @@
 use super::{Asker, Vici, failed, pool::Pool};
 use crate::{
     error::Result,
-    strongswan::{packet::Packet, section::Section},
+    strongswan::{
+        packet::{MAX_PACKET, Packet},
+        section::Section,
+    },
 };
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
+/// The longest answer with names that is asked for if its length is known from before: 32 KiB are for what came since.
+const NAMES: usize = MAX_PACKET - (32 << 10);
+
 impl Vici {
+    /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
+    /// [`MANY`] names, use `many_connections`.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn connections(&self) -> Result<Vec<String>> {
+        Ok(self.query("get-conns").await?.items("conns").map(Into::into).collect())
+    }
+
+    /// The names of the loaded connections, however many there are. One answer has them if it was short enough the last
+    /// time; else charon describes each, of which only the name is read.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub async fn many_connections(&self) -> Result<Vec<String>> {
+        if self.names.load(Ordering::Relaxed) <= NAMES {
+            let names = self.connections().await;
+            self.record_names(names.as_deref().ok());
+            if names.is_ok() {
+                return names;
+            }
+        }
+        let mut all = Vec::new();
+        let note = |name: &str| {
+            all.push(name.to_owned());
+            false
+        };
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), note, drop).await?;
+        self.record_names(Some(&all));
+        Ok(all)
+    }
+
+    fn record_names(&self, names: Option<&[String]>) {
+        // An item of a list has three bytes beside its text.
+        let length = names.map_or(usize::MAX, |names| names.iter().map(|name| name.len() + 3).sum());
+        self.names.store(length, Ordering::Relaxed);
+    }
+
+    /// charon's descriptions of all loaded connections; each is given to `take` when it comes.
+    ///
+    /// # Errors
+    /// When charon does not answer.
+    pub(in crate::strongswan) async fn read_all_connections(&self, take: impl FnMut(Section)) -> Result<()> {
+        self.stream(&self.pools.lists, "list-conns", "list-conn", Section::new(), |_| true, take).await.map(drop)
+    }
+
     /// The loaded connections as charon describes them; of one name, or all.
     ///
     /// # Errors
@@ -81,7 +134,7 @@ impl Vici {
         command: &'static str,
         event: &'static str,
         body: Section,
-        is_wanted: impl Fn(&str) -> bool,
+        is_wanted: impl FnMut(&str) -> bool,
         take: impl FnMut(Section),
     ) -> Result<Instant> {
         let ike = body.text("ike").unwrap_or_default().to_owned();

@@ -103,18 +103,46 @@ impl Socket {
     async fn sift(
         &mut self,
         packet: &Packet,
-        is_wanted: impl Fn(&[u8]) -> bool,
-        mut take: impl FnMut(String, Section) -> bool,
+        is_wanted: impl FnMut(&[u8]) -> bool,
+        take: impl FnMut(String, Section) -> bool,
     ) -> Result<Section, Failure> {
-        let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
-        if bytes.len() > MAX_PACKET {
-            return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
+        self.send(std::slice::from_ref(packet)).await?;
+        self.answer(is_wanted, take).await
+    }
+
+    /// Sends requests, which charon answers in their order. Whoever sends several small ones reads as many answers.
+    ///
+    /// # Errors
+    /// When one of them cannot be encoded, and none was sent, or when the socket ends or takes nothing within the deadline.
+    pub(super) async fn send(&mut self, packets: &[Packet]) -> Result<(), Failure> {
+        let mut all = Vec::new();
+        for packet in packets {
+            let bytes = packet.encode().map_err(|e| Failure::Request(e.to_string()))?;
+            if bytes.len() > MAX_PACKET {
+                return Err(Failure::Request(format!("it has {} bytes, charon takes {MAX_PACKET}", bytes.len())));
+            }
+            all.push(Ok(Bytes::from(bytes)));
         }
+        let mut all = futures_util::stream::iter(all);
+        let sent = self.frames.send_all(&mut all);
         let late = |_| Failure::Deadline(self.deadline);
-        let mut end = Instant::now() + self.deadline;
-        timeout_at(end, self.frames.send(Bytes::from(bytes))).await.map_err(late)?.map_err(|_| Failure::Lost)?;
+        timeout(self.deadline, sent).await.map_err(late)?.map_err(|_| Failure::Lost)?;
         // It is empty now, and would keep what was sent: it may be a key.
         *self.frames.write_buffer_mut() = BytesMut::new();
+        Ok(())
+    }
+
+    /// The answer to the first request that is not answered yet.
+    ///
+    /// # Errors
+    /// As [`Socket::call`].
+    pub(super) async fn answer(
+        &mut self,
+        mut is_wanted: impl FnMut(&[u8]) -> bool,
+        mut take: impl FnMut(String, Section) -> bool,
+    ) -> Result<Section, Failure> {
+        let late = |_| Failure::Deadline(self.deadline);
+        let mut end = Instant::now() + self.deadline;
         loop {
             let bytes = timeout_at(end, self.frames.next()).await.map_err(late)?;
             let bytes = bytes.and_then(Result::ok).ok_or(Failure::Lost)?;
@@ -149,7 +177,7 @@ impl Socket {
         &mut self,
         packet: &Packet,
         event: &'static str,
-        is_wanted: impl Fn(&str) -> bool,
+        mut is_wanted: impl FnMut(&str) -> bool,
         mut take: impl FnMut(Section),
     ) -> Result<(Instant, Section), Failure> {
         if !self.streams.contains(&event) {
@@ -165,20 +193,12 @@ impl Socket {
             own
         };
         let asked = Instant::now();
-        let is_wanted = |bytes: &[u8]| packet::item(bytes, event).is_none_or(&is_wanted);
+        let is_wanted = |bytes: &[u8]| packet::item(bytes, event).is_none_or(&mut is_wanted);
         self.sift(packet, is_wanted, take).await.map(|answer| (asked, answer))
     }
 
-    /// The next event; `None` when the socket ends, or what comes is none.
-    pub(super) async fn event(&mut self) -> Option<(String, Section)> {
-        match next(&mut self.frames).await? {
-            Packet::Event(name, message) => Some((name, message)),
-            _ => None,
-        }
+    /// The next packet; `None` when the socket ends. Who stops waiting loses nothing of it.
+    pub(super) async fn packet(&mut self) -> Option<BytesMut> {
+        self.frames.next().await?.ok()
     }
-}
-
-/// The next packet; `None` when the socket ends, or what comes is no packet. Who stops waiting loses nothing of it.
-async fn next(frames: &mut Framed<UnixStream, LengthDelimitedCodec>) -> Option<Packet> {
-    Packet::decode(&frames.next().await?.ok()?).ok()
 }

@@ -218,10 +218,15 @@ impl Bed {
 
     /// The address comes to the gateway, and the peer is told where it is: that is keepalived's part.
     pub fn give_address(&self, side: Side, n: usize) {
+        self.give_neighbour(side, n);
+        self.gateways.add_address(side, &self.plan.cidr(n));
+    }
+
+    /// The peer is told that the address is at this gateway.
+    pub fn give_neighbour(&self, side: Side, n: usize) {
         let (vip, at) = (self.plan.vip(n), format!("02:00:00:00:00:0{}", side.number()));
         let neighbour = ["neigh", "replace", &vip, "lladdr", &at, "dev", "wan", "nud", "permanent"];
         run(self.peer.command_in(Side::B, "ip").args(neighbour));
-        self.gateways.add_address(side, &self.plan.cidr(n));
     }
 
     pub fn take_address(&self, side: Side, n: usize) {

@@ -41,6 +41,16 @@ fn downs(events: &Events) -> usize {
     events.names().iter().filter(|name| *name == "down").count()
 }
 
+/// How often a gateway has asked its charon for lists and for negotiations, and how many seconds charon took for them.
+fn asked(bed: &Bed, side: Side) -> [f64; 4] {
+    let text = bed.agent(side).request("GET", "/metrics", None).expect(200).text();
+    let of = |kind: &str, command: &str| {
+        let name = format!("cygnet_charon_request_duration_seconds_{kind}{{command=\"{command}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(name.as_str())?.parse().ok()).unwrap_or(0.0)
+    };
+    [of("count", "list-sas"), of("sum", "list-sas"), of("count", "initiate"), of("sum", "initiate")]
+}
+
 /// Waits for what is measured: the first reply through the first tunnel, and the last tunnel.
 fn measure(bed: &Bed, to: Side, begun: Instant) -> [Duration; 2] {
     let [here, there] = bed.plan.hosts(0);
@@ -66,19 +76,26 @@ fn takeovers(tunnels: usize) {
     let (mut replies, mut last) = (Vec::new(), Vec::new());
     for round in 0..moves {
         let (from, to) = turn(round);
-        let before = downs(&events[from as usize]);
+        let before = Side::BOTH.map(|side| downs(&events[side as usize]));
         // Nobody has the address: both stand by, for as long as the round says.
         bed.take_address(from, 0);
         bed.stands_by(from);
         let capture = bed.gateways.capture();
         std::thread::sleep(standby(round, moves));
+        let requests = asked(&bed, to);
         let begun = Instant::now();
         bed.give_address(to, 0);
         let [reply, all] = measure(&bed, to, begun);
         replies.push(reply);
         last.push(all);
+        let after = asked(&bed, to);
+        let [lists, listed, attempts, begun] = std::array::from_fn(|at| after[at] - requests[at]);
+        let down = downs(&events[to as usize]) - before[to as usize];
+        say(format!(
+            "move {round}: {reply:?} and {all:?}; {lists} lists in {listed:.1} s, {attempts} attempts in {begun:.1} s; {down} down"
+        ));
         assert_eq!(capture.finish_each()[from as usize].ike, 0, "a standby sends nothing");
-        assert_eq!(downs(&events[from as usize]), before, "a standby says of nothing that it is down");
+        assert_eq!(downs(&events[from as usize]), before[from as usize], "a standby says of nothing that it is down");
     }
     told(&format!("{tunnels} tunnels, to the first reply"), replies);
     told(&format!("{tunnels} tunnels, to the last IKE SA"), last);

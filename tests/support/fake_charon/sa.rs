@@ -138,6 +138,13 @@ pub fn bring_up(
     vec![ike_up, child_up]
 }
 
+/// An SA whose peer has not answered yet.
+pub fn half_open(last_id: &mut u64, name: &str, connection: &Section) -> Running {
+    *last_id += 1;
+    let sa = ike_sa(*last_id, connection).with("state", "CONNECTING");
+    Running { config: Section::new(), children: Vec::new(), message: Section::new().with(name, sa) }
+}
+
 /// Ends what `terminate` with the arguments `body` means; returns how many SAs that were, and the events.
 pub fn take_down(running: &mut Vec<Running>, body: &Section) -> (usize, Events) {
     let ike = |sa: &Running| body.text("ike").map(|name| name == sa.name());

@@ -19,6 +19,8 @@ pub struct State {
     running: Vec<Running>,
     last_id: u64,
     pub establish: bool,
+    /// Whether what is initiated stays half open.
+    pub hold: bool,
     /// Whether the peer refuses to rekey: then nothing changes.
     pub refuse_rekeys: bool,
     pub lacks: Vec<String>,
@@ -74,6 +76,10 @@ impl State {
     /// In place of all SAs: those of these `list-sa` messages.
     pub fn set_sas(&mut self, messages: impl IntoIterator<Item = Section>) {
         self.running = messages.into_iter().map(Running::given).collect();
+    }
+
+    pub fn sas(&self) -> usize {
+        self.running.len()
     }
 
     pub fn alter_children(&mut self, change: &dyn Fn(&mut Section)) {
@@ -206,7 +212,9 @@ impl State {
             return Answer { streamed: vec![("control-log", log)], ..failed() };
         }
         let mut answer = Answer::yes();
-        if self.establish {
+        if self.hold {
+            self.running.push(sa::half_open(&mut self.last_id, &name, &connection));
+        } else if self.establish {
             answer.announced = sa::bring_up(&mut self.running, &mut self.last_id, &name, &connection, child);
         }
         answer

@@ -153,3 +153,21 @@ async fn the_same_is_told_once_and_a_gap_is_none() {
     assert_eq!(history.observe(Carried::Nothing, false, at, later(11)), Report::Down, "at once");
     assert_eq!(history.trigger(), Some(Code::PeerDeleted));
 }
+
+#[tokio::test]
+async fn what_waits_for_its_first_attempt_is_not_down() {
+    let (mut history, now, at) = (FailureHistory::default(), Instant::now(), Timestamp::UNIX_EPOCH);
+    let later = |seconds| now + Duration::from_secs(seconds);
+    let observe = |history: &mut FailureHistory, seconds| history.observe(Carried::Nothing, false, at, later(seconds));
+    // Looked at before it waits, and then it waits for long.
+    assert_eq!(observe(&mut history, 0), Report::Later(later(6)));
+    assert!(history.is_before_its_turn());
+    history.attempt(IkeVersion::V2);
+    assert!(!history.is_before_its_turn(), "it is tried");
+    assert_eq!(observe(&mut history, 100), Report::Later(later(106)), "it counts from the attempt");
+    assert_eq!(observe(&mut history, 106), Report::Down);
+    // Who was told that it is up hears that it is down, also if it waits.
+    history.observe(Carried::AsWanted, false, at, later(110));
+    history.begin_anew();
+    assert!(!history.is_before_its_turn());
+}

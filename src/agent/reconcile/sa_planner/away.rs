@@ -10,17 +10,17 @@ const BETWEEN: Duration = Duration::from_secs(1);
 impl SaPlanner {
     /// The local address is not here.
     pub fn record_away(&mut self) {
-        self.away.lacks_address = true;
+        (self.away.lacks_address, self.away.stands_by) = (true, false);
     }
 
     /// The same, and another gateway works for it: what ran here says nothing of the peer any more. Returns whether that is
     /// new.
     pub fn leave(&mut self) -> bool {
-        let is_new = !self.away.lacks_address;
+        let is_new = !self.away.stands_by;
         if is_new {
             self.away.was_complete = self.is_complete;
         }
-        self.away.lacks_address = true;
+        (self.away.lacks_address, self.away.stands_by) = (true, true);
         self.is_complete = false;
         self.duplicate_since.clear();
         self.pace.forget_installed();
@@ -30,6 +30,7 @@ impl SaPlanner {
     /// The local address is here; returns whether it was not at the last look. Attempts then start at once, without waiting
     /// for the peer to begin.
     pub fn come_back(&mut self, now: Instant) -> bool {
+        self.away.stands_by = false;
         if !std::mem::take(&mut self.away.lacks_address) {
             return false;
         }

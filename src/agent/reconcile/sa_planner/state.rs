@@ -78,6 +78,8 @@ pub(super) struct Duplicate {
 pub(super) struct Away {
     /// It was not at the last look.
     pub(super) lacks_address: bool,
+    /// Another gateway works for it.
+    pub(super) stands_by: bool,
     /// Whether everything was carried when it went.
     pub(super) was_complete: bool,
 }
