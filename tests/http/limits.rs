@@ -2,12 +2,7 @@
 
 use crate::serve::{Bench, TOKEN, params, wait_until};
 use serde_json::json;
-use std::{
-    io::Write,
-    net::TcpStream,
-    os::unix::net::UnixStream,
-    time::Duration,
-};
+use std::{io::Write, net::TcpStream, os::unix::net::UnixStream, time::Duration};
 
 const PATH: &str = "/zstack/v1/ipsec";
 /// Connections that are served at once.

@@ -251,7 +251,7 @@ fn a_charon_that_is_gone_or_hangs_and_an_agent_that_does_not_run() {
     let start = std::time::Instant::now();
     let report = self::report(&pair);
     assert!(found(&report).contains(&"charon".to_owned()), "{report:#}");
-    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < std::time::Duration::from_mins(1), "{:?}", start.elapsed());
     lab.resume_charon(Side::A);
     finds(&pair, &[]);
 
