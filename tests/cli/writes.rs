@@ -1,7 +1,7 @@
 //! The subcommands that write: what they do, what they print, and their exit codes.
 
 use super::run::{OTHER_KEY, fed, run, up, up_with};
-use crate::serve::{Bench, NETWORK, Options, VIP, params, uuid};
+use crate::serve::{Bench, NETWORK, Options, VIP, params, uuid, wait_until};
 use serde_json::{Value, json};
 
 const CREATE: [&str; 6] = ["create", "branch", "--peer", "198.51.100.8", "--auth-key-file", "-"];
@@ -185,4 +185,31 @@ fn a_shared_key_is_changed_together() {
     assert!(ended.out.contains(&format!("changed with it: site-7 ({}): the same authKey\n", uuid(7))), "{}", ended.out);
     assert_eq!([7, 8].map(|n| b.inventory(&uuid(n))["authKey"].clone()), [json!(OTHER_KEY), json!(OTHER_KEY)]);
     assert!(!ended.out.contains(OTHER_KEY) && !ended.err.contains(OTHER_KEY));
+}
+
+/// The other end is changed later: that the tunnel is not as wanted meanwhile is no failure.
+#[test]
+fn a_change_in_transition_succeeds_while_the_old_tunnel_carries() {
+    let b = up();
+    wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
+    b.charon.establish(false);
+    let name = b.inventory(&uuid(7))["name"].as_str().expect("a name").to_owned();
+    let set = ["--set", "ikeDhGroup=19", "--transition", "24h"];
+    let plan = run(&b, &[&["plan", &name][..], &set].concat()).ends(0);
+    assert!(plan.out.contains("IN_TRANSITION") && plan.out.contains("ecp256, "), "{}", plan.out);
+    let ended = run(&b, &[&["change", &name, "--yes"][..], &set].concat()).ends(0);
+    assert!(ended.out.starts_with(&format!("changed {name} ({}): Connecting", uuid(7))), "{}", ended.out);
+    assert!(ended.err.contains("IN_TRANSITION"), "{}", ended.err);
+    let page = run(&b, &["list", "--transition"]).ends(0);
+    for words in [&name, "modp1024", "AES_CBC_256", "UNTIL"] {
+        assert!(page.out.contains(words), "{words}: {}", page.out);
+    }
+    assert_eq!(run(&b, &["list", "--transition", "-o", "name"]).ends(0).out, format!("{name}\n"));
+    let shown = run(&b, &["show", &name]).ends(0);
+    assert!(shown.out.contains("transition   until") && shown.out.contains("IN_TRANSITION"), "{}", shown.out);
+    let faulty = run(&b, &["change", &name, "--yes", "--set", "ikeDhGroup=20", "--accept"]).ends(2);
+    assert!(faulty.err.contains("--transition"), "{}", faulty.err);
+    let ended =
+        run(&b, &["change", &name, "--yes", "--set", "ikeDhGroup=20", "--transition", "1d", "--accept"]).ends(0);
+    assert!(ended.out.ends_with("Ready\n"), "{}", ended.out);
 }
