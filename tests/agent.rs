@@ -17,6 +17,8 @@ mod client;
 mod connections;
 mod crash;
 mod doctor;
+#[path = "support/executables.rs"]
+mod executables;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
 mod faults;

@@ -4,6 +4,7 @@
 use crate::{
     certificates::{Ca, Kind},
     connections::{address, connection, group, nets, parts, psk},
+    executables,
     fake_charon::{FakeCharon, Recorded},
     skip::skipped,
 };
@@ -216,7 +217,7 @@ fn write_files(directory: &Path, cases: &[Connection], traps: Traps) {
         }
     }
     // Where AppArmor confines swanctl it does so by its path.
-    fs::copy(SWANCTL, directory.join("swanctl")).expect("copied");
+    executables::copy(SWANCTL, directory.join("swanctl"));
 }
 
 /// The files of a connection with certificates.

@@ -7,6 +7,8 @@ mod certificates;
 mod connections;
 mod corpus;
 mod differential;
+#[path = "support/executables.rs"]
+mod executables;
 #[path = "support/fake_charon.rs"]
 mod fake_charon;
 mod floors;

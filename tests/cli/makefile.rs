@@ -1,12 +1,7 @@
 //! On a machine that lacks something, `make` names it and says what to do.
 
-use crate::skip::skipped;
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-    process::Command,
-};
+use crate::{executables, skip::skipped};
+use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 /// What `make build` says where only these programs are, each a line of shell, beside those that the makefile runs.
 fn make(programs: &[(&str, &str)]) -> Option<(bool, String)> {
@@ -21,9 +16,7 @@ fn make(programs: &[(&str, &str)]) -> Option<(bool, String)> {
         symlink(usual(name).expect(name), directory.path().join(name)).expect("a link");
     }
     for (name, text) in programs {
-        let path = directory.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a program");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        executables::script(directory.path().join(name), text);
     }
     let mut command = Command::new(make);
     let output = command.arg("build").current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", directory.path());

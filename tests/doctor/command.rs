@@ -1,6 +1,7 @@
 //! `cygnet doctor` and `GET /cygnet/v1/doctor`: who may ask, what comes back, and the exit codes.
 
 use crate::{
+    executables,
     fake_charon::Behaviour,
     serve::{Bench, KEY, Options, hex, params, wait_until},
 };
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::Write,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Command, Output},
 };
@@ -117,9 +118,7 @@ fn an_examination_that_all_have_left_ends_with_its_programs() {
     let mut bench = Bench::idle(&Options::default());
     let (program, started) = (bench.path("bin/nft"), bench.path("started"));
     fs::create_dir(bench.path("bin")).expect("a directory");
-    fs::write(&program, format!("#!/bin/sh\necho $$ >> {}\nexec /bin/sleep 600\n", started.display()))
-        .expect("written");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    executables::script(&program, &format!("echo $$ >> {}\nexec /bin/sleep 600", started.display()));
     bench.run();
     let ask = || {
         let mut stream = UnixStream::connect(bench.path("cygnet.sock")).expect("connected");
@@ -165,9 +164,7 @@ fn root_looks_where_the_agent_may_not() {
     let program = |directory: &str, script: &str| {
         fs::create_dir(bench.path(directory)).expect("a directory");
         for (name, script) in PACKET_FILTERS.iter().map(|name| (*name, "exit 0")).chain([("nft", script)]) {
-            let path = bench.path(directory).join(name);
-            fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+            executables::script(bench.path(directory).join(name), script);
         }
     };
     program("bin", "echo 'Operation not permitted (you must be root)' >&2; exit 1");

@@ -1,7 +1,10 @@
 //! An ordinary user, with the rights that the package gives: what they may not do is said as that, and never as a fault of
 //! the agent, of charon, or of files.
 
-use crate::serve::{Bench, KEY, Options, hex, params, uuid};
+use crate::{
+    executables,
+    serve::{Bench, KEY, Options, hex, params, uuid},
+};
 use nix::unistd::User;
 use serde_json::{Value, json};
 use std::{
@@ -54,7 +57,7 @@ fn packaged() -> Option<(Bench, User)> {
     .expect("written");
     bench.run();
     bench.create(&params(7, &json!({}))).expect(200);
-    fs::copy(env!("CARGO_BIN_EXE_cygnet"), bench.path("cygnet")).expect("copied");
+    executables::copy(env!("CARGO_BIN_EXE_cygnet"), bench.path("cygnet"));
     let open =
         [("", 0o711), ("cygnet", 0o755), ("cygnet.toml", 0o644), ("swanctl", 0o755), ("swanctl/swanctl.conf", 0o644)];
     let closed = [("credentials", 0o700), ("credentials/tokens", 0o600), ("state", 0o700), ("charon.vici", 0o660)];

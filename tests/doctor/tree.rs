@@ -1,6 +1,6 @@
 //! A gateway made of files, on which nothing is wrong: one stored connection, `192.0.2.1` to `198.51.100.77`.
 
-use crate::fake_charon::FakeCharon;
+use crate::{executables, fake_charon::FakeCharon};
 use cygnet::{
     doctor::{
         self, Level, Report,
@@ -115,8 +115,8 @@ impl Tree {
 
     /// Lets a script stand for a program.
     pub fn program(&self, name: &str, script: &str) {
-        self.write(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
-        self.mode(&format!("bin/{name}"), 0o755);
+        fs::create_dir_all(self.path("bin")).expect("made");
+        executables::script(self.path(&format!("bin/{name}")), script);
     }
 
     /// Lets a process hold a socket.

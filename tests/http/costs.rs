@@ -1,13 +1,16 @@
 //! The cost of reading: charon's log starts a program, of which few run at once; a long list takes no memory for each
 //! reader.
 
-use crate::serve::{Bench, Options, change, params, uuid, wait_until};
+use crate::{
+    executables,
+    serve::{Bench, Options, change, params, uuid, wait_until},
+};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
     fs,
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
 };
 
 #[test]
@@ -16,11 +19,9 @@ fn few_programs_read_the_journal_at_once() {
     let mut b = Bench::idle(&Options::default());
     let (program, started, go) = (b.path("bin/journalctl"), b.path("started"), b.path("go"));
     fs::create_dir(b.path("bin")).expect("a directory");
-    let script = "#!/bin/sh\necho x >> STARTED\nwhile [ ! -e GO ]; do /bin/sleep 0.02; done\necho a line\n";
+    let script = "echo x >> STARTED\nwhile [ ! -e GO ]; do /bin/sleep 0.02; done\necho a line";
     let script = script.replace("STARTED", &started.to_string_lossy()).replace("GO", &go.to_string_lossy());
-    fs::write(&program, script)
-        .and_then(|()| fs::set_permissions(&program, PermissionsExt::from_mode(0o755)))
-        .expect("a program");
+    executables::script(&program, &script);
     b.run();
     let runs = || fs::read_to_string(&started).map_or(0, |text| text.lines().count());
     let open = || fs::read_dir(format!("/proc/{}/fd", b.pid())).expect("it lives").count();

@@ -3,6 +3,7 @@
 use super::needles::Needles;
 use crate::{
     certificates::{Ca, Kind},
+    executables,
     serve::{Bench, Options, TOKEN, hex, params, uuid},
 };
 use data_encoding::BASE64;
@@ -20,10 +21,8 @@ const HOOK: &str = "test-only-hook-token-Wn3pp0-unmistakable";
 
 /// Puts a program before those of this machine.
 fn program(b: &Bench, name: &str, script: &str) {
-    let path = b.path("bin").join(name);
     fs::create_dir_all(b.path("bin")).expect("a directory");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    executables::script(b.path("bin").join(name), script);
 }
 
 /// What charon's highest level makes of a secret.

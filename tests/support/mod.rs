@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub mod agent;
+mod executables;
 pub mod http;
 pub mod lab;
 mod skip;

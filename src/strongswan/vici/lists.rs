@@ -16,7 +16,7 @@ const NAMES: usize = MAX_PACKET - (32 << 10);
 
 impl Vici {
     /// The names of the loaded connections. charon never sends an answer over 512 KiB (facts 2.2): for more than
-    /// [`MANY`] names, use `many_connections`.
+    /// [`MANY`](super::MANY) names, use `many_connections`.
     ///
     /// # Errors
     /// When charon does not answer.

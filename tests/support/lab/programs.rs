@@ -6,14 +6,12 @@
 //! plugins and its loader are then the suite's, while /tmp, /run, /dev and the network stay those of the lab. The
 //! namespace ends with its last process, so nothing stays mounted, however that process ends.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use super::{Lab, Side};
-use crate::support::run;
+use crate::support::{executables, run};
 
 /// strongSwan's daemon, as Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";
@@ -91,12 +89,10 @@ impl Lab {
         let root = &self.inner.roots[side as usize];
         for (program, _) in STRONGSWAN {
             let place = self.place(side, program);
-            let written = match root {
-                None => fs::copy(program, &place).map(|_| ()),
-                Some(root) => fs::write(&place, entrance(root, program))
-                    .and_then(|()| fs::set_permissions(&place, fs::Permissions::from_mode(0o755))),
-            };
-            written.unwrap_or_else(|error| panic!("{}: {error}", place.display()));
+            match root {
+                None => executables::copy(program, &place),
+                Some(root) => executables::script(&place, &entrance(root, program)),
+            }
         }
     }
 
@@ -119,9 +115,8 @@ impl Lab {
 fn entrance(root: &Path, program: &str) -> String {
     let (root, program) = (root.display(), within(Some(root), program));
     format!(
-        "#!/bin/sh\n\
-         exec unshare --mount --propagation private \
-         sh -c 'mount --bind \"$0\" /usr && exec \"$@\"' '{root}/usr' '{}' \"$@\"\n",
+        "exec unshare --mount --propagation private \
+         sh -c 'mount --bind \"$0\" /usr && exec \"$@\"' '{root}/usr' '{}' \"$@\"",
         program.display()
     )
 }
