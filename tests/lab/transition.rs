@@ -9,10 +9,13 @@ use serde_json::{Value, json};
 use crate::calls::{change_how, cygnet, native};
 use crate::pair::{PATIENCE, Pair, Tunnel, with};
 use crate::support::lab::{Lab, Side};
-use crate::support::wait_until;
+use crate::support::{poll, wait_until};
 use crate::{lab, say};
 
 const HOW: &str = "transition=24h";
+
+/// So long nothing changes when it is calm.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Two sets of proposals, and what the file says of them.
 fn old() -> Value {
@@ -113,9 +116,19 @@ fn ml_kem_comes_and_goes_without_a_flag_day() {
     assert_eq!(native(&pair, Side::A)["post_quantum"], "none");
 }
 
+/// The tunnel at both ends when nothing of it changes any more: where both began, one of two children goes soon.
+fn lasting(pair: &Pair) -> [Tunnel; 2] {
+    let found = (0..5).find_map(|_| {
+        let both = pair.settled(1);
+        let is_another = || pair.tunnel(Side::A, 1).is_none_or(|now| now.child_spis() != both[0].child_spis());
+        poll(QUIET, || is_another().then_some(())).is_none().then_some(both)
+    });
+    found.unwrap_or_else(|| panic!("it does not stay\n{}", pair.agent(Side::A).logs()))
+}
+
 /// Changes `first` in transition, restarts its agent and its charon, and changes the other one.
 fn one_after_the_other(pair: &mut Pair, first: Side, new: &Value, how: &str) {
-    let (before, was) = (pair.settled(1), refusals(pair, first));
+    let (before, was) = (lasting(pair), refusals(pair, first));
     let ping = pair.lab.ping_background(Side::A, Side::A.host(), Side::B.host(), Duration::from_millis(200));
     ping.wait_for_replies(3);
     change_how(pair, first, new, HOW).expect(200);
@@ -133,16 +146,15 @@ fn one_after_the_other(pair: &mut Pair, first: Side, new: &Value, how: &str) {
     assert!(lost.lost() <= 1, "{lost:?}");
     pair.lab.kill_charon(first);
     pair.lab.start_charon(first);
-    let after = wait_until(PATIENCE, "the tunnel comes back by the old proposals", || {
-        let now = pair.tunnel(first, 1).filter(|now| now.child_spis().is_disjoint(&before[0].child_spis()))?;
-        (native(pair, first)["reason"]["code"] == "IN_TRANSITION").then_some(now)
-    });
     let peer = first.other();
-    let before = wait_until(PATIENCE, "the peer has it too", || {
-        let other = pair.tunnel(peer, 1).filter(|other| other.child_spis() == after.child_spis())?;
-        let mut both = [after.clone(), other];
+    // Both at one moment: where both ends begin, one of two children goes soon.
+    let before = wait_until(PATIENCE, "the tunnel comes back by the old proposals, at both ends", || {
+        let [ours, others] = [first, peer].map(|side| pair.tunnel(side, 1));
+        let ours = ours.filter(|now| now.child_spis().is_disjoint(&before[0].child_spis()))?;
+        let others = others.filter(|others| others.child_spis() == ours.child_spis())?;
+        let mut both = [ours, others];
         both.rotate_left(first as usize);
-        Some(both)
+        (native(pair, first)["reason"]["code"] == "IN_TRANSITION").then_some(both)
     });
     let page = cygnet(pair, first, 200, &["list", "--transition"]);
     assert!(page.contains(&format!("lab-{}", first.letter())), "{page}");
