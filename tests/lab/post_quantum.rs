@@ -1,12 +1,14 @@
 //! Protection against quantum computers: a PPK on every strongSwan, and ML-KEM between those that have it and those that
 //! do not, in both roles. What is shown is what charon runs.
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::odd_peers::{Bed, FIRST, Peer, Role, SAME};
 use crate::pair::{for_side, reaches};
+use crate::support::agent::binary;
 use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
 use crate::{lab, say};
@@ -31,6 +33,25 @@ fn shown(view: &Value) -> [&str; 3] {
     let sa = &view["children"][0]["sas"][0];
     [&view["ike_sas"][0]["post_quantum"], &sa["post_quantum"], &sa["post_quantum_by"]]
         .map(|value| value.as_str().unwrap_or("null"))
+}
+
+/// Asserts that the metrics and the wide list say it too.
+#[track_caller]
+fn told(bed: &Bed, wanted: &str) {
+    let value = u8::from(wanted != "none");
+    let metrics = bed.agent.request("GET", "/metrics", None).expect(200).text();
+    let of_child = |line: &&str| line.starts_with("cygnet_child_post_quantum{");
+    let series: Vec<_> = metrics.lines().filter(of_child).collect();
+    let says = |line: &&str| {
+        line.contains(&format!("post_quantum=\"{wanted}\",by=\"IKE_SA\"")) && line.ends_with(&format!("}} {value}"))
+    };
+    assert!(series.len() == 1 && series.iter().all(says), "{series:?}");
+    let mut list = Command::new(binary());
+    list.args(["list", "-o", "wide", "--config"]).arg(bed.agent.config()).env("COLUMNS", "300");
+    let list = String::from_utf8_lossy(&list.output().expect("cygnet runs").stdout).into_owned();
+    let [heading, row] = list.lines().take(2).collect::<Vec<_>>()[..] else { panic!("{list}") };
+    let column = heading.find("POST-QUANTUM").unwrap_or_else(|| panic!("{list}"));
+    assert_eq!(row[column..].split_whitespace().next(), Some(wanted), "{list}");
 }
 
 /// What the peer has, whether a tunnel without it is wanted here, and what comes of it: the reason in each role, or what
@@ -71,6 +92,7 @@ fn a_ppk_is_the_same_or_is_named() {
             } else {
                 let view = ready(&bed, role);
                 assert_eq!(shown(&view), [wanted, wanted, "IKE_SA"], "{role:?}: {view:#}");
+                told(&bed, wanted);
                 reaches(&bed.lab, Side::A, Side::A.host(), Side::B.host());
             }
         }
