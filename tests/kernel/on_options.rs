@@ -24,6 +24,9 @@ fn gre(pair: &Pair, side: Side) {
     let [ours, theirs] = [side, side.other()].map(|side| GATEWAYS[side as usize]);
     let ip = |arguments: &[&str]| drop(run(pair.lab.command_in(side, "ip").args(arguments)));
     ip(&["link", "add", "gre-b", "type", "gre", "local", ours, "remote", theirs]);
+    // With IPv6, the kernel looks for routers and neighbours there when it likes, and the tunnel carries that too.
+    let off = "echo 1 > /proc/sys/net/ipv6/conf/gre-b/disable_ipv6";
+    assert!(run(pair.lab.command_in(side, "sh").args(["-c", off])).status.success());
     ip(&["address", "add", &format!("{}/30", GRE[side as usize]), "dev", "gre-b"]);
     ip(&["link", "set", "gre-b", "up"]);
 }
