@@ -13,6 +13,13 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+/// A number of KiB that the kernel tells of the agent.
+fn status(b: &Bench, name: &str) -> usize {
+    let text = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
+    let line = text.lines().find(|line| line.starts_with(name)).expect(name);
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
 #[test]
 fn few_programs_read_the_journal_at_once() {
     const ASKERS: usize = 12;
@@ -51,11 +58,7 @@ fn readers_of_long_lists_hold_no_copies() {
     }
     let path = "/zstack/v1/ipsec?q=__userTag__!~=%25x%25&q=__systemTag__!~=%25x%25";
     let one = b.ask("GET", path, b"").expect(200).text().len();
-    let status = |name: &str| -> usize {
-        let text = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
-        let line = text.lines().find(|line| line.starts_with(name)).expect(name);
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-    };
+    let status = |name: &str| status(&b, name);
     // Its highest is from now on.
     fs::write(format!("/proc/{}/clear_refs", b.pid()), "5").expect("its own process");
     let before = status("VmHWM");
@@ -108,11 +111,7 @@ fn metrics_take_the_memory_of_their_text() {
         let body = json!({ "params": one }).to_string();
         b.ask("POST", "/zstack/v1/ipsec", body.as_bytes()).expect(200);
     }
-    let status = |name: &str| -> usize {
-        let text = fs::read_to_string(format!("/proc/{}/status", b.pid())).expect("it lives");
-        let line = text.lines().find(|line| line.starts_with(name)).expect(name);
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-    };
+    let status = |name: &str| status(&b, name);
     fs::write(format!("/proc/{}/clear_refs", b.pid()), "5").expect("its own process");
     let before = status("VmHWM");
     let text = b.ask("GET", "/metrics", b"").expect(200).text();
