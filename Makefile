@@ -17,7 +17,7 @@ export CYGNET_ROOTS
 # The lab tests that tell most about another strongSwan, for a run of a minute each.
 LAB := create:: policies:: half:: heal::charon_goes keys::a_new_key_is_negotiated_ikev2 loss:: algorithms::ike_groups \
 	networks::several_networks_ikev2 networks::ipv6 parts::a_disabled reasons::proposals_differ_ikev2 \
-	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes post_quantum::
+	reasons::proofs_differ_ikev2 reasons::nobody_answers refusals::charon_lacks trial::a_change_that_does versions::lifetimes post_quantum:: odd_moves::a_standby
 
 # The lowest Rust that builds.
 RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)

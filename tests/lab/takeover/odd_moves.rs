@@ -12,7 +12,7 @@ use super::bed::{Bed, Plan};
 use super::turn;
 use crate::pair::PATIENCE;
 use crate::stream::Events;
-use crate::support::lab::Side;
+use crate::support::lab::{Lab, Side};
 use crate::support::wait_until;
 
 /// Runs lines of `ip` in one process: what they do is done within a millisecond.
@@ -121,6 +121,42 @@ fn an_address_moves_while_a_gateway_starts() {
         carries(&bed, to, 0);
         bed.stands_by(from);
     }
+}
+
+/// A trap would take what the other gateway is to send. Where charon can have any, they are where the address is.
+#[test]
+fn a_standby_has_no_traps() {
+    let Some(bed) = Bed::start(Plan::default()) else { return };
+    let able = Lab::strongswan() >= [5, 9, 11];
+    let traps_at = |holder: Option<Side>| {
+        wait_until(PATIENCE, &format!("traps at {holder:?} alone"), || {
+            let has = Side::BOTH.map(|side| !bed.gateways.traps(side).is_empty());
+            (has == Side::BOTH.map(|side| able && holder == Some(side))).then_some(())
+        });
+    };
+    bed.give_address(Side::A, 0);
+    bed.ready(Side::A, 0);
+    traps_at(Some(Side::A));
+    bed.take_address(Side::A, 0);
+    bed.give_address(Side::B, 0);
+    bed.ready(Side::B, 0);
+    traps_at(Some(Side::B));
+    if !able {
+        return;
+    }
+    // The same where traffic begins: the standby is told while it stands by, and waits for packets when it has the address.
+    for side in Side::BOTH {
+        let change = json!({ "peerAddress": "10.200.0.1", "ikeVersion": "ikev2", "ikeDhGroup": 31, "pfs": "none",
+                             "startMode": "trap", "authKey": crate::pair::KEY });
+        bed.agent(side).change(&Plan::uuid(0), &change).expect(200);
+    }
+    bed.take_address(Side::B, 0);
+    traps_at(None);
+    let tried = attempts(&bed, Side::A);
+    bed.give_address(Side::A, 0);
+    traps_at(Some(Side::A));
+    assert_eq!((attempts(&bed, Side::A), bed.sas(Side::A)), (tried, [0, 0]), "it waits for traffic");
+    carries(&bed, Side::A, 0);
 }
 
 /// What is deleted, changed and created on a standby is so when the address comes.
