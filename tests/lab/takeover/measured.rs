@@ -55,14 +55,15 @@ fn asked(bed: &Bed, side: Side) -> [f64; 4] {
 /// The processor time so far of both agents, of both gateways' charons and of the peer's, in seconds. However busy the
 /// machine is, it says how long a move takes at least.
 fn processor(bed: &Bed) -> [f64; 5] {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    let ticks = ticks.and_then(|ticks| ticks.try_into().ok()).unwrap_or(100).max(1);
     let of = |pid: Option<i32>| {
         let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()).unwrap_or_default();
         // The name of the program may have spaces; utime and stime are the fields 14 and 15.
         let fields: Vec<u64> = stat.rsplit(") ").next().map_or_else(Vec::new, |rest| {
             rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect()
         });
-        fields.iter().sum::<u64>() as f64 / ticks as f64
+        Duration::from_millis(fields.iter().sum::<u64>() * 1000 / ticks).as_secs_f64()
     };
     let [a, b] = Side::BOTH.map(|side| of(bed.agent(side).pid()));
     let [c, d] = Side::BOTH.map(|side| of(bed.gateways.charon_pid(side)));
@@ -122,9 +123,10 @@ fn takeovers(tunnels: usize) {
         last.push(all);
         let spent = processor(&bed);
         let spent: [f64; 5] = std::array::from_fn(|at| spent[at] - used[at]);
+        let all_attempts = u32::try_from(bed.plan.tunnels).map_or(f64::MAX, f64::from);
         // The text of metrics is kept for a second.
         let after = wait_until(LONG, "all attempts are counted", || {
-            Some(asked(&bed, to)).filter(|after| after[2] - requests[2] >= bed.plan.tunnels as f64)
+            Some(asked(&bed, to)).filter(|after| after[2] - requests[2] >= all_attempts)
         });
         let [lists, listed, attempts, begun] = std::array::from_fn(|at| after[at] - requests[at]);
         let down = downs(&events[to as usize]) - before[to as usize];
