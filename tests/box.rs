@@ -1,6 +1,6 @@
 //! The package on real machines with systemd: installed, locked down, reaching charon, serving, surviving, upgraded and
-//! removed; two gateways whose tunnel comes back after a reboot and a power cut; a fleet; and the quick start. `make box`
-//! builds the packages and runs this: it needs root, and `CYGNET_DEB` and `CYGNET_FLEET_DEB` name them.
+//! removed; two gateways whose tunnel comes back after a reboot and a power cut, and two with keepalived; a fleet; and the
+//! quick start. `make box` builds the packages and runs this: it needs root, and `CYGNET_DEB` and `CYGNET_FLEET_DEB` name them.
 
 #[path = "support/certificates.rs"]
 mod certificates;
@@ -8,6 +8,8 @@ mod certificates;
 mod credentials;
 #[path = "box/fleet.rs"]
 mod fleet;
+#[path = "box/keepalived.rs"]
+mod keepalived;
 #[path = "box/life.rs"]
 mod life;
 #[path = "box/machine.rs"]

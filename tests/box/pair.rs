@@ -9,7 +9,9 @@ use std::{process::Command, thread};
 pub const VIP: &str = "8db7a95857db4771b309933783a6975e";
 pub const NETWORK: &str = "5a1c3c1ab5b24a5c8d1f2a3b4c5d6e7f";
 
-fn ip(line: &str) {
+/// Changes the networks of machines.
+#[track_caller]
+pub fn ip(line: &str) {
     let status = Command::new("ip").args(line.split(' ')).status().expect("ip runs");
     assert!(status.success(), "ip {line}");
 }

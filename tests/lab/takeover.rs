@@ -9,6 +9,8 @@ mod bed;
 mod keepalived;
 #[path = "takeover/measured.rs"]
 mod measured;
+#[path = "takeover/odd_moves.rs"]
+mod odd_moves;
 
 use std::time::{Duration, Instant};
 

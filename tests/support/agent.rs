@@ -79,15 +79,16 @@ pub fn l3_network(side: Side) -> String {
     format!("{}0000000000040008000000000000002", side.letter())
 }
 
-/// The agent that was built with this test; for a binary that is no test: `$CYGNET_BIN`, or the one in the directory
+/// `$CYGNET_BIN`, else the agent that was built with this test; for a binary that is no test, the one in the directory
 /// above this program's.
 pub fn binary() -> PathBuf {
+    let named = std::env::var_os("CYGNET_BIN").map(PathBuf::from);
     let built = option_env!("CARGO_BIN_EXE_cygnet").map(PathBuf::from);
     let beside = || {
         let own = std::env::current_exe().unwrap_or_default();
         own.parent().and_then(Path::parent).unwrap_or(Path::new("/usr")).join("cygnet")
     };
-    built.unwrap_or_else(|| std::env::var_os("CYGNET_BIN").map_or_else(beside, PathBuf::from))
+    named.or(built).unwrap_or_else(beside)
 }
 
 /// A running agent; dropping it ends it.

@@ -4,7 +4,12 @@ use super::{AMPLE, SHORT, bench, is_unreachable, requests, sa, soon};
 use crate::{connections, fake_charon::Behaviour};
 use cygnet::strongswan::{StrongSwan, section::Section, vici::Asker};
 use futures_util::future::join_all;
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 /// An SA as it was listed, kept whole.
 fn whole(item: Section) -> Vec<Section> {
@@ -93,6 +98,27 @@ async fn all_who_look_while_one_list_is_made_share_the_next() {
     let lists = b.charon.requests_of("list-sas");
     assert_eq!(lists.len(), 2, "lists for {MANY} who looked");
     assert!(lists[1].body.text("ike").is_none(), "the second is of all");
+}
+
+/// charon has other work: after a list that took long, the next one comes after three times as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarter_of_the_time_at_most_goes_to_lists() {
+    let b = bench(AMPLE);
+    let id = format!("{:032x}", 1).parse::<cygnet::ipsec::ConnectionId>().expect("an id");
+    b.charon.once(&format!("list-sas cygnet-{id}"), Behaviour::Late);
+    let strongswan = StrongSwan::from(b.vici);
+    let mut first = Box::pin(strongswan.look(id));
+    while b.charon.requests_of("list-sas").is_empty() {
+        begun(first.as_mut()).await;
+        tokio::task::yield_now().await;
+    }
+    let asked = Instant::now();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (took, answered) = (asked.elapsed(), Instant::now());
+    b.charon.release();
+    soon(first).await.expect("answered");
+    soon(strongswan.look(id)).await.expect("answered");
+    assert!(answered.elapsed() >= 3 * took, "{:?} after one that took {took:?}", answered.elapsed());
 }
 
 /// Initiations go many in one exchange: each gets the answer that is about it, and one that nobody waits for is not begun.

@@ -22,7 +22,7 @@ fn keepalived(bed: &Bed, side: Side) -> Arc<Process> {
     let tracked = bed.agent(side).state_dir().join("standby").display().to_string();
     let text = format!(
         "global_defs {{\n    vrrp_garp_master_delay 0\n    enable_script_security\n}}\n\
-         vrrp_track_file cygnet {{\n    file {tracked}\n    weight 0\n}}\n\
+         track_file cygnet {{\n    file {tracked}\n    weight 0\n}}\n\
          vrrp_instance wan {{\n    state BACKUP\n    interface wan\n    virtual_router_id 51\n    priority {}\n    \
          advert_int 0.2\n    nopreempt\n    virtual_ipaddress {{\n        {}/32 dev wan\n    }}\n    \
          track_file {{\n        cygnet\n    }}\n}}\n",

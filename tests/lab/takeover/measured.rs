@@ -17,10 +17,11 @@ fn number(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// How long the standby of a round lasts: spread evenly, in an order that is no order, and the same in each run.
+/// How long the standby of a round lasts: spread evenly from nothing to the longest, short and long ones in turns.
 fn standby(round: usize, moves: usize) -> Duration {
     let most = number("CYGNET_HA_STANDBY", 180);
-    Duration::from_millis(most * 1000 * ((round * 7) % moves) as u64 / moves.max(1) as u64)
+    let place = if round.is_multiple_of(2) { round / 2 } else { moves - 1 - round / 2 };
+    Duration::from_millis(most * 1000 * place as u64 / (moves.max(2) - 1) as u64)
 }
 
 /// The median, the 95th percentile and the worst.
@@ -51,8 +52,39 @@ fn asked(bed: &Bed, side: Side) -> [f64; 4] {
     [of("count", "list-sas"), of("sum", "list-sas"), of("count", "initiate"), of("sum", "initiate")]
 }
 
+/// The processor time so far of both agents, of both gateways' charons and of the peer's, in seconds. However busy the
+/// machine is, it says how long a move takes at least.
+fn processor(bed: &Bed) -> [f64; 5] {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    let ticks = ticks.and_then(|ticks| ticks.try_into().ok()).unwrap_or(100).max(1);
+    let of = |pid: Option<i32>| {
+        let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()).unwrap_or_default();
+        // The name of the program may have spaces; utime and stime are the fields 14 and 15.
+        let fields: Vec<u64> = stat.rsplit(") ").next().map_or_else(Vec::new, |rest| {
+            rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect()
+        });
+        Duration::from_millis(fields.iter().sum::<u64>() * 1000 / ticks).as_secs_f64()
+    };
+    let [a, b] = Side::BOTH.map(|side| of(bed.agent(side).pid()));
+    let [c, d] = Side::BOTH.map(|side| of(bed.gateways.charon_pid(side)));
+    [a, b, c, d, of(bed.peer.charon_pid(Side::B))]
+}
+
+/// Waits until all tunnels are up; how many were so at the end of each second.
+fn all_up(bed: &Bed, side: Side, begun: Instant) -> Vec<usize> {
+    let mut up = Vec::new();
+    wait_until(LONG, "all are up", || {
+        let [all, half_open] = bed.sas(side);
+        if begun.elapsed() >= Duration::from_secs(up.len() as u64 + 1) {
+            up.push(all - half_open);
+        }
+        (all - half_open >= bed.plan.tunnels).then_some(())
+    });
+    up
+}
+
 /// Waits for what is measured: the first reply through the first tunnel, and the last tunnel.
-fn measure(bed: &Bed, to: Side, begun: Instant) -> [Duration; 2] {
+fn measure(bed: &Bed, to: Side, begun: Instant) -> ([Duration; 2], Vec<usize>) {
     let [here, there] = bed.plan.hosts(0);
     let ping = bed.gateways.ping_background(to, &here, &there, Duration::from_millis(20));
     let first = std::thread::scope(|scope| {
@@ -60,11 +92,12 @@ fn measure(bed: &Bed, to: Side, begun: Instant) -> [Duration; 2] {
             wait_until(LONG, "the first reply", || (ping.received() > 0).then_some(()));
             begun.elapsed()
         });
-        bed.all_up(to);
-        [begun.elapsed(), replied.join().expect("a reply")]
+        let up = all_up(bed, to, begun);
+        let all = begun.elapsed();
+        ([replied.join().expect("a reply"), all], up)
     });
     ping.stop();
-    [first[1], first[0]]
+    first
 }
 
 fn takeovers(tunnels: usize) {
@@ -82,17 +115,24 @@ fn takeovers(tunnels: usize) {
         bed.stands_by(from);
         let capture = bed.gateways.capture();
         std::thread::sleep(standby(round, moves));
-        let requests = asked(&bed, to);
+        let (requests, used) = (asked(&bed, to), processor(&bed));
         let begun = Instant::now();
         bed.give_address(to, 0);
-        let [reply, all] = measure(&bed, to, begun);
+        let ([reply, all], up) = measure(&bed, to, begun);
         replies.push(reply);
         last.push(all);
-        let after = asked(&bed, to);
+        let spent = processor(&bed);
+        let spent: [f64; 5] = std::array::from_fn(|at| spent[at] - used[at]);
+        let all_attempts = u32::try_from(bed.plan.tunnels).map_or(f64::MAX, f64::from);
+        // The text of metrics is kept for a second.
+        let after = wait_until(LONG, "all attempts are counted", || {
+            Some(asked(&bed, to)).filter(|after| after[2] - requests[2] >= all_attempts)
+        });
         let [lists, listed, attempts, begun] = std::array::from_fn(|at| after[at] - requests[at]);
         let down = downs(&events[to as usize]) - before[to as usize];
         say(format!(
-            "move {round}: {reply:?} and {all:?}; {lists} lists in {listed:.1} s, {attempts} attempts in {begun:.1} s; {down} down"
+            "move {round}: {reply:?} and {all:?}; {lists} lists in {listed:.1} s, {attempts} attempts in {begun:.1} s; {down} down; \
+             processor, agents, charons and the peer's: {spent:.2?} s; up after each second: {up:?}"
         ));
         assert_eq!(capture.finish_each()[from as usize].ike, 0, "a standby sends nothing");
         assert_eq!(downs(&events[from as usize]), before[from as usize], "a standby says of nothing that it is down");
@@ -125,7 +165,7 @@ fn restarts(tunnels: usize) {
         bed.gateways.stop_charon(to);
         bed.gateways.start_charon(to);
         load(to);
-        let [reply, all] = measure(&bed, to, begun);
+        let ([reply, all], _) = measure(&bed, to, begun);
         replies.push(reply);
         last.push(all);
         // The script of the one that lost the address.
