@@ -218,7 +218,7 @@ impl World {
 fn of_the_unit() -> Vec<(String, String)> {
     let lines = include_str!("../../systemd/cygnet.service").lines();
     let settings = lines.filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
-    let of_memory = settings.filter(|(name, _)| name.starts_with("MALLOC_"));
+    let of_memory = settings.filter(|(name, _)| name == &"GLIBC_TUNABLES");
     of_memory.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 

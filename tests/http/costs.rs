@@ -11,6 +11,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
+    process::Command,
 };
 
 /// A number of KiB that the kernel tells of the agent.
@@ -117,6 +118,21 @@ fn metrics_take_the_memory_of_their_text() {
     let text = b.ask("GET", "/metrics", b"").expect(200).text();
     let grown = (status("VmHWM") - before) * 1024;
     assert!(text.len() > 1000 * MANY as usize / 2 && grown < 4 * text.len(), "{} bytes take {grown}", text.len());
+}
+
+/// The C library says nothing of a tunable that it does not know, and the memory would not be bounded.
+#[test]
+fn the_c_library_knows_what_the_unit_sets() {
+    let unit = include_str!("../../systemd/cygnet.service");
+    let set = unit.lines().find_map(|line| line.strip_prefix("Environment=GLIBC_TUNABLES=")).expect("it is set");
+    let maps = fs::read_to_string("/proc/self/maps").expect("its own process");
+    let loader = maps.split_whitespace().find(|word| word.contains("/ld-linux")).expect("the C library's loader");
+    let listed = Command::new(loader).arg("--list-tunables").output().expect("it runs").stdout;
+    let listed = String::from_utf8(listed).expect("text");
+    for tunable in set.split(':') {
+        let (name, value) = tunable.split_once('=').expect("a name and a value");
+        assert!(value.parse::<u32>().is_ok() && listed.contains(&format!("{name}: ")), "{tunable} of {listed}");
+    }
 }
 
 /// What charon does not have yet needs no guard, and one thing of charon is not asked for twice.
