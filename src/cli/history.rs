@@ -68,7 +68,7 @@ pub fn changes(fields: &Value) -> String {
     fields.as_array().into_iter().flatten().map(change).collect::<Vec<_>>().join(", ")
 }
 
-/// `cygnet revert`: as a Change, on trial unless the caller says otherwise.
+/// `cygnet revert`: as a Change, on trial unless the caller says otherwise or it is in transition.
 pub fn revert(client: &Client, args: &RevertArgs) -> Result<()> {
     if !args.yes {
         ask::must_be_possible()?;
@@ -76,27 +76,29 @@ pub fn revert(client: &Client, args: &RevertArgs) -> Result<()> {
     let uuid = select::uuid(client, &args.which.connection)?;
     let path = format!("/cygnet/v1/connections/{uuid}");
     let mut query = vec![format!("revision={}", args.revision)];
-    if !args.no_confirm {
-        let confirm = args.confirm.as_deref().unwrap_or("60s");
+    // The old tunnel goes on in a transition, so there is nothing to confirm; the agent refuses both, by name.
+    let confirms = !args.no_confirm && args.transition.transition.is_none();
+    if let Some(confirm) = args.confirm.as_deref().or(confirms.then_some("60s")) {
         query.push(format!("confirm={}", encoded(&up::with_unit(confirm))));
     }
     if args.immediate {
         query.push("immediate=true".into());
     }
+    let transition = plan::in_transition(&args.transition);
     if !args.yes {
         // What is seen is what is reverted: a write of somebody else in between is refused.
         let seen = client.get(&format!("{path}/history"))?;
         let present = seen["revisions"][0]["revision"].as_u64();
         let present = present.ok_or_else(|| Stop::failed("the agent's answer has no revisions"))?;
         query.push(format!("from={present}"));
-        let plan = client.post(&format!("{path}/revert/plan?{}", query.join("&")), &Value::Null)?;
+        let plan = client.post(&format!("{path}/revert/plan?{}{transition}", query.join("&")), &Value::Null)?;
         if plan["fields"].as_array().is_some_and(Vec::is_empty) {
             return print(&format!("nothing to do: revision {} says what is stored\n", args.revision)).map(drop);
         }
         let question = format!("Revert {} to revision {}?", visible(&args.which.connection), args.revision);
         ask::confirmed(&(plan::page(&plan, Look::of_stderr()) + "\n"), &question)?;
     }
-    let path = format!("{path}/revert?{}", query.join("&"));
+    let path = format!("{path}/revert?{}{transition}", query.join("&"));
     let answer = client.write(Method::POST, &path, None, &format!("reverting {uuid}"))?;
     up::finish(client, answer, "reverted", None, args.json.json)
 }

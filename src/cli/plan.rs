@@ -69,7 +69,7 @@ fn kept(unset: &[String]) -> String {
 }
 
 /// The parameters of a change in transition, behind others.
-fn in_transition(args: &TransitionArgs) -> String {
+pub fn in_transition(args: &TransitionArgs) -> String {
     let Some(time) = &args.transition else { return String::new() };
     let accept = if args.accept { "&accept=true" } else { "" };
     format!("&transition={}{accept}", encoded(&up::with_unit(time)))

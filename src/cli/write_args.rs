@@ -200,6 +200,9 @@ pub struct RevertArgs {
     /// Closes the old SA at once, even if the new one is not up.
     #[arg(long)]
     pub immediate: bool,
+    /// In which time the other end is changed.
+    #[command(flatten)]
+    pub transition: TransitionArgs,
     /// How the result is printed.
     #[command(flatten)]
     pub json: Json,

@@ -90,3 +90,34 @@ fn a_revert_that_does_not_come_up_is_taken_back_unless_it_is_kept() {
     let ended = run(b, &["revert", "site-7", "1", "--yes", "--no-confirm", "--confirm"]).ends(2);
     assert!(ended.err.contains("cannot be used with"), "{}", ended.err);
 }
+
+/// What a revert goes back to may need the other end too, at another hour.
+#[test]
+fn a_revert_in_transition_keeps_the_tunnel_and_is_not_on_trial() {
+    let b = up();
+    run(&b, &["change", "site-7", "--set", "ikeDhGroup=19", "--yes", "--wait"]).ends(0);
+    b.charon.establish(false);
+    let revert = ["revert", "site-7", "1", "--yes", "--transition", "24h"];
+    for (option, name) in [("--confirm", "confirm"), ("--immediate", "immediate")] {
+        let ended = run(&b, &[&revert[..], &[option]].concat()).ends(1);
+        assert!(ended.err.contains("cannot be combined with transition") && ended.err.contains(name), "{}", ended.err);
+    }
+    let ended = run(&b, &["revert", "site-7", "1", "--yes", "--accept"]).ends(2);
+    assert!(ended.err.contains("--transition"), "{}", ended.err);
+    let ended = run(&b, &revert).ends(0);
+    assert!(ended.out.starts_with(&format!("reverted site-7 ({}): Connecting", uuid(7))), "{}", ended.out);
+    assert!(ended.err.contains("IN_TRANSITION"), "{}", ended.err);
+    let view = run(&b, &["show", "site-7", "--json"]).ends(0).json();
+    assert!(view["transition"]["over"] == false && view["trial"].is_null(), "{view:#}");
+    let page = run(&b, &["list", "--transition"]).ends(0).out;
+    assert!(page.contains("site-7") && page.contains("ecp256"), "{page}");
+    // An export says what is wanted, so applying it is no write and the transition goes on.
+    let file = b.path("export.yaml");
+    std::fs::write(&file, run(&b, &["export"]).ends(0).out).expect("written");
+    let plan = run(&b, &["apply", "-f", file.to_str().expect("UTF-8"), "--yes", "--json"]).ends(0).json();
+    assert_eq!(plan["connections"][0]["action"], "keep", "{plan:#}");
+    assert_eq!(run(&b, &["list", "--transition", "-o", "name"]).ends(0).out, "site-7\n");
+    // Files are a wish for good: a command that cannot be in transition says so.
+    let ended = run(&b, &["apply", "-f", "-", "--yes", "--transition", "24h"]).ends(2);
+    assert!(ended.err.contains("--transition"), "{}", ended.err);
+}

@@ -99,6 +99,21 @@ fn a_ppk_is_the_same_or_is_named() {
     }
 }
 
+/// The PPK is only at the peer, which requires it. The peer that begins says so in its first message. The one that answers
+/// says no more than that the proof is refused, so the reason says what else it may be.
+#[test]
+fn a_ppk_that_only_the_peer_has_is_named() {
+    for (role, code, word) in
+        [(Role::Peer, "PPK_MISSING", "none is set here"), (Role::We, "PEER_REFUSED_AUTH", "no PPK")]
+    {
+        let Some(lab) = lab() else { return };
+        let options = json!({ "ikeVersion": "ikev2" });
+        let bed = Bed::start(lab, &SAME_PPK, "ikev2", &options, (role == Role::Peer).then_some(FIRST));
+        let reason = bed.named(role, code, &[word]);
+        say(format!("{role:?}: {code}: {}", reason["details"]));
+    }
+}
+
 /// Where the suites differ: this end has Debian sid's strongSwan, the only one with ML-KEM.
 const NEWEST: &str = "sid";
 /// Debian 13's, and this machine's, which is Debian 12's.

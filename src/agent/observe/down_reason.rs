@@ -4,8 +4,8 @@ use super::view::Discount;
 use crate::{
     agent::{Agent, CharonLink, EventKind, LocalAddresses, View, reconcile::transition::behind, refusal::unspoken},
     ipsec::{
-        Carried, Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, Protocol, Reason, Remote,
-        State, Status, Use, carried, condition, condition::current, coverage, list, native::StartMode,
+        Carried, Child, ChildSa, Code, Condition, Connection, ConnectionId, IkeSa, IkeState, IkeVersion, Protocol,
+        Reason, Remote, State, Status, Use, carried, condition, condition::current, coverage, list, native::StartMode,
         next_layer::Side,
     },
     store::Record,
@@ -275,7 +275,12 @@ fn with_wanted(view: &View, cause: &FailureCause) -> String {
         }
         (Code::PeerRefusedAuth | Code::AuthFailed | Code::IdMismatch, _) => {
             let (ours, theirs) = (connection.local_id.with_kind(), connection.remote_id.with_kind());
-            format!("{details}; this gateway sends {ours} and expects {theirs}")
+            // A peer that requires a PPK says no more than that to an initiator without one.
+            let lacks = cause.code == Code::PeerRefusedAuth
+                && connection.version == IkeVersion::V2
+                && connection.native.ppk_id.is_none();
+            let ppk = if lacks { "; it has no PPK, which the peer may require" } else { "" };
+            format!("{details}; this gateway sends {ours} and expects {theirs}{ppk}")
         }
         _ => details.clone(),
     }
