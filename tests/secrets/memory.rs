@@ -6,6 +6,7 @@ use crate::{
     serve::{Bench, hex},
     skip::skipped,
 };
+use memchr::memmem::Finder;
 use nix::unistd::geteuid;
 use std::{
     fs::{self, File},
@@ -84,19 +85,16 @@ fn total(copies: &[(&str, usize)]) -> usize {
 /// How often each needle stands in the memory that the process `pid` can write.
 fn counted(pid: i32, needles: &[&[u8]]) -> Vec<usize> {
     let memory = File::open(format!("/proc/{pid}/mem")).expect("root may read it");
+    let finders: Vec<_> = needles.iter().map(Finder::new).collect();
     let mut counts = vec![0; needles.len()];
-    let mut beginnings = vec![Vec::new(); 256];
-    needles.iter().enumerate().for_each(|(number, needle)| beginnings[usize::from(needle[0])].push(number));
     for (start, end) in writable(pid) {
         let mut bytes = vec![0; usize::try_from(end - start).expect("it fits")];
         // What was unmapped meanwhile holds nothing.
         if memory.read_exact_at(&mut bytes, start).is_err() {
             continue;
         }
-        for (place, byte) in bytes.iter().enumerate().filter(|(_, byte)| **byte != 0) {
-            for number in &beginnings[usize::from(*byte)] {
-                counts[*number] += usize::from(bytes[place..].starts_with(needles[*number]));
-            }
+        for (count, finder) in counts.iter_mut().zip(&finders) {
+            *count += finder.find_iter(&bytes).count();
         }
     }
     counts

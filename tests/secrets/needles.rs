@@ -1,6 +1,7 @@
 //! The forms in which a key may show.
 
 use crate::serve::hex;
+use memchr::memmem;
 use std::{fs, path::Path};
 
 /// The alphabet of base64, and that of its form for URLs.
@@ -53,7 +54,7 @@ impl Needles {
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window == needle)
+    memmem::find(bytes, needle).is_some()
 }
 
 fn forms(part: &[u8]) -> Vec<(String, Vec<u8>)> {
