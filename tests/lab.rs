@@ -79,6 +79,8 @@ mod operator;
 mod own_certificates;
 #[path = "lab/page.rs"]
 mod page;
+#[path = "lab/page_rows.rs"]
+mod page_rows;
 #[path = "lab/pair.rs"]
 mod pair;
 #[path = "lab/parts.rs"]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A browser on gateway A.
-fn browser(lab: &Lab) -> Browser {
+pub fn browser(lab: &Lab) -> Browser {
     let (here, dials) = (lab.clone(), lab.clone());
     Browser::start(
         move |program| here.command_in(Side::A, program),
