@@ -11,13 +11,15 @@ use nix::unistd::geteuid;
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// How much of a secret is looked for: this many bytes from its beginning, its middle and its end. An allocator
 /// overwrites the beginning of what is freed; the rest is as good a key.
 const PART: usize = 10;
-/// How often memory is read before there are too many copies: a caller that is idle for 15 s would be cut off.
-const LOOKS: usize = 6;
+/// For how long memory is read before there are too many copies: a caller that is idle for 15 s would be cut off.
+const LOOKED: Duration = Duration::from_secs(10);
 
 /// A secret in the forms in which memory may hold it: of each form, three parts.
 pub struct Secret(Vec<(String, [Vec<u8>; 3])>);
@@ -66,13 +68,14 @@ impl Secret {
     #[track_caller]
     pub fn settles(&self, b: &Bench, most: usize, when: &str) {
         let first = self.copies(b);
-        let mut last = first.clone();
-        for _ in 0..LOOKS {
-            if total(&last) <= most {
-                eprintln!("{when}: {} copies, at first {}", total(&last), total(&first));
-                return;
-            }
+        let (mut last, began) = (first.clone(), Instant::now());
+        while total(&last) > most && began.elapsed() < LOOKED {
+            thread::sleep(Duration::from_millis(50));
             last = self.copies(b);
+        }
+        if total(&last) <= most {
+            eprintln!("{when}: {} copies, at first {}", total(&last), total(&first));
+            return;
         }
         panic!("{when}: {} copies, {most} at most: {last:?}", total(&last));
     }
