@@ -43,7 +43,7 @@ WITH = --locked $(FEATURES:%=--features %)
 
 # Tests that need more than Rust (a file system mounted, strace's rights, another process's memory, a Python venv,
 # a browser), and those that wait for time to pass.
-SLOW := api_requests:: crash:: http::page_ faults::injected:: faults::places:: secrets::memory::
+SLOW := api_requests:: crash:: http::page_ http::takeover:: faults::injected:: faults::places:: secrets::memory::
 
 # The programs of `make test` but for the lab; kernel and box have machines of their own.
 TEST_MORE := library agent $(if $(filter fleet,$(FEATURES)),fleet) flood
@@ -51,7 +51,7 @@ TEST_MORE := library agent $(if $(filter fleet,$(FEATURES)),fleet) flood
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check demo man test test-more test-lab ahead fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check check-tests demo man test test-more test-lab ahead fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -64,10 +64,14 @@ demo: deps
 man: deps
 	cargo run $(WITH) --example man -- target/share
 
-# Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian.
+# Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian. Its
+# parts run side by side, because the tests wait; each shows its output when it ends.
 # TESTS=later leaves its tests to `make test`, which runs them too.
-check: lint doc licences
-	[ "$(TESTS)" = later ] || $(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
+check:
+	$(MAKE) --no-print-directory -j 4 --output-sync=target $(if $(filter later,$(TESTS)),,check-tests) lint doc licences
+
+check-tests: rust
+	$(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
 
 test: test-lab
 
