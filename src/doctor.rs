@@ -21,7 +21,7 @@ use crate::{
     store::{Damaged, Record, Store, Timestamp, dropped::DroppedCas},
     strongswan::StrongSwan,
 };
-use case::Unresolved;
+use case::{Unanswered, Unresolved};
 use facts::Unchecked;
 use finding::{Judged, unchecked};
 use std::{collections::BTreeSet, sync::Arc};
@@ -37,7 +37,7 @@ enum Records {
 }
 
 /// All checks with their names, in the order of reports.
-const CHECKS: [(&str, Check, Records); 31] = [
+const CHECKS: [(&str, Check, Records); 32] = [
     ("agent", checks::daemon::agent, Records::Unused),
     ("charon", checks::daemon::reachable, Records::Unused),
     ("vici", checks::daemon::socket, Records::Unused),
@@ -57,6 +57,7 @@ const CHECKS: [(&str, Check, Records); 31] = [
     ("data_plane", checks::data_plane::plane, Records::Unused),
     ("dropped_cas", checks::cas::dropped, Records::Needed),
     ("names", checks::names::names, Records::Needed),
+    ("fragments", checks::fragments::fragments, Records::Needed),
     ("addresses", checks::addresses::addresses, Records::Needed),
     ("pair", checks::pair::pair, Records::Unused),
     ("settings_drift", checks::settings::drift, Records::Needed),
@@ -138,6 +139,7 @@ pub async fn examine(settings: &Settings, places: &Places, strongswan: &StrongSw
         same_networks,
         dropped_cas,
         unresolved,
+        unanswered: Vec::new(),
         pair,
         now,
     })
@@ -152,6 +154,15 @@ impl Agent {
             Some(Unresolved { connection: record.spec.names.name.clone(), why, is_new: record.is_unresolved() })
         });
         let unresolved = unresolved.collect();
+        let unanswered = records.iter().filter(|record| record.is_loaded()).filter_map(|record| {
+            let sent = self.unanswered_fragments(record)?;
+            Some(Unanswered {
+                connection: record.spec.names.name.clone(),
+                peer: record.connection.remote_addr.ip()?,
+                sent,
+            })
+        });
+        let unanswered = unanswered.collect();
         let facts = Box::pin(facts::gather(places, self.strongswan(), checks::flows::ends(&records), cut(&records)));
         let (facts, pair) = tokio::join!(facts, pair);
         judge(&Case {
@@ -165,6 +176,7 @@ impl Agent {
             same_networks: self.stance(Weakness::SameNetworks.setting()),
             dropped_cas: self.kept_cas(),
             unresolved,
+            unanswered,
             pair,
             now: Timestamp::now(),
         })

@@ -43,6 +43,8 @@ mod dropped_cas;
 mod every_identity;
 #[path = "lab/fallback.rs"]
 mod fallback;
+#[path = "lab/fragments.rs"]
+mod fragments;
 #[path = "lab/half.rs"]
 mod half;
 #[path = "lab/heal.rs"]

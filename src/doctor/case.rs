@@ -6,6 +6,7 @@ use crate::{
     ipsec::Connection,
     settings::{Gateway, policy::Stance},
     store::{Damaged, Record, Timestamp, dropped::DroppedCa},
+    strongswan::log_parser::Fragments,
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
@@ -19,6 +20,17 @@ pub struct Unresolved {
     pub why: String,
     /// Whether it never had one: then the connection is not even loaded.
     pub is_new: bool,
+}
+
+/// A connection whose peer does not answer a message that takes several packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The connection's name.
+    pub connection: String,
+    /// Where the peer is.
+    pub peer: IpAddr,
+    /// The message.
+    pub sent: Fragments,
 }
 
 /// What comparing this gateway with another one gave.
@@ -53,6 +65,8 @@ pub struct Case {
     pub dropped_cas: Vec<DroppedCa>,
     /// The names of peers that have no address.
     pub unresolved: Vec<Unresolved>,
+    /// The connections whose peers do not answer what takes several packets.
+    pub unanswered: Vec<Unanswered>,
     /// The comparison with the other gateway of a pair, if the settings name one.
     pub pair: Option<Paired>,
     /// The current time.

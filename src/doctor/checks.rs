@@ -9,6 +9,7 @@ pub(super) mod data_plane;
 pub(super) mod file_modes;
 pub(super) mod filter;
 pub(super) mod flows;
+pub(super) mod fragments;
 #[cfg(test)]
 pub(crate) mod healthy;
 pub(super) mod interfaces;

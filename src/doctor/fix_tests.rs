@@ -16,9 +16,12 @@ use super::{
 };
 use crate::{
     store::{Damaged, dropped::DroppedCa},
-    strongswan::foreign::{Foreign, ForeignChild},
+    strongswan::{
+        foreign::{Foreign, ForeignChild},
+        log_parser::Fragments,
+    },
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// What a stranger may choose.
 const HOSTILE: &str = "x'; reboot #\n$(reboot)";
@@ -62,10 +65,14 @@ fn route_based(case: &mut Case) {
     case.facts.into_tunnels = Ok(Vec::new());
 }
 
-const FAULTS: [Fault; 39] = [
+const FAULTS: [Fault; 40] = [
     |case| {
         let (connection, why) = (HOSTILE.into(), HOSTILE.into());
         case.unresolved = vec![super::case::Unresolved { connection, why, is_new: true }];
+    },
+    |case| {
+        let (peer, sent) = (IpAddr::from([198, 51, 100, 7]), Fragments { bytes: 1621, packets: 2 });
+        case.unanswered = vec![super::case::Unanswered { connection: HOSTILE.into(), peer, sent }];
     },
     route_based,
     |case| {

@@ -51,7 +51,7 @@ pub mod tests {
     use std::process::Command;
 
     /// The programs that fixes name.
-    const PROGRAMS: [&str; 26] = [
+    const PROGRAMS: [&str; 27] = [
         "apt",
         "chgrp",
         "chmod",
@@ -72,6 +72,7 @@ pub mod tests {
         "journalctl",
         "modprobe",
         "nft",
+        "ping",
         "ss",
         "sudo",
         "swanctl",

@@ -26,7 +26,7 @@ use super::{
     words::{self, shorten},
 };
 use crate::ipsec::Identity;
-pub use cause::{Confidence, FailureCause, KEY_OR_IDENTITY, OwnValues, Subject, TraceEvent};
+pub use cause::{Confidence, FailureCause, Fragments, KEY_OR_IDENTITY, OwnValues, Subject, TraceEvent};
 use std::net::IpAddr;
 pub use trace::IkeSaTrace;
 
@@ -125,9 +125,12 @@ impl IkeSaTrace {
             self.version = Some(if text.contains(" Mode IKE_SA") { 1 } else { 2 });
             self.remote = text.rsplit(' ').next().and_then(|last| last.parse().ok()).or(self.remote);
         } else if let Some(message) = text.strip_prefix("generating ") {
+            // The fragments themselves are named afterwards, as [ EF(1/2) ].
+            self.fragments = self.fragments.filter(|_| message.contains("[ EF("));
             self.exchange(message);
         } else if let Some(message) = text.strip_prefix("parsed ") {
             self.silence.record_readable();
+            self.fragments = None;
             // charon says that it begins again before it says for which IKE_SA.
             self.ours |= FIRST_ANSWERS.iter().any(|answer| message.starts_with(answer));
             self.exchange(message);
@@ -148,6 +151,8 @@ impl IkeSaTrace {
             // IKEv1 names the method of authentication before these words.
             let ends = text.split_once("peer configs matching ").map(|(_, ends)| shorten(ends, words::VALUE));
             self.ends = ends.or(self.ends.take());
+        } else if let Some(fragments) = Fragments::parse(text) {
+            self.fragments = Some(fragments);
         } else {
             self.silence.remember(text);
             self.certificates.remember(text);
@@ -157,7 +162,10 @@ impl IkeSaTrace {
 
     /// What the exchanges on the wire tell: the version, and how far it got.
     fn exchange(&mut self, message: &str) {
-        let (v2, v1) = (["IKE_SA_INIT", "IKE_AUTH", "CREATE_CHILD_SA"], ["ID_PROT", "AGGRESSIVE", "QUICK_MODE"]);
+        let (v2, v1) = (
+            ["IKE_SA_INIT", "IKE_INTERMEDIATE", "IKE_AUTH", "CREATE_CHILD_SA"],
+            ["ID_PROT", "AGGRESSIVE", "QUICK_MODE"],
+        );
         let kind = message.split(' ').next().unwrap_or_default();
         if v2.contains(&kind) {
             self.version = Some(2);

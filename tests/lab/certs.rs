@@ -36,12 +36,12 @@ fn by_subject(side: Side, bundle: &str) -> Value {
     json!({ "authMode": "certs", "authKey": bundle, "idType": "name", id: peer })
 }
 
-fn issued(ca: &Ca, kind: Kind, side: Side) -> Issued {
+pub fn issued(ca: &Ca, kind: Kind, side: Side) -> Issued {
     ca.issue(kind, &subject(side), &[])
 }
 
 /// Both ends with certificates of these CAs.
-fn create(pair: &mut Pair, bundles: &[String; 2]) {
+pub fn create(pair: &mut Pair, bundles: &[String; 2]) {
     for side in [Side::B, Side::A] {
         let inventory = pair.create(side, &by_subject(side, &bundles[side as usize]));
         let key = inventory["authKey"].as_str().expect("a bundle");

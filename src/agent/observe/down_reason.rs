@@ -10,7 +10,7 @@ use crate::{
     },
     store::Record,
     strongswan::{
-        log_parser::{Confidence, FailureCause, OwnValues},
+        log_parser::{Confidence, FailureCause, Fragments, OwnValues},
         words::{self, shorten},
     },
 };
@@ -156,6 +156,11 @@ impl Agent {
         let name = record.spec.peer.name()?;
         let why = self.observer.names().address(name, record.connection.local_addr, record.resolved).err()?;
         Some(record.resolved.map_or_else(|| why.clone(), |last| format!("{why}; {last} was its last address")))
+    }
+
+    /// The message in fragments that its peer has not answered.
+    pub fn unanswered_fragments(&self, record: &Record) -> Option<Fragments> {
+        self.entry(record.id).history().unanswered()
     }
 
     /// Whether the name of the peer was looked up since the agent began.

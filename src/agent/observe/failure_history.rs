@@ -4,7 +4,7 @@
 use crate::{
     agent::observe::{connection_log::Log, rekey_failures::RekeyFailures},
     ipsec::{Carried, IkeVersion, reason::Code},
-    strongswan::log_parser::{Confidence, FailureCause},
+    strongswan::log_parser::{Confidence, FailureCause, Fragments},
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -160,6 +160,12 @@ impl FailureHistory {
             Some(_) => None,
             None => self.causes.iter().max_by_key(|known| known.cause.confidence),
         })
+    }
+
+    /// The message in fragments that the peer has not answered, if no IKE SA was established since.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<Fragments> {
+        self.causes.iter().filter(|known| !known.outlived).find_map(|known| known.cause.unanswered)
     }
 
     /// A negotiation starts with this version of IKE.

@@ -77,6 +77,7 @@ pub fn case() -> Case {
         same_networks: Stance::Warn,
         dropped_cas: Vec::new(),
         unresolved: Vec::new(),
+        unanswered: Vec::new(),
         pair: None,
         now: "2026-11-22T13:00:00Z".parse().expect("a time"),
         records: vec![record],

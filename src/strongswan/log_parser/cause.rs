@@ -30,6 +30,15 @@ pub enum OwnValues {
     Said,
 }
 
+/// A message of IKE that is larger than one packet may be (RFC 7383).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fragments {
+    /// The length of the message, in bytes.
+    pub bytes: u32,
+    /// How many packets it takes.
+    pub packets: u32,
+}
+
 /// Why a negotiation failed, or an SA ended, as far as the log tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCause {
@@ -49,6 +58,8 @@ pub struct FailureCause {
     pub details: String,
     /// What that says of this gateway's own values.
     pub own: OwnValues,
+    /// The message that was not answered, if charon sent it in fragments.
+    pub unanswered: Option<Fragments>,
 }
 
 impl FailureCause {
@@ -56,7 +67,7 @@ impl FailureCause {
     #[must_use]
     pub fn new(code: Code, confidence: Confidence, details: String) -> Self {
         let (child, version, peer_id, asked_id, own) = (None, None, None, None, OwnValues::default());
-        Self { code, confidence, child, version, peer_id, asked_id, details, own }
+        Self { code, confidence, child, version, peer_id, asked_id, details, own, unanswered: None }
     }
 
     /// charon refused to negotiate `child`, with these words.
@@ -94,11 +105,12 @@ pub(super) struct Found {
     pub confidence: Confidence,
     pub details: String,
     pub own: OwnValues,
+    pub unanswered: Option<Fragments>,
 }
 
 impl Found {
     pub(super) fn new(code: Code, confidence: Confidence, details: String) -> Self {
-        Self { code, confidence, details, own: OwnValues::default() }
+        Self { code, confidence, details, own: OwnValues::default(), unanswered: None }
     }
 }
 

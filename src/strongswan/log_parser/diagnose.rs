@@ -24,7 +24,7 @@ impl IkeSaTrace {
             .or_else(|| self.end(text))
             .or_else(|| local(text))
             .or_else(|| self.notifies(text));
-        let Found { code, confidence, details, own } = self.of_a_ppk(self.in_its_mode(found?));
+        let Found { code, confidence, details, own, unanswered } = self.of_a_ppk(self.in_its_mode(found?));
         let version = self.version.filter(|_| text.starts_with("no IKE config found for "));
         let details = shorten(&details, words::SENTENCE);
         let child = self.child.clone().filter(|_| is_of_a_child(code));
@@ -38,6 +38,7 @@ impl IkeSaTrace {
             asked_id: self.asked_id().filter(is_of_ids),
             details,
             own,
+            unanswered,
         })
     }
 
@@ -68,7 +69,7 @@ impl IkeSaTrace {
         let details = match (&self.received, &self.configured) {
             (Some(theirs), Some(ours)) if confidence == Confidence::Evidence => {
                 let details = format!("the peer offers {theirs}; wanted here: {ours}");
-                return Some(Found { code, confidence, details, own: OwnValues::Said });
+                return Some(Found { own: OwnValues::Said, ..Found::new(code, confidence, details) });
             }
             _ if code == Code::NoProposalIke => {
                 "the peer accepts none of our IKE proposals, or knows no such connection \

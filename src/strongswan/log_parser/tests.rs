@@ -185,6 +185,60 @@ fn silence_and_ends() {
     assert_told(&carried, "received DELETE for IKE_SA a[1]", Code::PeerDeleted, "the peer closed the IKE SA");
 }
 
+/// The lines of charon 5.9.8 and 6.1.0.
+#[test]
+fn what_is_large_and_not_answered() {
+    let sent = [
+        "initiating IKE_SA a[1] to 192.0.2.2",
+        "parsed IKE_SA_INIT response 0 [ SA KE No ]",
+        "generating IKE_AUTH request 1 [ IDi CERT AUTH SA TSi TSr ]",
+        "splitting IKE message (1621 bytes) into 2 fragments",
+        "generating IKE_AUTH request 1 [ EF(1/2) ]",
+        "generating IKE_AUTH request 1 [ EF(2/2) ]",
+    ];
+    let again = "retransmit 2 of request with message ID 1";
+    let lost = "answered what is small, but not IKE_AUTH (1621 bytes in 2 packets): are large packets lost";
+    assert_told(&sent, again, Code::PeerUnreachable, lost);
+    assert_eq!(unanswered(&sent, again), Some((1621, 2)));
+    // The further key exchange of ML-KEM has a step of its own.
+    let kem = sent.map(|line| line.replace("IKE_AUTH", "IKE_INTERMEDIATE"));
+    let kem: Vec<_> = kem.iter().map(String::as_str).collect();
+    assert_told(&kem, again, Code::PeerUnreachable, "not IKE_INTERMEDIATE (1621 bytes");
+    assert_told(&kem[..3], again, Code::PeerUnreachable, "but not IKE_INTERMEDIATE, the further key exchange");
+    // What was answered is not lost, and of a first message nobody knows that smaller ones arrive.
+    let answered = [&sent[..], &["parsed IKE_AUTH response 1 [ EF(1/2) ]"]].concat();
+    assert_eq!(unanswered(&answered, again), None);
+    let next = [&sent[..], &["generating INFORMATIONAL request 2 [ ]"]].concat();
+    assert_eq!(unanswered(&next, again), None);
+    let first = [OURS[0], OURS[1], sent[3]];
+    assert_told(&first, again, Code::PeerUnreachable, "it has not answered at all");
+    assert_eq!(unanswered(&first, again), None);
+    // The third exchange of main mode, with a certificate.
+    let v1 = [
+        OURS_V1[0],
+        "parsed ID_PROT response 0 [ SA V ]",
+        "parsed ID_PROT response 0 [ KE No ]",
+        "generating ID_PROT request 0 [ ID CERT SIG ]",
+        sent[3],
+    ];
+    let again = "sending retransmit 2 of request message ID 0, seq 3";
+    assert_told(&v1, again, Code::PeerUnreachable, "but not ID_PROT (1621 bytes");
+    assert_eq!(unanswered(&v1, again), Some((1621, 2)));
+    // A tunnel that is up, whose rekeying is lost.
+    let rekeying = [&UP[..], &["generating CREATE_CHILD_SA request 4 [ SA No KE ]"], &sent[3..4]].concat();
+    assert_eq!(unanswered(&rekeying, "giving up after 5 retransmits"), Some((1621, 2)));
+}
+
+/// The size and the packets of what is not answered.
+fn unanswered(before: &[&str], line: &str) -> Option<(u32, u32)> {
+    let mut trace = IkeSaTrace::default();
+    before.iter().for_each(|line| drop(trace.hear(line)));
+    match trace.hear(line) {
+        Some(TraceEvent::FailureCause(cause)) => cause.unanswered.map(|sent| (sent.bytes, sent.packets)),
+        _ => None,
+    }
+}
+
 #[test]
 fn this_gateway() {
     let lacks = "algorithm CAMELLIA_CBC not supported by kernel!";

@@ -1,6 +1,6 @@
 //! What is remembered of one IKE_SA, for the lines that follow.
 
-use super::certificates::Certificates;
+use super::{cause::Fragments, certificates::Certificates};
 use crate::ipsec::reason::Code;
 use std::net::IpAddr;
 
@@ -29,6 +29,8 @@ pub struct IkeSaTrace {
     pub(super) certificates: Certificates,
     /// The message that is sent again and again.
     pub(super) step: Option<&'static str>,
+    /// The last message of this side, if it did not fit into one packet.
+    pub(super) fragments: Option<Fragments>,
     pub(super) silence: Silence,
     pub(super) rekeys: Rekeys,
     pub(super) ppks: Ppks,
