@@ -45,13 +45,10 @@ WITH = --locked $(FEATURES:%=--features %)
 # a browser), and those that wait for time to pass.
 SLOW := api_requests:: crash:: http::page_ http::takeover:: faults::injected:: faults::places:: secrets::memory::
 
-# The programs of `make test` but for the lab; kernel and box have machines of their own.
-TEST_MORE := library agent $(if $(filter fleet,$(FEATURES)),fleet) flood
-
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
 THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
 
-.PHONY: build check check-tests demo man test test-more test-lab ahead fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
+.PHONY: build check check-tests demo man test ahead fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
 build: deps
 	cargo build --release --locked
@@ -73,14 +70,8 @@ check:
 check-tests: rust
 	$(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
 
-test: test-lab
-
-# All programs but the lab, which waits for charons and so can have something beside it.
-test-more: $(if $(filter fleet,$(FEATURES)),fleet-deps,deps)
-	$(THREADS) cargo test $(WITH) --lib --bins --examples $(TEST_MORE:%=--test %)
-
-test-lab: test-more
-	$(THREADS) cargo test $(WITH) --test lab
+test: $(if $(filter fleet,$(FEATURES)),fleet-deps,deps)
+	$(THREADS) cargo test $(WITH)
 
 # What the fleet needs beside the rest.
 fleet-deps: PACKAGES += $(FLEET_PACKAGES) $(FLEET_TEST_PACKAGES)
@@ -150,8 +141,7 @@ ahead: roots $(CYGNET_UML)/foreign $(CARGO_DEB)/bin/cargo-deb build fleet-build
 
 # ESP and AH of a real kernel, other IKE daemons at the other end, and power cuts. make kernel SUITE=trixie: only what has
 # other daemons, with those of that suite. The tests wait for time to pass, so there is one machine more than processors.
-# They use half of two processors: with BESIDE=lab they begin when the lab does (make -j 2 test kernel BESIDE=lab).
-kernel: $(if $(filter lab,$(BESIDE)),test-more) deps | $(CYGNET_UML)/foreign $(SUITE:%=$(CYGNET_ROOTS)/%-ike)
+kernel: deps | $(CYGNET_UML)/foreign $(SUITE:%=$(CYGNET_ROOTS)/%-ike)
 	CYGNET_FOREIGN=$(SUITE:%=$(CYGNET_ROOTS)/%-ike) RUST_TEST_THREADS=$$(($$(nproc) + 1)) \
 		cargo test $(WITH) --test kernel -- --ignored $(if $(SUITE),boots::foreign::,boots:: cuts::)
 

@@ -130,7 +130,8 @@ impl IkeSaTrace {
             self.exchange(message);
         } else if let Some(message) = text.strip_prefix("parsed ") {
             self.silence.record_readable();
-            self.fragments = None;
+            // One fragment of an answer is none yet.
+            self.fragments = self.fragments.filter(|_| message.contains("[ EF("));
             // charon says that it begins again before it says for which IKE_SA.
             self.ours |= FIRST_ANSWERS.iter().any(|answer| message.starts_with(answer));
             self.exchange(message);

@@ -132,7 +132,7 @@ impl FailureHistory {
 
     /// The IKE_SA was established: the known causes may be over.
     pub fn outlive(&mut self) {
-        self.causes.iter_mut().for_each(|known| known.outlived = true);
+        self.causes.iter_mut().for_each(|known| (known.outlived, known.cause.unanswered) = (true, None));
     }
 
     /// The configuration changed: earlier causes no longer apply.
@@ -165,7 +165,7 @@ impl FailureHistory {
     /// The message in fragments that the peer has not answered, if no IKE SA was established since.
     #[must_use]
     pub fn unanswered(&self) -> Option<Fragments> {
-        self.causes.iter().filter(|known| !known.outlived).find_map(|known| known.cause.unanswered)
+        self.causes.iter().find_map(|known| known.cause.unanswered)
     }
 
     /// A negotiation starts with this version of IKE.

@@ -206,7 +206,9 @@ fn what_is_large_and_not_answered() {
     assert_told(&kem, again, Code::PeerUnreachable, "not IKE_INTERMEDIATE (1621 bytes");
     assert_told(&kem[..3], again, Code::PeerUnreachable, "but not IKE_INTERMEDIATE, the further key exchange");
     // What was answered is not lost, and of a first message nobody knows that smaller ones arrive.
-    let answered = [&sent[..], &["parsed IKE_AUTH response 1 [ EF(1/2) ]"]].concat();
+    let part = [&sent[..], &["parsed IKE_AUTH response 1 [ EF(2/2) ]"]].concat();
+    assert_eq!(unanswered(&part, again), Some((1621, 2)), "the other part of the answer is lost");
+    let answered = [&part[..], &["parsed IKE_AUTH response 1 [ IDr CERT AUTH SA TSi TSr ]"]].concat();
     assert_eq!(unanswered(&answered, again), None);
     let next = [&sent[..], &["generating INFORMATIONAL request 2 [ ]"]].concat();
     assert_eq!(unanswered(&next, again), None);

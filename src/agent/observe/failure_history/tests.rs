@@ -171,3 +171,15 @@ async fn what_waits_for_its_first_attempt_is_not_down() {
     history.begin_anew();
     assert!(!history.is_before_its_turn());
 }
+
+#[test]
+fn fragments_stay_unanswered_until_an_ike_sa_is_made() {
+    let (mut history, at, now) = (FailureHistory::default(), Timestamp::now(), Instant::now());
+    let lost = Some(Fragments { bytes: 1621, packets: 2 });
+    let cause = FailureCause { unanswered: lost, ..failure(Code::PeerUnreachable, Confidence::Sign) };
+    history.suspect(cause, at, now);
+    history.record_answer(2, true, now);
+    assert_eq!(history.unanswered(), lost, "the next attempt's small messages are answered too");
+    history.outlive();
+    assert_eq!(history.unanswered(), None);
+}
