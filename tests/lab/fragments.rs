@@ -13,7 +13,9 @@ use crate::support::run;
 const LOST: &str = "udp length > 1000";
 
 fn nft(lab: &Lab, text: &str) {
-    Side::BOTH.map(|side| run(lab.command_in(side, "nft").arg(text)));
+    for side in Side::BOTH {
+        run(lab.command_in(side, "nft").arg(text));
+    }
 }
 
 /// What the doctor says of it.

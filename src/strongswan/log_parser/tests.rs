@@ -234,7 +234,9 @@ fn what_is_large_and_not_answered() {
 /// The size and the packets of what is not answered.
 fn unanswered(before: &[&str], line: &str) -> Option<(u32, u32)> {
     let mut trace = IkeSaTrace::default();
-    before.iter().for_each(|line| drop(trace.hear(line)));
+    for line in before {
+        trace.hear(line);
+    }
     match trace.hear(line) {
         Some(TraceEvent::FailureCause(cause)) => cause.unanswered.map(|sent| (sent.bytes, sent.packets)),
         _ => None,
