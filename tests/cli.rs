@@ -52,6 +52,8 @@ mod settings;
 mod ships;
 #[path = "cli/terminal.rs"]
 mod terminal;
+#[path = "cli/transition.rs"]
+mod transition;
 #[path = "cli/tty.rs"]
 mod tty;
 #[path = "cli/usage.rs"]

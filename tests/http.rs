@@ -125,7 +125,9 @@ mod together;
 #[path = "http/transcript.rs"]
 mod transcript;
 #[path = "http/transition.rs"]
-mod transition;
+pub mod transition;
+#[path = "http/transition_calls.rs"]
+mod transition_calls;
 #[path = "http/trial.rs"]
 mod trial;
 #[path = "http/unknown.rs"]

@@ -169,9 +169,11 @@ fn by_name<'a>(all: impl Iterator<Item = &'a Value>) -> HashMap<&'a str, Vec<&'a
     names
 }
 
-/// A value of which the order is left out where it means nothing.
+/// A value of which the order is left out where it means nothing, and of a transition its end: two gateways are changed
+/// one after the other.
 fn comparable(name: &str, value: &Value) -> Value {
     match value {
+        Value::String(_) if name == "transition" => true.into(),
         Value::Array(items) if SETS.contains(&name) => {
             let mut items: Vec<_> = items.iter().map(Value::to_string).collect();
             items.sort();

@@ -51,6 +51,9 @@ fn connection(record: &Record) -> Value {
     if record.aside.is_some() {
         members.insert("setAside".into(), true.into());
     }
+    if let Some(transition) = record.open_transition() {
+        members.insert("transition".into(), format!("until {}", transition.until).into());
+    }
     members.into()
 }
 

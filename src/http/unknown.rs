@@ -34,6 +34,8 @@ const IGNORED: [&str; 17] = [
 
 /// The parameters in the query that say how a write is done.
 pub(super) const HOW: [&str; 6] = ["accept", "confirm", "immediate", "rehearse", "together", "transition"];
+/// Those that say what becomes of the members that a Change leaves out.
+const REST: [&str; 2] = ["keep", "unset"];
 
 /// So many names are told.
 const MOST: usize = 8;
@@ -54,7 +56,7 @@ pub fn unread(message: Message, params: Option<&Params>, pairs: &[(String, Strin
     };
     let in_query: Vec<_> = match message {
         Message::Update => Vec::new(),
-        Message::Change => HOW.into_iter().chain(["keep", "unset"]).collect(),
+        Message::Change => HOW.into_iter().chain(REST).collect(),
         Message::RemoveRemoteCidrs | Message::DetachL3Networks => {
             HOW.into_iter().chain(names.iter().copied()).collect()
         }
@@ -88,7 +90,11 @@ pub fn members(params: &Params, names: &[&'static str]) -> Vec<Warning> {
 /// The warnings for the parameters in the query of a write that takes `names`.
 fn parameters(pairs: &[(String, String)], names: &[&'static str]) -> Vec<Warning> {
     let known = || names.iter().chain(&TAGS).chain(&IGNORED).copied();
-    let plain = |name: &str| name.split_once('.').map_or(name.to_owned(), |(list, _)| list.to_owned());
+    // Only a list has elements: `transition.0` would be a change without a transition.
+    let plain = |name: &str| match name.split_once('.') {
+        Some((list, _)) if !HOW.contains(&list) && !REST.contains(&list) => list.to_owned(),
+        _ => name.to_owned(),
+    };
     let unknown = pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known().any(|one| one == plain(name)));
     told(unknown, |name| {
         let near = nearest(name, names.iter().copied()).map(String::from);

@@ -14,7 +14,7 @@ use nix::{sys::signal::Signal, unistd::Uid};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Stdio};
 
-const PASSPHRASE: &str = "test-only passphrase of backups";
+pub const PASSPHRASE: &str = "test-only passphrase of backups";
 
 /// A file with the passphrase; its name.
 fn passphrase(b: &Bench) -> String {
@@ -24,7 +24,7 @@ fn passphrase(b: &Bench) -> String {
 }
 
 /// Makes a backup of `b`.
-fn backup(b: &Bench, name: &str) -> PathBuf {
+pub fn backup(b: &Bench, name: &str) -> PathBuf {
     let path = b.path(name);
     let text = path.display().to_string();
     let out = run(b, &["backup", &text, "--passphrase-file", &passphrase(b)]).ends(0).out;
@@ -33,7 +33,7 @@ fn backup(b: &Bench, name: &str) -> PathBuf {
 }
 
 /// Restores a backup at `b`.
-fn restore(b: &Bench, file: &std::path::Path, more: &[&str]) -> Run {
+pub fn restore(b: &Bench, file: &std::path::Path, more: &[&str]) -> Run {
     let (file, passphrase) = (file.display().to_string(), passphrase(b));
     run(b, &[&["restore", &file, "--passphrase-file", &passphrase, "--yes"], more].concat())
 }

@@ -10,7 +10,7 @@ use std::fs;
 const READER: &str = "test-only-reader-0123456789abcdef";
 
 /// Two gateways with the connections 7 and 8.
-fn pair() -> [Bench; 2] {
+pub fn pair() -> [Bench; 2] {
     [(); 2].map(|()| {
         let b = Bench::idle(&Options::default());
         fs::write(b.path("tokens"), format!("test:{TOKEN}\nreader:{READER}:read\n")).expect("tokens");
@@ -26,16 +26,16 @@ fn pair() -> [Bench; 2] {
 }
 
 /// The other gateway, as an argument.
-fn url(b: &Bench) -> String {
+pub fn url(b: &Bench) -> String {
     format!("http://{}", b.address())
 }
 
-fn token(b: &Bench, name: &str) -> String {
+pub fn token(b: &Bench, name: &str) -> String {
     b.path(&format!("{name}.token")).display().to_string()
 }
 
 /// Compares `here` with `there` as a program.
-fn compared(here: &Bench, there: &Bench, whose: &str, code: i32) -> Value {
+pub fn compared(here: &Bench, there: &Bench, whose: &str, code: i32) -> Value {
     let (url, token) = (url(there), token(here, whose));
     run(here, &["compare", "--with", &url, "--token-file", &token, "--json"]).ends(code).json()
 }

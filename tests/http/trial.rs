@@ -73,7 +73,8 @@ fn no_trial_is_left(b: &Bench, records: usize) {
 fn wrong_values_are_refused_by_name() {
     let b = bench();
     let before = everything(&b);
-    let confirm = ["", "0s", "999ms", "601s", "11m", "-5s", "soon", "5", "1y", "5s5s"].map(|value| ("confirm", value));
+    let confirm =
+        ["", "0s", "999ms", "601s", "11m", "-5s", "soon", "5", "1y", "5s5s", "5s%0A"].map(|value| ("confirm", value));
     let immediate = ["", "yes", "1", "TRUE"].map(|value| ("immediate", value));
     for (name, value) in confirm.into_iter().chain(immediate) {
         for answer in

@@ -127,8 +127,11 @@ fn transition(pairs: &[(String, String)]) -> Result<Option<TransitionOptions>, F
     Ok(Some(TransitionOptions { lasts, accept: accept == Some(true) }))
 }
 
-/// A duration such as `90m`, `24h` or `7d`.
+/// A duration such as `90m`, `24h` or `7d`, with nothing around it: jiff leaves out blanks and ends of lines.
 fn span(text: &str) -> Option<Duration> {
+    if text.trim() != text {
+        return None;
+    }
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
         return days.checked_mul(24).map(Duration::from_hours);
     }
