@@ -99,6 +99,8 @@ mod planner;
 mod policies;
 #[path = "lab/post_quantum.rs"]
 mod post_quantum;
+#[path = "lab/post_quantum_costs.rs"]
+mod post_quantum_costs;
 #[path = "lab/proxy.rs"]
 mod proxy;
 #[path = "lab/reasons.rs"]
