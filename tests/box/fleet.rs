@@ -27,7 +27,7 @@ fn names(number: u8) -> String {
 
 /// Both packages and the settings.
 fn member(number: u8) -> Machine {
-    let machine = gateway(number);
+    let machine = gateway(number, "");
     assert_eq!(machine.shell(LEFT), "", "the agent's package has nothing of the fleet");
     machine.install(&fleet_package());
     is_complete(&machine);

@@ -3,8 +3,8 @@
 //! and no daemon is restarted.
 
 use crate::{
-    machine::{Machine, package, possible},
-    pair::{NETWORK, VIP, ip},
+    machine::{Machine, possible},
+    pair::{NETWORK, VIP, gateway, ip},
 };
 use serde_json::{Value, json};
 use std::{
@@ -30,18 +30,8 @@ fn recipe(number: usize) -> String {
 }
 
 /// A gateway without its cable.
-fn gateway(number: usize) -> Machine {
-    let machine = Machine::boot();
-    machine.run("systemctl enable --now --quiet strongswan");
-    machine.install(&package());
-    machine.write(
-        "/etc/cygnet/cygnet.toml",
-        &format!(
-            "[ha]\nrole = \"pair\"\n[[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.1\"\n\
-             [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.1.0.0/24\"]\n"
-        ),
-    );
-    machine.run("systemctl restart cygnet");
+fn member(number: usize) -> Machine {
+    let machine = gateway(1, "[ha]\nrole = \"pair\"\n");
     machine.write("/etc/keepalived/keepalived.conf", &recipe(number));
     machine
 }
@@ -69,7 +59,7 @@ struct Bed {
 
 impl Bed {
     fn start() -> Self {
-        let [one, two, other] = [1, 2, 3].map(|n| thread::spawn(move || if n < 3 { gateway(n) } else { peer() }));
+        let [one, two, other] = [1, 2, 3].map(|n| thread::spawn(move || if n < 3 { member(n) } else { peer() }));
         let [one, two, peer] = [one, two, other].map(|machine| machine.join().expect("a machine"));
         let bed = Self { gateways: [one, two], peer };
         bed.cable();

@@ -16,15 +16,15 @@ pub fn ip(line: &str) {
     assert!(status.success(), "ip {line}");
 }
 
-/// A gateway with its addresses (192.0.2.N, 10.N.0.1), strongSwan and the package.
-pub fn gateway(number: u8) -> Machine {
+/// A gateway with the address 192.0.2.N, and 10.N.0.0/24 behind it: strongSwan and the package, and `more` settings.
+pub fn gateway(number: u8, more: &str) -> Machine {
     let machine = Machine::boot();
     machine.run("systemctl enable --now --quiet strongswan");
     machine.install(&package());
     machine.write(
         "/etc/cygnet/cygnet.toml",
         &format!(
-            "[[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.{number}\"\n\
+            "{more}[[gateway.vips]]\nuuid = \"{VIP}\"\naddress = \"192.0.2.{number}\"\n\
              [[gateway.l3_networks]]\nuuid = \"{NETWORK}\"\ncidrs = [\"10.{number}.0.0/24\"]\n"
         ),
     );
@@ -70,8 +70,8 @@ pub fn carries(machines: [&Machine; 2]) {
 
 /// Two gateways with a tunnel that carries.
 pub fn tunnel() -> (Machine, Machine) {
-    let other = thread::spawn(|| gateway(2));
-    let one = gateway(1);
+    let other = thread::spawn(|| gateway(2, ""));
+    let one = gateway(1, "");
     let two = other.join().expect("the second gateway");
     cable([&one, &two]);
     assert!(!one.try_run("ping -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1").status.success(), "there is a way without a tunnel");
