@@ -61,7 +61,7 @@ demo: deps
 man: deps
 	cargo run $(WITH) --example man -- target/share
 
-# Two minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian. Its
+# Two and a half minutes on two processors, once the dependencies are compiled: what needs no charon, no privileges and no Debian. Its
 # parts run side by side, because the tests wait; each shows its output when it ends.
 # TESTS=later leaves its tests to `make test`, which runs them too.
 check:
