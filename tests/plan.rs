@@ -27,6 +27,9 @@ fn bench() -> Bench {
     b.create(&params(7, &json!({}))).expect(200);
     wait_until("it is up", || (b.inventory(&uuid(7))["status"] == "Ready").then_some(()));
     proven(&b);
+    // The event is the last that comes of it: what is asked before is answered without it.
+    let told = || b.ask("GET", &format!("/cygnet/v1/connections/{}", uuid(7)), b"").json()["availability"].clone();
+    wait_until("that it is up is told", || (told()["changes"][0]["event"] == "up").then_some(()));
     b
 }
 
