@@ -7,7 +7,9 @@ use std::time::Duration;
 use cygnet::strongswan::{
     Charon, StrongSwan, conf,
     conf::Traps,
+    names,
     requests::{self, Loadable, Request},
+    section::Section,
     vici::Vici,
 };
 use cygnet::{disk, store::format};
@@ -18,8 +20,10 @@ use crate::seed;
 
 /// How long charon may take for one answer.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// Requests under way on the one socket of the loader.
+/// Requests under way on the one socket of the loader, and negotiations under way.
 const WINDOW: usize = 64;
+/// The pause between two looks at how many are up.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A bare client of one charon.
 pub struct Bare {
@@ -91,6 +95,48 @@ impl Bare {
         self.runtime.block_on(answers.try_collect::<Vec<_>>()).expect("charon takes all");
     }
 
+    /// Has charon negotiate all of `loadables`, as many at a time as requests are under way above, until all are up.
+    pub fn bring_up(&self, loadables: &[Loadable]) {
+        let names: Vec<_> =
+            loadables.iter().map(|loadable| (names::connection(loadable.id), child(loadable))).collect();
+        self.runtime.block_on(async {
+            let mut begun = 0;
+            loop {
+                let up = self.up().await;
+                if up >= names.len() {
+                    return;
+                }
+                let next = names[begun..].iter().take((up + WINDOW).saturating_sub(begun));
+                let calls: Vec<_> = next.map(|(ike, child)| self.vici.initiate(ike, child)).collect();
+                begun += futures_util::future::try_join_all(calls).await.expect("charon begins").len();
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+    }
+
+    /// How many IKE SAs are established.
+    async fn up(&self) -> usize {
+        let stats = self.vici.stats().await.expect("charon counts");
+        let of = |kind| stats.section("ikesas").and_then(|sas| sas.number::<usize>(kind)).expect("a number of SAs");
+        of("total") - of("half-open")
+    }
+
+    /// Waits until so many IKE SAs are established, and looks as often as [`Bare::bring_up`] does.
+    pub fn wait_until_up(&self, wanted: usize) {
+        self.runtime.block_on(async {
+            while self.up().await < wanted {
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+    }
+
+    /// How many children are installed.
+    pub fn installed(&self) -> usize {
+        let sas = self.runtime.block_on(self.vici.list_sas(None)).expect("charon lists");
+        let ikes = sas.iter().flat_map(Section::sections).filter_map(|(_, ike)| ike.section("child-sas"));
+        ikes.flat_map(Section::sections).filter(|(_, child)| child.text("state") == Some("INSTALLED")).count()
+    }
+
     /// How many SAs charon lists, of one connection or all.
     pub fn list_sas(&self, name: Option<&str>) -> usize {
         self.runtime.block_on(self.vici.list_sas(name)).expect("charon lists").len()
@@ -106,4 +152,11 @@ impl Bare {
     pub fn connections(&self) -> usize {
         self.runtime.block_on(self.vici.connections()).expect("charon lists").len()
     }
+}
+
+/// The name of the one child of a connection.
+fn child(loadable: &Loadable) -> String {
+    let connection = loadable.section(&names::connection(loadable.id)).expect("its connection");
+    let children = connection.section("children").expect("its children");
+    children.sections().next().expect("a child").0.to_owned()
 }

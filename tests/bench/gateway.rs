@@ -17,6 +17,7 @@ mod report;
 mod seed;
 mod starts;
 mod storm;
+mod up;
 mod world;
 
 use std::path::PathBuf;
@@ -50,11 +51,12 @@ fn main() -> ExitCode {
     let machine = Machine::this(world.bare().version());
     println!("{}", machine.line());
     let mut results = Results { machine, contests: Vec::new() };
-    if options.parts.iter().any(|part| part != "storm") {
+    if options.parts.iter().any(|part| part != "storm" && part != "up") {
         measure(&mut world, &options, &mut results);
     }
     drop(world);
     storms(&options, &mut results);
+    ups(&options, &mut results);
     println!("\n{}", report::summary(&results.contests));
     println!("{:.0} s in all; the results lie in {}. {NOTE}", start.elapsed().as_secs_f64(), directory().display());
     ExitCode::SUCCESS
@@ -98,6 +100,18 @@ fn storms(options: &Options, results: &mut Results) {
                 results.add(contest);
             }
         }
+    }
+}
+
+/// How soon tunnels are up, on a gateway of its own.
+fn ups(options: &Options, results: &mut Results) {
+    if !options.has("up") {
+        return;
+    }
+    let world = &mut World::new();
+    for size in &options.sizes {
+        world.grow(*size);
+        results.add(up::up(world, options));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The parts of the benchmark, in the order in which they run.
-pub const PARTS: [&str; 7] = ["memory", "change", "callers", "queries", "idle", "starts", "storm"];
+pub const PARTS: [&str; 8] = ["memory", "change", "callers", "queries", "idle", "starts", "storm", "up"];
 
 /// What is measured, and how long.
 pub struct Options {

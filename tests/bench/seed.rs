@@ -49,6 +49,16 @@ fn peer(n: u32) -> String {
     format!("198.18.{}.{}", n / 250, n % 250 + 1)
 }
 
+/// The network behind it.
+fn network(n: u32) -> String {
+    format!("100.{}.{}.0/24", 64 + n / 256, n % 256)
+}
+
+/// A host in that network.
+pub fn host(n: u32) -> String {
+    network(n).replace(".0/24", ".1/32")
+}
+
 /// Its record, as it is stored by an agent that has seen the tunnel up.
 pub fn record(n: u32) -> Record {
     let made = Record::new(id(n), spec(n, LIFETIME), 0, Timestamp::UNIX_EPOCH).expect("the values fit each other");
@@ -74,7 +84,7 @@ pub fn change(n: u32, lifetime: i64) -> Value {
 }
 
 fn spec(n: u32, lifetime: i64) -> Spec {
-    let (created, cidr) = (Timestamp::UNIX_EPOCH, format!("100.{}.{}.0/24", 64 + n / 256, n % 256));
+    let created = Timestamp::UNIX_EPOCH;
     Spec {
         names: Names { name: name(n), ..Default::default() },
         vip: Reference { uuid: vip(Side::A), address: Side::A.wan().parse().expect("an address") },
@@ -86,7 +96,7 @@ fn spec(n: u32, lifetime: i64) -> Spec {
             cidrs: vec![Side::A.lan().parse().expect("a network")],
             created,
         }],
-        remote: vec![RemoteCidr { uuid: id(n), cidr: cidr.parse().expect("a network"), created }],
+        remote: vec![RemoteCidr { uuid: id(n), cidr: network(n).parse().expect("a network"), created }],
     }
 }
 

@@ -43,6 +43,8 @@ pub struct World {
     pub agent: Agent,
     /// How many connections the agent has.
     pub size: u32,
+    /// How many of the networks behind the peers have a host.
+    hosts: u32,
     changes: AtomicU32,
 }
 
@@ -55,7 +57,7 @@ impl World {
         let options =
             AgentOptions { wait: "0s".to_owned(), patience: PATIENCE, environment, ..AgentOptions::default() };
         let agent = Agent::start(&lab, SIDE, options);
-        Self { lab, agent, size: 0, changes: AtomicU32::new(0) }
+        Self { lab, agent, size: 0, hosts: 0, changes: AtomicU32::new(0) }
     }
 
     /// A bare client of the charon that runs now.
@@ -94,16 +96,21 @@ impl World {
     /// Kills charon and starts it anew with the default retransmission; with `answering`, there is a peer for all
     /// connections. Returns when the agent has loaded them.
     pub fn restart_charon(&mut self, answering: bool) {
-        self.lab.kill_charon(SIDE);
-        wait_until(PATIENCE, "503 of /readyz", || {
-            (self.agent.request("GET", "/readyz", None).status == 503).then_some(())
-        });
+        self.end_charon();
         self.stop_responder();
         if answering {
             self.start_responder();
         }
         self.start_patient_charon();
         self.wait_until_ready();
+    }
+
+    /// Kills charon, and waits until the agent knows.
+    pub fn end_charon(&self) {
+        self.lab.kill_charon(SIDE);
+        wait_until(PATIENCE, "503 of /readyz", || {
+            (self.agent.request("GET", "/readyz", None).status == 503).then_some(())
+        });
     }
 
     /// Starts the gateway's charon with the retransmission that it has by default: 165 s.
@@ -121,13 +128,19 @@ impl World {
     pub fn start_responder(&mut self) {
         self.stop_responder();
         let other = SIDE.other();
-        let extra = "block_threshold = 0\ncookie_threshold = 0\n".to_owned();
+        // kernel-libipsec needs a host in each network: it makes the routes with its address. charon
+        // must find them when it starts: it misses many that come at once.
+        let hosts: Vec<_> = (self.hosts..self.size).map(seed::host).collect();
+        self.lab.add_many(other, &[], &hosts);
+        self.hosts = self.size;
+        let extra = "dos_protection = no\n".to_owned();
         self.lab.start_charon_with(other, CharonOptions { extra, ..CharonOptions::default() });
         self.lab.answer_for(other, seed::PEERS);
         self.lab.load_conf(other, "responder", &seed::responder());
     }
 
-    fn stop_responder(&mut self) {
+    /// Ends what answers for the peers.
+    pub fn stop_responder(&mut self) {
         let other = SIDE.other();
         if self.lab.charon_pid(other).is_some() {
             self.lab.kill_charon(other);

@@ -1,11 +1,12 @@
 //! Limits the negotiations that are under way. Each costs charon a key exchange, and half-open SAs keep it busy: thousands of
 //! silent peers must not exhaust the gateway, and a tunnel that was up a moment ago must not queue behind them.
 //!
-//! So many may be young at once, and so many half open, of each priority: the window, and eight times the window. They begin
-//! spread over the time. Where peers answer, the next begins when one is up, as fast as charon negotiates. Where they are
-//! silent, the oldest is given up for one that waits. The window grows with each tunnel that comes up, and shrinks when charon
-//! takes long to begin, or no tunnel comes up any more; while charon begins at once, it grows back to where it was at first.
-//! What failed before is begun more rarely still. This file has no effects; the time is an argument.
+//! So many may be young at once, and so many half open, of each priority: the window, and eight times the window. A few begin
+//! at once, fewer still of one peer, and the rest spread over the time. Where peers answer, the next begins when one is up, as
+//! fast as charon negotiates. Where they are silent, the oldest is given up for one that waits. The window grows with each
+//! tunnel that comes up, and shrinks when charon takes long to begin, or no tunnel comes up any more; while charon begins at
+//! once, it grows back to where it was at first. What failed before is begun more rarely still. This file has no effects; the
+//! time is an argument.
 
 use crate::ipsec::ConnectionId;
 use std::{
@@ -20,9 +21,13 @@ const LEAST: usize = 32;
 const MOST: usize = 128;
 /// How many tunnels that come up, or negotiations that charon begins at once, let the window grow by one.
 const GROWTH: usize = 8;
-/// So many negotiations begin at once; more only as fast as fills the window in the time of [`YOUNG`]. A peer with charon's
-/// protection drops what comes while five from one address are half open, and has it sent again after four seconds.
-const FEW: usize = 2;
+/// So many negotiations begin at once, and so many of one peer; more only as fast as fills the window in the time of
+/// [`YOUNG`]. A peer with charon's protection drops what comes while five from one address are half open, and has it sent again
+/// after four seconds.
+const AT_ONCE: usize = 32;
+const OF_ONE_PEER: usize = 2;
+/// How many of those that wait are looked at: the first of them may wait for their peers.
+const LOOKED_AT: usize = 128;
 /// A peer that is there has answered by then; after that, a negotiation does not count as young.
 const YOUNG: Duration = Duration::from_secs(1);
 /// A peer without an answer for this time, in which charon sends its first packet three times, is silent.
@@ -61,22 +66,39 @@ impl Priority {
     }
 }
 
+/// A peer: what its address is hashed to. Two with the same hash only wait for each other.
+pub type Peer = u64;
+
+/// Negotiations under way, by their beginnings.
+#[derive(Debug, Default)]
+struct UnderWay(BTreeSet<(Instant, ConnectionId)>);
+
+impl UnderWay {
+    /// The beginning of the youngest but so many.
+    fn begun(&self, place: usize) -> Option<Instant> {
+        self.0.iter().nth_back(place).map(|(at, _)| *at)
+    }
+
+    /// When the next may begin, if `few` begin at once, and others as fast as fills the window; `None` if at once.
+    fn paced(&self, few: usize, window: usize) -> Option<Instant> {
+        let pace = YOUNG / u32::try_from(window).unwrap_or(1);
+        self.begun(few - 1).zip(self.begun(0)).map(|(few, last)| (few + YOUNG).min(last + pace))
+    }
+}
+
 /// The negotiations of one priority.
 #[derive(Debug, Default)]
 struct Kind {
-    waiting: BTreeMap<u64, ConnectionId>,
-    /// Those under way, by their beginnings.
-    under_way: BTreeSet<(Instant, ConnectionId)>,
+    waiting: BTreeMap<u64, (ConnectionId, Peer)>,
+    under_way: UnderWay,
 }
 
 impl Kind {
-    /// When the next may begin; `None` if at once.
+    /// When the next may begin, whatever its peer; `None` if at once.
     fn room(&self, window: usize, half_open: usize) -> Option<Instant> {
-        let begun = |place: usize| self.under_way.iter().nth_back(place).map(|(at, _)| *at);
-        let by_age = begun(window - 1).map(|at| at + YOUNG);
-        let pace = YOUNG / u32::try_from(window).unwrap_or(1);
-        let by_pace = begun(FEW - 1).zip(begun(0)).map(|(few, last)| (few + YOUNG).min(last + pace));
-        let oldest = self.under_way.first().filter(|_| self.under_way.len() >= half_open);
+        let by_age = self.under_way.begun(window - 1).map(|at| at + YOUNG);
+        let by_pace = self.under_way.paced(AT_ONCE, window);
+        let oldest = self.under_way.0.first().filter(|_| self.under_way.0.len() >= half_open);
         by_age.into_iter().chain(by_pace).chain(oldest.map(|(at, _)| *at + SILENT)).max()
     }
 }
@@ -95,7 +117,9 @@ pub struct InitiationLimiter {
     kinds: [Kind; 4],
     places: HashMap<ConnectionId, (Priority, u64)>,
     granted: HashSet<ConnectionId>,
-    begun: HashMap<ConnectionId, (Priority, Instant)>,
+    begun: HashMap<ConnectionId, (Priority, Instant, Peer)>,
+    /// What is under way with each peer, of all priorities.
+    peers: HashMap<Peer, UnderWay>,
     /// Those whose silent peers are given up.
     vain: HashSet<ConnectionId>,
     count: u64,
@@ -114,13 +138,14 @@ impl InitiationLimiter {
             places: HashMap::new(),
             granted: HashSet::new(),
             begun: HashMap::new(),
+            peers: HashMap::new(),
             vain: HashSet::new(),
             count: 0,
         }
     }
 
-    /// Whether `id` may initiate now. If not, it is queued until [`InitiationLimiter::grant`] returns it.
-    pub fn ask(&mut self, id: ConnectionId, claim: Priority, now: Instant) -> bool {
+    /// Whether `id` may initiate to `peer` now. If not, it is queued until [`InitiationLimiter::grant`] returns it.
+    pub fn ask(&mut self, id: ConnectionId, peer: Peer, claim: Priority, now: Instant) -> bool {
         // One more child of a negotiation under way.
         if self.granted.remove(&id) || self.begun.contains_key(&id) {
             return true;
@@ -131,12 +156,14 @@ impl InitiationLimiter {
             Some(_) => self.cancel(id),
             None => {}
         }
-        if self.kinds[claim as usize].waiting.is_empty() && self.has_room(claim, now) && !self.is_full(claim, now) {
-            self.begin(id, claim, now);
+        let is_next = self.kinds[claim as usize].waiting.is_empty();
+        let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        if is_next && is_due(self.room(claim, now)) && is_due(self.room_of(peer, now)) && !self.is_full(claim, now) {
+            self.begin((id, peer), claim, now);
             return true;
         }
         self.count += 1;
-        self.kinds[claim as usize].waiting.insert(self.count, id);
+        self.kinds[claim as usize].waiting.insert(self.count, (id, peer));
         self.places.insert(id, (claim, self.count));
         false
     }
@@ -157,13 +184,24 @@ impl InitiationLimiter {
             return false;
         }
         self.vain.remove(&id);
-        let Some((claim, at)) = self.begun.remove(&id) else { return false };
-        self.kinds[claim as usize].under_way.remove(&(at, id))
+        self.forget(id)
+    }
+
+    /// It counts no longer; returns whether it did.
+    fn forget(&mut self, id: ConnectionId) -> bool {
+        let Some((claim, at, peer)) = self.begun.remove(&id) else { return false };
+        if let Some(its) = self.peers.get_mut(&peer) {
+            its.0.remove(&(at, id));
+            if its.0.is_empty() {
+                self.peers.remove(&peer);
+            }
+        }
+        self.kinds[claim as usize].under_way.0.remove(&(at, id))
     }
 
     /// The tunnel of `id` came up.
     pub fn succeeded(&mut self, id: ConnectionId, now: Instant) {
-        let claim = self.begun.get(&id).map(|(claim, _)| *claim);
+        let claim = self.begun.get(&id).map(|(claim, ..)| *claim);
         self.ended(id);
         if claim.is_some() {
             let (window, count) = (self.window(now), self.came_up.0 + 1);
@@ -201,26 +239,42 @@ impl InitiationLimiter {
 
     /// When the next waiting connection may start; `now` if at once.
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        let waits = Priority::ALL.into_iter().filter(|claim| !self.kinds[*claim as usize].waiting.is_empty());
-        waits.map(|claim| self.ready(claim, now).unwrap_or(now)).min()
+        Priority::ALL.into_iter().filter_map(|claim| self.first(claim, now)).map(|(_, at)| at).min()
     }
 
     /// The connection to look at: the one that waited longest and may start now, whose next request succeeds, or one whose
     /// silent peer is given up.
     pub fn grant(&mut self, now: Instant) -> Option<ConnectionId> {
-        let is_due = |claim: &Priority| !self.kinds[*claim as usize].waiting.is_empty() && self.has_room(*claim, now);
-        let claim = Priority::ALL.into_iter().find(is_due)?;
+        let due =
+            |claim: Priority| self.first(claim, now).filter(|(_, at)| *at <= now).map(|(place, _)| (claim, place));
+        let (claim, place) = Priority::ALL.into_iter().find_map(due)?;
         if self.is_full(claim, now) {
-            let (_, id) = self.kinds[claim as usize].under_way.pop_first()?;
-            self.begun.remove(&id);
+            let (_, id) = *self.kinds[claim as usize].under_way.0.first()?;
+            self.forget(id);
             self.vain.insert(id);
             return Some(id);
         }
-        let (_, id) = self.kinds[claim as usize].waiting.pop_first()?;
+        let (id, peer) = self.kinds[claim as usize].waiting.remove(&place)?;
         self.places.remove(&id);
         self.granted.insert(id);
-        self.begin(id, claim, now);
+        self.begin((id, peer), claim, now);
         Some(id)
+    }
+
+    /// The one of this kind that may start next: its place, and when.
+    fn first(&self, claim: Priority, now: Instant) -> Option<(u64, Instant)> {
+        let room = self.room(claim, now).unwrap_or(now);
+        let mut first: Option<(u64, Instant)> = None;
+        for (place, (_, peer)) in self.kinds[claim as usize].waiting.iter().take(LOOKED_AT) {
+            let at = self.room_of(*peer, now).unwrap_or(now).max(room);
+            if first.is_none_or(|(_, earliest)| at < earliest) {
+                first = Some((*place, at));
+            }
+            if at <= room.max(now) {
+                break;
+            }
+        }
+        first
     }
 
     /// Whether no tunnel comes up.
@@ -234,24 +288,26 @@ impl InitiationLimiter {
     }
 
     fn is_full(&self, claim: Priority, now: Instant) -> bool {
-        self.kinds[claim as usize].under_way.len() >= claim.half_open(self.window(now))
+        self.kinds[claim as usize].under_way.0.len() >= claim.half_open(self.window(now))
     }
 
-    /// When the next of this kind may start, or another one of it be given up.
-    fn ready(&self, claim: Priority, now: Instant) -> Option<Instant> {
+    /// When the next of this kind may start, or another one of it be given up; `None` if at once.
+    fn room(&self, claim: Priority, now: Instant) -> Option<Instant> {
         let window = self.window(now);
         let room = self.kinds[claim as usize].room(window, claim.half_open(window));
         let again = (claim == Priority::Again).then_some(self.again);
         room.into_iter().chain(again).max()
     }
 
-    fn has_room(&self, claim: Priority, now: Instant) -> bool {
-        self.ready(claim, now).is_none_or(|at| at <= now)
+    /// When the next may start with this peer; `None` if at once.
+    fn room_of(&self, peer: Peer, now: Instant) -> Option<Instant> {
+        self.peers.get(&peer)?.paced(OF_ONE_PEER, self.window(now))
     }
 
-    fn begin(&mut self, id: ConnectionId, claim: Priority, now: Instant) {
-        self.begun.insert(id, (claim, now));
-        self.kinds[claim as usize].under_way.insert((now, id));
+    fn begin(&mut self, (id, peer): (ConnectionId, Peer), claim: Priority, now: Instant) {
+        self.begun.insert(id, (claim, now, peer));
+        self.kinds[claim as usize].under_way.0.insert((now, id));
+        self.peers.entry(peer).or_default().0.insert((now, id));
         if claim == Priority::Again {
             self.again = self.again.max(earliest(now)) + AGAIN;
         }

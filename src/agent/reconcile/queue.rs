@@ -4,6 +4,7 @@ use super::initiation_limiter::{InitiationLimiter, Priority};
 use crate::ipsec::ConnectionId;
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +20,8 @@ const PARALLEL: usize = 128;
 pub struct ReconcileQueue {
     queue: mpsc::UnboundedSender<(ConnectionId, Instant)>,
     waiting: Arc<WaitingRoom>,
+    /// Makes the hashes of peers.
+    peers: RandomState,
 }
 
 /// The receiving end of the queue.
@@ -46,7 +49,7 @@ impl ReconcileQueue {
         let (queue, woken) = mpsc::unbounded_channel();
         let limiter = Mutex::new(InitiationLimiter::new(Instant::now()));
         let waiting = Arc::new(WaitingRoom { limiter, changed: Notify::new() });
-        (Self { queue, waiting: Arc::clone(&waiting) }, QueueEnd { woken, waiting })
+        (Self { queue, waiting: Arc::clone(&waiting), peers: RandomState::new() }, QueueEnd { woken, waiting })
     }
 
     /// Reconciles `id` at `when`, or earlier if that is already planned.
@@ -55,9 +58,10 @@ impl ReconcileQueue {
         let _ = self.queue.send((id, when));
     }
 
-    /// Whether `id` may initiate now. If not, it is reconciled again when it may.
-    pub fn may_begin(&self, id: ConnectionId, priority: Priority) -> bool {
-        let may = self.waiting.limiter().ask(id, priority, Instant::now());
+    /// Whether `id` may initiate to its `peer` now. If not, it is reconciled again when it may.
+    pub fn may_begin(&self, id: ConnectionId, peer: &impl Hash, priority: Priority) -> bool {
+        let peer = self.peers.hash_one(peer);
+        let may = self.waiting.limiter().ask(id, peer, priority, Instant::now());
         if !may {
             self.waiting.changed.notify_one();
         }
@@ -205,7 +209,7 @@ mod tests {
     async fn whose_turn_it_is_waits_for_no_place() {
         let (queue, end) = ReconcileQueue::new();
         let (mut due, now) = (Due::default(), Instant::now());
-        let window = (1..1000).take_while(|n| queue.may_begin(id(*n), Priority::Known)).count() as u128;
+        let window = (1..1000).take_while(|n| queue.may_begin(id(*n), n, Priority::Known)).count() as u128;
         let waiting = window + 1;
         assert!(queue.is_waiting(id(waiting)));
         (1000..1000 + 2 * PARALLEL as u128).for_each(|n| due.plan(id(n), now));
@@ -215,6 +219,6 @@ mod tests {
         assert!(due.take_all(&end.waiting, now).is_empty(), "no place, and not its turn");
         queue.succeeded(id(1));
         assert_eq!(due.take_all(&end.waiting, now), [id(waiting)]);
-        assert!(!queue.is_waiting(id(waiting)) && queue.may_begin(id(waiting), Priority::Known));
+        assert!(!queue.is_waiting(id(waiting)) && queue.may_begin(id(waiting), &waiting, Priority::Known));
     }
 }

@@ -1,9 +1,16 @@
 //! The limiter with a charon that is not there.
 
 use super::*;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 fn id(n: u128) -> ConnectionId {
     format!("{n:032x}").parse().expect("an id")
+}
+
+fn peer(of: ConnectionId) -> Peer {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A charon: those of whom `answers` is true are up after so many milliseconds, the others stay half open.
@@ -13,6 +20,8 @@ struct Storm {
     half_open: BTreeMap<ConnectionId, Instant>,
     /// How long a peer that answers takes until the tunnel is up.
     takes: Duration,
+    /// The peer of all, unless each has its own.
+    one_peer: Option<Peer>,
     /// The most of the half-open ones, those that are up, and those that were given up.
     most: usize,
     up: usize,
@@ -27,6 +36,7 @@ impl Storm {
             now,
             half_open: BTreeMap::new(),
             takes: Duration::ZERO,
+            one_peer: None,
             most: 0,
             up: 0,
             given_up: 0,
@@ -36,7 +46,11 @@ impl Storm {
     }
 
     fn ask(&mut self, n: u128, claim: Priority) {
-        if self.turns.ask(id(n), claim, self.now) {
+        self.ask_of(n, self.one_peer.unwrap_or_else(|| peer(id(n))), claim);
+    }
+
+    fn ask_of(&mut self, n: u128, peer: Peer, claim: Priority) {
+        if self.turns.ask(id(n), peer, claim, self.now) {
             self.half_open.insert(id(n), self.now);
         }
     }
@@ -52,7 +66,7 @@ impl Storm {
                     assert!(self.half_open.remove(&id).is_some_and(|at| self.now - at >= SILENT), "a silent one");
                     self.given_up += 1;
                 } else {
-                    assert!(self.turns.ask(id, Priority::Again, self.now), "who was named begins");
+                    assert!(self.turns.ask(id, peer(id), Priority::Again, self.now), "who was named begins");
                     self.half_open.insert(id, self.now);
                 }
             }
@@ -128,12 +142,38 @@ fn where_peers_answer_late_more_begin_in_a_second() {
 
 /// A peer that is many, or that many tunnels lead to, drops what comes when it has a few half-open ones.
 #[test]
-fn few_are_half_open_where_peers_answer_soon() {
-    let mut storm = Storm::of(0..100, Priority::Alive);
+fn few_are_half_open_with_one_peer_that_answers_soon() {
+    let mut storm = Storm::of(0..0, Priority::Alive);
+    storm.one_peer = Some(7);
+    (0..100).for_each(|n| storm.ask(n, Priority::Alive));
     storm.takes = Duration::from_millis(30);
     storm.go_on(Duration::from_secs(2), 100, |_| true);
     assert_eq!(storm.up, 100);
     assert!(storm.most <= 5, "{} half open", storm.most);
+}
+
+#[test]
+fn peers_that_answer_soon_do_not_wait_for_a_pace() {
+    let mut storm = Storm::of(0..1000, Priority::Alive);
+    storm.takes = Duration::from_millis(50);
+    storm.go_on(Duration::from_secs(2), 10, |_| true);
+    assert_eq!(storm.up, 1000);
+    assert!(storm.most <= AT_ONCE + 8, "{} half open", storm.most);
+}
+
+#[test]
+fn many_tunnels_to_one_peer_hold_up_no_other() {
+    let mut storm = Storm::of(0..0, Priority::Known);
+    (0..100).for_each(|n| storm.ask_of(n, 7, Priority::Known));
+    (100..110).for_each(|n| storm.ask(n, Priority::Known));
+    storm.go_on(Duration::from_millis(20), 0, |_| false);
+    assert!((100..110).all(|n| storm.half_open.contains_key(&id(n))), "they begin at once");
+    assert!(storm.half_open.len() <= 10 + OF_ONE_PEER + 2, "{} half open", storm.half_open.len());
+    storm.go_on(Duration::from_secs(3), 0, |_| false);
+    assert_eq!(storm.half_open.len(), 110, "all are tried");
+    assert!(storm.turns.peers.len() == 11 && storm.turns.begun.len() == 110);
+    storm.go_on(Duration::from_secs(1), 1000, |_| true);
+    assert!(storm.turns.peers.is_empty(), "nothing is kept of what is over");
 }
 
 #[test]
@@ -143,7 +183,7 @@ fn that_some_came_up_makes_no_room_for_silent_ones() {
     assert_eq!((storm.up, storm.turns.window), (1000, MOST));
     (1000..3000).for_each(|n| storm.ask(n, Priority::Known));
     storm.go_on(Duration::from_secs(3), 0, |_| false);
-    assert!(storm.half_open.len() <= FEW + 3 * WINDOW, "{} begun", storm.half_open.len());
+    assert!(storm.half_open.len() <= AT_ONCE + 3 * WINDOW, "{} begun", storm.half_open.len());
     storm.go_on(Duration::from_mins(1), 0, |_| false);
     assert!(storm.most <= 8 * WINDOW, "{} half open", storm.most);
 }
@@ -172,9 +212,9 @@ fn success_opens_the_way() {
 fn who_needs_no_turn_takes_none() {
     let now = Instant::now();
     let mut turns = InitiationLimiter::new(now);
-    let many = FEW as u128;
-    assert_eq!((0..many + 3).filter(|n| turns.ask(id(*n), Priority::New, now)).count(), FEW);
-    assert!(turns.ask(id(0), Priority::New, now), "one more child of what is under way");
+    let many = AT_ONCE as u128;
+    assert_eq!((0..many + 3).filter(|n| turns.ask(id(*n), peer(id(*n)), Priority::New, now)).count(), AT_ONCE);
+    assert!(turns.ask(id(0), peer(id(0)), Priority::New, now), "one more child of what is under way");
     turns.cancel(id(many));
     assert_eq!(turns.grant(now), None);
     turns.ended(id(1));
@@ -182,8 +222,8 @@ fn who_needs_no_turn_takes_none() {
     turns.ended(id(many + 1));
     assert_eq!(turns.grant(now), None, "what was granted has not begun yet");
     turns.cancel(id(many + 1));
-    assert!(!turns.ask(id(many + 1), Priority::New, now), "what was granted is gone");
+    assert!(!turns.ask(id(many + 1), peer(id(many + 1)), Priority::New, now), "what was granted is gone");
     assert_eq!(turns.grant(now), Some(id(many + 2)));
-    assert!(turns.ask(id(many + 1), Priority::Alive, now), "it is more urgent now");
+    assert!(turns.ask(id(many + 1), peer(id(many + 1)), Priority::Alive, now), "it is more urgent now");
     assert!(turns.next(now).is_none(), "and its place is free");
 }
