@@ -100,9 +100,9 @@ async fn all_who_look_while_one_list_is_made_share_the_next() {
     assert!(lists[1].body.text("ike").is_none(), "the second is of all");
 }
 
-/// charon has other work: after a list that took long, the next one comes after three times as long.
+/// charon has other work: after a list that took long, the next one comes after nine times as long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quarter_of_the_time_at_most_goes_to_lists() {
+async fn a_tenth_of_the_time_at_most_goes_to_lists() {
     let b = bench(AMPLE);
     let id = format!("{:032x}", 1).parse::<cygnet::ipsec::ConnectionId>().expect("an id");
     b.charon.once(&format!("list-sas cygnet-{id}"), Behaviour::Late);
@@ -113,12 +113,12 @@ async fn a_quarter_of_the_time_at_most_goes_to_lists() {
         tokio::task::yield_now().await;
     }
     let asked = Instant::now();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
     let (took, answered) = (asked.elapsed(), Instant::now());
     b.charon.release();
     soon(first).await.expect("answered");
     soon(strongswan.look(id)).await.expect("answered");
-    assert!(answered.elapsed() >= 3 * took, "{:?} after one that took {took:?}", answered.elapsed());
+    assert!(answered.elapsed() >= 9 * took, "{:?} after one that took {took:?}", answered.elapsed());
 }
 
 /// Initiations go many in one exchange: each gets the answer that is about it, and one that nobody waits for is not begun.

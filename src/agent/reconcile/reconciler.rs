@@ -62,8 +62,9 @@ pub fn configure(wanted: Option<&Loadable>, written: Option<&[u8]>, loaded: &Loa
 fn claim(record: &Record, planner: &SaPlanner) -> Priority {
     match (planner.has_failed(), record.unproven) {
         (true, _) => Priority::Again,
+        // Also if charon ended before it was stored that nothing older runs.
+        (false, _) if planner.was_alive => Priority::Alive,
         (false, true) => Priority::New,
-        (false, false) if planner.was_alive => Priority::Alive,
         (false, false) => Priority::Known,
     }
 }
@@ -287,12 +288,12 @@ impl Agent {
         }
         let offers = steps.is_empty() && self.offer_is_due(&record, planner, &running);
         if offers {
-            if self.reconciler.queue().may_begin(id, Priority::Again) {
+            if self.reconciler.queue().may_begin(id, &record.spec.peer, Priority::Again) {
                 self.offer_wanted(&record, entry, planner, charon, (&running, life)).await?;
             }
         } else if !steps.iter().any(|step| matches!(step, Step::Initiate(_))) {
             self.reconciler.queue().cancel(id);
-        } else if !self.reconciler.queue().may_begin(id, claim(&record, planner)) {
+        } else if !self.reconciler.queue().may_begin(id, &record.spec.peer, claim(&record, planner)) {
             // The limiter bounds half-open SAs.
             planner.postpone(now);
             return Ok(());

@@ -1,7 +1,6 @@
 //! Two gateways and one peer on a bridge, with charon's own retransmissions. The peer's charon answers as one peer for each
 //! tunnel. The address of the tunnels moves from one gateway to the other, as keepalived moves it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -97,30 +96,41 @@ impl Plan {
                 "peerCidrs": [self.networks(n)[1]], "ikeVersion": self.version, "ikeDhGroup": 31, "pfs": "none" })
     }
 
-    /// The same tunnels for swanctl: at the peer, and on a gateway that has no agent.
-    fn conf(self, is_peer: bool) -> String {
-        let mut text = "connections {\n".to_owned();
-        for n in 0..self.tunnels {
-            let (vip, peer, [ours, theirs]) = (self.vip(n % self.vips), self.peer(n), self.networks(n));
-            let number = if self.version == "ikev1" { 1 } else { 2 };
-            let ends = if is_peer { [(&peer, &theirs), (&vip, &ours)] } else { [(&vip, &ours), (&peer, &theirs)] };
-            let [(local, local_ts), (remote, remote_ts)] = ends;
-            let starts = if is_peer { "" } else { "start_action = start\n" };
-            let _ = write!(
-                text,
-                "t{n} {{\nversion = {number}\nlocal_addrs = {local}\nremote_addrs = {remote}\n\
-                 proposals = aes256-sha256-x25519,aes128-sha1-x25519\nunique = no\n\
-                 local {{\nauth = psk\nid = {local}\n}}\nremote {{\nauth = psk\nid = {remote}\n}}\n\
-                 children {{\nk{n} {{\nesp_proposals = aes256-sha256,aes128-sha256,aes128-sha1\nlocal_ts = {local_ts}\n\
-                 remote_ts = {remote_ts}\n{starts}}}\n}}\n}}\n"
-            );
-        }
-        text += "}\nsecrets {\nike-all {\n";
-        for (at, id) in (0..self.vips).map(|n| self.vip(n)).chain((0..self.tunnels).map(|n| self.peer(n))).enumerate() {
-            let _ = writeln!(text, "id-{at} = {id}");
-        }
-        text + &format!("secret = \"{KEY}\"\n}}\n}}\n")
+    /// The same tunnels for swanctl, on a gateway that has no agent.
+    fn conf(self) -> String {
+        let ends = |n| {
+            let [ours, theirs] = self.networks(n);
+            [(self.vip(n % self.vips), ours), (self.peer(n), theirs)]
+        };
+        let all = (0..self.tunnels).map(|n| self.connection(&format!("t{n}"), &ends(n), "start_action = start\n"));
+        with_key(&all.collect::<String>())
     }
+
+    /// What answers as every peer: each of many hosts has one connection, so one host in place of all has one too. A charon
+    /// with a thousand would search through them, which is work that no peer has.
+    fn answers(self) -> String {
+        let everything = if self.six { "::/0" } else { "0.0.0.0/0" };
+        let end = ("%any".to_owned(), everything.to_owned());
+        with_key(&self.connection("peers", &[end.clone(), end], ""))
+    }
+
+    /// A connection from the first of `ends`, an address and a network each, to the second.
+    fn connection(self, name: &str, ends: &[(String, String); 2], starts: &str) -> String {
+        let number = if self.version == "ikev1" { 1 } else { 2 };
+        let [(local, local_ts), (remote, remote_ts)] = ends;
+        format!(
+            "{name} {{\nversion = {number}\nlocal_addrs = {local}\nremote_addrs = {remote}\n\
+             proposals = aes256-sha256-x25519,aes128-sha1-x25519\nunique = no\n\
+             local {{\nauth = psk\nid = {local}\n}}\nremote {{\nauth = psk\nid = {remote}\n}}\n\
+             children {{\n{name}-0 {{\nesp_proposals = aes256-sha256,aes128-sha256,aes128-sha1\nlocal_ts = {local_ts}\n\
+             remote_ts = {remote_ts}\n{starts}}}\n}}\n}}\n"
+        )
+    }
+}
+
+/// Connections, with the one key of all.
+fn with_key(connections: &str) -> String {
+    format!("connections {{\n{connections}}}\nsecrets {{\nike-all {{\nsecret = \"{KEY}\"\n}}\n}}\n")
 }
 
 /// The gateways, with an agent each unless the bed is plain, and the peer: B of another lab, whose bridge is joined to
@@ -178,14 +188,14 @@ impl Bed {
         peer.add_many(Side::B, &peers, &hosts(1));
         // It stands for many hosts: of each alone, the gateway has one half-open SA. All of them together are no attack.
         peer.start_charon_with(Side::B, CharonOptions { extra: "dos_protection = no\n".to_owned(), ..patient() });
-        peer.load_conf(Side::B, "peers", &plan.conf(true));
+        peer.load_conf(Side::B, "peers", &plan.answers());
         Some(Self { plan, gateways, agents: Vec::new(), peer })
     }
 
     /// The same tunnels for a gateway without an agent, as an operator writes them.
     pub fn write_plain(&self, side: Side) {
         let path = self.gateways.swanctl_dir(side).join("conf.d/plain.conf");
-        std::fs::write(&path, self.plan.conf(false)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        std::fs::write(&path, self.plan.conf()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
     pub fn agent(&self, side: Side) -> &Agent {

@@ -70,6 +70,11 @@ fn processor(bed: &Bed) -> [f64; 5] {
     [a, b, c, d, of(bed.peer.charon_pid(Side::B))]
 }
 
+/// The pause between two looks at how many tunnels are up. charon measures all its memory for each, and has work to do.
+fn pause(bed: &Bed) -> Duration {
+    Duration::from_millis(if bed.plan.tunnels > 100 { 100 } else { 0 })
+}
+
 /// Waits until all tunnels are up; how many were so at the end of each second.
 fn all_up(bed: &Bed, side: Side, begun: Instant) -> Vec<usize> {
     let mut up = Vec::new();
@@ -78,7 +83,11 @@ fn all_up(bed: &Bed, side: Side, begun: Instant) -> Vec<usize> {
         if begun.elapsed() >= Duration::from_secs(up.len() as u64 + 1) {
             up.push(all - half_open);
         }
-        (all - half_open >= bed.plan.tunnels).then_some(())
+        let is_done = all - half_open >= bed.plan.tunnels;
+        if !is_done {
+            std::thread::sleep(pause(bed));
+        }
+        is_done.then_some(())
     });
     up
 }
