@@ -59,6 +59,8 @@ pub struct Entry {
     tally: Mutex<Tally>,
     /// The newest SA of each child that runs as wanted, by name.
     pub newest: Mutex<BTreeMap<String, u64>>,
+    /// Whether charon's last event of a child was that it is up: lists that say so may come later than charon's end.
+    pub came_up: AtomicBool,
     /// How often charon told something of the connection, or something was begun on its SAs.
     told: AtomicU64,
     /// Since when, by `told`, it has no SAs, and in which start of charon.

@@ -37,6 +37,35 @@ fn drift(b: &Bench, n: u8, count: u64, began: Instant) -> Vec<String> {
     words.map(|word| word.as_str().expect("a text").to_owned()).collect()
 }
 
+/// A list that shows the tunnel may come only after charon has ended.
+#[test]
+fn what_was_said_to_be_up_comes_before_what_was_not() {
+    const ALL: u8 = 120;
+    let mut b = Bench::with(&Options { wait: "0s", ..Options::default() });
+    b.charon.hold(true);
+    (1..=ALL).for_each(|n| drop(b.create(&params(n, &json!({}))).expect(200)));
+    let begun = |b: &Bench| {
+        let begun = b.charon.requests_of("initiate");
+        begun.iter().filter_map(|request| request.body.text("ike").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    wait_until("all were tried", || (begun(&b).len() >= usize::from(ALL)).then_some(()));
+    let child = Section::new().with("name", name(ALL));
+    let ike = Section::new()
+        .with("uniqueid", "9000")
+        .with("child-sas", Setting::Section(Section::new().with("child-9001", Setting::Section(child))));
+    let up = Section::new().with("up", "yes").with(&name(ALL), Setting::Section(ike));
+    b.charon.forget_requests();
+    b.charon.send_event("child-updown", &up);
+    let lists = || b.charon.requests_of("list-sas").into_iter();
+    wait_until("it is looked at", || lists().any(|list| list.body.text("ike") == Some(&name(ALL))).then_some(()));
+    b.charon.kill();
+    wait_until("its end is seen", || (ready(&b) == 503).then_some(()));
+    b.charon.forget_requests();
+    b.charon.revive();
+    let place = wait_until("it is tried", || begun(&b).iter().position(|ike| *ike == name(ALL)));
+    assert!(place < usize::from(ALL) / 2, "{place} were tried before it");
+}
+
 #[test]
 fn a_new_charon_gets_everything() {
     let mut b = Bench::start();

@@ -15,7 +15,12 @@ use crate::{
     ipsec::ConnectionId,
     strongswan::{Charon, Events, names, observe::child_sas, section::Section, vici::Notice},
 };
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// The first wait between attempts to reach charon; each next one is twice as long.
@@ -162,8 +167,12 @@ impl Agent {
                 drop(tally);
                 entry.record_rekeying(rekeying);
             }
-            if event == "child-updown" && message.text("up") == Some("yes") {
-                self.reconciler.queue().succeeded(id);
+            if event == "child-updown" {
+                let is_up = message.text("up") == Some("yes");
+                entry.came_up.store(is_up, Ordering::Relaxed);
+                if is_up {
+                    self.reconciler.queue().succeeded(id);
+                }
             }
             entry.tell();
             entry.happened.notify_waiters();

@@ -102,7 +102,8 @@ impl Agent {
         charon: &Charon,
     ) -> Result<()> {
         // What carried traffic goes first.
-        let was_alive = planner.is_complete() || planner.was_alive && !planner.has_failed();
+        let came_up = entry.came_up.swap(false, Ordering::Relaxed);
+        let was_alive = came_up || planner.is_complete() || planner.was_alive && !planner.has_failed();
         *planner = SaPlanner::default();
         planner.was_alive = was_alive;
         self.mark_all_stale(id, &listed.sas, planner);
