@@ -46,7 +46,8 @@ WITH = --locked $(FEATURES:%=--features %)
 SLOW := api_requests:: crash:: http::page_ http::takeover:: faults::injected:: faults::places:: secrets::memory::
 
 # Most tests wait for charons and for time to pass, not for the processor: twice as many at once as there are processors.
-THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))}
+THREADS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($(AT_ONCE) * $$(nproc)))}
+AT_ONCE = 2
 
 .PHONY: build check check-tests demo man test ahead fleet-deps fleet-build fleet-man fleet-deb fleet deb box bench bench-small bench-ha lab roots kernel lint doc licences advisories rust deps
 
@@ -67,6 +68,8 @@ man: deps
 check:
 	$(MAKE) --no-print-directory -j 4 --output-sync=target $(if $(filter later,$(TESTS)),,check-tests) lint doc licences
 
+# Without charons, still more.
+check-tests: AT_ONCE = 4
 check-tests: rust
 	$(THREADS) cargo test $(WITH) --lib --bins --test library --test agent -- $(SLOW:%=--skip %)
 

@@ -30,12 +30,13 @@ enum Thing {
 impl Thing {
     const ALL: [Self; 6] = [Self::Pipe, Self::Link, Self::Huge, Self::Directory, Self::Socket, Self::Stranger];
 
-    /// Makes it at `path`, in place of the file there; what the file held is kept where the link leads.
-    fn make(self, path: &Path) {
+    /// Makes it at `path`, in place of the file there; what the file held is kept where the link leads, in the bench's own
+    /// directory.
+    fn make(self, b: &Bench, path: &Path) {
         let before = fs::read(path).unwrap_or_default();
         let _ = fs::remove_file(path);
         let name = path.file_name().expect("a name").to_string_lossy();
-        let aside = path.parent().expect("a directory").with_file_name(format!("aside-{name}"));
+        let aside = b.path(&format!("aside-{name}"));
         match self {
             Self::Pipe => mkfifo(path, Mode::S_IRWXU).expect("a pipe"),
             Self::Link => {
@@ -90,7 +91,7 @@ fn a_record_that_is_none_is_named_and_stops_nobody() {
             b.create(&params(n, &json!({}))).expect(200);
         }
         b.stop();
-        thing.make(&b.record(&uuid(7)));
+        thing.make(&b, &b.record(&uuid(7)));
         b.run();
         wait_until("the agent is ready", || (b.ask("GET", "/readyz", b"").status == 200).then_some(()));
         let found = damaged(&b);
@@ -120,7 +121,7 @@ fn the_watch_puts_files_in_the_place_of_other_things() {
     // The watch comes every few seconds: it finds one of them at each place.
     for thing in Thing::ALL.into_iter().filter(replaced) {
         for path in paths {
-            thing.make(path);
+            thing.make(&b, path);
         }
         for (path, before) in paths.iter().zip(&before) {
             wait_until(&format!("{thing:?} at {} is replaced", path.display()), || {
@@ -148,7 +149,7 @@ fn what_lies_under_our_names_and_is_nobodys_goes() {
     let things: Vec<_> = [Thing::Pipe, Thing::Link, Thing::Huge, Thing::Socket].into_iter().zip(9..).collect();
     let places: Vec<_> = things.iter().flat_map(|(thing, n)| stray(*n).map(|path| (thing, path))).collect();
     for (thing, path) in &places {
-        thing.make(path);
+        thing.make(&b, path);
     }
     for (thing, path) in &places {
         wait_until(&format!("{thing:?} is removed"), || path.symlink_metadata().is_err().then_some(()));
@@ -163,7 +164,7 @@ fn jobs_that_are_none_stop_no_start() {
     b.stop();
     let job = |n: usize| b.path("state/jobs").join(format!("{n:032x}.json"));
     for (n, thing) in Thing::ALL.into_iter().filter(|thing| thing.is_possible()).enumerate() {
-        thing.make(&job(n));
+        thing.make(&b, &job(n));
     }
     b.run();
     b.create(&params(7, &json!({}))).expect(200);
@@ -177,7 +178,7 @@ fn a_trial_that_is_none_stops_no_start() {
     let mut b = Bench::start();
     b.create(&params(7, &json!({}))).expect(200);
     b.stop();
-    Thing::Pipe.make(&b.connections_dir().join(format!("{}.before-trial", uuid(7))));
+    Thing::Pipe.make(&b, &b.connections_dir().join(format!("{}.before-trial", uuid(7))));
     b.run();
     assert_eq!(b.inventory(&uuid(7))["name"], "site-7");
     assert!(damaged(&b)[0]["file"].as_str().is_some_and(|file| file.ends_with(".before-trial")), "{:?}", damaged(&b));
@@ -194,26 +195,26 @@ fn refusal(b: &Bench) -> String {
 fn tokens_and_settings_that_are_no_files_are_refused_at_once() {
     for thing in Thing::ALL.into_iter().filter(|thing| thing.is_possible()) {
         let b = Bench::idle(&Options::default());
-        thing.make(&b.path("tokens"));
+        thing.make(&b, &b.path("tokens"));
         let said = refusal(&b);
         assert!(said.contains("cannot read the tokens file") && said.contains(thing.words()), "{thing:?}: {said}");
     }
     for thing in [Thing::Pipe, Thing::Huge, Thing::Directory, Thing::Socket] {
         let b = Bench::idle(&Options::default());
-        thing.make(&b.path("cygnet.toml"));
+        thing.make(&b, &b.path("cygnet.toml"));
         let said = refusal(&b);
         assert!(said.contains("cannot read ") && said.contains(thing.words()), "{thing:?}: {said}");
     }
     // Settings are often links of a configuration management.
     let mut b = Bench::idle(&Options::default());
-    Thing::Link.make(&b.path("cygnet.toml"));
+    Thing::Link.make(&b, &b.path("cygnet.toml"));
     b.run();
 }
 
 #[test]
 fn a_reload_does_not_wait_for_a_pipe() {
     let b = Bench::start();
-    Thing::Pipe.make(&b.path("tokens"));
+    Thing::Pipe.make(&b, &b.path("tokens"));
     b.signal(nix::sys::signal::Signal::SIGHUP);
     wait_until("it is refused", || b.logs().contains("it is a named pipe").then_some(()));
     b.create(&params(7, &json!({}))).expect(200);
@@ -225,7 +226,7 @@ fn a_log_that_is_a_pipe_holds_up_nobody() {
     let (settings, log) = (b.path("cygnet.toml"), b.path("charon.log"));
     let text = fs::read_to_string(&settings).expect("settings");
     fs::write(&settings, text.replace("[charon]", &format!("[charon]\nlog = \"{}\"", log.display()))).expect("written");
-    Thing::Pipe.make(&log);
+    Thing::Pipe.make(&b, &log);
     b.run();
     let answer = b.ask("GET", "/zstack/v1/vpc/virtual-routers/ipseclog?uuid=00000000000000000000000000000000", b"");
     assert!(answer.text().contains("it is a named pipe"), "{}", answer.text());

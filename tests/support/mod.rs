@@ -15,13 +15,17 @@ mod skip;
 
 pub use skip::skipped;
 
-/// How often a condition is looked at while waiting for it.
+/// The pause between two looks at a condition that is waited for: at first, and at most.
 const STEP: Duration = Duration::from_millis(20);
+const STRIDE: Duration = Duration::from_millis(80);
+/// Part of the time so far.
+const PART: u32 = 16;
 
 /// Asks `check` every 20 ms until it answers; `None` after `timeout`. It is asked at least once. One that takes longer has
-/// as long a pause: what is waited for needs the processor too.
+/// as long a pause, and after a third of a second pauses grow: what is waited for needs the processor too, and many tests wait.
 pub fn poll<T>(timeout: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + timeout;
+    let begun = Instant::now();
+    let end = begun + timeout;
     loop {
         let asked = Instant::now();
         if let Some(answer) = check() {
@@ -30,7 +34,7 @@ pub fn poll<T>(timeout: Duration, mut check: impl FnMut() -> Option<T>) -> Optio
         if Instant::now() >= end {
             return None;
         }
-        thread::sleep(asked.elapsed().max(STEP));
+        thread::sleep((begun.elapsed() / PART).clamp(STEP, STRIDE).max(asked.elapsed()));
     }
 }
 
