@@ -72,7 +72,7 @@ impl StrongSwan {
                     let begun = Instant::now();
                     let waiting = self.looks.begin();
                     self.list_for(waiting).await;
-                    *turn = Some(Instant::now() + (begun.elapsed() * 9).min(looks::REST));
+                    *turn = Some(Instant::now() + looks::rest(begun.elapsed()));
                     drop(turn);
                     if let Ok(found) = answered.try_recv() {
                         return found;

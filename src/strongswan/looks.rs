@@ -16,7 +16,14 @@ use tokio::{sync::oneshot, time::Instant};
 /// For more connections than these, charon describes all in less time than it takes to walk all again for each.
 pub const FEW: usize = 8;
 /// The longest rest after a list.
-pub const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(1);
+/// A list that takes less is one of few SAs, of which somebody may wait to hear.
+const QUICK: Duration = Duration::from_millis(10);
+
+/// The rest after a list that took so long.
+pub fn rest(took: Duration) -> Duration {
+    (took * if took < QUICK { 3 } else { 9 }).min(REST)
+}
 
 /// Where an answer goes.
 pub type Answer = oneshot::Sender<Result<Vec<IkeSa>>>;

@@ -15,17 +15,13 @@ mod skip;
 
 pub use skip::skipped;
 
-/// The pause between two looks at a condition that is waited for: at first, and at most.
+/// How often a condition is looked at while waiting for it.
 const STEP: Duration = Duration::from_millis(20);
-const STRIDE: Duration = Duration::from_millis(80);
-/// Part of the time so far.
-const PART: u32 = 16;
 
 /// Asks `check` every 20 ms until it answers; `None` after `timeout`. It is asked at least once. One that takes longer has
-/// as long a pause, and after a third of a second pauses grow: what is waited for needs the processor too, and many tests wait.
+/// as long a pause: what is waited for needs the processor too.
 pub fn poll<T>(timeout: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
-    let begun = Instant::now();
-    let end = begun + timeout;
+    let end = Instant::now() + timeout;
     loop {
         let asked = Instant::now();
         if let Some(answer) = check() {
@@ -34,7 +30,7 @@ pub fn poll<T>(timeout: Duration, mut check: impl FnMut() -> Option<T>) -> Optio
         if Instant::now() >= end {
             return None;
         }
-        thread::sleep((begun.elapsed() / PART).clamp(STEP, STRIDE).max(asked.elapsed()));
+        thread::sleep(asked.elapsed().max(STEP));
     }
 }
 
